@@ -1,0 +1,1 @@
+"""Board descriptions, one TOML per board, and what every layer above shares."""

@@ -1,0 +1,1 @@
+"""Checkpoint in, readable C out: readers, quantiser, reference and emitter."""

@@ -1,0 +1,1 @@
+"""Checkpoint readers: one file per format, each producing a `Model`."""

@@ -1,0 +1,1 @@
+"""Tokenizers: one file per format, and the reference encoder and decoder."""

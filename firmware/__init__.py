@@ -1,0 +1,1 @@
+"""Portable C99 sources that emitted projects carry along: engine, console, ports."""

@@ -1,0 +1,1 @@
+"""The command line, the serial link and everything that runs on the desk."""

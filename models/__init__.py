@@ -1,0 +1,1 @@
+"""Bundled models in Hugging Face layout."""
