@@ -1,0 +1,25 @@
+"""Fixtures every test folder shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[1] / "../shared/data"
+
+
+def skip_unless_ci(reason: str) -> None:
+    """Skip on a person's machine; in CI a missing tool or folder is a failure, not a skip."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must have this: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of checkpoints, golden outputs and texts that lies beside the project."""
+    if not SHARED_DATA.is_dir():
+        skip_unless_ci(f"no test data at {SHARED_DATA}")
+    return SHARED_DATA
