@@ -1,0 +1,106 @@
+"""From a text file of stories to a tokenizer and rows of token ids.
+
+A story file is UTF-8 text with a line `<|endoftext|>` between stories, as TinyStories (arXiv 2305.07759) is published.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import sentencepiece as spm
+from numpy.typing import NDArray
+
+from tinyllm.boards.errors import UserError
+
+Ids = NDArray[np.int64]
+
+SEPARATOR = "<|endoftext|>"
+LARGEST_TEXT = 1 << 28
+"""Bytes; a corpus is held in memory, and a model of this size learns nothing more from a longer one."""
+
+
+def read_stories(path: Path) -> list[str]:
+    """The stories of a file, stripped, empty ones left out.
+
+    Raises UserError where the file cannot be read, is too large, is not UTF-8 or holds no story.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_TEXT:
+            raise UserError(f"{path}: {size} bytes, at most {LARGEST_TEXT} expected; give a smaller text")
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give a text file of stories") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save the stories as UTF-8 text") from error
+    stories = [story for part in text.split(SEPARATOR) if (story := part.strip())]
+    if not stories:
+        raise UserError(f"{path}: no story found; expected text with a line {SEPARATOR} between stories")
+    return stories
+
+
+def train_tokenizer(stories: list[str], vocab_size: int) -> bytes:
+    """A SentencePiece BPE model, the bytes of a tokenizer.model, with the options of llama2.c's tinystories.py.
+
+    Byte fallback makes every text encodable; ids 0, 1, 2 are unknown, BOS, EOS.
+    Raises UserError where the text is too small for the vocabulary.
+    """
+    model = io.BytesIO()
+    try:
+        spm.SentencePieceTrainer.train(
+            sentence_iterator=iter(line for story in stories for line in story.split("\n")),
+            model_writer=model,
+            model_type="bpe",
+            vocab_size=vocab_size,
+            self_test_sample_size=0,
+            character_coverage=1.0,
+            num_threads=1,
+            split_digits=True,
+            allow_whitespace_only_pieces=True,
+            byte_fallback=True,
+            unk_surface=" \u2047 ",
+            normalization_rule_name="identity",
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise UserError(f"the text is too small for a vocabulary of {vocab_size}; give more stories") from error
+    return model.getvalue()
+
+
+class Corpus:
+    """Tokenized stories, each BOS story EOS.
+
+    documents: one int64 (tokens,) array per story.
+    """
+
+    def __init__(self, stories: list[str], tokenizer: bytes) -> None:
+        self.processor = spm.SentencePieceProcessor(model_proto=tokenizer)
+        bos, eos = self.processor.bos_id(), self.processor.eos_id()
+        self.documents: list[Ids] = [np.array([bos, *ids, eos]) for ids in self.processor.encode(stories)]
+
+    def rows(self, rng: np.random.Generator, length: int) -> Iterator[Ids]:
+        """Endless int64 (length,) rows, every epoch in a new order.
+
+        A row starts with a BOS, as a prompt does, and is filled with whole stories; the one that its end cuts
+        starts the next row, so the ends of stories are learnt as often as their beginnings allow.
+        """
+        row: list[Ids] = []
+        while True:
+            for index in rng.permutation(len(self.documents)):
+                row.append(self.documents[index])
+                if (total := sum(map(len, row))) >= length:
+                    yield np.concatenate(row)[:length]
+                    row = row[-1:] if len(row) > 1 and total > length else []
+
+    def batches(self, seed: int, rows: int, length: int) -> Iterator[Ids]:
+        """Endless int64 (rows, length) batches, the same for the same seed."""
+        source = self.rows(np.random.default_rng(seed), length)
+        while True:
+            yield np.stack([next(source) for _ in range(rows)])
+
+    def text_bytes(self, ids: Ids) -> int:
+        """UTF-8 bytes of the text that the ids stand for."""
+        return len(self.processor.decode(ids.tolist()).encode())
