@@ -1,0 +1,167 @@
+"""IntegerModel + tokenizer + board -> a self-contained PlatformIO project that a maker can open, read and keep.
+
+    platformio.ini
+    platform/            our development platform, where the board needs it
+    src/                 model.h, model.c, weights.*, vocabulary.*, tables.*
+    src/engine, console, port    the firmware, as it lies in this package
+
+The same model, board and options give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+from pathlib import Path
+
+from tinyllm.boards.errors import UserError
+from tinyllm.boards.loader import Board
+from tinyllm.codegen import fixedpoint as fp
+from tinyllm.codegen.emit_vocabulary import vocabulary_files
+from tinyllm.codegen.emit_weights import weight_files
+from tinyllm.codegen.integer_model import N_SINKS, IntegerModel
+from tinyllm.codegen.plan import padded, plan_memory
+from tinyllm.codegen.render import render, rows
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+
+FIRMWARE = Path(__file__).resolve().parents[1] / "firmware"
+MANIFEST = ".tinyllm.json"
+"""Written last: a project folder without it is not whole."""
+
+UNBUILT = ",".join(["0x00"] * 8)
+
+
+def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dict[str, str]:
+    """Path within the project -> text of every file, manifest included.
+
+    Raises UserError where model and tokenizer disagree.
+    """
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise UserError(
+            f"{model.config.name} has {model.config.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}; "
+            "give the tokenizer that the model was trained with (--tokenizer)."
+        )
+    files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board.name).items()}
+    files |= {f"src/{name}": text for name, text in firmware_files(board).items()}
+    options = {"build_flags": " ".join(f"-I src{folder}" for folder in ("", "/engine", "/console", "/port"))}
+    options = dict(board.platformio) | options
+    if options["platform"] == "tinyllm":
+        options["platform"] = "symlink://${PROJECT_DIR}/platform"
+        files |= {f"platform/{name}": text for name, text in _folder(FIRMWARE / "platform").items()}
+    files["platformio.ini"] = render(
+        "platformio.ini", name=model.config.name, version=_version(), board=board, options=options
+    )
+    build_id = _digest(files)
+    files["src/model.h"] = files["src/model.h"].replace(UNBUILT, ",".join(f"0x{byte:02x}" for byte in build_id[:8]))
+    facts = {
+        "model": model.config.name,
+        "model_hash": model.digest()[:8].hex(),
+        "build_id": build_id[:8].hex(),
+        "board": board.name,
+        "context": model.config.context,
+        "files": sorted(files),
+    }
+    files[MANIFEST] = json.dumps(facts, indent=1) + "\n"
+    return files
+
+
+def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str) -> dict[str, str]:
+    """File name -> text of what is written for this model; the build id is still zero."""
+    config = model.config
+    plan = plan_memory(model, tokenizer)
+    fields = {
+        "name": c_text(config.name),
+        "board": board_name,
+        "version": _version(),
+        "model": model,
+        "config": config,
+        "blocks": model.blocks,
+        "plan": plan,
+        "sinks": N_SINKS,
+        "rotary_half": len(model.rope_steps),
+        "widest_hidden": max(config.hidden_dim, config.dim),
+        "widest_codes": padded(max(config.dim, config.q_dim, config.hidden_dim)),
+        "state_bytes": plan.state_bytes,
+        "model_hash": ",".join(f"0x{byte:02x}" for byte in model.digest()[:8]),
+        "build_id": UNBUILT,
+        "rope_steps": ", ".join(f"{step}u" for step in model.rope_steps),
+        "head_name": "tl_embedding" if model.head is None else "tl_head",
+    }
+    tables = {"exp2": fp.EXP2_TABLE.tolist(), "sigmoid": fp.SIGMOID_TABLE.tolist(), "sine": fp.SINE_TABLE.tolist()}
+    return {
+        "model.h": render("model.h", **fields),
+        "model.c": render("model.c", **fields),
+        "tables.h": render("tables.h", **tables),
+        "tables.c": render("tables.c", **tables, rows=lambda values: "\n".join(f"    {row}" for row in rows(values))),
+        **weight_files(model),
+        **vocabulary_files(tokenizer),
+    }
+
+
+def firmware_files(board: Board) -> dict[str, str]:
+    """Path within src/ -> text of the engine, the console and the board's port."""
+    files = {f"engine/{name}": text for name, text in _folder(FIRMWARE / "engine").items()}
+    files |= {f"console/{name}": text for name, text in _folder(FIRMWARE / "console").items()}
+    files["port/port.h"] = (FIRMWARE / "ports/port.h").read_text(encoding="utf-8")
+    return files | {f"port/{name}": text for name, text in _folder(FIRMWARE / "ports" / board.chip).items()}
+
+
+def write_project(files: dict[str, str], folder: Path) -> None:
+    """Write an emitted project, touching only what changed so that a rebuild is quick.
+
+    What an earlier emission left and this one does not have is removed; other files in the folder stay. The manifest is
+    removed first and written last. Raises UserError for a folder that holds something else.
+    """
+    manifest = folder / MANIFEST
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; give a folder for the project.")
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / "platformio.ini").exists():
+            raise UserError(f"{folder} holds other files; give an empty or new folder for the project.")
+        if manifest.exists() and manifest.read_text(encoding="utf-8") == files[MANIFEST] and _whole(files, folder):
+            return
+        manifest.unlink(missing_ok=True)
+        for name, text in files.items():
+            path = folder / name
+            if name == MANIFEST or (path.is_file() and path.read_bytes() == text.encode()):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+            temporary.write_bytes(text.encode())
+            temporary.replace(path)
+        for path in (folder / "src").rglob("*"):
+            if path.is_file() and path.relative_to(folder).as_posix() not in files:
+                path.unlink()
+        manifest.write_bytes(files[MANIFEST].encode())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write the project: {error.strerror or error}.") from None
+
+
+def c_text(text: str) -> str:
+    """A name as it may stand in a C string or comment, whatever it holds."""
+    return re.sub(r"[^A-Za-z0-9 ._+()-]", "_", text)[:63]
+
+
+def _whole(files: dict[str, str], folder: Path) -> bool:
+    return all(
+        (folder / name).is_file() and (folder / name).read_bytes() == text.encode() for name, text in files.items()
+    )
+
+
+def _folder(folder: Path) -> dict[str, str]:
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def _digest(files: dict[str, str]) -> bytes:
+    hasher = hashlib.sha256()
+    for name in sorted(files):
+        hasher.update(f"{name}\0{len(files[name])}\0{files[name]}".encode())
+    return hasher.digest()
+
+
+def _version() -> str:
+    return importlib.metadata.version("tinyllm")

@@ -1,0 +1,235 @@
+"""The integer primitives: the specification of tinyllm's arithmetic.
+
+Every function here is exact integer mathematics on int64 arrays that hold int32 values (or the range its docstring
+states), and firmware/engine/fixedpoint.c mirrors it bit for bit. Floats appear only where a constant table is made.
+docs/arithmetic.md gives ranges and error bounds.
+
+Real-valued vectors are Q16.16 (`value * 65536` as int32, saturated to +-(2**31 - 1)). A quantised vector is int8 codes
+and one scale, an integer mantissa and a power of two: value = code * mantissa * 2**exponent.
+Shifts of negative numbers are arithmetic, so a rounding shift rounds to nearest and ties go up.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+I64 = NDArray[np.int64]
+
+FRACTION_BITS = 16
+INT32_MAX = 2**31 - 1
+
+SCALE_EXPONENT_BIAS = 16
+"""A packed scale keeps `exponent + 16` in five bits."""
+
+
+class Quantized(NamedTuple):
+    """int8 codes (..., n) with scale mantissa (...,) and exponent (...,): value = codes * mantissa * 2**exponent."""
+
+    codes: I64
+    mantissa: I64
+    exponent: I64
+
+
+def to_q16(value: ArrayLike) -> I64:
+    """Float constants to Q16.16, nearest, saturated. For tables and settings made before emission."""
+    scaled = np.rint(np.asarray(value, dtype=np.float64) * 2**FRACTION_BITS)
+    return np.clip(scaled, -INT32_MAX, INT32_MAX).astype(np.int64)
+
+
+def saturate(value: ArrayLike) -> I64:
+    """Clamp int64 to +-(2**31 - 1); -2**31 never occurs, so a magnitude always fits int32."""
+    return np.clip(np.asarray(value, dtype=np.int64), -INT32_MAX, INT32_MAX)
+
+
+def bit_length(value: ArrayLike) -> I64:
+    """Bits of non-negative integers below 2**63; 0 has none."""
+    remaining = np.array(value, dtype=np.int64)
+    bits = np.zeros_like(remaining)
+    for step in (32, 16, 8, 4, 2, 1):
+        large = remaining >= np.int64(1) << step
+        bits += np.where(large, step, 0)
+        remaining = np.where(large, remaining >> step, remaining)
+    return bits + (remaining > 0)
+
+
+def shift(value: ArrayLike, right: ArrayLike) -> I64:
+    """`value >> right` towards minus infinity, or `value << -right` where right is negative."""
+    value, right = np.asarray(value, np.int64), np.asarray(right, np.int64)
+    return np.where(right >= 0, value >> np.maximum(right, 0), value << np.maximum(-right, 0))
+
+
+def rounding_shift(value: ArrayLike, right: ArrayLike) -> I64:
+    """`value / 2**right` to nearest, ties up; |value| < 2**62 and 0 <= right <= 62."""
+    value, right = np.asarray(value, np.int64), np.asarray(right, np.int64)
+    half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
+    return (value + half) >> right
+
+
+def requantize(accumulator: ArrayLike, multiplier: ArrayLike, right: ArrayLike) -> I64:
+    """`saturate(accumulator * multiplier / 2**right)` to nearest, ties up.
+
+    |accumulator| < 2**31, 0 <= multiplier < 2**31, any `right`: above 62 it acts as 62, below zero the product is
+    saturated, shifted left (at most 31) and saturated again.
+    """
+    product = np.asarray(accumulator, np.int64) * np.asarray(multiplier, np.int64)
+    right = np.asarray(right, np.int64)
+    down = saturate(rounding_shift(product, np.clip(right, 0, 62)))
+    up = saturate(saturate(product) << np.clip(-right, 0, 31))
+    return np.where(right >= 0, down, up)
+
+
+def quantize_int8(vector: ArrayLike) -> Quantized:
+    """Quantise int32 vectors (..., n) along the last axis, each with its own scale.
+
+    The largest magnitude m is brought to 15 bits, scale = ceil(4 m15 / 127) (516..1033, so that no code exceeds 127),
+    exponent counts in units of the vector. A zero vector has codes, mantissa and exponent 0.
+    """
+    vector = np.asarray(vector, np.int64)
+    largest = np.max(np.abs(vector), axis=-1)
+    down = bit_length(largest) - 15
+    # The largest magnitude as 15 bits, rounded up: floor of a negative extreme may be one larger in magnitude.
+    fifteen = np.where(down > 0, (largest + (np.int64(1) << np.maximum(down, 0)) - 1) >> np.maximum(down, 0), largest)
+    fifteen = shift(fifteen, np.minimum(down, 0))
+    mantissa = (4 * fifteen + 126) // 127
+    reciprocal = (1 << 25) // np.maximum(mantissa, 1)
+    codes = (shift(vector, down[..., None]) * reciprocal[..., None] + (1 << 22)) >> 23
+    nonzero = largest > 0
+    return Quantized(
+        np.where(nonzero[..., None], codes, 0), np.where(nonzero, mantissa, 0), np.where(nonzero, down - 2, 0)
+    )
+
+
+def pack_scale(mantissa: ArrayLike, exponent: ArrayLike) -> I64:
+    """A scale in 16 bits: mantissa below 2048, (exponent + 16) << 11; 0 is the zero scale.
+
+    Exponents are at most 15. One below -16 (a vector under two units) becomes the zero scale.
+    """
+    mantissa, exponent = np.asarray(mantissa, np.int64), np.asarray(exponent, np.int64)
+    biased = exponent + SCALE_EXPONENT_BIAS
+    return np.where((biased >= 0) & (mantissa > 0), (np.maximum(biased, 0) << 11) | mantissa, 0)
+
+
+def unpack_scale(packed: ArrayLike) -> tuple[I64, I64]:
+    """Mantissa and exponent of a packed scale; the zero scale gives mantissa 0, exponent -16."""
+    packed = np.asarray(packed, np.int64)
+    return packed & 2047, (packed >> 11) - SCALE_EXPONENT_BIAS
+
+
+def normalize_scale(mantissa: ArrayLike, exponent: ArrayLike) -> tuple[I64, I64]:
+    """The same scale with at most 15 bits of mantissa (0 <= mantissa < 2**62), low bits cut off."""
+    mantissa, exponent = np.asarray(mantissa, np.int64), np.asarray(exponent, np.int64)
+    down = np.maximum(bit_length(mantissa) - 15, 0)
+    return mantissa >> down, exponent + down
+
+
+def isqrt32(value: ArrayLike) -> I64:
+    """floor(sqrt(value)) for 0 <= value < 2**32."""
+    value = np.asarray(value, np.int64)
+    root = np.floor(np.sqrt(value.astype(np.float64))).astype(np.int64)
+    root = np.where(root * root > value, root - 1, root)
+    return np.where((root + 1) * (root + 1) <= value, root + 1, root)
+
+
+def reciprocal_sqrt(value: ArrayLike) -> tuple[I64, I64]:
+    """1/sqrt(value) for 0 < value < 2**63 as mantissa (2**15 < m <= 2**16) and exponent; relative error below 2**-14.
+
+    value is brought to a in [2**30, 2**32) by an even shift k, mantissa = floor(2**31 / isqrt(a)), exponent = -31 - k/2.
+    """
+    value = np.asarray(value, np.int64)
+    down = bit_length(value) - 31
+    down = down - (down & 1)
+    root = isqrt32(shift(value, down))
+    return (np.int64(1) << 31) // np.maximum(root, 1), -31 - (down >> 1)
+
+
+def rmsnorm_int8(vector: ArrayLike, gain: ArrayLike, epsilon: int) -> Quantized:
+    """RMSNorm (Zhang and Sennrich, arXiv 1910.07467) and quantisation in one: int32 Q16.16 (..., n) to int8.
+
+    gain: int16 (n,), the real gain times sqrt(n) times a power of two that the caller accounts for.
+    epsilon: n * epsilon in units of 2**-32, below 2**34.
+    The result's exponent does not include the gain's power of two.
+    """
+    vector, gain = np.asarray(vector, np.int64), np.asarray(gain, np.int64)
+    largest = np.max(np.abs(vector), axis=-1)
+    down = bit_length(largest) - 15
+    fifteen = shift(vector, down[..., None])  # -2**15 .. 2**15 - 1
+    total = np.sum(fifteen * fifteen, axis=-1) + shift(np.int64(epsilon), 2 * down)
+    scaled = quantize_int8(fifteen * gain)  # |products| <= 2**30
+    inverse, inverse_exponent = reciprocal_sqrt(np.maximum(total, 1))
+    mantissa, exponent = normalize_scale(scaled.mantissa * inverse, scaled.exponent + inverse_exponent)
+    nonzero = largest > 0
+    return Quantized(np.where(nonzero[..., None], scaled.codes, 0), np.where(nonzero, mantissa, 0), exponent)
+
+
+# Tables: made once from floats here, emitted as C constants, so both sides read the same integers.
+
+EXP2_TABLE: I64 = np.rint(np.exp2(-np.arange(257) / 256) * 2**30).astype(np.int64)
+"""2**(-j/256) as Q30, j = 0..256."""
+
+SIGMOID_TABLE: I64 = np.rint(2**15 / (1 + np.exp(-np.arange(513) / 32))).astype(np.int64)
+"""sigmoid(j/32) as Q15, j = 0..512."""
+
+SINE_TABLE: I64 = np.minimum(np.rint(np.sin(np.arange(257) * (np.pi / 512)) * 2**15), 2**15 - 1).astype(np.int64)
+"""sin of j/256 of a quarter turn as Q15, j = 0..256, at most 32767 so that it fits int16."""
+
+
+def exp2_q30(z: ArrayLike) -> I64:
+    """2**(z / 65536) as Q30 for -2**31 < z <= 0; relative error of the fraction below 2**-19, then cut by the shift."""
+    negated = -np.asarray(z, np.int64)
+    index, rest = (negated >> 8) & 255, negated & 255
+    here, next_ = EXP2_TABLE[index], EXP2_TABLE[index + 1]
+    fraction = here - (((here - next_) * rest + 128) >> 8)
+    whole = negated >> 16
+    return np.where(whole < 31, fraction >> np.minimum(whole, 31), 0)
+
+
+def sigmoid_q15(x: ArrayLike) -> I64:
+    """sigmoid of Q16.16 as Q15 (0..32768), linear between table points, 1 at and beyond +-16; error below 2**-14."""
+    x = np.asarray(x, np.int64)
+    magnitude = np.minimum(np.abs(x), (16 << 16) - 1)
+    index, rest = magnitude >> 11, magnitude & 2047
+    here, next_ = SIGMOID_TABLE[index], SIGMOID_TABLE[index + 1]
+    positive = here + (((next_ - here) * rest + 1024) >> 11)
+    return np.where(x < 0, 32768 - positive, positive)
+
+
+def silu_mul(gate: ArrayLike, up: ArrayLike) -> I64:
+    """silu(gate) * up, all Q16.16, saturated (SwiGLU, Shazeer, arXiv 2002.05202)."""
+    gate, up = np.asarray(gate, np.int64), np.asarray(up, np.int64)
+    activated = rounding_shift(gate * sigmoid_q15(gate), 15)
+    return saturate(rounding_shift(activated * up, 16))
+
+
+def sine_q15(phase: ArrayLike) -> I64:
+    """sin(2 pi phase / 2**32) as Q15 within +-32767 for a uint32 phase; error below 2**-14."""
+    phase = np.asarray(phase, np.int64) & 0xFFFFFFFF
+    quarter, within = phase >> 30, phase & 0x3FFFFFFF
+    within = np.where(quarter & 1, 0x40000000 - within, within)  # the second and fourth quarter run backwards
+    index, rest = within >> 22, (within >> 6) & 0xFFFF
+    here, next_ = SINE_TABLE[index], SINE_TABLE[np.minimum(index + 1, 256)]
+    value = here + (((next_ - here) * rest + (1 << 15)) >> 16)
+    return np.where(quarter & 2, -value, value)
+
+
+def cosine_q15(phase: ArrayLike) -> I64:
+    """cos(2 pi phase / 2**32) as Q15: the sine a quarter turn later."""
+    return sine_q15(np.asarray(phase, np.int64) + 0x40000000)
+
+
+def rotate(vector: ArrayLike, cosine: ArrayLike, sine: ArrayLike) -> tuple[I64, I64]:
+    """Rotary position embedding of Q16.16 heads (..., d), element i with i + rotary_dim/2 for the first rotary_dim.
+
+    cosine, sine: Q15, (..., rotary_dim/2), broadcast against the heads. Returns int32 (..., d) and the exponent (...,)
+    that brings it back to Q16.16: each head is first brought to 15 bits, so |result| <= sqrt(2) * 2**30.
+    """
+    vector = np.asarray(vector, np.int64)
+    cosine, sine = np.asarray(cosine, np.int64), np.asarray(sine, np.int64)
+    half = cosine.shape[-1]
+    down = bit_length(np.max(np.abs(vector), axis=-1)) - 15
+    fifteen = shift(vector, down[..., None])
+    first, second, rest = fifteen[..., :half], fifteen[..., half : 2 * half], fifteen[..., 2 * half :]
+    turned = [first * cosine - second * sine, first * sine + second * cosine, rest << 15]
+    return np.concatenate(turned, axis=-1), down - 15

@@ -1,0 +1,172 @@
+"""The integer forward pass in numpy: the specification of the kernels.
+
+Whatever C computes on any chip, this file says what the answer is. Positions are batched where that changes nothing:
+integer sums may be taken in any order. Products of codes run through float64 BLAS, exact below 2**53.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.codegen import fixedpoint as fp
+from tinyllm.codegen.fixedpoint import I64, Quantized
+from tinyllm.codegen.integer_model import N_SINKS, IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
+
+
+class Reference:
+    """A model with its KV cache; `position` counts the tokens since the last reset and may pass the context.
+
+    k, v: int8 codes (n_layers, n_kv_heads, context, head_dim); k_scale, v_scale: packed uint16 scales without the last
+    axis. Past the context, a new token takes the slot of the oldest one that is not a sink.
+    """
+
+    def __init__(self, model: IntegerModel) -> None:
+        config = model.config
+        self.model = model
+        self.position = 0
+        cache = (config.n_layers, config.n_kv_heads, config.context)
+        self.k: NDArray[np.int8] = np.zeros((*cache, config.head_dim), np.int8)
+        self.v: NDArray[np.int8] = np.zeros((*cache, config.head_dim), np.int8)
+        self.k_scale: NDArray[np.uint16] = np.zeros(cache, np.uint16)
+        self.v_scale: NDArray[np.uint16] = np.zeros(cache, np.uint16)
+        self._float_codes: dict[int, NDArray[np.float64]] = {}
+
+    def reset(self) -> None:
+        """Forget every token."""
+        self.position = 0
+
+    def slot(self, position: int) -> int:
+        """Where the KV cache keeps a position."""
+        context = self.model.config.context
+        return position if position < context else N_SINKS + (position - N_SINKS) % (context - N_SINKS)
+
+    def forward(self, tokens: Sequence[int] | I64) -> I64:
+        """Logits Q16.16, int64 (T, vocab_size), of T more tokens."""
+        ids = np.asarray(tokens, np.int64)
+        context = self.model.config.context
+        logits = []
+        while ids.size:
+            # One batch up to the end of the context; past it every token overwrites a slot, so one at a time.
+            size = min(ids.size, max(context - self.position, 1))
+            logits.append(self._forward_batch(ids[:size]))
+            ids = ids[size:]
+        return np.concatenate(logits)
+
+    def _forward_batch(self, tokens: I64) -> I64:
+        model = self.model
+        config = model.config
+        positions = self.position + np.arange(tokens.size)
+        phases = (positions[:, None] * model.rope_steps.astype(np.int64)) & 0xFFFFFFFF
+        embedding = model.embedding
+        right = np.int64(-(embedding.exponent + fp.FRACTION_BITS))
+        x = fp.requantize(embedding.codes[tokens], embedding.mantissa[tokens][:, None], right)
+        for layer, stored in enumerate(config.schedule):
+            block = model.blocks[stored]
+            attended = self._attention(layer, block, self._norm(x, block.attn_norm), positions, phases)
+            x = fp.saturate(x + self._matmul(block.wo, q16_int8(attended)))
+            normed = self._norm(x, block.ffn_norm)
+            hidden = fp.silu_mul(self._matmul(block.w_gate, normed), self._matmul(block.w_up, normed))
+            x = fp.saturate(x + self._matmul(block.w_down, q16_int8(hidden)))
+        self.position += tokens.size
+        return self._matmul(model.output_head, self._norm(x, model.final_norm))
+
+    def _norm(self, x: I64, gain: IntegerGain) -> Quantized:
+        scaled = fp.rmsnorm_int8(x, gain.codes, self.model.epsilon)
+        return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + gain.exponent)
+
+    def _matmul(self, matrix: IntegerMatrix, x: Quantized, bias: NDArray[np.int32] | None = None) -> I64:
+        """W (rows, columns) @ x (T, columns) -> Q16.16 (T, rows)."""
+        codes = self._float_codes.get(id(matrix))
+        if codes is None:
+            codes = self._float_codes[id(matrix)] = matrix.codes.T.astype(np.float64)
+        accumulator = (x.codes.astype(np.float64) @ codes).astype(np.int64)
+        right = -(matrix.exponent + x.exponent + fp.FRACTION_BITS)
+        y = fp.requantize(accumulator, matrix.mantissa * x.mantissa[:, None], right[:, None])
+        return y if bias is None else fp.saturate(y + bias)
+
+    def _attention(self, layer: int, block: IntegerBlock, x: Quantized, positions: I64, phases: I64) -> I64:
+        """Grouped-query attention over the cache; Q16.16 (T, q_dim)."""
+        config = self.model.config
+        heads, kv_heads, size = config.n_heads, config.n_kv_heads, config.head_dim
+        count = positions.size
+        q = self._matmul(block.wq, x, block.bq).reshape(count, heads, size)
+        k = self._matmul(block.wk, x, block.bk).reshape(count, kv_heads, size)
+        v = self._matmul(block.wv, x, block.bv).reshape(count, kv_heads, size)
+
+        slots = [self.slot(int(position)) for position in positions]
+        k_codes, k_packed = rotated_int8(k, phases[:, None])
+        self.k[layer][:, slots], self.k_scale[layer][:, slots] = k_codes.swapaxes(0, 1), k_packed.T
+        v_quantized = fp.quantize_int8(v)
+        self.v[layer][:, slots] = v_quantized.codes.swapaxes(0, 1)
+        self.v_scale[layer][:, slots] = fp.pack_scale(v_quantized.mantissa, v_quantized.exponent).T
+
+        used = min(int(positions[-1]) + 1, config.context)
+        scores = self._scores(layer, q, phases, used)  # (T, heads, used)
+        if positions[-1] >= config.context:
+            # A sink seems as far away as the context is long, however far the conversation has gone.
+            last = np.int64(config.context - 1) * self.model.rope_steps.astype(np.int64) & 0xFFFFFFFF
+            scores[..., :N_SINKS] = self._scores(layer, q, last[None], N_SINKS)
+        else:
+            future = np.arange(used)[None, :] > positions[:, None]
+            scores = np.where(future[:, None], -(2**40), scores)
+        weights, shifts, total = self._attention_weights(layer, scores)
+        grouped = weights.reshape(count, kv_heads, heads // kv_heads, used)
+        sums = np.einsum("tgqs,gsd->tgqd", grouped.astype(np.float64), self.v[layer][:, :used].astype(np.float64))
+        accumulator = sums.astype(np.int64).reshape(count, heads, size)
+        # Divide by the sum of probabilities: as 16 bits, then its reciprocal as 17.
+        down = fp.bit_length(total) - 16
+        inverse = (np.int64(1) << 31) // fp.shift(total, down)
+        right = 31 + down - shifts
+        return fp.requantize(accumulator, inverse[..., None], right[..., None]).reshape(count, config.q_dim)
+
+    def _scores(self, layer: int, q: I64, phases: I64, used: int) -> I64:
+        """Scores times log2(e) / sqrt(head_dim), Q16.16 saturated, (T, heads, used)."""
+        model, config = self.model, self.model.config
+        codes, mantissa, exponent = rotated(q, phases[:, None])
+        mantissa, exponent = fp.normalize_scale(mantissa * model.score_mantissa, exponent + model.score_exponent)
+        grouped = codes.reshape(len(q), config.n_kv_heads, -1, config.head_dim).astype(np.float64)
+        dots = np.einsum("tgqd,gsd->tgqs", grouped, self.k[layer][:, :used].astype(np.float64)).astype(np.int64)
+        k_mantissa, k_exponent = fp.unpack_scale(np.repeat(self.k_scale[layer][:, :used], dots.shape[2], axis=0))
+        right = -(exponent[..., None] + k_exponent[None])
+        return fp.requantize(dots.reshape(len(q), config.n_heads, used), mantissa[..., None] * k_mantissa, right)
+
+    def _attention_weights(self, layer: int, scores: I64) -> tuple[I64, I64, I64]:
+        """Integer weights (T, heads, used) for the codes of V, their exponent in Q16.16 and the sum of probabilities.
+
+        weight = probability * scale of V at that position, over a common power of two per head.
+        """
+        model, config = self.model, self.model.config
+        used = scores.shape[-1]
+        relative = np.maximum(scores - np.max(scores, axis=-1, keepdims=True), -fp.INT32_MAX)
+        probabilities = (fp.exp2_q30(relative) + (1 << 14)) >> 15  # Q15
+        total = np.sum(probabilities, axis=-1)
+        packed = np.repeat(self.v_scale[layer][:, :used], config.n_heads // config.n_kv_heads, axis=0)
+        mantissa, exponent = fp.unpack_scale(packed)
+        visible = probabilities > 0
+        top = np.max(np.where(visible, exponent[None], -fp.SCALE_EXPONENT_BIAS), axis=-1)
+        product = (probabilities * mantissa) >> np.minimum(np.where(visible, top[..., None] - exponent, 0), 31)
+        down = np.maximum(fp.bit_length(np.max(product, axis=-1)) - model.attention_weight_bits, 0)
+        weights = np.minimum(fp.rounding_shift(product, down[..., None]), (1 << model.attention_weight_bits) - 1)
+        return weights, down + top, total
+
+
+def q16_int8(vector: I64) -> Quantized:
+    """Quantise a Q16.16 vector; the exponent is that of the real value."""
+    codes, mantissa, exponent = fp.quantize_int8(vector)
+    return Quantized(codes, mantissa, exponent - fp.FRACTION_BITS)
+
+
+def rotated(heads: I64, phases: I64) -> Quantized:
+    """RoPE, then quantisation of each head (..., d); the exponent counts in units of Q16.16."""
+    turned, exponent = fp.rotate(heads, fp.cosine_q15(phases), fp.sine_q15(phases))
+    scaled = fp.quantize_int8(turned)
+    return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + exponent)
+
+
+def rotated_int8(heads: I64, phases: I64) -> tuple[I64, I64]:
+    """RoPE and quantisation with the scale packed for the cache."""
+    codes, mantissa, exponent = rotated(heads, phases)
+    return codes, fp.pack_scale(mantissa, exponent)

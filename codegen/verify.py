@@ -1,0 +1,172 @@
+"""Bit by bit: the emitted C, compiled several ways, against the reference.
+
+The C generates a run of tokens, sampling from its own logits. The reference then computes the logits of the same tokens
+and the Python sampler draws from those: if every id, logit and cache entry agrees, the two have computed the same run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.boards.errors import Failure, UserError
+from tinyllm.boards.loader import load_board
+from tinyllm.codegen.emit import emit_project
+from tinyllm.codegen.hostlib import HostLibrary, compile_library, find_compiler
+from tinyllm.codegen.integer_model import IntegerModel
+from tinyllm.codegen.model import ModelConfig
+from tinyllm.codegen.reference import Reference
+from tinyllm.codegen.sampler import Sampler, SamplerSettings
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+
+CACHE = ("k", "k_scale", "v", "v_scale")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one build did: tokens int64 (n + 1,), logits int32 (n, vocab_size), and the cache after the last one."""
+
+    tokens: NDArray[np.int64]
+    logits: NDArray[np.int32]
+    cache: dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How many positions agree, of how many, and the first that does not, in words."""
+
+    build: str
+    temperature: float
+    exact: int
+    positions: int
+    difference: str | None = None
+
+    def __str__(self) -> str:
+        return f"bit-exact: {self.exact}/{self.positions} positions"
+
+
+def verify(
+    model: IntegerModel,
+    tokenizer: Tokenizer,
+    builds: Sequence[str] = ("O2",),
+    temperatures: Sequence[float] = (0.0, 0.8),
+    seed: int = 1,
+    positions: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Iterator[Verdict]:
+    """Compare a run of `positions` tokens (default: the whole context) for each build and temperature.
+
+    Raises UserError without a compiler, Failure if the C does not build or a sanitizer reports.
+    """
+    count = model.config.context if positions is None else positions
+    if count < 1:
+        raise UserError(f"--positions {count}: expected at least 1.")
+    files = emit_project(model, tokenizer, load_board("host"))
+    expected: dict[float, Run] = {}
+    with tempfile.TemporaryDirectory(prefix="tinyllm-verify-") as folder:
+        for build in builds:
+            progress(f"compiling ({build})")
+            library = compile_library(files, Path(folder) / build, build)
+            for temperature in temperatures:
+                settings = SamplerSettings.from_float(temperature=temperature)
+                progress(f"running {count} positions at temperature {temperature} ({build})")
+                run = _isolated if build == "asan" else generate
+                got = run(library, model.config, tokenizer.bos, settings, seed, count)
+                if temperature not in expected:
+                    progress(f"computing the reference of {count} positions")
+                if temperature not in expected or not np.array_equal(expected[temperature].tokens, got.tokens):
+                    expected[temperature] = reference_run(model, got.tokens, settings, seed)
+                yield compare(expected[temperature], got, build, temperature)
+
+
+def generate(library: Path, config: ModelConfig, bos: int, settings: SamplerSettings, seed: int, positions: int) -> Run:
+    """Let the C run on from BOS, through any stop token, sampling its own tokens."""
+    c = HostLibrary(library, config)
+    random = c.seed(seed)
+    tokens, logits = [bos], []
+    for position in range(positions):
+        logits.append(c.forward(tokens[-1], position))
+        tokens.append(c.sample(settings, random))
+    return Run(np.array(tokens, np.int64), np.array(logits), c.cache())
+
+
+def reference_run(model: IntegerModel, tokens: NDArray[np.int64], settings: SamplerSettings, seed: int) -> Run:
+    """What the reference computes of the same tokens, and what the Python sampler draws from its logits."""
+    reference = Reference(model)
+    sampler = Sampler(settings, seed)
+    logits = reference.forward(tokens[:-1])
+    sampled = [sampler.sample(row) for row in logits]
+    cache = {name: getattr(reference, name) for name in CACHE}
+    return Run(np.array([tokens[0], *sampled], np.int64), logits.astype(np.int32), cache)
+
+
+def compare(expected: Run, got: Run, build: str, temperature: float) -> Verdict:
+    """The first position at which anything differs: the cache it wrote, its logits or the id drawn from them.
+
+    A slot of the cache that a later position overwrote speaks for the later one.
+    """
+    count = len(got.logits)
+    context = expected.cache["k"].shape[2]
+    for position in range(count):
+        for name in CACHE if position < context else ():
+            ours, theirs = expected.cache[name][:, :, position], got.cache[name][:, :, position]
+            if not np.array_equal(ours, theirs):
+                layer, head, *_ = np.argwhere(ours != theirs)[0]
+                return Verdict(
+                    build, temperature, position, count, f"position {position}: {name} of layer {layer}, head {head}"
+                )
+        wrong = np.flatnonzero(expected.logits[position] != got.logits[position])
+        if wrong.size:
+            ours, theirs = expected.logits[position][wrong[0]], got.logits[position][wrong[0]]
+            text = f"position {position}: logit {wrong[0]} is {theirs}, the reference has {ours}"
+            return Verdict(build, temperature, position, count, text)
+        if expected.tokens[position + 1] != got.tokens[position + 1]:
+            ours, theirs = expected.tokens[position + 1], got.tokens[position + 1]
+            text = f"position {position}: sampled {theirs}, the reference samples {ours}"
+            return Verdict(build, temperature, position, count, text)
+    return Verdict(build, temperature, count, count)
+
+
+def _isolated(
+    library: Path, config: ModelConfig, bos: int, settings: SamplerSettings, seed: int, positions: int
+) -> Run:
+    """`generate` in a process of its own: AddressSanitizer must be there before Python is."""
+    runtime = subprocess.run(
+        [find_compiler(), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(runtime).is_absolute():
+        raise UserError(
+            "this compiler has no AddressSanitizer library; install gcc's libasan or leave the asan build out."
+        )
+    with tempfile.TemporaryDirectory(prefix="tinyllm-asan-") as folder:
+        saved = Path(folder) / "run.npz"
+        job = {
+            "library": str(library),
+            "saved": str(saved),
+            "config": asdict(config),
+            "settings": asdict(settings),
+            "run": {"bos": bos, "seed": seed, "positions": positions},
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "tinyllm.codegen.verify_worker"],
+            input=json.dumps(job),
+            env=os.environ | {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            report = next((line for line in done.stderr.splitlines() if "ERROR" in line), done.stderr[-300:])
+            raise Failure(f"the asan build failed: {report.strip()}")
+        with contextlib.closing(np.load(saved)) as arrays:
+            return Run(arrays["tokens"], arrays["logits"], {name: arrays[name] for name in CACHE})

@@ -1,0 +1,25 @@
+"""Runs one library for `verify` in a process of its own: a job as JSON on standard input, the run saved as .npz."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tinyllm.codegen.model import ModelConfig, Rope
+from tinyllm.codegen.sampler import SamplerSettings
+from tinyllm.codegen.verify import generate
+
+
+def main() -> None:
+    """See verify._isolated, which starts this."""
+    job = json.load(sys.stdin)
+    config = ModelConfig(**(job["config"] | {"rope": Rope(**job["config"]["rope"])}))
+    run = generate(Path(job["library"]), config, settings=SamplerSettings(**job["settings"]), **job["run"])
+    np.savez(job["saved"], tokens=run.tokens, logits=run.logits, **run.cache)
+
+
+if __name__ == "__main__":
+    main()

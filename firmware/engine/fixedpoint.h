@@ -1,0 +1,128 @@
+/* The integer primitives, mirrored bit for bit from codegen/fixedpoint.py, which defines them.
+ *
+ * Real-valued vectors are Q16.16 int32, saturated to +-(2^31 - 1). A quantised vector is int8 codes and one scale:
+ * value = code * mantissa * 2^exponent. Shifts of negative numbers are arithmetic.
+ */
+#ifndef TL_FIXEDPOINT_H
+#define TL_FIXEDPOINT_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TL_FRACTION_BITS 16
+#define TL_SCALE_EXPONENT_BIAS 16
+
+/* A compiler that shifts negative numbers otherwise cannot build this arithmetic. */
+typedef char tl_assert_arithmetic_shift[((-3) >> 1) == -2 ? 1 : -1];
+
+struct tl_scale {
+    int32_t mantissa;
+    int32_t exponent;
+};
+
+static inline int32_t tl_saturate(int64_t value)
+{
+    return value > INT32_MAX ? INT32_MAX : value < -INT32_MAX ? -INT32_MAX : (int32_t)value;
+}
+
+static inline int32_t tl_min(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int32_t tl_max(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Bits of a number; 0 has none. */
+static inline int32_t tl_bit_length(uint32_t value)
+{
+#if defined(__GNUC__)
+    return value == 0 ? 0 : 32 - __builtin_clz(value);
+#else
+    int32_t bits = 0;
+    for (; value != 0; value >>= 1) bits++;
+    return bits;
+#endif
+}
+
+static inline int32_t tl_bit_length64(uint64_t value)
+{
+    uint32_t high = (uint32_t)(value >> 32);
+    return high != 0 ? 32 + tl_bit_length(high) : tl_bit_length((uint32_t)value);
+}
+
+/* value >> right towards minus infinity, or value << -right; the result must fit. -31 <= right <= 31 */
+static inline int32_t tl_shift(int32_t value, int32_t right)
+{
+    return right >= 0 ? value >> right : (int32_t)((uint32_t)value << -right);
+}
+
+/* value / 2^right to nearest, ties up. |value| < 2^62, 0 <= right <= 62 */
+static inline int64_t tl_rounding_shift(int64_t value, int32_t right)
+{
+    return right > 0 ? (value + ((int64_t)1 << (right - 1))) >> right : value;
+}
+
+/* saturate(accumulator * multiplier / 2^right) to nearest, ties up. 0 <= multiplier; any right */
+static inline int32_t tl_requantize(int32_t accumulator, int32_t multiplier, int32_t right)
+{
+    int64_t product = (int64_t)accumulator * multiplier;
+    if (right >= 0) return tl_saturate(tl_rounding_shift(product, tl_min(right, 62)));
+    return tl_saturate(tl_saturate(product) * ((int64_t)1 << tl_min(-right, 31)));
+}
+
+/* The same scale with at most 15 bits of mantissa, low bits cut off. */
+static inline struct tl_scale tl_normalize_scale(uint32_t mantissa, int32_t exponent)
+{
+    int32_t down = tl_max(tl_bit_length(mantissa) - 15, 0);
+    struct tl_scale scale = {(int32_t)(mantissa >> down), exponent + down};
+    return scale;
+}
+
+/* A scale in 16 bits for the KV cache, and back; 0 is the zero scale. */
+uint16_t tl_pack_scale(struct tl_scale scale);
+struct tl_scale tl_unpack_scale(uint16_t packed);
+
+/* Largest magnitude of a vector (n,). */
+uint32_t tl_largest(const int32_t *vector, uint32_t n);
+
+/* Quantise a vector (n,) to codes (n,); the exponent counts in units of the vector. */
+struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes);
+
+/* RMSNorm of x (n,) Q16.16 with an int16 gain (n,), quantised to codes (n,); products (n,) is scratch. */
+struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon, int32_t *products,
+                                int8_t *codes);
+
+uint32_t tl_isqrt32(uint32_t value);
+
+/* 1/sqrt(value) for 0 < value < 2^63: mantissa in (2^15, 2^16] and exponent. */
+struct tl_scale tl_reciprocal_sqrt(uint64_t value);
+
+/* 2^(z / 65536) as Q30, z <= 0. */
+uint32_t tl_exp2_q30(int32_t z);
+
+/* sigmoid of Q16.16 as Q15, 0..32768. */
+int32_t tl_sigmoid_q15(int32_t x);
+
+/* silu(gate) * up, all Q16.16. */
+int32_t tl_silu_mul(int32_t gate, int32_t up);
+
+/* sin and cos of 2 pi phase / 2^32 as Q15 within +-32767. */
+int32_t tl_sine_q15(uint32_t phase);
+int32_t tl_cosine_q15(uint32_t phase);
+
+/* Rotary position embedding of one head (n,) Q16.16: element i turns with i + half, i < half; cosine, sine (half,) Q15.
+ * turned (n,) is int32 in units of the returned power of two of Q16.16. */
+int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
+                  int32_t *turned);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
