@@ -46,8 +46,10 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dic
         )
     files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board.name).items()}
     files |= {f"src/{name}": text for name, text in firmware_files(board).items()}
-    options = {"build_flags": " ".join(f"-I src{folder}" for folder in ("", "/engine", "/console", "/port"))}
-    options = dict(board.platformio) | options
+    options = dict(board.platformio)
+    # Everything is in src/: no library needs to be searched for.
+    options["lib_ldf_mode"] = "off"
+    options["build_flags"] = " ".join(f"-I src/{folder}" for folder in ("engine", "console", "port"))
     if options["platform"] == "tinyllm":
         options["platform"] = "symlink://${PROJECT_DIR}/platform"
         files |= {f"platform/{name}": text for name, text in _folder(FIRMWARE / "platform").items()}

@@ -1,0 +1,88 @@
+"""Models the pipeline is proved on: the real checkpoint, and random ones that use every feature of the Model form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyllm.codegen.checkpoints import read_model
+from tinyllm.codegen.model import Block, Model, ModelConfig, Rope
+from tinyllm.codegen.tokenizers import read_tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="session")
+def stories(shared_data: Path) -> Model:
+    """stories260K as its file has it."""
+    return read_model(shared_data / "stories260K/stories260K.bin")
+
+
+@pytest.fixture(scope="session")
+def stories_tokenizer(shared_data: Path) -> Tokenizer:
+    return read_tokenizer(shared_data / "stories260K/tok512.model")
+
+
+BASE = ModelConfig(
+    name="random",
+    family="llama",
+    dim=24,
+    hidden_dim=40,
+    n_heads=4,
+    n_kv_heads=2,
+    head_dim=6,
+    vocab_size=512,
+    context=32,
+    schedule=(0, 1),
+    rope=Rope(rotary_dim=6),
+)
+
+RANDOM_CONFIGS = {
+    "grouped-query": BASE,
+    "one kv head": replace(BASE, n_kv_heads=1),
+    "shared blocks": replace(BASE, schedule=(0, 0, 1, 1)),
+    "separate head": replace(BASE, tied_head=False),
+    "interleaved pairs": replace(BASE, rope=Rope(pairing="interleaved", rotary_dim=6)),
+    "partial rotary": replace(BASE, rope=Rope(rotary_dim=4, base=500.0, factors=(1.0, 4.0))),
+    "attention scaling": replace(BASE, rope=Rope(rotary_dim=6, attention_scaling=1.2)),
+    "heads wider than the stream": replace(BASE, head_dim=10, rope=Rope(rotary_dim=10)),
+    "hidden narrower than the stream": replace(BASE, hidden_dim=20),
+    "long context": replace(BASE, context=1030, norm_epsilon=1e-6),
+}
+
+
+def random_model(config: ModelConfig, seed: int = 0, biases: bool = False, scale: float = 1.0) -> Model:
+    """Weights of the size a trained model has, times `scale`."""
+    random = np.random.default_rng(seed)
+
+    def tensor(*shape: int) -> np.ndarray:
+        return (random.standard_normal(shape) * scale / np.sqrt(shape[-1])).astype(np.float32)
+
+    def gain() -> np.ndarray:
+        return random.uniform(0.2, 2.0, config.dim).astype(np.float32)
+
+    def block() -> Block:
+        return Block(
+            attn_norm=gain(),
+            wq=tensor(config.q_dim, config.dim),
+            wk=tensor(config.kv_dim, config.dim),
+            wv=tensor(config.kv_dim, config.dim),
+            wo=tensor(config.dim, config.q_dim),
+            ffn_norm=gain(),
+            w_gate=tensor(config.hidden_dim, config.dim),
+            w_up=tensor(config.hidden_dim, config.dim),
+            w_down=tensor(config.dim, config.hidden_dim),
+            bq=tensor(config.q_dim) if biases else None,
+            bk=tensor(config.kv_dim) if biases else None,
+            bv=tensor(config.kv_dim) if biases else None,
+        )
+
+    return Model(
+        config=config,
+        embedding=tensor(config.vocab_size, config.dim),
+        blocks=[block() for _ in range(max(config.schedule) + 1)],
+        final_norm=gain(),
+        head=None if config.tied_head else tensor(config.vocab_size, config.dim),
+    )

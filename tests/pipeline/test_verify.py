@@ -1,0 +1,153 @@
+"""The emitted C computes what the reference says, bit for bit, on any model the Model form can hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.pipeline.conftest import BASE, RANDOM_CONFIGS, random_model
+from tinyllm.boards.errors import Failure
+from tinyllm.boards.loader import load_board
+from tinyllm.codegen.checkpoints import read_model
+from tinyllm.codegen.emit import emit_project
+from tinyllm.codegen.hostlib import BUILDS, HostLibrary, compile_library
+from tinyllm.codegen.integer_model import N_SINKS
+from tinyllm.codegen.model import Model
+from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.reference import Reference
+from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.verify import compare, generate, reference_run, verify
+from tinyllm.models import bundled
+
+
+def test_stories260k_is_bit_exact_over_its_whole_context_in_every_build(
+    stories: Model, stories_tokenizer: Tokenizer
+) -> None:
+    verdicts = list(verify(quantize(stories), stories_tokenizer, tuple(BUILDS)))
+    assert len(verdicts) == 2 * len(BUILDS)
+    assert [str(verdict) for verdict in verdicts] == ["bit-exact: 512/512 positions"] * len(verdicts)
+
+
+@pytest.mark.parametrize("name", sorted(bundled()))
+def test_every_bundled_model_is_bit_exact_over_its_whole_context_in_every_build(name: str) -> None:
+    model = read_model(bundled()[name])
+    tokenizer = read_tokenizer(find_tokenizer(bundled()[name], model.config.vocab_size))
+    for verdict in verify(quantize(model), tokenizer, tuple(BUILDS)):
+        assert str(verdict) == f"bit-exact: {model.config.context}/{model.config.context} positions", verdict.difference
+
+
+@pytest.mark.parametrize("feature", RANDOM_CONFIGS)
+def test_every_feature_of_the_model_form_is_bit_exact(feature: str, stories_tokenizer: Tokenizer) -> None:
+    model = quantize(random_model(RANDOM_CONFIGS[feature]))
+    for verdict in verify(model, stories_tokenizer, ("ubsan",), positions=min(40, model.config.context)):
+        assert verdict.exact == verdict.positions, verdict.difference
+
+
+def test_attention_biases_are_bit_exact(stories_tokenizer: Tokenizer) -> None:
+    for verdict in verify(quantize(random_model(BASE, biases=True)), stories_tokenizer, ("ubsan",)):
+        assert verdict.exact == verdict.positions, verdict.difference
+
+
+@pytest.mark.parametrize("scale", [1e-4, 30.0, 1000.0])
+def test_weights_of_any_size_saturate_without_overflow(scale: float, stories_tokenizer: Tokenizer) -> None:
+    for verdict in verify(quantize(random_model(BASE, scale=scale)), stories_tokenizer, ("ubsan",)):
+        assert verdict.exact == verdict.positions, verdict.difference
+
+
+def test_a_conversation_that_slides_past_its_context_stays_bit_exact(stories_tokenizer: Tokenizer) -> None:
+    model = quantize(random_model(BASE, seed=3))
+    for verdict in verify(model, stories_tokenizer, ("O2",), positions=3 * BASE.context):
+        assert verdict.exact == verdict.positions == 3 * BASE.context, verdict.difference
+
+
+def test_past_the_context_only_the_sinks_and_the_last_tokens_count(stories_tokenizer: Tokenizer) -> None:
+    """A token that slid out leaves no trace in a one-layer model, a sink does."""
+    model = quantize(random_model(replace(BASE, schedule=(0,)), seed=4))
+    random = np.random.default_rng(0)
+    tokens = random.integers(0, 512, 3 * BASE.context)
+
+    def last_logits(changed: int | None = None) -> np.ndarray:
+        mine = tokens.copy()
+        if changed is not None:
+            mine[changed] = (mine[changed] + 1) % 512
+        return Reference(model).forward(mine)[-1]
+
+    assert np.array_equal(last_logits(), last_logits(changed=N_SINKS))
+    assert np.array_equal(last_logits(), last_logits(changed=len(tokens) - 1 - (BASE.context - N_SINKS)))
+    assert not np.array_equal(last_logits(), last_logits(changed=0))
+    assert not np.array_equal(last_logits(), last_logits(changed=len(tokens) - (BASE.context - N_SINKS)))
+
+
+def test_tokens_may_be_read_one_by_one_or_all_at_once(stories: Model) -> None:
+    model = quantize(stories, context=64)
+    tokens = np.random.default_rng(1).integers(0, 512, 70)
+    at_once, one_by_one = Reference(model), Reference(model)
+    expected = at_once.forward(tokens)
+    assert np.array_equal(expected, np.concatenate([one_by_one.forward([token]) for token in tokens]))
+    assert np.array_equal(at_once.k, one_by_one.k) and np.array_equal(at_once.v_scale, one_by_one.v_scale)
+
+
+@pytest.mark.parametrize("tensor", ["logits", "tokens", "k", "v_scale"])
+def test_verify_names_the_first_tensor_that_differs(
+    tensor: str, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    model = quantize(random_model(BASE))
+    files = emit_project(model, stories_tokenizer, load_board("host"))
+    library = compile_library(files, tmp_path_factory.mktemp("c"))
+    from tinyllm.codegen.sampler import SamplerSettings
+
+    settings = SamplerSettings.from_float(temperature=0.8)
+    got = generate(library, model.config, 1, settings, 1, 20)
+    expected = reference_run(model, got.tokens, settings, 1)
+    assert compare(expected, got, "O2", 0.8).exact == 20
+    if tensor == "logits":
+        got.logits[7, 3] += 1
+    elif tensor == "tokens":
+        got.tokens[8] += 1
+    else:
+        got.cache[tensor][1, 0, 7] += 1
+    verdict = compare(expected, got, "O2", 0.8)
+    assert verdict.exact == 7
+    assert verdict.difference is not None
+    assert verdict.difference.startswith("position 7: ")
+    assert {"logits": "logit 3", "tokens": "sampled"}.get(tensor, f"{tensor} of layer 1, head 0") in verdict.difference
+
+
+def test_a_wrong_kernel_is_found(stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> None:
+    model = quantize(random_model(BASE))
+    files = emit_project(model, stories_tokenizer, load_board("host"))
+    kernels = files["src/engine/kernels.c"]
+    files["src/engine/kernels.c"] = kernels.replace("31 + down - softmax.exponent", "30 + down - softmax.exponent")
+    assert files["src/engine/kernels.c"] != kernels
+    library = compile_library(files, tmp_path_factory.mktemp("c"))
+    from tinyllm.codegen.sampler import SamplerSettings
+
+    settings = SamplerSettings.from_float(temperature=0.0)
+    got = generate(library, model.config, 1, settings, 1, 5)
+    assert compare(reference_run(model, got.tokens, settings, 1), got, "O2", 0.0).exact < 5
+
+
+def test_the_weights_are_checked_at_start(
+    stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    model = quantize(random_model(BASE))
+    files = emit_project(model, stories_tokenizer, load_board("host"))
+    whole = HostLibrary(compile_library(files, tmp_path_factory.mktemp("c")), model.config)
+    assert whole.c.tl_weights_intact()
+    first = files["src/weights.c"].index("= {\n") + 4
+    assert files["src/weights.c"][first].isdigit() or files["src/weights.c"][first] == "-"
+    files["src/weights.c"] = files["src/weights.c"][:first] + "1+" + files["src/weights.c"][first:]
+    broken = HostLibrary(compile_library(files, tmp_path_factory.mktemp("c")), model.config)
+    assert not broken.c.tl_weights_intact()
+
+
+def test_c_that_does_not_compile_is_reported_in_one_line(
+    stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
+    files["src/model.c"] += "nonsense\n"
+    with pytest.raises(Failure, match=r"cannot build the emitted C \(O2\): src/model.c"):
+        compile_library(files, tmp_path_factory.mktemp("c"))
