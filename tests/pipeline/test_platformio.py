@@ -1,0 +1,334 @@
+"""PlatformIO builds what is emitted: a small C project with a copy of our development platform beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import platformio
+import pytest
+
+from tinyllm.boards.errors import Failure, UserError
+from tinyllm.host import toolchain
+from tinyllm.host.platformio import run
+
+HELLO = """\
+#include <stdio.h>
+#include "engine/answer.h"
+
+int main(void)
+{
+    printf("the answer is %d\\n", answer());
+    return 0;
+}
+"""
+SOURCES = {
+    "main.c": HELLO,
+    "engine/answer.h": "int answer(void);\n",
+    "engine/deep/answer.c": '#include "engine/answer.h"\n\nint answer(void)\n{\n    return 42;\n}\n',
+}
+INI = """\
+[env:host]
+platform = symlink://${PROJECT_DIR}/platform
+board = host
+"""
+NOBODY_LISTENS = "http://127.0.0.1:9"
+
+
+def write_project(folder: Path, sources: dict[str, str] = SOURCES, options: str = "", board_flags: str = "") -> Path:
+    for name, text in sources.items():
+        file = folder / "src" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (folder / "platformio.ini").write_text(INI + options)
+    with as_file(files("tinyllm.firmware") / "platform") as platform:
+        shutil.copytree(platform, folder / "platform")
+    board_file = folder / "platform" / "boards" / "host.json"
+    board = json.loads(board_file.read_text())
+    board["build"]["extra_flags"] += board_flags
+    board_file.write_text(json.dumps(board))
+    return folder
+
+
+def output_of(program: Path) -> str:
+    return subprocess.run([program], capture_output=True, text=True, check=True, timeout=10).stdout
+
+
+def files_below(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if not path.is_dir()}
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A proxy that refuses at once: the same answer with and without a network."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, NOBODY_LISTENS)
+    monkeypatch.delenv("PLATFORMIO_CORE_DIR", raising=False)
+    toolchain.registry_answers.cache_clear()
+    yield
+    toolchain.registry_answers.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def home(prepared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A TINYLLM_HOME that the tests share, so that SCons is laid down once."""
+    monkeypatch.setenv("TINYLLM_HOME", str(prepared_home))
+    return prepared_home
+
+
+def test_a_project_builds_without_a_warning_and_its_program_prints(home: Path, tmp_path: Path) -> None:
+    steps: list[str] = []
+    result = run(write_project(tmp_path), "host", progress=steps.append)
+    assert output_of(result.program) == "the answer is 42\n"
+    assert result.warnings == ()
+    assert sum(step.startswith("Compiling") for step in steps) == 2
+    assert steps[-1].startswith("Linking")
+    assert "Linking" in result.log.read_text()
+    if sys.platform == "linux" and shutil.which("size"):
+        told = subprocess.run(["size", result.program], capture_output=True, text=True, check=True).stdout
+        text, data, bss = (int(number) for number in told.splitlines()[1].split()[:3])
+        assert (result.flash, result.ram) == (text + data, data + bss)
+
+
+def test_in_a_path_of_spaces_and_signs_the_projects_flags_overrule_the_boards(home: Path, tmp_path: Path) -> None:
+    sources = {"main.c": '#include <stdio.h>\nint main(void) { printf("%ld", __STDC_VERSION__); return 0; }\n'}
+    project = write_project(tmp_path / "a b@c=d+ü'e", sources, "build_flags = -std=c11\n", board_flags=" -std=c99")
+    assert output_of(run(project, "host").program) == "201112"
+
+
+def test_a_path_that_platformio_cannot_build_in_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a \$ in its path; move the project"):
+        run(write_project(tmp_path / "us$"), "host")
+
+
+def test_the_compilers_warnings_are_reported_once_each(home: Path, tmp_path: Path) -> None:
+    header = "static inline int twice(int x) { int idle; return 2 * x; }\n"
+    use = '#include "twice.h"\nint NAME(void);\nint NAME(void) { return twice(1); }\n'
+    sources = {
+        "twice.h": header,
+        "a.c": use.replace("NAME", "a"),
+        "b.c": use.replace("NAME", "b"),
+        "main.c": "int main(void) { return 0; }\n",
+    }
+    result = run(write_project(tmp_path, sources, "build_flags = -Wall\n"), "host")
+    assert len(result.warnings) == 1
+    assert "twice.h:1:" in result.warnings[0]
+    assert "idle" in result.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("int main(void) { return nothing; }\n", "src/main.c:1:"),
+        ("int absent(void);\nint main(void) { return absent(); }\n", "absent"),
+    ],
+    ids=["compiler", "linker"],
+)
+def test_an_error_in_the_code_is_a_failure_that_names_it_and_the_log(
+    home: Path, tmp_path: Path, source: str, told: str
+) -> None:
+    with pytest.raises(Failure) as failure:
+        run(write_project(tmp_path, {"main.c": source}), "host")
+    message = str(failure.value)
+    assert told in message.splitlines()[0]
+    assert len(message.splitlines()) <= 3
+    log = tmp_path / ".pio" / "host.log"
+    assert str(log) in message
+    assert message.splitlines()[0] in log.read_text()
+
+
+def test_without_a_compiler_the_user_is_told_what_to_install(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(UserError, match=r"no C compiler on PATH .*cc, gcc, clang.*; to get one: .*install"):
+        run(write_project(tmp_path), "host")
+
+
+def test_a_custom_upload_command_is_run_on_the_program(home: Path, tmp_path: Path) -> None:
+    receiver = tmp_path / "receive.py"
+    receiver.write_text(f"import sys\nopen({str(tmp_path / 'received')!r}, 'w').write(sys.argv[1])\n")
+    options = f"upload_protocol = custom\nupload_command = $PYTHONEXE {receiver} $SOURCE\n"
+    run(write_project(tmp_path, options=options), "host", targets=["upload"])
+    assert (tmp_path / "received").read_text() == str(Path(".pio/build/host/program"))
+
+
+def test_an_upload_that_fails_is_a_failure(home: Path, tmp_path: Path) -> None:
+    options = 'upload_protocol = custom\nupload_command = $PYTHONEXE -c "raise SystemExit(3)"\n'
+    with pytest.raises(Failure, match=r"(?s)Error 3.*host: build and upload failed"):
+        run(write_project(tmp_path, options=options), "host", targets=["upload"])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [("", "has no upload of its own"), ("upload_protocol = custom\n", "needs an upload_command in platformio.ini")],
+)
+def test_an_upload_nobody_described_is_refused(home: Path, tmp_path: Path, options: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        run(write_project(tmp_path, options=options), "host", targets=["upload"])
+
+
+def test_a_folder_without_a_project_or_an_unknown_environment_is_the_users_mistake(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not a PlatformIO project"):
+        run(tmp_path, "host")
+    project = write_project(tmp_path)
+    with pytest.raises(UserError, match=r"platformio.ini: no environment 'pico'; it has host"):
+        run(project, "pico")
+    for hostile, environment in [(b"[env:host\n", "host"), (b"[env:host]\n\xff", "host"), (b"[env:../x]\n", "../x")]:
+        (project / "platformio.ini").write_bytes(hostile)
+        with pytest.raises(UserError, match=r"platformio.ini: PlatformIO cannot read it"):
+            run(project, environment)
+    assert not (project / ".pio").exists()
+
+
+def test_nothing_is_written_outside_the_project_and_the_core_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, elsewhere, scratch = (tmp_path / name for name in ("home", "elsewhere", "scratch"))
+    for folder in (home, elsewhere, scratch):
+        folder.mkdir()
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    for name in ("TINYLLM_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setenv("PLATFORMIO_BUILD_DIR", str(elsewhere / "build"))
+    monkeypatch.chdir(elsewhere)
+    project = write_project(tmp_path / "project")
+    before = files_below(project)
+    said: list[str] = []
+    run(project, "host", progress=said.append)
+    core = toolchain.core_dir()
+    assert core.is_relative_to(home)
+    assert said.count(toolchain.OFFLINE) == 1
+    assert all(file.is_relative_to(core) for file in files_below(tmp_path) - files_below(project))
+    assert all(file.is_relative_to(project / ".pio") for file in files_below(project) - before)
+    said.clear()
+    run(project, "host", progress=said.append)
+    assert said == []
+
+
+def test_two_builds_at_once_in_a_fresh_core_folder_get_each_its_own_platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path / "home"))
+    sources = {"main.c": '#include <stdio.h>\nint main(void) { printf("%d", WHO); return 0; }\n'}
+    projects = [write_project(tmp_path / f"checkout{n}", sources, board_flags=f" -DWHO={n}") for n in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda project: run(project, "host"), projects))
+    assert [output_of(result.program) for result in results] == ["0", "1"]
+    core = tmp_path / "home" / "platformio"
+    assert [path.name.split("@")[0] for path in (core / "packages").iterdir()] == ["tool-scons"]
+    assert not list(core.glob("tmp*"))
+
+
+def test_platformio_by_hand_finds_the_platform_of_the_checkout_it_builds(home: Path, tmp_path: Path) -> None:
+    sources = {"main.c": '#include <stdio.h>\nint main(void) { printf("%d", WHO); return 0; }\n'}
+    core = toolchain.prepare(lambda line: None)
+    variables = {**os.environ, "PLATFORMIO_CORE_DIR": str(core), "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true"}
+    variables["PLATFORMIO_SETTING_ENABLE_TELEMETRY"] = "No"
+    for n in range(2):
+        project = write_project(tmp_path / f"checkout{n}", sources, board_flags=f" -DWHO={n}")
+        command = [sys.executable, "-m", "platformio", "run", "-d", str(project)]
+        subprocess.run(command, env=variables, check=True, capture_output=True, timeout=60)
+        assert output_of(project / ".pio" / "build" / "host" / "program") == str(n)
+
+
+def test_a_core_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"file/platformio: .*; set TINYLLM_HOME"):
+        run(write_project(tmp_path), "host")
+
+
+@pytest.mark.parametrize("record", ["{", "{}", "[]", '{"type": 1}', '{"type": "tool", "name": 7, "version": []}'])
+def test_a_damaged_package_is_a_failure_that_says_what_to_delete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: str
+) -> None:
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path))
+    packages = tmp_path / "platformio" / "packages"
+    (packages / "tool-scons").mkdir(parents=True)
+    (packages / "tool-scons" / ".piopm").write_text(record)
+    with pytest.raises(Failure, match=r"packages: PlatformIO's packages are damaged .*; delete the folder"):
+        toolchain.prepare(lambda line: None)
+
+
+def test_the_core_folder_the_user_chose_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "mine"))
+    state = tmp_path / "mine" / "appstate.json"
+    state.parent.mkdir()
+    state.write_text('{"last_version": "6.1.0", "settings": {"enable_cache": false}}')
+    assert toolchain.prepare(lambda line: None) == tmp_path / "mine"
+    assert json.loads(state.read_text()) == {
+        "last_version": platformio.__version__,
+        "settings": {"enable_cache": False},
+    }
+
+
+def test_a_scons_that_platformio_would_refuse_is_named_with_the_one_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = tmp_path / "site" / "scons-4.8.0.dist-info" / "METADATA"
+    about.parent.mkdir(parents=True)
+    about.write_text("Metadata-Version: 2.1\nName: scons\nVersion: 4.8.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path / "home"))
+    with pytest.raises(UserError, match=r"needs SCons (\d+\.\d+\.\d+), found 4\.8\.0(?s:.*)pip install scons==\1"):
+        toolchain.prepare(lambda line: None)
+    assert not list((tmp_path / "home" / "platformio" / "packages").iterdir())
+
+
+@contextlib.contextmanager
+def web_server(status: int) -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("status", "answers"), [(200, True), (404, True), (503, False)])
+def test_the_registry_answers_when_it_says_anything_but_that_it_is_out_of_order(
+    monkeypatch: pytest.MonkeyPatch, status: int, answers: bool
+) -> None:
+    with web_server(status) as address:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setattr(toolchain, "REGISTRY", address)
+        assert toolchain.registry_answers() is answers
+
+
+def test_a_registry_that_keeps_silent_costs_two_seconds_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setattr(toolchain, "REGISTRY", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        begin = time.monotonic()
+        assert [toolchain.registry_answers() for _ in range(3)] == [False] * 3
+        assert time.monotonic() - begin < toolchain.REGISTRY_PATIENCE + 1
