@@ -18,7 +18,7 @@ from tinyllm.codegen.integer_model import IntegerBlock, IntegerGain, IntegerMatr
 from tinyllm.codegen.model import F32, Block, Model, ModelConfig
 
 F64 = NDArray[np.float64]
-MAX_COLUMNS = 2**31 // 127**2
+MAX_COLUMNS = (2**31 - 1) // 127**2
 """Longest dot product of int8 codes whose int32 sum cannot overflow."""
 
 

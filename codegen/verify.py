@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
+SANITIZERS = ("ubsan", "asan")
 CACHE = ("k", "k_scale", "v", "v_scale")
 
 
@@ -80,7 +82,7 @@ def verify(
             for temperature in temperatures:
                 settings = SamplerSettings.from_float(temperature=temperature)
                 progress(f"running {count} positions at temperature {temperature} ({build})")
-                run = _isolated if build == "asan" else generate
+                run = partial(_isolated, build) if build in SANITIZERS else generate
                 got = run(library, model.config, tokenizer.bos, settings, seed, count)
                 if temperature not in expected:
                     progress(f"computing the reference of {count} positions")
@@ -138,17 +140,13 @@ def compare(expected: Run, got: Run, build: str, temperature: float) -> Verdict:
 
 
 def _isolated(
-    library: Path, config: ModelConfig, bos: int, settings: SamplerSettings, seed: int, positions: int
+    build: str, library: Path, config: ModelConfig, bos: int, settings: SamplerSettings, seed: int, positions: int
 ) -> Run:
-    """`generate` in a process of its own: AddressSanitizer must be there before Python is."""
-    runtime = subprocess.run(
-        [find_compiler(), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    if not Path(runtime).is_absolute():
-        raise UserError(
-            "this compiler has no AddressSanitizer library; install gcc's libasan or leave the asan build out."
-        )
-    with tempfile.TemporaryDirectory(prefix="tinyllm-asan-") as folder:
+    """`generate` in a process of its own: a sanitizer's report ends it, and AddressSanitizer must be there before Python."""
+    environment = dict(os.environ)
+    if build == "asan":
+        environment |= {"LD_PRELOAD": _asan_runtime(), "ASAN_OPTIONS": "detect_leaks=0"}
+    with tempfile.TemporaryDirectory(prefix="tinyllm-run-") as folder:
         saved = Path(folder) / "run.npz"
         job = {
             "library": str(library),
@@ -160,13 +158,21 @@ def _isolated(
         done = subprocess.run(
             [sys.executable, "-m", "tinyllm.codegen.verify_worker"],
             input=json.dumps(job),
-            env=os.environ | {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"},
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode != 0:
-            report = next((line for line in done.stderr.splitlines() if "ERROR" in line), done.stderr[-300:])
-            raise Failure(f"the asan build failed: {report.strip()}")
+            reports = [line for line in done.stderr.splitlines() if "runtime error" in line or "ERROR" in line]
+            raise Failure(f"the {build} build stopped: {(reports or [done.stderr[-300:]])[0].strip()}")
         with contextlib.closing(np.load(saved)) as arrays:
             return Run(arrays["tokens"], arrays["logits"], {name: arrays[name] for name in CACHE})
+
+
+def _asan_runtime() -> str:
+    command = [find_compiler(), "-print-file-name=libasan.so"]
+    path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    if not Path(path).is_absolute():
+        raise UserError("this compiler has no libasan.so; install gcc's, or leave the asan build out.")
+    return path

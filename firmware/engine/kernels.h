@@ -24,7 +24,7 @@ struct tl_matrix {
     int32_t exponent;
 };
 
-/* sum of a[i] * b[i], n <= 133152 so that int32 cannot overflow */
+/* sum of a[i] * b[i], n <= 133144 so that int32 cannot overflow */
 int32_t tl_dot_s8s8(const int8_t *a, const int8_t *b, uint32_t n);
 
 /* W (rows, columns) @ x (columns,) -> y (rows,) Q16.16 */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tinyllm.codegen.integer_model import N_SINKS
 from tinyllm.codegen.model import Model
 from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.reference import Reference
+from tinyllm.codegen.sampler import SamplerSettings
 from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.verify import compare, generate, reference_run, verify
@@ -97,8 +99,6 @@ def test_verify_names_the_first_tensor_that_differs(
     model = quantize(random_model(BASE))
     files = emit_project(model, stories_tokenizer, load_board("host"))
     library = compile_library(files, tmp_path_factory.mktemp("c"))
-    from tinyllm.codegen.sampler import SamplerSettings
-
     settings = SamplerSettings.from_float(temperature=0.8)
     got = generate(library, model.config, 1, settings, 1, 20)
     expected = reference_run(model, got.tokens, settings, 1)
@@ -123,11 +123,25 @@ def test_a_wrong_kernel_is_found(stories_tokenizer: Tokenizer, tmp_path_factory:
     files["src/engine/kernels.c"] = kernels.replace("31 + down - softmax.exponent", "30 + down - softmax.exponent")
     assert files["src/engine/kernels.c"] != kernels
     library = compile_library(files, tmp_path_factory.mktemp("c"))
-    from tinyllm.codegen.sampler import SamplerSettings
-
     settings = SamplerSettings.from_float(temperature=0.0)
     got = generate(library, model.config, 1, settings, 1, 5)
     assert compare(reference_run(model, got.tokens, settings, 1), got, "O2", 0.0).exact < 5
+
+
+def test_undefined_behaviour_is_reported_and_not_survived(
+    stories_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = quantize(random_model(BASE))
+
+    def overflowing(*arguments: Any) -> dict[str, str]:
+        files = emit_project(*arguments)
+        kernels = files["src/engine/kernels.c"]
+        files["src/engine/kernels.c"] = kernels.replace("int32_t sum = 0;", "int32_t sum = INT32_MAX - 5;", 1)
+        return files
+
+    monkeypatch.setattr("tinyllm.codegen.verify.emit_project", overflowing)
+    with pytest.raises(Failure, match=r"ubsan build stopped: .*signed integer overflow"):
+        list(verify(model, stories_tokenizer, ("ubsan",), positions=3))
 
 
 def test_the_weights_are_checked_at_start(

@@ -1,0 +1,43 @@
+/* Sampling a token from logits, in integers: codegen/sampler.py is the specification. */
+#ifndef TL_SAMPLER_H
+#define TL_SAMPLER_H
+
+#include <stdint.h>
+
+#include "vocabulary.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TL_SAMPLER_ONE 65536u
+#define TL_TEMPERATURE_MAX (100u * TL_SAMPLER_ONE)
+#define TL_PENALTY_MIN 655u
+#define TL_PENALTY_MAX (100u * TL_SAMPLER_ONE)
+
+/* Q16.16 but for top_k. */
+struct tl_sampler_settings {
+    uint32_t temperature;        /* 0 (greedy) to TL_TEMPERATURE_MAX */
+    uint32_t top_k;              /* 0: all */
+    uint32_t top_p;              /* 1 to TL_SAMPLER_ONE */
+    uint32_t min_p;              /* 0 to TL_SAMPLER_ONE */
+    uint32_t repetition_penalty; /* TL_PENALTY_MIN to TL_PENALTY_MAX; TL_SAMPLER_ONE: none */
+};
+
+struct tl_random {
+    uint64_t state;
+};
+
+void tl_random_seed(struct tl_random *random, uint32_t seed);
+uint32_t tl_random_next(struct tl_random *random);
+
+/* Draws a token id. logits (TL_VOCAB_SIZE,) Q16.16 are overwritten. recent: tokens the penalty applies to, all below
+   TL_VOCAB_SIZE. The settings are in their ranges. Greedy sampling takes no random number, any other takes one. */
+uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
+                   const struct tl_sampler_settings *settings, struct tl_random *random);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

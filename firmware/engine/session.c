@@ -1,0 +1,218 @@
+#include "session.h"
+
+#include <string.h>
+
+#include "crc32.h"
+#include "model.h"
+#include "tokenizer.h"
+
+#define Q16(thousandths) ((uint32_t)(((thousandths) * 65536u + 500u) / 1000u))
+
+static struct {
+    tl_token_t history[TL_CONTEXT]; /* the tokens in the context, each in its slot of the KV cache */
+    tl_token_t prompt[TL_CONTEXT];
+    uint32_t position;  /* tokens forwarded since the reset */
+    tl_token_t pending; /* sampled, not forwarded yet; TL_NO_TOKEN: none */
+    bool has_logits;
+    bool active;
+    bool prefilling;
+    bool weights_intact;
+    uint32_t max_tokens;
+    uint32_t digest;
+    struct tl_answer answer;
+    struct tl_settings settings;
+    struct tl_random random;
+} session;
+
+static const struct tl_settings default_settings = {
+    .sampler = {.temperature = Q16(800u), .top_k = 0, .top_p = Q16(900u), .min_p = 0, .repetition_penalty = Q16(1000u)},
+    .seed = 1,
+    .max_tokens = 256,
+    .overflow = TL_OVERFLOW_SLIDE,
+};
+
+void tl_session_start(void) {
+    session.weights_intact = tl_weights_intact();
+    session.settings = default_settings;
+    tl_session_reset();
+}
+
+void tl_session_reset(void) {
+    session.position = 0;
+    session.pending = TL_NO_TOKEN;
+    session.has_logits = false;
+    session.active = false;
+    session.digest = 0;
+    tl_session_reseed();
+}
+
+void tl_session_reseed(void) {
+    tl_random_seed(&session.random, session.settings.seed);
+}
+
+static uint32_t digest_token(uint32_t digest, uint32_t token) {
+    const uint8_t bytes[4] = {(uint8_t)token, (uint8_t)(token >> 8), (uint8_t)(token >> 16), (uint8_t)(token >> 24)};
+    return tl_crc32(digest, bytes, sizeof bytes);
+}
+
+/* Where a position's token is kept: the first TL_SINKS stay, the others take turns. */
+static uint32_t slot(uint32_t position) {
+    return position < TL_CONTEXT ? position : TL_SINKS + (position - TL_SINKS) % (TL_CONTEXT - TL_SINKS);
+}
+
+static uint32_t at_most(uint32_t value, uint32_t limit) {
+    return value < limit ? value : limit;
+}
+
+/* Tokens that may still be forwarded. */
+static uint32_t room(void) {
+    const uint32_t limit = session.settings.overflow == TL_OVERFLOW_STOP ? TL_CONTEXT : UINT32_MAX;
+    return limit - at_most(session.position, limit);
+}
+
+static void forward(uint32_t token, bool want_logits) {
+    session.history[slot(session.position)] = (tl_token_t)token;
+    tl_forward(token, session.position, want_logits);
+    session.position++;
+    session.has_logits = want_logits;
+}
+
+/* Begins the answer to session.prompt, which holds `length` tokens. */
+static enum tl_error begin(uint32_t length, uint32_t max_tokens) {
+    const uint32_t to_forward = length + (session.pending != TL_NO_TOKEN);
+    if (to_forward == 0 && !session.has_logits) {
+        return TL_ERROR_BAD_REQUEST;
+    }
+    if (to_forward > room()) {
+        return TL_ERROR_TOO_LONG;
+    }
+    memset(&session.answer, 0, sizeof session.answer);
+    session.answer.prompt_length = length;
+    session.max_tokens = max_tokens;
+    session.active = true;
+    session.prefilling = to_forward > 0;
+    if (!session.prefilling && max_tokens == 0) {
+        session.answer.reason = TL_REASON_LENGTH;
+    }
+    return TL_OK;
+}
+
+enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens) {
+    if (!session.weights_intact) {
+        return TL_ERROR_MODEL;
+    }
+    const uint32_t length = tl_encode(text, n_bytes, session.position == 0, session.prompt, TL_CONTEXT);
+    return length == TL_ENCODE_TOO_LONG ? TL_ERROR_TOO_LONG : begin(length, max_tokens);
+}
+
+enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens) {
+    if (!session.weights_intact) {
+        return TL_ERROR_MODEL;
+    }
+    if (count > TL_CONTEXT) {
+        return TL_ERROR_TOO_LONG;
+    }
+    for (uint32_t i = 0; i < count; i++, ids += 4) {
+        const uint32_t id = ids[0] | (uint32_t)ids[1] << 8 | (uint32_t)ids[2] << 16 | (uint32_t)ids[3] << 24;
+        if (id >= TL_VOCAB_SIZE) {
+            return TL_ERROR_BAD_VALUE;
+        }
+        session.prompt[i] = (tl_token_t)id;
+    }
+    return begin(count, max_tokens);
+}
+
+/* The token that ended the last answer goes first: the model has not read it yet. */
+static void prefill_one(void) {
+    struct tl_answer *answer = &session.answer;
+    uint32_t token = session.pending;
+    if (session.pending != TL_NO_TOKEN) {
+        session.pending = TL_NO_TOKEN;
+    } else {
+        token = session.prompt[answer->prompt_tokens++];
+        session.digest = digest_token(session.digest, token);
+    }
+    const bool last = answer->prompt_tokens == answer->prompt_length;
+    forward(token, last);
+    session.prefilling = !last;
+    if (last && session.max_tokens == 0) {
+        answer->reason = TL_REASON_LENGTH;
+    }
+}
+
+static uint32_t decode_one(void) {
+    struct tl_answer *answer = &session.answer;
+    if (!session.has_logits) {
+        forward(session.pending, true);
+    }
+    const uint32_t token = tl_sample(tl_logits(), session.history, at_most(session.position, TL_CONTEXT),
+                                     &session.settings.sampler, &session.random);
+    session.has_logits = false;
+    session.pending = (tl_token_t)token;
+    session.digest = digest_token(session.digest, token);
+    answer->digest = digest_token(answer->digest, token);
+    answer->tokens++;
+    if (tl_is_stop(token)) {
+        answer->reason = TL_REASON_STOP;
+    } else if (answer->tokens == session.max_tokens) {
+        answer->reason = TL_REASON_LENGTH;
+    } else if (room() == 0) {
+        answer->reason = TL_REASON_CONTEXT;
+    }
+    return token;
+}
+
+bool tl_session_step(struct tl_event *event) {
+    if (!session.active) {
+        return false;
+    }
+    if (session.answer.reason != TL_REASON_NONE) {
+        event->kind = TL_EVENT_DONE;
+        session.active = false;
+    } else if (session.prefilling) {
+        event->kind = TL_EVENT_PROGRESS;
+        prefill_one();
+    } else {
+        event->kind = TL_EVENT_TOKEN;
+        event->token = decode_one();
+    }
+    return true;
+}
+
+void tl_session_cancel(void) {
+    if (session.active && session.answer.reason == TL_REASON_NONE) {
+        session.answer.reason = TL_REASON_CANCELLED;
+    }
+}
+
+bool tl_session_active(void) {
+    return session.active;
+}
+
+bool tl_session_prefilling(void) {
+    return session.prefilling;
+}
+
+bool tl_session_weights_intact(void) {
+    return session.weights_intact;
+}
+
+struct tl_settings *tl_session_settings(void) {
+    return &session.settings;
+}
+
+const struct tl_answer *tl_session_answer(void) {
+    return &session.answer;
+}
+
+uint32_t tl_session_context_used(void) {
+    return at_most(session.position + (session.pending != TL_NO_TOKEN), TL_CONTEXT);
+}
+
+uint32_t tl_session_digest(void) {
+    return session.digest;
+}
+
+const int32_t *tl_session_logits(void) {
+    return session.has_logits ? tl_logits() : NULL;
+}

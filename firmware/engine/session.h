@@ -1,0 +1,103 @@
+/* The conversation: one sequence of tokens, read from prompts and written by the model (docs/protocol.md). */
+#ifndef TL_SESSION_H
+#define TL_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sampler.h"
+#include "vocabulary.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Numbered as on the wire. */
+enum tl_error {
+    TL_OK = 0,
+    TL_ERROR_CORRUPT = 1,
+    TL_ERROR_BAD_REQUEST = 2,
+    TL_ERROR_VERSION = 3,
+    TL_ERROR_BUSY = 4,
+    TL_ERROR_BAD_VALUE = 5,
+    TL_ERROR_TOO_LONG = 6,
+    TL_ERROR_NO_LOGITS = 7,
+    TL_ERROR_MODEL = 8
+};
+
+/* Why an answer ended, numbered as on the wire. */
+enum tl_reason {
+    TL_REASON_NONE = 0,
+    TL_REASON_STOP = 1,
+    TL_REASON_LENGTH = 2,
+    TL_REASON_CANCELLED = 3,
+    TL_REASON_CONTEXT = 4
+};
+
+enum tl_overflow { TL_OVERFLOW_SLIDE = 0, TL_OVERFLOW_STOP = 1 };
+
+#define TL_UNTIL_STOP UINT32_MAX
+
+struct tl_settings {
+    struct tl_sampler_settings sampler;
+    uint32_t seed;
+    uint32_t max_tokens; /* default of the text voice; 0: until the model stops */
+    uint32_t overflow;   /* enum tl_overflow */
+};
+
+/* The answer under way, or the last one. */
+struct tl_answer {
+    enum tl_reason reason;  /* TL_REASON_NONE while it is under way */
+    uint32_t prompt_length; /* tokens of the prompt */
+    uint32_t prompt_tokens; /* of them prefilled */
+    uint32_t tokens;        /* generated, the one that ended the answer included */
+    uint32_t digest;        /* CRC-32 of the generated tokens */
+};
+
+enum tl_event_kind { TL_EVENT_PROGRESS, TL_EVENT_TOKEN, TL_EVENT_DONE };
+
+struct tl_event {
+    enum tl_event_kind kind;
+    uint32_t token; /* of TL_EVENT_TOKEN */
+};
+
+/* Checks the weights, sets the default settings, and resets. */
+void tl_session_start(void);
+
+/* Forgets the conversation and the answer under way, and restarts the random numbers from the seed. */
+void tl_session_reset(void);
+
+/* Restarts the random numbers from the seed in the settings. */
+void tl_session_reseed(void);
+
+/* Begin an answer to a prompt: text, n_bytes of any bytes, or count token ids, u32 little-endian each. max_tokens 0
+   prefills only, TL_UNTIL_STOP sets no limit. No answer may be under way. On an error nothing has changed. */
+enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens);
+enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens);
+
+/* Does at most one forward pass and says what came of it; false if no answer is under way. */
+bool tl_session_step(struct tl_event *event);
+
+/* Ends the answer under way: the next step is TL_EVENT_DONE. */
+void tl_session_cancel(void);
+
+bool tl_session_active(void);
+bool tl_session_prefilling(void);
+bool tl_session_weights_intact(void);
+struct tl_settings *tl_session_settings(void);
+const struct tl_answer *tl_session_answer(void);
+
+/* Tokens of the conversation that the context holds, the last sampled one included. */
+uint32_t tl_session_context_used(void);
+
+/* CRC-32 of every token since the last reset. */
+uint32_t tl_session_digest(void);
+
+/* (TL_VOCAB_SIZE,) Q16.16 of the last prefilled position; NULL once a token was sampled from them. */
+const int32_t *tl_session_logits(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,28 @@
+/* Byte-pair encoding on the board, and the bytes of a token. */
+#ifndef TL_TOKENIZER_H
+#define TL_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vocabulary.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What tl_encode returns for text over TL_TEXT_MAX bytes, or for more tokens than fit. */
+#define TL_ENCODE_TOO_LONG UINT32_MAX
+
+/* Encodes text, any bytes, into at most `capacity` tokens, BOS first if `bos`; returns how many, the same as
+   codegen/tokenizers/bpe.py gives. Not reentrant: its scratch is static. */
+uint32_t tl_encode(const uint8_t *text, uint32_t n_bytes, bool bos, tl_token_t *tokens, uint32_t capacity);
+
+/* Points `bytes` to what a token decodes to and returns how many bytes that is: none for a control token. */
+uint32_t tl_piece_text(uint32_t token, const uint8_t **bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,152 @@
+"""Each C primitive gives what fixedpoint.py gives, on random and extreme inputs, with undefined behaviour trapped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cffi
+import numpy as np
+import pytest
+
+from tests.pipeline.conftest import BASE, random_model
+from tinyllm.boards.loader import load_board
+from tinyllm.codegen import fixedpoint as fp
+from tinyllm.codegen.emit import emit_project
+from tinyllm.codegen.hostlib import compile_library
+from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+
+DECLARATIONS = """
+struct tl_scale { int32_t mantissa; int32_t exponent; };
+int32_t tl_dot_s8s8(const int8_t *a, const int8_t *b, uint32_t n);
+uint16_t tl_pack_scale(struct tl_scale scale);
+struct tl_scale tl_unpack_scale(uint16_t packed);
+struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes);
+struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon, int32_t *products,
+                                int8_t *codes);
+struct tl_scale tl_reciprocal_sqrt(uint64_t value);
+uint32_t tl_isqrt32(uint32_t value);
+uint32_t tl_exp2_q30(int32_t z);
+int32_t tl_sigmoid_q15(int32_t x);
+int32_t tl_silu_mul(int32_t gate, int32_t up);
+int32_t tl_sine_q15(uint32_t phase);
+int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
+                  int32_t *turned);
+"""
+
+ffi = cffi.FFI()
+ffi.cdef(DECLARATIONS)
+
+EDGES = np.array([0, 1, -1, 2, 127, 32767, 32768, -32768, 65536, 2**20, 2**30, fp.INT32_MAX, -fp.INT32_MAX])
+
+
+@pytest.fixture(scope="module")
+def c(stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
+    return ffi.dlopen(str(compile_library(files, tmp_path_factory.mktemp("c"), "ubsan")))
+
+
+def int32_values(count: int = 4000) -> np.ndarray:
+    """Edges, and magnitudes of every size."""
+    random = np.random.default_rng(0)
+    values = random.integers(-fp.INT32_MAX, fp.INT32_MAX, count) >> random.integers(0, 31, count)
+    return np.concatenate([EDGES, values])
+
+
+def int32_vectors(count: int, size: int) -> np.ndarray:
+    random = np.random.default_rng(1)
+    vectors = random.integers(-fp.INT32_MAX, fp.INT32_MAX + 1, (count, size)) >> random.integers(0, 31, (count, 1))
+    vectors[: len(EDGES)] = EDGES[:, None]
+    return vectors
+
+
+def pointer(kind: str, array: np.ndarray) -> Any:
+    """The array as a C pointer; the caller keeps it alive."""
+    return ffi.from_buffer(f"{kind}[]", array)
+
+
+def test_scalar_functions_agree(c: Any) -> None:
+    values = int32_values()
+    assert [c.tl_sigmoid_q15(int(v)) for v in values] == fp.sigmoid_q15(values).tolist()
+    assert [c.tl_exp2_q30(-abs(int(v))) for v in values] == fp.exp2_q30(-np.abs(values)).tolist()
+    phases = values & 0xFFFFFFFF
+    assert [c.tl_sine_q15(int(v)) for v in phases] == fp.sine_q15(phases).tolist()
+    assert [c.tl_isqrt32(int(v)) for v in phases] == fp.isqrt32(phases).tolist()
+    other = values[::-1]
+    pairs = zip(values, other, strict=True)
+    assert [c.tl_silu_mul(int(g), int(u)) for g, u in pairs] == fp.silu_mul(values, other).tolist()
+
+
+def test_the_reciprocal_square_root_agrees_at_every_size(c: Any) -> None:
+    random = np.random.default_rng(2)
+    values = np.concatenate([1 << np.arange(63), random.integers(1, 2**63 - 1, 4000) >> random.integers(0, 62, 4000)])
+    values = np.maximum(values, 1)
+    mantissa, exponent = fp.reciprocal_sqrt(values)
+    got = [c.tl_reciprocal_sqrt(int(v)) for v in values]
+    assert [g.mantissa for g in got] == mantissa.tolist()
+    assert [g.exponent for g in got] == exponent.tolist()
+
+
+def test_quantisation_and_packed_scales_agree(c: Any) -> None:
+    vectors = int32_vectors(600, 17)
+    expected = fp.quantize_int8(vectors)
+    packed = fp.pack_scale(expected.mantissa, expected.exponent)
+    for index, vector in enumerate(vectors.astype(np.int32)):
+        codes = np.zeros(17, np.int8)
+        scale = c.tl_quantize_int8(pointer("int32_t", vector), 17, pointer("int8_t", codes))
+        assert codes.tolist() == expected.codes[index].tolist()
+        assert (scale.mantissa, scale.exponent) == (expected.mantissa[index], expected.exponent[index])
+        assert c.tl_pack_scale(scale) == packed[index]
+        unpacked = c.tl_unpack_scale(int(packed[index]))
+        assert (unpacked.mantissa, unpacked.exponent) == tuple(int(part[index]) for part in fp.unpack_scale(packed))
+
+
+@pytest.mark.parametrize("epsilon", [0, 1, 2748779, 2**34 - 1])
+def test_rmsnorm_agrees_at_the_extremes(c: Any, epsilon: int) -> None:
+    size = 64
+    gain = np.random.default_rng(3).integers(-32767, 32768, size)
+    vectors = int32_vectors(300, size)
+    vectors[20] = fp.INT32_MAX * np.where(np.arange(size) % 2, 1, -1)
+    vectors = vectors[np.max(np.abs(vectors), axis=1) > 0]
+    expected = fp.rmsnorm_int8(vectors, gain, epsilon)
+    for index, vector in enumerate(vectors.astype(np.int32)):
+        codes, products = np.zeros(size, np.int8), np.zeros(size, np.int32)
+        gains = gain.astype(np.int16)
+        scale = c.tl_rmsnorm_int8(
+            pointer("int32_t", vector),
+            pointer("int16_t", gains),
+            size,
+            epsilon,
+            pointer("int32_t", products),
+            pointer("int8_t", codes),
+        )
+        assert codes.tolist() == expected.codes[index].tolist()
+        assert (scale.mantissa, scale.exponent) == (expected.mantissa[index], expected.exponent[index])
+
+
+@pytest.mark.parametrize(("size", "half"), [(8, 4), (10, 3), (2, 1), (16, 8)])
+def test_rope_agrees_at_the_extremes(c: Any, size: int, half: int) -> None:
+    heads = int32_vectors(400, size)
+    phases = np.random.default_rng(4).integers(0, 2**32, (400, half))
+    cosine, sine = fp.cosine_q15(phases), fp.sine_q15(phases)
+    expected, exponents = fp.rotate(heads, cosine, sine)
+    for index, head in enumerate(heads.astype(np.int32)):
+        turned = np.zeros(size, np.int32)
+        cosines, sines = cosine[index].astype(np.int16), sine[index].astype(np.int16)
+        exponent = c.tl_rotate(
+            pointer("int32_t", head),
+            size,
+            pointer("int16_t", cosines),
+            pointer("int16_t", sines),
+            half,
+            pointer("int32_t", turned),
+        )
+        assert turned.tolist() == expected[index].tolist()
+        assert exponent == exponents[index]
+
+
+def test_the_longest_dot_product_of_extreme_codes_fits(c: Any) -> None:
+    size = 133144
+    a, b = np.full(size, 127, np.int8), np.full(size, -127, np.int8)
+    assert c.tl_dot_s8s8(pointer("int8_t", a), pointer("int8_t", a), size) == 127 * 127 * size
+    assert c.tl_dot_s8s8(pointer("int8_t", a), pointer("int8_t", b), size) == -127 * 127 * size
