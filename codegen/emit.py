@@ -22,7 +22,7 @@ from tinyllm.boards.loader import Board
 from tinyllm.codegen import fixedpoint as fp
 from tinyllm.codegen.emit_vocabulary import vocabulary_files
 from tinyllm.codegen.emit_weights import weight_files
-from tinyllm.codegen.integer_model import N_SINKS, IntegerModel
+from tinyllm.codegen.integer_model import MAX_K_SHIFT, N_SINKS, IntegerModel
 from tinyllm.codegen.plan import padded, plan_memory
 from tinyllm.codegen.render import render, rows
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -90,6 +90,8 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str) -> 
         "model_hash": ",".join(f"0x{byte:02x}" for byte in model.digest()[:8]),
         "build_id": UNBUILT,
         "rope_steps": ", ".join(f"{step}u" for step in model.rope_steps),
+        "k_shift": model.k_shift.tolist(),
+        "max_k_shift": MAX_K_SHIFT,
         "head_name": "tl_embedding" if model.head is None else "tl_head",
     }
     tables = {"exp2": fp.EXP2_TABLE.tolist(), "sigmoid": fp.SIGMOID_TABLE.tolist(), "sine": fp.SINE_TABLE.tolist()}

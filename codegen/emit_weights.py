@@ -12,7 +12,7 @@ from tinyllm.codegen.integer_model import IntegerBlock, IntegerGain, IntegerMatr
 from tinyllm.codegen.plan import ALIGNMENT, SLACK, padded
 from tinyllm.codegen.render import render, rows
 
-BIASES = ("bq", "bk", "bv")
+BIASES = ("bq", "bk", "bv", "bo")
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def exp2_q30(z: ArrayLike) -> I64:
 
 
 def sigmoid_q15(x: ArrayLike) -> I64:
-    """sigmoid of Q16.16 as Q15 (0..32768), linear between table points, 1 at and beyond +-16; error below 2**-14."""
+    """Sigmoid of Q16.16 as Q15 (0..32768), linear between table points, 1 at and beyond +-16; error below 2**-14."""
     x = np.asarray(x, np.int64)
     magnitude = np.minimum(np.abs(x), (16 << 16) - 1)
     index, rest = magnitude >> 11, magnitude & 2047

@@ -1,11 +1,13 @@
-"""The float32 forward pass: what the checkpoint itself says, against which every integer path is judged.
+"""The float forward pass: what the checkpoint itself says, against which every integer path is judged.
+
+float32 unless asked for float64.
 
 Architecture: Llama (Touvron et al., arXiv 2302.13971): RMSNorm, rotary embedding, grouped-query attention, SwiGLU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +18,7 @@ from tinyllm.codegen.model import F32, Block, Model, Rope
 
 @dataclass
 class KVCache:
-    """Keys (rotated) and values of the positions seen, float32 (passes, capacity, n_kv_heads, head_dim)."""
+    """Keys (rotated) and values of the positions seen, floats (passes, capacity, n_kv_heads, head_dim)."""
 
     keys: F32
     values: F32
@@ -28,23 +30,27 @@ class KVCache:
 
 
 class FloatModel:
-    """A Model that computes, all positions of a call at once."""
+    """A Model that computes, all positions of a call at once, in `dtype`."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, dtype: type[np.floating] = np.float32) -> None:
         self.model = model
+        self.dtype = dtype
         self.config = model.config
 
     def new_cache(self, capacity: int) -> KVCache:
         """An empty cache with room for `capacity` positions."""
         config = self.config
         shape = (config.n_layers, capacity, config.n_kv_heads, config.head_dim)
-        return KVCache(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        return KVCache(np.zeros(shape, self.dtype), np.zeros(shape, self.dtype))
 
-    def forward(self, tokens: ArrayLike, cache: KVCache | None = None) -> F32:
-        """Logits, float32 (T, vocab_size), after each of `tokens`, ints (T,).
+    def forward(
+        self, tokens: ArrayLike, cache: KVCache | None = None, observe: Callable[[int, F32, F32], None] | None = None
+    ) -> F32:
+        """Logits, floats (T, vocab_size), after each of `tokens`, ints (T,).
 
         The first token stands at position 0, or at cache.length: the call then attends to what the cache holds and
         adds its own positions to it. Raises ValueError if the cache has no room for them.
+        observe: told of each pass its number and the rotated q (T, n_heads, head_dim) and k (T, n_kv_heads, head_dim).
         """
         ids = np.asarray(tokens, dtype=np.int64)
         if cache is None:
@@ -55,7 +61,7 @@ class FloatModel:
         config, model = self.config, self.model
         positions = np.arange(start, end)
 
-        x = model.embedding[ids]
+        x = model.embedding[ids].astype(self.dtype)
         for layer, stored in enumerate(config.schedule):
             block = model.blocks[stored]
             h = rmsnorm(x, block.attn_norm, config.norm_epsilon)
@@ -63,7 +69,11 @@ class FloatModel:
             cache.keys[layer, start:end] = rotate(k, positions, config.rope)
             cache.values[layer, start:end] = v
             q = rotate(q, positions, config.rope)
+            if observe is not None:
+                observe(layer, q, cache.keys[layer, start:end])
             x = x + self._attend(q, cache.keys[layer, :end], cache.values[layer, :end], positions) @ block.wo.T
+            if block.bo is not None:
+                x = x + block.bo
             h = rmsnorm(x, block.ffn_norm, config.norm_epsilon)
             x = x + (silu(h @ block.w_gate.T) * (h @ block.w_up.T)) @ block.w_down.T
         cache.length = end
@@ -123,8 +133,8 @@ def softmax(scores: F32) -> F32:
 def rotate(heads: F32, positions: NDArray[np.int64], rope: Rope) -> F32:
     """Rotary embedding of heads (T, n, head_dim) at positions (T,): the first rotary_dim elements turn in pairs."""
     angles = positions[:, None] * rope.frequencies()  # (T, rotary_dim/2)
-    cosine = np.cos(angles).astype(np.float32)[:, None, :]
-    sine = np.sin(angles).astype(np.float32)[:, None, :]
+    cosine = np.cos(angles).astype(heads.dtype)[:, None, :]
+    sine = np.sin(angles).astype(heads.dtype)[:, None, :]
     if rope.pairing == "interleaved":
         first, second = slice(0, rope.rotary_dim, 2), slice(1, rope.rotary_dim, 2)
     else:

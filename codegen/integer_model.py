@@ -18,6 +18,9 @@ from tinyllm.codegen.model import ModelConfig
 N_SINKS = 4
 """Tokens at the start of a conversation that stay when a full context slides (Xiao et al., arXiv 2309.17453)."""
 
+MAX_K_SHIFT = 4
+"""Largest channel shift of a key; a query's channel is shifted by what is left of it."""
+
 
 @dataclass(frozen=True)
 class IntegerMatrix:
@@ -67,6 +70,7 @@ class IntegerBlock:
     bq: NDArray[np.int32] | None = None
     bk: NDArray[np.int32] | None = None
     bv: NDArray[np.int32] | None = None
+    bo: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,10 @@ class IntegerModel:
     config: dimensions; its context is the one the KV cache is sized for.
     head: None when the embedding serves as head too.
     rope_steps: uint32 (rotary_dim/2,), turns per position in units of 2**-32.
+    k_shift: uint8 (n_layers, n_kv_heads, head_dim), right shift of each channel of a rotated key, at most MAX_K_SHIFT;
+        a query's channel is shifted right by MAX_K_SHIFT minus that (see calibrate.py).
     score_mantissa, score_exponent: log2(e) / sqrt(head_dim), times the square of RoPE's attention scaling, times 2**-16
-        since a product of two Q16.16 numbers has 32 fraction bits.
+        since a product of two Q16.16 numbers has 32 fraction bits, times 2**MAX_K_SHIFT.
     epsilon: dim * norm epsilon in units of 2**-32.
     """
 
@@ -87,6 +93,7 @@ class IntegerModel:
     final_norm: IntegerGain
     head: IntegerMatrix | None
     rope_steps: NDArray[np.uint32]
+    k_shift: NDArray[np.uint8]
     score_mantissa: int
     score_exponent: int
     epsilon: int
@@ -120,6 +127,7 @@ class IntegerModel:
         yield from parts("final_norm", self.final_norm)
         yield from parts("head", self.head)
         yield from parts("rope_steps", self.rope_steps)
+        yield from parts("k_shift", self.k_shift)
 
     def digest(self) -> bytes:
         """SHA-256 over dimensions, exponents and tensors: two models with one digest give the same tokens."""

@@ -100,6 +100,7 @@ class Block:
     bq: F32 | None = None
     bk: F32 | None = None
     bv: F32 | None = None
+    bo: F32 | None = None
 
 
 @dataclass

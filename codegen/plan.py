@@ -43,7 +43,7 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer) -> Plan:
     vectors = 2 * config.dim  # the final norm's gain
     for block in model.blocks:
         matrices += [part for part in vars(block).values() if isinstance(part, IntegerMatrix)]
-        biases = sum(bias.size for bias in (block.bq, block.bk, block.bv) if bias is not None)
+        biases = sum(bias.size for bias in (block.bq, block.bk, block.bv, block.bo) if bias is not None)
         vectors += 2 * 2 * config.dim + 4 * biases
     slots = config.n_layers * config.n_kv_heads * config.context
     cache = 2 * padded(slots * config.head_dim) + padded(2 * 2 * slots)
@@ -54,7 +54,7 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer) -> Plan:
     codes = padded(max(config.dim, config.q_dim, config.hidden_dim)) + padded(config.head_dim)
     return Plan(
         flash={
-            "weights": sum(matrix_bytes(matrix) for matrix in matrices) + vectors,
+            "weights": sum(matrix_bytes(matrix) for matrix in matrices) + vectors + model.k_shift.size,
             "vocabulary": vocabulary_bytes(tokenizer),
         },
         ram={
@@ -78,4 +78,9 @@ def vocabulary_bytes(tokenizer: Tokenizer) -> int:
     size = tokenizer.vocab_size
     text = sum(len(piece) for piece in tokenizer.pieces)
     token, offset = (2 if size <= 0xFFFF else 4), (2 if text <= 0xFFFF else 4)
-    return text + offset * (size + 1) + size + token * (size + len(tokenizer.normal_ids) + 256)
+    return (
+        text
+        + offset * (size + 1)
+        + size
+        + token * (size + len(tokenizer.normal_ids) + 256 + len(tokenizer.user_defined_ids) + 1)
+    )

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen import fixedpoint as fp
-from tinyllm.codegen.integer_model import IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
+from tinyllm.codegen.calibrate import key_shifts
+from tinyllm.codegen.integer_model import MAX_K_SHIFT, IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
 from tinyllm.codegen.model import F32, Block, Model, ModelConfig
 
 F64 = NDArray[np.float64]
@@ -39,8 +40,9 @@ def quantize(model: Model, context: int | None = None) -> IntegerModel:
         final_norm=_quantize_gain(model.final_norm.astype(np.float64)),
         head=None if model.head is None else quantize_rows(model.head),
         rope_steps=np.rint(config.rope.frequencies() / (2 * math.pi) * 2**32).astype(np.uint64).astype(np.uint32),
+        k_shift=key_shifts(model)[..., _pairing_order(config, 1)],
         score_mantissa=round(scale / 2.0**score_exponent),
-        score_exponent=score_exponent - fp.FRACTION_BITS,
+        score_exponent=score_exponent - fp.FRACTION_BITS + MAX_K_SHIFT,
         epsilon=round(config.dim * config.norm_epsilon * 2**32),
     )
 
@@ -64,22 +66,30 @@ def _quantize_gain(gain: F64) -> IntegerGain:
 def _quantize_block(block: Block, config: ModelConfig) -> IntegerBlock:
     q_order, k_order = _pairing_order(config, config.n_heads), _pairing_order(config, config.n_kv_heads)
 
-    def bias(values: F32 | None, order: NDArray[np.int64] | slice) -> NDArray[np.int32] | None:
-        return None if values is None else fp.to_q16(values[order]).astype(np.int32)
+    # RoPE's attention scaling is part of the score's scale, so what does not rotate is divided by it.
+    rotates = np.arange(config.head_dim) < config.rope.rotary_dim
+    factor = np.where(rotates, 1.0, 1.0 / config.rope.attention_scaling)
+    q_factor, k_factor = np.tile(factor, config.n_heads), np.tile(factor, config.n_kv_heads)
+
+    def bias(
+        values: F32 | None, order: NDArray[np.int64] | slice = slice(None), factor: F64 | float = 1.0
+    ) -> NDArray[np.int32] | None:
+        return None if values is None else fp.to_q16(values[order] * factor).astype(np.int32)
 
     return IntegerBlock(
         attn_norm=_quantize_gain(block.attn_norm.astype(np.float64)),
-        wq=quantize_rows(block.wq[q_order]),
-        wk=quantize_rows(block.wk[k_order]),
+        wq=quantize_rows(block.wq[q_order] * q_factor[:, None]),
+        wk=quantize_rows(block.wk[k_order] * k_factor[:, None]),
         wv=quantize_rows(block.wv),
         wo=quantize_rows(block.wo),
         ffn_norm=_quantize_gain(block.ffn_norm.astype(np.float64)),
         w_gate=quantize_rows(block.w_gate),
         w_up=quantize_rows(block.w_up),
         w_down=quantize_rows(block.w_down),
-        bq=bias(block.bq, q_order),
-        bk=bias(block.bk, k_order),
-        bv=bias(block.bv, slice(None)),
+        bq=bias(block.bq, q_order, q_factor),
+        bk=bias(block.bk, k_order, k_factor),
+        bv=bias(block.bv),
+        bo=bias(block.bo),
     )
 
 

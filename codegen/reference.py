@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tinyllm.codegen import fixedpoint as fp
 from tinyllm.codegen.fixedpoint import I64, Quantized
-from tinyllm.codegen.integer_model import N_SINKS, IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
+from tinyllm.codegen.integer_model import MAX_K_SHIFT, N_SINKS, IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
 
 
 class Reference:
@@ -67,6 +67,8 @@ class Reference:
             block = model.blocks[stored]
             attended = self._attention(layer, block, self._norm(x, block.attn_norm), positions, phases)
             x = fp.saturate(x + self._matmul(block.wo, q16_int8(attended)))
+            if block.bo is not None:
+                x = fp.saturate(x + block.bo)
             normed = self._norm(x, block.ffn_norm)
             hidden = fp.silu_mul(self._matmul(block.w_gate, normed), self._matmul(block.w_up, normed))
             x = fp.saturate(x + self._matmul(block.w_down, q16_int8(hidden)))
@@ -97,8 +99,9 @@ class Reference:
         v = self._matmul(block.wv, x, block.bv).reshape(count, kv_heads, size)
 
         slots = [self.slot(int(position)) for position in positions]
-        k_codes, k_packed = rotated_int8(k, phases[:, None])
-        self.k[layer][:, slots], self.k_scale[layer][:, slots] = k_codes.swapaxes(0, 1), k_packed.T
+        k_quantized = rotated(k, phases[:, None], self.model.k_shift[layer])
+        self.k[layer][:, slots] = k_quantized.codes.swapaxes(0, 1)
+        self.k_scale[layer][:, slots] = fp.pack_scale(k_quantized.mantissa, k_quantized.exponent).T
         v_quantized = fp.quantize_int8(v)
         self.v[layer][:, slots] = v_quantized.codes.swapaxes(0, 1)
         self.v_scale[layer][:, slots] = fp.pack_scale(v_quantized.mantissa, v_quantized.exponent).T
@@ -125,7 +128,8 @@ class Reference:
     def _scores(self, layer: int, q: I64, phases: I64, used: int) -> I64:
         """Scores times log2(e) / sqrt(head_dim), Q16.16 saturated, (T, heads, used)."""
         model, config = self.model, self.model.config
-        codes, mantissa, exponent = rotated(q, phases[:, None])
+        right = np.repeat(MAX_K_SHIFT - model.k_shift[layer], config.n_heads // config.n_kv_heads, axis=0)
+        codes, mantissa, exponent = rotated(q, phases[:, None], right)
         mantissa, exponent = fp.normalize_scale(mantissa * model.score_mantissa, exponent + model.score_exponent)
         grouped = codes.reshape(len(q), config.n_kv_heads, -1, config.head_dim).astype(np.float64)
         dots = np.einsum("tgqd,gsd->tgqs", grouped, self.k[layer][:, :used].astype(np.float64)).astype(np.int64)
@@ -159,14 +163,11 @@ def q16_int8(vector: I64) -> Quantized:
     return Quantized(codes, mantissa, exponent - fp.FRACTION_BITS)
 
 
-def rotated(heads: I64, phases: I64) -> Quantized:
-    """RoPE, then quantisation of each head (..., d); the exponent counts in units of Q16.16."""
+def rotated(heads: I64, phases: I64, right: NDArray[np.uint8]) -> Quantized:
+    """RoPE of heads (T, n, d), then each channel shifted right by `right` (n, d), then quantisation of each head.
+
+    The exponent counts in units of Q16.16.
+    """
     turned, exponent = fp.rotate(heads, fp.cosine_q15(phases), fp.sine_q15(phases))
-    scaled = fp.quantize_int8(turned)
+    scaled = fp.quantize_int8(turned >> right)
     return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + exponent)
-
-
-def rotated_int8(heads: I64, phases: I64) -> tuple[I64, I64]:
-    """RoPE and quantisation with the scale packed for the cache."""
-    codes, mantissa, exponent = rotated(heads, phases)
-    return codes, fp.pack_scale(mantissa, exponent)

@@ -40,7 +40,12 @@ BLOCK_TENSORS = {
     "w_up": "mlp.up_proj.weight",
     "w_down": "mlp.down_proj.weight",
 }
-BLOCK_BIASES = {"bq": "self_attn.q_proj.bias", "bk": "self_attn.k_proj.bias", "bv": "self_attn.v_proj.bias"}
+BLOCK_BIASES = {
+    "bq": "self_attn.q_proj.bias",
+    "bk": "self_attn.k_proj.bias",
+    "bv": "self_attn.v_proj.bias",
+    "bo": "self_attn.o_proj.bias",
+}
 
 
 def read_huggingface(folder: Path) -> Model:
@@ -162,6 +167,7 @@ def expected_shapes(config: ModelConfig) -> Iterator[tuple[str, str, int | None,
         "bq": (q_dim,),
         "bk": (kv_dim,),
         "bv": (kv_dim,),
+        "bo": (dim,),
     }
     yield "model.embed_tokens.weight", "embedding", None, (config.vocab_size, dim), True
     yield "model.norm.weight", "final_norm", None, (dim,), True

@@ -4,7 +4,8 @@
 
 #include "utf8.h"
 
-/* A text is a row of symbols: at first its characters, in the end the pieces they merged into. */
+/* A text is a row of symbols: at first its characters, in the end the pieces they merged into. The scratch takes four
+   bytes for each byte of text, with tokens of 16 bits and no piece over 255 bytes. */
 #define TEXT_ROOM (TL_TEXT_MAX + 1u) /* with the dummy prefix */
 
 #if TL_LONGEST_PIECE < 256

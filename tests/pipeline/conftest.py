@@ -77,6 +77,7 @@ def random_model(config: ModelConfig, seed: int = 0, biases: bool = False, scale
             bq=tensor(config.q_dim) if biases else None,
             bk=tensor(config.kv_dim) if biases else None,
             bv=tensor(config.kv_dim) if biases else None,
+            bo=tensor(config.dim) if biases else None,
         )
 
     return Model(

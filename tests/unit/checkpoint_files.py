@@ -38,6 +38,7 @@ HF_NAMES = {
     "bq": "self_attn.q_proj.bias",
     "bk": "self_attn.k_proj.bias",
     "bv": "self_attn.v_proj.bias",
+    "bo": "self_attn.o_proj.bias",
     "ffn_norm": "post_attention_layernorm.weight",
     "w_gate": "mlp.gate_proj.weight",
     "w_up": "mlp.up_proj.weight",
@@ -89,6 +90,7 @@ def random_model(config: ModelConfig = CONFIG, *, biases: bool = False, seed: in
             bq=tensor(q_dim) if biases else None,
             bk=tensor(kv_dim) if biases else None,
             bv=tensor(kv_dim) if biases else None,
+            bo=tensor(dim) if biases else None,
         )
         for _ in range(len(set(config.schedule)))
     ]

@@ -345,7 +345,7 @@ def with_tensor(name: str, tensor: Any) -> Callable[[dict[str, Any]], None]:
         (with_tensor("model.norm.weight", np.ones((8, 1), np.float32)), "model.norm.weight has shape (8, 1)"),
         (with_tensor("model.norm.weight", np.ones(8, np.float64)), "model.norm.weight has dtype F64"),
         (with_tensor("model.norm.weight", np.full(8, np.inf, np.float16)), "model.norm.weight holds 8 values"),
-        (with_tensor("model.layers.0.self_attn.o_proj.bias", np.ones(8, np.float32)), "o_proj.bias"),
+        (with_tensor("model.layers.0.mlp.gate_proj.bias", np.ones(8, np.float32)), "gate_proj.bias"),
         (with_tensor("model.layers.0.self_attn.q_norm.weight", np.ones(2, np.float32)), "q_norm.weight"),
         (with_tensor("lm_head.weight", np.ones((10, 8), np.float32)), "lm_head.weight differs from the embedding"),
     ],

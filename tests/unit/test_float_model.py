@@ -75,7 +75,7 @@ def logits_by_definition(model: Model, tokens: list[int]) -> list[list[float]]:
                 for element in range(config.head_dim):
                     total = sum(w * past[shared][element] for w, past in zip(weights, values[layer], strict=True))
                     mixed.append(total / sum(weights))
-            x = [a + b for a, b in zip(x, matvec(block.wo, mixed), strict=True)]
+            x = [a + b for a, b in zip(x, matvec(block.wo, mixed, block.bo), strict=True)]
             h = normed(x, block.ffn_norm)
             gate = [value / (1 + math.exp(-value)) for value in matvec(block.w_gate, h)]
             hidden = [a * b for a, b in zip(gate, matvec(block.w_up, h), strict=True)]

@@ -1,0 +1,42 @@
+"""Compiling C for the tests: into a library that stops at undefined behaviour, or just to see what compilers say."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cffi
+
+ENGINE = Path(__file__).resolve().parents[2] / "firmware/engine"
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
+CHECKED = ("-std=c99", "-O1", "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-shared", "-fPIC")
+
+
+@dataclass(frozen=True)
+class CLibrary:
+    """A loaded library and the cffi instance that makes its values."""
+
+    lib: Any
+    ffi: cffi.FFI
+
+
+def compile_c(
+    folder: Path, files: dict[str, str], sources: list[str | Path], *flags: str, compiler: str = "cc"
+) -> None:
+    """Write the files (name -> text) to `folder` and compile the sources there; a warning fails the test."""
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    command = [compiler, *WARNINGS, f"-I{folder}", f"-I{ENGINE}", *flags, *map(str, sources)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def load_c(folder: Path, files: dict[str, str], sources: list[str | Path], declarations: str) -> CLibrary:
+    """Compile a library with these declarations (for cffi); undefined behaviour in it ends the process."""
+    path = folder / "library.so"
+    compile_c(folder, files, sources, *CHECKED, "-o", str(path))
+    ffi = cffi.FFI()
+    ffi.cdef(declarations)
+    return CLibrary(ffi.dlopen(str(path)), ffi)

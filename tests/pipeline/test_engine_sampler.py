@@ -1,0 +1,176 @@
+"""The board's sampler, compiled with the undefined behaviour sanitizer, against the integer specification."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.pipeline.c_library import ENGINE, load_c
+from tinyllm.codegen import fixedpoint
+from tinyllm.codegen.render import render, rows
+from tinyllm.codegen.sampler import (
+    ONE,
+    RANGES,
+    Random,
+    Sampler,
+    SamplerSettings,
+    candidates,
+    penalize,
+    probabilities,
+)
+
+INT32_MAX = 2**31 - 1
+
+SAMPLER = """
+    typedef uint16_t tl_token_t;
+    struct tl_sampler_settings { uint32_t temperature, top_k, top_p, min_p, repetition_penalty; };
+    struct tl_random { uint64_t state; };
+    void tl_random_seed(struct tl_random *random, uint32_t seed);
+    uint32_t tl_random_next(struct tl_random *random);
+    uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
+                       const struct tl_sampler_settings *settings, struct tl_random *random);
+"""
+
+
+def sampler_files(vocab_size: int) -> dict[str, str]:
+    tables = {
+        "exp2": fixedpoint.EXP2_TABLE.tolist(),
+        "sigmoid": fixedpoint.SIGMOID_TABLE.tolist(),
+        "sine": fixedpoint.SINE_TABLE.tolist(),
+    }
+    return {
+        "vocabulary.h": f"#include <stdint.h>\ntypedef uint16_t tl_token_t;\n#define TL_VOCAB_SIZE {vocab_size}u\n",
+        "tables.h": render("tables.h", **tables),
+        "tables.c": render("tables.c", **tables, rows=lambda values: "\n".join(rows(values))),
+    }
+
+
+@pytest.fixture(scope="session")
+def build_sampler(tmp_path_factory):
+    def build(vocab_size: int) -> Any:
+        sources = [ENGINE / "sampler.c", ENGINE / "fixedpoint.c", "tables.c"]
+        return load_c(tmp_path_factory.mktemp("sampler"), sampler_files(vocab_size), sources, SAMPLER)
+
+    return build
+
+
+@pytest.fixture(scope="session", params=[1, 2, 40, 512])
+def sampler(request, build_sampler):
+    """A compiled sampler and the size of its vocabulary."""
+    return build_sampler(request.param), request.param
+
+
+setting = st.fixed_dictionaries(
+    {
+        "temperature": st.one_of(st.sampled_from([0, 1, 2, ONE, 100 * ONE]), st.integers(*RANGES["temperature"])),
+        "top_k": st.one_of(st.sampled_from([0, 1, 2, 2**32 - 1]), st.integers(0, 600)),
+        "top_p": st.one_of(st.sampled_from([1, ONE - 1, ONE]), st.integers(*RANGES["top_p"])),
+        "min_p": st.one_of(st.sampled_from([0, 1, ONE]), st.integers(*RANGES["min_p"])),
+        "repetition_penalty": st.one_of(
+            st.sampled_from([655, ONE, 100 * ONE]), st.integers(*RANGES["repetition_penalty"])
+        ),
+    }
+)
+
+
+def some_logits(kind: str, seed: int, size: int) -> np.ndarray:
+    """int32 (size,): smooth ones as a model gives, few distinct values, units, or the whole range with its ends."""
+    generator = np.random.default_rng(seed)
+    if kind == "smooth":
+        return np.rint(generator.normal(0, 3 * ONE, size)).astype(np.int32)
+    if kind == "ties":
+        return (generator.integers(-2, 3, size) * (ONE >> int(generator.integers(0, 17)))).astype(np.int32)
+    if kind == "units":
+        return generator.integers(-3, 4, size).astype(np.int32)
+    if kind == "equal":
+        return np.full(size, generator.choice([-INT32_MAX, 0, INT32_MAX]), np.int32)
+    whole = generator.integers(-INT32_MAX, INT32_MAX, size, endpoint=True)
+    return np.where(generator.random(size) < 0.3, generator.choice([-INT32_MAX, INT32_MAX], size), whole).astype(
+        np.int32
+    )
+
+
+def assert_same_tokens(library, own: SamplerSettings, seed: int, logits: np.ndarray, recent: list[int]) -> None:
+    """Both samplers penalise, keep and draw alike, and are left with the same random state.
+
+    The C leaves the probabilities it drew from, or after a greedy choice the penalised logits, in place of the logits.
+    """
+    lib, ffi = library.lib, library.ffi
+    expected = logits.astype(np.int64)
+    if own.repetition_penalty != ONE:
+        expected = penalize(expected, recent, own.repetition_penalty)
+    if own.temperature > 0:
+        p = probabilities(expected, own.temperature)
+        expected = np.zeros_like(p)
+        kept = candidates(p, own.top_k, own.top_p, own.min_p)
+        expected[kept] = p[kept]
+    reference = Sampler(own, seed)
+    board_settings = ffi.new("struct tl_sampler_settings *", vars(own))
+    board_random = ffi.new("struct tl_random *")
+    lib.tl_random_seed(board_random, seed)
+    for _ in range(3):
+        buffer = ffi.new("int32_t[]", logits.tolist())
+        drawn = lib.tl_sample(buffer, ffi.new("tl_token_t[]", recent), len(recent), board_settings, board_random)
+        assert np.array_equal(np.frombuffer(ffi.buffer(buffer), np.int32), expected)
+        assert drawn == reference.sample(logits, recent)
+    assert board_random.state == reference.random.state
+
+
+def state_before(number: int) -> int:
+    """A PCG32 state whose next number is this one: no rotation, and the xorshift undone."""
+    shifted = number << 27
+    return shifted ^ shifted >> 18 ^ shifted >> 36 ^ shifted >> 54
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    values=setting,
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(["smooth", "ties", "units", "equal", "whole range"]),
+    recent_seed=st.integers(0, 2**32 - 1),
+    n_recent=st.integers(0, 80),
+)
+def test_the_board_draws_the_tokens_the_specification_draws(sampler, values, seed, kind, recent_seed, n_recent):
+    library, size = sampler
+    logits = some_logits(kind, seed, size)
+    recent = np.random.default_rng(recent_seed).integers(0, size, n_recent).tolist()
+    assert_same_tokens(library, SamplerSettings(**values), seed, logits, recent)
+
+
+def test_equally_likely_tokens_share_the_random_numbers_evenly_to_the_last_one(sampler):
+    library, size = sampler
+    everything = SamplerSettings.from_float(temperature=1, top_p=1)
+    reference = Sampler(everything, 0)
+    board_settings = library.ffi.new("struct tl_sampler_settings *", vars(everything))
+    logits = [7] * size
+    for token in range(size):
+        first = -(-token * 2**32 // size)
+        last = -(-(token + 1) * 2**32 // size) - 1
+        for number in (first, last):
+            board_random = library.ffi.new("struct tl_random *", [state_before(number)])
+            reference.random.state = state_before(number)
+            buffer = library.ffi.new("int32_t[]", logits)
+            assert library.lib.tl_sample(buffer, library.ffi.NULL, 0, board_settings, board_random) == token
+            assert reference.sample(logits) == token
+
+
+def test_a_vocabulary_of_32000_is_drawn_from_alike(build_sampler):
+    library = build_sampler(32_000)
+    recent = list(range(0, 32_000, 100))
+    for kind in ("smooth", "ties", "equal", "whole range"):
+        logits = some_logits(kind, 5, 32_000)
+        for values in ({}, {"top_k": 40}, {"top_k": 1000, "top_p": 0.5, "min_p": 0.05, "repetition_penalty": 1.3}):
+            assert_same_tokens(library, SamplerSettings.from_float(**values), 9, logits, recent)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_boards_random_numbers_are_pcg32(sampler, seed):
+    library, _ = sampler
+    board, reference = library.ffi.new("struct tl_random *"), Random(seed)
+    library.lib.tl_random_seed(board, seed)
+    assert [library.lib.tl_random_next(board) for _ in range(8)] == [reference.next() for _ in range(8)]
