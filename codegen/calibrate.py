@@ -44,10 +44,11 @@ def key_shifts(model: Model) -> Shifts:
 
 
 def best_shifts(magnitudes: F64, energy: F64) -> Shifts:
-    """The shifts (head_dim,) of least expected score error, for keys |k| (T, head_dim) and the mean square of q (head_dim,).
+    """The shifts (head_dim,) of least expected score error.
 
-    Codes err by up to half of max(|k| / 2**shift), and the query weighs that with its own size times 2**shift. Searched
-    one channel at a time, up or down by one, from the shifts that even out the channels.
+    magnitudes: |k| (T, head_dim); energy: the mean square of q (head_dim,). Codes err by up to half of
+    max(|k| / 2**shift), and the query weighs that with its own size times 2**shift. Searched one channel at a time, up
+    or down by one, from the shifts that even out the channels.
     """
 
     def error(shifts: NDArray[np.int64]) -> float:

@@ -115,13 +115,15 @@ def pack_scale(mantissa: ArrayLike, exponent: ArrayLike) -> I64:
 def unpack_scale(packed: ArrayLike) -> tuple[I64, I64]:
     """Mantissa and exponent of a packed scale; the zero scale gives mantissa 0, exponent -16."""
     packed = np.asarray(packed, np.int64)
-    return packed & 2047, (packed >> 11) - SCALE_EXPONENT_BIAS
+    mantissa: I64 = packed & 2047
+    exponent: I64 = (packed >> 11) - SCALE_EXPONENT_BIAS
+    return mantissa, exponent
 
 
 def normalize_scale(mantissa: ArrayLike, exponent: ArrayLike) -> tuple[I64, I64]:
     """The same scale with at most 15 bits of mantissa (0 <= mantissa < 2**62), low bits cut off."""
     mantissa, exponent = np.asarray(mantissa, np.int64), np.asarray(exponent, np.int64)
-    down = np.maximum(bit_length(mantissa) - 15, 0)
+    down: I64 = np.maximum(bit_length(mantissa) - 15, np.int64(0))
     return mantissa >> down, exponent + down
 
 
@@ -136,7 +138,8 @@ def isqrt32(value: ArrayLike) -> I64:
 def reciprocal_sqrt(value: ArrayLike) -> tuple[I64, I64]:
     """1/sqrt(value) for 0 < value < 2**63 as mantissa (2**15 < m <= 2**16) and exponent; relative error below 2**-14.
 
-    value is brought to a in [2**30, 2**32) by an even shift k, mantissa = floor(2**31 / isqrt(a)), exponent = -31 - k/2.
+    value is brought to a in [2**30, 2**32) by an even shift k; mantissa = floor(2**31 / isqrt(a)),
+    exponent = -31 - k/2.
     """
     value = np.asarray(value, np.int64)
     down = bit_length(value) - 31

@@ -105,7 +105,10 @@ class Block:
 
 @dataclass
 class Model:
-    """A checkpoint in memory: embedding (vocab_size, dim), blocks, final_norm (dim,), head (vocab_size, dim) or None if tied."""
+    """A checkpoint in memory.
+
+    embedding (vocab_size, dim), blocks, final_norm (dim,), head (vocab_size, dim) or None if tied.
+    """
 
     config: ModelConfig
     embedding: F32

@@ -8,7 +8,7 @@ from tinyllm.codegen.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 ALIGNMENT = 16
-"""Rows of weight tables start at multiples of this many bytes: vector loads on the ESP32-S3 ignore lower address bits."""
+"""Rows of weight tables start at multiples of this many bytes: vector loads of the ESP32-S3 ignore lower bits."""
 
 SLACK = 16
 """Readable bytes after the last row: pipelined vector loads read ahead."""

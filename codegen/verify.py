@@ -142,7 +142,7 @@ def compare(expected: Run, got: Run, build: str, temperature: float) -> Verdict:
 def _isolated(
     build: str, library: Path, config: ModelConfig, bos: int, settings: SamplerSettings, seed: int, positions: int
 ) -> Run:
-    """`generate` in a process of its own: a sanitizer's report ends it, and AddressSanitizer must be there before Python."""
+    """`generate` in a process of its own: a sanitizer ends it, and AddressSanitizer must be there before Python."""
     environment = dict(os.environ)
     if build == "asan":
         environment |= {"LD_PRELOAD": _asan_runtime(), "ASAN_OPTIONS": "detect_leaks=0"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ def main() -> None:
     job = json.load(sys.stdin)
     config = ModelConfig(**(job["config"] | {"rope": Rope(**job["config"]["rope"])}))
     run = generate(Path(job["library"]), config, settings=SamplerSettings(**job["settings"]), **job["run"])
-    np.savez(job["saved"], tokens=run.tokens, logits=run.logits, **run.cache)
+    arrays: dict[str, Any] = {"tokens": run.tokens, "logits": run.logits, **run.cache}
+    np.savez(job["saved"], **arrays)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a text file of stories to a tokenizer and rows of token ids.
+"""From a text file of stories to a tokenizer and chunks of token ids.
 
 A story file is UTF-8 text with a line `<|endoftext|>` between stories, as TinyStories (arXiv 2305.07759) is published.
 """
@@ -81,25 +81,19 @@ class Corpus:
         bos, eos = self.processor.bos_id(), self.processor.eos_id()
         self.documents: list[Ids] = [np.array([bos, *ids, eos]) for ids in self.processor.encode(stories)]
 
-    def rows(self, rng: np.random.Generator, length: int) -> Iterator[Ids]:
-        """Endless int64 (length,) rows, every epoch in a new order.
+    def chunks(self, seed: int, length: int) -> Iterator[Ids]:
+        """Endless int64 (length + 1,) stretches of stories end to end, every epoch in a new order.
 
-        A row starts with a BOS, as a prompt does, and is filled with whole stories; the one that its end cuts
-        starts the next row, so the ends of stories are learnt as often as their beginnings allow.
+        The last token of a chunk is the first of the next, so that each is once an input and once a target.
         """
-        row: list[Ids] = []
+        rng = np.random.default_rng(seed)
+        pending: Ids = np.zeros(0, np.int64)
         while True:
             for index in rng.permutation(len(self.documents)):
-                row.append(self.documents[index])
-                if (total := sum(map(len, row))) >= length:
-                    yield np.concatenate(row)[:length]
-                    row = row[-1:] if len(row) > 1 and total > length else []
-
-    def batches(self, seed: int, rows: int, length: int) -> Iterator[Ids]:
-        """Endless int64 (rows, length) batches, the same for the same seed."""
-        source = self.rows(np.random.default_rng(seed), length)
-        while True:
-            yield np.stack([next(source) for _ in range(rows)])
+                pending = np.concatenate((pending, self.documents[index]))
+                while len(pending) > length:
+                    yield pending[: length + 1]
+                    pending = pending[length:]
 
     def text_bytes(self, ids: Ids) -> int:
         """UTF-8 bytes of the text that the ids stand for."""

@@ -1,4 +1,4 @@
-"""A Llama-family transformer in PyTorch, as functions over a dictionary of tensors named as in Hugging Face checkpoints."""
+"""A Llama-family transformer in PyTorch, functions over tensors named as in Hugging Face checkpoints."""
 
 from __future__ import annotations
 
@@ -91,7 +91,10 @@ def rotate(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 def logits(weights: Weights, shape: Shape, tokens: Tensor, dropout: float = 0.0) -> Tensor:
-    """Logits float32 (batch, time, vocab_size) of tokens int64 (batch, time); dropout acts on what each sublayer adds."""
+    """Logits float32 (batch, time, vocab_size) of tokens int64 (batch, time).
+
+    dropout: the probability that a number a sublayer adds to the residual stream is left out.
+    """
     batch, time = tokens.shape
     exponents = torch.arange(0, shape.head_dim, 2) / shape.head_dim
     angles = torch.outer(torch.arange(time).float(), shape.rope_theta**-exponents)

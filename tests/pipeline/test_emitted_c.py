@@ -1,0 +1,173 @@
+"""The emitted project is C that a careful maker would accept: no warning, no heap, bounded stack, counted memory."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import skip_unless_ci
+from tests.pipeline.conftest import BASE, random_model
+from tinyllm.boards.errors import UserError
+from tinyllm.boards.loader import load_board
+from tinyllm.codegen.emit import MANIFEST, emit_project, write_project
+from tinyllm.codegen.model import Model
+from tinyllm.codegen.plan import plan_memory
+from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+
+INCLUDE = [f"-Isrc{folder}" for folder in ("", "/engine", "/console", "/port")]
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Wvla", "-Werror"]
+HEAP = re.compile(r"\b(malloc|calloc|realloc|free|alloca|strdup)\b *(\(|$|@)", re.MULTILINE)
+
+
+def tool(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        skip_unless_ci(f"{name} is not installed")
+    assert path
+    return path
+
+
+def run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def project(stories: Model, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """stories260K at a context of 256, emitted for the host."""
+    folder = tmp_path_factory.mktemp("emitted")
+    write_project(emit_project(quantize(stories, 256), stories_tokenizer, load_board("host")), folder)
+    return folder
+
+
+def sources(project: Path) -> list[str]:
+    return [path.relative_to(project).as_posix() for path in sorted((project / "src").rglob("*.c"))]
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-O3"])
+def test_every_file_compiles_as_c99_without_a_warning(project: Path, compiler: str, level: str) -> None:
+    compiler = tool(compiler)
+    for source in sources(project):
+        run([compiler, *STRICT, level, *INCLUDE, "-c", source, "-o", "/dev/null"], project)
+
+
+def test_every_header_also_compiles_as_cpp17(project: Path) -> None:
+    headers = sorted((project / "src").rglob("*.h"))
+    program = "".join(f'#include "{header.name}"\n' for header in headers) + "int main() { return 0; }\n"
+    (project / "all.cpp").write_text(program)
+    run(
+        [tool("g++"), "-std=c++17", "-Wall", "-Wextra", "-Werror", *INCLUDE, "-c", "all.cpp", "-o", "/dev/null"],
+        project,
+    )
+
+
+def test_cppcheck_finds_nothing(project: Path) -> None:
+    options = [
+        "--enable=warning,portability,performance",
+        "--inline-suppr",
+        "--std=c99",
+        "--error-exitcode=1",
+        "--quiet",
+        "--suppress=missingIncludeSystem",
+    ]
+    files = [source for source in sources(project) if "windows" not in source]
+    assert run([tool("cppcheck"), *options, *INCLUDE, *files], project) == ""
+
+
+def test_nothing_allocates(project: Path) -> None:
+    for source in sources(project):
+        assert not HEAP.search((project / source).read_text(encoding="utf-8")), source
+    program = project / "program"
+    run(["cc", "-std=c99", "-O2", *INCLUDE, *sources(project), "-o", str(program)], project)
+    symbols = run(["nm", "--undefined-only", str(program)], project)
+    assert not HEAP.search(symbols)
+
+
+def test_every_stack_frame_is_bounded_and_small(project: Path, tmp_path: Path) -> None:
+    """Frames of the portable code; the deepest chain of calls is a handful of them."""
+    for source in sources(project):
+        if "/port/" in source:
+            continue
+        usage = tmp_path / "frame.su"
+        command = ["gcc", "-std=c99", "-O2", "-fstack-usage", *INCLUDE, "-c", source, "-o", str(tmp_path / "frame.o")]
+        run(command, project)
+        for line in usage.read_text().splitlines():
+            function, size, kind = line.split("\t")
+            assert kind in ("static", "dynamic,bounded"), line
+            assert int(size) <= 512, function
+
+
+def test_ram_of_stories260k_at_context_256_is_under_150_kb(project: Path) -> None:
+    program = project / "sized"
+    portable = [source for source in sources(project) if "/port/" not in source]
+    objects = []
+    for index, source in enumerate(portable):
+        objects.append(str(program.with_suffix(f".{index}.o")))
+        run(["cc", "-std=c99", "-O2", *INCLUDE, "-c", source, "-o", objects[-1]], project)
+    rows = [line.split() for line in run(["size", *objects], project).splitlines()[1:]]
+    ram = sum(int(data) + int(bss) for _, data, bss, *_ in rows)
+    assert ram < 150_000
+
+
+def test_the_plan_is_what_the_compiler_lays_out(stories: Model, stories_tokenizer: Tokenizer, project: Path) -> None:
+    plan = plan_memory(quantize(stories, 256), stories_tokenizer)
+    (project / "measure.c").write_text(
+        '#include <stdio.h>\n#include "model.h"\nint main(void) { printf("%zu", sizeof(struct tl_state)); return 0; }\n'
+    )
+    run(["cc", *INCLUDE, "measure.c", "-o", "measure"], project)
+    assert int(run(["./measure"], project)) == plan.state_bytes
+    for name, prefix in (("weights", "weights"), ("vocabulary", "vocabulary")):
+        run(["cc", "-std=c99", "-O2", *INCLUDE, "-c", f"src/{prefix}.c", "-o", "part.o"], project)
+        sections = run(["size", "-A", "part.o"], project)
+        constants = sum(int(line.split()[1]) for line in sections.splitlines() if line.startswith((".rodata", ".data")))
+        # The compiler may round a table up and keeps a few words of its own beside them.
+        assert plan.flash[name] <= constants <= plan.flash[name] * 1.02 + 2500
+
+
+def test_emitting_twice_gives_the_same_bytes(stories_tokenizer: Tokenizer) -> None:
+    once = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
+    assert once == emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
+    other = emit_project(quantize(random_model(BASE, seed=1)), stories_tokenizer, load_board("host"))
+    assert once["src/model.h"] != other["src/model.h"]
+
+
+def test_a_rebuild_touches_only_what_changed(stories_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
+    write_project(files, tmp_path / "project")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "project").rglob("*") if path.is_file()}
+    (tmp_path / "project/notes.txt").write_text("mine")
+    (tmp_path / "project/src/stale.c").write_text("int stale;")
+    changed = emit_project(quantize(random_model(BASE, seed=1)), stories_tokenizer, load_board("host"))
+    write_project(changed, tmp_path / "project")
+    touched = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert touched == {"model.h", "model.c", "weights.c", MANIFEST}
+    assert (tmp_path / "project/notes.txt").exists()
+    assert not (tmp_path / "project/src/stale.c").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(stories_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="holds other files"):
+        write_project(files, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_hostile_model_name_stays_inside_its_string(stories_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    config = replace(BASE, name='a"; */ int x; /* \\\n#error é')
+    write_project(emit_project(quantize(random_model(config)), stories_tokenizer, load_board("host")), tmp_path)
+    run(["cc", *STRICT, *INCLUDE, "-c", "src/model.c", "-o", "/dev/null"], tmp_path)
+
+
+def test_a_tokenizer_of_another_size_is_refused(stories_tokenizer: Tokenizer) -> None:
+    model = quantize(random_model(replace(BASE, vocab_size=100)))
+    with pytest.raises(UserError, match="100 tokens, its tokenizer 512"):
+        emit_project(model, stories_tokenizer, load_board("host"))
