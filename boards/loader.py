@@ -5,9 +5,12 @@
     instruction_set  which kernels it runs: generic, armv6m, armv8m, rv32 or xtensa_s3
     cores            how many
     clock_mhz        optional
+    ports            folders of firmware/ports whose files the project carries
     [memory]         flash, sram, psram in bytes; optional where the memory is this computer's
     [[usb]]          vid, pid of the USB port that the board shows; none or several
     [platformio]     the options of its PlatformIO environment, texts; platform and board at least
+    [virtual]        optional, the board's twin on this computer: ports, [virtual.platformio], and the emulator that
+                     runs it, unicorn or qemu
 
 The file's name is the board's name.
 """
@@ -17,7 +20,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
@@ -31,7 +34,19 @@ else:
 
 FOLDER = Path(__file__).parent
 INSTRUCTION_SETS = ("generic", "armv6m", "armv8m", "rv32", "xtensa_s3")
-FIELDS = ("description", "chip", "instruction_set", "cores", "clock_mhz", "memory", "usb", "platformio")
+EMULATORS = ("unicorn", "qemu")
+FIELDS = (
+    "description",
+    "chip",
+    "instruction_set",
+    "cores",
+    "clock_mhz",
+    "ports",
+    "memory",
+    "usb",
+    "platformio",
+    "virtual",
+)
 
 _T = TypeVar("_T")
 _REQUIRED = object()
@@ -55,6 +70,15 @@ class UsbId:
 
 
 @dataclass(frozen=True)
+class Virtual:
+    """How a board's twin is built and which emulator runs it."""
+
+    ports: tuple[str, ...]
+    emulator: str
+    platformio: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Board:
     """What the tools need to know of a board. memory and clock_mhz are None for this computer itself."""
 
@@ -67,6 +91,22 @@ class Board:
     memory: Memory | None
     usb: tuple[UsbId, ...]
     platformio: Mapping[str, str]
+    ports: tuple[str, ...]
+    virtual: Virtual | None = None
+    emulator: str | None = None
+
+    def twin(self) -> Board:
+        """The virtual board that runs the same project on this computer. Raises UserError where there is none."""
+        if self.virtual is None:
+            raise UserError(f"board {self.name} has no virtual twin. `tinyllm boards` shows which have one.")
+        return replace(
+            self,
+            name=f"{self.name}-virtual",
+            platformio=self.virtual.platformio,
+            ports=self.virtual.ports,
+            emulator=self.virtual.emulator,
+            virtual=None,
+        )
 
 
 def board_names(folder: Path = FOLDER) -> list[str]:
@@ -110,6 +150,8 @@ def read_board(path: Path) -> Board:
         memory=_memory(table),
         usb=tuple(_usb(_Table(path, f"usb[{i}].", entry)) for i, entry in enumerate(table.take("usb", list, []))),
         platformio=_platformio(table),
+        ports=table.texts("ports"),
+        virtual=_virtual(table),
     )
 
 
@@ -127,8 +169,19 @@ def _usb(table: _Table) -> UsbId:
     return UsbId(table.number("vid", 0, 0xFFFF), table.number("pid", 0, 0xFFFF))
 
 
+def _virtual(table: _Table) -> Virtual | None:
+    if "virtual" not in table.values:
+        return None
+    virtual = _Table(table.path, "virtual.", table.take("virtual", dict))
+    virtual.allow(("ports", "emulator", "platformio"))
+    emulator = virtual.take("emulator", str)
+    if emulator not in EMULATORS:
+        virtual.fail("emulator", f"is {emulator!r}, expected one of {', '.join(EMULATORS)}")
+    return Virtual(virtual.texts("ports"), emulator, _platformio(virtual))
+
+
 def _platformio(table: _Table) -> Mapping[str, str]:
-    options = _Table(table.path, "platformio.", table.take("platformio", dict))
+    options = _Table(table.path, f"{table.prefix}platformio.", table.take("platformio", dict))
     for required in ("platform", "board"):
         options.take(required, str)
     return MappingProxyType({key: options.take(key, str) for key in options.values})
@@ -158,6 +211,12 @@ class _Table:
         if not isinstance(value, kind) or isinstance(value, bool):
             self.fail(field, f"is {value!r}, expected {_KINDS[kind]}")
         return value
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        values = self.take(field, list)
+        if not values or not all(isinstance(value, str) for value in values):
+            self.fail(field, f"is {values!r}, expected a list of texts")
+        return tuple(values)
 
     def number(self, field: str, lowest: int, highest: int) -> int:
         value = self.take(field, int)

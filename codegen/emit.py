@@ -110,7 +110,9 @@ def firmware_files(board: Board) -> dict[str, str]:
     files = {f"engine/{name}": text for name, text in _folder(FIRMWARE / "engine").items()}
     files |= {f"console/{name}": text for name, text in _folder(FIRMWARE / "console").items()}
     files["port/port.h"] = (FIRMWARE / "ports/port.h").read_text(encoding="utf-8")
-    return files | {f"port/{name}": text for name, text in _folder(FIRMWARE / "ports" / board.chip).items()}
+    for port in board.ports:
+        files |= {f"port/{name}": text for name, text in _folder(FIRMWARE / "ports" / port).items()}
+    return files
 
 
 def write_project(files: dict[str, str], folder: Path) -> None:

@@ -2,28 +2,24 @@
 
 #include "tables.h"
 
-uint16_t tl_pack_scale(struct tl_scale scale)
-{
+uint16_t tl_pack_scale(struct tl_scale scale) {
     int32_t biased = scale.exponent + TL_SCALE_EXPONENT_BIAS;
     if (scale.mantissa == 0 || biased < 0) return 0;
     return (uint16_t)((uint32_t)biased << 11 | (uint32_t)scale.mantissa);
 }
 
-struct tl_scale tl_unpack_scale(uint16_t packed)
-{
+struct tl_scale tl_unpack_scale(uint16_t packed) {
     struct tl_scale scale = {packed & 2047, (packed >> 11) - TL_SCALE_EXPONENT_BIAS};
     return scale;
 }
 
-uint32_t tl_largest(const int32_t *vector, uint32_t n)
-{
+uint32_t tl_largest(const int32_t *vector, uint32_t n) {
     int32_t largest = 0;
     for (uint32_t i = 0; i < n; i++) largest = tl_max(largest, vector[i] < 0 ? -vector[i] : vector[i]);
     return (uint32_t)largest;
 }
 
-struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes)
-{
+struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes) {
     struct tl_scale scale = {0, 0};
     uint32_t largest = tl_largest(vector, n);
     if (largest == 0) {
@@ -43,8 +39,7 @@ struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *code
 }
 
 struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon, int32_t *products,
-                                int8_t *codes)
-{
+                                int8_t *codes) {
     int32_t down = tl_bit_length(tl_largest(x, n)) - 15;
     uint64_t total = down >= 0 ? epsilon >> (2 * down) : epsilon << (-2 * down);
     for (uint32_t i = 0; i < n; i++) {
@@ -58,8 +53,7 @@ struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t 
                               scaled.exponent + inverse.exponent);
 }
 
-uint32_t tl_isqrt32(uint32_t value)
-{
+uint32_t tl_isqrt32(uint32_t value) {
     uint32_t root = 0;
     for (uint32_t bit = 1u << 15; bit != 0; bit >>= 1) {
         uint32_t trial = root | bit;
@@ -68,8 +62,7 @@ uint32_t tl_isqrt32(uint32_t value)
     return root;
 }
 
-struct tl_scale tl_reciprocal_sqrt(uint64_t value)
-{
+struct tl_scale tl_reciprocal_sqrt(uint64_t value) {
     int32_t down = tl_bit_length64(value) - 31;
     down -= down & 1;
     uint32_t a = (uint32_t)(down >= 0 ? value >> down : value << -down); /* 2^30 .. 2^32 - 1 */
@@ -77,8 +70,7 @@ struct tl_scale tl_reciprocal_sqrt(uint64_t value)
     return inverse;
 }
 
-uint32_t tl_exp2_q30(int32_t z)
-{
+uint32_t tl_exp2_q30(int32_t z) {
     uint32_t negated = (uint32_t)-z;
     uint32_t index = (negated >> 8) & 255u, rest = negated & 255u, whole = negated >> 16;
     uint32_t here = tl_exp2_table[index], next = tl_exp2_table[index + 1];
@@ -86,8 +78,7 @@ uint32_t tl_exp2_q30(int32_t z)
     return whole < 31 ? fraction >> whole : 0;
 }
 
-int32_t tl_sigmoid_q15(int32_t x)
-{
+int32_t tl_sigmoid_q15(int32_t x) {
     int32_t magnitude = tl_min(x < 0 ? -x : x, (16 << 16) - 1);
     int32_t index = magnitude >> 11, rest = magnitude & 2047;
     int32_t here = tl_sigmoid_table[index], next = tl_sigmoid_table[index + 1];
@@ -95,14 +86,12 @@ int32_t tl_sigmoid_q15(int32_t x)
     return x < 0 ? 32768 - positive : positive;
 }
 
-int32_t tl_silu_mul(int32_t gate, int32_t up)
-{
+int32_t tl_silu_mul(int32_t gate, int32_t up) {
     int64_t activated = tl_rounding_shift((int64_t)gate * tl_sigmoid_q15(gate), 15);
     return tl_saturate(tl_rounding_shift(activated * up, 16));
 }
 
-int32_t tl_sine_q15(uint32_t phase)
-{
+int32_t tl_sine_q15(uint32_t phase) {
     uint32_t quarter = phase >> 30, within = phase & 0x3FFFFFFFu;
     if (quarter & 1u) within = 0x40000000u - within; /* the second and fourth quarter run backwards */
     uint32_t index = within >> 22;
@@ -112,14 +101,12 @@ int32_t tl_sine_q15(uint32_t phase)
     return quarter & 2u ? -value : value;
 }
 
-int32_t tl_cosine_q15(uint32_t phase)
-{
+int32_t tl_cosine_q15(uint32_t phase) {
     return tl_sine_q15(phase + 0x40000000u);
 }
 
 int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
-                  int32_t *turned)
-{
+                  int32_t *turned) {
     int32_t down = tl_bit_length(tl_largest(head, n)) - 15;
     for (uint32_t i = 0; i < half; i++) {
         int32_t first = tl_shift(head[i], down), second = tl_shift(head[i + half], down);

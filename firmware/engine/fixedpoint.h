@@ -23,24 +23,20 @@ struct tl_scale {
     int32_t exponent;
 };
 
-static inline int32_t tl_saturate(int64_t value)
-{
+static inline int32_t tl_saturate(int64_t value) {
     return value > INT32_MAX ? INT32_MAX : value < -INT32_MAX ? -INT32_MAX : (int32_t)value;
 }
 
-static inline int32_t tl_min(int32_t a, int32_t b)
-{
+static inline int32_t tl_min(int32_t a, int32_t b) {
     return a < b ? a : b;
 }
 
-static inline int32_t tl_max(int32_t a, int32_t b)
-{
+static inline int32_t tl_max(int32_t a, int32_t b) {
     return a > b ? a : b;
 }
 
 /* Bits of a number; 0 has none. */
-static inline int32_t tl_bit_length(uint32_t value)
-{
+static inline int32_t tl_bit_length(uint32_t value) {
 #if defined(__GNUC__)
     return value == 0 ? 0 : 32 - __builtin_clz(value);
 #else
@@ -50,35 +46,30 @@ static inline int32_t tl_bit_length(uint32_t value)
 #endif
 }
 
-static inline int32_t tl_bit_length64(uint64_t value)
-{
+static inline int32_t tl_bit_length64(uint64_t value) {
     uint32_t high = (uint32_t)(value >> 32);
     return high != 0 ? 32 + tl_bit_length(high) : tl_bit_length((uint32_t)value);
 }
 
 /* value >> right towards minus infinity, or value << -right; the result must fit. -31 <= right <= 31 */
-static inline int32_t tl_shift(int32_t value, int32_t right)
-{
+static inline int32_t tl_shift(int32_t value, int32_t right) {
     return right >= 0 ? value >> right : (int32_t)((uint32_t)value << -right);
 }
 
 /* value / 2^right to nearest, ties up. |value| < 2^62, 0 <= right <= 62 */
-static inline int64_t tl_rounding_shift(int64_t value, int32_t right)
-{
+static inline int64_t tl_rounding_shift(int64_t value, int32_t right) {
     return right > 0 ? (value + ((int64_t)1 << (right - 1))) >> right : value;
 }
 
 /* saturate(accumulator * multiplier / 2^right) to nearest, ties up. 0 <= multiplier; any right */
-static inline int32_t tl_requantize(int32_t accumulator, int32_t multiplier, int32_t right)
-{
+static inline int32_t tl_requantize(int32_t accumulator, int32_t multiplier, int32_t right) {
     int64_t product = (int64_t)accumulator * multiplier;
     if (right >= 0) return tl_saturate(tl_rounding_shift(product, tl_min(right, 62)));
     return tl_saturate(tl_saturate(product) * ((int64_t)1 << tl_min(-right, 31)));
 }
 
 /* The same scale with at most 15 bits of mantissa, low bits cut off. */
-static inline struct tl_scale tl_normalize_scale(uint32_t mantissa, int32_t exponent)
-{
+static inline struct tl_scale tl_normalize_scale(uint32_t mantissa, int32_t exponent) {
     int32_t down = tl_max(tl_bit_length(mantissa) - 15, 0);
     struct tl_scale scale = {(int32_t)(mantissa >> down), exponent + down};
     return scale;

@@ -1,52 +1,44 @@
 /* The portable kernels: plain C99, right on every chip, the measure for faster ones. */
 #include "kernels.h"
 
-int32_t tl_dot_s8s8(const int8_t *a, const int8_t *b, uint32_t n)
-{
+int32_t tl_dot_s8s8(const int8_t *a, const int8_t *b, uint32_t n) {
     int32_t sum = 0;
     for (uint32_t i = 0; i < n; i++) sum += a[i] * b[i];
     return sum;
 }
 
-static int32_t row_times_vector(const struct tl_matrix *w, uint32_t row, const int8_t *x, struct tl_scale scale)
-{
+static int32_t row_times_vector(const struct tl_matrix *w, uint32_t row, const int8_t *x, struct tl_scale scale) {
     int32_t sum = tl_dot_s8s8(w->codes + row * w->stride, x, w->columns);
     return tl_requantize(sum, w->mantissa[row] * scale.mantissa, -(w->exponent + scale.exponent + TL_FRACTION_BITS));
 }
 
-void tl_matmul_s8s8_q16(const struct tl_matrix *w, const int8_t *x, struct tl_scale scale, int32_t *y)
-{
+void tl_matmul_s8s8_q16(const struct tl_matrix *w, const int8_t *x, struct tl_scale scale, int32_t *y) {
     for (uint32_t row = 0; row < w->rows; row++) y[row] = row_times_vector(w, row, x, scale);
 }
 
-void tl_matmul_add_s8s8_q16(const struct tl_matrix *w, const int8_t *x, struct tl_scale scale, int32_t *y)
-{
+void tl_matmul_add_s8s8_q16(const struct tl_matrix *w, const int8_t *x, struct tl_scale scale, int32_t *y) {
     for (uint32_t row = 0; row < w->rows; row++) {
         y[row] = tl_saturate((int64_t)y[row] + row_times_vector(w, row, x, scale));
     }
 }
 
-void tl_row_s8_q16(const struct tl_matrix *w, uint32_t index, int32_t *y)
-{
+void tl_row_s8_q16(const struct tl_matrix *w, uint32_t index, int32_t *y) {
     const int8_t *codes = w->codes + index * w->stride;
     for (uint32_t i = 0; i < w->columns; i++) {
         y[i] = tl_requantize(codes[i], w->mantissa[index], -(w->exponent + TL_FRACTION_BITS));
     }
 }
 
-void tl_add_q16(int32_t *y, const int32_t *bias, uint32_t n)
-{
+void tl_add_q16(int32_t *y, const int32_t *bias, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) y[i] = tl_saturate((int64_t)y[i] + bias[i]);
 }
 
-void tl_silu_mul_q16(int32_t *gate, const int32_t *up, uint32_t n)
-{
+void tl_silu_mul_q16(int32_t *gate, const int32_t *up, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) gate[i] = tl_silu_mul(gate[i], up[i]);
 }
 
 void tl_attention_scores(const int8_t *q, struct tl_scale scale, const int8_t *k, const uint16_t *k_scale,
-                         uint32_t first, uint32_t last, uint32_t n, int32_t *scores)
-{
+                         uint32_t first, uint32_t last, uint32_t n, int32_t *scores) {
     for (uint32_t t = first; t < last; t++) {
         struct tl_scale other = tl_unpack_scale(k_scale[t]);
         scores[t] = tl_requantize(tl_dot_s8s8(q, k + t * n, n), scale.mantissa * other.mantissa,
@@ -54,8 +46,7 @@ void tl_attention_scores(const int8_t *q, struct tl_scale scale, const int8_t *k
     }
 }
 
-struct tl_softmax tl_attention_weights(int32_t *scores, const uint16_t *v_scale, uint32_t slots, int32_t bits)
-{
+struct tl_softmax tl_attention_weights(int32_t *scores, const uint16_t *v_scale, uint32_t slots, int32_t bits) {
     int32_t highest = scores[0];
     for (uint32_t t = 1; t < slots; t++) highest = tl_max(highest, scores[t]);
 
@@ -87,8 +78,7 @@ struct tl_softmax tl_attention_weights(int32_t *scores, const uint16_t *v_scale,
 }
 
 void tl_attention_mix(const int32_t *weights, struct tl_softmax softmax, const int8_t *v, uint32_t slots, uint32_t n,
-                      int32_t *out)
-{
+                      int32_t *out) {
     for (uint32_t i = 0; i < n; i++) out[i] = 0;
     for (uint32_t t = 0; t < slots; t++) {
         for (uint32_t i = 0; i < n; i++) out[i] += weights[t] * v[t * n + i];

@@ -1,0 +1,47 @@
+# make demo   talk to a language model in the C that a board runs
+# make test   check everything
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Packages as the type checker finds them: the folders of this tree under the name they are installed as.
+TYPED := $(VENV)/typed
+PACKAGES := boards codegen firmware host models
+
+# Our matrices are small, and the tests share the cores: one BLAS thread each.
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: demo test test-all lint types clean
+
+demo: $(VENV)/installed
+	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --tokens 150 --temperature 0.8 --seed 5
+
+test: lint types
+	sh tests/system_packages.sh
+	$(BIN)/pytest -n 2 --dist loadfile -m "not sweep"
+
+test-all: lint types
+	sh tests/system_packages.sh
+	$(BIN)/pytest -n 2 --dist loadfile
+
+lint: $(VENV)/testing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/testing
+	mkdir -p $(TYPED)/tinyllm
+	for package in $(PACKAGES); do ln -sfn ../../../$$package $(TYPED)/tinyllm/$$package; done
+	MYPYPATH=$(TYPED) $(BIN)/mypy $(foreach package,$(PACKAGES),-p tinyllm.$(package))
+
+$(BIN)/python:
+	sh tests/make_venv.sh $(PYTHON) $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/testing: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
