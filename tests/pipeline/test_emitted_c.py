@@ -12,12 +12,13 @@ import pytest
 
 from tests.conftest import skip_unless_ci
 from tests.pipeline.conftest import BASE, random_model
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import Failure, UserError
 from tinyllm.boards.loader import load_board
 from tinyllm.codegen.emit import MANIFEST, emit_project, write_project
 from tinyllm.codegen.model import Model
 from tinyllm.codegen.plan import plan_memory
 from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.stack import deepest, stack_depth
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 INCLUDE = [f"-Isrc{folder}" for folder in ("", "/engine", "/console", "/port")]
@@ -171,3 +172,15 @@ def test_a_tokenizer_of_another_size_is_refused(stories_tokenizer: Tokenizer) ->
     model = quantize(random_model(replace(BASE, vocab_size=100)))
     with pytest.raises(UserError, match="100 tokens, its tokenizer 512"):
         emit_project(model, stories_tokenizer, load_board("host"))
+
+
+def test_the_deepest_chain_of_calls_is_known_and_runs_through_the_model(project: Path) -> None:
+    stack = stack_depth(project)
+    assert stack.bytes < 2048
+    assert stack.chain[0] == "tl_console_poll"
+    assert "tl_forward" in stack.chain
+
+
+def test_a_stack_without_a_bound_is_refused() -> None:
+    with pytest.raises(Failure, match="a calls itself"):
+        deepest("a", {"a": 8, "b": 8}, {"a": {"b"}, "b": {"a"}})
