@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from tinyllm.boards.errors import Failure
@@ -67,7 +67,7 @@ def deepest(entry: str, frames: dict[str, int], calls: dict[str, set[str]]) -> S
     """The deepest chain from `entry`. frames: bytes of each function; calls: who calls whom. Failure on recursion."""
     under_way: set[str] = set()
 
-    @lru_cache(maxsize=None)
+    @cache
     def below(function: str) -> Stack:
         if function in under_way:
             raise Failure(f"{function} calls itself, so the stack is not bounded")
