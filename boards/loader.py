@@ -225,4 +225,4 @@ class _Table:
         return value
 
 
-_KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list of tables", dict: "a table"}
+_KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list", dict: "a table"}

@@ -16,6 +16,7 @@ chip = "rp2040"
 instruction_set = "armv6m"
 cores = 2
 clock_mhz = 133
+ports = ["arduino"]
 
 [memory]
 flash = 2097152
@@ -60,6 +61,7 @@ def test_a_board_is_what_its_file_says(pico: Path) -> None:
         memory=Memory(flash=2097152, sram=270336, psram=0),
         usb=(UsbId(0x2E8A, 0x000A),),
         platformio=board.platformio,
+        ports=("arduino",),
     )
     assert dict(board.platformio) == {"platform": "raspberrypi", "board": "pico", "framework": "arduino"}
 
@@ -84,9 +86,11 @@ def test_a_board_cannot_be_changed_after_reading(pico: Path) -> None:
         ("sram = 270336\n", "", "memory.sram is missing"),
         ("flash = 2097152", "flash = -1", "memory.flash is -1"),
         ("vid = 0x2e8a", "vid = 0x12e8a", "usb[0].vid is 77450, expected 0 to 65535"),
-        ("[[usb]]", "[usb]", "usb is {'vid': 11914, 'pid': 10}, expected a list of tables"),
+        ("[[usb]]", "[usb]", "usb is {'vid': 11914, 'pid': 10}, expected a list"),
         ('board = "pico"\n', "", "platformio.board is missing"),
         ('framework = "arduino"', "framework = 1", "platformio.framework is 1, expected a text"),
+        ('ports = ["arduino"]\n', "", "ports is missing, expected a list"),
+        ('"arduino"]', "7]", "ports is [7], expected a list of texts"),
         ("cores = 2", "cores = ", "not a readable TOML file"),
     ],
 )
@@ -96,6 +100,47 @@ def test_a_wrong_file_is_named_with_the_field_that_is_wrong(pico: Path, was: str
     with pytest.raises(UserError) as error:
         read_board(pico)
     assert str(pico) in str(error.value)
+    assert complaint in str(error.value)
+
+
+VIRTUAL = """
+[virtual]
+emulator = "unicorn"
+ports = ["baremetal", "uart"]
+
+[virtual.platformio]
+platform = "tinyllm"
+board = "pico-virtual"
+"""
+
+
+def test_a_virtual_twin_is_the_same_board_built_for_an_emulator(pico: Path) -> None:
+    pico.write_text(PICO + VIRTUAL)
+    board = read_board(pico)
+    twin = board.twin()
+    assert (twin.name, twin.emulator, twin.ports) == ("pico-virtual", "unicorn", ("baremetal", "uart"))
+    assert dict(twin.platformio) == {"platform": "tinyllm", "board": "pico-virtual"}
+    assert (twin.memory, twin.cores, twin.instruction_set) == (board.memory, board.cores, board.instruction_set)
+
+
+def test_a_board_without_a_twin_says_so(pico: Path) -> None:
+    with pytest.raises(UserError, match="board pico has no virtual twin"):
+        read_board(pico).twin()
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "complaint"),
+    [
+        ('"unicorn"', '"dosbox"', "virtual.emulator is 'dosbox', expected one of unicorn, qemu"),
+        ("emulator = ", "emulater = ", "virtual.emulater is unknown"),
+        ('platform = "tinyllm"\nboard = "pico-virtual"', 'board = "x"', "virtual.platformio.platform is missing"),
+    ],
+)
+def test_a_wrong_twin_is_named_with_the_field_that_is_wrong(pico: Path, was: str, becomes: str, complaint: str) -> None:
+    assert was in VIRTUAL
+    pico.write_text(PICO + VIRTUAL.replace(was, becomes))
+    with pytest.raises(UserError) as error:
+        read_board(pico)
     assert complaint in str(error.value)
 
 

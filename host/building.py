@@ -1,0 +1,149 @@
+"""Model -> project -> program: emission and PlatformIO in one step, kept in the cache under the build id."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from tinyllm.boards.errors import Failure
+from tinyllm.boards.loader import Board
+from tinyllm.codegen.emit import MANIFEST, emit_project, write_project
+from tinyllm.codegen.plan import Plan, plan_memory
+from tinyllm.codegen.quantize import quantize
+from tinyllm.host.choosing import Choice
+from tinyllm.host.home import home
+
+RECORD = "built.json"
+"""In a cached build: what the build gave."""
+KEPT_BUILDS = 16
+
+Line = Callable[[str], None]
+
+
+def ignore(line: str) -> None:
+    """Where nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A compiled project. flash and ram are bytes counted from the program's sections, None where it is no ELF file."""
+
+    project: Path
+    program: Path
+    model: str
+    board: str
+    context: int
+    model_hash: str
+    build_id: str
+    seconds: float
+    warnings: tuple[str, ...]
+    flash: int | None
+    ram: int | None
+    plan: Plan
+
+
+def build(
+    choice: Choice,
+    board: Board,
+    context: int,
+    folder: Path | None = None,
+    progress: Line = ignore,
+    notice: Line = ignore,
+) -> Built:
+    """Emit and compile in `folder`, or, where None, in the cache: there a build that was made before is taken as it is.
+
+    progress takes one short line per step, notice what a person should know. Errors as emit_project, write_project and
+    platformio.run.
+    """
+    progress("quantizing and writing the C")
+    integers = quantize(choice.model, context)
+    files = emit_project(integers, choice.tokenizer, board)
+    plan = plan_memory(integers, choice.tokenizer)
+    facts = json.loads(files[MANIFEST])
+    if folder is not None:
+        write_project(files, folder)
+        return _compile(folder, board, facts, plan, progress, notice)
+    kept = home() / "builds" / f"{board.name}-{facts['build_id']}"
+    found = _kept(kept, plan)
+    if found is not None:
+        return found
+    try:
+        kept.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent, prefix="new-") as work:
+            fresh = Path(work) / "project"
+            write_project(files, fresh)
+            built = _compile(fresh, board, facts, plan, progress, notice)
+            (fresh / RECORD).write_text(json.dumps(_record(built)), encoding="utf-8")
+            _keep(fresh, kept, plan)
+    except OSError as error:
+        raise Failure(f"{kept}: the build cannot be kept ({error.strerror or error}). Set TINYLLM_HOME.") from None
+    _prune(kept.parent)
+    program = kept / built.program.relative_to(fresh.absolute())
+    return replace(built, project=kept, program=program)
+
+
+def _keep(fresh: Path, kept: Path, plan: Plan) -> None:
+    """Move a whole build to its place in one step; where another process was faster its build is as good."""
+    if kept.exists() and _kept(kept, plan) is None:
+        shutil.rmtree(kept)
+    try:
+        fresh.replace(kept)
+    except OSError:
+        if _kept(kept, plan) is None:
+            raise
+
+
+def _compile(folder: Path, board: Board, facts: dict[str, object], plan: Plan, progress: Line, notice: Line) -> Built:
+    # Imported where it is needed, for a build that is in the cache starts faster without it.
+    from tinyllm.host import platformio
+
+    def tell(line: str) -> None:
+        (progress if platformio.STEP.match(line) else notice)(line)
+
+    result = platformio.run(folder, board.name, progress=tell)
+    return Built(
+        project=folder,
+        program=result.program,
+        model=str(facts["model"]),
+        board=board.name,
+        context=int(str(facts["context"])),
+        model_hash=str(facts["model_hash"]),
+        build_id=str(facts["build_id"]),
+        seconds=result.seconds,
+        warnings=result.warnings,
+        flash=result.flash,
+        ram=result.ram,
+        plan=plan,
+    )
+
+
+def _record(built: Built) -> dict[str, object]:
+    """What a later run needs; the program by its path within the project, which moves once."""
+    record = {key: value for key, value in asdict(built).items() if key not in ("project", "plan")}
+    return record | {"program": built.program.relative_to(built.project.absolute()).as_posix()}
+
+
+def _kept(folder: Path, plan: Plan) -> Built | None:
+    """The build that lies in `folder`, or None where there is none or it is not whole."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        program = folder / record.pop("program")
+        record["warnings"] = tuple(record["warnings"])
+        os.utime(folder)
+        return Built(project=folder, program=program, plan=plan, **record) if program.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _prune(folder: Path) -> None:
+    """Remove all but the builds used last."""
+    builds = sorted(
+        (path for path in folder.iterdir() if (path / RECORD).is_file()), key=lambda path: path.stat().st_mtime
+    )
+    for old in builds[:-KEPT_BUILDS]:
+        shutil.rmtree(old, ignore_errors=True)

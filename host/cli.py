@@ -1,0 +1,98 @@
+"""The command line: the verbs, and how their errors reach a person."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from tinyllm.boards.errors import TinyllmError
+from tinyllm.host import verbs_build, verbs_look, verbs_prove, verbs_talk
+from tinyllm.host.output import Output
+
+app = typer.Typer(
+    name="tinyllm",
+    help="Language models on microcontrollers: a checkpoint goes in, a board that talks comes out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (
+    verbs_look.boards,
+    verbs_look.ports,
+    verbs_look.models,
+    verbs_look.doctor,
+    verbs_look.inspect,
+    verbs_build.build,
+    verbs_talk.run,
+    verbs_talk.chat,
+    verbs_prove.verify,
+    verbs_prove.evaluate,
+):
+    app.command(name="eval" if verb is verbs_prove.evaluate else None)(verb)
+
+INTERRUPTED = 130
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"tinyllm {importlib.metadata.version('tinyllm')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Options before the verb."""
+
+
+def main() -> None:
+    """Run the command line and exit with its code: 0, 1 for a failure, 2 for the user's mistake, 130 for Ctrl-C."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code; every error becomes one or two lines on stderr, and with --json a document on stdout too."""
+    as_json = "--json" in arguments
+    try:
+        code = typer.main.get_command(app).main(args=arguments, prog_name="tinyllm", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except TinyllmError as error:
+        return _report(type(error).__name__, str(error), error.exit_code, as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; so that the interpreter's last flush does not complain, it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if hasattr(error, "format_message"):
+            return _report("UsageError", f"{error.format_message()} See `tinyllm --help`.", 2, as_json)
+        if os.environ.get("TINYLLM_TRACEBACK"):
+            traceback.print_exc()
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        message = f"{type(error).__name__} in {where}: {error}. This is a bug; TINYLLM_TRACEBACK=1 shows the traceback."
+        return _report("Bug", message, 1, as_json)
+
+
+def _report(kind: str, message: str, code: int, as_json: bool) -> int:
+    if as_json:
+        Output(as_json).document({"error": {"kind": kind, "message": message, "exit_code": code}})
+    Output().stderr.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

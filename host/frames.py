@@ -1,0 +1,86 @@
+"""Frames on a byte stream that also carries text: docs/protocol.md, section "Frames"."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cobs import cobs
+
+MAX_PAYLOAD = 8192
+"""Bytes of type, sequence, body and CRC that this side accepts; far above what any board sends."""
+
+MAX_ENCODED = MAX_PAYLOAD + MAX_PAYLOAD // 254 + 1
+"""COBS adds one byte to every 254 and one more."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame whose check held: type and sequence are u8, body is what the message says."""
+
+    type: int
+    sequence: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Stray:
+    """Bytes between two zeros that are no valid frame: text, line noise or a damaged frame."""
+
+    data: bytes
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """The bytes on the wire: 00, COBS of type, sequence, body and CRC-16 (little-endian), 00."""
+    payload = bytes((frame.type, frame.sequence)) + frame.body
+    return b"\x00%b\x00" % cobs.encode(payload + crc16(payload).to_bytes(2, "little"))
+
+
+def decode_frame(encoded: bytes) -> Frame | None:
+    """The frame in `encoded` (without its zeros), or None where COBS, length or CRC does not hold."""
+    if len(encoded) > MAX_ENCODED:
+        return None
+    try:
+        payload = cobs.decode(encoded)
+    except cobs.DecodeError:
+        return None
+    if len(payload) < 4 or crc16(payload[:-2]) != int.from_bytes(payload[-2:], "little"):
+        return None
+    return Frame(payload[0], payload[1], bytes(payload[2:-2]))
+
+
+def crc16(data: bytes) -> int:
+    """CRC-16/CCITT-FALSE: polynomial 0x1021, initial value 0xFFFF, not reflected, no final XOR."""
+    return binascii.crc_hqx(data, 0xFFFF)
+
+
+class FrameReader:
+    """Separates frames from everything else in a stream that arrives in pieces; holds at most MAX_ENCODED bytes."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    @property
+    def pending(self) -> bytes:
+        """Bytes since the last zero: a frame half arrived, or text."""
+        return bytes(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[Frame | Stray]:
+        """Yield what `data` completes, in the order of arrival."""
+        *closed, rest = data.split(b"\x00")
+        for segment in closed:
+            yield from self._overflow(segment)
+            encoded = bytes(self._buffer)
+            self._buffer.clear()
+            if encoded:
+                yield decode_frame(encoded) or Stray(encoded)
+        yield from self._overflow(rest)
+
+    def _overflow(self, segment: bytes) -> Iterator[Stray]:
+        """Append to the buffer; what can no longer be a frame leaves as stray bytes."""
+        self._buffer += segment
+        if len(self._buffer) > MAX_ENCODED:
+            stray = Stray(bytes(self._buffer))
+            self._buffer.clear()
+            yield stray

@@ -1,0 +1,347 @@
+"""The link to one board: requests and replies in the program voice of docs/protocol.md."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import serial
+
+from tinyllm.boards.errors import Failure, UserError
+from tinyllm.host import protocol
+from tinyllm.host.frames import Frame, FrameReader, Stray, encode_frame
+from tinyllm.host.serial_port import POLL_SECONDS, find_port, open_port
+
+BAUD = 115200
+HANDSHAKE_SECONDS = 6.0
+HELLO_SECONDS = 1.0
+REPLY_SECONDS = 5.0
+CORRUPT_SECONDS = 0.5
+"""How long a reply may still come after the board reported a corrupt frame, which need not have been the request."""
+SILENCE_SECONDS = 30.0
+"""Longest wait for the next token or sign of progress; the slowest boards need about a second for one."""
+ATTEMPTS = 3
+READ_BYTES = 4096
+
+Event = protocol.Progress | protocol.Token | protocol.Done
+_R = TypeVar("_R", bound=protocol.Reply)
+
+
+class BoardGone(Failure):
+    """The connection broke or the board fell silent."""
+
+
+class LostFrame(Failure):
+    """The board is there, but part of what it sent never arrived."""
+
+
+class Refused(Failure):
+    """The board answered a request with ERROR; `code` says why, and whether it is the user who can mend it."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+        if code in (protocol.ErrorCode.TOO_LONG, protocol.ErrorCode.BAD_VALUE):
+            self.exit_code = UserError.exit_code
+
+
+class Link:
+    """An open connection to a board that has said hello; `facts` is what it said last.
+
+    Use it as a context manager: leaving it says BYE and closes the port. Every method raises BoardGone where the
+    board went away or does not answer, and Refused where it answers with an error.
+    """
+
+    def __init__(self, name: str, baud: int = BAUD, handshake_seconds: float = HANDSHAKE_SECONDS) -> None:
+        """Open the port, say hello and end an answer that may be under way.
+
+        UserError where that fails, naming the port, what was seen and what to do.
+        """
+        self.name = name
+        self.device = find_port(name)
+        self._port = open_port(name, baud)
+        self._reader = FrameReader()
+        self._inbox: deque[Frame] = deque()
+        self._sequence = random.randrange(256)
+        self.stop_requested = False
+        self.damaged_frames = 0
+        try:
+            self._handshake(handshake_seconds)
+            self._ask(protocol.Cancel(), protocol.Ok)
+            self.facts = self.hello()
+        except BaseException:
+            self._port.close()
+            raise
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the board back to the text voice, if it is still there, and close the port."""
+        with contextlib.suppress(BoardGone):
+            if self._port.is_open:
+                self._send(protocol.Bye())
+        self._port.close()
+
+    # --- Requests -----------------------------------------------------------------------------------------------------
+
+    def hello(self) -> protocol.HelloReply:
+        """Ask again who the board is and what it holds."""
+        said = self._ask(protocol.Hello(), protocol.HelloReply)
+        self.facts = replace(
+            said, model=printable(said.model), board=printable(said.board), firmware=printable(said.firmware)
+        )
+        return self.facts
+
+    def reset(self) -> None:
+        """Forget the conversation; settings stay, the random numbers restart from the seed."""
+        self._ask(protocol.Reset(), protocol.Ok)
+
+    def set(self, setting: protocol.Setting, value: int) -> None:
+        """Change a setting; `value` as on the wire (Q16.16 where real)."""
+        self._ask(protocol.Set(setting, value), protocol.Ok)
+
+    def get(self) -> dict[protocol.Setting, int]:
+        """All settings of protocol.Setting, values as on the wire."""
+        known = {int(setting) for setting in protocol.Setting}
+        entries = self._ask(protocol.Get(), protocol.Settings).entries
+        settings = {protocol.Setting(setting): value for setting, value in entries if setting in known}
+        if len(settings) != len(known):
+            raise Failure(f"{self.name}: the board has {len(settings)} of {len(known)} settings. Flash it again.")
+        return settings
+
+    def logits(self, first: int = 0, count: int | None = None) -> list[int]:
+        """Logits of the last prefilled position, Q16.16 int32, of `count` tokens from `first` on (default: all)."""
+        end = self.facts.vocab_size if count is None else first + count
+        values: list[int] = []
+        while (start := first + len(values)) < end:
+            wanted = min(protocol.MAX_LOGITS, end - start)
+            reply = self._ask(protocol.Logits(start, wanted), protocol.LogitsReply)
+            if reply.first != start or len(reply.values) != wanted:
+                raise Failure(f"{self.name}: asked for {wanted} logits from {start}, got {len(reply.values)}.")
+            values += reply.values
+        return values
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of each part of the board's memory map."""
+        return {printable(name): size for name, size in self._ask(protocol.Memory(), protocol.MemoryReply).entries}
+
+    def stop(self) -> None:
+        """Ask for the end of the answer under way; safe in a signal handler. `prompt` then ends with DONE cancelled."""
+        self.stop_requested = True
+
+    def prompt(self, content: str | Sequence[int], max_tokens: int) -> Iterator[Event]:
+        """Append to the conversation and yield progress, tokens and, last, Done.
+
+        content: text, encoded on the board, or token ids, taken as they are.
+        max_tokens: 0 prefills only, protocol.UNTIL_STOP sets no limit.
+        Raises LostFrame where token indices, count or digest show a gap. A caller that leaves early cancels the answer.
+        """
+        message = protocol.Prompt(max_tokens, content if isinstance(content, str) else tuple(content))
+        if len(message.body()) > protocol.PROMPT_HEADER + self.facts.text_max:
+            raise Refused(self._too_long(), protocol.ErrorCode.TOO_LONG)
+        self.stop_requested = False
+        damaged_before = self.damaged_frames
+        sequence = self._send(message)
+        cancelled = finished = False
+        tokens: list[int] = []
+        heard = time.monotonic()
+        try:
+            while not finished:
+                if self.stop_requested and not cancelled:
+                    self._send(protocol.Cancel())
+                    cancelled = True
+                reply = self._receive(sequence)
+                if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT:
+                    self.damaged_frames += 1
+                    continue
+                if reply is None:
+                    self._check_silence(time.monotonic() - heard, self.damaged_frames > damaged_before)
+                    continue
+                heard = time.monotonic()
+                if isinstance(reply, protocol.Token):
+                    if reply.index != len(tokens):
+                        raise LostFrame(
+                            f"{self.name}: token {len(tokens)} of the answer never arrived (token {reply.index} came)."
+                            f"{self._damage()} Check the cable or lower the baud rate."
+                        )
+                    tokens.append(reply.token)
+                elif isinstance(reply, protocol.Done):
+                    finished = True
+                    self._check_answer(reply, tokens)
+                elif isinstance(reply, protocol.Error):
+                    finished = True
+                    raise self._refusal(reply)
+                elif not isinstance(reply, protocol.Progress):
+                    raise self._unexpected(reply, message)
+                yield reply
+        except BoardGone:
+            finished = True
+            raise
+        finally:
+            if not finished:
+                with contextlib.suppress(BoardGone):
+                    self._send(protocol.Cancel())
+
+    def _check_silence(self, seconds: float, damaged: bool) -> None:
+        """After damage a short silence means that the end of the answer, or the prompt, was in what was lost."""
+        if damaged and seconds > REPLY_SECONDS:
+            raise LostFrame(f"{self.name}: the end of the answer never arrived.{self._damage()} Check the cable.")
+        if seconds > SILENCE_SECONDS:
+            raise BoardGone(f"{self.name}: the board fell silent in mid-answer. Reset it or plug it in again.")
+
+    def _check_answer(self, done: protocol.Done, tokens: list[int]) -> None:
+        if done.tokens != len(tokens) or done.digest != protocol.token_digest(tokens):
+            raise LostFrame(
+                f"{self.name}: the board sent {done.tokens} tokens (digest {done.digest:08x}), {len(tokens)} arrived "
+                f"(digest {protocol.token_digest(tokens):08x}).{self._damage()} Check the cable or lower the baud rate."
+            )
+
+    # --- Frames -------------------------------------------------------------------------------------------------------
+
+    def _handshake(self, seconds: float) -> None:
+        """Say hello until the board answers; a board that is just starting may miss the first ones."""
+        deadline = time.monotonic() + seconds
+        seen = bytearray()
+        while time.monotonic() < deadline:
+            try:
+                sequence = self._send(protocol.Hello(), attention=True)
+                waiting_until = min(deadline, time.monotonic() + HELLO_SECONDS)
+                while time.monotonic() < waiting_until:
+                    reply = self._receive(sequence, seen)
+                    if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.VERSION:
+                        raise UserError(self._version_differs(reply.message))
+                    if isinstance(reply, protocol.HelloReply):
+                        if reply.version != protocol.PROTOCOL_VERSION:
+                            raise UserError(self._version_differs(str(reply.version)))
+                        self.damaged_frames = 0
+                        return
+            except BoardGone as gone:
+                raise UserError(f"{gone} Another program may be talking to it: close that one.") from None
+        seen += self._reader.pending
+        what = f"it sent {bytes(seen[:60])!r}" if seen else "it sent nothing"
+        raise UserError(
+            f"{self.name}: no tinyllm answers here ({what} in {seconds:g} s).\n"
+            "Check the port (`tinyllm ports`), close other programs that use it, press the board's reset button, "
+            "or build and flash tinyllm first."
+        )
+
+    def _version_differs(self, served: str) -> str:
+        return (
+            f"{self.name}: the board speaks protocol version {printable(served)}, this tinyllm speaks "
+            f"{protocol.PROTOCOL_VERSION}. Update this tool and flash the board again."
+        )
+
+    def _ask(self, request: protocol.Request, expected: type[_R]) -> _R:
+        """Send a request that may safely be repeated, and wait for its reply."""
+        for _ in range(ATTEMPTS):
+            sequence = self._send(request)
+            deadline = time.monotonic() + REPLY_SECONDS
+            while time.monotonic() < deadline:
+                reply = self._receive(sequence)
+                if isinstance(reply, expected):
+                    return reply
+                if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT:
+                    deadline = min(deadline, time.monotonic() + CORRUPT_SECONDS)
+                elif isinstance(reply, protocol.Error):
+                    raise self._refusal(reply)
+                elif reply is not None:
+                    raise self._unexpected(reply, request)
+        raise BoardGone(
+            f"{self.name}: no answer to {type(request).__name__} after {ATTEMPTS} attempts.{self._damage()} "
+            "Reset the board or plug it in again."
+        )
+
+    def _send(self, message: protocol.Request, attention: bool = False) -> int:
+        """Write one request and return its sequence number. 0 is left out: it marks replies to no request."""
+        self._sequence = self._sequence % 255 + 1
+        data = encode_frame(protocol.to_frame(message, self._sequence))
+        try:
+            self._port.write(protocol.ATTENTION + data if attention else data)
+        except (serial.SerialException, OSError) as error:
+            raise BoardGone(f"{self.name}: the board went away ({error}).") from None
+        return self._sequence
+
+    def _receive(self, sequence: int, stray: bytearray | None = None) -> protocol.Reply | None:
+        """The next reply to `sequence`, or None when none came within POLL_SECONDS.
+
+        A report of a corrupt frame (sequence 0) counts as a reply too. Replies to earlier requests are dropped.
+        Bytes outside frames go to `stray`, at most a few hundred of them.
+        """
+        if not self._inbox:
+            for item in self._reader.feed(self._read()):
+                if isinstance(item, Frame):
+                    self._inbox.append(item)
+                else:
+                    self._note(item, stray)
+        while self._inbox:
+            frame = self._inbox.popleft()
+            try:
+                reply = protocol.parse_reply(frame)
+            except protocol.MalformedBody as error:
+                raise Failure(f"{self.name}: a malformed reply came ({error}). Flash the board again.") from None
+            corrupt = isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT
+            if frame.sequence == sequence or (corrupt and frame.sequence == 0):
+                return reply
+        return None
+
+    def _read(self) -> bytes:
+        data = bytearray()
+        try:
+            data += self._port.read(1)
+            if data:
+                data += self._read_waiting()
+        except (serial.SerialException, OSError) as error:
+            if data:
+                return bytes(data)
+            raise BoardGone(f"{self.name}: the board went away ({error}).") from None
+        return bytes(data)
+
+    def _read_waiting(self) -> bytes:
+        if not self.name.startswith("socket://"):
+            return bytes(self._port.read(min(self._port.in_waiting, READ_BYTES)))
+        # pyserial's sockets do not know how much is waiting, but read without waiting where the timeout is zero.
+        self._port.timeout = 0
+        try:
+            return bytes(self._port.read(READ_BYTES))
+        finally:
+            self._port.timeout = POLL_SECONDS
+
+    def _note(self, item: Stray, stray: bytearray | None) -> None:
+        self.damaged_frames += 1
+        if stray is not None and len(stray) < 256:
+            stray += item.data[:256]
+
+    def _damage(self) -> str:
+        return f" {self.damaged_frames} damaged frames were received." if self.damaged_frames else ""
+
+    def _unexpected(self, reply: protocol.Reply, request: protocol.Request) -> Failure:
+        return Failure(f"{self.name}: {type(reply).__name__} came as the answer to {type(request).__name__}.")
+
+    def _refusal(self, error: protocol.Error) -> Refused:
+        try:
+            name = protocol.ErrorCode(error.code).name.lower()
+        except ValueError:
+            name = f"error {error.code}"
+        if error.code == protocol.ErrorCode.TOO_LONG:
+            return Refused(self._too_long(), error.code)
+        return Refused(f"{self.name}: the board refused ({name}): {printable(error.message)}", error.code)
+
+    def _too_long(self) -> str:
+        return (
+            f"the prompt is too long: this board takes {self.facts.context} tokens and {self.facts.text_max} bytes at "
+            "most, with overflow stop only what is left of the context. Shorten it, or build with a larger --context."
+        )
+
+
+def printable(text: str) -> str:
+    """Text from a board made safe for a terminal: no control characters but newline and tab."""
+    return "".join(c for c in text if c in "\n\t" or c.isprintable())

@@ -1,0 +1,54 @@
+"""The verb build: from a model to a compiled project."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyllm.boards.loader import load_board
+from tinyllm.host.building import Built
+from tinyllm.host.building import build as build_project
+from tinyllm.host.choosing import choose
+from tinyllm.host.options import BoardOption, ContextOption, JsonOption, ModelArgument, TokenizerOption
+from tinyllm.host.output import Output
+
+
+def build(
+    model: ModelArgument = None,
+    board: BoardOption = "host",
+    folder: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Where the project goes; default: the cache."),
+    ] = None,
+    context: ContextOption = None,
+    tokenizer: TokenizerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the C for a model and compile it; says how much flash and RAM it takes."""
+    output = Output(as_json)
+    choice = choose(model, tokenizer)
+    target = load_board(board)
+    positions = choice.context(context)
+    with output.working(f"building {choice.name} for {target.name}") as step:
+        built = build_project(choice, target, positions, folder, step, output.note)
+    if as_json:
+        output.document(asdict(built))
+        return
+    for warning in built.warnings:
+        output.note(warning, style="yellow")
+    output.line(f"{built.model} for {built.board}, context {built.context}, build {built.build_id}", style="bold")
+    output.table(["memory", "part", "bytes"], _memory_rows(built))
+    output.line(f"project: {built.project}")
+    output.line(f"program: {built.program}")
+
+
+def _memory_rows(built: Built) -> list[list[str]]:
+    rows = []
+    for memory, parts, whole in (("flash", built.plan.flash, built.flash), ("RAM", built.plan.ram, built.ram)):
+        rows += [[memory, part, f"{size:,}"] for part, size in parts.items()]
+        if whole is not None:
+            rows.append([memory, "whole program, counted", f"{whole:,}"])
+    return rows

@@ -1,0 +1,583 @@
+"""The link, the conversation and the chat with the real program, over a cable that can be damaged and cut."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinyllm.boards.errors import UserError
+from tinyllm.boards.loader import load_board
+from tinyllm.host import protocol
+from tinyllm.host.attachment import Attachment
+from tinyllm.host.building import build
+from tinyllm.host.choosing import choose
+from tinyllm.host.conversation import Conversation
+from tinyllm.host.frames import Frame, FrameReader, encode_frame
+from tinyllm.host.host_board import HostBoard
+from tinyllm.host.link import BoardGone, Event, Link, LostFrame, Refused
+from tinyllm.host.protocol import Done, ErrorCode, Overflow, Reason, ReplyType, Setting, Token
+
+CONTEXT = 64
+FOREVER = protocol.UNTIL_STOP
+PROMPT = "Once upon a time"
+
+
+@pytest.fixture(scope="session")
+def tool_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYLLM_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def endless(tool_home: Path) -> Path:
+    """The bundled model with a head that gives its stop tokens logit 0, so that a greedy answer goes on for ever."""
+    choice = choose(None)
+    model = choice.model
+    head = model.embedding.copy()
+    head[list(choice.tokenizer.stop_ids)] = 0
+    untied = replace(model, head=head, config=replace(model.config, tied_head=False))
+    return build(replace(choice, model=untied), load_board("host"), CONTEXT).program
+
+
+@pytest.fixture
+def board(endless: Path) -> Iterator[HostBoard]:
+    with HostBoard(endless) as running:
+        yield running
+
+
+@pytest.fixture
+def link(board: HostBoard) -> Iterator[Link]:
+    with Link(board.url) as connection:
+        connection.set(Setting.TEMPERATURE, 0)
+        yield connection
+
+
+class Cable:
+    """A TCP connection to a board through which every frame from the board passes one by one.
+
+    `inspect` may return other bytes than those of the frame, or raise Cut to unplug both ends.
+    """
+
+    class Cut(Exception):
+        """Unplug, after these last bytes."""
+
+    def __init__(self, board: HostBoard, inspect: Callable[[Frame], bytes]) -> None:
+        self.board, self.inspect = board, inspect
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"socket://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self.listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                host, _ = self.listener.accept()
+            except OSError:
+                return
+            address = self.board.url.removeprefix("socket://").split(":")
+            try:
+                with host, socket.create_connection((address[0], int(address[1]))) as board:
+                    self._carry(host, board)
+            except OSError as error:
+                assert error.errno in (errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE)
+
+    def _carry(self, host: socket.socket, board: socket.socket) -> None:
+        reader = FrameReader()
+        while True:
+            readable, _, _ = select.select([host, board], [], [])
+            for side in readable:
+                data = side.recv(4096)
+                if not data:
+                    return
+                if side is host:
+                    board.sendall(data)
+                    continue
+                for item in reader.feed(data):
+                    if isinstance(item, Frame):
+                        try:
+                            host.sendall(self.inspect(item))
+                        except Cable.Cut as cut:
+                            host.sendall(b"".join(cut.args))
+                            return
+
+
+Lay = Callable[[Callable[[Frame], bytes]], Cable]
+
+
+@pytest.fixture
+def cable(board: HostBoard) -> Iterator[Lay]:
+    cables = []
+
+    def lay(inspect: Callable[[Frame], bytes]) -> Cable:
+        cables.append(Cable(board, inspect))
+        return cables[-1]
+
+    yield lay
+    for laid in cables:
+        laid.close()
+
+
+def token_number(frame: Frame) -> int | None:
+    """The index of a TOKEN frame, None for any other."""
+    return int.from_bytes(frame.body[:4], "little") if frame.type == ReplyType.TOKEN else None
+
+
+def answer(events: Iterator[Event]) -> tuple[list[int], Done]:
+    ids = []
+    for event in events:
+        if isinstance(event, Token):
+            ids.append(event.token)
+        elif isinstance(event, Done):
+            return ids, event
+    raise AssertionError("no DONE")
+
+
+# --- The link ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_board_says_who_it_is(link: Link) -> None:
+    assert (link.facts.board, link.facts.context, link.facts.context_used) == ("host", CONTEXT, 0)
+    assert link.facts.version == protocol.PROTOCOL_VERSION
+
+
+def test_the_same_seed_and_prompt_give_the_same_tokens_after_a_reset(link: Link) -> None:
+    link.set(Setting.TEMPERATURE, protocol.Q16)
+    link.reset()
+    first, _ = answer(link.prompt(PROMPT, 30))
+    answer(link.prompt("another conversation", 10))
+    link.reset()
+    assert answer(link.prompt(PROMPT, 30))[0] == first
+    link.set(Setting.SEED, 2)
+    link.reset()
+    assert answer(link.prompt(PROMPT, 30))[0] != first
+
+
+def test_settings_come_back_as_they_were_set(link: Link) -> None:
+    wanted = {Setting.TOP_K: 40, Setting.TOP_P: 60000, Setting.OVERFLOW: Overflow.STOP, Setting.SEED: 0xFFFFFFFF}
+    for setting, value in wanted.items():
+        link.set(setting, value)
+    settings = link.get()
+    assert {setting: settings[setting] for setting in wanted} == wanted
+    assert set(settings) == set(Setting)
+
+
+def test_a_value_out_of_range_is_refused_as_the_users_mistake(link: Link) -> None:
+    with pytest.raises(Refused) as error:
+        link.set(Setting.TOP_P, 0)
+    assert (error.value.code, error.value.exit_code) == (ErrorCode.BAD_VALUE, 2)
+
+
+def test_logits_are_there_after_a_prefill_and_gone_after_a_token(link: Link) -> None:
+    _, done = answer(link.prompt(PROMPT, 0))
+    assert done.tokens == 0
+    logits = link.logits()
+    assert len(logits) == link.facts.vocab_size
+    (token,), _ = answer(link.prompt([], 1))
+    assert token == max(range(len(logits)), key=lambda i: (logits[i], -i))
+    with pytest.raises(Refused) as error:
+        link.logits()
+    assert error.value.code == ErrorCode.NO_LOGITS
+
+
+def test_the_memory_map_has_the_kv_cache(link: Link) -> None:
+    assert link.memory()["ram.kv_cache"] > 0
+
+
+def test_an_endless_answer_stops_when_asked(link: Link) -> None:
+    seen = 0
+    for event in link.prompt(PROMPT, FOREVER):
+        seen += isinstance(event, Token)
+        if seen == 100:
+            link.stop()
+    assert isinstance(event, Done)
+    assert event.reason == Reason.CANCELLED
+    assert event.tokens >= 100
+
+
+def test_an_answer_that_nobody_waits_for_is_cancelled(link: Link) -> None:
+    for event in link.prompt(PROMPT, FOREVER):
+        if isinstance(event, Token) and event.index == 5:
+            break
+    link.reset()
+    assert answer(link.prompt(PROMPT, 5))[1].reason == Reason.LENGTH
+
+
+def test_a_new_connection_ends_the_answer_that_the_last_one_left(board: HostBoard) -> None:
+    first = Link(board.url)
+    events = first.prompt(PROMPT, FOREVER)
+    next(events)
+    first._port.close()
+    with Link(board.url) as second:
+        assert answer(second.prompt(PROMPT, 3))[1].reason == Reason.LENGTH
+    events.close()
+
+
+@pytest.mark.parametrize("prompt", ["x" * 10_000, "word " * (CONTEXT + 1), list(range(3, 3 + CONTEXT + 1))])
+def test_a_prompt_longer_than_the_board_takes_is_the_users_mistake(link: Link, prompt: str | list[int]) -> None:
+    with pytest.raises(Refused, match=f"this board takes {CONTEXT} tokens") as error:
+        answer(link.prompt(prompt, 1))
+    assert error.value.exit_code == 2
+    assert answer(link.prompt(PROMPT, 3))[1].tokens == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
+def test_a_serial_port_works_like_an_address_and_is_locked_while_open(endless: Path) -> None:
+    command = [endless, "--pty", "--parent-pipe"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        port = program.stdout.readline().split()[-1]
+        for _ in range(2):
+            with Link(port) as link:
+                assert answer(link.prompt(PROMPT, 10))[1].tokens == 10
+                with pytest.raises(UserError, match=f"{port}: the port is in use"):
+                    Link(port)
+        program.stdin.close()
+
+
+# --- A cable that damages ---------------------------------------------------------------------------------------------
+
+
+def test_a_token_that_is_lost_is_reported(cable: Lay) -> None:
+    line = cable(lambda frame: b"" if token_number(frame) == 7 else encode_frame(frame))
+    with Link(line.url) as link:
+        with pytest.raises(LostFrame, match=r"token 7 of the answer never arrived \(token 8 came\)"):
+            answer(link.prompt(PROMPT, 20))
+        link.reset()
+        assert link.hello().context_used == 0
+
+
+def test_a_damaged_frame_is_counted_and_the_gap_reported(cable: Lay) -> None:
+    def flip(frame: Frame) -> bytes:
+        wire = bytearray(encode_frame(frame))
+        if token_number(frame) == 3:
+            wire[-3] ^= 4 if wire[-3] != 4 else 8
+        return bytes(wire)
+
+    with Link(cable(flip).url) as link, pytest.raises(LostFrame, match="1 damaged frames were received"):
+        answer(link.prompt(PROMPT, 20))
+
+
+def test_a_token_that_was_changed_on_the_way_is_caught_by_the_digest(
+    cable: Lay,
+) -> None:
+    def change(frame: Frame) -> bytes:
+        if token_number(frame) == 3:
+            frame = Frame(frame.type, frame.sequence, frame.body[:4] + b"\x09\0\0\0" + frame.body[8:])
+        return encode_frame(frame)
+
+    with Link(cable(change).url) as link, pytest.raises(LostFrame, match=r"the board sent 20 tokens .* 20 arrived"):
+        answer(link.prompt(PROMPT, 20))
+
+
+def test_text_from_elsewhere_between_frames_changes_nothing(link: Link, cable: Lay) -> None:
+    clean, _ = answer(link.prompt(PROMPT, 20))
+    link.close()
+    with Link(cable(lambda frame: b"boot: \x1b[0m hello\r\n" + encode_frame(frame)).url) as noisy:
+        noisy.set(Setting.TEMPERATURE, 0)
+        noisy.reset()
+        assert answer(noisy.prompt(PROMPT, 20))[0] == clean
+
+
+# --- A conversation that outlives the board's memory ------------------------------------------------------------------
+
+
+def test_a_replay_gives_the_board_exactly_its_memory_back(board: HostBoard) -> None:
+    """Long enough that the context has slid; proved by the digest, and by the answers that follow."""
+    link = Link(board.url)
+    link.set(Setting.TEMPERATURE, 0)
+    conversation = Conversation(link.facts)
+    for prompt, tokens in ((PROMPT, 50), ("Then", 90), ("The dog", 20)):
+        answer(conversation.ask(link, prompt, tokens))
+    before = link.hello()
+    assert conversation.held_by(before)
+    expected, _ = answer(link.prompt("In the end", 20))
+    link.close()
+
+    kill(board)
+    with Attachment(board).reopen() as again:
+        assert again.facts.context_used == 0
+        assert not conversation.held_by(again.facts)
+        again.set(Setting.TEMPERATURE, 0)
+        again.set(Setting.OVERFLOW, Overflow.STOP)
+        assert conversation.replay(again)
+        assert again.get()[Setting.OVERFLOW] == Overflow.STOP
+        assert again.hello().conversation_digest == before.conversation_digest
+        again.set(Setting.OVERFLOW, Overflow.SLIDE)
+        assert answer(again.prompt("In the end", 20))[0] == expected
+
+
+def test_a_prompt_that_is_refused_leaves_no_trace(link: Link) -> None:
+    conversation = Conversation(link.facts)
+    answer(conversation.ask(link, PROMPT, 5))
+    with pytest.raises(Refused):
+        answer(conversation.ask(link, "x" * 10_000, 5))
+    assert [turn.prompt for turn in conversation.turns] == [PROMPT]
+    assert conversation.held_by(link.hello())
+
+
+def test_a_board_that_vanishes_in_mid_answer_is_reported(
+    cable: Lay,
+) -> None:
+    def cut(frame: Frame) -> bytes:
+        if token_number(frame) == 7:
+            raise Cable.Cut
+        return encode_frame(frame)
+
+    link = Link(cable(cut).url)
+    conversation = Conversation(link.facts)
+    with pytest.raises(BoardGone, match="the board went away"):
+        answer(conversation.ask(link, PROMPT, 20))
+    link.close()
+    assert conversation.interrupted is not None
+    assert len(conversation.interrupted.answer) == 7
+
+
+# --- The chat, in a process of its own --------------------------------------------------------------------------------
+
+
+CHAT = [sys.executable, "-m", "tinyllm.host.cli", "chat"]
+TALK = ["/temp 0", "/max 40", PROMPT, "/max 60", "The dog"]
+
+
+def chat(lines: list[str], *arguments: str) -> tuple[dict[str, Any], str]:
+    """The transcript of a chat through pipes, and what it said on stderr."""
+    typed = "".join(f"{line}\n" for line in lines)
+    done = subprocess.run([*CHAT, "--json", *arguments], input=typed, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def answers(document: dict[str, Any]) -> list[tuple[str, list[int], str]]:
+    return [(turn["prompt"], turn["tokens"], turn["text"]) for turn in document["turns"]]
+
+
+def test_a_chat_through_pipes_answers_every_line(board: HostBoard) -> None:
+    document, notes = chat([*TALK, "/stats", "/nonsense", "/temp hot", "/quit", "not read"], "--port", board.url)
+    assert [(prompt, len(ids)) for prompt, ids, _ in answers(document)] == [(PROMPT, 40), ("The dog", 60)]
+    assert document["settings"]["temperature"] == 0
+    assert f"context {CONTEXT}/{CONTEXT} tokens, 2 turns" in notes
+    assert "/nonsense: no such command" in notes
+    assert "temperature 'hot': expected a number" in notes
+
+
+def test_a_chat_writes_the_answer_to_stdout_and_the_rest_to_stderr(board: HostBoard) -> None:
+    document, _ = chat(TALK, "--port", board.url)
+    typed = "".join(f"{line}\n" for line in TALK)
+    done = subprocess.run([*CHAT, "--port", board.url], input=typed, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "".join(f"{text}\n" for _, _, text in answers(document))
+
+
+def test_a_chat_goes_on_where_it_was_when_the_board_lost_its_memory_in_mid_answer(board: HostBoard, cable: Lay) -> None:
+    unbroken, _ = chat(TALK, "--port", board.url)
+    crashes = iter(range(2))
+
+    def crash(frame: Frame) -> bytes:
+        if token_number(frame) == 25 and next(crashes, None) is not None:
+            kill(board)
+            board.start()
+            raise Cable.Cut
+        return encode_frame(frame)
+
+    broken, notes = chat(TALK, "--port", cable(crash).url)
+    assert answers(broken) == answers(unbroken)
+    assert notes.count("the board went away") == 2
+    assert notes.count("its memory of the conversation is gone") == 2
+    assert re.search(r"Replayed: the board holds \d+ tokens again \(digest [0-9a-f]{8}\)", notes)
+
+
+def test_a_chat_goes_on_when_only_the_cable_was_pulled_between_two_turns(board: HostBoard, cable: Lay) -> None:
+    unbroken, _ = chat(TALK, "--port", board.url)
+    pulls = iter([True])
+
+    def pull(frame: Frame) -> bytes:
+        if frame.type == ReplyType.DONE and next(pulls, False):
+            raise Cable.Cut(encode_frame(frame))
+        return encode_frame(frame)
+
+    broken, notes = chat(TALK, "--port", cable(pull).url)
+    assert "The board is back and still holds the conversation." in notes
+    assert answers(broken) == answers(unbroken)
+
+
+def kill(board: HostBoard) -> None:
+    """End the program without a farewell."""
+    assert board._process is not None
+    board._process.kill()
+    board._process.wait()
+
+
+def test_the_host_board_that_a_chat_started_is_started_again(board: HostBoard) -> None:
+    attachment = Attachment(board)
+    with attachment.open() as link:
+        kill(board)
+        with pytest.raises(BoardGone):
+            answer(link.prompt(PROMPT, 20))
+    assert f"it ended with code -{int(signal.SIGKILL)}" in attachment.why_lost() or os.name == "nt"
+    with attachment.reopen() as again:
+        assert answer(again.prompt(PROMPT, 20))[1].tokens == 20
+
+
+def test_the_host_board_ends_with_the_process_that_started_it(endless: Path) -> None:
+    code = "import sys,os; from pathlib import Path; from tinyllm.host.host_board import HostBoard\n"
+    code += "b = HostBoard(Path(sys.argv[1])); b.start(); print(b.url, flush=True); os._exit(9)"
+    done = subprocess.run([sys.executable, "-c", code, str(endless)], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 9
+    address = ("127.0.0.1", int(done.stdout.rsplit(":", 1)[1]))
+    for _ in range(100):
+        try:
+            socket.create_connection(address).close()
+        except OSError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the program still listens")
+
+
+# --- One prompt -------------------------------------------------------------------------------------------------------
+
+
+RUN = [sys.executable, "-m", "tinyllm.host.cli", "run", "-p", PROMPT]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RUN, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_one_command_builds_runs_and_answers_and_the_next_one_only_answers(tool_home: Path, endless: Path) -> None:
+    arguments = ("--context", str(CONTEXT), "-n", "20", "--seed", "7")
+    before = set((tool_home / "builds").iterdir())
+    first = run(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert "wall clock of this host process" in first.stderr
+    (new,) = set((tool_home / "builds").iterdir()) - before
+    built = (new / "built.json").stat().st_mtime_ns
+    document = json.loads(run(*arguments, "--json").stdout)
+    assert document["text"] + "\n" == first.stdout
+    assert f"{len(document['tokens'])} tokens" in first.stderr
+    assert document["settings"]["seed"] == 7
+    assert document["digest"] == f"{protocol.token_digest(document['tokens']):08x}"
+    assert (new / "built.json").stat().st_mtime_ns == built
+
+
+def test_a_board_that_runs_another_model_is_not_taken_for_the_one_that_was_named(board: HostBoard) -> None:
+    done = run(choose(None).path.as_posix(), "--port", board.url)
+    assert done.returncode == 2
+    assert f"{board.url}: the board runs" in done.stderr
+
+
+def test_an_answer_does_not_depend_on_who_talked_before(board: HostBoard) -> None:
+    arguments = ("--port", board.url, "-n", "15")
+    first = run(*arguments)
+    chat(["/temp 1.5", "/topk 3", "/seed 9", "/overflow stop", "Something else"], "--port", board.url)
+    assert len(first.stdout) > 15
+    assert run(*arguments).stdout == first.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_ends_an_endless_answer_and_keeps_what_came(board: HostBoard) -> None:
+    command = [*RUN, "--port", board.url, "--temperature", "0", "-n", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    begun = process.stdout.read(200)
+    process.send_signal(signal.SIGINT)
+    rest, notes = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert len(begun) == 200
+    assert rest.endswith("\n")
+    assert "ended: cancelled" in notes
+
+
+# --- A terminal -------------------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A chat on a pseudo-terminal, driven by keys and read as a person would."""
+
+    def __init__(self, *arguments: str) -> None:
+        import fcntl
+        import pty
+        import termios
+
+        self.keys, screen = pty.openpty()
+        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
+
+        def own_terminal() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        environment = os.environ | {"TERM": "xterm"}
+        self.process = subprocess.Popen(
+            [*CHAT, *arguments], stdin=screen, stdout=screen, stderr=screen, env=environment, preexec_fn=own_terminal
+        )
+        os.close(screen)
+        self.seen = self.everything = ""
+        self.places_told = 0
+
+    def type(self, keys: str) -> None:
+        os.write(self.keys, keys.encode())
+
+    def wait_for(self, pattern: str, seconds: float = 20.0) -> None:
+        """Until the pattern appears in what comes from now on."""
+        deadline = time.monotonic() + seconds
+        while not (match := re.search(pattern, self.seen, re.DOTALL)):
+            assert time.monotonic() < deadline, f"{pattern!r} did not appear in {self.seen!r}"
+            if select.select([self.keys], [], [], 0.1)[0]:
+                shown = os.read(self.keys, 4096).decode(errors="replace")
+                self.seen += shown
+                self.everything += shown
+                while self.everything.count("\x1b[6n") > self.places_told:
+                    self.type("\x1b[10;1R")  # As a terminal does when it is asked where the cursor is.
+                    self.places_told += 1
+        self.seen = self.seen[match.end() :]
+
+    def close(self) -> int:
+        """The exit code, once the process has ended."""
+        try:
+            return self.process.wait(timeout=10)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            os.close(self.keys)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
+def test_ctrl_c_stops_the_answer_and_not_the_chat(board: HostBoard) -> None:
+    terminal = Terminal("--port", board.url)
+    ready = "@host · context"
+    terminal.wait_for(f"lists the commands.*{ready} 0/64")
+    terminal.type("/temp 0\r")
+    terminal.wait_for(f"temperature 0.*{ready}")
+    terminal.type("/max 0\r")
+    terminal.wait_for(f"max_tokens 0.*{ready}")
+    terminal.type(f"{PROMPT}\r")
+    terminal.wait_for("\n.{400}")
+    terminal.type("\x03")
+    terminal.wait_for(rf"\(stopped\).*{ready} 64/64.*tokens/s")
+    terminal.type("\x03")
+    terminal.wait_for(f"Ctrl-D or /quit leaves.*{ready}")
+    terminal.type("/ma")
+    terminal.wait_for("tokens per answer")
+    terminal.type("\t 5\r")
+    terminal.wait_for(f"max_tokens 5.*{ready}")
+    terminal.type("\x04")
+    assert terminal.close() == 0

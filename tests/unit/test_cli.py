@@ -1,0 +1,381 @@
+"""The command line: what the verbs show, and that every mistake ends in a line that helps and the right exit code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serial
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyllm.boards.errors import Failure, UserError
+from tinyllm.host import cli, protocol, serial_port, verbs_look
+from tinyllm.host.frames import Frame, FrameReader, encode_frame
+from tinyllm.host.home import home
+from tinyllm.host.link import Link, printable
+from tinyllm.host.output import Output
+from tinyllm.host.settings import RANGES, encode_setting, format_setting, parse_setting
+from tinyllm.host.transcript import save_transcript
+from tinyllm.models import bundled
+
+VERBS = ["boards", "ports", "models", "doctor", "inspect", "build", "run", "chat", "verify", "eval"]
+MODULES = sorted(path.stem for path in Path(cli.__file__).parent.glob("*.py") if path.stem != "__init__")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def tinyllm(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Exit code, stdout and stderr of a command."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        code = cli.run(list(arguments))
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return command
+
+
+Tinyllm = Callable[..., tuple[int, str, str]]
+
+
+def document(shown: tuple[int, str, str]) -> dict[str, Any]:
+    code, out, _ = shown
+    assert code == 0
+    read = json.loads(out)
+    assert isinstance(read, dict)
+    return read
+
+
+# --- What is there ----------------------------------------------------------------------------------------------------
+
+
+def test_the_host_board_is_listed(tinyllm: Tinyllm) -> None:
+    boards = document(tinyllm("boards", "--json"))["boards"]
+    assert "host" in [board["name"] for board in boards]
+    assert "host" in tinyllm("boards")[1]
+
+
+def test_the_bundled_models_are_listed_with_their_parameters(tinyllm: Tinyllm) -> None:
+    models = document(tinyllm("models", "--json"))["models"]
+    assert [model["name"] for model in models] == list(bundled())
+    assert all(model["parameters"] > 100_000 for model in models)
+    assert all(name in tinyllm("models")[1] for name in bundled())
+
+
+def test_ports_are_the_ports_of_this_computer(tinyllm: Tinyllm) -> None:
+    ports = document(tinyllm("ports", "--json"))["ports"]
+    assert [port["device"] for port in ports] == [port.device for port in serial_port.list_serial_ports()]
+
+
+def test_the_parts_of_a_model_add_up(tinyllm: Tinyllm) -> None:
+    facts = document(tinyllm("inspect", "--json"))
+    assert sum(facts["parts"].values()) == facts["parameters"]
+    assert facts["tokenizer"]["vocab_size"] == facts["config"]["vocab_size"]
+    assert f"{facts['parameters']:,}" in tinyllm("inspect")[1]
+
+
+def test_doctor_finds_this_python_and_says_whether_all_is_well(tinyllm: Tinyllm) -> None:
+    code, out, _ = tinyllm("doctor", "--json")
+    report = json.loads(out)
+    checks = {check["name"]: check for check in report["checks"]}
+    assert checks["python"]["ok"]
+    assert checks["python"]["found"].startswith(".".join(map(str, sys.version_info[:3])))
+    assert code == (0 if report["healthy"] else 1)
+
+
+def test_doctor_says_what_to_install_where_there_is_no_compiler(
+    tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, out, _ = tinyllm("doctor")
+    assert code == 1
+    assert "C compiler" in out
+    assert "Install one: `" in out
+
+
+def test_the_version_is_shown(tinyllm: Tinyllm) -> None:
+    assert tinyllm("--version")[1].startswith("tinyllm 0.")
+
+
+@pytest.mark.parametrize(
+    "verb", ["boards", "ports", "models", "doctor", "inspect", "build", "run", "chat", "verify", "eval"]
+)
+def test_every_verb_has_help(tinyllm: Tinyllm, verb: str) -> None:
+    code, out, _ = tinyllm(verb, "--help")
+    assert code == 0
+    assert f"Usage: tinyllm {verb}" in out
+    assert "--json" in out
+
+
+# --- Mistakes ---------------------------------------------------------------------------------------------------------
+
+MISTAKES = {
+    "an unknown verb": (["fly"], "No such command 'fly'"),
+    "an unknown option": (["boards", "--fly"], "--fly"),
+    "no prompt": (["run"], "prompt"),
+    "an unknown model": (["inspect", "no-such-model"], "no-such-model: neither a bundled model nor a file"),
+    "a near model": (["inspect", f"{next(iter(bundled()))}x"], f"Did you mean {next(iter(bundled()))}?"),
+    "an unknown board": (["build", "--board", "hots"], "unknown board 'hots'. Did you mean host?"),
+    "a context too small": (["build", "--context", "2"], "--context 2"),
+    "a context too large": (["chat", "--context", "1000000"], "--context 1000000"),
+    "a temperature too high": (
+        ["run", "-p", "x", "--temperature", "101"],
+        "temperature 101: expected a number from 0 to 100",
+    ),
+    "a temperature that is none": (["run", "-p", "x", "--temperature", "nan"], "temperature nan"),
+    "a top_p of zero": (["run", "-p", "x", "--top-p", "0"], "top_p 0"),
+    "a negative seed": (["run", "-p", "x", "--seed", "-1"], "seed -1"),
+    "a port that does not exist": (["run", "-p", "x", "--port", "/dev/ttyNONE"], "/dev/ttyNONE: no such port"),
+    "a port of an unknown kind": (["chat", "--port", "gopher://x"], "gopher://x"),
+    "an address without a port": (["chat", "--port", "socket://127.0.0.1"], "socket://127.0.0.1: cannot be opened"),
+    "a context with a port": (["chat", "--port", "x", "--context", "9"], "--context is settled when a board is built"),
+    "a missing tokenizer": (["inspect", "--tokenizer", "/nowhere/tok.bin"], "/nowhere/tok.bin"),
+    "a missing text": (["eval", "--text", "/nowhere/text"], "/nowhere/text"),
+    "an unknown way to compile": (["verify", "--build", "O9"], "--build O9: expected one of O0"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_a_line_that_names_it_and_exit_code_2(tinyllm: Tinyllm, mistake: str) -> None:
+    arguments, complaint = MISTAKES[mistake]
+    code, out, err = tinyllm(*arguments)
+    assert code == 2
+    assert out == ""
+    assert complaint in err
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) <= 2
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_with_json_a_mistake_is_a_document_too(tinyllm: Tinyllm, mistake: str) -> None:
+    arguments, complaint = MISTAKES[mistake]
+    code, out, _ = tinyllm(*arguments, "--json")
+    error = json.loads(out)["error"]
+    assert (code, error["exit_code"]) == (2, 2)
+    assert complaint in error["message"]
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+def test_a_failure_has_exit_code_1(tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs_look, "load_boards", raising(Failure("the board went [away].")))
+    assert tinyllm("boards") == (1, "", "error: the board went [away].\n")
+
+
+def test_ctrl_c_has_exit_code_130_and_says_nothing(tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs_look, "load_boards", raising(KeyboardInterrupt()))
+    code, out, err = tinyllm("boards")
+    assert (code, out, err.strip()) == (130, "", "")
+
+
+def test_a_bug_is_one_line_with_its_place(tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs_look, "load_boards", raising(RuntimeError("broken")))
+    code, _, err = tinyllm("boards")
+    assert code == 1
+    assert "RuntimeError in test_cli.py:" in err
+    assert "Traceback" not in err
+    monkeypatch.setenv("TINYLLM_TRACEBACK", "1")
+    assert "Traceback" in tinyllm("boards")[2]
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = [sys.executable, "-m", "tinyllm.host.cli", "boards"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert err == b""
+
+
+def test_every_module_can_be_imported_without_what_only_posix_has() -> None:
+    # These choose their own modules by system, so they come first.
+    code = "import sys, serial, serial.tools.list_ports, prompt_toolkit, platformio, subprocess, shutil, importlib\n"
+    code += "sys.modules.update(dict.fromkeys(['termios', 'pty', 'tty', 'fcntl', 'grp', 'pwd', 'resource']))\n"
+    code += "for module in sys.argv[1:]: importlib.import_module(f'tinyllm.host.{module}')"
+    done = subprocess.run([sys.executable, "-c", code, *MODULES], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+# --- Ports that are not what was hoped for ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stranger() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
+    """Starts a server of one connection and gives its URL."""
+    listeners = []
+
+    def start(serve: Callable[[socket.socket], None]) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def accept() -> None:
+            with listener.accept()[0] as connection:
+                serve(connection)
+
+        threading.Thread(target=accept, daemon=True).start()
+        return f"socket://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+Stranger = Callable[[Callable[[socket.socket], None]], str]
+
+
+def listen(connection: socket.socket) -> None:
+    """Take everything and say nothing."""
+    while connection.recv(1000):
+        pass
+
+
+def test_a_port_where_nothing_listens_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        number = listener.getsockname()[1]
+    with pytest.raises(UserError, match=f"socket://127.0.0.1:{number}: nothing listens at that address"):
+        Link(f"socket://127.0.0.1:{number}")
+
+
+def test_something_that_is_not_tinyllm_is_shown_as_it_was_seen(stranger: Stranger) -> None:
+    def login(connection: socket.socket) -> None:
+        while connection.recv(100):
+            connection.sendall(b"login: \x1b[5m")
+
+    with pytest.raises(UserError, match=r"no tinyllm answers here \(it sent b'login: \\x1b\[5m"):
+        Link(stranger(login), handshake_seconds=0.5)
+
+
+def test_silence_is_called_silence(stranger: Stranger) -> None:
+    with pytest.raises(UserError, match=r"it sent nothing in 0\.5 s"):
+        Link(stranger(listen), handshake_seconds=0.5)
+
+
+def test_a_connection_that_is_closed_at_once_suggests_another_program(stranger: Stranger) -> None:
+    with pytest.raises(UserError, match="Another program may be talking to it"):
+        Link(stranger(lambda connection: None), handshake_seconds=5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:serial")
+def test_an_address_that_does_not_speak_rfc2217_says_so(stranger: Stranger) -> None:
+    url = stranger(listen).replace("socket://", "rfc2217://")
+    with pytest.raises(UserError, match=f"{url}: cannot be opened: Remote does not seem to support RFC2217"):
+        Link(url)
+
+
+def test_another_protocol_version_is_named(stranger: Stranger) -> None:
+    def refuse(connection: socket.socket) -> None:
+        reader = FrameReader()
+        while data := connection.recv(1000):
+            for item in reader.feed(data):
+                if isinstance(item, Frame):
+                    error = protocol.Error(protocol.ErrorCode.VERSION, item.type, "7")
+                    connection.sendall(encode_frame(protocol.to_frame(error, item.sequence)))
+
+    with pytest.raises(UserError, match="the board speaks protocol version 7, this tinyllm speaks 1"):
+        Link(stranger(refuse), handshake_seconds=5)
+
+
+@pytest.mark.parametrize("flood", [b"\x00" * 1000, b"x" * 1000, bytes(range(256)) * 4], ids=["zeros", "text", "bytes"])
+def test_a_flood_of_bytes_ends_in_an_error_too(stranger: Stranger, flood: bytes) -> None:
+    def pour(connection: socket.socket) -> None:
+        try:
+            while True:
+                connection.sendall(flood)
+        except OSError:
+            return
+
+    with pytest.raises(UserError, match="no tinyllm answers here"):
+        Link(stranger(pour), handshake_seconds=0.5)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pseudo-terminals are a thing of POSIX")
+def test_a_port_that_another_program_has_open_is_busy() -> None:
+    import pty
+
+    _, other_end = pty.openpty()
+    name = os.ttyname(other_end)
+    with (
+        serial.Serial(name, exclusive=True),
+        pytest.raises(UserError, match=f"{name}: the port is in use. Close the serial monitor"),
+    ):
+        Link(name)
+
+
+def test_a_file_is_not_a_serial_port(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(UserError, match="this is not a serial port"):
+            Link(str(path))
+
+
+def test_a_port_without_permission_names_the_group() -> None:
+    denied = serial.SerialException(errno.EACCES, "could not open port")
+    assert "sudo usermod -aG dialout $USER" in serial_port._explain("/dev/ttyNONE", denied)
+
+
+# --- Small things -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("setting", RANGES)
+@given(data=st.data())
+def test_what_is_typed_is_what_is_shown(setting: protocol.Setting, data: st.DataObject) -> None:
+    allowed = RANGES[setting]
+    if setting in protocol.REAL_SETTINGS:
+        ten_thousandths = st.integers(math.ceil(allowed.lowest * 10_000), int(allowed.highest * 10_000))
+        typed = f"{data.draw(ten_thousandths) / 10_000:.4f}"
+    else:
+        typed = str(data.draw(st.integers(int(allowed.lowest), int(allowed.highest))))
+    encoded = parse_setting(setting, typed)
+    shown = format_setting(setting, encoded)
+    assert abs(float(shown) - float(typed)) <= 1 / protocol.Q16
+    assert parse_setting(setting, shown) == encoded == encode_setting(setting, float(typed))
+
+
+@given(st.text())
+def test_text_from_a_board_cannot_move_the_cursor(text: str) -> None:
+    assert all(c.isprintable() or c in "\n\t" for c in printable(text))
+    assert printable("\x1b[2Jé\u202e\x07\n") == "[2Jé\n"
+
+
+def test_a_transcript_does_not_overwrite(tmp_path: Path) -> None:
+    turns: dict[str, Any] = {"turns": [{"prompt": "Hello", "text": " there."}]}
+    path = save_transcript(str(tmp_path / "talk.txt"), turns)
+    assert path.read_text() == "> Hello\n there.\n\n"
+    with pytest.raises(UserError, match="there is such a file already"):
+        save_transcript(str(path), turns)
+    assert json.loads(save_transcript(str(tmp_path / "talk.json"), turns).read_text()) == turns
+
+
+def test_the_home_folder_is_where_the_environment_says(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert home() == own_home
+    (own_home / "file").write_text("")
+    monkeypatch.setenv("TINYLLM_HOME", str(own_home / "file"))
+    with pytest.raises(UserError, match="Set TINYLLM_HOME to a folder of yours"):
+        home()
+
+
+def test_a_table_has_no_trailing_spaces_and_keeps_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().table(["a", "b"], [["[red]x", "1"], ["y", ""]])
+    assert capsys.readouterr().out == "a        b\n[red]x   1\ny\n"
