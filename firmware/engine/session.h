@@ -71,7 +71,8 @@ void tl_session_reset(void);
 void tl_session_reseed(void);
 
 /* Begin an answer to a prompt: text, n_bytes of any bytes, or count token ids, u32 little-endian each. max_tokens 0
-   prefills only, TL_UNTIL_STOP sets no limit. No answer may be under way. On an error nothing has changed. */
+   prefills only, TL_UNTIL_STOP sets no limit. No answer may be under way. Nothing is read of a text over TL_TEXT_MAX
+   bytes or of more than TL_CONTEXT ids: TL_ERROR_TOO_LONG. On an error nothing has changed. */
 enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens);
 enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens);
 

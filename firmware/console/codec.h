@@ -1,0 +1,60 @@
+/* Frames on the wire: COBS (Cheshire and Baker, IEEE/ACM ToN 7(2), 1999) around a CRC-16 (docs/protocol.md). */
+#ifndef TL_CODEC_H
+#define TL_CODEC_H
+
+#include <stdint.h>
+
+#include "model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Type, sequence and CRC, around the largest body: a prompt of TL_TEXT_MAX bytes or TL_CONTEXT token ids. */
+#define TL_FRAME_OVERHEAD 4u
+#define TL_PROMPT_HEADER 5u
+#define TL_PROMPT_MAX (TL_TEXT_MAX > 4u * TL_CONTEXT ? TL_TEXT_MAX : 4u * TL_CONTEXT)
+#define TL_RECEIVE_MAX (TL_FRAME_OVERHEAD + TL_PROMPT_HEADER + TL_PROMPT_MAX)
+
+/* What arrives: the frame under way, or in the text voice the line. Never both. */
+extern uint8_t tl_receive_buffer[TL_RECEIVE_MAX];
+
+/* A frame whose CRC held. body points into the receive buffer: of a frame longer than any request may be, only its
+   beginning was kept, so n_body is to be judged before body is read. */
+struct tl_frame {
+    uint8_t type;
+    uint8_t sequence;
+    const uint8_t *body;
+    uint32_t n_body;
+};
+
+enum tl_frame_result {
+    TL_FRAME_OPEN, /* more bytes are needed */
+    TL_FRAME_GOOD, /* *frame is there, until the next byte is taken */
+    TL_FRAME_CORRUPT
+};
+
+/* Takes one byte from the wire. Frames of no or one byte are passed over. */
+enum tl_frame_result tl_frame_take(uint8_t byte, struct tl_frame *frame);
+
+/* Forgets the frame under way. */
+void tl_frame_drop(void);
+
+/* Type of the frame under way; 0, which no frame has, before it arrived. */
+uint8_t tl_frame_type(void);
+
+/* Bytes of it that were decoded so far. */
+uint32_t tl_frame_length(void);
+
+/* Send a frame: begin, any number of puts, end. */
+void tl_frame_begin(uint8_t type, uint8_t sequence);
+void tl_frame_put(const uint8_t *bytes, uint32_t n);
+void tl_frame_put_u8(uint8_t value);
+void tl_frame_put_u32(uint32_t value);
+void tl_frame_end(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,337 @@
+#include "program_voice.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "answer.h"
+#include "console.h"
+#include "port.h"
+#include "settings.h"
+#include "text_voice.h"
+
+enum reply {
+    REPLY_HELLO = 0x81,
+    REPLY_OK = 0x82,
+    REPLY_TOKEN = 0x83,
+    REPLY_DONE = 0x84,
+    REPLY_ERROR = 0x85,
+    REPLY_LOGITS = 0x86,
+    REPLY_MEMORY = 0x87,
+    REPLY_SETTINGS = 0x88,
+    REPLY_PROGRESS = 0x89
+};
+
+enum prompt_kind { KIND_TEXT = 0, KIND_TOKENS = 1 };
+
+#define MAX_LOGITS 60u
+#define PROGRESS_INTERVAL 16u
+#define TEXT_LINE "/text"
+
+static uint8_t answer_sequence; /* of the PROMPT that the answer under way belongs to */
+static uint32_t corrupt_frames;
+
+/* --- Replies --- */
+
+static uint32_t read_u32(const uint8_t *bytes) {
+    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+static void put_text(const char *text) {
+    tl_frame_put((const uint8_t *)text, (uint32_t)strlen(text));
+}
+
+static void put_string(const char *text) {
+    tl_frame_put_u8((uint8_t)strlen(text));
+    put_text(text);
+}
+
+static void reply_ok(const struct tl_frame *request) {
+    tl_frame_begin(REPLY_OK, request->sequence);
+    tl_frame_put_u8(request->type);
+    tl_frame_end();
+}
+
+static void reply_error(enum tl_error error, uint8_t type, uint8_t sequence, const char *message) {
+    tl_frame_begin(REPLY_ERROR, sequence);
+    tl_frame_put_u8((uint8_t)error);
+    tl_frame_put_u8(type);
+    put_text(message);
+    tl_frame_end();
+}
+
+static void refuse(const struct tl_frame *request, enum tl_error error) {
+    reply_error(error, request->type, request->sequence, tl_error_text(error));
+}
+
+/* --- Requests --- */
+
+static void hello(const struct tl_frame *request) {
+    static const uint8_t model_hash[8] = TL_MODEL_HASH_BYTES;
+    static const uint8_t build_id[8] = TL_BUILD_ID_BYTES;
+    tl_frame_begin(REPLY_HELLO, request->sequence);
+    tl_frame_put_u8(TL_PROTOCOL_VERSION);
+    tl_frame_put_u32(TL_CONTEXT);
+    tl_frame_put_u32(TL_VOCAB_SIZE);
+    tl_frame_put_u32(TL_TEXT_MAX);
+    tl_frame_put_u32(tl_session_context_used());
+    tl_frame_put_u32(tl_session_digest());
+    tl_frame_put_u32(corrupt_frames);
+    tl_frame_put(model_hash, sizeof model_hash);
+    tl_frame_put(build_id, sizeof build_id);
+    put_string(TL_MODEL_NAME);
+    put_string(TL_BOARD_NAME);
+    put_string(TL_VERSION);
+    tl_frame_end();
+}
+
+/* A later version may have a longer body: the version is judged first. */
+static bool version_served(const struct tl_frame *request) {
+    if (request->n_body >= 1 && request->body[0] != TL_PROTOCOL_VERSION) {
+        const char served[2] = {(char)('0' + TL_PROTOCOL_VERSION), '\0'};
+        reply_error(TL_ERROR_VERSION, request->type, request->sequence, served);
+        return false;
+    }
+    if (request->n_body != 1) {
+        refuse(request, TL_ERROR_BAD_REQUEST);
+        return false;
+    }
+    return true;
+}
+
+/* Content that is too long to be in the receive buffer whole is too long for the session, which looks at its size first. */
+static enum tl_error prompt(const struct tl_frame *request) {
+    const uint8_t *const content = request->body + TL_PROMPT_HEADER;
+    const uint32_t n_content = request->n_body - TL_PROMPT_HEADER;
+    const uint32_t max_tokens = read_u32(request->body);
+    const uint8_t kind = request->body[4];
+    if (kind > KIND_TOKENS || (kind == KIND_TOKENS && n_content % 4u != 0)) {
+        return TL_ERROR_BAD_REQUEST;
+    }
+    return kind == KIND_TEXT ? tl_answer_text(content, n_content, max_tokens)
+                             : tl_answer_tokens(content, n_content / 4u, max_tokens);
+}
+
+static enum tl_error set(const struct tl_frame *request) {
+    for (uint32_t i = 0; i < TL_SETTINGS; i++) {
+        if (tl_settings[i].number == request->body[0]) {
+            return tl_setting_set(&tl_settings[i], read_u32(request->body + 1)) ? TL_OK : TL_ERROR_BAD_VALUE;
+        }
+    }
+    return TL_ERROR_BAD_VALUE;
+}
+
+static void get(const struct tl_frame *request) {
+    tl_frame_begin(REPLY_SETTINGS, request->sequence);
+    for (uint32_t i = 0; i < TL_SETTINGS; i++) {
+        tl_frame_put_u8(tl_settings[i].number);
+        tl_frame_put_u32(tl_setting_get(&tl_settings[i]));
+    }
+    tl_frame_end();
+}
+
+static enum tl_error logits(const struct tl_frame *request) {
+    const int32_t *const values = tl_session_logits();
+    const uint32_t first = read_u32(request->body);
+    const uint32_t count = request->body[4] | (uint32_t)request->body[5] << 8;
+    if (values == NULL) {
+        return TL_ERROR_NO_LOGITS;
+    }
+    if (count == 0 || count > MAX_LOGITS || first >= TL_VOCAB_SIZE || count > TL_VOCAB_SIZE - first) {
+        return TL_ERROR_BAD_VALUE;
+    }
+    tl_frame_begin(REPLY_LOGITS, request->sequence);
+    tl_frame_put_u32(first);
+    for (uint32_t i = 0; i < count; i++) {
+        tl_frame_put_u32((uint32_t)values[first + i]);
+    }
+    tl_frame_end();
+    return TL_OK;
+}
+
+static void put_entry(const char *name, uint32_t bytes) {
+    put_string(name);
+    tl_frame_put_u32(bytes);
+}
+
+static void memory(const struct tl_frame *request) {
+    uint32_t used, size;
+    tl_frame_begin(REPLY_MEMORY, request->sequence);
+    for (uint32_t i = 0; i < tl_memory_entries; i++) {
+        put_entry(tl_memory[i].name, tl_memory[i].bytes);
+    }
+    if (tl_port_stack(&used, &size)) {
+        put_entry("stack.size", size);
+        put_entry("stack.used", used);
+    }
+    tl_frame_end();
+}
+
+static bool is_size_right(const struct tl_frame *request) {
+    switch (request->type) {
+    case TL_PROMPT:
+        return request->n_body >= TL_PROMPT_HEADER;
+    case TL_SET:
+        return request->n_body == 5;
+    case TL_LOGITS:
+        return request->n_body == 6;
+    default:
+        return request->n_body == 0;
+    }
+}
+
+static bool needs_rest(uint8_t type) {
+    return type == TL_PROMPT || type == TL_SET || type == TL_LOGITS;
+}
+
+static void serve(const struct tl_frame *request) {
+    enum tl_error error = TL_OK;
+    if (request->type == TL_HELLO) {
+        if (version_served(request)) {
+            hello(request);
+        }
+        return;
+    }
+    if (request->type == 0 || request->type > TL_BYE || !is_size_right(request)) {
+        refuse(request, TL_ERROR_BAD_REQUEST);
+        return;
+    }
+    if (tl_session_active() && needs_rest(request->type)) {
+        refuse(request, TL_ERROR_BUSY);
+        return;
+    }
+    switch (request->type) {
+    case TL_PROMPT:
+        error = prompt(request);
+        answer_sequence = request->sequence;
+        break;
+    case TL_CANCEL:
+        tl_console_stop_answer();
+        reply_ok(request);
+        break;
+    case TL_RESET:
+        tl_console_stop_answer();
+        tl_session_reset();
+        reply_ok(request);
+        break;
+    case TL_SET:
+        error = set(request);
+        if (error == TL_OK) {
+            reply_ok(request);
+        }
+        break;
+    case TL_GET:
+        get(request);
+        break;
+    case TL_LOGITS:
+        error = logits(request);
+        break;
+    case TL_MEMORY:
+        memory(request);
+        break;
+    default:
+        tl_console_stop_answer();
+        reply_ok(request);
+        tl_console_set_voice(TL_VOICE_TEXT);
+        break;
+    }
+    if (error != TL_OK) {
+        refuse(request, error);
+    }
+}
+
+void tl_program_hello(const struct tl_frame *request) {
+    if (version_served(request)) {
+        tl_console_set_voice(TL_VOICE_PROGRAM);
+        hello(request);
+    }
+}
+
+/* --- The line "/text", by which a person takes the board back --- */
+
+static uint32_t matched; /* characters of TEXT_LINE that the line has so far */
+#define NO_MATCH UINT32_MAX
+
+/* True when `byte` ends the line "/text". Bytes that may belong to a request are no line. */
+static bool takes_back(uint8_t byte) {
+    const bool request = tl_frame_type() >= TL_HELLO && tl_frame_type() <= TL_BYE && tl_frame_length() <= TL_RECEIVE_MAX;
+    const bool line_end = byte == '\r' || byte == '\n';
+    const bool whole = matched == sizeof TEXT_LINE - 1u;
+    if (byte == 0 || line_end) {
+        matched = 0;
+    } else if (matched < sizeof TEXT_LINE - 1u && byte == (uint8_t)TEXT_LINE[matched]) {
+        matched++;
+    } else {
+        matched = NO_MATCH;
+    }
+    return whole && line_end && !request;
+}
+
+void tl_program_receive(uint8_t byte) {
+    struct tl_frame frame;
+    if (takes_back(byte)) {
+        tl_frame_drop();
+        tl_console_set_voice(TL_VOICE_TEXT);
+        tl_text_start();
+        return;
+    }
+    switch (tl_frame_take(byte, &frame)) {
+    case TL_FRAME_OPEN:
+        break;
+    case TL_FRAME_GOOD:
+        serve(&frame);
+        break;
+    case TL_FRAME_CORRUPT:
+        corrupt_frames++;
+        reply_error(TL_ERROR_CORRUPT, 0, 0, tl_error_text(TL_ERROR_CORRUPT));
+        break;
+    }
+}
+
+/* --- Events --- */
+
+static void done(const struct tl_event *event) {
+    const struct tl_answer *const answer = tl_session_answer();
+    tl_frame_begin(REPLY_DONE, answer_sequence);
+    tl_frame_put_u8((uint8_t)answer->reason);
+    tl_frame_put_u32(answer->prompt_tokens);
+    tl_frame_put_u32(answer->tokens);
+    tl_frame_put_u32(tl_answer_prefill_us());
+    tl_frame_put_u32(tl_answer_decode_us());
+    tl_frame_put_u32(answer->digest);
+    tl_frame_put_u32(tl_session_context_used());
+    tl_frame_put_u32(tl_session_digest());
+    tl_answer_put_text(event, tl_frame_put);
+    tl_frame_end();
+}
+
+static void token(const struct tl_event *event) {
+    tl_frame_begin(REPLY_TOKEN, answer_sequence);
+    tl_frame_put_u32(tl_session_answer()->tokens - 1u);
+    tl_frame_put_u32(event->token);
+    tl_answer_put_text(event, tl_frame_put);
+    tl_frame_end();
+}
+
+static void progress(void) {
+    const struct tl_answer *const answer = tl_session_answer();
+    if (answer->prompt_tokens > 0 && answer->prompt_tokens % PROGRESS_INTERVAL == 0) {
+        tl_frame_begin(REPLY_PROGRESS, answer_sequence);
+        tl_frame_put_u32(answer->prompt_tokens);
+        tl_frame_put_u32(answer->prompt_length);
+        tl_frame_end();
+    }
+}
+
+void tl_program_event(const struct tl_event *event) {
+    switch (event->kind) {
+    case TL_EVENT_PROGRESS:
+        progress();
+        break;
+    case TL_EVENT_TOKEN:
+        token(event);
+        break;
+    case TL_EVENT_DONE:
+        done(event);
+        break;
+    }
+}

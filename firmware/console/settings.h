@@ -1,0 +1,39 @@
+/* The settings that both voices read and change: number, name, range. */
+#ifndef TL_SETTINGS_H
+#define TL_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum tl_setting_form {
+    TL_WHOLE, /* a whole number */
+    TL_Q16,   /* Q16.16 */
+    TL_CHOICE /* one of `choices` */
+};
+
+struct tl_setting {
+    uint8_t number;
+    enum tl_setting_form form;
+    uint32_t minimum, maximum;
+    const char *name;           /* of the command in the text voice */
+    const char *help;
+    const char *const *choices; /* maximum + 1 words, where the form is TL_CHOICE */
+};
+
+#define TL_SETTINGS 8u
+extern const struct tl_setting tl_settings[TL_SETTINGS];
+
+uint32_t tl_setting_get(const struct tl_setting *setting);
+
+/* Sets a value; false, with nothing changed, if it is out of range. */
+bool tl_setting_set(const struct tl_setting *setting, uint32_t value);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

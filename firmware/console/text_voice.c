@@ -1,0 +1,260 @@
+#include "text_voice.h"
+
+#include <string.h>
+
+#include "answer.h"
+#include "codec.h"
+#include "commands.h"
+#include "console.h"
+#include "model.h"
+#include "port.h"
+#include "program_voice.h"
+#include "text_write.h"
+
+#define CTRL_C 0x03
+#define BACKSPACE 0x08
+#define DELETE 0x7F
+
+/* Every request begins on the wire with a COBS code in this range, then its type. */
+#define CODE_MIN 0x02
+#define CODE_MAX 0x0F
+
+/* The receive buffer begins with the line under way, or during an answer with what is typed ahead. */
+static struct {
+    uint32_t line;  /* bytes of it */
+    uint32_t ahead; /* bytes of it */
+    bool overlong;  /* the rest of the line is dropped */
+    bool overrun;   /* what was typed ahead was dropped */
+    bool after_cr;
+    bool echo;
+    uint8_t previous;
+    enum { TYPING, AFTER_ZERO, IN_FRAME } state;
+} text = {.echo = true};
+
+static void ready(void) {
+    if (text.echo) {
+        tl_write("> ");
+    }
+}
+
+static void forget_typed(void) {
+    text.line = text.ahead = 0;
+    text.overlong = text.overrun = text.after_cr = false;
+}
+
+void tl_text_start(void) {
+    tl_text_enter();
+    tl_text_greet();
+    ready();
+}
+
+void tl_text_enter(void) {
+    forget_typed();
+    text.state = AFTER_ZERO;
+    text.previous = 0;
+}
+
+void tl_text_greet(void) {
+    tl_write("tinyllm " TL_VERSION ", " TL_MODEL_NAME " on " TL_BOARD_NAME ". Type a prompt, or /help." TL_LINE_END);
+    if (!tl_session_weights_intact()) {
+        tl_write(tl_error_text(TL_ERROR_MODEL));
+        tl_write(TL_LINE_END);
+    }
+}
+
+void tl_text_set_echo(bool echo) {
+    text.echo = echo;
+}
+
+/* --- Lines --- */
+
+static bool is_line_end(uint8_t byte) {
+    return byte == '\r' || byte == '\n';
+}
+
+static void say_dropped(void) {
+    tl_write("dropped: more than ");
+    tl_write_whole(TL_TEXT_MAX);
+    tl_write(" bytes" TL_LINE_END);
+}
+
+static void prompt(uint32_t n_bytes) {
+    const uint32_t limit = tl_session_settings()->max_tokens;
+    const enum tl_error error = tl_answer_text(tl_receive_buffer, n_bytes, limit == 0 ? TL_UNTIL_STOP : limit);
+    if (error != TL_OK) {
+        tl_write(tl_error_text(error));
+        tl_write(TL_LINE_END);
+        ready();
+    }
+}
+
+static void end_line(void) {
+    const uint32_t n_bytes = text.line;
+    text.line = 0;
+    if (text.echo) {
+        tl_write(TL_LINE_END);
+    }
+    if (text.overlong) {
+        text.overlong = false;
+        say_dropped();
+    } else if (n_bytes > 0 && tl_receive_buffer[0] == '/') {
+        tl_receive_buffer[n_bytes] = '\0';
+        tl_command((char *)tl_receive_buffer);
+    } else if (n_bytes > 0) {
+        prompt(n_bytes);
+        return;
+    }
+    ready();
+}
+
+static bool is_continuation(uint8_t byte) {
+    return (byte & 0xC0) == 0x80;
+}
+
+static void erase_character(void) {
+    if (text.line == 0) {
+        return;
+    }
+    do {
+        text.line--;
+    } while (text.line > 0 && is_continuation(tl_receive_buffer[text.line]));
+    if (text.echo) {
+        tl_write("\b \b");
+    }
+}
+
+static void edit(uint8_t byte) {
+    const bool second_of_crlf = byte == '\n' && text.after_cr;
+    text.after_cr = byte == '\r';
+    if (is_line_end(byte)) {
+        if (!second_of_crlf) {
+            end_line();
+        }
+    } else if (text.overlong) {
+        return;
+    } else if (byte == BACKSPACE || byte == DELETE) {
+        erase_character();
+    } else if (byte >= ' ' && text.line == TL_TEXT_MAX) {
+        text.line = 0;
+        text.overlong = true;
+    } else if (byte >= ' ') {
+        tl_receive_buffer[text.line++] = byte;
+        if (text.echo) {
+            tl_port_write(&byte, 1);
+        }
+    }
+}
+
+/* --- What is typed during an answer waits for its end --- */
+
+static void type_ahead(uint8_t byte) {
+    if (text.overlong) {
+        text.overlong = !is_line_end(byte);
+    } else if (text.ahead < TL_RECEIVE_MAX) {
+        tl_receive_buffer[text.ahead++] = byte;
+    } else {
+        text.ahead = 0;
+        text.overlong = !is_line_end(byte);
+        text.overrun = true;
+    }
+}
+
+void tl_text_resume(void) {
+    if (tl_session_active()) {
+        return;
+    }
+    if (text.overrun) {
+        text.overrun = false;
+        say_dropped();
+        ready();
+    }
+    uint32_t taken = 0;
+    while (taken < text.ahead && !tl_session_active()) {
+        edit(tl_receive_buffer[taken++]); /* the line never outgrows what was taken */
+    }
+    text.ahead -= taken;
+    memmove(tl_receive_buffer, tl_receive_buffer + taken, text.ahead);
+}
+
+static void type(uint8_t byte) {
+    if (tl_session_active() || text.ahead > 0) {
+        type_ahead(byte);
+    } else {
+        edit(byte);
+    }
+}
+
+/* --- Bytes --- */
+
+/* Bytes that may belong to a request are not typed text, and of requests only HELLO is obeyed here. */
+static void end_frame(void) {
+    struct tl_frame frame;
+    const enum tl_frame_result result = tl_frame_take(0, &frame);
+    forget_typed();
+    text.state = AFTER_ZERO;
+    if (result == TL_FRAME_GOOD && frame.type == TL_HELLO) {
+        tl_program_hello(&frame);
+    }
+}
+
+/* Whether a byte after a 00 may belong to a request; two Ctrl-C in a row never do. */
+static bool may_be_framed(uint8_t byte, uint8_t previous) {
+    switch (text.state) {
+    case AFTER_ZERO:
+        return byte >= CODE_MIN && byte <= CODE_MAX;
+    case IN_FRAME:
+        return !(byte == CTRL_C && previous == CTRL_C) &&
+               (tl_frame_length() > 0 || (byte >= TL_HELLO && byte <= TL_BYE));
+    case TYPING:
+        break;
+    }
+    return false;
+}
+
+static void interrupt(void) {
+    forget_typed();
+    if (tl_session_active()) {
+        tl_console_stop_answer();
+    } else if (text.echo) {
+        tl_write("^C" TL_LINE_END);
+        ready();
+    }
+}
+
+void tl_text_receive(uint8_t byte) {
+    struct tl_frame frame;
+    const bool framed = may_be_framed(byte, text.previous);
+    text.previous = byte;
+    /* Within a frame a 03 may be data: it clears no line, but an answer it stops. */
+    if (byte == CTRL_C && (!framed || text.state == AFTER_ZERO || tl_session_active())) {
+        interrupt();
+    }
+    if (byte == 0) {
+        end_frame();
+    } else if (framed) {
+        text.state = IN_FRAME;
+        (void)tl_frame_take(byte, &frame);
+    } else {
+        text.state = TYPING;
+        tl_frame_drop();
+        if (byte != CTRL_C) {
+            type(byte);
+        }
+    }
+}
+
+/* --- Events --- */
+
+void tl_text_event(const struct tl_event *event) {
+    if (event->kind == TL_EVENT_PROGRESS) {
+        return;
+    }
+    tl_answer_put_text(event, tl_write_answer);
+    if (event->kind == TL_EVENT_DONE) {
+        tl_write(TL_LINE_END);
+        if (tl_session_answer()->reason == TL_REASON_CONTEXT) {
+            tl_write("the context is full: /reset, or /overflow slide" TL_LINE_END);
+        }
+        ready();
+    }
+}
