@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 .PHONY: demo test test-all lint types clean
 
 demo: $(VENV)/installed
-	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --tokens 150 --temperature 0.8 --seed 5
+	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --max-tokens 150 --temperature 0.8 --seed 5
 
 test: lint types
 	sh tests/system_packages.sh

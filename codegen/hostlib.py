@@ -77,7 +77,7 @@ def compile_library(files: dict[str, str], folder: Path, build: str = "O2") -> P
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-    sources = [name for name in files if re.fullmatch(r"src/(engine/)?\w+\.c|src/console/crc32\.c", name)]
+    sources = [name for name in files if re.fullmatch(r"src/(engine/)?\w+\.c", name)]
     library = folder / f"model-{build}{'.dll' if sys.platform == 'win32' else '.so'}"
     include = [f"-Isrc{part}" for part in ("", "/engine", "/console", "/port")]
     shared = ["-shared"] if sys.platform == "win32" else ["-shared", "-fPIC"]

@@ -55,11 +55,6 @@ static uint32_t digest_token(uint32_t digest, uint32_t token) {
     return tl_crc32(digest, bytes, sizeof bytes);
 }
 
-/* Where a position's token is kept: the first TL_SINKS stay, the others take turns. */
-static uint32_t slot(uint32_t position) {
-    return position < TL_CONTEXT ? position : TL_SINKS + (position - TL_SINKS) % (TL_CONTEXT - TL_SINKS);
-}
-
 static uint32_t at_most(uint32_t value, uint32_t limit) {
     return value < limit ? value : limit;
 }
@@ -71,7 +66,7 @@ static uint32_t room(void) {
 }
 
 static void forward(uint32_t token, bool want_logits) {
-    session.history[slot(session.position)] = (tl_token_t)token;
+    session.history[tl_slot(session.position)] = (tl_token_t)token;
     tl_forward(token, session.position, want_logits);
     session.position++;
     session.has_logits = want_logits;

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.pipeline.c_library import CLibrary, load_c
+from tests.pipeline.c_library import ENGINE, CLibrary, load_c
 from tinyllm.host.frames import Frame, encode_frame
 
 CONSOLE = Path(__file__).resolve().parents[2] / "firmware/console"
@@ -50,7 +50,7 @@ numbers = st.from_regex(r"[0-9]{0,6}(\.[0-9]{0,7})?", fullmatch=True)
 def console(tmp_path_factory: pytest.TempPathFactory) -> CLibrary:
     port = (CONSOLE.parent / "ports/port.h").read_text(encoding="utf-8")
     files = {"model.h": MODEL, "port.h": port, "port.c": PORT}
-    sources: list[str | Path] = [*(CONSOLE / f"{name}.c" for name in ("codec", "crc32", "decimal")), "port.c"]
+    sources: list[str | Path] = [CONSOLE / "codec.c", CONSOLE / "decimal.c", ENGINE / "crc32.c", "port.c"]
     return load_c(tmp_path_factory.mktemp("console"), files, sources, DECLARATIONS)
 
 
