@@ -37,7 +37,7 @@ UNBUILT = ",".join(["0x00"] * 8)
 def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dict[str, str]:
     """Path within the project -> text of every file, manifest included.
 
-    Raises UserError where model and tokenizer disagree.
+    Raises UserError where model and tokenizer disagree, or the board names a port that there is not.
     """
     if tokenizer.vocab_size != model.config.vocab_size:
         raise UserError(
@@ -49,7 +49,9 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dic
     options = dict(board.platformio)
     # Everything is in src/: no library needs to be searched for.
     options["lib_ldf_mode"] = "off"
-    options["build_flags"] = " ".join(f"-I src/{folder}" for folder in ("engine", "console", "port"))
+    # For our sources alone, and before a framework's folders: a header of theirs may be named like one of ours.
+    quoted = " ".join(f"-iquote {folder}" for folder in ("src", "src/engine", "src/console", "src/port"))
+    options["build_src_flags"] = f"{options['build_src_flags']} {quoted}" if "build_src_flags" in options else quoted
     if options["platform"] == "tinyllm":
         options["platform"] = "symlink://${PROJECT_DIR}/platform"
         files |= {f"platform/{name}": text for name, text in _folder(FIRMWARE / "platform").items()}
@@ -106,11 +108,14 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str) -> 
 
 
 def firmware_files(board: Board) -> dict[str, str]:
-    """Path within src/ -> text of the engine, the console and the board's port."""
+    """Path within src/ -> text of the engine, the console and the board's port. UserError for an unknown port."""
     files = {f"engine/{name}": text for name, text in _folder(FIRMWARE / "engine").items()}
     files |= {f"console/{name}": text for name, text in _folder(FIRMWARE / "console").items()}
     files["port/port.h"] = (FIRMWARE / "ports/port.h").read_text(encoding="utf-8")
     for port in board.ports:
+        if not (FIRMWARE / "ports" / port).is_dir():
+            known = sorted(path.name for path in (FIRMWARE / "ports").iterdir() if path.is_dir())
+            raise UserError(f"board {board.name}: no port {port!r}; its ports may be {', '.join(known)}.")
         files |= {f"port/{name}": text for name, text in _folder(FIRMWARE / "ports" / port).items()}
     return files
 

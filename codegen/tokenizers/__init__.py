@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinyllm.boards.errors import UserError
-from tinyllm.codegen.files import file_size
+from tinyllm.codegen.checkpoints.gguf_file import is_gguf_file
+from tinyllm.codegen.tokenizers.gguf import read_gguf_tokenizer
 from tinyllm.codegen.tokenizers.llama2c import is_llama2c_tokenizer, read_llama2c_tokenizer
 from tinyllm.codegen.tokenizers.sentencepiece import is_sentencepiece_model, read_sentencepiece
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
@@ -15,7 +16,8 @@ __all__ = ["PieceKind", "Tokenizer", "check_vocabulary", "find_tokenizer", "read
 
 def read_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer at `path`, its format told by its content. Raises UserError if it is not sound."""
-    file_size(path)
+    if is_gguf_file(path):
+        return read_gguf_tokenizer(path)
     with path.open("rb") as file:
         start = file.read(12)
     if is_sentencepiece_model(start):
@@ -23,13 +25,15 @@ def read_tokenizer(path: Path) -> Tokenizer:
     if is_llama2c_tokenizer(start):
         return read_llama2c_tokenizer(path)
     raise UserError(
-        f"{path} is not a tokenizer: it starts with {start!r}, expected a sentencepiece .model or a llama2.c tok.bin;"
-        " give one of these"
+        f"{path} is not a tokenizer: it starts with {start!r}, expected a sentencepiece .model, a llama2.c tok.bin"
+        " or a .gguf; give one of these"
     )
 
 
 def find_tokenizer(model_path: Path, vocab_size: int) -> Path:
     """The tokenizer that belongs to a checkpoint: tokenizer.model in a folder; beside a file, by name or by size.
+
+    A GGUF file holds its own.
 
     Beside a file these are tried in turn: tokenizer.model, tok<vocab_size>.model, tok<vocab_size>.bin, tokenizer.bin.
     A name without its vocabulary size is passed over if the vocabulary differs. Then the only other *.model or *.bin
@@ -40,6 +44,8 @@ def find_tokenizer(model_path: Path, vocab_size: int) -> Path:
         if not path.is_file():
             raise UserError(f"{model_path}: no tokenizer.model in it; put the model's sentencepiece tokenizer there")
         return path
+    if model_path.is_file() and is_gguf_file(model_path):
+        return model_path
     folder = model_path.parent
     names = ("tokenizer.model", f"tok{vocab_size}.model", f"tok{vocab_size}.bin", "tokenizer.bin")
     for name in names:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import Board, Memory, UsbId, board_names, load_board, load_boards, read_board
+from tinyllm.boards.loader import (
+    BOARDS_DIR,
+    FOLDER,
+    LARGEST_FILE,
+    Bandwidth,
+    Board,
+    Memory,
+    Power,
+    Reserve,
+    UsbId,
+    board_names,
+    load_board,
+    load_boards,
+    read_board,
+)
 
 PICO = """\
 description = "A Pico"
@@ -58,7 +75,7 @@ def test_a_board_is_what_its_file_says(pico: Path) -> None:
         instruction_set="armv6m",
         cores=2,
         clock_mhz=133,
-        memory=Memory(flash=2097152, sram=270336, psram=0),
+        memory=Memory(flash=2097152, sram=270336, psram=0, app=2097152, static=270336),
         usb=(UsbId(0x2E8A, 0x000A),),
         platformio=board.platformio,
         ports=("arduino",),
@@ -90,7 +107,17 @@ def test_a_board_cannot_be_changed_after_reading(pico: Path) -> None:
         ('board = "pico"\n', "", "platformio.board is missing"),
         ('framework = "arduino"', "framework = 1", "platformio.framework is 1, expected a text"),
         ('ports = ["arduino"]\n', "", "ports is missing, expected a list"),
-        ('"arduino"]', "7]", "ports is [7], expected a list of texts"),
+        ('"arduino"]', "7]", "ports is [7], expected a list of names"),
+        (
+            '"arduino"]',
+            '"../../etc"]',
+            "ports is ['../../etc'], expected a list of names of folders below firmware/ports",
+        ),
+        ("sram = 270336", "sram = 270336\nstatic = 270337", "memory.static is 270337, expected 1 to 270336"),
+        ("sram = 270336", "sram = 270336\napp = 4194304", "memory.app is 4194304, expected 1 to 2097152"),
+        ('framework = "arduino"', 'framework = """a\nb"""', "platformio.framework holds a line break"),
+        ('framework = "arduino"', '"frame work" = "arduino"', "platformio.'frame work' is no option of PlatformIO"),
+        ('framework = "arduino"', 'a.b.c.d.e.f.g = "1"', "platformio.a.b.c.d.e is {'f': {'g': '1'}}, expected a text"),
         ("cores = 2", "cores = ", "not a readable TOML file"),
     ],
 )
@@ -103,10 +130,63 @@ def test_a_wrong_file_is_named_with_the_field_that_is_wrong(pico: Path, was: str
     assert complaint in str(error.value)
 
 
+FIGURES = """
+[reserve]
+flash = 1000
+ram = 2000
+source = "estimated"
+
+[bandwidth]
+flash = 18
+source = "measured by others"
+
+[power]
+busy_mw = 90
+source = "the datasheet"
+"""
+
+
+def test_figures_come_with_their_source(pico: Path) -> None:
+    pico.write_text(PICO.replace("[platformio]", FIGURES + "[platformio]"))
+    board = read_board(pico)
+    assert board.reserve == Reserve(flash=1000, ram=2000, source="estimated")
+    assert board.bandwidth == Bandwidth(flash=18, sram=None, psram=None, source="measured by others")
+    assert board.power == Power(busy_mw=90, source="the datasheet")
+
+
+@pytest.mark.parametrize("table", ["reserve", "bandwidth", "power"])
+def test_a_figure_without_a_source_is_refused(pico: Path, table: str) -> None:
+    before, after = FIGURES.split(f"[{table}]")
+    unsourced = before + f"[{table}]" + re.sub(r"source = .*\n", "", after, count=1)
+    pico.write_text(PICO.replace("[platformio]", unsourced + "[platformio]"))
+    with pytest.raises(UserError, match=rf"{table}\.source is missing, expected a text"):
+        read_board(pico)
+
+
+@pytest.mark.parametrize(
+    "board", [board for board in load_boards(FOLDER) if board.memory], ids=lambda board: board.name
+)
+def test_a_board_that_ships_tells_all_that_there_is_to_tell(board: Board) -> None:
+    assert board.memory and board.reserve and board.bandwidth and board.power and board.clock_mhz and board.usb
+    assert board.bandwidth.flash and board.bandwidth.sram
+    assert bool(board.bandwidth.psram) == bool(board.memory.psram)
+    assert board.virtual is not None
+    assert board.reserve.ram < board.memory.static <= board.memory.sram
+    assert board.reserve.flash < board.memory.app <= board.memory.flash
+
+
+def test_dotted_options_are_written_as_platformio_has_them(pico: Path) -> None:
+    option = 'board_build.arduino.memory_type = "qio_opi"\n"board_build.partitions" = "huge_app.csv"\n'
+    pico.write_text(PICO + option)
+    options = read_board(pico).platformio
+    assert options["board_build.arduino.memory_type"] == "qio_opi"
+    assert options["board_build.partitions"] == "huge_app.csv"
+
+
 VIRTUAL = """
 [virtual]
 emulator = "unicorn"
-ports = ["baremetal", "uart"]
+ports = ["bare", "rp2040"]
 
 [virtual.platformio]
 platform = "tinyllm"
@@ -118,9 +198,19 @@ def test_a_virtual_twin_is_the_same_board_built_for_an_emulator(pico: Path) -> N
     pico.write_text(PICO + VIRTUAL)
     board = read_board(pico)
     twin = board.twin()
-    assert (twin.name, twin.emulator, twin.ports) == ("pico-virtual", "unicorn", ("baremetal", "uart"))
+    assert (twin.name, twin.emulator, twin.ports) == ("pico-virtual", "unicorn", ("bare", "rp2040"))
     assert dict(twin.platformio) == {"platform": "tinyllm", "board": "pico-virtual"}
     assert (twin.memory, twin.cores, twin.instruction_set) == (board.memory, board.cores, board.instruction_set)
+    assert twin.usb == ()
+
+
+def test_a_virtual_twin_has_the_memory_that_the_framework_would_take(pico: Path) -> None:
+    limits = "sram = 270336\napp = 1000000\nstatic = 200000"
+    text = PICO.replace("sram = 270336", limits).replace("[platformio]", FIGURES + "[platformio]")
+    pico.write_text(text + VIRTUAL)
+    twin = read_board(pico).twin()
+    assert twin.memory and (twin.memory.app, twin.memory.static) == (twin.memory.flash, twin.memory.sram)
+    assert twin.reserve is None
 
 
 def test_a_board_without_a_twin_says_so(pico: Path) -> None:
@@ -164,3 +254,87 @@ def test_a_name_like_no_other_lists_the_boards(pico: Path) -> None:
 def test_a_name_cannot_leave_the_folder(name: str) -> None:
     with pytest.raises(UserError, match="unknown board"):
         load_board(name)
+
+
+# --- A user's own boards ---
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, without boards of its own."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv(BOARDS_DIR, raising=False)
+    return folder
+
+
+def test_a_board_in_a_users_folder_is_one_more_board(
+    elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = board_names()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/feather.toml").write_text(PICO)
+    monkeypatch.setenv(BOARDS_DIR, str(tmp_path / "mine"))
+    assert board_names() == sorted([*ours, "feather"])
+    assert load_board("feather").description == "A Pico"
+    assert {board.name for board in load_boards()} == {*ours, "feather"}
+
+
+def test_a_project_may_bring_boards_and_its_own_idea_of_ours(elsewhere: Path) -> None:
+    (elsewhere / "boards").mkdir()
+    (elsewhere / "boards/pico.toml").write_text(PICO)
+    (elsewhere / "boards/feather.toml").write_text(PICO)
+    assert load_board("pico").description == "A Pico"
+    assert load_board("feather").chip == "rp2040"
+    assert load_board("host").chip == "host"
+
+
+def test_the_folder_that_was_named_comes_before_the_projects(
+    elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, text in ((elsewhere / "boards", "The project's"), (tmp_path / "mine", "Mine")):
+        folder.mkdir()
+        (folder / "feather.toml").write_text(PICO.replace("A Pico", text))
+    monkeypatch.setenv(BOARDS_DIR, str(tmp_path / "mine"))
+    assert load_board("feather").description == "Mine"
+
+
+def test_a_folder_of_boards_that_is_not_there_is_named(
+    elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(BOARDS_DIR, str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match=r"nowhere: no such folder; --boards-dir"):
+        load_boards()
+
+
+@pytest.mark.parametrize("name", ["my board", "größe", "-x", 'x"y', "x" * 32])
+def test_a_name_that_c_and_platformio_could_not_hold_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.toml"
+    path.write_text(PICO)
+    with pytest.raises(UserError, match="a board's file name is its name"):
+        read_board(path)
+
+
+def test_a_file_far_too_large_for_a_board_is_not_read(pico: Path) -> None:
+    pico.write_text(PICO + "#" * LARGEST_FILE)
+    with pytest.raises(UserError, match="this is no board description"):
+        read_board(pico)
+
+
+def test_tables_nested_without_end_are_refused(pico: Path) -> None:
+    pico.write_text(PICO + "x = " + "[" * 20_000)
+    with pytest.raises(UserError, match="not a readable TOML file"):
+        read_board(pico)
+
+
+@given(text=st.text(max_size=400))
+def test_no_text_makes_anything_but_a_board_or_an_error_of_the_users(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "hostile.toml"
+    path.write_text(PICO + text, encoding="utf-8")
+    try:
+        assert read_board(path).chip == "rp2040"
+    except UserError as error:
+        assert str(path) in str(error)

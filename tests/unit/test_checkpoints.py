@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 import tempfile
@@ -16,19 +15,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
 
 from tests.unit.checkpoint_files import (
     CONFIG,
     assert_same_model,
     configs,
-    half_paired,
-    huggingface_tensors,
     legacy_bytes,
     random_model,
     v1_bytes,
     v2_bytes,
-    write_huggingface,
 )
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.checkpoints import read_model
@@ -239,153 +234,3 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "absent.bin")
     assert "config.json" in refusal(tmp_path)
     assert "not a regular file" in refusal(Path("/dev/null"))
-
-
-# Hugging Face
-
-
-@settings(deadline=None, max_examples=20)
-@given(configs(), st.booleans(), st.sampled_from([np.float32, np.float16]))
-def test_a_hugging_face_folder_reads_back_equal(config: ModelConfig, biases: bool, dtype: type) -> None:
-    model = random_model(half_paired(config), biases=biases)
-    with tempfile.TemporaryDirectory() as folder:
-        found = read_model(write_huggingface(Path(folder) / "tiny", model, dtype))
-    for owner in (model, *model.blocks):
-        for field, tensor in vars(owner).items():
-            if isinstance(tensor, np.ndarray):
-                setattr(owner, field, tensor.astype(dtype).astype(np.float32))
-    assert_same_model(found, model)
-
-
-def test_hugging_face_defaults_are_those_of_transformers(tmp_path: Path) -> None:
-    config = replace(half_paired(CONFIG), n_kv_heads=4, tied_head=False)
-    folder = write_huggingface(tmp_path / "tiny", random_model(config))
-    path = folder / "config.json"
-    fields = json.loads(path.read_text())
-    for key in ("head_dim", "num_key_value_heads", "rope_theta", "rms_norm_eps", "tie_word_embeddings", "hidden_act"):
-        del fields[key]
-    path.write_text(json.dumps(fields))
-    assert read_model(folder).config == replace(config, norm_epsilon=1e-6)
-
-
-def test_the_head_size_may_differ_from_the_width_divided_by_heads(tmp_path: Path) -> None:
-    config = half_paired(replace(CONFIG, head_dim=6, rope=replace(CONFIG.rope, rotary_dim=6)))
-    model = random_model(config)
-    assert_same_model(read_model(write_huggingface(tmp_path / "tiny", model)), model)
-
-
-def test_rope_theta_is_also_read_from_rope_parameters(tmp_path: Path) -> None:
-    parameters = {"rope_type": "default", "rope_theta": 500000.0}
-    folder = write_huggingface(tmp_path / "tiny", random_model(), rope_parameters=parameters)
-    assert read_model(folder).config.rope.base == 500000.0
-
-
-def test_the_chat_template_comes_from_the_tokenizer_config(tmp_path: Path) -> None:
-    folder = write_huggingface(tmp_path / "tiny", random_model())
-    assert read_model(folder).config.chat_template is None
-    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
-    assert read_model(folder).config.chat_template == "{{ messages }}"
-
-
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
-        ({"model_type": "gpt2"}, "model_type is 'gpt2'"),
-        ({"model_type": None}, "model_type is None"),
-        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rope_scaling of type 'llama3'"),
-        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling of type 'linear'"),
-        ({"rope_scaling": 3}, "rope_scaling is 3"),
-        ({"rope_theta": "much"}, "rope_theta is 'much'"),
-        ({"rope_theta": 10**400}, "rope_theta is 1000"),
-        ({"rms_norm_eps": 0}, "rms_norm_eps is 0"),
-        ({"rms_norm_eps": math.nan}, "rms_norm_eps is nan"),
-        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
-        ({"mlp_bias": True}, "mlp_bias is True"),
-        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
-        ({"hidden_size": 8.0}, "hidden_size is 8.0"),
-        ({"hidden_size": True}, "hidden_size is True"),
-        ({"hidden_size": None}, "hidden_size is None"),
-        ({"hidden_size": 10**30}, "hidden_size is 1000"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers is 0"),
-        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000"),
-        ({"num_hidden_layers": 3}, "model.layers.2.input_layernorm.weight is missing"),
-        ({"num_hidden_layers": 1}, "tensor 'model.layers.1."),
-        ({"num_attention_heads": 3, "head_dim": None}, "hidden_size 8 is not a multiple of num_attention_heads 3"),
-        ({"num_key_value_heads": 3}, "not a multiple of n_kv_heads 3"),
-        ({"head_dim": 3}, "head size 3 is odd"),
-        ({"vocab_size": 11}, "model.embed_tokens.weight has shape (10, 8), config.json asks for (11, 8)"),
-        ({"tie_word_embeddings": False}, "lm_head.weight is missing"),
-    ],
-)
-def test_what_a_config_asks_for_and_cannot_be_had_is_refused_by_name(
-    overrides: dict[str, Any], words: str, tmp_path: Path
-) -> None:
-    folder = write_huggingface(tmp_path / "tiny", random_model(), **overrides)
-    assert words in refusal(folder)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\0", "nan"])
-def test_a_config_that_is_no_json_object_is_refused(text: str, tmp_path: Path) -> None:
-    folder = write_huggingface(tmp_path / "tiny", random_model())
-    (folder / "config.json").write_text(text)
-    assert "config.json" in refusal(folder)
-
-
-def with_tensor(name: str, tensor: Any) -> Callable[[dict[str, Any]], None]:
-    def change(tensors: dict[str, Any]) -> None:
-        tensors[name] = tensor
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda tensors: tensors.pop("model.norm.weight"), "model.norm.weight is missing"),
-        (with_tensor("model.norm.weight", np.ones((8, 1), np.float32)), "model.norm.weight has shape (8, 1)"),
-        (with_tensor("model.norm.weight", np.ones(8, np.float64)), "model.norm.weight has dtype F64"),
-        (with_tensor("model.norm.weight", np.full(8, np.inf, np.float16)), "model.norm.weight holds 8 values"),
-        (with_tensor("model.layers.0.mlp.gate_proj.bias", np.ones(8, np.float32)), "gate_proj.bias"),
-        (with_tensor("model.layers.0.self_attn.q_norm.weight", np.ones(2, np.float32)), "q_norm.weight"),
-        (with_tensor("lm_head.weight", np.ones((10, 8), np.float32)), "lm_head.weight differs from the embedding"),
-    ],
-)
-def test_a_tensor_that_is_missing_wrong_or_unknown_is_refused_by_name(
-    change: Callable[[dict[str, Any]], None], words: str, tmp_path: Path
-) -> None:
-    model = random_model()
-    folder = write_huggingface(tmp_path / "tiny", model)
-    tensors = huggingface_tensors(model)
-    change(tensors)
-    save_file(tensors, folder / "model.safetensors")
-    assert words in refusal(folder)
-
-
-def test_a_stored_copy_of_a_tied_head_and_old_rotary_buffers_are_harmless(tmp_path: Path) -> None:
-    model = random_model(half_paired(CONFIG))
-    folder = write_huggingface(tmp_path / "tiny", model)
-    tensors = huggingface_tensors(model) | {
-        "lm_head.weight": model.embedding,
-        "model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(1, np.float32),
-    }
-    save_file(tensors, folder / "model.safetensors")
-    assert_same_model(read_model(folder), model)
-
-
-@pytest.mark.parametrize("data", [b"", b"\0" * 8, b"\xff" * 64, b"\x02\0\0\0\0\0\0\0{}junk"])
-def test_a_damaged_safetensors_file_is_refused(data: bytes, tmp_path: Path) -> None:
-    folder = write_huggingface(tmp_path / "tiny", random_model())
-    (folder / "model.safetensors").write_bytes(data)
-    assert "model.safetensors" in refusal(folder)
-
-
-def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
-    folder = write_huggingface(tmp_path / "tiny", random_model())
-    (folder / "model.safetensors").unlink()
-    assert "no model.safetensors" in refusal(folder)
-
-
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_one_file_of_a_folder_points_to_the_folder(name: str, tmp_path: Path) -> None:
-    folder = write_huggingface(tmp_path / "tiny", random_model())
-    assert f"give its folder, {folder}" in refusal(folder / name)

@@ -12,12 +12,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import serial
 from hypothesis import given
 from hypothesis import strategies as st
+from serial.tools import list_ports
 
 from tinyllm.boards.errors import Failure, UserError
 from tinyllm.host import cli, protocol, serial_port, verbs_look
@@ -29,7 +31,7 @@ from tinyllm.host.settings import RANGES, encode_setting, format_setting, parse_
 from tinyllm.host.transcript import save_transcript
 from tinyllm.models import bundled
 
-VERBS = ["boards", "ports", "models", "doctor", "inspect", "build", "run", "chat", "verify", "eval"]
+VERBS = ["boards", "ports", "models", "doctor", "inspect", "build", "flash", "run", "chat", "verify", "eval"]
 MODULES = sorted(path.stem for path in Path(cli.__file__).parent.glob("*.py") if path.stem != "__init__")
 
 
@@ -69,6 +71,15 @@ def test_the_host_board_is_listed(tinyllm: Tinyllm) -> None:
     boards = document(tinyllm("boards", "--json"))["boards"]
     assert "host" in [board["name"] for board in boards]
     assert "host" in tinyllm("boards")[1]
+
+
+def test_what_is_attached_is_shown_with_the_boards(tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "attached: none that is known by its USB numbers" in tinyllm("boards")[1] or serial_port.list_serial_ports()
+    pico = SimpleNamespace(device="COM7", description="Pico", vid=0x2E8A, pid=0x000A, serial_number="E660")
+    monkeypatch.setattr(list_ports, "comports", lambda: [pico])
+    assert "attached: COM7 Pico, may be pico\n" in tinyllm("boards")[1]
+    attached = document(tinyllm("boards", "--json"))["attached"]
+    assert [(port["device"], port["boards"]) for port in attached] == [("COM7", ["pico"])]
 
 
 def test_the_bundled_models_are_listed_with_their_parameters(tinyllm: Tinyllm) -> None:

@@ -1,0 +1,65 @@
+"""What a checkpoint is, told from its headers alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tinyllm.codegen.model import ModelConfig
+
+PARTS = {"embedding": "embedding", "head": "head", "final_norm": "norms", "attn_norm": "norms", "ffn_norm": "norms"} | {
+    "w_gate": "feed-forward",
+    "w_up": "feed-forward",
+    "w_down": "feed-forward",
+}
+
+
+def part_of(field: str) -> str:
+    """The part of the model that a field of Model or Block belongs to, in words."""
+    return PARTS.get(field, "attention")
+
+
+class TensorFacts(NamedTuple):
+    """A tensor as the file has it; `part` is what it belongs to."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    n_bytes: int
+    part: str
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """config, the tensors that the model consists of, and in words what is unusual about it."""
+
+    config: ModelConfig
+    tensors: list[TensorFacts]
+    features: list[str]
+
+    @property
+    def n_parameters(self) -> int:
+        """Stored numbers, a tied head counted once."""
+        return sum(math.prod(tensor.shape) for tensor in self.tensors)
+
+    def parameters_by_part(self) -> dict[str, int]:
+        """Stored numbers of the embedding, the attention, the feed-forward layers, the norms and the head."""
+        counts: dict[str, int] = {}
+        for tensor in self.tensors:
+            counts[tensor.part] = counts.get(tensor.part, 0) + math.prod(tensor.shape)
+        return counts
+
+
+def common_features(config: ModelConfig) -> list[str]:
+    """What a config alone says, in words."""
+    features = []
+    if config.n_kv_heads < config.n_heads:
+        features.append(f"grouped-query attention: {config.n_heads} heads of queries, {config.n_kv_heads} of keys")
+    n_blocks = len(set(config.schedule))
+    if config.n_layers > n_blocks:
+        features.append(f"{n_blocks} stored blocks, each run {config.n_layers // n_blocks} times in a row")
+    if config.rope.rotary_dim < config.head_dim:
+        features.append(f"partial rotary embedding: {config.rope.rotary_dim} of {config.head_dim} elements of a head")
+    features.append("the embedding is the head too" if config.tied_head else "a head of its own")
+    return features

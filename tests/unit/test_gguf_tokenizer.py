@@ -1,0 +1,116 @@
+"""The tokenizer inside a GGUF file is the one that it was converted from, and bad ones are refused in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.gguf_files import sentencepiece_metadata, write_gguf
+from tinyllm.boards.errors import UserError
+from tinyllm.codegen.checkpoints.gguf_file import CheckpointWarning
+from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
+from tinyllm.codegen.tokenizers.bpe import encode
+
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+TOKENS = ["<unk>", "<s>", "</s>", *BYTES, "▁", "a", "▁a"]
+VOCABULARY: dict[str, Any] = {
+    "model": "llama",
+    "tokens": TOKENS,
+    "scores": [0.0] * 259 + [-2.0, -3.0, -1.0],
+    "token_type": [2, 3, 3] + [6] * 256 + [1] * 3,
+}
+
+
+def read_vocabulary(folder: Path, **changes: Any) -> Tokenizer:
+    return read_tokenizer(write_vocabulary(folder, **changes))
+
+
+def write_vocabulary(folder: Path, **changes: Any) -> Path:
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in (VOCABULARY | changes).items()}
+    return write_gguf(folder / "vocabulary.gguf", "llama", metadata, {})
+
+
+def extended(text: str, kind: int, score: float = -9.0) -> dict[str, Any]:
+    """The vocabulary with one more token."""
+    return {
+        "tokens": [*TOKENS, text],
+        "scores": [*VOCABULARY["scores"], score],
+        "token_type": [*VOCABULARY["token_type"], kind],
+    }
+
+
+def test_tok512_is_the_same_tokenizer_as_from_its_sentencepiece_model(shared_data: Path, tmp_path: Path) -> None:
+    path = shared_data / "stories260K/tok512.model"
+    written = write_gguf(tmp_path / "tok512.gguf", "llama", sentencepiece_metadata(path), {})
+    found = read_tokenizer(find_tokenizer(written, 512))
+    assert found.source == "gguf"
+    assert replace(found, source="sentencepiece") == read_tokenizer(path)
+
+
+def test_the_flags_of_a_tokenizer_are_followed(tmp_path: Path) -> None:
+    plain = read_vocabulary(tmp_path)
+    assert (plain.bos, plain.eos, plain.stop_ids, plain.unknown) == (1, 2, (1, 2), 0)
+    assert (plain.add_dummy_prefix, plain.remove_extra_whitespaces) == (True, True)
+    assert encode(plain, "a  a") == [261, 261]
+    raw = read_vocabulary(tmp_path, add_space_prefix=False, remove_extra_whitespaces=False)
+    assert encode(raw, "a  a") == [260, 259, 261]
+    other = read_vocabulary(tmp_path, bos_token_id=2, eos_token_id=1, eot_token_id=260, eom_token_id=1)
+    assert (other.bos, other.eos, other.stop_ids) == (2, 1, (2, 1, 260))
+
+
+def test_a_vocabulary_with_a_run_of_spaces_is_one_that_keeps_them(tmp_path: Path) -> None:
+    assert read_vocabulary(tmp_path, **extended("▁▁", 1)).remove_extra_whitespaces is False
+
+
+def test_user_defined_tokens_are_taken_whole_and_fillers_never(tmp_path: Path) -> None:
+    marked = read_vocabulary(tmp_path, **extended("aa", 4))
+    assert encode(marked, "aa") == [259, 262]
+    filled = read_vocabulary(tmp_path, **extended("[PAD262]", 5))
+    assert filled.kinds[262] is PieceKind.CONTROL
+    assert 262 not in encode(filled, "[PAD262]")
+
+
+def test_a_tokenizer_that_asks_for_no_bos_is_reported(tmp_path: Path) -> None:
+    with pytest.warns(CheckpointWarning, match=r"tokenizer\.ggml\.add_bos_token is false"):
+        read_vocabulary(tmp_path, add_bos_token=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "gpt2"}, "tokenizer.ggml.model is 'gpt2' (byte-level BPE), only 'llama'"),
+        ({"model": None}, "tokenizer.ggml.model is missing"),
+        ({"model": 3}, "tokenizer.ggml.model is 3"),
+        ({"precompiled_charsmap": [1, 2]}, "tokenizer.ggml.precompiled_charsmap"),
+        ({"tokens": None}, "tokenizer.ggml.tokens is not an array"),
+        ({"tokens": [1, 2]}, "tokenizer.ggml.tokens is not an array"),
+        ({"scores": None}, "tokenizer.ggml.scores is no array"),
+        ({"scores": [0.0]}, "tokenizer.ggml.scores is an array of 1, expected 262"),
+        ({"scores": TOKENS}, "tokenizer.ggml.scores is an array of 262, expected 262 numbers"),
+        ({"token_type": [1]}, "tokenizer.ggml.token_type is an array of 1"),
+        ({"scores": [float("nan")] * 262}, "the score of piece 0"),
+        (extended("b", 0), "token 262 (b'b') has tokenizer.ggml.token_type 0"),
+        (extended("b", 5), "token 262 (b'b') has tokenizer.ggml.token_type 5"),
+        (extended("a b", 1), "token 262 (b'a b') holds a plain space"),
+        (extended("a", 1), "pieces 260 and 262 are both b'a'"),
+        (extended("", 1), "piece 262 is empty"),
+        (extended("b", 6), "byte piece 262 is b'b'"),
+        (extended("<unk2>", 2), "2 unknown pieces"),
+        ({"bos_token_id": 262}, "tokenizer.ggml.bos_token_id is 262, expected 0 to 261"),
+        ({"eos_token_id": "last"}, "tokenizer.ggml.eos_token_id is b'last'"),
+        ({"add_space_prefix": 3}, "tokenizer.ggml.add_space_prefix is 3, expected a bool"),
+    ],
+)
+def test_a_tokenizer_that_is_not_sound_or_of_another_kind_is_refused_by_key(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    path = write_vocabulary(tmp_path, **changes)
+    with pytest.raises(UserError) as caught:
+        read_tokenizer(path)
+    message = str(caught.value)
+    assert words in message
+    assert message.startswith(str(path))
+    assert len(message.splitlines()) == 1

@@ -1,0 +1,327 @@
+"""Hugging Face folders of every model type become the same model form, and bad ones are refused in words."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.checkpoint_files import (
+    assert_same_model,
+    configs,
+    half_paired,
+    huggingface_tensors,
+    random_model,
+    write_huggingface,
+)
+from tests.unit.huggingface_files import (
+    ABSENT,
+    HALF,
+    archive,
+    bfloat16_bytes,
+    edit,
+    refusal,
+    rewrite,
+    tensors_of,
+    torch_entries,
+    write_shards,
+)
+from tinyllm.boards.loader import load_board
+from tinyllm.codegen.checkpoints import read_model
+from tinyllm.codegen.emit import emit_project
+from tinyllm.codegen.model import ModelConfig
+from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.tokenizers import read_tokenizer
+
+# Reading back what was written
+
+
+@settings(deadline=None, max_examples=20)
+@given(configs(), st.booleans(), st.sampled_from([np.float32, np.float16]))
+def test_a_folder_reads_back_equal(config: ModelConfig, biases: bool, dtype: type) -> None:
+    model = random_model(half_paired(config), biases=biases)
+    with tempfile.TemporaryDirectory() as folder:
+        found = read_model(write_huggingface(Path(folder) / "tiny", model, dtype, attention_bias=biases))
+    for owner in (model, *model.blocks):
+        for field, tensor in vars(owner).items():
+            if isinstance(tensor, np.ndarray):
+                setattr(owner, field, tensor.astype(dtype).astype(np.float32))
+    assert_same_model(found, model)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 99))
+def test_bfloat16_is_the_upper_half_of_a_float32(seed: int) -> None:
+    model = random_model(HALF, seed=seed)
+    for owner in (model, *model.blocks):
+        for field, tensor in vars(owner).items():
+            if isinstance(tensor, np.ndarray):
+                setattr(owner, field, (tensor.view(np.uint32) & 0xFFFF0000).view(np.float32))
+    with tempfile.TemporaryDirectory() as name:
+        folder = write_huggingface(Path(name) / "tiny", model)
+        (folder / "model.safetensors").write_bytes(bfloat16_bytes(huggingface_tensors(model)))
+        assert_same_model(read_model(folder), model)
+
+
+def test_defaults_are_those_of_transformers(tmp_path: Path) -> None:
+    config = replace(HALF, n_kv_heads=4, tied_head=False)
+    folder = write_huggingface(tmp_path / "tiny", random_model(config))
+    names = ("head_dim", "num_key_value_heads", "rope_theta", "rms_norm_eps", "tie_word_embeddings", "hidden_act")
+    edit(folder / "config.json", **dict.fromkeys(names, ABSENT))
+    assert read_model(folder).config == replace(config, norm_epsilon=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "epsilon", "context"), [("phi3", 1e-5, 6), ("qwen2", 1e-6, 6), ("mistral", 1e-6, 6)]
+)
+def test_each_model_type_has_the_defaults_of_its_own(
+    model_type: str, epsilon: float, context: int, tmp_path: Path
+) -> None:
+    folder = write_huggingface(tmp_path / "tiny", random_model(HALF), model_type=model_type)
+    edit(folder / "config.json", rms_norm_eps=ABSENT)
+    rewrite(folder, tensors_of(model_type, random_model(HALF, biases=True)))
+    found = read_model(folder)
+    assert (found.config.family, found.config.norm_epsilon, found.config.context) == (model_type, epsilon, context)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "phi3", "qwen2", "mistral"])
+def test_each_model_type_has_tensors_of_its_own(model_type: str, tmp_path: Path) -> None:
+    model = random_model(HALF, biases=True)
+    folder = write_huggingface(tmp_path / "tiny", model, model_type=model_type)
+    rewrite(folder, tensors_of(model_type, model))
+    for block in model.blocks:
+        for bias in ("bq", "bk", "bv", "bo"):
+            if model_type != "qwen2" or bias == "bo":
+                setattr(block, bias, None)
+    model.config = replace(model.config, family=model_type)
+    assert_same_model(read_model(folder), model)
+
+
+def test_the_head_size_may_differ_from_the_width_divided_by_heads(tmp_path: Path) -> None:
+    config = replace(HALF, head_dim=6, rope=replace(HALF.rope, rotary_dim=6))
+    model = random_model(config)
+    assert_same_model(read_model(write_huggingface(tmp_path / "tiny", model)), model)
+
+
+def test_the_chat_template_comes_from_the_tokenizer_config(tmp_path: Path) -> None:
+    folder = write_huggingface(tmp_path / "tiny", random_model())
+    assert read_model(folder).config.chat_template is None
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    assert read_model(folder).config.chat_template == "{{ messages }}"
+
+
+def test_a_stored_copy_of_a_tied_head_and_old_rotary_buffers_are_harmless(tmp_path: Path) -> None:
+    model = random_model(HALF)
+    folder = write_huggingface(tmp_path / "tiny", model)
+    extra = {
+        "lm_head.weight": model.embedding,
+        "model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(1, np.float32),
+    }
+    rewrite(folder, huggingface_tensors(model) | extra)
+    assert_same_model(read_model(folder), model)
+
+
+def as_huggingface_rotates(rows: np.ndarray, head_dim: int) -> np.ndarray:
+    """Rows of q or k whose neighbours rotate together, reordered so that the halves of a head do."""
+    heads = rows.reshape(-1, head_dim // 2, 2, rows.shape[1])
+    return heads.swapaxes(1, 2).reshape(rows.shape)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "shards", "torch"])
+def test_stories260k_as_a_folder_gives_the_same_integers_and_the_same_c(
+    form: str, shared_data: Path, tmp_path: Path
+) -> None:
+    model = read_model(shared_data / "stories260K/stories260K.bin")
+    tokenizer = read_tokenizer(shared_data / "stories260K/tok512.model")
+    expected = quantize(model)
+    model.config = half_paired(model.config)
+    for block in model.blocks:
+        block.wq = as_huggingface_rotates(block.wq, model.config.head_dim)
+        block.wk = as_huggingface_rotates(block.wk, model.config.head_dim)
+    folder = write_huggingface(tmp_path / "stories260K", model)
+    if form == "shards":
+        write_shards(folder, model, 3)
+    elif form == "torch":
+        (folder / "model.safetensors").unlink()
+        (folder / "pytorch_model.bin").write_bytes(archive(torch_entries(huggingface_tensors(model))))
+    found = quantize(read_model(folder))
+    assert found.digest() == expected.digest()
+    board = load_board("host")
+    assert emit_project(found, tokenizer, board) == emit_project(expected, tokenizer, board)
+
+
+# MobileLLM's switches
+
+
+@pytest.mark.parametrize("in_config", [True, False])
+@pytest.mark.parametrize("model_type", ["llama", "mobilellm"])
+def test_layer_sharing_runs_every_stored_block_twice_in_a_row(model_type: str, in_config: bool, tmp_path: Path) -> None:
+    model = random_model(HALF)
+    switches = {"share_embedding": True, "layer_sharing": True}
+    folder = write_huggingface(
+        tmp_path / "tiny", model, model_type=model_type, **(switches if in_config else {}), tie_word_embeddings=False
+    )
+    found = read_model(folder, **({} if in_config else switches))
+    model.config = replace(HALF, family=model_type, schedule=(0, 0, 1, 1))
+    assert_same_model(found, model)
+
+
+def test_an_option_overrides_the_config(tmp_path: Path) -> None:
+    model = random_model(replace(HALF, tied_head=False))
+    folder = write_huggingface(
+        tmp_path / "tiny", model, model_type="mobilellm", share_embedding=True, layer_sharing=True
+    )
+    model.config = replace(model.config, family="mobilellm")
+    assert_same_model(read_model(folder, share_embedding=False, layer_sharing=False), model)
+    assert "lm_head.weight differs" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"model_type": "mobilellm"}, "share_embedding is None, expected true or false"),
+        ({"share_embedding": 1}, "share_embedding is 1, expected true or false"),
+        ({"layer_sharing": "yes"}, "layer_sharing is 'yes', expected true or false"),
+        ({"share_embedding": False}, "lm_head.weight is missing, config.json asks for it; set tie_word_embeddings"),
+    ],
+)
+def test_switches_that_are_missing_or_none_are_refused(overrides: dict[str, Any], words: str, tmp_path: Path) -> None:
+    assert words in refusal(write_huggingface(tmp_path / "tiny", random_model(), **overrides))
+
+
+def test_switches_are_not_for_other_files(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.bin"
+    path.write_bytes(bytes(300))
+    assert "are for Hugging Face folders" in refusal(path, layer_sharing=True)
+
+
+# What is not supported, or no config
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"model_type": "gpt2"}, "model_type is 'gpt2', expected one of llama, mobilellm, phi3, qwen2, mistral"),
+        ({"model_type": None}, "model_type is None"),
+        ({"model_type": ["llama"]}, "model_type is ['llama']"),
+        (
+            {"model_type": "mixtral", "num_local_experts": 8},
+            "num_local_experts is 8, expected none: a mixture of experts",
+        ),
+        ({"model_type": "qwen2_moe", "num_experts": 60}, "num_experts is 60, expected none: a mixture of experts"),
+        ({"model_type": "deepseek_v3", "n_routed_experts": 256}, "n_routed_experts is 256"),
+        ({"model_type": "falcon", "alibi": True}, "alibi is True, expected none: ALiBi cannot be run"),
+        (
+            {"model_type": "t5", "is_encoder_decoder": True},
+            "is_encoder_decoder is True, expected none: cross attention",
+        ),
+        ({"add_cross_attention": True}, "add_cross_attention is True"),
+        ({"model_type": "mllama_text_model", "cross_attention_layers": [3, 8]}, "cross_attention_layers is [3, 8]"),
+        (
+            {"model_type": "phi3small", "dense_attention_every_n_layers": 2, "hidden_act": "gegelu"},
+            "dense_attention_every_n_layers is 2, expected none: block-sparse attention cannot be run",
+        ),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantization_config is {"),
+        ({"mlp_bias": True}, "mlp_bias is True"),
+        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
+        ({"rope_theta": "much"}, "rope_theta is 'much'"),
+        ({"rope_theta": 10**400}, "rope_theta is 1000"),
+        ({"rope_theta": 0.5}, "rope_theta is 0.5"),
+        ({"rms_norm_eps": 0}, "rms_norm_eps is 0"),
+        ({"rms_norm_eps": math.nan}, "rms_norm_eps is nan"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
+        ({"attention_bias": "yes"}, "attention_bias is 'yes'"),
+        ({"attention_bias": True}, "model.layers.0.self_attn.q_proj.bias is missing"),
+        ({"sliding_window": 0}, "sliding_window is 0"),
+        ({"sliding_window": 4, "use_sliding_window": 1}, "use_sliding_window is 1"),
+        ({"sliding_window": 4, "layer_types": ["chunked_attention"]}, "layer_types is ['chunked_attention']"),
+        ({"sliding_window": 4, "layer_types": "full_attention"}, "layer_types is 'full_attention'"),
+        ({"sliding_window": 4, "max_window_layers": "all"}, "max_window_layers is 'all'"),
+        ({"hidden_size": 8.0}, "hidden_size is 8.0"),
+        ({"hidden_size": True}, "hidden_size is True"),
+        ({"hidden_size": None}, "hidden_size is None"),
+        ({"hidden_size": 10**30}, "hidden_size is 1000"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers is 0"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000"),
+        ({"num_hidden_layers": 3}, "model.layers.2.input_layernorm.weight is missing"),
+        ({"num_hidden_layers": 1}, "tensor 'model.layers.1."),
+        ({"num_attention_heads": 3, "head_dim": None}, "hidden_size 8 is not a multiple of num_attention_heads 3"),
+        ({"num_key_value_heads": 3}, "not a multiple of n_kv_heads 3"),
+        ({"head_dim": 3}, "head size 3 is odd"),
+        ({"vocab_size": 11}, "model.embed_tokens.weight has shape (10, 8), config.json asks for (11, 8)"),
+        ({"tie_word_embeddings": False}, "lm_head.weight is missing"),
+    ],
+)
+def test_what_a_config_asks_for_and_cannot_be_had_is_refused_by_name(
+    overrides: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    folder = write_huggingface(tmp_path / "tiny", random_model(), **overrides)
+    assert words in refusal(folder)
+
+
+def test_the_config_is_refused_before_the_weights_are_looked_at(tmp_path: Path) -> None:
+    folder = write_huggingface(tmp_path / "tiny", random_model(), num_experts=4)
+    (folder / "model.safetensors").unlink()
+    assert "num_experts is 4" in refusal(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\0", "nan"])
+def test_a_config_that_is_no_json_object_is_refused(text: str, tmp_path: Path) -> None:
+    folder = write_huggingface(tmp_path / "tiny", random_model())
+    (folder / "config.json").write_text(text)
+    assert "config.json" in refusal(folder)
+
+
+# Tensors that do not fit the config
+
+
+def with_tensor(name: str, tensor: Any) -> Callable[[dict[str, Any]], None]:
+    def change(tensors: dict[str, Any]) -> None:
+        tensors[name] = tensor
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda tensors: tensors.pop("model.norm.weight"), "model.norm.weight is missing"),
+        (with_tensor("model.norm.weight", np.ones((8, 1), np.float32)), "model.norm.weight has shape (8, 1)"),
+        (with_tensor("model.norm.weight", np.ones(8, np.float64)), "model.norm.weight has dtype F64"),
+        (with_tensor("model.norm.weight", np.full(8, np.inf, np.float16)), "model.norm.weight holds 8 values"),
+        (with_tensor("model.layers.0.mlp.gate_proj.bias", np.ones(8, np.float32)), "gate_proj.bias"),
+        (with_tensor("model.layers.0.self_attn.q_proj.bias", np.ones(8, np.float32)), "q_proj.bias"),
+        (with_tensor("model.layers.0.self_attn.q_norm.weight", np.ones(2, np.float32)), "q_norm.weight"),
+        (with_tensor("lm_head.weight", np.ones((10, 8), np.float32)), "lm_head.weight differs from the embedding"),
+        (with_tensor("lm_head.weight", np.ones((9, 8), np.float32)), "lm_head.weight has shape (9, 8)"),
+    ],
+)
+def test_a_tensor_that_is_missing_wrong_or_unknown_is_refused_by_name(
+    change: Callable[[dict[str, Any]], None], words: str, tmp_path: Path
+) -> None:
+    model = random_model()
+    folder = write_huggingface(tmp_path / "tiny", model)
+    tensors = huggingface_tensors(model)
+    change(tensors)
+    assert words in refusal(rewrite(folder, tensors))
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    folder = write_huggingface(tmp_path / "tiny", random_model())
+    (folder / "model.safetensors").unlink()
+    assert "no model.safetensors or pytorch_model.bin" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_one_file_of_a_folder_points_to_the_folder(name: str, tmp_path: Path) -> None:
+    folder = write_huggingface(tmp_path / "tiny", random_model())
+    assert f"give its folder, {folder}" in refusal(folder / name)

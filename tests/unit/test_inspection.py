@@ -1,0 +1,115 @@
+"""A checkpoint tells what it is by its headers alone, and is converted within bounds of memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.unit.checkpoint_files import huggingface_tensors, random_model, write_huggingface
+from tests.unit.huggingface_files import HALF, refusal, rewrite, tensors_of, write_sparse
+from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
+from tinyllm.codegen.model import ModelConfig, Rope
+from tinyllm.codegen.quantize import quantize
+
+
+def test_inspection_tells_of_a_model_what_its_headers_say(tmp_path: Path) -> None:
+    model = random_model(HALF, biases=True)
+    folder = write_huggingface(
+        tmp_path / "tiny", model, np.float16, model_type="mistral", layer_sharing=True, sliding_window=20
+    )
+    rewrite(folder, tensors_of("mistral", random_model(HALF, biases=True)))
+    read = read_model(folder)
+    facts = inspect_checkpoint(folder)
+    assert facts.config == read.config
+    assert facts.n_parameters == sum(facts.parameters_by_part().values()) == read.n_parameters()
+    assert facts.parameters_by_part()["norms"] == 5 * 8
+    assert facts.parameters_by_part()["embedding"] == 10 * 8
+    assert ("model.norm.weight", (8,), "F32", 32, "norms") in facts.tensors
+    assert facts.features == [
+        "grouped-query attention: 4 heads of queries, 2 of keys",
+        "2 stored blocks, each run 2 times in a row",
+        "the embedding is the head too",
+        "sliding window of 20 positions, full attention up to there",
+        "weights as F32",
+    ]
+
+
+def test_inspection_counts_a_redundant_head_once(tmp_path: Path) -> None:
+    model = random_model(HALF)
+    folder = write_huggingface(tmp_path / "tiny", model)
+    rewrite(folder, huggingface_tensors(model) | {"lm_head.weight": model.embedding})
+    assert inspect_checkpoint(folder).n_parameters == model.n_parameters()
+
+
+def test_inspection_reads_no_weight(tmp_path: Path) -> None:
+    model = random_model(HALF)
+    model.blocks[0].wq[0, 0] = np.nan
+    folder = write_huggingface(tmp_path / "tiny", model)
+    assert inspect_checkpoint(folder).config == HALF
+    assert "NaN" in refusal(folder)
+
+
+def test_inspection_knows_llama2c_files_too(shared_data: Path) -> None:
+    facts = inspect_checkpoint(shared_data / "stories260K/stories260K.bin")
+    assert facts.n_parameters == 260_032
+    assert facts.parameters_by_part()["embedding"] == 512 * 64
+    assert "llama2.c format: legacy" in facts.features
+
+
+TINYLLAMA = ModelConfig(
+    name="TinyLlama",
+    family="llama",
+    dim=2048,
+    hidden_dim=5632,
+    n_heads=32,
+    n_kv_heads=4,
+    head_dim=64,
+    vocab_size=32000,
+    context=2048,
+    schedule=tuple(range(22)),
+    rope=Rope(rotary_dim=64),
+    tied_head=False,
+)
+MOBILELLM_125M = replace(
+    TINYLLAMA,
+    name="MobileLLM-125M",
+    dim=576,
+    hidden_dim=1536,
+    n_heads=9,
+    n_kv_heads=3,
+    schedule=tuple(range(30)),
+    tied_head=True,
+)
+
+
+def test_a_model_of_a_billion_parameters_is_inspected_without_being_read(tmp_path: Path) -> None:
+    folder = write_sparse(tmp_path / "TinyLlama", TINYLLAMA, "BF16", 3)
+    tracemalloc.start()
+    try:
+        facts = inspect_checkpoint(folder)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert facts.n_parameters == 1_100_048_384
+    assert facts.config == TINYLLAMA
+    assert "weights as BF16" in facts.features
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])
+def test_converting_a_hundred_million_parameters_takes_less_than_twice_their_size(dtype: str, tmp_path: Path) -> None:
+    folder = write_sparse(tmp_path / "MobileLLM-125M", MOBILELLM_125M, dtype, 2)
+    n_parameters = inspect_checkpoint(folder).n_parameters
+    assert n_parameters == 124_635_456
+    tracemalloc.start()
+    try:
+        model = read_model(folder)
+        assert tracemalloc.get_traced_memory()[1] < 1.3 * 4 * n_parameters
+        quantize(model, 256)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 4 * n_parameters
+    finally:
+        tracemalloc.stop()
