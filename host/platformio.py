@@ -64,9 +64,12 @@ def run(
     environment: str,
     *,
     targets: Sequence[str] = (),
+    upload_port: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> BuildResult:
     """Build `environment` of the project's platformio.ini, and carry out `targets` ("upload") where given.
+
+    upload_port: where the board is; None leaves it to PlatformIO to find it.
 
     `progress` gets one short line per step. Nothing is written outside the project and the core folder.
     Raises UserError for a folder that is no project, an unknown environment, no compiler, an upload nobody described;
@@ -79,6 +82,8 @@ def run(
     command = [sys.executable, "-m", "platformio", "run", "-d", str(project), "-e", environment]
     for target in targets:
         command += ["-t", target]
+    if upload_port is not None:
+        command += ["--upload-port", upload_port]
     log = project / ".pio" / f"{environment}.log"
     lines: list[str] = []
     begin = time.monotonic()

@@ -1,15 +1,27 @@
-"""Compiles every C file below src/ into `program`, with the compiler that the board's JSON names.
+"""Compiles every C file below src/ with the first of the board's compilers that is on PATH.
 
-PlatformIO runs this file inside SCons. A board of this platform is a JSON file under boards/: the first of its
-`build.compilers` that is on PATH is taken; its `build.extra_flags` come before the project's build_flags, so that the
-project has the last word. A line that starts with "tinyllm: " is for the person who asked for the build.
+PlatformIO runs this file inside SCons. A board of this platform is a JSON file under boards/; of its `build` it reads
+
+    compilers          C compilers to look for, a cross-compiler by its full name (arm-none-eabi-gcc)
+    install_compiler   by sys.platform, how to get one
+    extra_flags        compiler flags; the project's build_flags come after them and so have the last word
+    cpu_flags          optional, which processor: for compiling and for linking
+    link_flags         optional
+    specs              optional, a C library that some of the compilers come with: taken by those that have it
+    linker_script      optional, from the project's folder; the board is then a chip: the program is firmware.elf, not
+                       `program`
+    flat_image         optional: true writes firmware.bin too, what the flash holds from its first byte on
+
+A line that starts with "tinyllm: " is for the person who asked for the build.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from SCons.Script import COMMAND_LINE_TARGETS, Default, DefaultEnvironment
@@ -30,8 +42,29 @@ def choose_compiler() -> str:
     for name in names:
         if shutil.which(name, path=env["ENV"].get("PATH", "")):
             return str(name)
-    remedy = board.get("build.install_compiler").get(sys.platform, f"install {names[-1]} and put it on PATH")
-    stop(f"no C compiler on PATH (looked for {', '.join(names)}); to get one: {remedy}")
+    stop(f"no C compiler on PATH (looked for {', '.join(names)}); to get one: {remedy(names[0])}")
+
+
+def remedy(compiler: str) -> str:
+    """How to get the board's compiler and its C library."""
+    remedies = board.get("build.install_compiler")
+    return str(remedies.get(sys.platform, f"install {compiler} and put it on PATH"))
+
+
+def has_file(compiler: str, name: str, flags: list[str]) -> bool:
+    """Whether a cross-compiler comes with a file; one that does not gives back the name as it is."""
+    query = [shutil.which(compiler, path=env["ENV"].get("PATH", "")), *flags, f"-print-file-name={name}"]
+    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip() != name
+
+
+def choose_library(compiler: str, flags: list[str]) -> list[str]:
+    """The flag that selects the board's C library, none where it is the cross-compiler's own."""
+    specs = board.get("build.specs", "")
+    if specs and has_file(compiler, specs, flags):
+        return [f"--specs={specs}"]
+    if not has_file(compiler, "libc.a", flags):
+        stop(f"{compiler} has no C library for this chip; to get one: {remedy(compiler)}")
+    return []
 
 
 def check_upload() -> None:
@@ -50,8 +83,24 @@ if "upload" in COMMAND_LINE_TARGETS:
 
 env.Tool("gcc")
 env.Tool("gnulink")
-env.Replace(CC=choose_compiler(), LINK="$CC", PROGSUFFIX=".exe" if os.name == "nt" else "")
+compiler = choose_compiler()
+env.Replace(CC=compiler, LINK="$CC", PROGSUFFIX=".exe" if os.name == "nt" else "")
+cpu_flags = board.get("build.cpu_flags", "").split()
+script = board.get("build.linker_script", "")
+if script:
+    cpu_flags += choose_library(compiler, cpu_flags)
+    path = Path(env.subst("$PROJECT_DIR"), script)
+    # The script's folder is where the linker looks for what it includes.
+    env.Append(LIBPATH=[str(path.parent)])
+    env.Replace(PROGNAME="firmware", PROGSUFFIX=".elf", LDSCRIPT_PATH=str(path))
+env.Append(CCFLAGS=cpu_flags, LINKFLAGS=cpu_flags + board.get("build.link_flags", "").split())
 
 program = env.BuildProgram()
+if script:
+    env.Depends(program, [str(part) for part in path.parent.glob("*.ld")])
 Default(program)
+if board.get("build.flat_image", False):
+    env.Replace(OBJCOPY=compiler.removesuffix("gcc") + "objcopy")
+    copy = env.VerboseAction("$OBJCOPY -O binary $SOURCE $TARGET", "Writing $TARGET")
+    Default(env.Command("$BUILD_DIR/${PROGNAME}.bin", program, copy))
 env.AddPlatformTarget("upload", program, env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE"), "Upload")

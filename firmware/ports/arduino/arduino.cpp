@@ -1,0 +1,127 @@
+/* The port for every board that an Arduino core knows: setup() and loop() around the console.
+ *
+ * Serial is the console: the board's own USB port where it has one, else its UART behind a USB bridge. Engine and
+ * console run where the core runs loop(): on the Pico on core 0, on the ESP32 in the task that its core pins to core 1
+ * while core 0 keeps USB and the system going. The other core of the Pico sleeps.
+ *
+ * A board may define, in the build_flags of its description:
+ *   TL_LED_PIN      a plain LED that is lit while the model thinks, where the core knows none (LED_BUILTIN)
+ *   TL_LED_RGB_PIN  an addressable one (WS2812) on an ESP32
+ */
+#include <Arduino.h>
+
+#include "codec.h"
+#include "console.h"
+#include "port.h"
+
+namespace {
+
+constexpr unsigned long BAUD = 115200;
+constexpr uint32_t STALL_MS = 1000; /* a listener that takes nothing for so long loses what is sent to it */
+
+/* ESP32: a task that never waits starves the idle task, whose watchdog bites after 5 s (CONFIG_ESP_TASK_WDT_TIMEOUT_S).
+   One tick of rest a second feeds it and costs a thousandth. No forward pass of a model that fits takes 5 s. */
+constexpr uint32_t REST_EVERY_MS = 1000;
+
+bool stalled; /* whoever listens has stopped taking what is sent */
+uint32_t rested_at;
+
+uint32_t now_ms() {
+    return static_cast<uint32_t>(millis());
+}
+
+void rest() {
+    delay(1);
+    rested_at = now_ms();
+    (void)tl_port_micros(); /* so that no wrap of micros() is missed */
+}
+
+} // namespace
+
+void setup() {
+#if defined(ARDUINO_ARCH_ESP32)
+    /* The longest prompt may arrive while a forward pass keeps us from reading, and a CANCEL behind it. */
+    Serial.setRxBufferSize(TL_RECEIVE_MAX + 256u);
+#endif
+    Serial.begin(BAUD);
+#if defined(ARDUINO_ARCH_RP2040)
+    /* The core sends only while DTR is raised, and our tool keeps it low: raising it resets other boards. */
+    Serial.ignoreFlowControl(true);
+#endif
+#if defined(TL_LED_PIN)
+    pinMode(TL_LED_PIN, OUTPUT);
+#elif defined(LED_BUILTIN) && !defined(TL_LED_RGB_PIN)
+    pinMode(LED_BUILTIN, OUTPUT);
+#endif
+    tl_port_thinking(false);
+#if defined(BOARD_HAS_PSRAM)
+    /* What is computed does not need it yet; a wrong memory type is better known before it does. */
+    if (!psramFound()) {
+        Serial.println("No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.");
+    }
+#endif
+    tl_console_start();
+}
+
+void loop() {
+    const bool more = tl_console_poll();
+    if (!more || now_ms() - rested_at >= REST_EVERY_MS) {
+        rest();
+    }
+}
+
+extern "C" int tl_port_read(void) {
+    return Serial.available() > 0 ? Serial.read() : -1;
+}
+
+extern "C" void tl_port_write(const uint8_t *bytes, uint32_t n) {
+    uint32_t progress_at = now_ms();
+    while (n > 0) {
+        const size_t written = Serial.write(bytes, n);
+        if (written > 0) {
+            stalled = false;
+            progress_at = now_ms();
+            bytes += written;
+            n -= static_cast<uint32_t>(written);
+        } else if (stalled || now_ms() - progress_at >= STALL_MS) {
+            stalled = true;
+            return;
+        } else {
+            delay(1);
+        }
+    }
+}
+
+/* micros() wraps after 71 minutes. */
+extern "C" uint64_t tl_port_micros(void) {
+    static uint32_t last, wraps;
+    const uint32_t now = static_cast<uint32_t>(micros());
+    wraps += now < last;
+    last = now;
+    return static_cast<uint64_t>(wraps) << 32 | now;
+}
+
+extern "C" bool tl_port_stack(uint32_t *used, uint32_t *size) {
+#if defined(ARDUINO_ARCH_ESP32)
+    /* Bytes, not words as in other FreeRTOS: ESP-IDF, "FreeRTOS (Supplemental Features)". */
+    *size = static_cast<uint32_t>(getArduinoLoopTaskStackSize());
+    *used = *size - static_cast<uint32_t>(uxTaskGetStackHighWaterMark(nullptr));
+    return true;
+#else
+    (void)used;
+    (void)size;
+    return false;
+#endif
+}
+
+extern "C" void tl_port_thinking(bool thinking) {
+#if defined(TL_LED_PIN)
+    digitalWrite(TL_LED_PIN, thinking ? HIGH : LOW);
+#elif defined(TL_LED_RGB_PIN)
+    neopixelWrite(TL_LED_RGB_PIN, 0, 0, thinking ? 32 : 0);
+#elif defined(LED_BUILTIN)
+    digitalWrite(LED_BUILTIN, thinking ? HIGH : LOW); /* the ESP32's core lights an addressable one white */
+#else
+    (void)thinking;
+#endif
+}

@@ -1,0 +1,154 @@
+"""The registers of the devices that the firmware uses; any other register of theirs is unknown and a fault."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tinyllm.host.virtual.line import Line
+
+PAGE = 4096
+"""Bytes of registers that one device has here."""
+
+
+class UnknownRegister(Exception):
+    """There is no such register, or it cannot be written."""
+
+
+class Clock(Protocol):
+    """The board's time."""
+
+    def ticks(self, per_microsecond: int) -> int:
+        """Ticks since the start of a timer that makes so many a microsecond."""
+
+
+class Device:
+    """Registers by their offset; values are 32 bits. The registers in PLAIN keep what is written and do nothing."""
+
+    PLAIN: tuple[int, ...] = ()
+
+    def __init__(self) -> None:
+        self._plain = dict.fromkeys(self.PLAIN, 0)
+
+    def read(self, offset: int) -> int:
+        """The register's value; UnknownRegister where there is none."""
+        if offset not in self._plain:
+            raise UnknownRegister
+        return self._plain[offset]
+
+    def write(self, offset: int, value: int) -> None:
+        """Change the register; UnknownRegister where there is none."""
+        if offset not in self._plain:
+            raise UnknownRegister
+        self._plain[offset] = value
+
+
+class Pl011(Device):
+    """Arm PrimeCell UART (PL011) Technical Reference Manual, section 3.3. Sending takes no time."""
+
+    DATA, FLAGS = 0x00, 0x18
+    PLAIN = (0x24, 0x28, 0x2C, 0x30, 0x38)
+    """Baud rate (whole, fraction), line control, control, interrupt mask."""
+    RX_EMPTY, TX_EMPTY = 1 << 4, 1 << 7
+
+    def __init__(self, line: Line) -> None:
+        super().__init__()
+        self._line = line
+
+    def read(self, offset: int) -> int:
+        if offset == self.FLAGS:
+            return self.TX_EMPTY if self._line.readable() else self.TX_EMPTY | self.RX_EMPTY
+        if offset == self.DATA:
+            return self._line.take()
+        return super().read(offset)
+
+    def write(self, offset: int, value: int) -> None:
+        if offset == self.DATA:
+            self._line.put(value & 0xFF)
+        else:
+            super().write(offset, value)
+
+
+class Resets(Device):
+    """RP2040 datasheet section 2.14, RP2350 datasheet section 7.5: after reset every device is held in reset."""
+
+    RESET, DONE = 0x0, 0x8
+    PLAIN = (RESET,)
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self._mask = (1 << bits) - 1
+        self.write(self.RESET, self._mask)
+
+    def read(self, offset: int) -> int:
+        return ~super().read(self.RESET) & self._mask if offset == self.DONE else super().read(offset)
+
+
+class RpTimer(Device):
+    """RP2040 datasheet section 4.6, RP2350 datasheet section 12.8: microseconds, read without latching."""
+
+    RAW_HIGH, RAW_LOW = 0x24, 0x28
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def read(self, offset: int) -> int:
+        if offset == self.RAW_HIGH:
+            return self._clock.ticks(1) >> 32 & 0xFFFFFFFF
+        if offset == self.RAW_LOW:
+            return self._clock.ticks(1) & 0xFFFFFFFF
+        return super().read(offset)
+
+
+class SystemControl(Device):
+    """Armv6-M Architecture Reference Manual B3.2 and B3.4, as far as a core with masked interrupts goes.
+
+    Enabled interrupts end a sleep; the machine wakes it for every byte that comes, whatever is enabled.
+    """
+
+    PLAIN = (0x100, 0x104, 0x280, 0x284, 0xD08)
+    """Interrupts: enable, clear pending, two words each; vector table offset."""
+
+
+class EspUart(Device):
+    """ESP32-C3 Technical Reference Manual, section 26.5. Sending takes no time."""
+
+    FIFO, STATUS = 0x00, 0x1C
+
+    def __init__(self, line: Line) -> None:
+        super().__init__()
+        self._line = line
+
+    def read(self, offset: int) -> int:
+        if offset == self.STATUS:
+            return 1 if self._line.readable() else 0
+        if offset == self.FIFO:
+            return self._line.take()
+        return super().read(offset)
+
+    def write(self, offset: int, value: int) -> None:
+        if offset != self.FIFO:
+            raise UnknownRegister
+        self._line.put(value & 0xFF)
+
+
+class EspSystemTimer(Device):
+    """ESP32-C3 Technical Reference Manual, section 10.5: unit 0, 16 MHz, latched by a write to UNIT0_OP."""
+
+    UNIT0_OP, HIGH, LOW = 0x04, 0x40, 0x44
+    UPDATE, VALID = 1 << 30, 1 << 29
+    PLAIN = (HIGH, LOW)
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def read(self, offset: int) -> int:
+        return self.VALID if offset == self.UNIT0_OP else super().read(offset)
+
+    def write(self, offset: int, value: int) -> None:
+        if offset != self.UNIT0_OP:
+            raise UnknownRegister
+        if value & self.UPDATE:
+            ticks = self._clock.ticks(16)
+            self._plain = {self.HIGH: ticks >> 32 & 0xFFFFF, self.LOW: ticks & 0xFFFFFFFF}

@@ -1,0 +1,132 @@
+"""Virtual boards in QEMU: the portable C on Xtensa, and the Pico's C on QEMU's strict Armv6-M.
+
+    lx106      ESP32's addresses, console through simcalls (firmware/ports/xtensa)
+    microbit   an nRF51 with a Pico's memory (firmware/ports/microbit): Thumb-2, misaligned and stray accesses fault
+
+QEMU runs with every complaint about the guest on stderr; the firmware's own report of a fault goes there too. With
+`count`, an instruction takes one nanosecond of the board's clock (-icount shift=0), which so counts instructions.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tinyllm.boards.errors import UserError
+from tinyllm.host.virtual import bridge
+from tinyllm.host.virtual.elf import Program, read_program
+
+INSTRUCTIONS_PER_MICROSECOND = 1000
+"""Of the board's clock, with `count`."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How QEMU is called: its program, the Debian package that has it, its arguments; the ELF files that it runs.
+
+    flash: where QEMU gets the flash's bytes and not the ELF file, for which it would write .bss behind them.
+    """
+
+    program: str
+    package: str
+    arguments: tuple[str, ...]
+    elf_machine: str
+    flash: tuple[int, int] | None = None
+
+
+MACHINES = {
+    "lx106": Machine(
+        "qemu-system-xtensa",
+        "qemu-system-misc",
+        # Without a serial port QEMU reads and writes its own stdin and stdout.
+        ("-M", "sim", "-cpu", "lx106", "-semihosting", "-serial", "none"),
+        "EM_XTENSA",
+    ),
+    "microbit": Machine(
+        "qemu-system-arm",
+        "qemu-system-arm",
+        (
+            *("-M", "microbit", "-semihosting"),
+            *("-global", "nrf51-soc.sram-size=270336", "-global", "nrf51-soc.flash-size=2097152"),
+            *("-chardev", "stdio,id=uart,signal=off", "-serial", "chardev:uart"),
+        ),
+        "EM_ARM",
+        (0, 2 * 1024 * 1024),
+    ),
+}
+
+STRICT = ("-display", "none", "-monitor", "none", "-d", "guest_errors,unimp")
+OUTSIDE = re.compile(r"Invalid (read|write) at addr 0x([0-9A-Fa-f]+), ")
+RESET_READS = re.compile(r"Invalid read at addr 0x[04], size 4, ")
+"""QEMU resets an Arm processor once before its flash is there."""
+
+XTENSA_CAUSES = {
+    0: "an undefined instruction",
+    6: "a division by zero",
+    9: "a misaligned access to {}",
+}
+"""EXCCAUSE (Xtensa Instruction Set Architecture Reference Manual, table 4-64), with a place for EXCVADDR."""
+
+
+def serve(program: Path, chip: str, tcp_port: int = 0, parent_pipe: bool = False, count: bool = False) -> int:
+    """Run an image until asked to stop; see bridge.serve. Raises UserError where QEMU, chip or image will not do."""
+    machine = MACHINES.get(chip)
+    if machine is None:
+        raise UserError(f"QEMU has no machine for {chip!r} here; it has {', '.join(MACHINES)}.")
+    image = read_program(program, machine.elf_machine)
+    found = shutil.which(machine.program)
+    if found is None:
+        raise UserError(
+            f"{machine.program} is not on PATH; to get it: sudo apt-get install {machine.package}, or see qemu.org."
+        )
+    counting = ("-icount", "shift=0") if count else ()
+    with tempfile.TemporaryDirectory(prefix="tinyllm-qemu-") as work:
+        kernel = program
+        if machine.flash is not None:
+            kernel = Path(work) / "flash.bin"
+            kernel.write_bytes(image.flash(*machine.flash))
+        command = (found, *machine.arguments, *STRICT, *counting, "-kernel", kernel)
+        return bridge.serve(command, partial(explain, chip, image), tcp_port, parent_pipe, RESET_READS)
+
+
+def command(image: Path, chip: str, *options: str) -> list[str]:
+    """The command line that runs an ELF image as a virtual board; it takes the host program's options."""
+    return [sys.executable, "-m", "tinyllm.host.virtual.qemu", str(image), "--chip", chip, *options]
+
+
+def explain(chip: str, image: Program, complaints: Sequence[str]) -> str:
+    """What went wrong, from the lines of QEMU and of the firmware: QEMU's, the registers, and the gist last."""
+    report = next((line for line in complaints if line.startswith("tinyllm: fault")), "")
+    said = [line for line in complaints if line != report]
+    outside = next((found for line in said if (found := OUTSIDE.match(line))), None)
+    values = bridge.registers(report)
+    if "stack overflow" in report:
+        trouble = "stack overflow"
+    elif outside is not None:
+        trouble = f"a {outside[1]} at {int(outside[2], 16):#010x}, where there is no memory"
+    elif "exc" in values:
+        trouble = XTENSA_CAUSES.get(values["exc"], f"exception {values['exc']}").format(f"{values['addr']:#010x}")
+    elif report:
+        trouble = "an undefined instruction or a misaligned access"
+    else:
+        trouble = said[0]
+    return "\n".join([*said, bridge.account(f"the virtual {chip}", trouble, image, values)])
+
+
+def main() -> int:
+    """`python -m tinyllm.host.virtual.qemu PROGRAM --chip lx106|microbit --tcp PORT [--parent-pipe] [--count]`."""
+    parser = bridge.argument_parser("Run a virtual board in QEMU.")
+    parser.add_argument("--chip", required=True, choices=sorted(MACHINES))
+    parser.add_argument("--count", action="store_true", help="1000 instructions are a microsecond of the board's clock")
+    given = parser.parse_args()
+    return serve(given.program, given.chip, given.tcp, given.parent_pipe, given.count)
+
+
+if __name__ == "__main__":
+    sys.exit(bridge.report_errors(main))

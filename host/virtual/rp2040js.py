@@ -1,0 +1,128 @@
+"""A second opinion on the virtual Pico: its image, unchanged, in rp2040js under Node.js.
+
+rp2040js counts cycles: loads and stores 2, taken branches 2, multiplications 1, no misses of the flash's cache and no
+second core. It does not see misaligned writes; whatever else it complains about stops the board.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from tinyllm.boards.errors import UserError
+from tinyllm.host.home import home
+from tinyllm.host.virtual import bridge
+from tinyllm.host.virtual.elf import Program, read_program
+
+CYCLES_PER_MICROSECOND = 125
+"""Of the board's clock."""
+
+SOURCES = Path(__file__).with_name("rp2040js_runner")
+NEEDED = ("package.json", "package-lock.json", "runner.mjs")
+RUNNER = "runner.mjs"
+PACKAGE = "rp2040js 1.4.1"
+FETCH_SECONDS = 120.0
+RETRY = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=1000")
+FLASH_START, FLASH_BYTES = 0x10000000, 16 * 1024 * 1024
+
+
+def serve(program: Path, tcp_port: int = 0, parent_pipe: bool = False) -> int:
+    """Run a Pico's ELF image until asked to stop; see bridge.serve. Raises UserError as read_program and install."""
+    image = read_program(program, "EM_ARM")
+    node = find("node")
+    folder = install()
+    with tempfile.TemporaryDirectory(prefix="tinyllm-rp2040js-") as work:
+        flash = Path(work) / "flash.bin"
+        flash.write_bytes(image.flash(FLASH_START, FLASH_BYTES))
+        command = (node, folder / RUNNER, flash)
+        return bridge.serve(command, partial(explain, image), tcp_port, parent_pipe)
+
+
+def command(image: Path, *options: str) -> list[str]:
+    """The command line that runs an ELF image as a virtual board; it takes the host program's options."""
+    return [sys.executable, "-m", "tinyllm.host.virtual.rp2040js", str(image), *options]
+
+
+def install() -> Path:
+    """The folder with rp2040js and our runner, in the user's cache; fetched with npm where it is not there yet.
+
+    Raises UserError where Node.js or npm is missing, or npm cannot fetch the package.
+    """
+    files = {name: (SOURCES / name).read_bytes() for name in NEEDED}
+    digest = hashlib.sha256(b"\0".join(files.values())).hexdigest()[:12]
+    folder = home() / f"rp2040js-{digest}"
+    if folder.is_dir():
+        return folder
+    npm = find("npm")
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="rp2040js-new-") as work:
+            fresh = Path(work) / "rp2040js"
+            fresh.mkdir()
+            for name, data in files.items():
+                (fresh / name).write_bytes(data)
+            _fetch(npm, fresh)
+            _keep(fresh, folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error}). Set TINYLLM_HOME.") from None
+    return folder
+
+
+def _fetch(npm: str, folder: Path) -> None:
+    options = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", *RETRY)
+    try:
+        done = subprocess.run(
+            [npm, *options], cwd=folder, capture_output=True, text=True, errors="replace", timeout=FETCH_SECONDS
+        )
+        said = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
+        reason = "" if done.returncode == 0 else said[0] if said else f"npm ended with code {done.returncode}"
+    except subprocess.TimeoutExpired:
+        reason = f"no answer in {FETCH_SECONDS:.0f} s"
+    if reason:
+        raise UserError(
+            f"npm cannot fetch {PACKAGE} ({reason}). It is needed once, from registry.npmjs.org: connect to a network."
+        )
+
+
+def _keep(fresh: Path, folder: Path) -> None:
+    """Move a whole folder to its place in one step; where another process was faster its folder is as good."""
+    try:
+        fresh.replace(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+
+
+def find(tool: str) -> str:
+    """The path of node or npm. Raises UserError where it is missing."""
+    found = shutil.which(tool)
+    if found is None:
+        raise UserError(
+            f"{tool} is not on PATH; install Node.js 18 or later: sudo apt-get install nodejs npm, or https://nodejs.org."
+        )
+    return found
+
+
+def explain(image: Program, complaints: Sequence[str]) -> str:
+    """What went wrong, from what rp2040js and the runner, or the firmware, said: registers first, the gist last."""
+    report = next((line for line in complaints if line.startswith("tinyllm: fault")), "")
+    said = [line for line in complaints if line != report]
+    trouble = said[0] if said else "the firmware reports a fault"
+    return bridge.account("the Pico in rp2040js", trouble, image, bridge.registers(report))
+
+
+def main() -> int:
+    """`python -m tinyllm.host.virtual.rp2040js PROGRAM --tcp PORT [--parent-pipe]`."""
+    given = bridge.argument_parser("Run a Pico's image in rp2040js.").parse_args()
+    return serve(given.program, given.tcp, given.parent_pipe)
+
+
+if __name__ == "__main__":
+    os.environ.pop("NODE_OPTIONS", None)
+    sys.exit(bridge.report_errors(main))

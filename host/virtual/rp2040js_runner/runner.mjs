@@ -1,0 +1,95 @@
+// A Pico in rp2040js: its flash from a file, UART0 on stdin and stdout, time counted in cycles of 125 MHz.
+//
+// Whatever rp2040js complains about stops the board: a line that says why and a line with the registers go to stderr.
+
+import { readFileSync } from 'node:fs';
+import { RP2040 } from 'rp2040js';
+
+const FLASH_START = 0x10000000;
+const STACK_OF_BOOT_ROM = 0x20042000; // RP2040 datasheet, section 2.8.1: boot2 runs on the last bank of SRAM
+const NANOSECONDS = 8; // of a cycle
+const SLICE = 50_000; // instructions between two looks at stdin
+const MOST_PENDING = 65536; // bytes of input that wait here
+
+const mcu = new RP2040();
+const { core, clock } = mcu;
+const uart = mcu.uart[0];
+
+// --- What stops the board ---
+
+const NAMES = ['r0', 'r1', 'r2', 'r3', 'r4', 'r5', 'r6', 'r7', 'r8', 'r9', 'r10', 'r11', 'r12', 'sp', 'lr', 'pc'];
+
+function stop(component, message) {
+  flush();
+  const values = NAMES.map((name, i) => ` ${name.padEnd(4)} ${core.registers[i].toString(16).padStart(8, '0')}`);
+  process.stderr.write(`rp2040js, ${component}: ${message}\ntinyllm: fault${values.join('')}\n`);
+  process.exit(1);
+}
+
+mcu.logger = { debug() {}, info() {}, warn: stop, error: stop };
+mcu.onBreak = (code) => stop('core', `undefined instruction or breakpoint ${code}`);
+
+// --- UART0 ---
+
+let pending = Buffer.alloc(0);
+let sleeping = false;
+let sent = [];
+
+uart.onByte = (byte) => sent.push(byte);
+
+function flush() {
+  if (sent.length > 0) {
+    process.stdout.write(Buffer.from(sent));
+    sent = [];
+  }
+}
+
+/** Fill the UART's FIFO. */
+function feed() {
+  let n = 0;
+  while (n < pending.length && !uart.rxFIFO.full) {
+    uart.feedByte(pending[n++]);
+  }
+  pending = pending.subarray(n);
+  if (pending.length < MOST_PENDING) {
+    process.stdin.resume();
+  }
+}
+
+process.stdin.on('data', (data) => {
+  pending = Buffer.concat([pending, data]);
+  if (pending.length >= MOST_PENDING) {
+    process.stdin.pause();
+  }
+  if (sleeping) {
+    sleeping = false;
+    run();
+  }
+});
+process.stdin.on('end', () => process.exit(0));
+
+// --- Time ---
+
+function run() {
+  for (let i = 0; i < SLICE; i++) {
+    if (core.waiting && pending.length === 0 && uart.rxFIFO.empty) {
+      sleeping = true;
+      flush();
+      return;
+    }
+    // Before a byte comes: rp2040js gives a waiting core even an interrupt that PRIMASK holds back.
+    core.waiting = false;
+    if (pending.length > 0 && uart.rxFIFO.empty) {
+      feed();
+    }
+    clock.tick(core.executeInstruction() * NANOSECONDS);
+  }
+  flush();
+  setImmediate(run);
+}
+
+mcu.flash.set(readFileSync(process.argv[2]));
+core.SP = STACK_OF_BOOT_ROM;
+core.LR = 0;
+core.PC = FLASH_START;
+run();

@@ -1,0 +1,171 @@
+"""What the tests of emulated boards share: images built for them, and small firmware that does what it must not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import SHARED_DATA, skip_unless_ci
+from tinyllm.boards.loader import Board
+from tinyllm.codegen.emit import FIRMWARE
+from tinyllm.host.board_process import BoardProcess
+from tinyllm.host.building import build
+from tinyllm.host.choosing import choose
+from tinyllm.host.expected import Expected
+from tinyllm.host.link import Link
+from tinyllm.host.protocol import Setting, Token, token_digest
+from tinyllm.models import bundled
+
+CONTEXT = 256
+COUNT = 128
+PROMPT = "Once upon a time"
+SECONDS = 30.0
+MODELS = [*bundled(), str(SHARED_DATA / "stories260K/stories260K.bin")]
+
+# The console of an image that does what the byte it gets stands for.
+MISDEEDS = """\
+#include "console.h"
+#include "port.h"
+
+static uint32_t words[2];
+static volatile uint32_t *volatile misaligned;
+static void (*volatile nowhere)(void);
+
+__attribute__((noinline)) static uint32_t descend(volatile uint32_t *above) {
+    volatile uint32_t here[4] = {*above + 1u};
+    return here[0] == 0 ? 0 : descend(here) + here[0];
+}
+
+void tl_console_start(void) {
+    misaligned = (volatile uint32_t *)(void *)((uint8_t *)words + 1);
+    nowhere = (void (*)(void))NOWHERE;
+}
+
+bool tl_console_poll(void) {
+    const int byte = tl_port_read();
+    switch (byte) {
+    case 'm': (void)*misaligned; break;
+    case 'u': __asm__ volatile(UNDEFINED); break;
+    case 'l': (void)*(volatile uint32_t *)NOWHERE; break;
+    case 's': *(volatile uint32_t *)NOWHERE = 1; break;
+    case 'f': *(volatile uint32_t *)FLASH = 1; break;
+    case 'j': nowhere(); break;
+    case 'o': words[0] = descend(words); break;
+    default: tl_port_write((const uint8_t *)"?", byte >= 0); break;
+    }
+    return byte >= 0;
+}
+"""
+
+
+def need(*tools: str) -> None:
+    """Skip the test, or in CI fail it, where this machine lacks a tool."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            skip_unless_ci(f"no {tool} on PATH")
+
+
+def build_image(board: Board, model: str, folder: Path) -> Path:
+    """The emitted project of a model, built by PlatformIO."""
+    if not Path(model).exists() and model not in bundled():
+        skip_unless_ci(f"no test data at {model}")
+    return build(choose(model), board, CONTEXT, folder).program
+
+
+def compile_firmware(board: str, ports: Sequence[str], source: str, folder: Path, defines: Sequence[str] = ()) -> Path:
+    """An image of the ports' C and a console of its own, with the flags of our PlatformIO platform."""
+    options = json.loads((FIRMWARE / f"platform/boards/{board}.json").read_text())["build"]
+    compiler = options["compilers"][0]
+    need(compiler)
+    (folder / "port").mkdir(parents=True)
+    for path in [
+        FIRMWARE / "ports/port.h",
+        *(path for port in ports for path in (FIRMWARE / "ports" / port).iterdir()),
+    ]:
+        shutil.copy(path, folder / "port")
+    (folder / "console.c").write_text(source)
+    image = folder / "firmware.elf"
+    flags = f"{options['cpu_flags']} {options['extra_flags']} {options['link_flags']}".split()
+    flags += [f"--specs={options['specs']}"] if "specs" in options else []
+    command = [compiler, *flags, *(f"-D{define}" for define in defines), "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    command += [
+        f"-I{folder / 'port'}",
+        f"-I{FIRMWARE / 'console'}",
+        f"-L{folder / 'port'}",
+        f"-T{folder / 'port/link.ld'}",
+    ]
+    sources = [str(path) for path in [folder / "console.c", *sorted((folder / "port").glob("*.c"))]]
+    done = subprocess.run([*command, *sources, "-o", str(image)], capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    return image
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Greedy tokens, and how many microseconds of the board's clock each took."""
+
+    tokens: list[int]
+    microseconds: float
+
+
+def answer(process: BoardProcess, count: int = COUNT) -> Answer:
+    """Ask for greedy tokens, on through any that ends an answer."""
+    tokens: list[int] = []
+    microseconds = 0
+    with Link(process.url) as link:
+        link.set(Setting.TEMPERATURE, 0)
+        link.reset()
+        while len(tokens) < count:
+            for event in link.prompt(() if tokens else PROMPT, count - len(tokens)):
+                if isinstance(event, Token):
+                    tokens.append(event.token)
+            microseconds += event.decode_us  # type: ignore[union-attr]  # the last event is Done
+    return Answer(tokens, microseconds / count)
+
+
+def expected_digest(model: str) -> int:
+    """The digest of the reference's 128 tokens."""
+    (tokens,) = Expected(choose(model), CONTEXT).answers([PROMPT], COUNT, through_stops=True)
+    return token_digest(tokens)
+
+
+def send(process: BoardProcess, data: bytes) -> None:
+    """Bytes to a board, as any terminal would send them; what it says is read to the end or for a moment."""
+    with socket.create_connection(("127.0.0.1", int(process.url.split(":")[-1])), SECONDS) as connection:
+        connection.sendall(data)
+        connection.settimeout(SECONDS)
+        while process.running and connection.recv(4096):
+            pass
+
+
+def what_stopped(process: BoardProcess) -> list[str]:
+    """What a board said that has stopped; its process must have ended with code 1."""
+    deadline = time.monotonic() + SECONDS
+    while process.running:
+        assert time.monotonic() < deadline, "the board goes on"
+        time.sleep(0.02)
+    assert "(it ended with code 1" in process.last_words()
+    return process.report()
+
+
+def seconds_used(process: BoardProcess) -> float:
+    """Processor time of a board's process and of its emulator so far; needs Linux."""
+    if sys.platform != "linux":
+        skip_unless_ci("no /proc")
+    assert process._process is not None
+    top = process._process.pid
+    children = Path(f"/proc/{top}/task/{top}/children").read_text().split()
+    assert children, "the emulator does not run"
+    ticks = 0
+    for pid in [str(top), *children]:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")

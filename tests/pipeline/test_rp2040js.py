@@ -1,0 +1,125 @@
+"""The Pico's image in rp2040js: the second opinion, in cycles."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import skip_unless_ci
+from tests.pipeline.emulated_boards import (
+    MISDEEDS,
+    MODELS,
+    SECONDS,
+    answer,
+    build_image,
+    compile_firmware,
+    expected_digest,
+    need,
+    seconds_used,
+    send,
+    what_stopped,
+)
+from tinyllm.boards.errors import UserError
+from tinyllm.boards.loader import load_board
+from tinyllm.host.board_process import BoardProcess
+from tinyllm.host.link import Link
+from tinyllm.host.protocol import token_digest
+from tinyllm.host.virtual.rp2040js import CYCLES_PER_MICROSECOND, command, install
+
+NOBODY_LISTENS = "http://127.0.0.1:9"
+
+# What the firmware does, and what is said of it.
+SEEN = [
+    ("l", "rp2040js, RP2040: Read from invalid memory address: 30000000"),
+    ("s", "rp2040js, RP2040: Write to undefined address: 30000000"),
+    ("m", "which is not 32 bit aligned"),
+    ("u", "is not implemented yet!"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A TINYLLM_HOME of our own, with rp2040js in it."""
+    need("node", "npm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYLLM_HOME", str(tmp_path_factory.mktemp("home")))
+        try:
+            install()
+        except UserError as error:
+            skip_unless_ci(str(error))
+        yield
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: Path(model).stem)
+def test_128_greedy_tokens_have_the_digest_of_the_reference(model: str, tmp_path: Path) -> None:
+    image = build_image(load_board("pico").twin(), model, tmp_path / "project")
+    with BoardProcess(command(image)) as process:
+        said = answer(process)
+        with Link(process.url) as link:
+            memory = link.memory()
+    assert token_digest(said.tokens) == expected_digest(model)
+    assert 256 < memory["stack.used"] < memory["stack.size"] / 2
+    cycles = said.microseconds * CYCLES_PER_MICROSECOND
+    print(f"\nrp2040js, {Path(model).stem}: {cycles:,.0f} cycles per token (counted, no misses of the flash's cache)")
+
+
+@pytest.mark.parametrize(("deed", "trouble"), SEEN)
+def test_what_rp2040js_complains_about_stops_the_board(deed: str, trouble: str, tmp_path: Path) -> None:
+    defines = ("NOWHERE=0x30000000", "FLASH=0x10000000", 'UNDEFINED=".inst.w 0xFBB0F0F1"')
+    image = compile_firmware("rp2040", ("bare", "rp2040"), MISDEEDS, tmp_path / "misdeeds", defines)
+    with BoardProcess(command(image)) as process:
+        send(process, deed.encode())
+        *lines, gist = what_stopped(process)
+    assert gist.startswith("the Pico in rp2040js stopped: ")
+    assert trouble in gist and "(tl_console_poll+0x" in gist
+    assert [line.split()[0] for line in lines if line.startswith(("r0", "sp", "lr", "pc"))] == ["r0", "sp", "lr", "pc"]
+
+
+def test_an_idle_board_does_not_spin_and_still_answers(tmp_path: Path) -> None:
+    image = build_image(load_board("pico").twin(), MODELS[0], tmp_path / "project")
+    with BoardProcess(command(image)) as process:
+        with Link(process.url) as link:
+            list(link.prompt("Once", 3))
+        time.sleep(0.2)
+        before = seconds_used(process)
+        time.sleep(1.0)
+        assert seconds_used(process) - before < 0.1
+        with Link(process.url) as link:
+            assert link.facts.context_used > 3
+
+
+def refusal(image: Path, **environment: str) -> str:
+    """What the process says that ends with the user's mistake."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tinyllm.host.virtual.rp2040js", image],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | environment,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    return done.stderr
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    defines = ("NOWHERE=0x30000000", "FLASH=0x10000000", 'UNDEFINED=".inst.w 0xFBB0F0F1"')
+    image = compile_firmware("rp2040", ("bare", "rp2040"), MISDEEDS, tmp_path / "misdeeds", defines)
+    assert refusal(image, PATH="") == (
+        "tinyllm: node is not on PATH; install Node.js 18 or later: "
+        "sudo apt-get install nodejs npm, or https://nodejs.org.\n"
+    )
+    offline = {"npm_config_registry": NOBODY_LISTENS, "npm_config_cache": str(tmp_path / "cache")}
+    said = refusal(image, TINYLLM_HOME=str(tmp_path / "home"), npm_config_fetch_retries="0", **offline)
+    assert said.startswith("tinyllm: npm cannot fetch rp2040js 1.4.1 (npm error ")
+    assert said.endswith("It is needed once, from registry.npmjs.org: connect to a network.\n")
+    assert list((tmp_path / "home").iterdir()) == [], "nothing half-made is left"
+    xtensa = tmp_path / "other.elf"
+    xtensa.write_bytes(b"\x7fELF")
+    assert refusal(xtensa) == f"tinyllm: {xtensa}: not a whole ELF image; build it again.\n"
