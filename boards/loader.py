@@ -6,20 +6,30 @@
     cores            how many
     clock_mhz        optional
     ports            folders of firmware/ports whose files the project carries
-    [memory]         flash, sram, psram in bytes; optional where the memory is this computer's
+    [memory]         flash, sram, psram in bytes; optional where the memory is this computer's. app: bytes of flash that
+                     one program may take, static: bytes of SRAM for static variables; default: all of it
+    [reserve]        optional: flash and ram in bytes that the core or framework takes of app and static, and source
+    [bandwidth]      optional: flash, sram, psram in MB/s (1e6 bytes), and source
+    [power]          optional: busy_mw, what it draws while it computes, and source
     [[usb]]          vid, pid of the USB port that the board shows; none or several
+    bootloader_drive optional, the name of the drive that the board shows while it waits for a program
     [platformio]     the options of its PlatformIO environment, texts; platform and board at least
     [virtual]        optional, the board's twin on this computer: ports, [virtual.platformio], and the emulator that
                      runs it, unicorn or qemu
 
-The file's name is the board's name.
+The file's name is the board's name. A source says where the figures come from, or that they are estimated.
+
+A board is looked for in the folder that TINYLLM_BOARDS_DIR names (`tinyllm --boards-dir`), in boards/ of the current
+folder, then here: a user's board is one more file, and may stand in for one of ours.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -35,6 +45,15 @@ else:
 FOLDER = Path(__file__).parent
 INSTRUCTION_SETS = ("generic", "armv6m", "armv8m", "rv32", "xtensa_s3")
 EMULATORS = ("unicorn", "qemu")
+BOARDS_DIR = "TINYLLM_BOARDS_DIR"
+LARGEST_FILE = 64 * 1024
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
+"""What a board may be called: it becomes a C string and the name of a PlatformIO environment."""
+PORT = re.compile(r"[a-z0-9_]+")
+OPTION = re.compile(r"[a-z][a-z0-9_.]*")
+DEEPEST_OPTION = 4
+"""Dots in an option's name; PlatformIO's own have two."""
 FIELDS = (
     "description",
     "chip",
@@ -43,7 +62,11 @@ FIELDS = (
     "clock_mhz",
     "ports",
     "memory",
+    "reserve",
+    "bandwidth",
+    "power",
     "usb",
+    "bootloader_drive",
     "platformio",
     "virtual",
 )
@@ -54,11 +77,43 @@ _REQUIRED = object()
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of each memory that the chip and its board have; psram 0 where there is none."""
+    """Bytes of each memory that the chip and its board have; psram 0 where there is none.
+
+    app: of flash, what one program may take; static: of sram, what static variables may take.
+    """
 
     flash: int
     sram: int
-    psram: int = 0
+    psram: int
+    app: int
+    static: int
+
+
+@dataclass(frozen=True)
+class Reserve:
+    """Bytes of a program's flash and of static RAM that are the framework's, heap included, and who says so."""
+
+    flash: int
+    ram: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Bandwidth:
+    """MB/s (1e6 bytes a second) that one core reads; None where there is no such memory or no figure."""
+
+    flash: int | None
+    sram: int | None
+    psram: int | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Power:
+    """Milliwatts while the board computes, and who says so."""
+
+    busy_mw: int
+    source: str
 
 
 @dataclass(frozen=True)
@@ -92,16 +147,27 @@ class Board:
     usb: tuple[UsbId, ...]
     platformio: Mapping[str, str]
     ports: tuple[str, ...]
+    reserve: Reserve | None = None
+    bandwidth: Bandwidth | None = None
+    power: Power | None = None
+    bootloader_drive: str | None = None
     virtual: Virtual | None = None
     emulator: str | None = None
 
     def twin(self) -> Board:
-        """The virtual board that runs the same project on this computer. Raises UserError where there is none."""
+        """The virtual board that runs the same project on this computer, with all of the chip's memory to itself.
+
+        Raises UserError where there is none.
+        """
         if self.virtual is None:
             raise UserError(f"board {self.name} has no virtual twin. `tinyllm boards` shows which have one.")
         return replace(
             self,
             name=f"{self.name}-virtual",
+            memory=self.memory and replace(self.memory, app=self.memory.flash, static=self.memory.sram),
+            reserve=None,
+            usb=(),
+            bootloader_drive=None,
             platformio=self.virtual.platformio,
             ports=self.virtual.ports,
             emulator=self.virtual.emulator,
@@ -109,31 +175,57 @@ class Board:
         )
 
 
-def board_names(folder: Path = FOLDER) -> list[str]:
+def board_folders() -> list[Path]:
+    """Where boards are described, the user's folders first. Raises UserError where TINYLLM_BOARDS_DIR is no folder."""
+    folders = []
+    if chosen := os.environ.get(BOARDS_DIR):
+        folders.append(Path(chosen).expanduser())
+        if not folders[0].is_dir():
+            raise UserError(f"{chosen}: no such folder; --boards-dir ({BOARDS_DIR}) takes one that holds board TOMLs.")
+    if any(Path("boards").glob("*.toml")):
+        folders.append(Path("boards"))
+    return [*folders, FOLDER]
+
+
+def board_files(folder: Path | None = None) -> dict[str, Path]:
+    """Board name -> its file, sorted by name: of `folder`, or of all folders, where the user's come first."""
+    found: dict[str, Path] = {}
+    for place in [folder] if folder else board_folders():
+        for path in place.glob("*.toml"):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def board_names(folder: Path | None = None) -> list[str]:
     """Names of the boards that are described, sorted."""
-    return sorted(path.stem for path in folder.glob("*.toml"))
+    return list(board_files(folder))
 
 
-def load_board(name: str, folder: Path = FOLDER) -> Board:
+def load_board(name: str, folder: Path | None = None) -> Board:
     """The board of that name. Raises UserError for an unknown name, with the nearest, and for a file that is wrong."""
-    names = board_names(folder)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"Known boards: {', '.join(names)}."
+    files = board_files(folder)
+    if name not in files:
+        near = difflib.get_close_matches(name, files, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"Known boards: {', '.join(files)}."
         raise UserError(f"unknown board {name!r}. {hint}")
-    return read_board(folder / f"{name}.toml")
+    return read_board(files[name])
 
 
-def load_boards(folder: Path = FOLDER) -> list[Board]:
+def load_boards(folder: Path | None = None) -> list[Board]:
     """All boards, sorted by name; UserError for the first file that is wrong."""
-    return [load_board(name, folder) for name in board_names(folder)]
+    return [read_board(path) for path in board_files(folder).values()]
 
 
 def read_board(path: Path) -> Board:
     """The board in one file. Raises UserError naming the file and the field that is wrong."""
+    if not NAME.fullmatch(path.stem):
+        raise UserError(f"{path}: a board's file name is its name: letters, digits, - and _, at most 31.")
     try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise UserError(f"{path}: {size:,} bytes, expected at most {LARGEST_FILE:,}; this is no board description.")
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable TOML file: {error}.") from None
     table = _Table(path, "", values)
     table.allow(FIELDS)
@@ -146,22 +238,51 @@ def read_board(path: Path) -> Board:
         chip=table.take("chip", str),
         instruction_set=instruction_set,
         cores=table.number("cores", 1, 64),
-        clock_mhz=table.number("clock_mhz", 1, 10_000) if "clock_mhz" in values else None,
+        clock_mhz=table.optional("clock_mhz", 1, 10_000),
         memory=_memory(table),
         usb=tuple(_usb(_Table(path, f"usb[{i}].", entry)) for i, entry in enumerate(table.take("usb", list, []))),
         platformio=_platformio(table),
-        ports=table.texts("ports"),
+        ports=table.ports(),
+        reserve=_reserve(table),
+        bandwidth=_bandwidth(table),
+        power=_power(table),
+        bootloader_drive=table.take("bootloader_drive", str) if "bootloader_drive" in values else None,
         virtual=_virtual(table),
     )
 
 
 def _memory(table: _Table) -> Memory | None:
-    if "memory" not in table.values:
+    memory = table.table("memory", ("flash", "sram", "psram", "app", "static"))
+    if memory is None:
         return None
-    memory = _Table(table.path, "memory.", table.take("memory", dict))
-    memory.allow(("flash", "sram", "psram"))
-    psram = memory.number("psram", 0, 2**32) if "psram" in memory.values else 0
-    return Memory(flash=memory.number("flash", 1, 2**32), sram=memory.number("sram", 1, 2**32), psram=psram)
+    flash, sram = memory.number("flash", 1, 2**32), memory.number("sram", 1, 2**32)
+    return Memory(
+        flash=flash,
+        sram=sram,
+        psram=memory.optional("psram", 0, 2**32) or 0,
+        app=memory.optional("app", 1, flash) or flash,
+        static=memory.optional("static", 1, sram) or sram,
+    )
+
+
+def _reserve(table: _Table) -> Reserve | None:
+    reserve = table.table("reserve", ("flash", "ram", "source"))
+    if reserve is None:
+        return None
+    return Reserve(reserve.number("flash", 0, 2**32), reserve.number("ram", 0, 2**32), reserve.take("source", str))
+
+
+def _bandwidth(table: _Table) -> Bandwidth | None:
+    bandwidth = table.table("bandwidth", ("flash", "sram", "psram", "source"))
+    if bandwidth is None:
+        return None
+    flash, sram, psram = (bandwidth.optional(memory, 1, 100_000) for memory in ("flash", "sram", "psram"))
+    return Bandwidth(flash, sram, psram, bandwidth.take("source", str))
+
+
+def _power(table: _Table) -> Power | None:
+    power = table.table("power", ("busy_mw", "source"))
+    return None if power is None else Power(power.number("busy_mw", 1, 100_000), power.take("source", str))
 
 
 def _usb(table: _Table) -> UsbId:
@@ -170,21 +291,34 @@ def _usb(table: _Table) -> UsbId:
 
 
 def _virtual(table: _Table) -> Virtual | None:
-    if "virtual" not in table.values:
+    virtual = table.table("virtual", ("ports", "emulator", "platformio"))
+    if virtual is None:
         return None
-    virtual = _Table(table.path, "virtual.", table.take("virtual", dict))
-    virtual.allow(("ports", "emulator", "platformio"))
     emulator = virtual.take("emulator", str)
     if emulator not in EMULATORS:
         virtual.fail("emulator", f"is {emulator!r}, expected one of {', '.join(EMULATORS)}")
-    return Virtual(virtual.texts("ports"), emulator, _platformio(virtual))
+    return Virtual(virtual.ports(), emulator, _platformio(virtual))
 
 
 def _platformio(table: _Table) -> Mapping[str, str]:
+    """The options as platformio.ini has them: a dotted key of TOML, a table in a table, is one option again."""
     options = _Table(table.path, f"{table.prefix}platformio.", table.take("platformio", dict))
     for required in ("platform", "board"):
         options.take(required, str)
-    return MappingProxyType({key: options.take(key, str) for key in options.values})
+    return MappingProxyType(dict(_flat(options, "")))
+
+
+def _flat(table: _Table, prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in table.values.items():
+        if not OPTION.fullmatch(key):
+            table.fail(repr(key), "is no option of PlatformIO, expected a name like board_build.partitions")
+        if isinstance(value, dict) and prefix.count(".") < DEEPEST_OPTION:
+            yield from _flat(_Table(table.path, f"{table.prefix}{key}.", value), f"{prefix}{key}.")
+            continue
+        text = table.take(key, str)
+        if not text.isprintable():
+            table.fail(key, "holds a line break or control character, expected one line")
+        yield f"{prefix}{key}", text
 
 
 class _Table:
@@ -212,11 +346,22 @@ class _Table:
             self.fail(field, f"is {value!r}, expected {_KINDS[kind]}")
         return value
 
-    def texts(self, field: str) -> tuple[str, ...]:
-        values = self.take(field, list)
-        if not values or not all(isinstance(value, str) for value in values):
-            self.fail(field, f"is {values!r}, expected a list of texts")
+    def table(self, field: str, fields: tuple[str, ...]) -> _Table | None:
+        """The table of that name, which may hold these fields and no other; None where there is none."""
+        if field not in self.values:
+            return None
+        table = _Table(self.path, f"{self.prefix}{field}.", self.take(field, dict))
+        table.allow(fields)
+        return table
+
+    def ports(self) -> tuple[str, ...]:
+        values = self.take("ports", list)
+        if not values or not all(isinstance(value, str) and PORT.fullmatch(value) for value in values):
+            self.fail("ports", f"is {values!r}, expected a list of names of folders below firmware/ports")
         return tuple(values)
+
+    def optional(self, field: str, lowest: int, highest: int) -> int | None:
+        return self.number(field, lowest, highest) if field in self.values else None
 
     def number(self, field: str, lowest: int, highest: int) -> int:
         value = self.take(field, int)

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,8 @@ import typer
 from rich.markup import escape
 
 from tinyllm.boards.errors import TinyllmError
-from tinyllm.host import verbs_build, verbs_look, verbs_prove, verbs_talk
+from tinyllm.boards.loader import BOARDS_DIR
+from tinyllm.host import verbs_build, verbs_flash, verbs_look, verbs_prove, verbs_talk
 from tinyllm.host.output import Output
 
 app = typer.Typer(
@@ -31,6 +33,7 @@ for verb in (
     verbs_look.doctor,
     verbs_look.inspect,
     verbs_build.build,
+    verbs_flash.flash,
     verbs_talk.run,
     verbs_talk.chat,
     verbs_prove.verify,
@@ -52,8 +55,14 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and leave.")
     ] = False,
+    boards_dir: Annotated[
+        Path | None,
+        typer.Option("--boards-dir", metavar="DIR", help="A folder with board TOMLs of your own."),
+    ] = None,
 ) -> None:
     """Options before the verb."""
+    if boards_dir is not None:
+        os.environ[BOARDS_DIR] = str(boards_dir)
 
 
 def main() -> None:
@@ -64,6 +73,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """The exit code; every error becomes one or two lines on stderr, and with --json a document on stdout too."""
     as_json = "--json" in arguments
+    warnings.showwarning = _show_warning
     try:
         code = typer.main.get_command(app).main(args=arguments, prog_name="tinyllm", standalone_mode=False)
         sys.stdout.flush()
@@ -85,6 +95,11 @@ def run(arguments: list[str]) -> int:
         where = f"{Path(place.filename).name}:{place.lineno}"
         message = f"{type(error).__name__} in {where}: {error}. This is a bug; TINYLLM_TRACEBACK=1 shows the traceback."
         return _report("Bug", message, 1, as_json)
+
+
+def _show_warning(message: Warning | str, *where: object, **rest: object) -> None:
+    """What a reader had to settle for itself, in one line; where in our code it did is of no use to a person."""
+    Output().note(f"note: {message}")
 
 
 def _report(kind: str, message: str, code: int, as_json: bool) -> int:

@@ -11,30 +11,41 @@ from tinyllm.boards.loader import Board, load_boards
 from tinyllm.codegen.model import Model, ModelConfig
 from tinyllm.host.choosing import choose
 from tinyllm.host.doctor import check_machine
+from tinyllm.host.finding import attached, boards_on
 from tinyllm.host.options import JsonOption, ModelArgument, TokenizerOption
 from tinyllm.host.output import Output
-from tinyllm.host.serial_port import PortInfo, list_serial_ports
+from tinyllm.host.serial_port import list_serial_ports
 from tinyllm.models import bundled
 
 
 def boards(as_json: JsonOption = False) -> None:
-    """The boards that tinyllm knows."""
+    """The boards that tinyllm knows, and what is attached now."""
     output = Output(as_json)
     known = load_boards()
+    here = attached(known)
     if as_json:
-        output.document({"boards": [_board_facts(board) for board in known]})
+        facts = [_board_facts(board) for board in known]
+        ports = [asdict(port) | {"boards": [board.name for board in boards]} for port, boards in here]
+        output.document({"boards": facts, "attached": ports})
         return
     rows = [
         [board.name, board.chip, board.instruction_set, str(board.cores), _memory(board), board.description]
         for board in known
     ]
     output.table(["board", "chip", "kernels", "cores", "memory", "what it is"], rows)
+    output.line("")
+    for port, boards in here:
+        names = " or ".join(board.name for board in boards)
+        output.line(f"attached: {port.device} {port.description}, may be {names}".replace(" , ", ", "))
+    if not here:
+        output.line("attached: none that is known by its USB numbers")
 
 
 def ports(as_json: JsonOption = False) -> None:
     """The serial ports of this computer, and the boards that may be on them."""
     output = Output(as_json)
-    found = [(port, _boards_on(port, load_boards())) for port in list_serial_ports()]
+    known = load_boards()
+    found = [(port, [board.name for board in boards_on(port, known)]) for port in list_serial_ports()]
     if as_json:
         output.document({"ports": [asdict(port) | {"boards": names} for port, names in found]})
         return
@@ -168,6 +179,10 @@ def _board_facts(board: Board) -> dict[str, object]:
         "clock_mhz": board.clock_mhz,
         "memory": asdict(board.memory) if board.memory else None,
         "usb": [asdict(usb) for usb in board.usb],
+        "bandwidth": asdict(board.bandwidth) if board.bandwidth else None,
+        "power": asdict(board.power) if board.power else None,
+        "reserve": asdict(board.reserve) if board.reserve else None,
+        "virtual": board.virtual is not None,
         "platformio": dict(board.platformio),
     }
 
@@ -177,8 +192,3 @@ def _memory(board: Board) -> str:
         return "this computer's"
     parts = {"flash": board.memory.flash, "SRAM": board.memory.sram, "PSRAM": board.memory.psram}
     return ", ".join(f"{size // 1024:,} KB {name}" for name, size in parts.items() if size)
-
-
-def _boards_on(port: PortInfo, known: list[Board]) -> list[str]:
-    """Boards that show this USB id; a USB bridge's id is shared by many."""
-    return [board.name for board in known if any((usb.vid, usb.pid) == (port.vid, port.pid) for usb in board.usb)]

@@ -1,0 +1,47 @@
+"""The verb flash: from a model to a board that runs it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tinyllm.boards.loader import load_board
+from tinyllm.host.choosing import choose
+from tinyllm.host.finding import find_board
+from tinyllm.host.flashing import check_flashable
+from tinyllm.host.flashing import flash as flash_board
+from tinyllm.host.options import ContextOption, JsonOption, ModelArgument, TokenizerOption
+from tinyllm.host.output import Output
+
+
+def flash(
+    model: ModelArgument = None,
+    board: Annotated[
+        str | None,
+        typer.Option("--board", metavar="NAME", help="A board of `tinyllm boards`; default: the one attached."),
+    ] = None,
+    port: Annotated[
+        str | None,
+        typer.Option("--port", metavar="PORT", help="Where the board is; default: found by its USB numbers."),
+    ] = None,
+    context: ContextOption = None,
+    tokenizer: TokenizerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build, upload to the board, and check that it runs what was built."""
+    output = Output(as_json)
+    target = load_board(board) if board else find_board()
+    check_flashable(target)
+    choice = choose(model, tokenizer)
+    positions = choice.context(context)
+    with output.working(f"flashing {choice.name} to {target.name}") as step:
+        flashed = flash_board(choice, target, positions, port, step, output.note)
+    if as_json:
+        output.document({"port": flashed.port, "facts": asdict(flashed.facts), "built": asdict(flashed.built)})
+        return
+    facts = flashed.facts
+    output.line(f"{facts.model} runs on {facts.board} at {flashed.port}, context {facts.context}", style="bold")
+    output.line(f"the board says: model {facts.model_hash}, build {facts.build_id}, as built")
+    output.line(f"talk to it: tinyllm chat --port {flashed.port}")

@@ -1,0 +1,62 @@
+/* The calls of an Arduino core that the port makes, as the cores declare them: no more, so that one more is noticed.
+ * Sources: arduino-esp32 2.0.17 (cores/esp32), Arduino-Pico 4.1.1 (cores/rp2040). */
+#ifndef ARDUINO_H
+#define ARDUINO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOW 0x0
+#define HIGH 0x1
+
+void setup(void);
+void loop(void);
+
+#if defined(ARDUINO_ARCH_ESP32)
+#define OUTPUT 0x03
+extern "C" {
+void pinMode(uint8_t pin, uint8_t mode);
+void digitalWrite(uint8_t pin, uint8_t value);
+void delay(uint32_t ms);
+unsigned long millis();
+unsigned long micros();
+bool psramFound();
+void neopixelWrite(uint8_t pin, uint8_t red, uint8_t green, uint8_t blue);
+unsigned int uxTaskGetStackHighWaterMark(void *task);
+}
+size_t getArduinoLoopTaskStackSize(void);
+#elif defined(ARDUINO_ARCH_RP2040)
+#define OUTPUT 0x1
+#define LED_BUILTIN (25u)
+extern "C" {
+void pinMode(uint8_t pin, uint8_t mode);
+void digitalWrite(uint8_t pin, uint8_t value);
+void delay(unsigned long ms);
+unsigned long millis();
+unsigned long micros();
+}
+#else
+#error "which core?"
+#endif
+
+class Console {
+public:
+    void begin(unsigned long baud);
+    int available();
+    int read();
+    size_t write(const uint8_t *bytes, size_t n);
+    size_t println(const char *text);
+#if defined(ARDUINO_ARCH_ESP32)
+    size_t setRxBufferSize(size_t size);
+#else
+    void ignoreFlowControl(bool ignore = true);
+
+private:
+    bool flow_control = true;
+#endif
+};
+
+extern Console Serial;
+
+#endif

@@ -1,0 +1,168 @@
+/* Those calls on a desk: Serial is a TCP connection, the clock is about to wrap, and setup() and loop() run as on a board.
+ *
+ * What the cores do and the port must cope with is done here too: a receive buffer of limited size that drops what does
+ * not fit (ESP32), nothing sent while DTR is low unless told otherwise (Pico; DTR of a socket is always low), short
+ * writes, and an LED, whose changes are told on stderr.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <Arduino.h>
+
+Console Serial;
+
+static const uint32_t BEFORE_WRAP_US = 1500000;
+static const size_t MOST_AT_ONCE = 64; /* a USB packet */
+
+static int listener = -1, client = -1;
+static uint8_t received[65536];
+static size_t buffer_size = 256, n_received, n_taken; /* 256: what the ESP32's core has by default */
+
+static uint64_t now_us() {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    static const uint64_t began = static_cast<uint64_t>(now.tv_sec) * 1000000u + static_cast<uint64_t>(now.tv_nsec) / 1000u;
+    return static_cast<uint64_t>(now.tv_sec) * 1000000u + static_cast<uint64_t>(now.tv_nsec) / 1000u - began;
+}
+
+static void receive() {
+    if (client < 0) {
+        client = accept(listener, nullptr, nullptr);
+        if (client < 0) {
+            return;
+        }
+        const int on = 1;
+        (void)setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        (void)fcntl(client, F_SETFL, O_NONBLOCK);
+    }
+    uint8_t bytes[4096];
+    const ssize_t n = recv(client, bytes, sizeof bytes, 0);
+    if (n == 0) {
+        (void)close(client);
+        client = -1;
+        return;
+    }
+    if (n_taken == n_received) {
+        n_taken = n_received = 0;
+    }
+    for (ssize_t i = 0; i < n && n_received < buffer_size; i++) {
+        received[n_received++] = bytes[i];
+    }
+}
+
+void Console::begin(unsigned long) {}
+
+int Console::available() {
+    receive();
+    return static_cast<int>(n_received - n_taken);
+}
+
+int Console::read() {
+    return n_taken < n_received ? received[n_taken++] : -1;
+}
+
+size_t Console::write(const uint8_t *bytes, size_t n) {
+#if defined(ARDUINO_ARCH_RP2040)
+    if (flow_control) {
+        return 0;
+    }
+#endif
+    if (client < 0) {
+        return n; /* the ESP32's core drops it, the Pico's until its FIFO is full */
+    }
+    const ssize_t sent = send(client, bytes, n < MOST_AT_ONCE ? n : MOST_AT_ONCE, MSG_NOSIGNAL);
+    return sent > 0 ? static_cast<size_t>(sent) : 0;
+}
+
+size_t Console::println(const char *text) {
+    return write(reinterpret_cast<const uint8_t *>(text), strlen(text)) +
+           write(reinterpret_cast<const uint8_t *>("\r\n"), 2);
+}
+
+#if defined(ARDUINO_ARCH_ESP32)
+size_t Console::setRxBufferSize(size_t size) {
+    buffer_size = size;
+    return size;
+}
+
+extern "C" bool psramFound() {
+    return true;
+}
+
+extern "C" void neopixelWrite(uint8_t, uint8_t, uint8_t, uint8_t blue) {
+    fprintf(stderr, "LED %d\n", blue > 0);
+}
+
+extern "C" unsigned int uxTaskGetStackHighWaterMark(void *) {
+    return 5000;
+}
+
+size_t getArduinoLoopTaskStackSize(void) {
+    return 8192;
+}
+
+extern "C" void delay(uint32_t ms) {
+#else
+void Console::ignoreFlowControl(bool ignore) {
+    flow_control = !ignore;
+    buffer_size = sizeof received; /* USB holds the sender back instead */
+}
+
+extern "C" void delay(unsigned long ms) {
+#endif
+    (void)usleep(static_cast<useconds_t>(ms) * 1000u);
+}
+
+extern "C" void pinMode(uint8_t, uint8_t) {}
+
+extern "C" void digitalWrite(uint8_t, uint8_t value) {
+    fprintf(stderr, "LED %d\n", value);
+}
+
+extern "C" unsigned long millis() {
+    return static_cast<uint32_t>(now_us() / 1000u);
+}
+
+extern "C" unsigned long micros() {
+    return static_cast<uint32_t>(now_us() - BEFORE_WRAP_US); /* unsigned: the wrap comes BEFORE_WRAP_US after the start */
+}
+
+static void end(int) {
+    _exit(0);
+}
+
+int main() {
+    (void)signal(SIGTERM, end);
+    struct sockaddr_in address = {};
+    socklen_t length = sizeof address;
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    listener = socket(AF_INET, SOCK_STREAM, 0);
+    const int small = 4096;
+    (void)setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    if (bind(listener, reinterpret_cast<struct sockaddr *>(&address), sizeof address) < 0 || listen(listener, 1) < 0 ||
+        getsockname(listener, reinterpret_cast<struct sockaddr *>(&address), &length) < 0) {
+        return 1;
+    }
+    (void)fcntl(listener, F_SETFL, O_NONBLOCK);
+    printf("tinyllm: listening on socket://127.0.0.1:%u\n", static_cast<unsigned>(ntohs(address.sin_port)));
+    (void)fflush(stdout);
+    (void)now_us();
+    setup();
+    for (;;) {
+        loop();
+        struct pollfd parent = {STDIN_FILENO, POLLIN, 0};
+        uint8_t byte;
+        if (poll(&parent, 1, 0) > 0 && ::read(STDIN_FILENO, &byte, 1) <= 0) {
+            return 0;
+        }
+    }
+}

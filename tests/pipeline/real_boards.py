@@ -1,0 +1,62 @@
+"""What the tests of real boards share: boards, compilers, and PlatformIO with stand-ins for their platforms."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import skip_unless_ci
+from tinyllm.boards.loader import FOLDER, Board, load_board, load_boards
+from tinyllm.codegen.emit import emit_project, write_project
+from tinyllm.codegen.integer_model import IntegerModel
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.host.registry import platform_spec
+
+HERE = Path(__file__).parent
+STAND_INS = HERE.parent / "registry"
+ARDUINO_STUB = HERE / "arduino_stub"
+REAL_BOARDS = [board.name for board in load_boards(FOLDER) if board.platformio["platform"] != "tinyllm"]
+
+
+@dataclass(frozen=True)
+class Cross:
+    """A cross-compiler for one of the chips' instruction sets."""
+
+    prefix: str
+    flags: tuple[str, ...]
+
+    def tool(self, name: str) -> list[str]:
+        """The command of gcc or g++ with the flags; the test is skipped where the machine has no such compiler."""
+        if shutil.which(f"{self.prefix}{name}") is None:
+            skip_unless_ci(f"no {self.prefix}{name} on PATH")
+        return [f"{self.prefix}{name}", *self.flags]
+
+
+CROSS = {
+    "rp2040": Cross("arm-none-eabi-", ("-mcpu=cortex-m0plus", "-mthumb")),
+    "rp2350": Cross("arm-none-eabi-", ("-mcpu=cortex-m33", "-mthumb")),
+    "esp32c3": Cross("riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs")),
+    "esp32": Cross("xtensa-lx106-elf-", ("-specs=../picolibc.specs", "-mtext-section-literals")),
+    "esp32s3": Cross("xtensa-lx106-elf-", ("-specs=../picolibc.specs", "-mtext-section-literals")),
+}
+
+
+def install_stand_ins(core: Path) -> None:
+    """Lay the stand-ins into PlatformIO's core folder as it would have installed the real ones."""
+    for name in ("esp32", "pico"):
+        board = load_board(name, FOLDER)
+        spec = platform_spec(board)
+        stand_in = STAND_INS / ("raspberrypi" if spec.external else "espressif32")
+        folder = core / "platforms" / stand_in.name
+        shutil.copytree(stand_in, folder)
+        shutil.copytree(ARDUINO_STUB, folder / "arduino_stub")
+        about = json.loads((stand_in / "platform.json").read_text("utf-8"))
+        record = {"type": "platform", "name": about["name"], "version": about["version"], "spec": spec.as_dict()}
+        (folder / ".piopm").write_text(json.dumps(record), "utf-8")
+
+
+def write(model: IntegerModel, tokenizer: Tokenizer, board: Board, folder: Path) -> Path:
+    write_project(emit_project(model, tokenizer, board), folder)
+    return folder

@@ -1,0 +1,464 @@
+"""The projects of real boards, as far as a desk without boards and without PlatformIO's registry can see.
+
+A proof: the emitted files, the port and its behaviour, what a compiler makes of them, sizes of what we emit.
+Only a check: that PlatformIO takes the environment, since the platforms it resolves to are stand-ins (tests/registry).
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from platformio.package.version import cast_version_to_semver
+from platformio.project.config import ProjectConfig
+
+from tests.conftest import skip_unless_ci
+from tests.pipeline.console_board import SECONDS, Board, Program, Stream
+from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, REAL_BOARDS, install_stand_ins, write
+from tinyllm.boards.errors import Failure, UserError
+from tinyllm.boards.loader import BOARDS_DIR, FOLDER, load_board
+from tinyllm.codegen.integer_model import IntegerModel
+from tinyllm.codegen.model import Model
+from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.reference import Reference
+from tinyllm.codegen.stack import stack_depth
+from tinyllm.codegen.tokenizers import Tokenizer
+from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.host import cli, fitting, protocol, registry, toolchain
+from tinyllm.host.fitting import CONTEXT_STEP, check_fits, largest_context, needs, room
+from tinyllm.host.platformio import run
+from tinyllm.host.protocol import token_digest
+
+ONCE = "Once upon a time"
+CAT = "The cat sat"
+CONTEXT = 128
+DIALECTS = ("-std=gnu++11", "-std=c++17")
+"""Of arduino-esp32 2.0, and of Arduino-Pico."""
+STRICT = ("-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fno-exceptions", "-fno-rtti")
+FLAVOURS = {
+    "ESP32": ("-DARDUINO_ARCH_ESP32",),
+    "ESP32 with an LED": ("-DARDUINO_ARCH_ESP32", "-DTL_LED_PIN=2"),
+    "ESP32 with PSRAM and an addressable LED": (
+        "-DARDUINO_ARCH_ESP32",
+        "-DBOARD_HAS_PSRAM",
+        "-DTL_LED_RGB_PIN=48",
+    ),
+    "Pico": ("-DARDUINO_ARCH_RP2040",),
+}
+CORE_STACK = {"rp2040": 4096, "rp2350": 4096, "esp32": 8192, "esp32s3": 8192, "esp32c3": 8192}
+"""Bytes of the stack under loop(): SCRATCH_Y of Arduino-Pico's linker script, loopTask of arduino-esp32."""
+CORE_SHARE = 1024
+"""Of that stack for the core's own frames and interrupts: setup, Serial, the USB stack. Estimated."""
+
+
+@pytest.fixture(scope="module")
+def model(stories: Model) -> IntegerModel:
+    return quantize(stories, CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def projects(
+    model: IntegerModel, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """The emitted project of a board, by its name."""
+    folder = tmp_path_factory.mktemp("projects")
+    written: dict[str, Path] = {}
+
+    def project(name: str) -> Path:
+        if name not in written:
+            written[name] = write(model, stories_tokenizer, load_board(name, FOLDER), folder / name)
+        return written[name]
+
+    return project
+
+
+def include(project: Path) -> list[str]:
+    return [f"-I{project / 'src' / part}" for part in ("", "engine", "console", "port")]
+
+
+def compile_to(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+
+
+# --- The environment ---
+
+
+@pytest.mark.parametrize("name", REAL_BOARDS)
+def test_platformio_finds_nothing_wrong_in_the_environment(projects: Callable[[str], Path], name: str) -> None:
+    ini = projects(name) / "platformio.ini"
+    assert ProjectConfig.lint(str(ini)) == {"errors": [], "warnings": []}
+    config = ProjectConfig(str(ini))
+    assert config.default_envs() == [name]
+    assert config.get(f"env:{name}", "framework") == ["arduino"]
+
+
+@pytest.mark.parametrize("name", REAL_BOARDS)
+def test_the_environment_says_what_the_description_says(projects: Callable[[str], Path], name: str) -> None:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(projects(name) / "platformio.ini")
+    written = parser[f"env:{name}"]
+    flags = ("build_flags", "build_src_flags")
+    described = load_board(name, FOLDER).platformio
+    assert {key: written[key] for key in described if key not in flags} == {
+        key: value for key, value in described.items() if key not in flags
+    }
+
+
+@pytest.mark.parametrize("name", REAL_BOARDS)
+def test_the_platforms_version_is_one_that_platformio_can_read(name: str) -> None:
+    spec = registry.platform_spec(load_board(name, FOLDER))
+    assert spec.external or spec.requirements.match(cast_version_to_semver("6.13.0"))
+
+
+def test_a_version_that_platformio_cannot_read_names_the_board() -> None:
+    board = load_board("esp32", FOLDER)
+    wrong = replace(board, platformio={**board.platformio, "platform": "espressif32@6.x"})
+    with pytest.raises(UserError, match=r"board esp32: platformio\.platform is 'espressif32@6\.x'"):
+        registry.platform_spec(wrong)
+
+
+@pytest.mark.parametrize("name", REAL_BOARDS)
+def test_the_project_is_the_engine_the_console_and_the_arduino_port(projects: Callable[[str], Path], name: str) -> None:
+    project = projects(name)
+    assert {path.name for path in (project / "src/port").iterdir()} == {"arduino.cpp", "port.h"}
+    assert not (project / "platform").exists(), "that is for boards of our own platform"
+    assert f'#define TL_BOARD_NAME "{name}"' in (project / "src/model.h").read_text()
+
+
+# --- Stand-ins for the platforms ---
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("core")
+    install_stand_ins(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", REAL_BOARDS)
+def test_platformio_builds_the_project_with_a_cross_compiler_and_it_fits_the_partition(
+    projects: Callable[[str], Path],
+    core: Path,
+    name: str,
+    model: IntegerModel,
+    stories_tokenizer: Tokenizer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    board = load_board(name, FOLDER)
+    CROSS[board.chip].tool("g++")
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(core))
+    assert registry.is_installed(board)
+    result = run(projects(name), name)
+    assert result.warnings == ()
+    seen = json.loads((projects(name) / "seen.json").read_text())
+    assert seen["framework"] == ["arduino"]
+    flags = board.platformio.get("build_flags", "").replace("-D", "").split()
+    assert set(flags) <= set(seen["defines"])
+    assert seen["partitions"] == board.platformio.get("board_build.partitions", "default.csv")
+    space = room(board)
+    assert result.flash and result.ram and space
+    assert result.flash <= space.flash and result.ram <= space.ram
+    bound = needs(model, stories_tokenizer)
+    assert result.flash <= bound.flash <= result.flash + fitting.CODE_BYTES
+    assert result.ram <= bound.ram <= result.ram + 2 * fitting.SMALL_VARIABLES
+
+
+def test_the_octal_psram_board_asks_for_its_memory_type_and_flash(
+    projects: Callable[[str], Path], core: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    CROSS["esp32s3"].tool("g++")
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(core))
+    run(projects("esp32s3-n16r8"), "esp32s3-n16r8")
+    seen = json.loads((projects("esp32s3-n16r8") / "seen.json").read_text())
+    assert (seen["memory_type"], seen["flash_size"]) == ("qio_opi", "16MB")
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No registry, and a core folder that holds nothing."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "core"))
+    toolchain.registry_answers.cache_clear()
+    yield
+    toolchain.registry_answers.cache_clear()
+
+
+@pytest.mark.parametrize("name", REAL_BOARDS)
+def test_without_the_registry_one_line_says_at_once_what_to_do(unreachable: None, name: str) -> None:
+    begin = time.monotonic()
+    with pytest.raises(Failure) as failure:
+        registry.check_platform(load_board(name, FOLDER), Path("story"))
+    assert time.monotonic() - begin < toolchain.REGISTRY_PATIENCE + 1
+    message = str(failure.value)
+    assert "\n" not in message
+    assert "its registry cannot be reached: the project in story is whole; run `pio run` in it" in message
+
+
+def test_our_own_platform_needs_no_registry(unreachable: None) -> None:
+    registry.check_platform(load_board("host", FOLDER), None)
+
+
+@pytest.fixture
+def tinyllm(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Exit code and stderr of a command."""
+
+    def command(*arguments: str) -> tuple[int, str]:
+        code = cli.run(list(arguments))
+        return code, capsys.readouterr().err
+
+    return command
+
+
+@pytest.mark.parametrize("name", REAL_BOARDS)
+def test_without_the_registry_the_whole_project_is_written_for_another_machine(
+    unreachable: None, tinyllm: Callable[..., tuple[int, str]], tmp_path: Path, name: str
+) -> None:
+    project = tmp_path / "story"
+    code, err = tinyllm("build", "--board", name, "--context", "64", "-o", str(project))
+    assert code == 1
+    assert [line for line in err.splitlines() if line.startswith("error")] == [err.splitlines()[-1]]
+    assert f"the project in {project} is whole; run `pio run` in it" in err
+    manifest = json.loads((project / ".tinyllm.json").read_text())
+    assert all((project / file).is_file() for file in manifest["files"])
+    assert not (project / ".pio").exists()
+
+
+def test_a_model_that_does_not_fit_leaves_nothing(
+    unreachable: None, tinyllm: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    code, err = tinyllm("build", "--board", "esp32", "--context", "512", "-o", str(tmp_path / "story"))
+    assert code == 2
+    assert "does not fit esp32" in err
+    assert not (tmp_path / "story").exists()
+
+
+def test_a_users_board_that_names_an_unknown_port_is_told_which_there_are(
+    tinyllm: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(BOARDS_DIR, raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    text = (FOLDER / "pico.toml").read_text().replace('ports = ["arduino"]', 'ports = ["ardiuno"]')
+    (tmp_path / "mine.toml").write_text(text)
+    code, err = tinyllm("--boards-dir", str(tmp_path), "build", "--board", "mine", "-o", str(tmp_path / "story"))
+    assert code == 2
+    assert "board mine: no port 'ardiuno'; its ports may be arduino, " in err
+
+
+# --- Sizes ---
+
+
+@pytest.mark.parametrize("chip", ["rp2040", "rp2350", "esp32", "esp32c3"])
+@pytest.mark.parametrize("context", [64, 512])
+def test_what_a_model_needs_is_bounded_by_what_the_compilers_make_of_it(
+    chip: str, context: int, stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model = quantize(stories, context)
+    project = write(model, stories_tokenizer, load_board("pico", FOLDER), tmp_path / "project")
+    text = ram = 0
+    for source in (project / "src").rglob("*.c"):
+        target = tmp_path / f"{source.stem}.o"
+        compile_to(
+            [*CROSS[chip].tool("gcc"), "-std=c99", "-O2", *include(project), "-c", str(source), "-o", str(target)]
+        )
+        told = subprocess.run(["size", target], capture_output=True, text=True, check=True).stdout.splitlines()[1]
+        sizes = [int(number) for number in told.split()[:3]]
+        text += sizes[0] + sizes[1]
+        ram += sizes[1] + sizes[2]
+    bound = needs(model, stories_tokenizer)
+    assert text <= bound.flash <= text + fitting.CODE_BYTES
+    assert ram <= bound.ram <= ram + 2 * fitting.SMALL_VARIABLES
+
+
+@pytest.mark.parametrize("name", REAL_BOARDS)
+def test_the_largest_context_that_is_offered_fits_and_the_next_does_not(
+    name: str, stories: Model, stories_tokenizer: Tokenizer
+) -> None:
+    model = quantize(stories, 512)
+    space = room(load_board(name, FOLDER))
+    assert space
+
+    def fits(context: int) -> bool:
+        smaller = replace(model, config=replace(model.config, context=context))
+        return needs(smaller, stories_tokenizer).fits(space)
+
+    largest = largest_context(model, stories_tokenizer, space)
+    assert largest and fits(largest)
+    assert largest == 512 or not fits(largest + CONTEXT_STEP)
+
+
+def test_a_model_that_does_not_fit_is_told_with_a_context_and_boards_that_do(
+    stories: Model, stories_tokenizer: Tokenizer
+) -> None:
+    model = quantize(stories, 512)
+    board = load_board("esp32", FOLDER)
+    space = room(board)
+    assert space
+    with pytest.raises(UserError) as error:
+        check_fits(model, stories_tokenizer, board)
+    first, second = str(error.value).splitlines()
+    assert first.startswith("stories260K with context 512 does not fit esp32: it needs 220 KB of RAM (estimated)")
+    assert f"--context {largest_context(model, stories_tokenizer, space)}" in second
+    assert "pico2" in second and "esp32s3" in second
+    assert "host" not in second
+
+
+def test_a_model_too_large_for_every_board_says_so(
+    stories: Model, stories_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "CODE_BYTES", 2**31)
+    with pytest.raises(UserError, match=r"of flash \(estimated\).*\nNo board that is described has room for it"):
+        check_fits(quantize(stories, 64), stories_tokenizer, load_board("pico", FOLDER))
+
+
+def test_this_computer_has_room_for_anything(stories: Model, stories_tokenizer: Tokenizer) -> None:
+    check_fits(quantize(stories, 512), stories_tokenizer, load_board("host", FOLDER))
+
+
+@pytest.mark.parametrize("chip", sorted(CORE_STACK))
+def test_the_deepest_chain_of_calls_leaves_room_on_the_cores_stack(chip: str, projects: Callable[[str], Path]) -> None:
+    depth = stack_depth(projects("pico"), [*CROSS[chip].tool("gcc"), "-O2"])
+    assert depth.bytes <= CORE_STACK[chip] - CORE_SHARE
+
+
+# --- The Arduino port ---
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("chip", sorted(CROSS))
+def test_the_port_compiles_without_a_warning(
+    chip: str, flavour: str, projects: Callable[[str], Path], tmp_path: Path
+) -> None:
+    project = projects("pico")
+    for dialect in DIALECTS:
+        compile_to(
+            [
+                *CROSS[chip].tool("g++"),
+                dialect,
+                *STRICT,
+                *FLAVOURS[flavour],
+                *include(project),
+                f"-I{ARDUINO_STUB}",
+                "-c",
+                str(project / "src/port/arduino.cpp"),
+                "-o",
+                str(tmp_path / "port.o"),
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The port on this computer: Serial is a TCP connection, the clock wraps 1.5 s after the start."""
+
+    program: Path
+    model: IntegerModel
+    tokenizer: Tokenizer
+
+    def greedy(self, prompt: str, n: int) -> list[int]:
+        reference = Reference(self.model)
+        unread = encode(self.tokenizer, prompt, bos=True)
+        tokens: list[int] = []
+        while len(tokens) < n:
+            unread = [int(reference.forward(unread)[-1].argmax())]
+            tokens += unread
+        return tokens
+
+
+@pytest.fixture(scope="module", params=["ESP32 with an LED", "Pico"])
+def desk(
+    request: pytest.FixtureRequest,
+    projects: Callable[[str], Path],
+    model: IntegerModel,
+    stories_tokenizer: Tokenizer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Desk:
+    if shutil.which("g++") is None:
+        skip_unless_ci("no g++ on PATH")
+    project, folder = projects("pico"), tmp_path_factory.mktemp("desk")
+    objects = []
+    for source in (project / "src").rglob("*.c"):
+        objects.append(folder / f"{source.stem}.o")
+        compile_to(["gcc", "-std=gnu99", "-O2", *include(project), "-c", str(source), "-o", str(objects[-1])])
+    flags = ["-std=gnu++11", *STRICT, *FLAVOURS[request.param], *include(project), f"-I{ARDUINO_STUB}"]
+    for source in (project / "src/port/arduino.cpp", ARDUINO_STUB / "desk.cpp"):
+        objects.append(folder / f"{source.stem}.o")
+        compile_to(["g++", *flags, "-c", str(source), "-o", str(objects[-1])])
+    compile_to(["g++", *map(str, objects), "-o", str(folder / "desk")])
+    return Desk(folder / "desk", model, stories_tokenizer)
+
+
+def test_the_port_talks_and_its_tokens_are_the_references(desk: Desk) -> None:
+    with Board(desk.program) as board, board.connected() as stream:
+        program = Program(stream)
+        program.set(temperature=0)
+        answer = program.prompt(ONCE, 100)
+        assert answer.done.digest == token_digest(desk.greedy(ONCE, 100))
+
+
+def test_the_clock_goes_on_where_the_cores_clock_wraps(desk: Desk) -> None:
+    """An answer that is under way when micros() wraps took its real time, not 71 minutes more or less."""
+    with Board(desk.program) as board, board.connected() as stream:
+        program = Program(stream)
+        begin = time.monotonic()
+        spent = 0
+        while time.monotonic() - begin < 2.0:
+            spent += program.prompt("One day", 500).done.decode_us
+            program.reset()
+        assert 0 < spent / 1e6 < time.monotonic() - begin
+
+
+def test_a_long_prompt_and_a_cancel_that_arrive_while_the_board_is_busy_are_not_lost(desk: Desk) -> None:
+    """They are more than the ESP32's core keeps by itself."""
+    with Board(desk.program) as board, board.connected() as stream:
+        program = Program(stream)
+        with board.frozen():
+            prompt = program.send(protocol.Prompt(100, "Lily and Tom went to the park. " * 9))
+            cancel = program.send(protocol.Cancel())
+        done = program.reply(prompt)
+        assert isinstance(done, protocol.Done) and done.reason == protocol.Reason.CANCELLED
+        assert isinstance(program.reply(cancel), protocol.Ok)
+
+
+def test_a_listener_that_stops_listening_loses_replies_and_the_board_goes_on(desk: Desk) -> None:
+    with Board(desk.program) as board, socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        listener.connect(("127.0.0.1", int(board.where.rsplit(":", 1)[1])))
+        stream = Stream(listener.fileno(), listener.fileno())
+        program = Program(stream)
+        program.prompt(ONCE, 0)
+        for _ in range(30):
+            for _ in range(10):
+                program.send(protocol.Logits(0, 60))
+            time.sleep(0.05)
+        received = 0
+        while not stream.is_quiet(0.5):
+            received += len(stream.read())
+        assert received < 300 * 4 * 60, "some was lost, for the board did not wait"
+        assert program.prompt(CAT, 5).done.tokens == 5
+
+
+def test_the_led_is_lit_while_an_answer_is_under_way(desk: Desk) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([desk.program], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout and process.stderr and process.stdin
+        where = ("127.0.0.1", int(process.stdout.readline().rsplit(":", 1)[1]))
+        with socket.create_connection(where, SECONDS) as connection:
+            Program(Stream(connection.fileno(), connection.fileno())).prompt(ONCE, 3)
+        process.stdin.close()
+        assert process.wait(SECONDS) == 0
+        assert process.stderr.read().split() == ["LED", "0", "LED", "1", "LED", "0"]
+
+
+def test_the_cross_compilers_cover_every_real_board() -> None:
+    assert {load_board(name, FOLDER).chip for name in REAL_BOARDS} == set(CROSS) == set(CORE_STACK)
