@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # Packages as the type checker finds them: the folders of this tree under the name they are installed as.
 TYPED := $(VENV)/typed
 PACKAGES := boards codegen firmware host models
+# torch and transformers are large: CI has them, a person may ask for them (make test EXTRAS=test,virtual,peers).
+EXTRAS := test,virtual$(if $(CI),$(comma)peers)
+comma := ,
 
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1
@@ -40,7 +43,7 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/testing: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	touch $@ $(VENV)/installed
 
 clean:

@@ -1,53 +1,61 @@
-"""A board within reach: a port, or the host board that we start ourselves; opened, and found again when it was lost."""
+"""A board within reach: a port, or a process that we start ourselves; opened, and found again when it was lost."""
 
 from __future__ import annotations
 
+import math
 import time
 
-from tinyllm.boards.errors import TinyllmError
-from tinyllm.host.host_board import HostBoard
+from tinyllm.boards.errors import TinyllmError, UserError
+from tinyllm.host.board_process import BoardProcess
 from tinyllm.host.link import Link
 from tinyllm.host.serial_port import PortInfo, find_again, find_port
+from tinyllm.host.wire_log import WireLog
 
 RETRY_SECONDS = 0.5
 REOPEN_HANDSHAKE_SECONDS = 2.5
 
 
 class Attachment:
-    """Where a board is reached. For the host board `reopen` starts a program that ended once more."""
+    """Where a board is reached. `process` is the board where it is our own; `reopen` starts it again where it ended."""
 
-    def __init__(self, where: str | HostBoard) -> None:
-        self._board = where if isinstance(where, HostBoard) else None
-        self._name = "" if isinstance(where, HostBoard) else where
+    def __init__(self, where: str | BoardProcess) -> None:
+        self.process = where if isinstance(where, BoardProcess) else None
+        self._name = "" if isinstance(where, BoardProcess) else where
         self._device: PortInfo | None = None
 
     @property
     def clock(self) -> str:
         """What the times that the board reports are measured with."""
-        return "wall clock of this host process" if self._board else "the board's own clock"
+        return self.process.clock if self.process else "the board's own clock"
 
-    def open(self) -> Link:
-        """Connect; errors as Link."""
-        link = Link(self._board.url if self._board else self._name)
+    def open(self, wire: WireLog | None = None) -> Link:
+        """Connect; `wire` and errors as Link."""
+        link = Link(self.process.url if self.process else self._name, wire=wire)
         self._device = link.device
         return link
 
-    def reopen(self) -> Link:
-        """Connect again after the board was lost, waiting as long as it takes; interrupt to give up."""
+    def reopen(self, wire: WireLog | None = None, patience: float = math.inf) -> Link:
+        """Connect again after the board was lost, waiting as long as it takes; interrupt to give up.
+
+        With `patience` what went wrong last is raised after that many seconds.
+        """
+        deadline = time.monotonic() + patience
         while True:
-            if self._board and not self._board.running:
-                self._board.start()
-            name = self._board.url if self._board else self._found_again()
-            if name is not None:
-                try:
-                    return Link(name, handshake_seconds=REOPEN_HANDSHAKE_SECONDS)
-                except TinyllmError:
-                    pass
+            if self.process and not self.process.running:
+                self.process.start()
+            name = self.process.url if self.process else self._found_again()
+            try:
+                if name is None:
+                    raise UserError(f"{self._name}: the board is not plugged in.")
+                return Link(name, handshake_seconds=REOPEN_HANDSHAKE_SECONDS, wire=wire)
+            except TinyllmError:
+                if time.monotonic() > deadline:
+                    raise
             time.sleep(RETRY_SECONDS)
 
     def why_lost(self) -> str:
-        """What is known about the end of the host board's program; nothing for a port."""
-        return self._board.last_words() if self._board else ""
+        """What is known about the end of the board's process; nothing for a port."""
+        return self.process.last_words() if self.process else ""
 
     def _found_again(self) -> str | None:
         """The port's name now: a USB board may come back under another one. None where it is not there yet."""

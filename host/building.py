@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -15,12 +16,14 @@ from tinyllm.boards.loader import Board
 from tinyllm.codegen.emit import MANIFEST, emit_project, write_project
 from tinyllm.codegen.plan import Plan, plan_memory
 from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.stack import Stack, stack_depth
 from tinyllm.host.choosing import Choice
+from tinyllm.host.fitting import check_fits
 from tinyllm.host.home import home
 
 RECORD = "built.json"
 """In a cached build: what the build gave."""
-KEPT_BUILDS = 16
+KEPT_BUILDS = 64
 
 Line = Callable[[str], None]
 
@@ -57,21 +60,24 @@ def build(
 ) -> Built:
     """Emit and compile in `folder`, or, where None, in the cache: there a build that was made before is taken as it is.
 
-    progress takes one short line per step, notice what a person should know. Errors as emit_project, write_project and
-    platformio.run.
+    progress takes one short line per step, notice what a person should know. Errors as check_fits, emit_project,
+    write_project, check_platform and platformio.run.
     """
     progress("quantizing and writing the C")
     integers = quantize(choice.model, context)
+    check_fits(integers, choice.tokenizer, board)
     files = emit_project(integers, choice.tokenizer, board)
     plan = plan_memory(integers, choice.tokenizer)
     facts = json.loads(files[MANIFEST])
     if folder is not None:
         write_project(files, folder)
+        _check_platform(board, folder)
         return _compile(folder, board, facts, plan, progress, notice)
     kept = home() / "builds" / f"{board.name}-{facts['build_id']}"
     found = _kept(kept, plan)
     if found is not None:
         return found
+    _check_platform(board, None)
     try:
         kept.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix="new-") as work:
@@ -96,6 +102,41 @@ def _keep(fresh: Path, kept: Path, plan: Plan) -> None:
     except OSError:
         if _kept(kept, plan) is None:
             raise
+
+
+def _check_platform(board: Board, project: Path | None) -> None:
+    # PlatformIO is imported where it is needed, for a build that is in the cache starts faster without it.
+    from tinyllm.host.registry import check_platform
+
+    check_platform(board, project)
+
+
+def deepest_stack(built: Built, board: Board) -> Stack | None:
+    """The deepest stack of engine and console as the board's gcc lays it out; None where there is none that can tell.
+
+    Only boards of our own platform say with which compiler and flags they are built.
+    """
+    if board.platformio["platform"] != "tinyllm":
+        return None
+    description = built.project / "platform" / "boards" / f"{board.platformio['board']}.json"
+    options = json.loads(description.read_text(encoding="utf-8"))["build"]
+    compiler = next(filter(shutil.which, ["gcc"] if board.name == "host" else options["compilers"]), None)
+    if compiler is None:
+        return None
+    flags = [*options["extra_flags"].split(), *options.get("cpu_flags", "").split()]
+    if specs := options.get("specs"):
+        flags += _library_specs(compiler, specs)
+    try:
+        return stack_depth(built.project, [compiler, *flags])
+    except Failure:
+        return None
+
+
+def _library_specs(compiler: str, specs: str) -> list[str]:
+    """The flag that selects the board's C library, where this compiler has it: else it gives the name back as it is."""
+    query = [compiler, f"-print-file-name={specs}"]
+    found = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
+    return [] if found == specs else [f"--specs={specs}"]
 
 
 def _compile(folder: Path, board: Board, facts: dict[str, object], plan: Plan, progress: Line, notice: Line) -> Built:

@@ -16,16 +16,20 @@ from tinyllm.boards.errors import Failure, UserError
 from tinyllm.host import protocol
 from tinyllm.host.frames import Frame, FrameReader, Stray, encode_frame
 from tinyllm.host.serial_port import POLL_SECONDS, find_port, open_port
+from tinyllm.host.wire_log import WireLog
 
 BAUD = 115200
 HANDSHAKE_SECONDS = 6.0
 HELLO_SECONDS = 1.0
-REPLY_SECONDS = 5.0
+REPLY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""How long to wait for a reply before a request is repeated; a board looks for input between two forward passes."""
 CORRUPT_SECONDS = 0.5
-"""How long a reply may still come after the board reported a corrupt frame, which need not have been the request."""
+"""How long a reply may still come after something was damaged on the way, which need not have been the reply."""
+QUIET_SECONDS = 2.0
+"""After so long without a word in mid-answer the board is asked whether it is still at it."""
 SILENCE_SECONDS = 30.0
-"""Longest wait for the next token or sign of progress; the slowest boards need about a second for one."""
-ATTEMPTS = 3
+"""Longest wait for the next token or sign of life; the slowest boards need about a second for one."""
+BYE_SECONDS = 0.5
 READ_BYTES = 4096
 
 Event = protocol.Progress | protocol.Token | protocol.Done
@@ -57,22 +61,30 @@ class Link:
     board went away or does not answer, and Refused where it answers with an error.
     """
 
-    def __init__(self, name: str, baud: int = BAUD, handshake_seconds: float = HANDSHAKE_SECONDS) -> None:
-        """Open the port, say hello and end an answer that may be under way.
+    def __init__(
+        self,
+        name: str,
+        baud: int = BAUD,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
+        wire: WireLog | None = None,
+    ) -> None:
+        """Open the port, say hello and end an answer that may be under way; `wire` gets every byte both ways.
 
         UserError where that fails, naming the port, what was seen and what to do.
         """
         self.name = name
+        self._wire = wire
         self.device = find_port(name)
         self._port = open_port(name, baud)
         self._reader = FrameReader()
         self._inbox: deque[Frame] = deque()
         self._sequence = random.randrange(256)
+        self._unsettled = True  # An answer may be under way that nobody waits for.
         self.stop_requested = False
         self.damaged_frames = 0
         try:
             self._handshake(handshake_seconds)
-            self._ask(protocol.Cancel(), protocol.Ok)
+            self._settle()
             self.facts = self.hello()
         except BaseException:
             self._port.close()
@@ -86,9 +98,13 @@ class Link:
 
     def close(self) -> None:
         """Give the board back to the text voice, if it is still there, and close the port."""
-        with contextlib.suppress(BoardGone):
+        with contextlib.suppress(Failure):
             if self._port.is_open:
-                self._send(protocol.Bye())
+                sequence = self.send(protocol.Bye())
+                # A connection that closes at once may take the request with it.
+                deadline = time.monotonic() + BYE_SECONDS
+                while time.monotonic() < deadline and self.receive(sequence)[1] is None:
+                    pass
         self._port.close()
 
     # --- Requests -----------------------------------------------------------------------------------------------------
@@ -148,25 +164,13 @@ class Link:
         message = protocol.Prompt(max_tokens, content if isinstance(content, str) else tuple(content))
         if len(message.body()) > protocol.PROMPT_HEADER + self.facts.text_max:
             raise Refused(self._too_long(), protocol.ErrorCode.TOO_LONG)
+        self._settle()
         self.stop_requested = False
-        damaged_before = self.damaged_frames
-        sequence = self._send(message)
-        cancelled = finished = False
+        sequence = self.send(message)
+        self._unsettled = True
         tokens: list[int] = []
-        heard = time.monotonic()
         try:
-            while not finished:
-                if self.stop_requested and not cancelled:
-                    self._send(protocol.Cancel())
-                    cancelled = True
-                reply = self._receive(sequence)
-                if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT:
-                    self.damaged_frames += 1
-                    continue
-                if reply is None:
-                    self._check_silence(time.monotonic() - heard, self.damaged_frames > damaged_before)
-                    continue
-                heard = time.monotonic()
+            for reply in self._replies(sequence):
                 if isinstance(reply, protocol.Token):
                     if reply.index != len(tokens):
                         raise LostFrame(
@@ -175,28 +179,63 @@ class Link:
                         )
                     tokens.append(reply.token)
                 elif isinstance(reply, protocol.Done):
-                    finished = True
+                    self._unsettled = False
                     self._check_answer(reply, tokens)
                 elif isinstance(reply, protocol.Error):
-                    finished = True
+                    self._unsettled = False
                     raise self._refusal(reply)
                 elif not isinstance(reply, protocol.Progress):
                     raise self._unexpected(reply, message)
                 yield reply
-        except BoardGone:
-            finished = True
-            raise
+                if isinstance(reply, protocol.Done):
+                    return
         finally:
-            if not finished:
+            if self._unsettled:
                 with contextlib.suppress(BoardGone):
-                    self._send(protocol.Cancel())
+                    self.send(protocol.Cancel())
 
-    def _check_silence(self, seconds: float, damaged: bool) -> None:
-        """After damage a short silence means that the end of the answer, or the prompt, was in what was lost."""
-        if damaged and seconds > REPLY_SECONDS:
-            raise LostFrame(f"{self.name}: the end of the answer never arrived.{self._damage()} Check the cable.")
-        if seconds > SILENCE_SECONDS:
-            raise BoardGone(f"{self.name}: the board fell silent in mid-answer. Reset it or plug it in again.")
+    def _replies(self, sequence: int) -> Iterator[protocol.Reply]:
+        """The replies to a PROMPT, passing on a wish to stop, for as long as the board is there and at work on it.
+
+        When nothing comes the board is asked for no logits at all: ERROR busy says that the answer is under way, any
+        other error that it is over, or never began. Replies keep their order, so the end of the answer was lost then.
+        """
+        heard = time.monotonic()
+        asked = cancelled = 0.0
+        question, damaged = sequence, self.damaged_frames
+        while True:
+            now = time.monotonic()
+            if now - heard > SILENCE_SECONDS:
+                raise BoardGone(f"{self.name}: the board fell silent in mid-answer. Reset it or plug it in again.")
+            if self.stop_requested and now - cancelled > QUIET_SECONDS:
+                self.send(protocol.Cancel())
+                cancelled = now
+            # What was damaged may have been the prompt or the end of the answer.
+            if now - max(heard, asked) > (CORRUPT_SECONDS if self.damaged_frames > damaged else QUIET_SECONDS):
+                question = self.send(protocol.Logits(0, 0))
+                asked, damaged = now, self.damaged_frames
+            number, reply = self.receive(sequence, question)
+            if reply is None:
+                continue
+            if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT:
+                self.damaged_frames += 1
+                continue
+            heard, damaged = time.monotonic(), self.damaged_frames
+            if number == sequence:
+                yield reply
+            elif not isinstance(reply, protocol.Error):
+                raise self._unexpected(reply, protocol.Logits(0, 0))
+            elif reply.code != protocol.ErrorCode.BUSY:
+                raise LostFrame(
+                    f"{self.name}: the prompt or the end of its answer was lost on the way.{self._damage()} "
+                    "Check the cable or lower the baud rate."
+                )
+
+    def _settle(self) -> None:
+        """End an answer that nobody waits for, whatever became of the request to cancel it."""
+        if self._unsettled:
+            self._ask(protocol.Cancel(), protocol.Ok)
+            self._unsettled = False
 
     def _check_answer(self, done: protocol.Done, tokens: list[int]) -> None:
         if done.tokens != len(tokens) or done.digest != protocol.token_digest(tokens):
@@ -213,10 +252,10 @@ class Link:
         seen = bytearray()
         while time.monotonic() < deadline:
             try:
-                sequence = self._send(protocol.Hello(), attention=True)
+                sequence = self.send(protocol.Hello(), before=protocol.ATTENTION)
                 waiting_until = min(deadline, time.monotonic() + HELLO_SECONDS)
                 while time.monotonic() < waiting_until:
-                    reply = self._receive(sequence, seen)
+                    _, reply = self.receive(sequence, stray=seen)
                     if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.VERSION:
                         raise UserError(self._version_differs(reply.message))
                     if isinstance(reply, protocol.HelloReply):
@@ -242,11 +281,14 @@ class Link:
 
     def _ask(self, request: protocol.Request, expected: type[_R]) -> _R:
         """Send a request that may safely be repeated, and wait for its reply."""
-        for _ in range(ATTEMPTS):
-            sequence = self._send(request)
-            deadline = time.monotonic() + REPLY_SECONDS
+        if not isinstance(request, protocol.Cancel):
+            self._settle()
+        sent: list[int] = []
+        for patience in REPLY_SECONDS:
+            sent.append(self.send(request))
+            deadline = time.monotonic() + patience
             while time.monotonic() < deadline:
-                reply = self._receive(sequence)
+                _, reply = self.receive(*sent)
                 if isinstance(reply, expected):
                     return reply
                 if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT:
@@ -256,22 +298,28 @@ class Link:
                 elif reply is not None:
                     raise self._unexpected(reply, request)
         raise BoardGone(
-            f"{self.name}: no answer to {type(request).__name__} after {ATTEMPTS} attempts.{self._damage()} "
+            f"{self.name}: no answer to {type(request).__name__} after {len(sent)} attempts.{self._damage()} "
             "Reset the board or plug it in again."
         )
 
-    def _send(self, message: protocol.Request, attention: bool = False) -> int:
-        """Write one request and return its sequence number. 0 is left out: it marks replies to no request."""
+    def send(self, request: protocol.Request, before: bytes = b"") -> int:
+        """Write one request, after any bytes `before` it, and return its sequence number.
+
+        What has no method of its own, such as two requests at once, is sent by this and followed with `receive`.
+        """
+        # 0 is left out: it marks replies to no request.
         self._sequence = self._sequence % 255 + 1
-        data = encode_frame(protocol.to_frame(message, self._sequence))
+        data = before + encode_frame(protocol.to_frame(request, self._sequence))
+        if self._wire:
+            self._wire.sent(data)
         try:
-            self._port.write(protocol.ATTENTION + data if attention else data)
+            self._port.write(data)
         except (serial.SerialException, OSError) as error:
             raise BoardGone(f"{self.name}: the board went away ({error}).") from None
         return self._sequence
 
-    def _receive(self, sequence: int, stray: bytearray | None = None) -> protocol.Reply | None:
-        """The next reply to `sequence`, or None when none came within POLL_SECONDS.
+    def receive(self, *sequences: int, stray: bytearray | None = None) -> tuple[int, protocol.Reply | None]:
+        """The next reply to one of `sequences` and which, or 0 and None when none came within POLL_SECONDS.
 
         A report of a corrupt frame (sequence 0) counts as a reply too. Replies to earlier requests are dropped.
         Bytes outside frames go to `stray`, at most a few hundred of them.
@@ -289,9 +337,9 @@ class Link:
             except protocol.MalformedBody as error:
                 raise Failure(f"{self.name}: a malformed reply came ({error}). Flash the board again.") from None
             corrupt = isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT
-            if frame.sequence == sequence or (corrupt and frame.sequence == 0):
-                return reply
-        return None
+            if frame.sequence in sequences or (corrupt and frame.sequence == 0):
+                return frame.sequence, reply
+        return 0, None
 
     def _read(self) -> bytes:
         data = bytearray()
@@ -300,9 +348,10 @@ class Link:
             if data:
                 data += self._read_waiting()
         except (serial.SerialException, OSError) as error:
-            if data:
-                return bytes(data)
-            raise BoardGone(f"{self.name}: the board went away ({error}).") from None
+            if not data:
+                raise BoardGone(f"{self.name}: the board went away ({error}).") from None
+        if self._wire and data:
+            self._wire.received(bytes(data))
         return bytes(data)
 
     def _read_waiting(self) -> bytes:

@@ -20,10 +20,13 @@ ContextOption = Annotated[
     typer.Option("--context", metavar="N", help="Tokens that the model sees; default: its own, at most 512."),
 ]
 BoardOption = Annotated[str, typer.Option("--board", metavar="NAME", help="A board of `tinyllm boards`.")]
+VirtualOption = Annotated[
+    bool, typer.Option("--virtual", help="The board's twin on this computer: its program in an emulator.")
+]
 PortOption = Annotated[
     str | None,
     typer.Option(
-        "--port", metavar="PORT", help="A running board: /dev/ttyACM0, COM3, socket://host:port, rfc2217://..."
+        "--port", metavar="PORT", help="A running board: /dev/ttyACM0, COM3, socket://host:port, rfc2217://..., auto."
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]

@@ -1,58 +1,99 @@
-"""Reaching the board that a person asked for: the one on a port, or the host board with the model they named."""
+"""Reaching the board that a person asked for: one on a port, or the host or a virtual board with their model."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
 from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import load_board
+from tinyllm.boards.loader import Board, load_board
 from tinyllm.codegen.quantize import quantize
 from tinyllm.host.attachment import Attachment
+from tinyllm.host.board_process import BoardProcess
 from tinyllm.host.building import build
 from tinyllm.host.choosing import Choice, choose
-from tinyllm.host.host_board import HostBoard
-from tinyllm.host.link import Link
+from tinyllm.host.finding import find_board, find_port
+from tinyllm.host.link import BoardGone, Link
 from tinyllm.host.output import Output
-from tinyllm.host.protocol import Done, HelloReply, Reason
+from tinyllm.host.protocol import Done, Reason
+from tinyllm.host.virtual import require_emulator
 
 HOST = "host"
+AUTO = "auto"
+"""As a port: the one that shows a board's USB numbers."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a person asked for."""
+    """What a person asked for.
+
+    count: a virtual board's clock is to count its instructions. emulator: another than the board's own, rp2040js.
+    """
 
     model: str | None
     tokenizer: Path | None
     board: str
     port: str | None
     context: int | None
+    virtual: bool = False
+    count: bool = False
+    emulator: str | None = None
+
+    def target(self) -> Board:
+        """The board to build for. Raises UserError for an unknown board, and for one without a virtual twin."""
+        board = load_board(self.board)
+        if not self.virtual:
+            return board
+        twin = board.twin()
+        return replace(twin, emulator=self.emulator or twin.emulator)
 
 
 @contextmanager
 def attach(wanted: Wanted, output: Output) -> Iterator[Attachment]:
-    """Build and start what is needed; the host board ends with the context."""
-    board = load_board(wanted.board)
-    if wanted.port is not None:
-        if wanted.context is not None:
-            raise UserError("--context is settled when a board is built; leave it out with --port.")
-        yield Attachment(wanted.port)
+    """Build and start what is needed; the host board or a virtual one ends with the context.
+
+    What such a board says when it stops by itself, the registers of a fault for instance, goes to stderr.
+    """
+    board = wanted.target()
+    port = _port(wanted, board)
+    if port is not None:
+        yield Attachment(port)
         return
-    if board.name != HOST:
-        raise UserError(
-            f"--board {board.name}: say where it is plugged in with --port (`tinyllm ports` lists the ports)."
-        )
+    if board.emulator == "unicorn":
+        require_emulator()
     choice = choose(wanted.model, wanted.tokenizer)
     context = choice.context(wanted.context)
-    with output.working(f"building {choice.name} for this computer") as step:
+    where = "this computer" if board.name == HOST else f"the virtual {wanted.board}"
+    with output.working(f"building {choice.name} for {where}") as step:
         built = build(choice, board, context, progress=step, notice=output.note)
-    with HostBoard(built.program) as running:
-        yield Attachment(running)
+    with BoardProcess.of(board, built.program, wanted.count) as running:
+        try:
+            yield Attachment(running)
+        except BoardGone:
+            for line in running.report():
+                output.note(line)
+            raise
+
+
+def _port(wanted: Wanted, board: Board) -> str | None:
+    """Where the board is plugged in; None for one that is started on this computer. Errors as finding.find_port."""
+    if wanted.port is None and (board.name == HOST or board.emulator):
+        return None
+    if wanted.virtual:
+        raise UserError("--virtual starts a board on this computer; leave it out with --port.")
+    if wanted.context is not None:
+        raise UserError("--context is settled when a board is built; leave it out with a board that runs already.")
+    if wanted.port not in (None, AUTO):
+        return wanted.port
+    named = board if board.name != HOST else find_board()
+    found = find_port(named)
+    if found is None:
+        raise UserError(f"{named.name} waits for a program: `tinyllm flash --board {named.name}`.")
+    return found.device
 
 
 @contextmanager
@@ -71,14 +112,15 @@ def stopping(link: Link) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def check_model(wanted: Wanted, facts: HelloReply) -> None:
-    """Where a person names a model and a port, the board must run that model; UserError where it does not."""
-    if wanted.port is None or wanted.model is None:
+def check_model(wanted: Wanted, attachment: Attachment, link: Link) -> None:
+    """Where a person names a model, a board that was there already must run it; UserError where it does not."""
+    if attachment.process is not None or wanted.model is None:
         return
     choice: Choice = choose(wanted.model, wanted.tokenizer)
+    facts = link.facts
     if quantize(choice.model, facts.context).digest()[:8].hex() != facts.model_hash:
         raise UserError(
-            f"{wanted.port}: the board runs {facts.model} ({facts.model_hash}), not {choice.name}. "
+            f"{link.name}: the board runs {facts.model} ({facts.model_hash}), not {choice.name}. "
             "Leave MODEL out to talk to what is there, or build and flash this one."
         )
 

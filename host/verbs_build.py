@@ -9,16 +9,26 @@ from typing import Annotated
 import typer
 
 from tinyllm.boards.loader import load_board
-from tinyllm.host.building import Built
+from tinyllm.codegen.stack import Stack
+from tinyllm.host.building import Built, deepest_stack
 from tinyllm.host.building import build as build_project
 from tinyllm.host.choosing import choose
-from tinyllm.host.options import BoardOption, ContextOption, JsonOption, ModelArgument, TokenizerOption
+from tinyllm.host.fitting import Bytes, room
+from tinyllm.host.options import (
+    BoardOption,
+    ContextOption,
+    JsonOption,
+    ModelArgument,
+    TokenizerOption,
+    VirtualOption,
+)
 from tinyllm.host.output import Output
 
 
 def build(
     model: ModelArgument = None,
     board: BoardOption = "host",
+    virtual: VirtualOption = False,
     folder: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Where the project goes; default: the cache."),
@@ -27,28 +37,39 @@ def build(
     tokenizer: TokenizerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the C for a model and compile it; says how much flash and RAM it takes."""
+    """Write the C for a model and compile it; says how much flash, RAM and stack it takes."""
     output = Output(as_json)
     choice = choose(model, tokenizer)
     target = load_board(board)
+    if virtual:
+        target = target.twin()
     positions = choice.context(context)
     with output.working(f"building {choice.name} for {target.name}") as step:
         built = build_project(choice, target, positions, folder, step, output.note)
+        step("following the calls")
+        stack = deepest_stack(built, target)
     if as_json:
-        output.document(asdict(built))
+        output.document(asdict(built) | {"stack": stack and asdict(stack)})
         return
     for warning in built.warnings:
         output.note(warning, style="yellow")
     output.line(f"{built.model} for {built.board}, context {built.context}, build {built.build_id}", style="bold")
-    output.table(["memory", "part", "bytes"], _memory_rows(built))
+    output.table(["memory", "part", "bytes"], _memory_rows(built, stack, room(target)))
     output.line(f"project: {built.project}")
     output.line(f"program: {built.program}")
 
 
-def _memory_rows(built: Built) -> list[list[str]]:
+def _memory_rows(built: Built, stack: Stack | None, space: Bytes | None) -> list[list[str]]:
     rows = []
-    for memory, parts, whole in (("flash", built.plan.flash, built.flash), ("RAM", built.plan.ram, built.ram)):
+    for memory, parts, whole, there in (
+        ("flash", built.plan.flash, built.flash, space and space.flash),
+        ("RAM", built.plan.ram, built.ram, space and space.ram),
+    ):
         rows += [[memory, part, f"{size:,}"] for part, size in parts.items()]
         if whole is not None:
             rows.append([memory, "whole program, counted", f"{whole:,}"])
+        if there is not None:
+            rows.append([memory, "the board has beside its core", f"{there:,}"])
+    if stack is not None:
+        rows.append(["RAM", "deepest stack, counted", f"{stack.bytes:,}"])
     return rows

@@ -1,4 +1,4 @@
-"""Verbs that prove: verify (the C against the reference) and eval (the integers against the floats)."""
+"""Verbs that prove: verify (the C or a board against the reference) and eval (the integers against the floats)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,20 @@ from tinyllm.codegen.hostlib import BUILDS
 from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.verify import verify as verify_builds
 from tinyllm.host.choosing import DEFAULT_CONTEXT, choose
-from tinyllm.host.options import ContextOption, JsonOption, ModelArgument, Seed, TokenizerOption
+from tinyllm.host.expected import expected_of
+from tinyllm.host.options import (
+    ContextOption,
+    JsonOption,
+    ModelArgument,
+    PortOption,
+    Seed,
+    TokenizerOption,
+    VirtualOption,
+)
 from tinyllm.host.output import Output
+from tinyllm.host.proving import COUNT, prove
+from tinyllm.host.talking import HOST, Wanted, attach
 
-DEFAULT_BUILDS = ["O2"]
 DEFAULT_TEMPERATURES = [0.0, 0.8]
 TEXT_LIMIT = 64 * 2**20
 """Bytes of a text to evaluate on."""
@@ -27,26 +37,62 @@ TEXT_LIMIT = 64 * 2**20
 
 def verify(
     model: ModelArgument = None,
+    board: Annotated[
+        str | None,
+        typer.Option("--board", metavar="NAME", help="Prove a running board instead, over its serial protocol."),
+    ] = None,
+    virtual: VirtualOption = False,
+    port: PortOption = None,
     builds: Annotated[
-        list[str],
-        typer.Option("--build", metavar="NAME", help=f"How to compile: {', '.join(BUILDS)}; repeatable."),
-    ] = DEFAULT_BUILDS,
+        list[str] | None,
+        typer.Option("--build", metavar="NAME", help=f"How to compile: {', '.join(BUILDS)}; repeatable. Default: O2."),
+    ] = None,
     temperatures: Annotated[
         list[float], typer.Option("--temperature", metavar="T", help="Sample with it; repeatable.")
     ] = DEFAULT_TEMPERATURES,
     seed: Seed = 1,
     positions: Annotated[
-        int | None, typer.Option("--positions", metavar="N", help="How many to compare; default: the context.")
+        int | None,
+        typer.Option(
+            "--positions", metavar="N", help=f"How many to compare; default: the context, of a board {COUNT}."
+        ),
     ] = None,
     context: ContextOption = None,
     tokenizer: TokenizerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the emitted C with the reference, bit by bit: logits, KV cache and sampled tokens."""
+    """Compare the emitted C with the reference, bit by bit: logits, KV cache and sampled tokens.
+
+    With --board or --port a running board is compared: its logits and tokens.
+    """
     output = Output(as_json)
-    for name in builds:
+    for name in builds or ():
         if name not in BUILDS:
             raise UserError(f"--build {name}: expected one of {', '.join(BUILDS)}.")
+    if positions is not None and positions < 1:
+        raise UserError(f"--positions {positions}: expected at least 1.")
+    if board is None and port is None and not virtual:
+        exact = _verify_library(model, tokenizer, context, builds or ["O2"], temperatures, seed, positions, output)
+    elif builds:
+        raise UserError("--build is about the C as a library of this computer; leave it out with a board.")
+    else:
+        wanted = Wanted(model, tokenizer, board or HOST, port, context, virtual)
+        exact = _verify_board(wanted, temperatures, seed, positions or COUNT, output)
+    if not exact:
+        raise typer.Exit(1)
+
+
+def _verify_library(
+    model: str | None,
+    tokenizer: Path | None,
+    context: int | None,
+    builds: list[str],
+    temperatures: list[float],
+    seed: int,
+    positions: int | None,
+    output: Output,
+) -> bool:
+    """The emitted C as a library of this computer: every position, and the KV cache too."""
     choice = choose(model, tokenizer)
     with output.working(f"quantizing {choice.name}"):
         integers = quantize(choice.model, choice.context(context))
@@ -54,16 +100,45 @@ def verify(
     with output.working(f"verifying {choice.name}") as step:
         for verdict in verify_builds(integers, choice.tokenizer, builds, temperatures, seed, positions, step):
             verdicts.append(verdict)
-            if not as_json:
+            if not output.as_json:
                 output.line(f"{verdict}  ({verdict.build}, temperature {verdict.temperature:g})")
                 if verdict.difference:
                     output.line(f"  first difference: {verdict.difference}", style="red")
     exact = all(verdict.difference is None for verdict in verdicts)
-    if as_json:
+    if output.as_json:
         runs = [asdict(verdict) for verdict in verdicts]
         output.document({"model": choice.name, "context": integers.config.context, "bit_exact": exact, "runs": runs})
-    if not exact:
-        raise typer.Exit(1)
+    return exact
+
+
+def _verify_board(wanted: Wanted, temperatures: list[float], seed: int, count: int, output: Output) -> bool:
+    """A running board, over its own protocol: its logits at some positions and all tokens."""
+    agreements = []
+    with attach(wanted, output) as attachment, attachment.open() as link:
+        facts = link.facts
+        expected = expected_of(facts, wanted.model, wanted.tokenizer)
+        with output.working(f"verifying {facts.model} on {facts.board}") as step:
+            for agreement in prove(link, expected, temperatures, seed, count, step):
+                agreements.append(agreement)
+                if not output.as_json:
+                    how = "logits" if agreement.temperature is None else f"temperature {agreement.temperature:g}"
+                    output.line(f"{agreement}  ({facts.board}, {how})")
+                    if agreement.difference:
+                        output.line(f"  first difference: {agreement.difference}", style="red")
+    exact = all(agreement.difference is None for agreement in agreements)
+    if output.as_json:
+        output.document(
+            {
+                "model": facts.model,
+                "model_hash": facts.model_hash,
+                "board": facts.board,
+                "build_id": facts.build_id,
+                "context": facts.context,
+                "bit_exact": exact,
+                "runs": [asdict(agreement) for agreement in agreements],
+            }
+        )
+    return exact
 
 
 def evaluate(

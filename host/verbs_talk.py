@@ -24,6 +24,7 @@ from tinyllm.host.options import (
     TokenizerOption,
     TopK,
     TopP,
+    VirtualOption,
 )
 from tinyllm.host.output import Output
 from tinyllm.host.protocol import Done, Overflow, Progress, Setting, Token
@@ -38,6 +39,7 @@ def run(
         int, typer.Option("-n", "--max-tokens", metavar="N", help="Tokens of the answer, 0 = until the model stops.")
     ] = 256,
     board: BoardOption = "host",
+    virtual: VirtualOption = False,
     port: PortOption = None,
     temperature: Temperature = 0.8,
     top_k: TopK = 0,
@@ -51,7 +53,7 @@ def run(
 ) -> None:
     """Give the model a prompt and stream its answer to stdout."""
     output = Output(as_json)
-    wanted = Wanted(model, tokenizer, board, port, context)
+    wanted = Wanted(model, tokenizer, board, port, context, virtual)
     settings = {
         Setting.TEMPERATURE: encode_setting(Setting.TEMPERATURE, temperature),
         Setting.TOP_K: encode_setting(Setting.TOP_K, top_k),
@@ -63,7 +65,7 @@ def run(
     }
     tokens = budget(encode_setting(Setting.MAX_TOKENS, max_tokens))
     with attach(wanted, output) as attachment, attachment.open() as link:
-        check_model(wanted, link.facts)
+        check_model(wanted, attachment, link)
         for setting, value in settings.items():
             link.set(setting, value)
         link.reset()
@@ -125,6 +127,7 @@ def _answer(link: Link, prompt: str, max_tokens: int, output: Output) -> tuple[l
 def chat(
     model: ModelArgument = None,
     board: BoardOption = "host",
+    virtual: VirtualOption = False,
     port: PortOption = None,
     context: ContextOption = None,
     tokenizer: TokenizerOption = None,
@@ -132,11 +135,11 @@ def chat(
 ) -> None:
     """Talk with the model; /help lists what can be changed on the way."""
     output = Output(as_json)
-    wanted = Wanted(model, tokenizer, board, port, context)
+    wanted = Wanted(model, tokenizer, board, port, context, virtual)
     with attach(wanted, output) as attachment:
         link = attachment.open()
         try:
-            check_model(wanted, link.facts)
+            check_model(wanted, attachment, link)
         except BaseException:
             link.close()
             raise

@@ -8,6 +8,14 @@ need g++ g++
 need clang clang
 need cppcheck cppcheck
 need nm binutils
+# What builds and runs the virtual boards.
+need arm-none-eabi-gcc "gcc-arm-none-eabi libnewlib-arm-none-eabi"
+need riscv64-unknown-elf-gcc "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf"
+need xtensa-lx106-elf-gcc "gcc-xtensa-lx106 picolibc-xtensa-lx106-elf"
+need qemu-system-arm qemu-system-arm
+need qemu-system-xtensa qemu-system-misc
+need node nodejs
+need npm npm
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

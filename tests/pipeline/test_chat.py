@@ -25,11 +25,11 @@ from tinyllm.boards.errors import UserError
 from tinyllm.boards.loader import load_board
 from tinyllm.host import protocol
 from tinyllm.host.attachment import Attachment
+from tinyllm.host.board_process import BoardProcess
 from tinyllm.host.building import build
 from tinyllm.host.choosing import choose
 from tinyllm.host.conversation import Conversation
 from tinyllm.host.frames import Frame, FrameReader, encode_frame
-from tinyllm.host.host_board import HostBoard
 from tinyllm.host.link import BoardGone, Event, Link, LostFrame, Refused
 from tinyllm.host.protocol import Done, ErrorCode, Overflow, Reason, ReplyType, Setting, Token
 
@@ -58,13 +58,13 @@ def endless(tool_home: Path) -> Path:
 
 
 @pytest.fixture
-def board(endless: Path) -> Iterator[HostBoard]:
-    with HostBoard(endless) as running:
+def board(endless: Path) -> Iterator[BoardProcess]:
+    with BoardProcess([endless]) as running:
         yield running
 
 
 @pytest.fixture
-def link(board: HostBoard) -> Iterator[Link]:
+def link(board: BoardProcess) -> Iterator[Link]:
     with Link(board.url) as connection:
         connection.set(Setting.TEMPERATURE, 0)
         yield connection
@@ -79,7 +79,7 @@ class Cable:
     class Cut(Exception):
         """Unplug, after these last bytes."""
 
-    def __init__(self, board: HostBoard, inspect: Callable[[Frame], bytes]) -> None:
+    def __init__(self, board: BoardProcess, inspect: Callable[[Frame], bytes]) -> None:
         self.board, self.inspect = board, inspect
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"socket://127.0.0.1:{self.listener.getsockname()[1]}"
@@ -125,7 +125,7 @@ Lay = Callable[[Callable[[Frame], bytes]], Cable]
 
 
 @pytest.fixture
-def cable(board: HostBoard) -> Iterator[Lay]:
+def cable(board: BoardProcess) -> Iterator[Lay]:
     cables = []
 
     def lay(inspect: Callable[[Frame], bytes]) -> Cable:
@@ -222,7 +222,7 @@ def test_an_answer_that_nobody_waits_for_is_cancelled(link: Link) -> None:
     assert answer(link.prompt(PROMPT, 5))[1].reason == Reason.LENGTH
 
 
-def test_a_new_connection_ends_the_answer_that_the_last_one_left(board: HostBoard) -> None:
+def test_a_new_connection_ends_the_answer_that_the_last_one_left(board: BoardProcess) -> None:
     first = Link(board.url)
     events = first.prompt(PROMPT, FOREVER)
     next(events)
@@ -302,7 +302,7 @@ def test_text_from_elsewhere_between_frames_changes_nothing(link: Link, cable: L
 # --- A conversation that outlives the board's memory ------------------------------------------------------------------
 
 
-def test_a_replay_gives_the_board_exactly_its_memory_back(board: HostBoard) -> None:
+def test_a_replay_gives_the_board_exactly_its_memory_back(board: BoardProcess) -> None:
     """Long enough that the context has slid; proved by the digest, and by the answers that follow."""
     link = Link(board.url)
     link.set(Setting.TEMPERATURE, 0)
@@ -314,7 +314,7 @@ def test_a_replay_gives_the_board_exactly_its_memory_back(board: HostBoard) -> N
     expected, _ = answer(link.prompt("In the end", 20))
     link.close()
 
-    kill(board)
+    board.kill()
     with Attachment(board).reopen() as again:
         assert again.facts.context_used == 0
         assert not conversation.held_by(again.facts)
@@ -372,7 +372,7 @@ def answers(document: dict[str, Any]) -> list[tuple[str, list[int], str]]:
     return [(turn["prompt"], turn["tokens"], turn["text"]) for turn in document["turns"]]
 
 
-def test_a_chat_through_pipes_answers_every_line(board: HostBoard) -> None:
+def test_a_chat_through_pipes_answers_every_line(board: BoardProcess) -> None:
     document, notes = chat([*TALK, "/stats", "/nonsense", "/temp hot", "/quit", "not read"], "--port", board.url)
     assert [(prompt, len(ids)) for prompt, ids, _ in answers(document)] == [(PROMPT, 40), ("The dog", 60)]
     assert document["settings"]["temperature"] == 0
@@ -381,20 +381,22 @@ def test_a_chat_through_pipes_answers_every_line(board: HostBoard) -> None:
     assert "temperature 'hot': expected a number" in notes
 
 
-def test_a_chat_writes_the_answer_to_stdout_and_the_rest_to_stderr(board: HostBoard) -> None:
+def test_a_chat_writes_the_answer_to_stdout_and_the_rest_to_stderr(board: BoardProcess) -> None:
     document, _ = chat(TALK, "--port", board.url)
     typed = "".join(f"{line}\n" for line in TALK)
     done = subprocess.run([*CHAT, "--port", board.url], input=typed, capture_output=True, text=True, timeout=60)
     assert done.stdout == "".join(f"{text}\n" for _, _, text in answers(document))
 
 
-def test_a_chat_goes_on_where_it_was_when_the_board_lost_its_memory_in_mid_answer(board: HostBoard, cable: Lay) -> None:
+def test_a_chat_goes_on_where_it_was_when_the_board_lost_its_memory_in_mid_answer(
+    board: BoardProcess, cable: Lay
+) -> None:
     unbroken, _ = chat(TALK, "--port", board.url)
     crashes = iter(range(2))
 
     def crash(frame: Frame) -> bytes:
         if token_number(frame) == 25 and next(crashes, None) is not None:
-            kill(board)
+            board.kill()
             board.start()
             raise Cable.Cut
         return encode_frame(frame)
@@ -406,7 +408,7 @@ def test_a_chat_goes_on_where_it_was_when_the_board_lost_its_memory_in_mid_answe
     assert re.search(r"Replayed: the board holds \d+ tokens again \(digest [0-9a-f]{8}\)", notes)
 
 
-def test_a_chat_goes_on_when_only_the_cable_was_pulled_between_two_turns(board: HostBoard, cable: Lay) -> None:
+def test_a_chat_goes_on_when_only_the_cable_was_pulled_between_two_turns(board: BoardProcess, cable: Lay) -> None:
     unbroken, _ = chat(TALK, "--port", board.url)
     pulls = iter([True])
 
@@ -420,17 +422,10 @@ def test_a_chat_goes_on_when_only_the_cable_was_pulled_between_two_turns(board: 
     assert answers(broken) == answers(unbroken)
 
 
-def kill(board: HostBoard) -> None:
-    """End the program without a farewell."""
-    assert board._process is not None
-    board._process.kill()
-    board._process.wait()
-
-
-def test_the_host_board_that_a_chat_started_is_started_again(board: HostBoard) -> None:
+def test_the_host_board_that_a_chat_started_is_started_again(board: BoardProcess) -> None:
     attachment = Attachment(board)
     with attachment.open() as link:
-        kill(board)
+        board.kill()
         with pytest.raises(BoardGone):
             answer(link.prompt(PROMPT, 20))
     assert f"it ended with code -{int(signal.SIGKILL)}" in attachment.why_lost() or os.name == "nt"
@@ -439,8 +434,8 @@ def test_the_host_board_that_a_chat_started_is_started_again(board: HostBoard) -
 
 
 def test_the_host_board_ends_with_the_process_that_started_it(endless: Path) -> None:
-    code = "import sys,os; from pathlib import Path; from tinyllm.host.host_board import HostBoard\n"
-    code += "b = HostBoard(Path(sys.argv[1])); b.start(); print(b.url, flush=True); os._exit(9)"
+    code = "import sys,os; from pathlib import Path; from tinyllm.host.board_process import BoardProcess\n"
+    code += "b = BoardProcess([Path(sys.argv[1])]); b.start(); print(b.url, flush=True); os._exit(9)"
     done = subprocess.run([sys.executable, "-c", code, str(endless)], capture_output=True, text=True, timeout=30)
     assert done.returncode == 9
     address = ("127.0.0.1", int(done.stdout.rsplit(":", 1)[1]))
@@ -479,13 +474,13 @@ def test_one_command_builds_runs_and_answers_and_the_next_one_only_answers(tool_
     assert (new / "built.json").stat().st_mtime_ns == built
 
 
-def test_a_board_that_runs_another_model_is_not_taken_for_the_one_that_was_named(board: HostBoard) -> None:
+def test_a_board_that_runs_another_model_is_not_taken_for_the_one_that_was_named(board: BoardProcess) -> None:
     done = run(choose(None).path.as_posix(), "--port", board.url)
     assert done.returncode == 2
     assert f"{board.url}: the board runs" in done.stderr
 
 
-def test_an_answer_does_not_depend_on_who_talked_before(board: HostBoard) -> None:
+def test_an_answer_does_not_depend_on_who_talked_before(board: BoardProcess) -> None:
     arguments = ("--port", board.url, "-n", "15")
     first = run(*arguments)
     chat(["/temp 1.5", "/topk 3", "/seed 9", "/overflow stop", "Something else"], "--port", board.url)
@@ -494,7 +489,7 @@ def test_an_answer_does_not_depend_on_who_talked_before(board: HostBoard) -> Non
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
-def test_ctrl_c_ends_an_endless_answer_and_keeps_what_came(board: HostBoard) -> None:
+def test_ctrl_c_ends_an_endless_answer_and_keeps_what_came(board: BoardProcess) -> None:
     command = [*RUN, "--port", board.url, "--temperature", "0", "-n", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -561,7 +556,7 @@ class Terminal:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
-def test_ctrl_c_stops_the_answer_and_not_the_chat(board: HostBoard) -> None:
+def test_ctrl_c_stops_the_answer_and_not_the_chat(board: BoardProcess) -> None:
     terminal = Terminal("--port", board.url)
     ready = "@host · context"
     terminal.wait_for(f"lists the commands.*{ready} 0/64")

@@ -1,0 +1,85 @@
+"""Which boards the suite runs on: the one that the options name, else the host board and every virtual one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+
+import pytest
+
+from tests.conftest import SHARED_DATA
+from tinyllm.boards.loader import Board, load_board, load_boards
+from tinyllm.codegen.emit import FIRMWARE
+from tinyllm.host.talking import Wanted
+
+CONTEXT = 64
+"""Small, so that a conversation soon outgrows it."""
+
+EMULATORS = {"lx106": "qemu-system-xtensa"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The plugin's options, without its prefix."""
+    group = parser.getgroup("tinyllm")
+    group.addoption("--board", dest="tinyllm_board", metavar="NAME", help="as --tinyllm-board")
+    group.addoption("--virtual", dest="tinyllm_virtual", action="store_true", help="as --tinyllm-virtual")
+    group.addoption("--port", dest="tinyllm_port", metavar="PORT", help="as --tinyllm-port")
+    group.addoption("--emulator", dest="tinyllm_emulator", metavar="NAME", help="another emulator: rp2040js")
+    group.addoption("--model", dest="tinyllm_model", metavar="MODEL", help="as --tinyllm-model")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module's MODELS with its CONTEXT on the board that was named, or on the host board and every virtual one.
+
+    A module with SECOND_OPINION has the Pico once more, in rp2040js.
+    """
+    option = metafunc.config.getoption
+    if "tinyllm_wanted" not in metafunc.fixturenames or option("tinyllm_port"):
+        return
+    models = [option("tinyllm_model")] if option("tinyllm_model") else getattr(metafunc.module, "MODELS", [None])
+    context = option("tinyllm_context") or getattr(metafunc.module, "CONTEXT", CONTEXT)
+    if option("tinyllm_board"):
+        boards = [(load_board(option("tinyllm_board")), option("tinyllm_virtual"), option("tinyllm_emulator"))]
+    else:
+        boards = [(board, board.name != "host", None) for board in distinct(load_boards())]
+        if hasattr(metafunc.module, "SECOND_OPINION"):
+            boards.append((load_board("pico"), True, "rp2040js"))
+    targets = [target(*board, model, context) for model in models for board in boards]
+    metafunc.parametrize("tinyllm_wanted", targets, indirect=True, scope="session")
+
+
+def distinct(boards: list[Board]) -> list[Board]:
+    """The host board, and of the boards that have the same virtual chip the first: the images differ in a name."""
+    chips = {"host": load_board("host")}
+    for board in boards:
+        if board.virtual:
+            chips.setdefault(board.virtual.platformio["board"], board)
+    return list(chips.values())
+
+
+def target(board: Board, virtual: bool, emulator: str | None, model: str | None, context: int) -> object:
+    """One board with one model, named for people; skipped where this computer lacks what it takes, but never in CI."""
+    wanted = Wanted(model, None, board.name, None, context, virtual, virtual, emulator)
+    name = f"{board.name}-{emulator or 'virtual'}" if virtual else board.name
+    lacking = missing(board, virtual, emulator, model)
+    marks = [pytest.mark.skip(reason=lacking)] if lacking and not os.environ.get("CI") else []
+    return pytest.param(wanted, id=f"{name}-{model.rsplit('/', 1)[-1]}" if model else name, marks=marks)
+
+
+def missing(board: Board, virtual: bool, emulator: str | None, model: str | None) -> str | None:
+    """What a board or a model needs and this computer has not."""
+    if model is not None and model.startswith(str(SHARED_DATA)) and not SHARED_DATA.is_dir():
+        return f"no test data at {SHARED_DATA}"
+    if not virtual or board.virtual is None:
+        return None
+    chip = board.virtual.platformio["board"]
+    compilers = json.loads((FIRMWARE / f"platform/boards/{chip}.json").read_text())["build"]["compilers"]
+    if not any(map(shutil.which, compilers)):
+        return f"no {' or '.join(compilers)}"
+    if emulator == "rp2040js":
+        return None if shutil.which("node") and shutil.which("npm") else "no Node.js with npm"
+    if board.virtual.emulator == "unicorn":
+        return None if importlib.util.find_spec("unicorn") else "no package unicorn"
+    return None if shutil.which(EMULATORS[chip]) else f"no {EMULATORS[chip]}"

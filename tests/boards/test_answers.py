@@ -1,0 +1,115 @@
+"""What a board says: the same tokens as the reference, whatever the settings, turns and voice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tinyllm.host import protocol
+from tinyllm.host.link import Refused
+from tinyllm.host.protocol import ErrorCode, Overflow, Reason, Setting, token_digest
+from tinyllm.host.proving import chosen_positions, compare_logits
+from tinyllm.host.testing import BoardUnderTest
+
+ONCE = "Once upon a time"
+PROMPTS = (ONCE, "The cat sat", "So they")
+
+
+def test_a_board_says_who_it_is(board: BoardUnderTest) -> None:
+    facts = board.link.hello()
+    assert (facts.version, facts.board) == (protocol.PROTOCOL_VERSION, board.wanted.target().name)
+    assert (facts.model, facts.model_hash) == (board.expected.name, board.expected.model_hash)
+    assert facts.vocab_size == board.expected.tokenizer.vocab_size
+    assert (facts.context_used, facts.conversation_digest) == (0, 0)
+    assert int(facts.build_id, 16) > 0
+    assert board.link.memory()["ram.kv_cache"] > 0
+
+
+def test_a_greedy_answer_is_the_references(board: BoardUnderTest) -> None:
+    (expected,) = board.expect(ONCE)
+    answer = board.ask(ONCE)
+    assert answer.tokens == expected
+    assert answer.text == board.expected.text(expected)
+    assert answer.done.conversation_digest == token_digest(board.expected.encode(ONCE) + list(expected))
+
+
+def test_the_logits_are_the_references_bit_for_bit(board: BoardUnderTest) -> None:
+    context = board.facts.context
+    tokens = board.expected.encode("Lily and Tom went to the park. They saw a big dog. " * context)[: context + 3]
+    agreement = compare_logits(board.link, board.expected, tokens, chosen_positions(len(tokens)))
+    assert agreement.difference is None
+
+
+SAMPLING: dict[str, dict[str, float]] = {
+    "at the default settings": {"temperature": 0.8},
+    "hot": {"temperature": 1.5, "top_p": 1},
+    "of the five likeliest": {"temperature": 1, "top_k": 5, "top_p": 1},
+    "of the likely": {"temperature": 1, "top_p": 1, "min_p": 0.05},
+    "without repetition": {"temperature": 0.8, "repetition_penalty": 1.3},
+    "greedy, without repetition": {"repetition_penalty": 1.2},
+}
+
+
+@pytest.mark.parametrize("how", SAMPLING)
+def test_seeded_sampling_draws_what_the_python_sampler_draws(board: BoardUnderTest, how: str) -> None:
+    board.set(seed=7, **SAMPLING[how])
+    assert board.ask(ONCE, 24).tokens == board.expect(ONCE, max_tokens=24)[0]
+
+
+def test_turns_are_one_sequence_of_tokens(board: BoardUnderTest) -> None:
+    board.set(temperature=0.9, seed=3)
+    answers = [board.ask(prompt, 20) for prompt in PROMPTS]
+    expected = board.expect(*PROMPTS, max_tokens=20)
+    assert tuple(answer.tokens for answer in answers) == expected
+    turns = zip(PROMPTS, expected, strict=True)
+    said = [part for i, (prompt, ids) in enumerate(turns) for part in (board.expected.encode(prompt, not i), ids)]
+    assert answers[-1].done.conversation_digest == board.conversation_digest(*said)
+
+
+def test_a_full_context_slides(board: BoardUnderTest) -> None:
+    """Conversations of more tokens than the context holds go on as the reference does."""
+    turns = board.facts.context // 20
+    prompts = (PROMPTS * turns)[:turns]
+    expected = board.expect(*prompts, max_tokens=30)
+    assert tuple(board.ask(prompt, 30).tokens for prompt in prompts) == expected
+    assert sum(map(len, expected)) > board.facts.context / 2
+    assert board.link.hello().context_used == board.facts.context
+
+
+def test_a_full_context_stops_where_that_was_asked_for(board: BoardUnderTest) -> None:
+    board.link.set(Setting.OVERFLOW, Overflow.STOP)
+    answer = board.ask(ONCE, protocol.UNTIL_STOP)
+    while answer.reason != Reason.CONTEXT:
+        assert answer.reason == Reason.STOP
+        answer = board.ask("", protocol.UNTIL_STOP)
+    held = board.link.hello()
+    assert held.context_used == board.facts.context
+    with pytest.raises(Refused) as refused:
+        board.ask("More", 1)
+    assert refused.value.code == ErrorCode.TOO_LONG
+    assert board.link.hello() == held, "a prompt that is refused leaves the conversation as it was"
+
+
+def test_a_prompt_longer_than_the_context_is_refused_and_the_next_one_answered(board: BoardUnderTest) -> None:
+    with pytest.raises(Refused) as refused:
+        board.ask([3] * (board.facts.context + 1), 1)
+    assert refused.value.code == ErrorCode.TOO_LONG
+    assert board.ask(ONCE, 8).tokens == board.expect(ONCE, max_tokens=8)[0]
+
+
+def test_both_voices_give_the_same_tokens(board: BoardUnderTest) -> None:
+    commands = {"/temp": "0.8", "/seed": "11", "/max": "16"}
+    board.set(temperature=0.8, seed=11)
+    expected = board.expect(*PROMPTS[:2], max_tokens=16)
+    with board.typing() as terminal:
+        for command, value in commands.items():
+            assert terminal.enter(f"{command} {value}") == f"{command[1:]} {value}"
+        terminal.enter("/reset")
+        typed = [terminal.enter(prompt) for prompt in PROMPTS[:2]]
+    typed_digest = board.link.hello().conversation_digest
+    board.link.reset()
+    framed: list[Any] = [board.ask(prompt, 16) for prompt in PROMPTS[:2]]
+    assert [answer.tokens for answer in framed] == list(expected)
+    assert typed == [answer.text for answer in framed]
+    assert typed_digest == framed[-1].done.conversation_digest

@@ -1,0 +1,26 @@
+"""The proof in one number: 128 greedy tokens of each model have the same digest on every board."""
+
+from __future__ import annotations
+
+from tests.conftest import SHARED_DATA
+from tinyllm.host.protocol import token_digest
+from tinyllm.host.proving import COUNT, PROMPT
+from tinyllm.host.testing import BoardUnderTest
+
+MODELS = [None, str(SHARED_DATA / "stories260K/stories260K.bin")]
+CONTEXT = 256
+
+
+def test_128_greedy_tokens_have_the_digest_of_the_reference(board: BoardUnderTest) -> None:
+    """On through any token that ends an answer."""
+    (expected,) = board.expected.answers([PROMPT], COUNT, through_stops=True)
+    answers = [board.ask(PROMPT, COUNT)]
+    while (missing := COUNT - sum(len(answer.tokens) for answer in answers)) > 0:
+        answers.append(board.ask((), missing))
+    tokens = [token for answer in answers for token in answer.tokens]
+    digest = token_digest(tokens)
+    board.figures["tokens"] = f"{COUNT}, digest {digest:08x}"
+    if (process := board.attachment.process) and process.counts:
+        counted = sum(answer.done.decode_us for answer in answers) * process.counts.per_us / COUNT
+        board.figures["per_token"] = f"{counted:,.0f} {process.counts.unit}, counted"
+    assert (digest, tokens) == (token_digest(expected), list(expected))
