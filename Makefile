@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 TYPED := $(VENV)/typed
 PACKAGES := boards codegen firmware host models
 # torch and transformers are large: CI has them, a person may ask for them (make test EXTRAS=test,virtual,peers).
-EXTRAS := test,virtual$(if $(CI),$(comma)peers)
 comma := ,
+EXTRAS := test,virtual$(if $(CI),$(comma)peers)
 
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1

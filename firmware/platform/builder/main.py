@@ -53,7 +53,8 @@ def remedy(compiler: str) -> str:
 
 def has_file(compiler: str, name: str, flags: list[str]) -> bool:
     """Whether a cross-compiler comes with a file; one that does not gives back the name as it is."""
-    query = [shutil.which(compiler, path=env["ENV"].get("PATH", "")), *flags, f"-print-file-name={name}"]
+    found = shutil.which(compiler, path=env["ENV"].get("PATH", "")) or compiler
+    query = [found, *flags, f"-print-file-name={name}"]
     return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip() != name
 
 
