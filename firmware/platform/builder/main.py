@@ -94,6 +94,7 @@ if script:
     # The script's folder is where the linker looks for what it includes.
     env.Append(LIBPATH=[str(path.parent)])
     env.Replace(PROGNAME="firmware", PROGSUFFIX=".elf", LDSCRIPT_PATH=str(path))
+env.Append(LIBS=board.get("build.libraries", {}).get(sys.platform, []))
 env.Append(CCFLAGS=cpu_flags, LINKFLAGS=cpu_flags + board.get("build.link_flags", "").split())
 
 program = env.BuildProgram()
