@@ -187,7 +187,8 @@ class BoardProcess:
         """Read what the process says, to its end, so that it never waits for us."""
         with stream:
             for line in stream:
-                self._said.append(line.strip())
                 if match := LISTENING.match(line):
                     found.put(match[1])
+                else:
+                    self._said.append(line.strip())
         found.put(None)

@@ -7,12 +7,12 @@ model must give the same digest: that equality is the proof that the board holds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from tinyllm.boards.errors import Failure
 from tinyllm.host.link import Event, Link, Refused
-from tinyllm.host.protocol import UNTIL_STOP, Done, HelloReply, Overflow, Progress, Reason, Setting, Token, token_digest
+from tinyllm.host.protocol import UNTIL_STOP, Done, HelloReply, Overflow, Reason, Setting, Token, token_digest
 
 EMPTY_DIGEST = token_digest(())
 
@@ -136,17 +136,16 @@ def prefill(link: Link, prompt: str, answer: list[int]) -> Done:
     overflow = link.get()[Setting.OVERFLOW]
     size = max(1, min(link.facts.context, link.facts.text_max // 4))
     link.set(Setting.OVERFLOW, Overflow.SLIDE)
-    held = _read(link, prompt)
-    for start in range(0, len(answer), size):
-        held = _read(link, answer[start : start + size])
-    link.set(Setting.OVERFLOW, overflow)
+    try:
+        held = read(link, prompt)
+        for start in range(0, len(answer), size):
+            held = read(link, answer[start : start + size])
+    finally:
+        link.set(Setting.OVERFLOW, overflow)
     return held
 
 
-def _read(link: Link, content: str | list[int]) -> Done:
-    for event in link.prompt(content, 0):
-        if isinstance(event, Done):
-            return event
-        if not isinstance(event, Progress):
-            raise Failure(f"{link.name}: the board generated though it was asked only to read.")
-    raise Failure(f"{link.name}: reading ended without a report.")
+def read(link: Link, content: str | Sequence[int]) -> Done:
+    """Append text or token ids to the board's conversation by prefill alone; what the board says at the end."""
+    (held,) = [event for event in link.prompt(content, 0) if isinstance(event, Done)]
+    return held

@@ -30,6 +30,8 @@ QUIET_SECONDS = 2.0
 SILENCE_SECONDS = 30.0
 """Longest wait for the next token or sign of life; the slowest boards need about a second for one."""
 BYE_SECONDS = 0.5
+STUCK_SECONDS = 300.0
+"""Longest wait for the next token or sign of progress of a board that says that it is at work."""
 READ_BYTES = 4096
 
 Event = protocol.Progress | protocol.Token | protocol.Done
@@ -177,6 +179,8 @@ class Link:
                             f"{self.name}: token {len(tokens)} of the answer never arrived (token {reply.index} came)."
                             f"{self._damage()} Check the cable or lower the baud rate."
                         )
+                    if reply.index >= max_tokens:
+                        raise Failure(f"{self.name}: {max_tokens} tokens were asked for and more came. Flash it again.")
                     tokens.append(reply.token)
                 elif isinstance(reply, protocol.Done):
                     self._unsettled = False
@@ -200,13 +204,15 @@ class Link:
         When nothing comes the board is asked for no logits at all: ERROR busy says that the answer is under way, any
         other error that it is over, or never began. Replies keep their order, so the end of the answer was lost then.
         """
-        heard = time.monotonic()
+        advanced = heard = time.monotonic()
         asked = cancelled = 0.0
         question, damaged = sequence, self.damaged_frames
         while True:
             now = time.monotonic()
             if now - heard > SILENCE_SECONDS:
                 raise BoardGone(f"{self.name}: the board fell silent in mid-answer. Reset it or plug it in again.")
+            if now - advanced > STUCK_SECONDS:
+                raise BoardGone(f"{self.name}: the board says that it is busy and gets nowhere. Reset it.")
             if self.stop_requested and now - cancelled > QUIET_SECONDS:
                 self.send(protocol.Cancel())
                 cancelled = now
@@ -223,6 +229,8 @@ class Link:
             heard, damaged = time.monotonic(), self.damaged_frames
             if number == sequence:
                 yield reply
+                # Who takes the replies may have taken their time.
+                advanced = heard = time.monotonic()
             elif not isinstance(reply, protocol.Error):
                 raise self._unexpected(reply, protocol.Logits(0, 0))
             elif reply.code != protocol.ErrorCode.BUSY:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from tinyllm.boards.errors import Failure
 from tinyllm.codegen.sampler import SamplerSettings
+from tinyllm.host.conversation import read
 from tinyllm.host.expected import Expected
 from tinyllm.host.link import Link
-from tinyllm.host.protocol import Done, Overflow, Setting, Token, token_digest
+from tinyllm.host.protocol import Overflow, Setting, Token, token_digest
 
 PROMPT = "Once upon a time"
 COUNT = 128
@@ -124,9 +125,3 @@ def compare_logits(link: Link, expected: Expected, tokens: Sequence[int], positi
             text = f"position {position}: logit {at} is {got[at]}, the reference has {wanted[position][at]}"
             return Agreement("positions", exact, len(positions), difference=text)
     return Agreement("positions", len(positions), len(positions))
-
-
-def read(link: Link, tokens: Sequence[int]) -> Done:
-    """Append token ids to the conversation by prefill alone."""
-    (done,) = [event for event in link.prompt(tokens, 0) if isinstance(event, Done)]
-    return done

@@ -23,6 +23,9 @@ from tinyllm.host.wire_log import WireLog
 RECOVERY_SECONDS = 20.0
 """How long a board may take to be there again."""
 
+AT_THE_START = wire_settings(GREEDY, seed=1) | {Setting.MAX_TOKENS: 256}
+"""The settings of a board that has just started, but greedy."""
+
 SAMPLING = {
     Setting.TEMPERATURE: "temperature",
     Setting.TOP_K: "top_k",
@@ -59,7 +62,7 @@ class BoardUnderTest:
         self.wire = WireLog()
         self.figures: dict[str, str] = {}
         self.link: Link = attachment.open(self.wire)
-        self._settings = dict(wire_settings(GREEDY, seed=1))
+        self._settings = dict(AT_THE_START)
 
     @property
     def name(self) -> str:
@@ -83,7 +86,7 @@ class BoardUnderTest:
 
         Failure where the board is not there again within RECOVERY_SECONDS.
         """
-        self._settings = dict(wire_settings(GREEDY, seed=1))
+        self._settings = dict(AT_THE_START)
         try:
             self._begin()
         except BoardGone:

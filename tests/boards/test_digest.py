@@ -9,6 +9,7 @@ from tinyllm.host.testing import BoardUnderTest
 
 MODELS = [None, str(SHARED_DATA / "stories260K/stories260K.bin")]
 CONTEXT = 256
+SECOND_OPINION = True
 
 
 def test_128_greedy_tokens_have_the_digest_of_the_reference(board: BoardUnderTest) -> None:

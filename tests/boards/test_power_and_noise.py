@@ -67,7 +67,7 @@ def test_with_noise_on_the_line_an_answer_is_whole_or_an_error_and_the_next_one_
     assert all(error.startswith(line.url) for error in errors)
 
 
-@pytest.mark.parametrize("rounds", ROUNDS)
+@pytest.mark.parametrize("rounds", [None, pytest.param(8, marks=pytest.mark.sweep)])
 def test_with_noise_on_the_line_a_connection_is_had_or_refused(
     board: BoardUnderTest, line: NoisyLine, rounds: int | None
 ) -> None:

@@ -30,7 +30,7 @@ from tinyllm.host.building import build
 from tinyllm.host.choosing import choose
 from tinyllm.host.conversation import Conversation
 from tinyllm.host.frames import Frame, FrameReader, encode_frame
-from tinyllm.host.link import BoardGone, Event, Link, LostFrame, Refused
+from tinyllm.host.link import QUIET_SECONDS, SILENCE_SECONDS, BoardGone, Event, Link, LostFrame, Refused
 from tinyllm.host.protocol import Done, ErrorCode, Overflow, Reason, ReplyType, Setting, Token
 
 CONTEXT = 64
@@ -276,6 +276,42 @@ def test_a_damaged_frame_is_counted_and_the_gap_reported(cable: Lay) -> None:
 
     with Link(cable(flip).url) as link, pytest.raises(LostFrame, match="1 damaged frames were received"):
         answer(link.prompt(PROMPT, 20))
+
+
+def test_an_answer_whose_end_is_lost_is_given_up_soon_and_the_next_one_is_whole(cable: Lay) -> None:
+    lost = iter([True])
+    line = cable(
+        lambda frame: b"" if frame.type == ReplyType.DONE and next(lost, False) else encode_frame(frame),
+    )
+    with Link(line.url) as link:
+        link.set(Setting.TEMPERATURE, 0)
+        begun = time.monotonic()
+        with pytest.raises(LostFrame, match="the prompt or the end of its answer was lost on the way"):
+            answer(link.prompt(PROMPT, 20))
+        assert time.monotonic() - begun < SILENCE_SECONDS / 2
+        link.reset()
+        assert answer(link.prompt(PROMPT, 20))[1].tokens == 20
+
+
+def test_a_reply_that_is_lost_is_asked_for_again(cable: Lay) -> None:
+    lost = {number: iter([True, True]) for number in (ReplyType.OK, ReplyType.SETTINGS, ReplyType.HELLO)}
+    line = cable(lambda frame: b"" if next(lost.get(frame.type, iter(())), False) else encode_frame(frame))
+    with Link(line.url) as link:
+        link.set(Setting.TOP_K, 7)
+        assert link.get()[Setting.TOP_K] == 7
+
+
+def test_a_slow_answer_is_waited_for(cable: Lay) -> None:
+    """The board is asked meanwhile whether it is still at it."""
+
+    def delay(frame: Frame) -> bytes:
+        if token_number(frame) in (3, 9):
+            time.sleep(2 * QUIET_SECONDS)
+        return encode_frame(frame)
+
+    with Link(cable(delay).url) as link:
+        link.set(Setting.TEMPERATURE, 0)
+        assert answer(link.prompt(PROMPT, 20))[1].tokens == 20
 
 
 def test_a_token_that_was_changed_on_the_way_is_caught_by_the_digest(

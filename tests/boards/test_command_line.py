@@ -1,0 +1,186 @@
+"""The verbs with --virtual and with a board to prove, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.boards.conftest import missing
+from tests.conftest import skip_unless_ci
+from tinyllm.boards.errors import Failure, UserError
+from tinyllm.boards.loader import load_board
+from tinyllm.host.board_process import BoardProcess
+from tinyllm.host.building import build
+from tinyllm.host.choosing import choose
+from tinyllm.host.expected import Expected
+from tinyllm.host.link import Link
+from tinyllm.host.proving import prove
+from tinyllm.host.wire_log import WireLog
+
+SMALL = ("--context", "64")
+
+
+def tinyllm(*arguments: str, before: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command; `before` is Python that runs before it."""
+    code = f"{before}\nimport sys; from tinyllm.host import cli; sys.exit(cli.run(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *arguments]
+    variables = os.environ | environment
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=variables)
+
+
+def document(*arguments: str) -> dict[str, Any]:
+    done = tinyllm(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)
+    assert isinstance(read, dict)
+    return read
+
+
+@pytest.fixture
+def virtual_pico2() -> Iterator[tuple[str, ...]]:
+    """The options that ask for it."""
+    if lacking := missing(load_board("pico2"), True, None, None):
+        skip_unless_ci(lacking)
+    yield ("--board", "pico2", "--virtual", *SMALL)
+
+
+def test_a_virtual_board_tells_the_story_of_the_host_board(virtual_pico2: tuple[str, ...]) -> None:
+    ask = ("run", "-p", "Once upon a time", "-n", "24", "--temperature", "0")
+    here, there = document(*ask, *SMALL), document(*ask, *virtual_pico2)
+    assert (there["board"], there["clock"]) == ("pico2-virtual", "emulated clock of the virtual rp2350")
+    assert [there[name] for name in ("tokens", "text", "digest")] == [
+        here[name] for name in ("tokens", "text", "digest")
+    ]
+
+
+def test_a_chat_can_be_had_with_a_virtual_board(virtual_pico2: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "tinyllm.host.cli", "chat", *virtual_pico2]
+    typed = "/temp 0\n/max 8\nOnce upon a time\n/stats\n"
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120)
+    assert done.stdout == ", there was a little girl\n"
+    assert "tinystories-260k on pico2-virtual, context 64 tokens" in done.stderr
+
+
+@pytest.mark.parametrize("board", ["host", "pico2"])
+def test_a_board_is_verified_over_its_protocol(board: str, virtual_pico2: tuple[str, ...]) -> None:
+    options = virtual_pico2 if board == "pico2" else ("--board", board, *SMALL)
+    done = tinyllm("verify", *options, "--positions", "40")
+    assert done.returncode == 0, done.stderr
+    lines = re.findall(r"^bit-exact: (\d+/\d+ \w+)", done.stdout, re.MULTILINE)
+    assert lines == ["40/40 tokens", "40/40 tokens", "7/7 positions"]
+
+
+def test_a_board_that_computes_something_else_is_found_out() -> None:
+    """The proof of one model with the reference of another that differs in a single weight."""
+    choice = choose(None)
+    embedding = choice.model.embedding.copy()
+    embedding[300] *= 1.5
+    other = replace(choice, model=replace(choice.model, embedding=embedding))
+    with BoardProcess([build(choice, load_board("host"), 64).program]) as process, Link(process.url) as link:
+        sampled, logits = prove(link, Expected(other, 64), temperatures=[1.0], count=40)
+    assert sampled.difference is not None
+    assert re.fullmatch(rf"token {sampled.exact} is \d+, the reference has \d+", sampled.difference)
+    assert sampled.digest != sampled.expected_digest
+    assert logits.difference is not None
+    assert re.fullmatch(r"position 0: logit \d+ is -?\d+, the reference has -?\d+", logits.difference)
+
+
+def test_verify_says_so_when_another_model_is_named_than_runs() -> None:
+    choice = choose(None)
+    head = choice.model.output_head.copy()
+    head[300] *= 1.5
+    other = replace(
+        choice, model=replace(choice.model, head=head, config=replace(choice.model.config, tied_head=False))
+    )
+    with BoardProcess([build(other, load_board("host"), 64).program]) as process:
+        done = tinyllm("verify", choice.name, "--port", process.url)
+    assert done.returncode == 2
+    assert f"not {choice.name}. Name the model that it runs" in done.stderr
+
+
+def test_build_tells_the_deepest_stack_of_the_boards_own_compiler(virtual_pico2: tuple[str, ...]) -> None:
+    here, there = document("build", *SMALL), document("build", *virtual_pico2)
+    for built in (here, there):
+        assert 100 < built["stack"]["bytes"] < 4096
+        assert built["stack"]["chain"][0] == "tl_console_poll"
+    assert there["stack"] != here["stack"]
+    assert f"{there['stack']['bytes']:,}" in tinyllm("build", *virtual_pico2).stdout
+
+
+MISTAKES = {
+    "no Unicorn": (
+        ("run", "-p", "x", "--board", "pico", "--virtual"),
+        "import sys; sys.modules['unicorn'] = None",
+        {},
+        "pip install 'tinyllm[virtual]'",
+    ),
+    "no cross-compiler": (
+        ("build", "--board", "esp32c3", "--virtual", "--context", "72"),
+        "",
+        {"PATH": "/nowhere"},
+        "gcc-riscv64-unknown-elf",
+    ),
+    "no twin": (("run", "-p", "x", "--virtual"), "", {}, "board host has no virtual twin"),
+    "a port too": (
+        ("chat", "--board", "pico", "--virtual", "--port", "x"),
+        "",
+        {},
+        "--virtual starts a board on this computer; leave it out with --port",
+    ),
+    "a way to compile too": (("verify", "--board", "host", "--build", "O2"), "", {}, "leave it out with a board"),
+    "no positions": (("verify", "--board", "host", "--positions", "0"), "", {}, "--positions 0: expected at least 1"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_with_exit_code_2(mistake: str) -> None:
+    arguments, before, environment, complaint = MISTAKES[mistake]
+    done = tinyllm(*arguments, before=before, **environment)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --- A board's process ------------------------------------------------------------------------------------------------
+
+
+def test_what_a_process_says_is_missing_is_the_users_to_mend() -> None:
+    code = "import sys; print('tinyllm: no emulator; get one', file=sys.stderr); sys.exit(2)"
+    with pytest.raises(UserError, match=r"^no emulator; get one$"):
+        BoardProcess([sys.executable, "-c", code]).start()
+
+
+def test_a_process_that_fails_is_quoted() -> None:
+    code = "import sys; print('pc=10000000'); print('tinyllm: fault'); sys.exit(1)"
+    process = BoardProcess([sys.executable, "-c", code])
+    with pytest.raises(Failure, match=r"the board did not start \(it ended with code 1: tinyllm: fault\)"):
+        process.start()
+    assert process.report() == ["pc=10000000", "tinyllm: fault"]
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="program: cannot be started"):
+        BoardProcess([tmp_path / "program"]).start()
+
+
+# --- The transcript ---------------------------------------------------------------------------------------------------
+
+
+def test_the_transcript_keeps_the_last_bytes_of_each_way() -> None:
+    log = WireLog(kept=100)
+    for i in range(1000):
+        log.sent(b"to %d\0" % i)
+        log.received(b"from %d\0" % i)
+    lines = log.lines()
+    assert "> no frame: b'to 999'" in lines[-2]
+    assert "< no frame: b'from 999'" in lines[-1]
+    assert sum(" > " in line for line in lines) < 20
