@@ -5,6 +5,7 @@ Nobody needs to listen: what is sent then is lost, as on a wire.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import select
@@ -20,7 +21,7 @@ SEND_BYTES = 4096
 """Bytes that are kept before they are sent; reading and waiting send them too."""
 
 
-class Line:
+class Line(abc.ABC):
     """What a UART reads from and writes to; `where` says how to reach its other end."""
 
     def __init__(self) -> None:
@@ -70,17 +71,17 @@ class Line:
                     self._stalled = True
                     return
 
+    @abc.abstractmethod
     def _receive(self, timeout: float | None) -> None:
         """Take what has come, after waiting for it no longer than `timeout` seconds."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _write(self, data: bytes) -> int:
         """Send what can be sent at once, and say how much; BlockingIOError where that is nothing."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _writer(self) -> int:
         """What select waits for when nothing could be sent."""
-        raise NotImplementedError
 
 
 class TcpLine(Line):

@@ -25,28 +25,14 @@ from tests.unit.huggingface_files import (
     write_torch,
 )
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
+from tinyllm.codegen.checkpoints.huggingface_rope import PARAMETERS
 from tinyllm.codegen.checkpoints.torch_pickle import PickleError, tensors_in_pickle
 
 MODEL = random_model(HALF, biases=True)
 TENSORS = huggingface_tensors(random_model(HALF))
 ENTRIES = torch_entries(TENSORS)
 BFLOAT16 = bfloat16_bytes(TENSORS)
-ROPE_KEYS = st.sampled_from(
-    [
-        "rope_type",
-        "type",
-        "rope_theta",
-        "factor",
-        "partial_rotary_factor",
-        "original_max_position_embeddings",
-        "low_freq_factor",
-        "high_freq_factor",
-        "short_factor",
-        "long_factor",
-        "attention_factor",
-        "other",
-    ]
-)
+ROPE_KEYS = st.sampled_from([*sorted(PARAMETERS), "other"])
 KEYS = st.sampled_from(
     [
         "share_embedding",
