@@ -51,6 +51,7 @@ def install_stand_ins(core: Path) -> None:
         stand_in = STAND_INS / ("raspberrypi" if spec.external else "espressif32")
         folder = core / "platforms" / stand_in.name
         shutil.copytree(stand_in, folder)
+        shutil.copytree(STAND_INS / "builder", folder / "builder")
         shutil.copytree(ARDUINO_STUB, folder / "arduino_stub")
         about = json.loads((stand_in / "platform.json").read_text("utf-8"))
         record = {"type": "platform", "name": about["name"], "version": about["version"], "spec": spec.as_dict()}
