@@ -136,7 +136,7 @@ def isqrt32(value: ArrayLike) -> I64:
 
 
 def reciprocal_sqrt(value: ArrayLike) -> tuple[I64, I64]:
-    """1/sqrt(value) for 0 < value < 2**63 as mantissa (2**15 < m <= 2**16) and exponent; relative error below 2**-14.
+    """1/sqrt(value) for 0 < value < 2**63 as mantissa (2**15 <= m <= 2**16) and exponent; relative error below 2**-14.
 
     value is brought to a in [2**30, 2**32) by an even shift k; mantissa = floor(2**31 / isqrt(a)),
     exponent = -31 - k/2.

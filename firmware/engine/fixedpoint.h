@@ -91,7 +91,7 @@ struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t 
 
 uint32_t tl_isqrt32(uint32_t value);
 
-/* 1/sqrt(value) for 0 < value < 2^63: mantissa in (2^15, 2^16] and exponent. */
+/* 1/sqrt(value) for 0 < value < 2^63: mantissa in [2^15, 2^16] and exponent. */
 struct tl_scale tl_reciprocal_sqrt(uint64_t value);
 
 /* 2^(z / 65536) as Q30, z <= 0. */
