@@ -1,4 +1,4 @@
-"""Where the tool keeps what it may lose: built programs and the chat's history."""
+"""Where the tool keeps what it may lose: built programs, pulled models and the chat's history."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ def home() -> Path:
 
     Raises UserError where it cannot be made.
     """
-    override = os.environ.get("TINYLLM_HOME")
-    folder = Path(override).expanduser().absolute() if override else _user_cache() / "tinyllm"
+    folder = home_path()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -23,6 +22,12 @@ def home() -> Path:
             f"{folder}: cannot be created ({error.strerror}). Set TINYLLM_HOME to a folder of yours."
         ) from None
     return folder
+
+
+def home_path() -> Path:
+    """The tool's folder, which may not be there yet."""
+    override = os.environ.get("TINYLLM_HOME")
+    return Path(override).expanduser().absolute() if override else _user_cache() / "tinyllm"
 
 
 def _user_cache() -> Path:

@@ -1,0 +1,80 @@
+"""The checkpoints that can be pulled by name: hub.toml as data."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A file of a known model; `size` in bytes and `sha256` (64 hex digits) are None where they are not pinned."""
+
+    repo: str
+    revision: str
+    path: str
+    size: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A checkpoint of the Hugging Face Hub that has a name here.
+
+    revision: a commit, or a branch where none is pinned. files: the checkpoint first; empty where the repository's
+    own list decides what is taken.
+    """
+
+    name: str
+    about: str
+    licence: str
+    repo: str
+    revision: str
+    gated: bool
+    files: tuple[KnownFile, ...]
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the files as far as they are pinned; None where nothing is."""
+        return sum(file.size or 0 for file in self.files) or None
+
+
+@functools.cache
+def known_models() -> dict[str, KnownModel]:
+    """The models that have a name, by name, in the order of hub.toml."""
+    table = tomllib.loads((Path(__file__).parent / "hub.toml").read_text("utf-8"))
+    return {entry["name"]: _known_model(entry) for entry in table["model"]}
+
+
+@functools.cache
+def pinned_files() -> dict[tuple[str, str, str], KnownFile]:
+    """Every file whose sha256 is known, by repository, commit and path."""
+    files = (file for model in known_models().values() for file in model.files)
+    return {(file.repo, file.revision, file.path): file for file in files if file.sha256 is not None}
+
+
+def _known_model(entry: dict[str, object]) -> KnownModel:
+    def text(table: dict[str, object], key: str) -> str:
+        return str(table[key])
+
+    listed = entry.get("file", [])
+    assert isinstance(listed, list)
+    files = tuple(
+        KnownFile(
+            repo=text(entry | file, "repo"),
+            revision=text(entry | file, "revision"),
+            path=text(file, "path"),
+            size=file.get("bytes"),
+            sha256=file.get("sha256"),
+        )
+        for file in listed
+    )
+    fixed = {key: text(entry, key) for key in ("name", "about", "licence", "repo", "revision")}
+    return KnownModel(**fixed, gated=bool(entry.get("gated", False)), files=files)
