@@ -3,7 +3,7 @@
     description      one line for people
     chip             the chip's name
     instruction_set  which kernels it runs: generic, armv6m, armv8m, rv32 or xtensa_s3
-    cores            how many
+    cores            how many; the engine computes on two of them where there are more than one
     clock_mhz        optional
     ports            folders of firmware/ports whose files the project carries
     [memory]         flash, sram, psram in bytes; optional where the memory is this computer's. app: bytes of flash that
@@ -14,8 +14,8 @@
     [[usb]]          vid, pid of the USB port that the board shows; none or several
     bootloader_drive optional, the name of the drive that the board shows while it waits for a program
     [platformio]     the options of its PlatformIO environment, texts; platform and board at least
-    [virtual]        optional, the board's twin on this computer: ports, [virtual.platformio], and the emulator that
-                     runs it, unicorn or qemu
+    [virtual]        optional, the board's twin on this computer: ports, [virtual.platformio], the emulator that runs
+                     it, unicorn or qemu, and cores, how many compute there; default: one
 
 The file's name is the board's name. A source says where the figures come from, or that they are estimated.
 
@@ -126,11 +126,12 @@ class UsbId:
 
 @dataclass(frozen=True)
 class Virtual:
-    """How a board's twin is built and which emulator runs it."""
+    """How a board's twin is built and which emulator runs it. cores: how many of its cores compute there."""
 
     ports: tuple[str, ...]
     emulator: str
     platformio: Mapping[str, str]
+    cores: int = 1
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ class Board:
     emulator: str | None = None
 
     def twin(self) -> Board:
-        """The virtual board that runs the same project on this computer, with all of the chip's memory to itself.
+        """The virtual board that runs the same project on this computer, with all of the chip's memory to itself
+        but no PSRAM, which no emulator has.
 
         Raises UserError where there is none.
         """
@@ -164,13 +166,14 @@ class Board:
         return replace(
             self,
             name=f"{self.name}-virtual",
-            memory=self.memory and replace(self.memory, app=self.memory.flash, static=self.memory.sram),
+            memory=self.memory and replace(self.memory, app=self.memory.flash, static=self.memory.sram, psram=0),
             reserve=None,
             usb=(),
             bootloader_drive=None,
             platformio=self.virtual.platformio,
             ports=self.virtual.ports,
             emulator=self.virtual.emulator,
+            cores=self.virtual.cores,
             virtual=None,
         )
 
@@ -291,13 +294,13 @@ def _usb(table: _Table) -> UsbId:
 
 
 def _virtual(table: _Table) -> Virtual | None:
-    virtual = table.table("virtual", ("ports", "emulator", "platformio"))
+    virtual = table.table("virtual", ("cores", "ports", "emulator", "platformio"))
     if virtual is None:
         return None
     emulator = virtual.take("emulator", str)
     if emulator not in EMULATORS:
         virtual.fail("emulator", f"is {emulator!r}, expected one of {', '.join(EMULATORS)}")
-    return Virtual(virtual.ports(), emulator, _platformio(virtual))
+    return Virtual(virtual.ports(), emulator, _platformio(virtual), virtual.optional("cores", 1, 64) or 1)
 
 
 def _platformio(table: _Table) -> Mapping[str, str]:

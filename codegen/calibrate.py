@@ -39,7 +39,7 @@ def key_shifts(model: Model) -> Shifts:
         for head in range(config.n_kv_heads):
             shifts[layer, head] = best_shifts(np.abs(k[:, head]).astype(np.float64), energy[head])
 
-    FloatModel(model, np.float64).forward(tokens, observe=observe)
+    FloatModel(model, np.float64).hidden(tokens, observe=observe)
     return shifts
 
 

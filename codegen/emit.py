@@ -2,7 +2,7 @@
 
     platformio.ini
     platform/            our development platform, where the board needs it
-    src/                 model.h, model.c, weights.*, vocabulary.*, tables.*
+    src/                 model.h, model.c, weights.*, vocabulary.*, chat_template.*, tables.*
     src/engine, console, port    the firmware, as it lies in this package
 
 The same model, board and options give the same bytes.
@@ -20,9 +20,11 @@ from pathlib import Path
 from tinyllm.boards.errors import UserError
 from tinyllm.boards.loader import Board
 from tinyllm.codegen import fixedpoint as fp
+from tinyllm.codegen.emit_chat import chat_files
 from tinyllm.codegen.emit_vocabulary import vocabulary_files
 from tinyllm.codegen.emit_weights import weight_files
 from tinyllm.codegen.integer_model import MAX_K_SHIFT, N_SINKS, IntegerModel
+from tinyllm.codegen.placement import state_in_psram
 from tinyllm.codegen.plan import padded, plan_memory
 from tinyllm.codegen.render import render, rows
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -44,14 +46,16 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dic
             f"{model.config.name} has {model.config.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}; "
             "give the tokenizer that the model was trained with (--tokenizer)."
         )
-    files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board.name).items()}
+    in_psram = state_in_psram(model, tokenizer, board)
+    files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board.name, in_psram).items()}
     files |= {f"src/{name}": text for name, text in firmware_files(board).items()}
     options = dict(board.platformio)
     # Everything is in src/: no library needs to be searched for.
     options["lib_ldf_mode"] = "off"
     # For our sources alone, and before a framework's folders: a header of theirs may be named like one of ours.
     quoted = " ".join(f"-iquote {folder}" for folder in ("src", "src/engine", "src/console", "src/port"))
-    options["build_src_flags"] = f"{options['build_src_flags']} {quoted}" if "build_src_flags" in options else quoted
+    cores = ["-DTL_CORES=2"] if board.cores > 1 else []
+    options["build_src_flags"] = " ".join([*filter(None, [options.get("build_src_flags")]), *cores, quoted])
     if options["platform"] == "tinyllm":
         options["platform"] = "symlink://${PROJECT_DIR}/platform"
         files |= {f"platform/{name}": text for name, text in _folder(FIRMWARE / "platform").items()}
@@ -72,8 +76,8 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dic
     return files
 
 
-def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str) -> dict[str, str]:
-    """File name -> text of what is written for this model; the build id is still zero."""
+def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str, in_psram: bool = False) -> dict[str, str]:
+    """File name -> text of what is written for this model; the build id is still zero. in_psram: where the state is."""
     config = model.config
     plan = plan_memory(model, tokenizer)
     fields = {
@@ -82,8 +86,10 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str) -> 
         "version": _version(),
         "model": model,
         "config": config,
+        "windowed": min(config.slots) < config.context,
         "blocks": model.blocks,
         "plan": plan,
+        "in_psram": in_psram,
         "sinks": N_SINKS,
         "rotary_half": len(model.rope_steps),
         "widest_hidden": max(config.hidden_dim, config.dim),
@@ -104,6 +110,7 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str) -> 
         "tables.c": render("tables.c", **tables, rows=lambda values: "\n".join(f"    {row}" for row in rows(values))),
         **weight_files(model),
         **vocabulary_files(tokenizer),
+        **chat_files(config, tokenizer, plan.text_max),
     }
 
 

@@ -1,4 +1,9 @@
-"""The weights as C tables: weights.h and weights.c, rows padded for vector loads and covered by one CRC-32."""
+"""The weights as C tables: weights.h and weights.c, rows padded for vector loads and covered by one CRC-32.
+
+The codes of a matrix are string literals: a compiler takes some thirty times longer for a list of numbers, and five
+times the memory. C99 promises literals of 4095 bytes, which is then the widest row for any compiler at all; gcc and
+clang take any, MSVC 65,535.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +19,18 @@ from tinyllm.codegen.render import render, rows
 
 BIASES = ("bq", "bk", "bv", "bo")
 
+CODES_PER_LINE = 32
+
+# Bytes as they stand in a literal. Three octal digits end by themselves, whatever follows; ? could begin a trigraph.
+ESCAPED = [chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in range(256)]
+
 
 @dataclass(frozen=True)
 class Table:
-    """One constant array of weights.c."""
+    """One constant of weights.c: `text` is what stands between the braces of its initializer."""
 
     name: str
-    type: str
-    size: str
-    aligned: bool
+    declaration: str
     text: str
 
 
@@ -33,29 +41,38 @@ class _Tables:
         self.tables: list[Table] = []
         self.crc = 0
 
-    def add(self, name: str, array: NDArray[np.generic], size: str, text: str, *, aligned: bool = False) -> str:
-        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        self.crc = zlib.crc32(little.tobytes(), self.crc)
-        self.tables.append(Table(name, f"{array.dtype.name}_t", size, aligned, text))
-        return name
-
     def vector(self, name: str, array: NDArray[np.generic]) -> str:
-        return self.add(name, array, str(array.size), "\n".join(f"    {row}" for row in rows(array.tolist())))
+        """Its name."""
+        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        text = "\n".join(f"    {row}" for row in rows(array.tolist()))
+        return self._add(name, f"{array.dtype.name}_t {name}[{array.size}]", text, little.tobytes())
 
     def matrix(self, name: str, matrix: IntegerMatrix) -> str:
         """The initializer of its tl_matrix."""
         stride = padded(matrix.columns)
-        codes = np.zeros(matrix.rows * stride + SLACK, np.int8)
-        codes[: matrix.rows * stride].reshape(matrix.rows, stride)[:, : matrix.columns] = matrix.codes
-        lines = [",".join(map(str, row)) + "," for row in codes[:-SLACK].reshape(matrix.rows, stride).tolist()]
-        size = f"{matrix.rows} * {stride} + {SLACK}"
-        self.add(f"{name}_codes", codes, size, "\n".join(lines), aligned=True)
-        self.vector(f"{name}_mantissa", matrix.mantissa)
-        return f"{{{name}_codes, {name}_mantissa, {matrix.rows}, {matrix.columns}, {stride}, {matrix.exponent}}}"
+        codes = np.zeros((matrix.rows, stride), np.int8)
+        codes[:, : matrix.columns] = matrix.codes
+        text = ",\n".join(_literal(row.tobytes()) for row in codes)
+        fields = f"int8_t rows[{matrix.rows}][{stride}]; int8_t slack[{SLACK}];"
+        declaration = f"struct {{ {fields} }} {name}_codes TL_ALIGNED"
+        table = self._add(f"{name}_codes", declaration, f"{{\n{text}\n}}, {{0}}", codes.tobytes() + bytes(SLACK))
+        mantissa = self.vector(f"{name}_mantissa", matrix.mantissa)
+        return f"{{{table}.rows[0], {mantissa}, {matrix.rows}, {matrix.columns}, {stride}, {matrix.exponent}}}"
 
     def gain(self, name: str, gain: IntegerGain) -> str:
         """The initializer of its tl_gain."""
         return f"{{{self.vector(f'{name}_codes', gain.codes)}, {gain.exponent}}}"
+
+    def _add(self, name: str, declaration: str, text: str, memory: bytes) -> str:
+        self.crc = zlib.crc32(memory, self.crc)
+        self.tables.append(Table(name, declaration, text))
+        return name
+
+
+def _literal(row: bytes) -> str:
+    """The bytes as a string literal, over as many lines as it takes."""
+    lines = (row[start : start + CODES_PER_LINE] for start in range(0, len(row), CODES_PER_LINE))
+    return "\n".join(f'"{"".join([ESCAPED[byte] for byte in line])}"' for line in lines)
 
 
 def weight_files(model: IntegerModel) -> dict[str, str]:

@@ -48,6 +48,16 @@ class FloatModel:
     ) -> F32:
         """Logits, floats (T, vocab_size), after each of `tokens`, ints (T,).
 
+        Arguments and errors are those of `hidden`.
+        """
+        logits: F32 = self.hidden(tokens, cache, observe) @ self.model.output_head.T
+        return logits
+
+    def hidden(
+        self, tokens: ArrayLike, cache: KVCache | None = None, observe: Callable[[int, F32, F32], None] | None = None
+    ) -> F32:
+        """What the head turns into logits, floats (T, dim), after each of `tokens`, ints (T,).
+
         The first token stands at position 0, or at cache.length: the call then attends to what the cache holds and
         adds its own positions to it. Raises ValueError if the cache has no room for them.
         observe: told of each pass its number and the rotated q (T, n_heads, head_dim) and k (T, n_kv_heads, head_dim).
@@ -71,14 +81,14 @@ class FloatModel:
             q = rotate(q, positions, config.rope)
             if observe is not None:
                 observe(layer, q, cache.keys[layer, start:end])
-            x = x + self._attend(q, cache.keys[layer, :end], cache.values[layer, :end], positions) @ block.wo.T
+            window = config.windows[layer] if config.windows else None
+            x = x + self._attend(q, cache.keys[layer, :end], cache.values[layer, :end], positions, window) @ block.wo.T
             if block.bo is not None:
                 x = x + block.bo
             h = rmsnorm(x, block.ffn_norm, config.norm_epsilon)
             x = x + (silu(h @ block.w_gate.T) * (h @ block.w_up.T)) @ block.w_down.T
         cache.length = end
-        logits: F32 = rmsnorm(x, model.final_norm, config.norm_epsilon) @ model.output_head.T
-        return logits
+        return rmsnorm(x, model.final_norm, config.norm_epsilon)
 
     def _project(self, block: Block, h: F32) -> tuple[F32, F32, F32]:
         """Takes h (T, dim) to q (T, n_heads, head_dim), k and v (T, n_kv_heads, head_dim)."""
@@ -89,8 +99,8 @@ class FloatModel:
 
         return project(block.wq, block.bq), project(block.wk, block.bk), project(block.wv, block.bv)
 
-    def _attend(self, q: F32, keys: F32, values: F32, positions: NDArray[np.int64]) -> F32:
-        """Causal attention, (T, q_dim).
+    def _attend(self, q: F32, keys: F32, values: F32, positions: NDArray[np.int64], window: int | None) -> F32:
+        """Causal attention, (T, q_dim), to the last `window` positions or to all.
 
         q (T, n_heads, head_dim) at `positions` (T,); keys, values (S, n_kv_heads, head_dim) at 0..S-1.
         """
@@ -100,10 +110,11 @@ class FloatModel:
         # (n_kv_heads, group * T, head_dim) against (n_kv_heads, S, head_dim): each key head serves a group of queries.
         grouped = q.reshape(n_positions, config.n_kv_heads, group, config.head_dim).transpose(1, 2, 0, 3)
         grouped = grouped.reshape(config.n_kv_heads, group * n_positions, config.head_dim)
-        scores = grouped @ keys.transpose(1, 2, 0) / np.float32(np.sqrt(config.head_dim))
-        future = np.arange(len(keys)) > np.tile(positions, group)[:, None]
-        weights = softmax(np.where(future, np.float32(-np.inf), scores))
-        mixed: F32 = weights @ values.transpose(1, 0, 2)
+        scores: F32 = grouped @ keys.transpose(1, 2, 0)
+        scores /= np.float32(np.sqrt(config.head_dim))
+        distance = np.tile(positions, group)[:, None] - np.arange(len(keys))
+        np.copyto(scores, -np.inf, where=(distance < 0) | (distance >= (len(keys) if window is None else window)))
+        mixed: F32 = softmax(scores) @ values.transpose(1, 0, 2)
         mixed = mixed.reshape(config.n_kv_heads, group, n_positions, config.head_dim).transpose(2, 0, 1, 3)
         return mixed.reshape(n_positions, config.q_dim)
 

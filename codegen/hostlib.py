@@ -5,6 +5,7 @@ ABI mode, so a C compiler is all it needs (no Python headers).
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -45,10 +46,10 @@ void tl_forward(uint32_t token, uint32_t position, bool want_logits);
 int32_t *tl_logits(void);
 bool tl_weights_intact(void);
 struct cache {
-    int8_t k[%(slots)d * %(head_dim)d + %(padding)d];
-    int8_t v[%(slots)d * %(head_dim)d + %(padding)d];
-    uint16_t k_scale[%(slots)d];
-    uint16_t v_scale[%(slots)d];
+    int8_t k[%(rows)d * %(head_dim)d + %(padding)d];
+    int8_t v[%(rows)d * %(head_dim)d];
+    uint16_t k_scale[%(rows)d];
+    uint16_t v_scale[%(rows)d];
 };
 extern struct cache tl_state; /* the first members of struct tl_state */
 """
@@ -96,17 +97,16 @@ class HostLibrary:
     """
 
     def __init__(self, library: Path, config: ModelConfig) -> None:
-        self._slots = config.n_layers * config.n_kv_heads * config.context
-        self._cache_shape = (config.n_layers, config.n_kv_heads, config.context, config.head_dim)
-        self._vocab_size = config.vocab_size
+        self._config = config
+        self._rows = config.n_kv_heads * sum(config.slots)
         self.ffi = cffi.FFI()
         self.ffi.cdef(
             _CDEF
             % {
                 "token": "uint16_t" if config.vocab_size <= 0xFFFF else "uint32_t",
-                "slots": self._slots,
+                "rows": self._rows,
                 "head_dim": config.head_dim,
-                "padding": -self._slots * config.head_dim % 16,
+                "padding": -self._rows * config.head_dim % 16,
             }
         )
         try:
@@ -121,21 +121,23 @@ class HostLibrary:
 
     def logits(self) -> NDArray[np.int32]:
         """The C's own logits, (vocab_size,) int32: a view."""
-        return np.frombuffer(self.ffi.buffer(self.c.tl_logits(), 4 * self._vocab_size), np.int32)
+        return np.frombuffer(self.ffi.buffer(self.c.tl_logits(), 4 * self._config.vocab_size), np.int32)
 
-    def cache(self) -> dict[str, NDArray[np.generic]]:
-        """Copies of k, v (n_layers, n_kv_heads, context, head_dim) int8 and their packed uint16 scales."""
-        state = self.c.tl_state
-        shape = self._cache_shape
+    def cache(self) -> dict[str, list[NDArray[np.generic]]]:
+        """Copies, for each pass, of k and v (n_kv_heads, slots, head_dim) int8 and their packed uint16 scales."""
+        config, state = self._config, self.c.tl_state
+        ends = np.cumsum([config.n_kv_heads * slots for slots in config.slots])
 
-        def array(name: str, dtype: type[np.generic], count: int) -> NDArray[np.generic]:
-            return np.frombuffer(self.ffi.buffer(getattr(state, name)), dtype)[:count].copy()
+        def passes(name: str, dtype: type[np.generic], *row: int) -> list[NDArray[np.generic]]:
+            flat = np.frombuffer(self.ffi.buffer(getattr(state, name)), dtype)[: self._rows * math.prod(row)].copy()
+            parts = np.split(flat.reshape(self._rows, *row), ends[:-1])
+            return [part.reshape(config.n_kv_heads, -1, *row) for part in parts]
 
         return {
-            "k": array("k", np.int8, self._slots * shape[-1]).reshape(shape),
-            "v": array("v", np.int8, self._slots * shape[-1]).reshape(shape),
-            "k_scale": array("k_scale", np.uint16, self._slots).reshape(shape[:-1]),
-            "v_scale": array("v_scale", np.uint16, self._slots).reshape(shape[:-1]),
+            "k": passes("k", np.int8, config.head_dim),
+            "v": passes("v", np.int8, config.head_dim),
+            "k_scale": passes("k_scale", np.uint16),
+            "v_scale": passes("v_scale", np.uint16),
         }
 
     def seed(self, seed: int) -> Any:

@@ -106,7 +106,7 @@ class IntegerModel:
     @property
     def attention_weight_bits(self) -> int:
         """Bits of an attention weight: 15 up to 512 positions, then fewer, so that a weighted sum fits int32."""
-        return 15 - max(0, (self.config.context - 1).bit_length() - 9)
+        return 15 - max(0, (max(self.config.slots) - 1).bit_length() - 9)
 
     def tensors(self) -> Iterator[tuple[str, NDArray[np.generic]]]:
         """Every stored array with its name, in a fixed order."""
@@ -141,6 +141,8 @@ class IntegerModel:
             config.context, *config.schedule, config.rope.rotary_dim, self.score_mantissa, self.score_exponent,
             self.epsilon, int(self.head is None), *exponents,
         ]  # fmt: skip
+        if min(config.slots) < config.context:
+            facts.extend(config.slots)
         hasher = hashlib.sha256(repr(facts).encode())
         for name, tensor in self.tensors():
             hasher.update(f"{name}{tensor.shape}".encode())

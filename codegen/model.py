@@ -49,6 +49,8 @@ class ModelConfig:
 
     schedule: for every pass through a block, in order, the index of the stored block it uses;
         (0, 0, 1, 1) is two stored blocks each run twice in a row, each pass with its own KV cache.
+    windows: for every pass how many positions a token attends to, the last of them its own, or None where that is all
+        of them; empty where it is None for every pass.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ModelConfig:
     norm_epsilon: float = 1e-5
     tied_head: bool = True
     chat_template: str | None = None
+    windows: tuple[int | None, ...] = ()
 
     @property
     def n_layers(self) -> int:
@@ -78,6 +81,12 @@ class ModelConfig:
     @property
     def kv_dim(self) -> int:
         return self.n_kv_heads * self.head_dim
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """Positions that the KV cache of each pass holds: its window where that is shorter than the context."""
+        windows = self.windows or (None,) * self.n_layers
+        return tuple(self.context if window is None else min(window, self.context) for window in windows)
 
 
 @dataclass

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tinyllm.codegen.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.vocabulary_tables import lay_out
 
 ALIGNMENT = 16
 """Rows of weight tables start at multiples of this many bytes: vector loads of the ESP32-S3 ignore lower bits."""
@@ -45,13 +47,14 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer) -> Plan:
         matrices += [part for part in vars(block).values() if isinstance(part, IntegerMatrix)]
         biases = sum(bias.size for bias in (block.bq, block.bk, block.bv, block.bo) if bias is not None)
         vectors += 2 * 2 * config.dim + 4 * biases
-    slots = config.n_layers * config.n_kv_heads * config.context
-    cache = 2 * padded(slots * config.head_dim) + padded(2 * 2 * slots)
+    rows = config.n_kv_heads * sum(config.slots)
+    codes = rows * config.head_dim
+    cache = padded(codes) + padded(codes + 2 * 2 * rows)
     words = config.dim + config.q_dim + 2 * config.kv_dim + 2 * max(config.hidden_dim, config.dim) + config.head_dim
-    scores, logits = 4 * config.context, 4 * config.vocab_size
+    scores, logits = 4 * max(config.slots), 4 * config.vocab_size
     # The angles come last of what needs no alignment; the codes after them start at a multiple of 16 again.
     middle = padded(4 * words + scores + logits + 2 * 2 * len(model.rope_steps))
-    codes = padded(max(config.dim, config.q_dim, config.hidden_dim)) + padded(config.head_dim)
+    vectors_s8 = padded(max(config.dim, config.q_dim, config.hidden_dim)) + padded(config.head_dim)
     return Plan(
         flash={
             "weights": sum(matrix_bytes(matrix) for matrix in matrices) + vectors + model.k_shift.size,
@@ -61,7 +64,7 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer) -> Plan:
             "kv_cache": cache,
             "logits": logits,
             "scores": scores,
-            "activations": middle - scores - logits + codes,
+            "activations": middle - scores - logits + vectors_s8,
         },
         # About four bytes of text make a token, so this is as much as fits the context.
         text_max=min(max(4 * config.context, 512), 4096),
@@ -73,14 +76,7 @@ def matrix_bytes(matrix: IntegerMatrix) -> int:
     return matrix.rows * padded(matrix.columns) + SLACK + 2 * matrix.rows
 
 
+@lru_cache(maxsize=4)
 def vocabulary_bytes(tokenizer: Tokenizer) -> int:
-    """Pieces, offsets, kinds, ranks, the sorted index and the byte tokens."""
-    size = tokenizer.vocab_size
-    text = sum(len(piece) for piece in tokenizer.pieces)
-    token, offset = (2 if size <= 0xFFFF else 4), (2 if text <= 0xFFFF else 4)
-    return (
-        text
-        + offset * (size + 1)
-        + size
-        + token * (size + len(tokenizer.normal_ids) + 256 + len(tokenizer.user_defined_ids) + 1)
-    )
+    """All tables of vocabulary.c."""
+    return sum(lay_out(tokenizer).sizes().values())

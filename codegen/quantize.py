@@ -22,6 +22,9 @@ F64 = NDArray[np.float64]
 MAX_COLUMNS = (2**31 - 1) // 127**2
 """Longest dot product of int8 codes whose int32 sum cannot overflow."""
 
+ROW_BLOCK = 1 << 16
+"""Weights that are float64 at a time, so that a large matrix is never there twice over."""
+
 
 def quantize(model: Model, context: int | None = None) -> IntegerModel:
     """The integer model with a KV cache of `context` positions (default: all the model was trained for).
@@ -49,12 +52,17 @@ def quantize(model: Model, context: int | None = None) -> IntegerModel:
 
 def quantize_rows(weights: F32 | F64) -> IntegerMatrix:
     """int8 codes (rows, columns), a 16-bit mantissa per row over one exponent for the matrix, to nearest."""
-    values = weights.astype(np.float64)
-    scale = np.max(np.abs(values), axis=1) / 127
+    rows, columns = weights.shape
+    scale = np.maximum(weights.max(axis=1), -weights.min(axis=1)).astype(np.float64) / 127
     exponent = math.frexp(max(float(np.max(scale)), 2.0**-100))[1] - 16
     mantissa = np.clip(np.ceil(scale / 2.0**exponent), 1, 65535)
-    codes = np.clip(np.rint(values / (mantissa * 2.0**exponent)[:, None]), -127, 127)
-    return IntegerMatrix(codes.astype(np.int8), mantissa.astype(np.uint16), exponent)
+    step = (mantissa * 2.0**exponent)[:, None]
+    codes = np.empty(weights.shape, np.int8)
+    height = max(1, ROW_BLOCK // columns)
+    for row in range(0, rows, height):
+        part = slice(row, row + height)
+        codes[part] = np.clip(np.rint(weights[part].astype(np.float64) / step[part]), -127, 127)
+    return IntegerMatrix(codes, mantissa.astype(np.uint16), exponent)
 
 
 def _quantize_gain(gain: F64) -> IntegerGain:

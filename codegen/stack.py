@@ -20,7 +20,14 @@ from tinyllm.boards.errors import Failure
 ENTRIES = ("tl_console_start", "tl_console_poll")
 """What a port calls."""
 
-CALLBACKS = {"tl_answer_put_text": {"tl_frame_put", "tl_write_answer"}}
+PARTS = {"matmul_rows", "matmul_add_rows"}
+"""What the cores do in parts."""
+
+CALLBACKS = {
+    "tl_answer_put_text": {"tl_frame_put", "tl_write_answer"},
+    "tl_parallel": PARTS,
+    "tl_parallel_other": PARTS,
+}
 """What is passed to a function that calls its argument. Other calls through pointers go through a table in the caller's
 file, and reach the static functions there that nobody calls by name."""
 
@@ -38,8 +45,8 @@ class Stack:
     chain: tuple[str, ...]
 
 
-def stack_depth(project: Path, compiler: Sequence[str] = ("gcc", "-O2")) -> Stack:
-    """Compile the engine and console of an emitted project and follow the calls.
+def stack_depth(project: Path, compiler: Sequence[str] = ("gcc", "-O2"), entries: Sequence[str] = ENTRIES) -> Stack:
+    """Compile the engine and console of an emitted project and follow the calls from `entries`.
 
     Raises Failure where the compiler cannot, or where a function's frame or calls are not bounded.
     """
@@ -60,7 +67,7 @@ def stack_depth(project: Path, compiler: Sequence[str] = ("gcc", "-O2")) -> Stac
                 raise Failure(f"{compiler[0]} cannot tell the stack of {source.name}: {done.stderr.strip()[:200]}")
             _read_graph(target.with_suffix(".ci").read_text(encoding="utf-8"), frames, files, calls)
     _resolve_pointers(files, calls)
-    return max((deepest(entry, frames, calls) for entry in ENTRIES), key=lambda stack: stack.bytes)
+    return max((deepest(entry, frames, calls) for entry in entries), key=lambda stack: stack.bytes)
 
 
 def deepest(entry: str, frames: dict[str, int], calls: dict[str, set[str]]) -> Stack:
@@ -87,7 +94,8 @@ def _resolve_pointers(files: dict[str, str], calls: dict[str, set[str]]) -> None
         if INDIRECT not in callees:
             continue
         table = {name for name, file in files.items() if file == files[caller] and ":" in name and name not in named}
-        targets = CALLBACKS.get(caller, table)
+        passed = CALLBACKS.get(caller)
+        targets = table if passed is None else {name for name in files if name.rsplit(":", 1)[-1] in passed}
         if not targets:
             raise Failure(f"{caller} calls through a pointer that may hold anything, so the stack is not bounded")
         callees.remove(INDIRECT)

@@ -36,11 +36,11 @@ CACHE = ("k", "k_scale", "v", "v_scale")
 
 @dataclass(frozen=True)
 class Run:
-    """What one build did: tokens int64 (n + 1,), logits int32 (n, vocab_size), and the cache after the last one."""
+    """What one build did: tokens int64 (n + 1,), logits int32 (n, vocab_size), and each pass's cache at the end."""
 
     tokens: NDArray[np.int64]
     logits: NDArray[np.int32]
-    cache: dict[str, NDArray[np.generic]]
+    cache: dict[str, list[NDArray[np.generic]]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def verify(
                 settings = SamplerSettings.from_float(temperature=temperature)
                 progress(f"running {count} positions at temperature {temperature} ({build})")
                 run = partial(_isolated, build) if build in SANITIZERS else generate
-                got = run(library, model.config, tokenizer.bos, settings, seed, count)
+                first = 0 if tokenizer.bos is None else tokenizer.bos
+                got = run(library, model.config, first, settings, seed, count)
                 if temperature not in expected:
                     progress(f"computing the reference of {count} positions")
                 if temperature not in expected or not np.array_equal(expected[temperature].tokens, got.tokens):
@@ -91,11 +92,13 @@ def verify(
                 yield compare(expected[temperature], got, build, temperature)
 
 
-def generate(library: Path, config: ModelConfig, bos: int, settings: SamplerSettings, seed: int, positions: int) -> Run:
-    """Let the C run on from BOS, through any stop token, sampling its own tokens."""
+def generate(
+    library: Path, config: ModelConfig, first: int, settings: SamplerSettings, seed: int, positions: int
+) -> Run:
+    """Let the C run on from the token `first`, through any stop token, sampling its own tokens."""
     c = HostLibrary(library, config)
     random = c.seed(seed)
-    tokens, logits = [bos], []
+    tokens, logits = [first], []
     for position in range(positions):
         logits.append(c.forward(tokens[-1], position))
         tokens.append(c.sample(settings, random))
@@ -118,15 +121,14 @@ def compare(expected: Run, got: Run, build: str, temperature: float) -> Verdict:
     A slot of the cache that a later position overwrote speaks for the later one.
     """
     count = len(got.logits)
-    context = expected.cache["k"].shape[2]
     for position in range(count):
-        for name in CACHE if position < context else ():
-            ours, theirs = expected.cache[name][:, :, position], got.cache[name][:, :, position]
-            if not np.array_equal(ours, theirs):
-                layer, head, *_ = np.argwhere(ours != theirs)[0]
-                return Verdict(
-                    build, temperature, position, count, f"position {position}: {name} of layer {layer}, head {head}"
-                )
+        for name in CACHE:
+            for layer, (ours, theirs) in enumerate(zip(expected.cache[name], got.cache[name], strict=True)):
+                # A window or the context ends the slots of a pass.
+                differ = np.argwhere(ours[:, position : position + 1] != theirs[:, position : position + 1])
+                if differ.size:
+                    text = f"position {position}: {name} of layer {layer}, head {differ[0][0]}"
+                    return Verdict(build, temperature, position, count, text)
         wrong = np.flatnonzero(expected.logits[position] != got.logits[position])
         if wrong.size:
             ours, theirs = expected.logits[position][wrong[0]], got.logits[position][wrong[0]]
@@ -140,7 +142,7 @@ def compare(expected: Run, got: Run, build: str, temperature: float) -> Verdict:
 
 
 def _isolated(
-    build: str, library: Path, config: ModelConfig, bos: int, settings: SamplerSettings, seed: int, positions: int
+    build: str, library: Path, config: ModelConfig, first: int, settings: SamplerSettings, seed: int, positions: int
 ) -> Run:
     """`generate` in a process of its own: a sanitizer ends it, and AddressSanitizer must be there before Python."""
     environment = dict(os.environ)
@@ -153,7 +155,7 @@ def _isolated(
             "saved": str(saved),
             "config": asdict(config),
             "settings": asdict(settings),
-            "run": {"bos": bos, "seed": seed, "positions": positions},
+            "run": {"first": first, "seed": seed, "positions": positions},
         }
         done = subprocess.run(
             [sys.executable, "-m", "tinyllm.codegen.verify_worker"],
@@ -167,7 +169,8 @@ def _isolated(
             reports = [line for line in done.stderr.splitlines() if "runtime error" in line or "ERROR" in line]
             raise Failure(f"the {build} build stopped: {(reports or [done.stderr[-300:]])[0].strip()}")
         with contextlib.closing(np.load(saved)) as arrays:
-            return Run(arrays["tokens"], arrays["logits"], {name: arrays[name] for name in CACHE})
+            cache = {name: [arrays[f"{name}.{layer}"] for layer in range(config.n_layers)] for name in CACHE}
+            return Run(arrays["tokens"], arrays["logits"], cache)
 
 
 def _asan_runtime() -> str:

@@ -19,7 +19,9 @@ def main() -> None:
     job = json.load(sys.stdin)
     config = ModelConfig(**(job["config"] | {"rope": Rope(**job["config"]["rope"])}))
     run = generate(Path(job["library"]), config, settings=SamplerSettings(**job["settings"]), **job["run"])
-    arrays: dict[str, Any] = {"tokens": run.tokens, "logits": run.logits, **run.cache}
+    arrays: dict[str, Any] = {"tokens": run.tokens, "logits": run.logits}
+    for name, passes in run.cache.items():
+        arrays |= {f"{name}.{layer}": values for layer, values in enumerate(passes)}
     np.savez(job["saved"], **arrays)
 
 

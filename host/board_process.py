@@ -5,6 +5,7 @@ It ends with us, however we end: it watches a pipe that closes when this process
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import re
 import subprocess
@@ -22,6 +23,8 @@ from tinyllm.boards.loader import Board
 START_SECONDS = 30.0
 END_SECONDS = 3.0
 KEPT_LINES = 60
+COUNT_SECONDS = 5.0
+COUNTED = re.compile(r"^tinyllm: counted ([0-9 ]+)$")
 LISTENING = re.compile(r"^tinyllm: listening on (socket://\S+)")
 COMPLAINT = re.compile(r"^(?:error|tinyllm): ")
 
@@ -31,19 +34,23 @@ class Emulator:
     """The module that runs an image, and what it can count.
 
     unit: instructions or cycles. per_us: how many of them are a microsecond of the board's clock.
-    options: what selects the chip and makes the clock count; CHIP stands for the chip's name.
+    clock: what that clock is where nothing is counted; CHIP stands for the chip's name.
+    options: what selects the chip and makes the clock count; likewise.
+    both_cores: whether it runs both cores of a chip that has two, and tells what each has executed.
     """
 
     module: str
     unit: str
     per_us: int
+    clock: str = "emulated clock of the virtual CHIP"
     options: tuple[str, ...] = ("--chip", "CHIP", "--count")
+    both_cores: bool = False
 
 
 EMULATORS = {
-    "unicorn": Emulator("tinyllm.host.virtual", "instructions", 1),
-    "qemu": Emulator("tinyllm.host.virtual.qemu", "instructions", 1000),
-    "rp2040js": Emulator("tinyllm.host.virtual.rp2040js", "cycles", 125, ()),
+    "unicorn": Emulator("tinyllm.host.virtual", "instructions", 1, both_cores=True),
+    "qemu": Emulator("tinyllm.host.virtual.qemu", "instructions", 1000, "wall clock of this computer, in QEMU"),
+    "rp2040js": Emulator("tinyllm.host.virtual.rp2040js", "cycles", 125, options=()),
 }
 
 
@@ -66,6 +73,7 @@ class BoardProcess:
         self._said: deque[str] = deque(maxlen=KEPT_LINES)
         self._process: subprocess.Popen[str] | None = None
         self._listener: threading.Thread | None = None
+        self._counted: queue.Queue[tuple[int, ...]] = queue.Queue()
         self.url = ""
 
     @classmethod
@@ -80,9 +88,11 @@ class BoardProcess:
         chip = board.platformio["board"]
         options = [chip if option == "CHIP" else option for option in emulator.options if count or option != "--count"]
         command = [sys.executable, "-m", emulator.module, str(program), *options]
+        if count and board.cores > 1 and emulator.both_cores:
+            return cls(command, f"estimated from counted {emulator.unit}, the longer of both cores' ways", emulator)
         if count:
             return cls(command, f"counted {emulator.unit}", emulator)
-        return cls(command, f"emulated clock of the virtual {board.chip}")
+        return cls(command, emulator.clock.replace("CHIP", board.chip))
 
     def __enter__(self) -> BoardProcess:
         self.start()
@@ -126,12 +136,27 @@ class BoardProcess:
             raise self._not_started()
         self.url = url
 
+    def instructions(self) -> tuple[int, ...]:
+        """What each core of a virtual board has executed so far, counted; of core 1 nothing until it was started.
+
+        Raises Failure where the process does not tell: only the Unicorn emulator's does.
+        """
+        if self._process is None or self._process.stdin is None or not (self.counts and self.counts.both_cores):
+            raise Failure("this board does not count what its cores execute; start it with count and Unicorn.")
+        try:
+            self._process.stdin.write("count\n")
+            self._process.stdin.flush()
+            return self._counted.get(timeout=COUNT_SECONDS)
+        except (OSError, queue.Empty):
+            raise Failure(f"the board did not tell what it has counted{self.last_words()}.") from None
+
     def stop(self) -> None:
         """End the process, if it runs."""
         if self._process is None:
             return
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.terminate()
         self._reap()
 
@@ -189,6 +214,8 @@ class BoardProcess:
             for line in stream:
                 if match := LISTENING.match(line):
                     found.put(match[1])
+                elif match := COUNTED.match(line):
+                    self._counted.put(tuple(int(number) for number in match[1].split()))
                 else:
                     self._said.append(line.strip())
         found.put(None)

@@ -13,7 +13,10 @@ from pathlib import Path
 
 from tinyllm.boards.errors import Failure
 from tinyllm.boards.loader import Board
+from tinyllm.codegen.chat_template import Unsuited
 from tinyllm.codegen.emit import MANIFEST, emit_project, write_project
+from tinyllm.codegen.emit_chat import board_plan
+from tinyllm.codegen.outline import outline_of
 from tinyllm.codegen.plan import Plan, plan_memory
 from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.stack import Stack, stack_depth
@@ -63,12 +66,16 @@ def build(
     progress takes one short line per step, notice what a person should know. Errors as check_fits, emit_project,
     write_project, check_platform and platformio.run.
     """
+    check_fits(outline_of(choice.model, context), choice.tokenizer, board)
     progress("quantizing and writing the C")
     integers = quantize(choice.model, context)
-    check_fits(integers, choice.tokenizer, board)
     files = emit_project(integers, choice.tokenizer, board)
     plan = plan_memory(integers, choice.tokenizer)
     facts = json.loads(files[MANIFEST])
+    try:
+        board_plan(integers.config, choice.tokenizer, plan.text_max)
+    except Unsuited as unsuited:
+        notice(f"The board cannot follow the model's chat template ({unsuited}); `tinyllm chat` renders it here.")
     if folder is not None:
         write_project(files, folder)
         _check_platform(board, folder)
@@ -124,6 +131,8 @@ def deepest_stack(built: Built, board: Board) -> Stack | None:
     if compiler is None:
         return None
     flags = [*options["extra_flags"].split(), *options.get("cpu_flags", "").split()]
+    if board.cores > 1:
+        flags.append("-DTL_CORES=2")
     if specs := options.get("specs"):
         flags += _library_specs(compiler, specs)
     try:

@@ -8,6 +8,7 @@ from typing import Any
 from tinyllm.boards.errors import Failure, TinyllmError, UserError
 from tinyllm.host.attachment import Attachment
 from tinyllm.host.chat_screen import Screen
+from tinyllm.host.chat_turns import Turns
 from tinyllm.host.conversation import Conversation, ReplayDiffers
 from tinyllm.host.link import BoardGone, Event, Link, LostFrame, Refused
 from tinyllm.host.protocol import Done, Overflow, Progress, Reason, Setting
@@ -33,6 +34,10 @@ ENDINGS: dict[int, str] = {
 }
 
 
+RECOVERIES = 5
+"""How often in a row a board may be lost while it is given its memory back."""
+
+
 class Quit(Exception):
     """The person wants to leave."""
 
@@ -40,10 +45,11 @@ class Quit(Exception):
 class Chat:
     """One conversation on one board, until the person leaves."""
 
-    def __init__(self, attachment: Attachment, link: Link, screen: Screen) -> None:
+    def __init__(self, attachment: Attachment, link: Link, screen: Screen, turns: Turns) -> None:
         self.attachment = attachment
         self.link = link
         self.screen = screen
+        self.turns = turns
         self.conversation = Conversation(link.facts)
         self.settings = link.get()
         self.last: Done | None = None
@@ -63,6 +69,8 @@ class Chat:
             self.screen.note("The board held an earlier conversation; a new one begins.")
         self.link.reset()
         self.screen.note(f"{facts.model} on {facts.board}, context {facts.context} tokens. /help lists the commands.")
+        if self.turns.name:
+            self.screen.note(f"The model's chat template is used, on the {self.turns.name}; --raw leaves it out.")
         while True:
             try:
                 line = self.screen.read(self.status)
@@ -89,14 +97,11 @@ class Chat:
             if line.startswith("/"):
                 self._command(*line.split(maxsplit=1))
             elif line.strip():
-                turn = budget(self.settings[Setting.MAX_TOKENS])
-                self._show(self.conversation.ask(self.link, line, turn))
-        except BoardGone as gone:
-            self._recover(gone)
-        except LostFrame as lost:
-            self.screen.end_answer()
-            self.screen.note(str(lost))
-            self._restore("The board's memory is ahead of what arrived here.")
+                sent = self.turns.write(line, self.conversation.turns)
+                limit = budget(self.settings[Setting.MAX_TOKENS])
+                self._show(self.conversation.ask(self.link, line, limit, sent))
+        except (BoardGone, LostFrame) as lost:
+            self._recover(lost)
         except TinyllmError as error:
             self.screen.note(str(error))
 
@@ -166,28 +171,47 @@ class Chat:
 
     # --- A board that was lost ----------------------------------------------------------------------------------------
 
-    def _recover(self, gone: BoardGone) -> None:
-        """Wait for the board and give it its memory back; once more where it is lost in the meantime."""
-        while True:
-            self.screen.end_answer()
-            self.screen.note(f"{gone}{self.attachment.why_lost()}")
-            self.screen.note("Waiting for it to come back; Ctrl-C gives up.")
-            self.link.close()
+    def _recover(self, lost: BoardGone | LostFrame) -> None:
+        """Give the board its memory back; again where it is lost in the meantime.
+
+        Failure where it is lost RECOVERIES times in a row without one more token of an answer in between.
+        """
+        left, arrived = RECOVERIES, self._arrived()
+        while left:
             try:
-                self.link = self.attachment.reopen()
-            except KeyboardInterrupt:
-                raise Failure("the board did not come back.") from None
-            try:
-                for setting, value in self.settings.items():
-                    self.link.set(setting, value)
-                self._restore("The board is back, but its memory of the conversation is gone.")
+                self.screen.end_answer()
+                if isinstance(lost, BoardGone):
+                    self._reconnect(lost)
+                    self._restore("The board is back, but its memory of the conversation is gone.")
+                else:
+                    self.screen.note(str(lost))
+                    self._restore("The board's memory is ahead of what arrived here.")
                 return
-            except BoardGone as again:
-                gone = again
+            except (BoardGone, LostFrame) as again:
+                lost = again
+                left = left - 1 if self._arrived() == arrived else RECOVERIES
+                arrived = self._arrived()
+        raise Failure(f"{lost} The board was lost {RECOVERIES} times in a row; the chat ends.")
+
+    def _arrived(self) -> int:
+        """Tokens of all answers."""
+        return sum(len(turn.answer) for turn in self.conversation.turns)
+
+    def _reconnect(self, gone: BoardGone) -> None:
+        """Wait for the board, and set it as it was. Failure where the person gives up."""
+        self.screen.note(f"{gone}{self.attachment.why_lost()}")
+        self.screen.note("Waiting for it to come back; Ctrl-C gives up.")
+        self.link.close()
+        try:
+            self.link = self.attachment.reopen()
+        except KeyboardInterrupt:
+            raise Failure("the board did not come back.") from None
+        for setting, value in self.settings.items():
+            self.link.set(setting, value)
 
     def _restore(self, what_is_wrong: str) -> None:
         """Make the board's memory the same as ours: it may be already; else by a replay, or by starting anew."""
-        facts = self.link.facts
+        facts = self.link.hello()
         if facts.model_hash != self.conversation.model_hash:
             self.screen.note(f"The board now runs {facts.model}, another model; a new conversation begins.")
             self._start_anew()

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from tinyllm.boards.errors import TinyllmError
 from tinyllm.boards.loader import BOARDS_DIR
-from tinyllm.host import verbs_build, verbs_flash, verbs_look, verbs_prove, verbs_talk
+from tinyllm.host import verbs_build, verbs_flash, verbs_inspect, verbs_look, verbs_models, verbs_prove, verbs_talk
 from tinyllm.host.output import Output
 
 app = typer.Typer(
@@ -29,9 +29,10 @@ app = typer.Typer(
 for verb in (
     verbs_look.boards,
     verbs_look.ports,
-    verbs_look.models,
+    verbs_models.models,
+    verbs_models.pull,
     verbs_look.doctor,
-    verbs_look.inspect,
+    verbs_inspect.inspect,
     verbs_build.build,
     verbs_flash.flash,
     verbs_talk.run,

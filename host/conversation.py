@@ -1,8 +1,8 @@
 """A conversation with a board, remembered here too, so that it outlives the board's memory.
 
-Prompts travel as text and only the board encodes them; the answers' token ids are known from its TOKEN frames. After
-each answer the board reports the digest of every token since its reset. Replaying the same texts and ids on the same
-model must give the same digest: that equality is the proof that the board holds the same tokens again.
+Prompts travel as text that only the board encodes, or as token ids; the answers' ids are known from its TOKEN frames.
+After each answer the board reports the digest of every token since its reset. Replaying what was sent and answered on
+the same model must give the same digest: that equality is the proof that the board holds the same tokens again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,24 @@ from tinyllm.host.protocol import UNTIL_STOP, Done, HelloReply, Overflow, Reason
 EMPTY_DIGEST = token_digest(())
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What went to the board for a prompt: text, or token ids.
+
+    chat: the text is a turn for the board's chat template. anew: the board forgets the conversation first.
+    """
+
+    content: str | tuple[int, ...]
+    chat: bool = False
+    anew: bool = False
+
+
 @dataclass
 class Turn:
     """One prompt and its answer: token ids, the text they gave, and how it ended (None while it has not)."""
 
     prompt: str
+    sent: Sent
     max_tokens: int
     answer: list[int] = field(default_factory=list)
     text: str = ""
@@ -50,15 +63,15 @@ class Conversation:
         link.reset()
         self.turns.clear()
 
-    def ask(self, link: Link, prompt: str, max_tokens: int) -> Iterator[Event]:
-        """Send a prompt, remember it and its answer, and yield what arrives; errors as Link.prompt.
+    def ask(self, link: Link, prompt: str, max_tokens: int, sent: Sent | None = None) -> Iterator[Event]:
+        """Send a prompt (as it is, where `sent` is None), remember it and its answer, and yield what arrives.
 
-        A prompt that the board refuses leaves no trace here.
+        Errors as Link.prompt. A prompt that the board refuses leaves no trace here.
         """
-        turn = Turn(prompt, max_tokens)
+        turn = Turn(prompt, sent or Sent(prompt), max_tokens)
         self.turns.append(turn)
         try:
-            for event in link.prompt(prompt, max_tokens):
+            for event in send(link, turn.sent, max_tokens):
                 yield self._remember(turn, event)
         except Refused:
             self.turns.remove(turn)
@@ -88,10 +101,10 @@ class Conversation:
             )
         link.reset()
         exact = True
-        finished = [turn for turn in self.turns if turn.done is not None]
+        finished = [turn for turn in self._since_anew() if turn.done is not None]
         for index, turn in enumerate(finished):
             on_progress(index, len(finished))
-            held = prefill(link, turn.prompt, turn.answer)
+            held = prefill(link, turn.sent, turn.answer)
             if turn.done is None or held.conversation_digest == turn.done.conversation_digest:
                 continue
             exact = exact and not (turn.done.reason == Reason.CANCELLED and not turn.answer)
@@ -111,12 +124,17 @@ class Conversation:
             return
         left = turn.max_tokens if turn.max_tokens == UNTIL_STOP else turn.max_tokens - len(turn.answer)
         if turn.answer:
-            prefill(link, turn.prompt, turn.answer)
+            prefill(link, turn.sent, turn.answer)
             events = link.prompt((), left)
         else:
-            events = link.prompt(turn.prompt, left)
+            events = send(link, turn.sent, left)
         for event in events:
             yield self._remember(turn, event)
+
+    def _since_anew(self) -> list[Turn]:
+        """The turns since the board was last told to forget."""
+        starts = [index for index, turn in enumerate(self.turns) if turn.sent.anew]
+        return self.turns[starts[-1] if starts else 0 :]
 
     def _remember(self, turn: Turn, event: Event) -> Event:
         if isinstance(event, Token):
@@ -128,7 +146,14 @@ class Conversation:
         return event
 
 
-def prefill(link: Link, prompt: str, answer: list[int]) -> Done:
+def send(link: Link, sent: Sent, max_tokens: int) -> Iterator[Event]:
+    """What the board says to it; errors as Link.prompt."""
+    if sent.anew:
+        link.reset()
+    yield from link.prompt(sent.content, max_tokens, sent.chat)
+
+
+def prefill(link: Link, sent: Sent, answer: list[int]) -> Done:
     """Append a turn to the board's conversation by prefill alone; what the board says at its end.
 
     Meanwhile a full context slides, as it did when the turn was new, whatever the setting is by now.
@@ -137,7 +162,7 @@ def prefill(link: Link, prompt: str, answer: list[int]) -> Done:
     size = max(1, min(link.facts.context, link.facts.text_max // 4))
     link.set(Setting.OVERFLOW, Overflow.SLIDE)
     try:
-        held = read(link, prompt)
+        held = _end(send(link, sent, 0))
         for start in range(0, len(answer), size):
             held = read(link, answer[start : start + size])
     finally:
@@ -145,7 +170,11 @@ def prefill(link: Link, prompt: str, answer: list[int]) -> Done:
     return held
 
 
-def read(link: Link, content: str | Sequence[int]) -> Done:
-    """Append text or token ids to the board's conversation by prefill alone; what the board says at the end."""
-    (held,) = [event for event in link.prompt(content, 0) if isinstance(event, Done)]
-    return held
+def read(link: Link, ids: Sequence[int]) -> Done:
+    """Append token ids to the board's conversation by prefill alone; what the board says at the end."""
+    return _end(link.prompt(ids, 0))
+
+
+def _end(events: Iterator[Event]) -> Done:
+    (end,) = [event for event in events if isinstance(event, Done)]
+    return end

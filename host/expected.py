@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.codegen.tokenizers.bpe import decode_piece, encode
-from tinyllm.host.choosing import Choice, choose
+from tinyllm.host.choosing import AS_IT_IS, Choice, Reading, choose
 from tinyllm.host.protocol import HelloReply
 from tinyllm.models import bundled
 
@@ -88,26 +88,33 @@ class Expected:
         return tuple(answers)
 
 
-def expected_of(facts: HelloReply, model: str | None = None, tokenizer: Path | None = None) -> Expected:
+def expected_of(facts: HelloReply, model: str | None = None, reading: Reading = AS_IT_IS) -> Expected:
     """For the model that a board says it runs: the one that a person named, or the bundled one.
 
     UserError where the board runs another.
     """
-    for name in [model] if model is not None else list(bundled()):
-        config = choose(name, tokenizer).model.config
-        if facts.vocab_size == config.vocab_size and facts.context <= config.context:
-            expected = _expected(name, tokenizer, facts.context)
+    reading = replace(reading, context=facts.context)
+    for name in [model] if model is not None else _bundled(facts.context):
+        choice = choose(name, reading)
+        if facts.vocab_size == choice.tokenizer.vocab_size:
+            expected = _expected(name, reading)
             if expected.model_hash == facts.model_hash:
                 return expected
     if model is not None:
         raise UserError(
-            f"the board runs {facts.model} ({facts.model_hash}), not {config.name}. Name the model that it runs, or "
+            f"the board runs {facts.model} ({facts.model_hash}), not {choice.name}. Name the model that it runs, or "
             "build and flash this one."
         )
     raise UserError(f"the board runs {facts.model} ({facts.model_hash}), which is not bundled. Name its checkpoint.")
 
 
+def _bundled(context: int) -> list[str]:
+    """The bundled models that may see that many tokens."""
+    return [name for name, path in bundled().items() if AS_IT_IS.facts(path).config.context >= context]
+
+
 @lru_cache(maxsize=4)
-def _expected(model: str, tokenizer: Path | None, context: int) -> Expected:
+def _expected(model: str, reading: Reading) -> Expected:
     """One for all boards that run the same model: what it computed serves them all."""
-    return Expected(choose(model, tokenizer), context)
+    choice = choose(model, reading)
+    return Expected(choice, choice.context)

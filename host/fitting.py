@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 from tinyllm.boards.errors import TinyllmError, UserError
 from tinyllm.boards.loader import Board, board_names, load_board
 from tinyllm.codegen.integer_model import IntegerModel
-from tinyllm.codegen.plan import plan_memory
+from tinyllm.codegen.placement import state_in_psram, static_room, variable_bytes
+from tinyllm.codegen.plan import matrix_bytes, plan_memory
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 CODE_BYTES = 40 * 1024
 """Bound of the code and small constants of engine, console and port, on any instruction set at -O2."""
 
-SMALL_VARIABLES = 1024
-"""Bound of the variables of engine, console and port whose size does not depend on the model."""
+PSRAM_RESERVE = 64 * 1024
+"""Of PSRAM, for the framework's heap: estimated."""
 
 CONTEXT_STEP = 8
 SMALLEST_CONTEXT = 8
@@ -27,79 +28,95 @@ SMALLEST_CONTEXT = 8
 
 @dataclass(frozen=True)
 class Bytes:
-    """Of flash, and of RAM for static variables."""
+    """Of flash, of RAM for static variables, and of PSRAM."""
 
     flash: int
     ram: int
+    psram: int = 0
 
     def fits(self, room: Bytes) -> bool:
-        return self.flash <= room.flash and self.ram <= room.ram
+        return self.flash <= room.flash and self.ram <= room.ram and self.psram <= room.psram
 
 
-def needs(model: IntegerModel, tokenizer: Tokenizer) -> Bytes:
+def needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None) -> Bytes:
     """What the program takes without the framework: tables and state counted, the rest bounded.
 
-    The variables that grow: the frame or line that is received, the tokens of a prompt and the links between them while
-    it is encoded, and the history and recent tokens of the session.
+    The state is in RAM, on a `board` whose RAM is too small for it in PSRAM, where there is some.
     """
     plan = plan_memory(model, tokenizer)
-    token = 2 if tokenizer.vocab_size <= 0xFFFF else 4
-    received = max(plan.text_max, 4 * model.config.context)
-    variables = received + 2 * token * (plan.text_max + model.config.context) + SMALL_VARIABLES
-    return Bytes(flash=sum(plan.flash.values()) + CODE_BYTES, ram=plan.state_bytes + variables)
+    flash, variables = sum(plan.flash.values()) + CODE_BYTES, variable_bytes(model, tokenizer)
+    if board is not None and state_in_psram(model, tokenizer, board):
+        return Bytes(flash, ram=variables, psram=plan.state_bytes)
+    return Bytes(flash, ram=plan.state_bytes + variables)
 
 
 def room(board: Board) -> Bytes | None:
-    """What a board has for a program and its static variables, less what its framework takes; None: no limit known."""
-    if board.memory is None:
+    """What a board has for a program and its variables, less what its framework takes; None: no limit known."""
+    ram = static_room(board)
+    if board.memory is None or ram is None:
         return None
-    flash, ram = (board.reserve.flash, board.reserve.ram) if board.reserve else (0, 0)
-    return Bytes(flash=max(board.memory.app - flash, 0), ram=max(board.memory.static - ram, 0))
+    flash = board.memory.app - (board.reserve.flash if board.reserve else 0)
+    return Bytes(flash=max(flash, 0), ram=ram, psram=max(board.memory.psram - PSRAM_RESERVE, 0))
 
 
 def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> None:
     """Raise UserError where the model does not fit the board: what is short, and what would fit."""
     space = room(board)
-    wanted = needs(model, tokenizer)
+    wanted = needs(model, tokenizer, board)
     if space is None or wanted.fits(space):
         return
     short = [
         f"{_kb(have_to_have)} of {name} (estimated), there are {_kb(there)}"
-        for name, have_to_have, there in (("flash", wanted.flash, space.flash), ("RAM", wanted.ram, space.ram))
+        for name, have_to_have, there in (
+            ("flash", wanted.flash, space.flash),
+            ("RAM", wanted.ram, space.ram),
+            ("PSRAM", wanted.psram, space.psram),
+        )
         if have_to_have > there
     ]
-    context = largest_context(model, tokenizer, space)
+    context = largest_context(model, tokenizer, board)
     advice = [f"--context {context}"] if context else []
-    if others := [name for name in board_names() if name != board.name and _takes(name, wanted)]:
+    if others := [name for name in board_names() if name != board.name and _takes(name, model, tokenizer)]:
         advice.append(f"--board {' or '.join(others)}")
     what = f"{model.config.name} with context {model.config.context} does not fit {board.name}: it needs "
     raise UserError(
         f"{what}{' and '.join(short)} beside the core.\n"
         + (f"It fits with {', or with '.join(advice)}." if advice else "No board that is described has room for it.")
+        + _vocabulary_advice(model, wanted, space)
     )
 
 
-def largest_context(model: IntegerModel, tokenizer: Tokenizer, space: Bytes) -> int | None:
+def _vocabulary_advice(model: IntegerModel, wanted: Bytes, space: Bytes) -> str:
+    """What to try where most of a memory that is short is the vocabulary's: rows of embedding and head, logits."""
+    rows = matrix_bytes(model.embedding) + (matrix_bytes(model.head) if model.head is not None else 0)
+    logits = 4 * model.config.vocab_size
+    if (wanted.flash > space.flash and 2 * rows > wanted.flash) or (wanted.ram > space.ram and 2 * logits > wanted.ram):
+        return f" Most of it is for {model.config.vocab_size:,} tokens: --trim-vocab FILE keeps what a text needs."
+    return ""
+
+
+def largest_context(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> int | None:
     """The largest context below the model's, a multiple of CONTEXT_STEP, that fits; None where none does."""
     low, high = SMALLEST_CONTEXT // CONTEXT_STEP, model.config.context // CONTEXT_STEP
-    found = None
+    found, space = None, room(board)
     while low <= high:
         middle = (low + high) // 2
         smaller = replace(model, config=replace(model.config, context=middle * CONTEXT_STEP))
-        if needs(smaller, tokenizer).fits(space):
+        if space is None or needs(smaller, tokenizer, board).fits(space):
             found, low = middle * CONTEXT_STEP, middle + 1
         else:
             high = middle - 1
     return found
 
 
-def _takes(name: str, wanted: Bytes) -> bool:
+def _takes(name: str, model: IntegerModel, tokenizer: Tokenizer) -> bool:
     """Whether the board of that name has room; a board whose description is wrong is not this error's matter."""
     try:
-        space = room(load_board(name))
+        board = load_board(name)
     except TinyllmError:
         return False
-    return space is not None and wanted.fits(space)
+    space = room(board)
+    return space is not None and needs(model, tokenizer, board).fits(space)
 
 
 def _kb(size: int) -> str:

@@ -156,15 +156,17 @@ class Link:
         """Ask for the end of the answer under way; safe in a signal handler. `prompt` then ends with DONE cancelled."""
         self.stop_requested = True
 
-    def prompt(self, content: str | Sequence[int], max_tokens: int) -> Iterator[Event]:
+    def prompt(self, content: str | Sequence[int], max_tokens: int, chat: bool = False) -> Iterator[Event]:
         """Append to the conversation and yield progress, tokens and, last, Done.
 
         content: text, encoded on the board, or token ids, taken as they are.
-        max_tokens: 0 prefills only, protocol.UNTIL_STOP sets no limit.
+        max_tokens: 0 prefills only, protocol.UNTIL_STOP sets no limit. chat: the text is a turn of a chat, for the
+        board's chat template.
         Raises LostFrame where token indices, count or digest show a gap. A caller that leaves early cancels the answer.
         """
-        message = protocol.Prompt(max_tokens, content if isinstance(content, str) else tuple(content))
-        if len(message.body()) > protocol.PROMPT_HEADER + self.facts.text_max:
+        message = protocol.Prompt(max_tokens, content if isinstance(content, str) else tuple(content), chat)
+        text_max, ids_max = self.facts.text_max, max(self.facts.text_max, 4 * self.facts.context)
+        if len(message.body()) > protocol.PROMPT_HEADER + (text_max if isinstance(content, str) else ids_max):
             raise Refused(self._too_long(), protocol.ErrorCode.TOO_LONG)
         self._settle()
         self.stop_requested = False

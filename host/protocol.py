@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 from tinyllm.host.frames import Frame
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 ATTENTION = b"\x03\x00\x00"
 """Opens a connection: cancel what runs, drop what was half typed, close what was half framed."""
 UNTIL_STOP = 0xFFFFFFFF
@@ -49,6 +49,14 @@ class ReplyType(IntEnum):
     MEMORY = 0x87
     SETTINGS = 0x88
     PROGRESS = 0x89
+
+
+class PromptKind(IntEnum):
+    """What a PROMPT holds."""
+
+    TEXT = 0
+    TOKENS = 1
+    CHAT = 2
 
 
 class Reason(IntEnum):
@@ -143,23 +151,28 @@ class Hello(_Fixed):
 
 @dataclass(frozen=True)
 class Prompt:
-    """`content` is text, encoded on the board, or token ids, taken as they are."""
+    """`content` is text, encoded on the board, or token ids, taken as they are.
+
+    chat: the text is a turn of a chat, to be put into the board's chat template.
+    """
 
     TYPE: ClassVar[int] = RequestType.PROMPT
     max_tokens: int
     content: str | tuple[int, ...]
+    chat: bool = False
 
     def body(self) -> bytes:
         if isinstance(self.content, str):
-            return struct.pack("<IB", self.max_tokens, 0) + self.content.encode("utf-8", "surrogateescape")
-        return struct.pack(f"<IB{len(self.content)}I", self.max_tokens, 1, *self.content)
+            kind = PromptKind.CHAT if self.chat else PromptKind.TEXT
+            return struct.pack("<IB", self.max_tokens, kind) + self.content.encode("utf-8", "surrogateescape")
+        return struct.pack(f"<IB{len(self.content)}I", self.max_tokens, PromptKind.TOKENS, *self.content)
 
     @classmethod
     def from_body(cls, body: bytes) -> Prompt:
         max_tokens, kind = _unpack("<IB", body[:5])
-        if kind == 0:
-            return cls(max_tokens, body[5:].decode("utf-8", "surrogateescape"))
-        if kind != 1:
+        if kind in (PromptKind.TEXT, PromptKind.CHAT):
+            return cls(max_tokens, body[5:].decode("utf-8", "surrogateescape"), kind == PromptKind.CHAT)
+        if kind != PromptKind.TOKENS:
             raise MalformedBody(f"a prompt of unknown kind {kind}")
         return cls(max_tokens, _words("I", body[5:]))
 
@@ -209,7 +222,10 @@ class Bye(_Fixed):
 
 @dataclass(frozen=True)
 class HelloReply:
-    """Who the board is; the 8-byte model hash and build id are kept as hexadecimal text."""
+    """Who the board is; the 8-byte model hash and build id are kept as hexadecimal text.
+
+    chat: 1 where the board has a chat template and takes turns of a chat, else 0.
+    """
 
     TYPE: ClassVar[int] = ReplyType.HELLO
     LAYOUT: ClassVar[str] = "<B6I8s8s"
@@ -225,11 +241,12 @@ class HelloReply:
     model: str
     board: str
     firmware: str
+    chat: int = 0
 
     def body(self) -> bytes:
-        *numbers, model_hash, build_id, model, board, firmware = _values(self)
+        *numbers, model_hash, build_id, model, board, firmware, chat = _values(self)
         fixed = struct.pack(self.LAYOUT, *numbers, bytes.fromhex(model_hash), bytes.fromhex(build_id))
-        return fixed + b"".join(_pack_string(text) for text in (model, board, firmware))
+        return fixed + b"".join(_pack_string(text) for text in (model, board, firmware)) + bytes((chat,))
 
     @classmethod
     def from_body(cls, body: bytes) -> HelloReply:
@@ -238,9 +255,8 @@ class HelloReply:
         model, rest = _take_string(body[size:])
         board, rest = _take_string(rest)
         firmware, rest = _take_string(rest)
-        if rest:
-            raise MalformedBody(f"{len(rest)} bytes too many")
-        return cls(*(*numbers, model_hash.hex(), build_id.hex(), model, board, firmware))
+        (chat,) = _unpack("<B", rest)
+        return cls(*(*numbers, model_hash.hex(), build_id.hex(), model, board, firmware, chat))
 
 
 @dataclass(frozen=True)

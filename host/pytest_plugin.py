@@ -39,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def tinyllm_wanted(request: pytest.FixtureRequest) -> Wanted:
     """Which board the tests talk to: as the options say. May be overridden or parametrised."""
+    from tinyllm.host.choosing import Reading
     from tinyllm.host.talking import Wanted
 
     if isinstance(chosen := getattr(request, "param", None), Wanted):
@@ -46,10 +47,9 @@ def tinyllm_wanted(request: pytest.FixtureRequest) -> Wanted:
     option = request.config.getoption
     return Wanted(
         model=option("tinyllm_model"),
-        tokenizer=None,
+        reading=Reading(context=option("tinyllm_context")),
         board=option("tinyllm_board") or "host",
         port=option("tinyllm_port"),
-        context=option("tinyllm_context"),
         virtual=option("tinyllm_virtual"),
         count=option("tinyllm_virtual"),
     )

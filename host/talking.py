@@ -6,7 +6,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FrameType
 
 from tinyllm.boards.errors import UserError
@@ -15,11 +14,12 @@ from tinyllm.codegen.quantize import quantize
 from tinyllm.host.attachment import Attachment
 from tinyllm.host.board_process import BoardProcess
 from tinyllm.host.building import build
-from tinyllm.host.choosing import Choice, choose
+from tinyllm.host.choosing import Reading, choose
 from tinyllm.host.finding import find_board, find_port
 from tinyllm.host.link import BoardGone, Link
 from tinyllm.host.output import Output
 from tinyllm.host.protocol import Done, Reason
+from tinyllm.host.trimming import saving_line
 from tinyllm.host.virtual import require_emulator
 
 HOST = "host"
@@ -35,10 +35,9 @@ class Wanted:
     """
 
     model: str | None
-    tokenizer: Path | None
+    reading: Reading
     board: str
     port: str | None
-    context: int | None
     virtual: bool = False
     count: bool = False
     emulator: str | None = None
@@ -65,11 +64,12 @@ def attach(wanted: Wanted, output: Output) -> Iterator[Attachment]:
         return
     if board.emulator == "unicorn":
         require_emulator()
-    choice = choose(wanted.model, wanted.tokenizer)
-    context = choice.context(wanted.context)
+    choice = choose(wanted.model, wanted.reading)
+    if choice.saving is not None:
+        output.note(saving_line(choice.saving))
     where = "this computer" if board.name == HOST else f"the virtual {wanted.board}"
     with output.working(f"building {choice.name} for {where}") as step:
-        built = build(choice, board, context, progress=step, notice=output.note)
+        built = build(choice, board, choice.context, progress=step, notice=output.note)
     with BoardProcess.of(board, built.program, wanted.count) as running:
         try:
             yield Attachment(running)
@@ -85,7 +85,7 @@ def _port(wanted: Wanted, board: Board) -> str | None:
         return None
     if wanted.virtual:
         raise UserError("--virtual starts a board on this computer; leave it out with --port.")
-    if wanted.context is not None:
+    if wanted.reading.context is not None:
         raise UserError("--context is settled when a board is built; leave it out with a board that runs already.")
     if wanted.port not in (None, AUTO):
         return wanted.port
@@ -116,8 +116,8 @@ def check_model(wanted: Wanted, attachment: Attachment, link: Link) -> None:
     """Where a person names a model, a board that was there already must run it; UserError where it does not."""
     if attachment.process is not None or wanted.model is None:
         return
-    choice: Choice = choose(wanted.model, wanted.tokenizer)
     facts = link.facts
+    choice = choose(wanted.model, replace(wanted.reading, context=facts.context))
     if quantize(choice.model, facts.context).digest()[:8].hex() != facts.model_hash:
         raise UserError(
             f"{link.name}: the board runs {facts.model} ({facts.model_hash}), not {choice.name}. "

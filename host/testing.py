@@ -77,7 +77,7 @@ class BoardUnderTest:
     @cached_property
     def expected(self) -> Expected:
         """The reference of the model that the board runs. UserError where that is not the one that was named."""
-        return expected_of(self.facts, self.wanted.model, self.wanted.tokenizer)
+        return expected_of(self.facts, self.wanted.model, self.wanted.reading)
 
     # --- Talking ------------------------------------------------------------------------------------------------------
 

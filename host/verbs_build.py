@@ -12,19 +12,14 @@ from tinyllm.boards.loader import load_board
 from tinyllm.codegen.stack import Stack
 from tinyllm.host.building import Built, deepest_stack
 from tinyllm.host.building import build as build_project
-from tinyllm.host.choosing import choose
+from tinyllm.host.choosing import AS_IT_IS, Reading, choose
 from tinyllm.host.fitting import Bytes, room
-from tinyllm.host.options import (
-    BoardOption,
-    ContextOption,
-    JsonOption,
-    ModelArgument,
-    TokenizerOption,
-    VirtualOption,
-)
+from tinyllm.host.options import BoardOption, JsonOption, ModelArgument, VirtualOption, reads_model
 from tinyllm.host.output import Output
+from tinyllm.host.trimming import trimming_of
 
 
+@reads_model
 def build(
     model: ModelArgument = None,
     board: BoardOption = "host",
@@ -33,28 +28,31 @@ def build(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Where the project goes; default: the cache."),
     ] = None,
-    context: ContextOption = None,
-    tokenizer: TokenizerOption = None,
+    reading: Reading = AS_IT_IS,
     as_json: JsonOption = False,
 ) -> None:
     """Write the C for a model and compile it; says how much flash, RAM and stack it takes."""
     output = Output(as_json)
-    choice = choose(model, tokenizer)
+    choice = choose(model, reading)
     target = load_board(board)
     if virtual:
         target = target.twin()
-    positions = choice.context(context)
     with output.working(f"building {choice.name} for {target.name}") as step:
-        built = build_project(choice, target, positions, folder, step, output.note)
+        built = build_project(choice, target, choice.context, folder, step, output.note)
         step("following the calls")
         stack = deepest_stack(built, target)
+        step("measuring the perplexity")
+        trimming = trimming_of(choice, reading.stories())
     if as_json:
-        output.document(asdict(built) | {"stack": stack and asdict(stack)})
+        document = asdict(built) | {"stack": stack and asdict(stack)}
+        output.document(document | {"trimming": trimming and asdict(trimming)})
         return
     for warning in built.warnings:
         output.note(warning, style="yellow")
     output.line(f"{built.model} for {built.board}, context {built.context}, build {built.build_id}", style="bold")
     output.table(["memory", "part", "bytes"], _memory_rows(built, stack, room(target)))
+    for line in trimming.lines() if trimming else ():
+        output.line(line)
     output.line(f"project: {built.project}")
     output.line(f"program: {built.program}")
 

@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 
 from tinyllm.boards.loader import load_board
-from tinyllm.host.choosing import choose
+from tinyllm.host.choosing import AS_IT_IS, Reading, choose
 from tinyllm.host.finding import find_board
 from tinyllm.host.flashing import check_flashable
 from tinyllm.host.flashing import flash as flash_board
-from tinyllm.host.options import ContextOption, JsonOption, ModelArgument, TokenizerOption
+from tinyllm.host.options import JsonOption, ModelArgument, reads_model
 from tinyllm.host.output import Output
+from tinyllm.host.trimming import trimming_of
 
 
+@reads_model
 def flash(
     model: ModelArgument = None,
     board: Annotated[
@@ -26,22 +28,25 @@ def flash(
         str | None,
         typer.Option("--port", metavar="PORT", help="Where the board is; default: found by its USB numbers."),
     ] = None,
-    context: ContextOption = None,
-    tokenizer: TokenizerOption = None,
+    reading: Reading = AS_IT_IS,
     as_json: JsonOption = False,
 ) -> None:
     """Build, upload to the board, and check that it runs what was built."""
     output = Output(as_json)
     target = load_board(board) if board else find_board()
     check_flashable(target)
-    choice = choose(model, tokenizer)
-    positions = choice.context(context)
+    choice = choose(model, reading)
     with output.working(f"flashing {choice.name} to {target.name}") as step:
-        flashed = flash_board(choice, target, positions, port, step, output.note)
+        flashed = flash_board(choice, target, choice.context, port, step, output.note)
+        step("measuring the perplexity")
+        trimming = trimming_of(choice, reading.stories())
     if as_json:
-        output.document({"port": flashed.port, "facts": asdict(flashed.facts), "built": asdict(flashed.built)})
+        document = {"port": flashed.port, "facts": asdict(flashed.facts), "built": asdict(flashed.built)}
+        output.document(document | {"trimming": trimming and asdict(trimming)})
         return
     facts = flashed.facts
     output.line(f"{facts.model} runs on {facts.board} at {flashed.port}, context {facts.context}", style="bold")
     output.line(f"the board says: model {facts.model_hash}, build {facts.build_id}, as built")
+    for line in trimming.lines() if trimming else ():
+        output.line(line)
     output.line(f"talk to it: tinyllm chat --port {flashed.port}")

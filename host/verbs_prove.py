@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tinyllm.boards.errors import UserError
+from tinyllm.codegen.evaluate import Evaluation, split_stories
 from tinyllm.codegen.evaluate import evaluate as evaluate_both
-from tinyllm.codegen.evaluate import evaluation_sequences
-from tinyllm.codegen.files import read_bytes
 from tinyllm.codegen.hostlib import BUILDS
 from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.verify import verify as verify_builds
-from tinyllm.host.choosing import DEFAULT_CONTEXT, choose
+from tinyllm.host.choosing import AS_IT_IS, DEFAULT_CONTEXT, Reading, choose, read_text
 from tinyllm.host.expected import expected_of
 from tinyllm.host.options import (
-    ContextOption,
     JsonOption,
     ModelArgument,
     PortOption,
     Seed,
-    TokenizerOption,
     VirtualOption,
+    reads_model,
 )
 from tinyllm.host.output import Output
 from tinyllm.host.proving import COUNT, prove
 from tinyllm.host.talking import HOST, Wanted, attach
+from tinyllm.host.trimming import compare, saving_line, sequences_of
 
 DEFAULT_TEMPERATURES = [0.0, 0.8]
-TEXT_LIMIT = 64 * 2**20
-"""Bytes of a text to evaluate on."""
 
 
+@reads_model
 def verify(
     model: ModelArgument = None,
     board: Annotated[
@@ -57,8 +55,7 @@ def verify(
             "--positions", metavar="N", help=f"How many to compare; default: the context, of a board {COUNT}."
         ),
     ] = None,
-    context: ContextOption = None,
-    tokenizer: TokenizerOption = None,
+    reading: Reading = AS_IT_IS,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the emitted C with the reference, bit by bit: logits, KV cache and sampled tokens.
@@ -72,11 +69,11 @@ def verify(
     if positions is not None and positions < 1:
         raise UserError(f"--positions {positions}: expected at least 1.")
     if board is None and port is None and not virtual:
-        exact = _verify_library(model, tokenizer, context, builds or ["O2"], temperatures, seed, positions, output)
+        exact = _verify_library(model, reading, builds or ["O2"], temperatures, seed, positions, output)
     elif builds:
         raise UserError("--build is about the C as a library of this computer; leave it out with a board.")
     else:
-        wanted = Wanted(model, tokenizer, board or HOST, port, context, virtual)
+        wanted = Wanted(model, reading, board or HOST, port, virtual)
         exact = _verify_board(wanted, temperatures, seed, positions or COUNT, output)
     if not exact:
         raise typer.Exit(1)
@@ -84,8 +81,7 @@ def verify(
 
 def _verify_library(
     model: str | None,
-    tokenizer: Path | None,
-    context: int | None,
+    reading: Reading,
     builds: list[str],
     temperatures: list[float],
     seed: int,
@@ -93,9 +89,11 @@ def _verify_library(
     output: Output,
 ) -> bool:
     """The emitted C as a library of this computer: every position, and the KV cache too."""
-    choice = choose(model, tokenizer)
+    choice = choose(model, reading)
+    if choice.saving is not None:
+        output.note(saving_line(choice.saving))
     with output.working(f"quantizing {choice.name}"):
-        integers = quantize(choice.model, choice.context(context))
+        integers = quantize(choice.model, choice.context)
     verdicts = []
     with output.working(f"verifying {choice.name}") as step:
         for verdict in verify_builds(integers, choice.tokenizer, builds, temperatures, seed, positions, step):
@@ -116,7 +114,7 @@ def _verify_board(wanted: Wanted, temperatures: list[float], seed: int, count: i
     agreements = []
     with attach(wanted, output) as attachment, attachment.open() as link:
         facts = link.facts
-        expected = expected_of(facts, wanted.model, wanted.tokenizer)
+        expected = expected_of(facts, wanted.model, wanted.reading)
         with output.working(f"verifying {facts.model} on {facts.board}") as step:
             for agreement in prove(link, expected, temperatures, seed, count, step):
                 agreements.append(agreement)
@@ -141,43 +139,59 @@ def _verify_board(wanted: Wanted, temperatures: list[float], seed: int, count: i
     return exact
 
 
+@reads_model
 def evaluate(
     text: Annotated[Path, typer.Option("--text", metavar="FILE", help="UTF-8, stories separated by <|endoftext|>.")],
     model: ModelArgument = None,
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", metavar="N", min=2, help="Tokens of each story, BOS included.")
     ] = 256,
-    tokenizer: TokenizerOption = None,
+    reading: Reading = AS_IT_IS,
     as_json: JsonOption = False,
 ) -> None:
     """Perplexity on a text: the float model, and the integers that a board computes with."""
     output = Output(as_json)
-    choice = choose(model, tokenizer)
-    try:
-        content = read_bytes(text, TEXT_LIMIT).decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{text}: not UTF-8 at byte {error.start}; expected a text.") from None
-    context = choice.context(max_tokens if max_tokens > DEFAULT_CONTEXT else None)
-    with output.working(f"encoding {text.name} and quantizing {choice.name}"):
-        sequences = evaluation_sequences(content, choice.tokenizer, max_tokens)
-        integers = quantize(choice.model, context)
-    with output.progress(f"evaluating {len(sequences)} stories") as report:
-        result = evaluate_both(choice.model, integers, sequences, lambda done: report(done, len(sequences)))
+    if reading.context is None and max_tokens > DEFAULT_CONTEXT:
+        reading = replace(reading, context=max_tokens)
+    choice = choose(model, reading)
+    stories = split_stories(read_text(text))
+    facts: dict[str, Any] = {"model": choice.name, "text": str(text), "max_tokens": max_tokens, "stories": len(stories)}
+    effect = None
+    with output.progress(f"evaluating {choice.name} on {len(stories)} stories") as report:
+        if choice.whole is not None:
+            total = 2 * len(stories)
+            effect = compare(choice.whole, choice, stories, max_tokens, progress=lambda done: report(done, total))
+            result, results = effect.trimmed, {" whole": effect.whole, " trimmed": effect.trimmed}
+            facts |= {"whole": _variants(effect.whole), "same_tokens": effect.same_tokens}
+        else:
+            sequences = sequences_of(choice, stories, max_tokens)
+            integers = quantize(choice.model, choice.context)
+            result = evaluate_both(choice.model, integers, sequences, lambda done: report(done, len(stories)))
+            results = {"": result}
     if as_json:
-        variants = [
-            {"name": "fp32", "perplexity": result.fp32_perplexity},
-            {
-                "name": "int8",
-                "perplexity": result.int8_perplexity,
-                "ratio": result.ratio,
-                "kl": result.kl,
-                "top1_agreement": result.top1_agreement,
-            },
-        ]
-        facts = {"model": choice.name, "text": str(text), "max_tokens": max_tokens, "stories": len(sequences)}
-        output.document(facts | {"tokens": result.tokens, "predicted": result.predicted, "variants": variants})
+        facts |= {"saving": choice.saving and asdict(choice.saving)}
+        output.document(facts | {"tokens": result.tokens, "predicted": result.predicted, "variants": _variants(result)})
         return
-    output.line(f"{choice.name} on {text.name}: {len(sequences)} stories, {result.tokens:,} tokens", style="bold")
-    fp32 = ["fp32", f"{result.fp32_perplexity:.4f}", "1", "", ""]
-    int8 = ["int8", f"{result.int8_perplexity:.4f}", f"{result.ratio:.5f}", f"{result.kl:.5f}"]
-    output.table(["variant", "perplexity", "ratio", "kl", "top-1"], [fp32, [*int8, f"{result.top1_agreement:.2%}"]])
+    output.line(f"{choice.name} on {text.name}: {len(stories)} stories, {result.tokens:,} tokens", style="bold")
+    rows = []
+    for name, one in results.items():
+        rows.append([f"fp32{name}", f"{one.fp32_perplexity:.4f}", "1", "", ""])
+        figures = [f"{one.int8_perplexity:.4f}", f"{one.ratio:.5f}", f"{one.kl:.5f}", f"{one.top1_agreement:.2%}"]
+        rows.append([f"int8{name}", *figures])
+    output.table(["variant", "perplexity", "ratio", "kl", "top-1"], rows)
+    if choice.saving is not None and effect is not None:
+        output.line(saving_line(choice.saving))
+        output.line(effect.comparability())
+
+
+def _variants(result: Evaluation) -> list[dict[str, Any]]:
+    return [
+        {"name": "fp32", "perplexity": result.fp32_perplexity},
+        {
+            "name": "int8",
+            "perplexity": result.int8_perplexity,
+            "ratio": result.ratio,
+            "kl": result.kl,
+            "top1_agreement": result.top1_agreement,
+        },
+    ]

@@ -10,10 +10,12 @@ import typer
 
 from tinyllm.host.chat import COMMANDS, Chat
 from tinyllm.host.chat_screen import open_screen
+from tinyllm.host.chat_turns import choose_turns
+from tinyllm.host.choosing import AS_IT_IS, Reading
+from tinyllm.host.conversation import Sent, send
 from tinyllm.host.link import Link, printable
 from tinyllm.host.options import (
     BoardOption,
-    ContextOption,
     JsonOption,
     MinP,
     ModelArgument,
@@ -21,19 +23,26 @@ from tinyllm.host.options import (
     PortOption,
     Seed,
     Temperature,
-    TokenizerOption,
     TopK,
     TopP,
     VirtualOption,
+    reads_model,
 )
 from tinyllm.host.output import Output
 from tinyllm.host.protocol import Done, Overflow, Progress, Setting, Token
 from tinyllm.host.settings import budget, encode_setting, setting_value
 from tinyllm.host.talking import Wanted, attach, check_model, rate, reason_name, stopping, summary
 
+Raw = Annotated[bool, typer.Option("--raw", help="The text as it is, without the model's chat template.")]
+System = Annotated[
+    str | None,
+    typer.Option("--system", metavar="TEXT", help="What the chat template tells the model before all else."),
+]
 
+
+@reads_model
 def run(
-    prompt: Annotated[str, typer.Option("-p", "--prompt", metavar="TEXT", help="What the model goes on from.")],
+    prompt: Annotated[str, typer.Option("-p", "--prompt", metavar="TEXT", help="What the model answers or continues.")],
     model: ModelArgument = None,
     max_tokens: Annotated[
         int, typer.Option("-n", "--max-tokens", metavar="N", help="Tokens of the answer, 0 = until the model stops.")
@@ -47,13 +56,17 @@ def run(
     min_p: MinP = 0.0,
     repetition_penalty: Penalty = 1.0,
     seed: Seed = 1,
-    context: ContextOption = None,
-    tokenizer: TokenizerOption = None,
+    raw: Raw = False,
+    system: System = None,
+    reading: Reading = AS_IT_IS,
     as_json: JsonOption = False,
 ) -> None:
-    """Give the model a prompt and stream its answer to stdout."""
+    """Give the model a prompt and stream its answer to stdout.
+
+    Where the model has a chat template the prompt is a turn of a chat; else, and with --raw, the model goes on from it.
+    """
     output = Output(as_json)
-    wanted = Wanted(model, tokenizer, board, port, context, virtual)
+    wanted = Wanted(model, reading, board, port, virtual)
     settings = {
         Setting.TEMPERATURE: encode_setting(Setting.TEMPERATURE, temperature),
         Setting.TOP_K: encode_setting(Setting.TOP_K, top_k),
@@ -66,10 +79,12 @@ def run(
     tokens = budget(encode_setting(Setting.MAX_TOKENS, max_tokens))
     with attach(wanted, output) as attachment, attachment.open() as link:
         check_model(wanted, attachment, link)
+        turns = choose_turns(wanted, attachment, link.facts, raw, system)
+        sent = turns.write(prompt, ())
         for setting, value in settings.items():
             link.set(setting, value)
         link.reset()
-        ids, text, done = _answer(link, prompt, tokens, output)
+        ids, text, done = _answer(link, sent, tokens, output)
         speed = rate(done.tokens, done.decode_us)
         if as_json:
             output.document(
@@ -79,6 +94,7 @@ def run(
                     "build_id": link.facts.build_id,
                     "board": link.facts.board,
                     "prompt": prompt,
+                    "chat_template": turns.name,
                     "text": text,
                     "tokens": ids,
                     "digest": f"{done.digest:08x}",
@@ -97,7 +113,7 @@ def run(
         output.note(f"{link.facts.model}@{link.facts.board}: {summary(done, attachment.clock)}")
 
 
-def _answer(link: Link, prompt: str, max_tokens: int, output: Output) -> tuple[list[int], str, Done]:
+def _answer(link: Link, sent: Sent, max_tokens: int, output: Output) -> tuple[list[int], str, Done]:
     """Stream the answer; Ctrl-C ends it and keeps what has come."""
     ids: list[int] = []
     text = ""
@@ -105,7 +121,7 @@ def _answer(link: Link, prompt: str, max_tokens: int, output: Output) -> tuple[l
     to_terminal = sys.stdout.isatty()
     with stopping(link), ExitStack() as until_token:
         report = until_token.enter_context(output.progress("reading the prompt"))
-        for event in link.prompt(prompt, max_tokens):
+        for event in send(link, sent, max_tokens):
             if isinstance(event, Progress):
                 report(event.done, event.total)
                 continue
@@ -124,26 +140,29 @@ def _answer(link: Link, prompt: str, max_tokens: int, output: Output) -> tuple[l
     return ids, text, done
 
 
+@reads_model
 def chat(
     model: ModelArgument = None,
     board: BoardOption = "host",
     virtual: VirtualOption = False,
     port: PortOption = None,
-    context: ContextOption = None,
-    tokenizer: TokenizerOption = None,
+    raw: Raw = False,
+    system: System = None,
+    reading: Reading = AS_IT_IS,
     as_json: JsonOption = False,
 ) -> None:
     """Talk with the model; /help lists what can be changed on the way."""
     output = Output(as_json)
-    wanted = Wanted(model, tokenizer, board, port, context, virtual)
+    wanted = Wanted(model, reading, board, port, virtual)
     with attach(wanted, output) as attachment:
         link = attachment.open()
         try:
             check_model(wanted, attachment, link)
+            turns = choose_turns(wanted, attachment, link.facts, raw, system)
         except BaseException:
             link.close()
             raise
-        session = Chat(attachment, link, open_screen(output, COMMANDS))
+        session = Chat(attachment, link, open_screen(output, COMMANDS), turns)
         try:
             session.run()
         finally:

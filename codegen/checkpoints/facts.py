@@ -14,6 +14,14 @@ PARTS = {"embedding": "embedding", "head": "head", "final_norm": "norms", "attn_
     "w_down": "feed-forward",
 }
 
+BIASES = {
+    "bq": ("q_proj.bias", "attn_q.bias"),
+    "bk": ("k_proj.bias", "attn_k.bias"),
+    "bv": ("v_proj.bias", "attn_v.bias"),
+    "bo": ("o_proj.bias", "attn_output.bias"),
+}
+"""How the tensor of each bias of a block is called, in a Hugging Face folder and in GGUF."""
+
 
 def part_of(field: str) -> str:
     """The part of the model that a field of Model or Block belongs to, in words."""
@@ -39,6 +47,12 @@ class CheckpointFacts:
     features: list[str]
 
     @property
+    def biases(self) -> tuple[str, ...]:
+        """The fields of Block that hold a bias."""
+        names = [tensor.name for tensor in self.tensors]
+        return tuple(field for field, ends in BIASES.items() if any(name.endswith(ends) for name in names))
+
+    @property
     def n_parameters(self) -> int:
         """Stored numbers, a tied head counted once."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors)
@@ -61,5 +75,9 @@ def common_features(config: ModelConfig) -> list[str]:
         features.append(f"{n_blocks} stored blocks, each run {config.n_layers // n_blocks} times in a row")
     if config.rope.rotary_dim < config.head_dim:
         features.append(f"partial rotary embedding: {config.rope.rotary_dim} of {config.head_dim} elements of a head")
+    for window in sorted({window for window in config.windows if window is not None}):
+        n_passes = config.windows.count(window)
+        layers = "every layer" if n_passes == config.n_layers else f"{n_passes} of {config.n_layers} layers"
+        features.append(f"sliding window of {window} positions on {layers}")
     features.append("the embedding is the head too" if config.tied_head else "a head of its own")
     return features

@@ -61,8 +61,8 @@ class Placed:
 def read_gguf(path: Path, *, context: int | None = None) -> Model:
     """The model in the GGUF file at `path`, every weight as float32, one tensor of the file at a time.
 
-    context: positions the build will use, which decides between the two sets of longrope factors and whether a sliding
-        window covers them; None asks for the short factors. The result's config.context says how far it is right.
+    context: positions the build will use, which decides between the two sets of longrope factors; None asks for the
+        short ones. The result's config.context says how far it is right.
 
     Warns (CheckpointWarning) where the context length is missing or absurd, vocab_size is not the embedding's, or a
     tied head is stored as if it were one of its own. Raises UserError, naming the file and the field, for whatever else

@@ -33,6 +33,7 @@ UNSUPPORTED: dict[str, tuple[str, tuple[object, ...]]] = {
     "expert_count": ("a mixture of experts", (0,)),
     "attention.max_alibi_bias": ("ALiBi", (0.0,)),
     "attention.clamp_kqv": ("clamped attention", (0.0,)),
+    "attention.sliding_window_pattern": ("windows on some layers only", ()),
     "attention.causal": ("attention to later positions", (True,)),
     "attention.scale": ("another attention scale", (0.0,)),
     "use_parallel_residual": ("parallel attention and feed-forward layers", (False,)),
@@ -77,9 +78,8 @@ def read_config(gguf: Gguf, stored: dict[str, StoredTensor], context: int | None
         )
     trained = _trained(gguf, name, context)
     rope, reach, features = _rope(gguf, name, stored, head_dim, trained, context)
-    window = _window(gguf, name, context)
-    if window:
-        features.append(f"sliding window of {window} positions, full attention up to there")
+    schedule = tuple(range(dimension("block_count", "n_layers")))
+    window = _window(gguf, name)
     config = ModelConfig(
         name=path.stem,
         family=name,
@@ -89,12 +89,13 @@ def read_config(gguf: Gguf, stored: dict[str, StoredTensor], context: int | None
         n_kv_heads=dimension("attention.head_count_kv", "n_kv_heads", n_heads),
         head_dim=head_dim,
         vocab_size=vocab_size,
-        context=min(reach, window or reach),
-        schedule=tuple(range(dimension("block_count", "n_layers"))),
+        context=reach,
+        schedule=schedule,
         rope=rope,
         norm_epsilon=gguf.real(f"{name}.attention.layer_norm_rms_epsilon", None, 1e-12, 1.0),
         tied_head="output.weight" not in stored,
         chat_template=gguf.text("tokenizer.chat_template"),
+        windows=(window,) * len(schedule) if window else (),
     )
     return require_consistent(path, config), features
 
@@ -139,18 +140,10 @@ def _trained(gguf: Gguf, name: str, context: int | None) -> int:
     return trained
 
 
-def _window(gguf: Gguf, name: str, context: int | None) -> int:
-    """Positions that a token attends to, itself included, where the model limits them; else 0."""
+def _window(gguf: Gguf, name: str) -> int:
+    """Positions that a token attends to on every layer, itself included, where the model limits them; else 0."""
     key = f"{name}.attention.sliding_window"
-    if gguf.scalar(key) in (None, 0):
-        return 0
-    window = require_dimension(gguf.path, key, gguf.scalar(key), "context")
-    if context is not None and context > window:
-        raise UserError(
-            f"{gguf.path}: {key} is {window}, fewer than the {context} positions asked for;"
-            f" use --context {window} or less"
-        )
-    return window
+    return require_dimension(gguf.path, key, gguf.scalar(key), "context") if gguf.scalar(key) else 0
 
 
 def _rope(

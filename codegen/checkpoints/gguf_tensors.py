@@ -108,13 +108,20 @@ def decode_tensor(gguf: Gguf, tensor: StoredTensor) -> F32:
     columns = tensor.shape[-1]
     n_rows = math.prod(tensor.shape[:-1])
     row_bytes = tensor.n_bytes // n_rows
-    stored = np.frombuffer(gguf.data, np.uint8, tensor.n_bytes, tensor.offset).reshape(n_rows, row_bytes)
     values: F32 = np.empty((n_rows, columns), np.float32)
     rows = max(1, CHUNK // row_bytes)
-    # A scale that is NaN or infinite makes values that are; they are found below, with their place.
-    with np.errstate(all="ignore"):
+    # Read, not mapped: what has been decoded then takes no memory. A scale that is NaN or infinite makes values that
+    # are; they are found below, with their place.
+    with gguf.path.open("rb", buffering=0) as file, np.errstate(all="ignore"):
+        file.seek(tensor.offset)
         for row in range(0, n_rows, rows):
-            values[row : row + rows] = dequantize(stored[row : row + rows], tensor.kind)
+            part = values[row : row + rows]
+            stored = np.fromfile(file, np.uint8, len(part) * row_bytes)
+            if stored.size != len(part) * row_bytes:
+                raise UserError(
+                    f"{gguf.path} ends within tensor {tensor.name}; it changed while it was read: try again"
+                )
+            part[:] = dequantize(stored.reshape(len(part), row_bytes), tensor.kind)
     values = values.reshape(tensor.shape)
     require_finite(gguf.path, tensor.name, values)
     return values

@@ -25,8 +25,8 @@ def read_huggingface(
 ) -> Model:
     """The model in `folder`, every weight as float32, one tensor of the files at a time.
 
-    context: positions the build will use, which decides between the two sets of longrope factors and whether a sliding
-        window covers them; None asks for the short factors. The result's config.context says how far it is right.
+    context: positions the build will use, which decides between the two sets of longrope factors; None asks for the
+        short ones. The result's config.context says how far it is right.
     share_embedding, layer_sharing: override config.json (MobileLLM's own code keeps them outside it).
 
     Raises UserError for a missing file or tensor, a wrong shape or dtype, weights that are not finite, and every option

@@ -5,7 +5,7 @@ What the model form cannot express is refused by the name of its field before an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinyllm.boards.errors import UserError
@@ -13,10 +13,11 @@ from tinyllm.codegen.checkpoints.checks import require_consistent, require_even_
 from tinyllm.codegen.checkpoints.huggingface_families import FAMILIES, Family
 from tinyllm.codegen.checkpoints.huggingface_fields import Fields
 from tinyllm.codegen.checkpoints.huggingface_rope import read_rope
-from tinyllm.codegen.files import read_json_object
+from tinyllm.codegen.files import read_bytes, read_json_object
 from tinyllm.codegen.model import ModelConfig
 
 JSON_LIMIT = 16 << 20
+JINJA_LIMIT = 1 << 20
 
 UNSUPPORTED = {
     "quantization_config": "weights that are quantised already",
@@ -81,6 +82,7 @@ def read_configuration(
         )
     rope = read_rope(fields, head_dim, trained, context, family.partial_rotary)
     blocks = range(fields.dimension("num_hidden_layers", "n_layers"))
+    windows = _windows(fields, family, len(blocks))
     passes = 2 if (fields.switch("layer_sharing", False) if layer_sharing is None else layer_sharing) else 1
     config = ModelConfig(
         name=folder.resolve().name,
@@ -97,22 +99,13 @@ def read_configuration(
         norm_epsilon=fields.number("rms_norm_eps", 1e-6),
         tied_head=_tied_head(fields) if share_embedding is None else share_embedding,
         chat_template=_chat_template(folder),
+        windows=tuple(window for window in windows for _ in range(passes)),
     )
     require_consistent(path, config)
     biases = family.biases
     if family.optional_biases and fields.switch("attention_bias", False):
         biases = family.optional_biases
-
-    window = _sliding_window(fields, len(blocks))
-    if window is not None:
-        if context is not None and context > window:
-            raise UserError(
-                f"{path}: sliding_window is {window}, fewer than the {context} positions asked for;"
-                f" use --context {window} or less"
-            )
-        config = replace(config, context=min(config.context, window))
-    features = [rope.feature, window and f"sliding window of {window} positions, full attention up to there"]
-    return Configuration(config, family, biases, tuple(feature for feature in features if feature))
+    return Configuration(config, family, biases, (rope.feature,) if rope.feature else ())
 
 
 def _require_supported(fields: Fields) -> Family:
@@ -137,26 +130,50 @@ def _tied_head(fields: Fields) -> bool:
     return fields.switch("tie_word_embeddings", False)
 
 
-def _sliding_window(fields: Fields, n_layers: int) -> int | None:
-    """Positions that a token attends to, itself included, where some layer limits them; else None."""
-    if fields.get("sliding_window") is None or not fields.switch("use_sliding_window", True):
-        return None
+def _windows(fields: Fields, family: Family, n_layers: int) -> tuple[int | None, ...]:
+    """For each stored block the positions that a token attends to, itself included, None for all; empty: none limits.
+
+    As transformers has it: a key at k is seen by a query at q where q - k < sliding_window.
+    """
+    if family.windows == "none" or fields.get("sliding_window") is None:
+        return ()
+    if family.windows == "late" and not fields.switch("use_sliding_window", False):
+        return ()
+    window = fields.dimension("sliding_window", "context")
     layer_types = fields.get("layer_types")
     if layer_types is not None:
         if not isinstance(layer_types, list) or not all(kind in LAYER_TYPES for kind in layer_types):
             raise fields.refusal("layer_types", f"a list of {' and '.join(LAYER_TYPES)}", "choose another model")
-        if "sliding_attention" not in layer_types:
-            return None
-    elif fields.number("max_window_layers", 0, 0) >= n_layers:
-        return None
-    return fields.dimension("sliding_window", "context")
+        if len(layer_types) != n_layers:
+            raise fields.refusal("layer_types", f"one for each of the {n_layers} layers")
+        limited = [kind == "sliding_attention" for kind in layer_types]
+    elif family.windows == "late":
+        first = fields.number("max_window_layers", 0, 0)
+        limited = [layer >= first for layer in range(n_layers)]
+    else:
+        limited = [True] * n_layers
+    return tuple(window if limit else None for limit in limited) if any(limited) else ()
 
 
 def _chat_template(folder: Path) -> str | None:
+    """chat_template.jinja, or chat_template in tokenizer_config.json: one template, or a list of named ones."""
+    path = folder / "chat_template.jinja"
+    if path.exists():
+        try:
+            return read_bytes(path, JINJA_LIMIT).decode()
+        except UnicodeDecodeError:
+            raise UserError(f"{path} is not UTF-8, expected a Jinja template; download it again") from None
     path = folder / "tokenizer_config.json"
     if not path.exists():
         return None
     template = read_json_object(path, JSON_LIMIT).get("chat_template")
+    if isinstance(template, list):
+        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+        template = named.get("default")
+        if not isinstance(template, str):
+            raise UserError(
+                f"{path}: chat_template is a list without a template named 'default'; keep one, as a string"
+            )
     if template is not None and not isinstance(template, str):
         raise UserError(f"{path}: chat_template is not a string, expected one template; keep the one to be used")
     return template

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from tinyllm.codegen.model import ModelConfig
 
@@ -19,7 +19,8 @@ class Family:
 
     defaults: fields that its config.json may leave out. biases: Block fields that it always has.
     optional_biases: those that it has where `attention_bias` is true. fused: q, k and v are one matrix, gate and up
-    another. partial_rotary: whether part of a head may stay unrotated.
+    another. partial_rotary: whether part of a head may stay unrotated. windows: the layers that `sliding_window` limits
+    unless `layer_types` says which; "late" are those from `max_window_layers` on, where `use_sliding_window` is true.
     """
 
     defaults: dict[str, Any] = field(default_factory=dict)
@@ -27,6 +28,7 @@ class Family:
     optional_biases: tuple[str, ...] = ()
     fused: bool = False
     partial_rotary: bool = False
+    windows: Literal["none", "all", "late"] = "none"
 
 
 FAMILIES = {
@@ -36,12 +38,14 @@ FAMILIES = {
         {"rms_norm_eps": 1e-5, "original_max_position_embeddings": 4096},
         fused=True,
         partial_rotary=True,
+        windows="all",
     ),
     "qwen2": Family(
         {"num_key_value_heads": 32, "use_sliding_window": False, "sliding_window": 4096, "max_window_layers": 28},
         biases=("bq", "bk", "bv"),
+        windows="late",
     ),
-    "mistral": Family({"num_key_value_heads": 8, "sliding_window": 4096}),
+    "mistral": Family({"num_key_value_heads": 8, "sliding_window": 4096}, windows="all"),
 }
 
 BLOCK_TENSORS = {

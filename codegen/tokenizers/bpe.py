@@ -1,97 +1,138 @@
-"""The reference encoder and decoder: SentencePiece's byte-pair encoding, defined on bytes.
+"""The reference encoder and decoder, defined on bytes: the specification of firmware/engine/tokenizer.c.
 
 Encoding a text, which need not be valid UTF-8:
 
-1. Normalise. Where the tokenizer removes extra whitespaces: drop leading spaces, make each run of spaces one space.
-   Nothing left: no tokens. Turn every U+2581 (SentencePiece's space mark) into a space. Where it adds a dummy prefix:
-   put a space in front. Where it removes extra whitespaces: drop trailing spaces.
-2. Cut into symbols, from left to right: the longest USER_DEFINED piece that starts here (such a symbol is frozen),
-   else one UTF-8 character, else (at a byte that starts no valid character: overlong forms, surrogates and numbers
-   above U+10FFFF are not valid) that one byte.
-3. Merge. Of all adjacent pairs without a frozen symbol whose joined bytes are a NORMAL piece, join the one whose piece
+1. Sections. From left to right take out the longest added token that begins here: a CONTROL piece's name where the
+   text is a rendered chat template, never in what a person typed; a USER_DEFINED piece where these come first
+   (`user_defined_first`, as Hugging Face has it). A token that strips takes the white space beside it along. What
+   stands between two of them is a section, encoded for itself.
+2. Normalise each section (normalize.py).
+3. Words. Cut it by the tokenizer's pattern, if it has one (pretokenize.py); steps 4 and 5 are for each word.
+4. Symbols, from left to right: the longest USER_DEFINED piece that starts here (such a symbol is frozen), unless these
+   came first; else one byte where the tokenizer is byte-level; else one UTF-8 character, or (at a byte that starts no
+   valid character: overlong forms, surrogates and numbers above U+10FFFF are not valid) that one byte.
+5. Pieces. Join symbols by the tokenizer's algorithm:
+   PIECES: of all adjacent pairs without a frozen symbol whose joined bytes are a NORMAL piece, join the one whose piece
    has the lowest rank, the leftmost of equals; repeat until there is none.
-4. Look up. A symbol that is a piece becomes its id. Any other symbol becomes its bytes' ids where the vocabulary has
-   byte pieces; else it becomes the UNKNOWN id, once for a run of such symbols.
+   PAIRS: the same, but a pair must be in the list of merges, and its place there is its rank.
+   UNIGRAM: the best cut (unigram.py).
+   Where whole words are preferred, a word that is a NORMAL piece is left whole.
+6. Ids. A symbol that is a piece becomes its id. Any other symbol becomes its bytes' ids where the vocabulary has byte
+   pieces; else it becomes the UNKNOWN id, once for a run of such symbols in a word.
 
-Memory is bounded by the text: a normalised text is at most one byte longer, each symbol is a span of it, so two
-arrays (spans, and the rank of joining each span with the next) are all there is; a merge shortens both by one.
+Memory is bounded by the text: each symbol is a span of it, so a few arrays of its length are all there is.
 
-This equals SentencePiece on every valid text, given a space among the pieces. On invalid bytes SentencePiece encodes
-U+FFFD; here they are kept, so decoding gives them back.
+This equals sentencepiece, tokenizers and tiktoken on every valid text (for sentencepiece given a space among the
+pieces; for tokenizers with `encode_special_tokens`). On invalid bytes sentencepiece encodes U+FFFD; here they are kept,
+so decoding gives them back.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 
-from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
-from tinyllm.codegen.tokenizers.vocabulary import SPACE_MARK
+from tinyllm.codegen.tokenizers.normalize import normalize, utf8_length
+from tinyllm.codegen.tokenizers.pretokenize import words
+from tinyllm.codegen.tokenizers.sections import cut_sections
+from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
+from tinyllm.codegen.tokenizers.unigram import best_path
 
 REPLACEMENT = "\ufffd".encode()
-_SPACE_RUN = re.compile(rb" +")
+WORD_CACHE = 1 << 16
+"""Words of which the pieces are remembered, so that a long text is encoded quickly."""
+
 _WORD = re.compile(rb" *[^ ]+| +")
 
 
-def encode(tokenizer: Tokenizer, text: str | bytes, bos: bool = False) -> list[int]:
-    """Token ids of `text`, after the BOS id if `bos`. A lone surrogate in a str counts as its three bytes."""
+def encode(tokenizer: Tokenizer, text: str | bytes, bos: bool = False, special: bool = False) -> list[int]:
+    """Token ids of `text`. A lone surrogate in a str counts as its three bytes.
+
+    bos: a conversation begins here, with the BOS id where the tokenizer adds one. special: names of CONTROL pieces are
+    these pieces, as in a rendered chat template.
+    """
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    ids = [tokenizer.bos] if bos else []
+    ids = [tokenizer.bos] if bos and tokenizer.add_bos and tokenizer.bos is not None else []
+    return ids + _encode_text(tokenizer, raw, True, special)
+
+
+def encode_section(tokenizer: Tokenizer, text: bytes, first: bool) -> list[int]:
+    """Token ids of a text that stands between two CONTROL pieces. first: it begins the whole text."""
+    return _encode_text(tokenizer, text, first, special=False)
+
+
+def _encode_text(tokenizer: Tokenizer, text: bytes, first: bool, special: bool) -> list[int]:
+    ids: list[int] = []
+    for section in cut_sections(tokenizer, text, special):
+        if section.token is not None:
+            ids.append(section.token)
+            continue
+        normal = normalize(tokenizer, section.text, first and section.first)
+        for word in words(tokenizer.pattern, normal) if tokenizer.pattern else [normal]:
+            ids += _encode_word(tokenizer, word)
+    return ids
+
+
+def _encode_word(tokenizer: Tokenizer, word: bytes) -> list[int]:
+    """Steps 4 to 6."""
+    ids: list[int] = []
     after_unknown = False
-    for symbol in _merged_symbols(tokenizer, normalize(tokenizer, raw)):
-        token = tokenizer.user_defined_ids.get(symbol, tokenizer.normal_ids.get(symbol))
+    user_defined = {} if tokenizer.user_defined_first else tokenizer.user_defined_ids
+    for symbol in _pieces(tokenizer, word):
+        token = user_defined.get(symbol, tokenizer.normal_ids.get(symbol))
         if token is not None:
             ids.append(token)
         elif tokenizer.byte_ids:
             ids.extend(tokenizer.byte_ids[byte] for byte in symbol)
-        elif not after_unknown:
+        elif not after_unknown and tokenizer.unknown is not None:
             ids.append(tokenizer.unknown)
         after_unknown = token is None
     return ids
 
 
-def normalize(tokenizer: Tokenizer, text: bytes) -> bytes:
-    """Step 1 of encoding."""
-    if tokenizer.remove_extra_whitespaces:
-        text = _SPACE_RUN.sub(b" ", text.lstrip(b" "))
-    if not text:
-        return b""
-    text = text.replace(SPACE_MARK, b" ")
-    if tokenizer.add_dummy_prefix:
-        text = b" " + text
-    return text.rstrip(b" ") if tokenizer.remove_extra_whitespaces else text
+def _pieces(tokenizer: Tokenizer, word: bytes) -> Iterable[bytes]:
+    """Steps 4 and 5. Where no merge can cross a space, what lies between is merged part by part: the same, sooner."""
+    if tokenizer.whole_words and word in tokenizer.normal_ids:
+        return [word]
+    if tokenizer.algorithm is Algorithm.UNIGRAM:
+        return best_path(tokenizer, word)
+    parts = _WORD.findall(word) if tokenizer.splits_at_spaces else [word]
+    return [symbol for part in parts for symbol in _merged(tokenizer, part)]
 
 
-def _merged_symbols(tokenizer: Tokenizer, text: bytes) -> Iterator[bytes]:
-    """Steps 2 and 3. Where no merge can cross the start of a word, words are merged one by one: the same, sooner."""
-    for part in _WORD.findall(text) if tokenizer.splits_at_spaces else [text]:
-        yield from _merge(tokenizer, *_split(tokenizer, part))
+def _merged(tokenizer: Tokenizer, part: bytes) -> list[bytes]:
+    cache = tokenizer.word_cache
+    if part not in cache:
+        if len(cache) >= WORD_CACHE:
+            cache.clear()
+        cache[part] = _merge(tokenizer, *_split(tokenizer, part))
+    return cache[part]
 
 
 def _split(tokenizer: Tokenizer, text: bytes) -> tuple[list[bytes], list[bool]]:
-    """Step 2: the symbols, and whether each is frozen."""
+    """Step 4: the symbols, and whether each is frozen."""
+    user_defined = {} if tokenizer.user_defined_first else tokenizer.user_defined_ids
     symbols: list[bytes] = []
     frozen: list[bool] = []
     offset = 0
     while offset < len(text):
-        user_defined = next((piece for piece in tokenizer.user_defined_ids if text.startswith(piece, offset)), None)
-        length = utf8_length(text, offset) if user_defined is None else len(user_defined)
+        taken = next((piece for piece in user_defined if text.startswith(piece, offset)), None)
+        length = len(taken) if taken else 1 if tokenizer.byte_level else utf8_length(text, offset)
         symbols.append(text[offset : offset + length])
-        frozen.append(user_defined is not None)
+        frozen.append(taken is not None)
         offset += length
     return symbols, frozen
 
 
 def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> list[bytes]:
-    """Step 3."""
-    no_merge = tokenizer.vocab_size
+    """Step 5."""
+    rank_of = _rank_of_pair(tokenizer)
+    no_merge = max(tokenizer.vocab_size, len(tokenizer.merges))
 
     def rank(left: int) -> int:
-        if frozen[left] or frozen[left + 1]:
-            return no_merge
-        token = tokenizer.normal_ids.get(symbols[left] + symbols[left + 1])
-        return no_merge if token is None else tokenizer.ranks[token]
+        found = None if frozen[left] or frozen[left + 1] else rank_of(symbols[left], symbols[left + 1])
+        return no_merge if found is None else found
 
     ranks = [rank(left) for left in range(len(symbols) - 1)]
     while ranks and (lowest := min(ranks)) < no_merge:
@@ -105,19 +146,23 @@ def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> li
     return symbols
 
 
-def utf8_length(text: bytes, offset: int) -> int:
-    """Bytes of the valid UTF-8 character that starts at `offset`, or 1 if none does."""
-    lead = text[offset]
-    length = 2 if 0xC2 <= lead < 0xE0 else 3 if 0xE0 <= lead < 0xF0 else 4 if 0xF0 <= lead < 0xF5 else 1
-    try:
-        text[offset : offset + length].decode()
-    except UnicodeDecodeError:
-        return 1
-    return length
+def _rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:
+    """What tells the rank of joining two symbols, None where they do not join."""
+    if tokenizer.algorithm is Algorithm.PAIRS:
+        return lambda left, right: tokenizer.pair_ranks.get((left, right))
+
+    def piece_rank(left: bytes, right: bytes) -> int | None:
+        token = tokenizer.normal_ids.get(left + right)
+        return None if token is None else tokenizer.ranks[token]
+
+    return piece_rank
 
 
 def decode_piece(tokenizer: Tokenizer, token: int) -> bytes:
-    """The bytes that one token stands for: none for a CONTROL piece, U+FFFD for the UNKNOWN one."""
+    """The bytes that one token stands for: none for a CONTROL piece, U+FFFD for the UNKNOWN one.
+
+    A byte-level piece may be part of a character (`utf8_stream` puts them together).
+    """
     kind = tokenizer.kinds[token]
     if kind is PieceKind.CONTROL:
         return b""

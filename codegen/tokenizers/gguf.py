@@ -1,15 +1,16 @@
-"""The tokenizer inside a GGUF file, where it is SentencePiece's: tokenizer.ggml.model "llama".
+"""The tokenizer inside a GGUF file.
 
-Keys: gguf-py/gguf/constants.py of github.com/ggml-org/llama.cpp. Of SentencePiece's flags, converters write
-add_space_prefix alone. Whether runs of spaces are folded then shows in the vocabulary, as for llama2.c: a piece with
-two spaces in a row can only have arisen where they are not.
+tokenizer.ggml.model tells which: "llama" is SentencePiece's BPE, "t5" its unigram, "gpt2" byte-level BPE. Keys:
+gguf-py/gguf/constants.py of github.com/ggml-org/llama.cpp. Of SentencePiece's flags, converters write add_space_prefix
+alone. Whether runs of spaces are folded then shows in the vocabulary, as for llama2.c: a piece with two spaces in a row
+can only have arisen where they are not.
 """
 
 from __future__ import annotations
 
 import re
 import reprlib
-import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,14 @@ from typing import Any
 import numpy as np
 
 from tinyllm.boards.errors import UserError
-from tinyllm.codegen.checkpoints.gguf_file import CheckpointWarning, Gguf, open_gguf
-from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
-from tinyllm.codegen.tokenizers.vocabulary import MAX_VOCABULARY, SPACE_MARK, Entry, build_tokenizer
+from tinyllm.codegen.checkpoints.gguf_file import Gguf, open_gguf
+from tinyllm.codegen.tokenizers.character_map import check_character_map
+from tinyllm.codegen.tokenizers.gguf_bpe import read_byte_level
+from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
+from tinyllm.codegen.tokenizers.vocabulary import MAX_VOCABULARY, SPACE_MARK, Entry, build_tokenizer, distinct
 
+SENTENCEPIECE = {"llama": Algorithm.PIECES, "t5": Algorithm.UNIGRAM}
+BYTE_LEVEL = "gpt2"
 KINDS = {
     1: PieceKind.NORMAL,
     2: PieceKind.UNKNOWN,
@@ -36,59 +41,90 @@ FILLER = re.compile(rb"\[PAD\d+\]")
 def read_gguf_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer in the GGUF file at `path`.
 
-    Warns (CheckpointWarning) where the file says that no BOS goes first, as there always does. Raises UserError for a
-    damaged file, another kind of tokenizer, a normaliser that rewrites characters, and unused pieces.
+    Raises UserError for a damaged file, another kind of tokenizer, an unknown pre-tokenizer, and unused pieces.
     """
     gguf = open_gguf(path)
     model = gguf.text("tokenizer.ggml.model")
-    if model != "llama":
+    if model in SENTENCEPIECE:
+        tokenizer = _sentencepiece(gguf, SENTENCEPIECE[model])
+    elif model == BYTE_LEVEL:
+        texts = _texts(gguf)
+        tokenizer = read_byte_level(gguf, texts, _kinds(gguf, texts))
+    else:
         found = "missing" if model is None else repr(model[:40])
-        known = {"gpt2": " (byte-level BPE)", "t5": " (unigram)", "bert": " (word pieces)"}.get(model or "", "")
+        known = {"bert": " (word pieces)"}.get(model or "", "")
         raise UserError(
-            f"{path}: tokenizer.ggml.model is {found}{known}, only 'llama' (sentencepiece) can be read;"
-            " choose another model, or give its tokenizer with --tokenizer"
+            f"{path}: tokenizer.ggml.model is {found}{known}, only {', '.join(SENTENCEPIECE)} and {BYTE_LEVEL} can be"
+            " read; choose another model, or give its tokenizer with --tokenizer"
         )
-    charsmap = gguf.metadata.get("tokenizer.ggml.precompiled_charsmap")
-    if isinstance(charsmap, np.ndarray) and charsmap.size:
-        raise UserError(
-            f"{path}: tokenizer.ggml.precompiled_charsmap is a normaliser, none can be followed; choose another model"
-        )
-    entries = _entries(gguf)
-    bos, eos = _token(gguf, "bos", 1, len(entries)), _token(gguf, "eos", 2, len(entries))
-    if not gguf.flag("tokenizer.ggml.add_bos_token", True):
-        warnings.warn(
-            f"{path}: tokenizer.ggml.add_bos_token is false; the BOS token goes first all the same",
-            CheckpointWarning,
-            stacklevel=2,
-        )
-    keeps_runs = any(2 * SPACE_MARK in entry.text for entry in entries)
-    tokenizer = build_tokenizer(
-        path,
-        entries,
-        bos=bos,
-        eos=eos,
+    tokenizer = replace(
+        tokenizer,
+        bos=_token(gguf, "bos", tokenizer.bos, tokenizer.vocab_size),
+        eos=_token(gguf, "eos", tokenizer.eos, tokenizer.vocab_size),
+    )
+    ends = (_token(gguf, name, None, tokenizer.vocab_size) for name in ("eot", "eom"))
+    add_bos = gguf.flag("tokenizer.ggml.add_bos_token", tokenizer.add_bos)
+    return replace(
+        tokenizer,
+        stop_ids=distinct(tokenizer.bos, tokenizer.eos, *ends),
+        add_bos=add_bos and tokenizer.bos is not None,
+    )
+
+
+def _sentencepiece(gguf: Gguf, algorithm: Algorithm) -> Tokenizer:
+    texts = _texts(gguf)
+    kinds = _kinds(gguf, texts)
+    for token, (text, kind) in enumerate(zip(texts, kinds, strict=True)):
+        if b" " in text and kind in (PieceKind.NORMAL, PieceKind.USER_DEFINED):
+            # Text is matched after its spaces have become marks, so such a piece never matches anything.
+            raise UserError(
+                f"{gguf.path}: token {token} ({reprlib.repr(text)}) holds a plain space, expected the mark U+2581 in"
+                " its place; convert the file again"
+            )
+    scores = _numbers(gguf, "tokenizer.ggml.scores", len(texts))
+    keeps_runs = any(2 * SPACE_MARK in text for text in texts)
+    llama = algorithm is Algorithm.PIECES
+    return build_tokenizer(
+        gguf.path,
+        [Entry(*entry) for entry in zip(texts, scores, kinds, strict=True)],
+        # What llama.cpp takes where the file has no ids: those of Llama; T5 has no BOS.
+        bos=1 if llama and len(texts) > 1 else None,
+        eos=(2 if llama else 1) if len(texts) > 2 else None,
         add_dummy_prefix=gguf.flag("tokenizer.ggml.add_space_prefix", True),
         remove_extra_whitespaces=gguf.flag("tokenizer.ggml.remove_extra_whitespaces", not keeps_runs),
         source="gguf",
+        algorithm=algorithm,
+        add_bos=llama,
+        character_map=_character_map(gguf),
     )
-    ends = (_token(gguf, name, eos, len(entries)) for name in ("eot", "eom"))
-    return replace(tokenizer, stop_ids=tuple(dict.fromkeys((*tokenizer.stop_ids, *ends))))
 
 
-def _entries(gguf: Gguf) -> list[Entry]:
-    """The vocabulary: texts, scores and types, of one length."""
+def _character_map(gguf: Gguf) -> bytes:
+    key = "tokenizer.ggml.precompiled_charsmap"
+    value = gguf.metadata.get(key)
+    try:
+        if value is None:
+            return b""
+        if isinstance(value, np.ndarray) and value.dtype in (np.uint8, np.int8):
+            return check_character_map(value.tobytes())
+    except ValueError as error:
+        raise UserError(f"{gguf.path}: {key} is not sound ({error}); convert the file again") from error
+    raise UserError(f"{gguf.path}: {key} is {reprlib.repr(value)}, expected an array of bytes; convert the file again")
+
+
+def _texts(gguf: Gguf) -> list[bytes]:
     texts = gguf.metadata.get("tokenizer.ggml.tokens")
     if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_VOCABULARY:
         raise UserError(
             f"{gguf.path}: tokenizer.ggml.tokens is not an array of 1 to {MAX_VOCABULARY:,} strings;"
             " convert the file again"
         )
-    scores = _numbers(gguf, "tokenizer.ggml.scores", len(texts))
+    return texts
+
+
+def _kinds(gguf: Gguf, texts: Sequence[bytes]) -> list[PieceKind]:
     types = _numbers(gguf, "tokenizer.ggml.token_type", len(texts))
-    return [
-        Entry(text, score, _kind(gguf, token, text, kind))
-        for token, (text, score, kind) in enumerate(zip(texts, scores, types, strict=True))
-    ]
+    return [_kind(gguf, token, *entry) for token, entry in enumerate(zip(texts, types, strict=True))]
 
 
 def _numbers(gguf: Gguf, key: str, n: int) -> list[Any]:
@@ -111,19 +147,14 @@ def _kind(gguf: Gguf, token: int, text: bytes, kind: int) -> PieceKind:
             f"{gguf.path}: token {token} ({reprlib.repr(text)}) has tokenizer.ggml.token_type {kind},"
             f" expected one of {sorted(KINDS)}; choose another model"
         )
-    if b" " in text and KINDS[kind] in (PieceKind.NORMAL, PieceKind.USER_DEFINED):
-        # Text is matched after its spaces have become marks, so such a piece never matches anything.
-        raise UserError(
-            f"{gguf.path}: token {token} ({reprlib.repr(text)}) holds a plain space, expected the mark U+2581 in its"
-            " place; convert the file again"
-        )
     return KINDS[kind]
 
 
-def _token(gguf: Gguf, name: str, default: int, vocab_size: int) -> int:
+def _token(gguf: Gguf, name: str, default: int | None, vocab_size: int) -> int | None:
     key = f"tokenizer.ggml.{name}_token_id"
-    value = gguf.scalar(key)
-    token = default if value is None else value
+    token = gguf.scalar(key)
+    if token is None:
+        return default
     if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < vocab_size:
         raise UserError(
             f"{gguf.path}: {key} is {reprlib.repr(token)}, expected 0 to {vocab_size - 1}; convert the file again"

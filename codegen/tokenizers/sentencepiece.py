@@ -1,4 +1,4 @@
-"""SentencePiece .model files of type BPE, read from their protocol buffer.
+"""SentencePiece .model files of type BPE or unigram, read from their protocol buffer.
 
 The `sentencepiece` package does not tell the model type or the normaliser's flags, which decide the encoding, so the
 few fields that matter are read here. Wire format: protobuf.dev/programming-guides/encoding. Field numbers and
@@ -13,10 +13,15 @@ from pathlib import Path
 
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.files import read_bytes
-from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
+from tinyllm.codegen.tokenizers.character_map import check_character_map
+from tinyllm.codegen.tokenizers.special_tokens import follow_settings, read_settings
+from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
 from tinyllm.codegen.tokenizers.vocabulary import FILE_LIMIT, MAX_VOCABULARY, Entry, build_tokenizer
 
 Value = int | bytes
+
+MAX_FIELDS = MAX_VOCABULARY
+"""Of one message: the pieces of a model are fields of it."""
 
 # ModelProto
 PIECES, TRAINER_SPEC, NORMALIZER_SPEC, DENORMALIZER_SPEC = 1, 2, 3, 5
@@ -25,10 +30,10 @@ TEXT, SCORE, TYPE = 1, 2, 3
 # TrainerSpec
 MODEL_TYPE, SPACE_AS_SUFFIX, BYTE_FALLBACK, BOS_PIECE, EOS_PIECE = 3, 24, 35, 46, 47
 # NormalizerSpec
-NAME, CHARACTER_MAP, ADD_DUMMY_PREFIX, REMOVE_EXTRA_WHITESPACES, ESCAPE_WHITESPACES = 1, 2, 3, 4, 5
+CHARACTER_MAP, ADD_DUMMY_PREFIX, REMOVE_EXTRA_WHITESPACES, ESCAPE_WHITESPACES = 2, 3, 4, 5
 
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
-BPE = 2
+ALGORITHMS = {1: Algorithm.UNIGRAM, 2: Algorithm.PIECES}
 KINDS = {
     1: PieceKind.NORMAL,
     2: PieceKind.UNKNOWN,
@@ -45,41 +50,39 @@ def is_sentencepiece_model(start: bytes) -> bool:
 
 
 def read_sentencepiece(path: Path) -> Tokenizer:
-    """The tokenizer at `path`.
+    """The tokenizer at `path`, with what the files beside it say of its special tokens.
 
-    Raises UserError for a damaged file and for what the encoder does not do: a model type other than BPE, a
-    normaliser that rewrites characters (identity alone leaves text, and with it newlines, as it is), unused pieces.
+    Raises UserError for a damaged file and for what the encoder does not do: a model type other than BPE and unigram,
+    unused pieces, a denormaliser.
     """
     try:
         model = list(_fields(read_bytes(path, FILE_LIMIT)))
         last = dict(model)
+        if TRAINER_SPEC not in last or NORMALIZER_SPEC not in last:
+            raise ValueError("its trainer_spec or normalizer_spec is missing: it may have been cut off")
         trainer, normalizer, denormalizer = (
             dict(_fields(_bytes(last, number, b""))) for number in (TRAINER_SPEC, NORMALIZER_SPEC, DENORMALIZER_SPEC)
         )
         _refuse_unsupported(path, trainer, normalizer, denormalizer)
         entries = [_entry(value) for number, value in model if number == PIECES]
-        if len(entries) > MAX_VOCABULARY:
-            raise ValueError(f"{len(entries):,} pieces")
         controls = {entry.text: token for token, entry in enumerate(entries) if entry.kind is PieceKind.CONTROL}
         bos_text, eos_text = _bytes(trainer, BOS_PIECE, b"<s>"), _bytes(trainer, EOS_PIECE, b"</s>")
-        for name, text in (("BOS", bos_text), ("EOS", eos_text)):
-            if text not in controls:
-                raise UserError(
-                    f"{path}: no {name} piece {text[:20]!r}, a model needs one; train the tokenizer with it"
-                )
         if _flag(trainer, BYTE_FALLBACK, False) != any(entry.kind is PieceKind.BYTE for entry in entries):
             raise ValueError("byte_fallback and the byte pieces contradict each other")
-        return build_tokenizer(
+        tokenizer = build_tokenizer(
             path,
             entries,
-            bos=controls[bos_text],
-            eos=controls[eos_text],
+            bos=controls.get(bos_text),
+            eos=controls.get(eos_text),
             add_dummy_prefix=_flag(normalizer, ADD_DUMMY_PREFIX, True),
             remove_extra_whitespaces=_flag(normalizer, REMOVE_EXTRA_WHITESPACES, True),
             source="sentencepiece",
+            algorithm=ALGORITHMS[_integer(trainer, MODEL_TYPE, 1)],
+            character_map=check_character_map(_bytes(normalizer, CHARACTER_MAP, b"")),
         )
     except ValueError as error:
         raise UserError(f"{path} is not a sound sentencepiece model ({error}); download or export it again") from error
+    return follow_settings(tokenizer, read_settings(path.parent))
 
 
 def _refuse_unsupported(
@@ -89,11 +92,10 @@ def _refuse_unsupported(
         return UserError(f"{path}: {found} cannot be read, only {expected}; train or choose another tokenizer")
 
     model_type = _integer(trainer, MODEL_TYPE, 1)
-    if model_type != BPE:
-        raise refuse(f"a sentencepiece model of type {MODEL_TYPES.get(model_type, model_type)}", "bpe")
-    if _bytes(normalizer, CHARACTER_MAP, b"") or _bytes(denormalizer, CHARACTER_MAP, b""):
-        name = _bytes(normalizer, NAME, b"")[:20].decode(errors="replace")
-        raise refuse(f"the normalizer {name!r}", "'identity' (--normalization_rule_name=identity)")
+    if model_type not in ALGORITHMS:
+        raise refuse(f"a sentencepiece model of type {MODEL_TYPES.get(model_type, model_type)}", "bpe and unigram")
+    if _bytes(denormalizer, CHARACTER_MAP, b""):
+        raise refuse("a denormalizer", "none")
     if not _flag(normalizer, ESCAPE_WHITESPACES, True):
         raise refuse("escape_whitespaces=false", "true")
     if _flag(trainer, SPACE_AS_SUFFIX, False):
@@ -119,7 +121,7 @@ def _entry(message: Value) -> Entry:
 
 def _fields(message: bytes) -> Iterator[tuple[int, Value]]:
     """(field number, value) of a protobuf message: an int for a varint, raw bytes for the rest. Raises ValueError."""
-    offset = 0
+    offset = count = 0
 
     def varint() -> int:
         nonlocal offset
@@ -135,6 +137,9 @@ def _fields(message: bytes) -> Iterator[tuple[int, Value]]:
         raise ValueError(f"no whole number at byte {offset} of a message")
 
     while offset < len(message):
+        count += 1
+        if count > MAX_FIELDS:
+            raise ValueError(f"a message has more than {MAX_FIELDS:,} fields")
         tag = varint()
         number, wire_type = tag >> 3, tag & 7
         if wire_type == VARINT:

@@ -13,7 +13,7 @@ class PieceKind(IntEnum):
     NORMAL = 0
     """Text that merges may produce and that decodes to its bytes."""
     CONTROL = 1
-    """BOS, EOS, padding: never produced from text, decodes to nothing."""
+    """BOS, EOS, padding, the marks of a chat: never produced from a user's text, decodes to nothing."""
     BYTE = 2
     """One raw byte, the fallback for characters outside the vocabulary."""
     UNKNOWN = 3
@@ -22,42 +22,93 @@ class PieceKind(IntEnum):
     """Text that is always taken whole, before any merge, and never merges; decodes to its bytes."""
 
 
+class Algorithm(IntEnum):
+    """How a word becomes pieces; the values are emitted into the C tables."""
+
+    PIECES = 0
+    """Byte-pair encoding: any two neighbours merge whose joined bytes are a NORMAL piece, the one of lowest rank first
+    (SentencePiece, tiktoken)."""
+    PAIRS = 1
+    """Byte-pair encoding: only listed pairs merge, in the order of the list (Hugging Face tokenizers, GPT-2)."""
+    UNIGRAM = 2
+    """The cut into pieces whose scores have the largest sum (Kudo, arXiv 1804.10959)."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Whether an added token swallows the white space before and after it."""
+
+    left: bool = False
+    right: bool = False
+
+
 @dataclass(frozen=True)
 class Tokenizer:
-    """Byte-pair encoding with scores (SentencePiece BPE), pieces stored as plain bytes.
+    """How text becomes tokens and back, pieces stored as plain bytes.
 
-    pieces: bytes of each token id; the SentencePiece space mark U+2581 is already a space; a BYTE piece is one byte.
+    pieces: bytes of each token id; the SentencePiece space mark U+2581 is already a space, a BYTE piece is one byte,
+        a byte-level piece the bytes that it stands for; a CONTROL piece keeps its name, such as b"<s>".
     kinds: PieceKind of each id.
-    ranks: merge order of each id: the adjacent pair whose joined piece has the LOWEST rank merges first, leftmost on
-        a tie.
-    bos, eos: token ids. stop_ids: sampling one of these ends an answer.
+    ranks: merge order of each id (Algorithm.PIECES): the adjacent pair whose joined piece has the LOWEST rank merges
+        first, leftmost on a tie. () for the other algorithms.
+    bos, eos: token ids, None where the vocabulary has none. stop_ids: sampling one of these ends an answer.
     add_dummy_prefix: put a space before non-empty text before encoding, as SentencePiece does.
     remove_extra_whitespaces: trim leading and trailing spaces and fold runs of them, as SentencePiece does where its
         model says so.
-    source: what it was read from, for `inspect` ("llama2.c tok.bin", "sentencepiece").
+    source: what it was read from, for `inspect` ("llama2.c tok.bin", "sentencepiece", "tokenizer.json", ...).
+    algorithm: how a word becomes pieces.
+    merges: (left id, right id, joined id) in the order of their ranks (Algorithm.PAIRS), else ().
+    scores: one for each id (Algorithm.UNIGRAM), else (). Values of float32, or of doubles where wide_sums.
+    wide_sums: scores are added in double precision (Hugging Face), else in single as SentencePiece does.
+    byte_level: words are cut into bytes at first, not characters; every single byte is a NORMAL piece.
+    pattern: how text is cut into words before that, a name in `pretokenize.PATTERNS`; "" for no cut.
+    whole_words: a word that is a NORMAL piece is taken whole, whatever the merges say (ignore_merges).
+    add_bos: a conversation begins with BOS.
+    prefix_sections: the dummy prefix goes before each text between added tokens, not only before the first.
+    prefix_unless_space: no dummy prefix before text that begins with a space already.
+    user_defined_first: USER_DEFINED pieces are taken out of the text as it stands, so that each of them ends a section
+        (Hugging Face's added tokens); else out of the normalised text (SentencePiece).
+    strips: for an id of a CONTROL or USER_DEFINED piece that swallows white space, which side.
+    nfc: text is brought into Unicode normal form C first.
+    character_map: SentencePiece's compiled normaliser (a Darts double array, then its replacements), b"" for none.
 
-    There is exactly one UNKNOWN piece; NORMAL and USER_DEFINED pieces are distinct, non-empty, valid UTF-8;
-    the BYTE pieces are all 256 or none.
+    At most one UNKNOWN piece, exactly one where text may need it (no byte level and no BYTE pieces); NORMAL and
+    USER_DEFINED pieces are distinct and non-empty, and valid UTF-8 unless byte_level; the BYTE pieces are all 256 or
+    none.
     """
 
     pieces: tuple[bytes, ...]
     kinds: tuple[PieceKind, ...]
     ranks: tuple[int, ...]
-    bos: int
-    eos: int
+    bos: int | None
+    eos: int | None
     stop_ids: tuple[int, ...]
     add_dummy_prefix: bool
     remove_extra_whitespaces: bool
     source: str
+    algorithm: Algorithm = Algorithm.PIECES
+    merges: tuple[tuple[int, int, int], ...] = ()
+    scores: tuple[float, ...] = ()
+    wide_sums: bool = False
+    byte_level: bool = False
+    pattern: str = ""
+    whole_words: bool = False
+    add_bos: bool = True
+    prefix_sections: bool = False
+    prefix_unless_space: bool = False
+    user_defined_first: bool = False
+    strips: tuple[tuple[int, Strip], ...] = ()
+    nfc: bool = False
+    character_map: bytes = b""
 
     @property
     def vocab_size(self) -> int:
         return len(self.pieces)
 
     @cached_property
-    def unknown(self) -> int:
-        """The id of the UNKNOWN piece."""
-        return self.kinds.index(PieceKind.UNKNOWN)
+    def unknown(self) -> int | None:
+        """The id of the UNKNOWN piece, if there is one."""
+        return self.kinds.index(PieceKind.UNKNOWN) if PieceKind.UNKNOWN in self.kinds else None
 
     @cached_property
     def normal_ids(self) -> dict[bytes, int]:
@@ -70,6 +121,11 @@ class Tokenizer:
         return dict(sorted(self._ids(PieceKind.USER_DEFINED).items(), key=lambda entry: -len(entry[0])))
 
     @cached_property
+    def control_ids(self) -> dict[bytes, int]:
+        """The id of each CONTROL piece by its name, longest name first."""
+        return dict(sorted(self._ids(PieceKind.CONTROL).items(), key=lambda entry: -len(entry[0])))
+
+    @cached_property
     def byte_ids(self) -> tuple[int, ...]:
         """The id of each byte 0..255, or () where the vocabulary has no byte fallback."""
         ids = self._ids(PieceKind.BYTE)
@@ -79,6 +135,21 @@ class Tokenizer:
     def splits_at_spaces(self) -> bool:
         """Whether no piece holds a space after another character, so that no merge crosses such a place in a text."""
         return not any(b" " in piece.lstrip(b" ") for piece in (*self.normal_ids, *self.user_defined_ids))
+
+    @cached_property
+    def pair_ranks(self) -> dict[tuple[bytes, bytes], int]:
+        """The rank of each listed pair of NORMAL pieces that make a NORMAL one (Algorithm.PAIRS)."""
+        normal = {token: piece for piece, token in self.normal_ids.items()}
+        return {
+            (normal[left], normal[right]): rank
+            for rank, (left, right, joined) in reversed(list(enumerate(self.merges)))
+            if left in normal and right in normal and joined in normal
+        }
+
+    @cached_property
+    def word_cache(self) -> dict[bytes, list[bytes]]:
+        """What words met before were cut into."""
+        return {}
 
     def _ids(self, kind: PieceKind) -> dict[bytes, int]:
         return {piece: token for token, piece in enumerate(self.pieces) if self.kinds[token] is kind}

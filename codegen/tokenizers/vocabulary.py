@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tinyllm.boards.errors import UserError
-from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
 
 MAX_VOCABULARY = 1 << 20
+MAX_PIECE_LENGTH = 1 << 10
+"""Bytes; the longest published pieces, runs of spaces and rulers of hyphens, have some 256."""
 FILE_LIMIT = 64 << 20
 SPACE_MARK = "\u2581".encode()
+LEAST_PADDING = 64
+
+TEXT_KINDS = (PieceKind.NORMAL, PieceKind.USER_DEFINED)
 
 
 @dataclass(frozen=True)
@@ -30,60 +35,109 @@ def build_tokenizer(
     path: Path,
     entries: Sequence[Entry],
     *,
-    bos: int,
-    eos: int,
+    bos: int | None,
+    eos: int | None,
     add_dummy_prefix: bool,
     remove_extra_whitespaces: bool,
     source: str,
+    algorithm: Algorithm = Algorithm.PIECES,
+    add_bos: bool = True,
+    character_map: bytes = b"",
 ) -> Tokenizer:
-    """The Tokenizer these entries make. Raises UserError where they break a rule stated in Tokenizer."""
+    """The Tokenizer that SentencePiece's entries make. Raises UserError where they break a rule of Tokenizer.
 
-    def refuse(problem: str) -> UserError:
-        return UserError(f"{path}: {problem}; export the tokenizer again with current tools")
-
-    pieces: list[bytes] = []
-    seen: dict[tuple[bytes, bool], int] = {}
+    Sampling BOS or EOS ends an answer. Without BOS, `add_bos` has no effect.
+    """
     for token, entry in enumerate(entries):
-        text = reprlib.repr(entry.text)
         if not np.isfinite(entry.score):
-            raise refuse(f"the score of piece {token} ({text}) is {entry.score}, expected a finite number")
-        piece = entry.text.replace(SPACE_MARK, b" ")
-        if entry.kind is PieceKind.BYTE:
-            value = byte_value(entry.text)
-            if value is None:
-                raise refuse(f"byte piece {token} is {text}, expected <0x00> to <0xFF>")
-            piece = bytes([value])
-        if entry.kind in (PieceKind.NORMAL, PieceKind.USER_DEFINED):
-            try:
-                piece.decode()
-            except UnicodeDecodeError:
-                raise refuse(f"piece {token} ({text}) is not valid UTF-8") from None
-            if not piece:
-                raise refuse(f"piece {token} is empty, expected at least one character")
-        if entry.kind in (PieceKind.NORMAL, PieceKind.USER_DEFINED, PieceKind.BYTE):
-            first = seen.setdefault((piece, entry.kind is PieceKind.BYTE), token)
-            if first != token:
-                raise refuse(f"pieces {first} and {token} are both {text}, expected distinct ones")
-        pieces.append(piece)
-
+            text = reprlib.repr(entry.text)
+            raise _unsound(path, f"the score of piece {token} ({text}) is {entry.score}, expected a finite number")
     kinds = tuple(entry.kind for entry in entries)
-    if kinds.count(PieceKind.BYTE) not in (0, 256):
-        raise refuse(f"{kinds.count(PieceKind.BYTE)} byte pieces, expected all 256 or none")
+    pieces = tuple(_piece(path, token, entry) for token, entry in enumerate(entries))
+    check_pieces(path, pieces, kinds)
     if kinds.count(PieceKind.UNKNOWN) != 1:
-        raise refuse(f"{kinds.count(PieceKind.UNKNOWN)} unknown pieces, expected one")
+        raise _unsound(path, f"{kinds.count(PieceKind.UNKNOWN)} unknown pieces, expected one")
     # Dense ranks: 0 for the highest score, equal scores equal ranks (np.unique holds 0.0 and -0.0 for equal).
     _, ranks = np.unique([-entry.score for entry in entries], return_inverse=True)
     return Tokenizer(
-        pieces=tuple(pieces),
+        pieces=pieces,
         kinds=kinds,
-        ranks=tuple(ranks.tolist()),
+        ranks=tuple(ranks.tolist()) if algorithm is Algorithm.PIECES else (),
         bos=bos,
         eos=eos,
-        stop_ids=(bos, eos),
+        stop_ids=distinct(bos, eos),
         add_dummy_prefix=add_dummy_prefix,
         remove_extra_whitespaces=remove_extra_whitespaces,
         source=source,
+        algorithm=algorithm,
+        scores=tuple(entry.score for entry in entries) if algorithm is Algorithm.UNIGRAM else (),
+        add_bos=add_bos and bos is not None,
+        character_map=character_map,
     )
+
+
+def check_pieces(path: Path, pieces: Sequence[bytes], kinds: Sequence[PieceKind], byte_level: bool = False) -> None:
+    """Raises UserError, naming the piece, where these break a rule that Tokenizer states of them."""
+    seen: dict[tuple[bytes, bool], int] = {}
+    for token, (piece, kind) in enumerate(zip(pieces, kinds, strict=True)):
+        if kind in TEXT_KINDS:
+            if not piece:
+                raise _unsound(path, f"piece {token} is empty, expected at least one character")
+            if len(piece) > MAX_PIECE_LENGTH:
+                raise _unsound(path, f"piece {token} has {len(piece):,} bytes, expected at most {MAX_PIECE_LENGTH:,}")
+            if not byte_level and not _is_utf8(piece):
+                raise _unsound(path, f"piece {token} ({reprlib.repr(piece)}) is not valid UTF-8")
+        if kind in TEXT_KINDS or kind is PieceKind.BYTE:
+            first = seen.setdefault((piece, kind is PieceKind.BYTE), token)
+            if first != token:
+                text = reprlib.repr(piece)
+                raise _unsound(path, f"pieces {first} and {token} are both {text}, expected distinct ones")
+    counts = {kind: kinds.count(kind) for kind in (PieceKind.BYTE, PieceKind.UNKNOWN)}
+    if counts[PieceKind.BYTE] not in (0, 256):
+        raise _unsound(path, f"{counts[PieceKind.BYTE]} byte pieces, expected all 256 or none")
+    if byte_level:
+        for byte in range(256):
+            token = seen.get((bytes([byte]), False), -1)
+            if token < 0 or kinds[token] is not PieceKind.NORMAL:
+                raise _unsound(path, f"no piece stands for the single byte 0x{byte:02X}, expected one for each byte")
+    elif not counts[PieceKind.BYTE] and not counts[PieceKind.UNKNOWN]:
+        raise _unsound(path, "neither byte pieces nor an unknown piece, one is needed for text without pieces")
+
+
+def fit_vocabulary(model_path: Path, vocab_size: int, tokenizer_path: Path, tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer with as many pieces as the model has rows.
+
+    Checkpoints round the rows of the embedding up to a multiple of 64 or more; the rows without a piece get CONTROL
+    pieces named "[PAD<id>]", as GGUF converters name them. Raises UserError, with both files and numbers, where the
+    tokenizer is larger, or smaller by more than such rounding explains.
+    """
+    missing = vocab_size - tokenizer.vocab_size
+    if not 0 <= missing <= max(LEAST_PADDING, tokenizer.vocab_size // 8):
+        raise UserError(
+            f"{model_path} has a vocabulary of {vocab_size}, its tokenizer {tokenizer_path} has"
+            f" {tokenizer.vocab_size} pieces; give the tokenizer that the model was trained with"
+        )
+    if not missing:
+        return tokenizer
+    fillers = tuple(b"[PAD%d]" % token for token in range(tokenizer.vocab_size, vocab_size))
+    return add_control_pieces(tokenizer, fillers)
+
+
+def add_control_pieces(tokenizer: Tokenizer, names: tuple[bytes, ...]) -> Tokenizer:
+    """The tokenizer with CONTROL pieces of these names behind its own."""
+    last_rank = max(tokenizer.ranks, default=0) + 1
+    return replace(
+        tokenizer,
+        pieces=tokenizer.pieces + names,
+        kinds=tokenizer.kinds + (PieceKind.CONTROL,) * len(names),
+        ranks=tokenizer.ranks and tokenizer.ranks + (last_rank,) * len(names),
+        scores=tokenizer.scores and tokenizer.scores + (max(tokenizer.scores),) * len(names),
+    )
+
+
+def distinct(*tokens: int | None) -> tuple[int, ...]:
+    """The ids that are there, each once."""
+    return tuple(dict.fromkeys(token for token in tokens if token is not None))
 
 
 def byte_value(text: bytes) -> int | None:
@@ -93,3 +147,24 @@ def byte_value(text: bytes) -> int | None:
         if all(digit in b"0123456789ABCDEF" for digit in digits):
             return int(digits, 16)
     return None
+
+
+def _piece(path: Path, token: int, entry: Entry) -> bytes:
+    if entry.kind is not PieceKind.BYTE:
+        return entry.text.replace(SPACE_MARK, b" ")
+    value = byte_value(entry.text)
+    if value is None:
+        raise _unsound(path, f"byte piece {token} is {reprlib.repr(entry.text)}, expected <0x00> to <0xFF>")
+    return bytes([value])
+
+
+def _is_utf8(piece: bytes) -> bool:
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _unsound(path: Path, problem: str) -> UserError:
+    return UserError(f"{path}: {problem}; export the tokenizer again with current tools")

@@ -24,6 +24,10 @@ enum tl_error tl_answer_text(const uint8_t *text, uint32_t n_bytes, uint32_t max
     return begin(tl_session_prompt_text(text, n_bytes, max_tokens));
 }
 
+enum tl_error tl_answer_chat(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens) {
+    return begin(tl_session_prompt_chat(text, n_bytes, max_tokens));
+}
+
 enum tl_error tl_answer_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens) {
     return begin(tl_session_prompt_tokens(ids, count, max_tokens));
 }

@@ -11,8 +11,9 @@
 extern "C" {
 #endif
 
-/* As tl_session_prompt_text and tl_session_prompt_tokens. */
+/* As tl_session_prompt_text, tl_session_prompt_chat and tl_session_prompt_tokens. */
 enum tl_error tl_answer_text(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens);
+enum tl_error tl_answer_chat(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens);
 enum tl_error tl_answer_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens);
 
 /* As tl_session_step, with the clock running. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "chat_template.h"
 #include "decimal.h"
 #include "model.h"
 #include "session.h"
@@ -75,14 +76,38 @@ static void reset(const char *text) {
     tl_write("the conversation is forgotten" TL_LINE_END);
 }
 
+/* Whether `text` is "on" or "off", and then which. */
+static bool parse_switch(const char *text, bool *on) {
+    *on = strcmp(text, "on") == 0;
+    return *on || strcmp(text, "off") == 0;
+}
+
 static void echo(const char *text) {
-    const bool on = strcmp(text, "on") == 0;
-    if (on || strcmp(text, "off") == 0) {
+    bool on;
+    if (parse_switch(text, &on)) {
         tl_text_set_echo(on);
     } else {
         tl_write("echo: expected on or off" TL_LINE_END);
     }
 }
+
+#if TL_CHAT
+static void write_chat(void) {
+    tl_write(tl_text_chat() ? "chat on" TL_LINE_END : "chat off" TL_LINE_END);
+}
+
+static void chat(const char *text) {
+    bool on;
+    if (*text != '\0' && !parse_switch(text, &on)) {
+        tl_write("chat: expected on or off" TL_LINE_END);
+        return;
+    }
+    if (*text != '\0') {
+        tl_text_set_chat(on);
+    }
+    write_chat();
+}
+#endif
 
 static void write_pass(const char *what, uint32_t tokens, uint32_t microseconds) {
     tl_write(what);
@@ -105,6 +130,9 @@ static void stats(const char *text) {
         write_setting(&tl_settings[i]);
         tl_write(i + 1u < TL_SETTINGS ? ", " : TL_LINE_END);
     }
+#if TL_CHAT
+    write_chat();
+#endif
     tl_write("context ");
     tl_write_whole(tl_session_context_used());
     tl_write(" of ");
@@ -135,6 +163,9 @@ static const struct {
     {"help", "lists the commands", help},
     {"reset", "forgets the conversation, restarts the random numbers from the seed", reset},
     {"echo", "on or off: show what is typed", echo},
+#if TL_CHAT
+    {"chat", "on or off: a line is a turn of a chat, or a prompt as it is", chat},
+#endif
     {"stats", "settings, context used, the last answer, memory", stats},
     {"text", "returns to this voice from the program voice", text_voice},
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "chat_template.h"
 #include "console.h"
 #include "port.h"
 #include "settings.h"
@@ -21,7 +22,7 @@ enum reply {
     REPLY_PROGRESS = 0x89
 };
 
-enum prompt_kind { KIND_TEXT = 0, KIND_TOKENS = 1 };
+enum prompt_kind { KIND_TEXT = 0, KIND_TOKENS = 1, KIND_CHAT = 2 };
 
 #define MAX_LOGITS 60u
 #define PROGRESS_INTERVAL 16u
@@ -81,6 +82,7 @@ static void hello(const struct tl_frame *request) {
     put_string(TL_MODEL_NAME);
     put_string(TL_BOARD_NAME);
     put_string(TL_VERSION);
+    tl_frame_put_u8(TL_CHAT);
     tl_frame_end();
 }
 
@@ -104,11 +106,16 @@ static enum tl_error prompt(const struct tl_frame *request) {
     const uint32_t n_content = request->n_body - TL_PROMPT_HEADER;
     const uint32_t max_tokens = read_u32(request->body);
     const uint8_t kind = request->body[4];
-    if (kind > KIND_TOKENS || (kind == KIND_TOKENS && n_content % 4u != 0)) {
+    switch (kind) {
+    case KIND_TEXT:
+        return tl_answer_text(content, n_content, max_tokens);
+    case KIND_CHAT:
+        return tl_answer_chat(content, n_content, max_tokens);
+    case KIND_TOKENS:
+        return n_content % 4u == 0 ? tl_answer_tokens(content, n_content / 4u, max_tokens) : TL_ERROR_BAD_REQUEST;
+    default:
         return TL_ERROR_BAD_REQUEST;
     }
-    return kind == KIND_TEXT ? tl_answer_text(content, n_content, max_tokens)
-                             : tl_answer_tokens(content, n_content / 4u, max_tokens);
 }
 
 static enum tl_error set(const struct tl_frame *request) {

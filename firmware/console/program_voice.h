@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define TL_PROTOCOL_VERSION 1u
+#define TL_PROTOCOL_VERSION 2u
 
 enum tl_request {
     TL_HELLO = 0x01,

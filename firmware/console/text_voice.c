@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "chat_template.h"
 #include "codec.h"
 #include "commands.h"
 #include "console.h"
@@ -27,9 +28,10 @@ static struct {
     bool overrun;   /* what was typed ahead was dropped */
     bool after_cr;
     bool echo;
+    bool chat; /* a line is a turn of a chat */
     uint8_t previous;
     enum { TYPING, AFTER_ZERO, IN_FRAME } state;
-} text = {.echo = true};
+} text = {.echo = true, .chat = TL_CHAT};
 
 static void ready(void) {
     if (text.echo) {
@@ -66,6 +68,14 @@ void tl_text_set_echo(bool echo) {
     text.echo = echo;
 }
 
+void tl_text_set_chat(bool chat) {
+    text.chat = chat;
+}
+
+bool tl_text_chat(void) {
+    return text.chat;
+}
+
 /* --- Lines --- */
 
 static bool is_line_end(uint8_t byte) {
@@ -79,8 +89,10 @@ static void say_dropped(void) {
 }
 
 static void prompt(uint32_t n_bytes) {
-    const uint32_t limit = tl_session_settings()->max_tokens;
-    const enum tl_error error = tl_answer_text(tl_receive_buffer, n_bytes, limit == 0 ? TL_UNTIL_STOP : limit);
+    const uint32_t wanted = tl_session_settings()->max_tokens;
+    const uint32_t limit = wanted == 0 ? TL_UNTIL_STOP : wanted;
+    const enum tl_error error = text.chat ? tl_answer_chat(tl_receive_buffer, n_bytes, limit)
+                                          : tl_answer_text(tl_receive_buffer, n_bytes, limit);
     if (error != TL_OK) {
         tl_write(tl_error_text(error));
         tl_write(TL_LINE_END);

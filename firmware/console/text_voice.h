@@ -23,6 +23,10 @@ void tl_text_greet(void);
 /* Whether typed characters and a prompt sign are shown: at first they are. */
 void tl_text_set_echo(bool echo);
 
+/* Whether a typed line is a turn of a chat, as it is at first where there is a chat template, or a prompt as it is. */
+void tl_text_set_chat(bool chat);
+bool tl_text_chat(void);
+
 /* Takes a byte while the text voice speaks. */
 void tl_text_receive(uint8_t byte);
 

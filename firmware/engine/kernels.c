@@ -1,6 +1,8 @@
 /* The portable kernels: plain C99, right on every chip, the measure for faster ones. */
 #include "kernels.h"
 
+#include "parallel.h"
+
 int32_t tl_dot_s8s8(const int8_t *a, const int8_t *b, uint32_t n) {
     int32_t sum = 0;
     for (uint32_t i = 0; i < n; i++) sum += a[i] * b[i];
@@ -12,14 +14,37 @@ static int32_t row_times_vector(const struct tl_matrix *w, uint32_t row, const i
     return tl_requantize(sum, w->mantissa[row] * scale.mantissa, -(w->exponent + scale.exponent + TL_FRACTION_BITS));
 }
 
+/* A matmul under way, static so that both cores see it. */
+struct matmul {
+    const struct tl_matrix *w;
+    const int8_t *x;
+    struct tl_scale scale;
+    int32_t *y;
+};
+static struct matmul matmul;
+
+static void matmul_rows(const void *job, uint32_t first, uint32_t last) {
+    const struct matmul m = *(const struct matmul *)job;
+    int32_t *y = m.y;
+    for (uint32_t row = first; row < last; row++) y[row] = row_times_vector(m.w, row, m.x, m.scale);
+}
+
+static void matmul_add_rows(const void *job, uint32_t first, uint32_t last) {
+    const struct matmul m = *(const struct matmul *)job;
+    int32_t *y = m.y;
+    for (uint32_t row = first; row < last; row++) {
+        y[row] = tl_saturate((int64_t)y[row] + row_times_vector(m.w, row, m.x, m.scale));
+    }
+}
+
 void tl_matmul_s8s8_q16(const struct tl_matrix *w, const int8_t *x, struct tl_scale scale, int32_t *y) {
-    for (uint32_t row = 0; row < w->rows; row++) y[row] = row_times_vector(w, row, x, scale);
+    matmul = (struct matmul){w, x, scale, y};
+    tl_parallel(matmul_rows, &matmul, w->rows, w->rows * w->columns);
 }
 
 void tl_matmul_add_s8s8_q16(const struct tl_matrix *w, const int8_t *x, struct tl_scale scale, int32_t *y) {
-    for (uint32_t row = 0; row < w->rows; row++) {
-        y[row] = tl_saturate((int64_t)y[row] + row_times_vector(w, row, x, scale));
-    }
+    matmul = (struct matmul){w, x, scale, y};
+    tl_parallel(matmul_add_rows, &matmul, w->rows, w->rows * w->columns);
 }
 
 void tl_row_s8_q16(const struct tl_matrix *w, uint32_t index, int32_t *y) {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "chat.h"
 #include "crc32.h"
 #include "model.h"
 #include "tokenizer.h"
@@ -98,6 +99,27 @@ enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint
     }
     const uint32_t length = tl_encode(text, n_bytes, session.position == 0, session.prompt, TL_CONTEXT);
     return length == TL_ENCODE_TOO_LONG ? TL_ERROR_TOO_LONG : begin(length, max_tokens);
+}
+
+#if TL_CHAT
+/* Of a conversation that has begun. */
+static uint32_t last_token(void) {
+    return session.pending != TL_NO_TOKEN ? session.pending : session.history[tl_slot(session.position - 1u)];
+}
+#endif
+
+enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens) {
+#if TL_CHAT
+    if (!session.weights_intact) {
+        return TL_ERROR_MODEL;
+    }
+    const bool first = session.position == 0;
+    const uint32_t length = tl_chat_turn(text, n_bytes, first, first ? TL_NO_TOKEN : last_token(), session.prompt, TL_CONTEXT);
+    return length == TL_ENCODE_TOO_LONG ? TL_ERROR_TOO_LONG : begin(length, max_tokens);
+#else
+    (void)text, (void)n_bytes, (void)max_tokens;
+    return TL_ERROR_BAD_REQUEST;
+#endif
 }
 
 enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens) {

@@ -70,10 +70,12 @@ void tl_session_reset(void);
 /* Restarts the random numbers from the seed in the settings. */
 void tl_session_reseed(void);
 
-/* Begin an answer to a prompt: text, n_bytes of any bytes, or count token ids, u32 little-endian each. max_tokens 0
-   prefills only, TL_UNTIL_STOP sets no limit. No answer may be under way. Nothing is read of a text over TL_TEXT_MAX
-   bytes or of more than TL_CONTEXT ids: TL_ERROR_TOO_LONG. On an error nothing has changed. */
+/* Begin an answer to a prompt: text, n_bytes of any bytes, or the same as a turn of a chat (TL_ERROR_BAD_REQUEST without
+   a chat template), or count token ids, u32 little-endian each. max_tokens 0 prefills only, TL_UNTIL_STOP sets no limit.
+   No answer may be under way. Nothing is read of a text over TL_TEXT_MAX bytes or of more than TL_CONTEXT ids:
+   TL_ERROR_TOO_LONG. On an error nothing has changed. */
 enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens);
+enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens);
 enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens);
 
 /* Does at most one forward pass and says what came of it; false if no answer is under way. */

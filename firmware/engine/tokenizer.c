@@ -2,21 +2,19 @@
 
 #include <string.h>
 
+#include "normalize.h"
+#include "pieces.h"
+#include "pretokenize.h"
+#include "unigram.h"
 #include "utf8.h"
 
-/* A text is a row of symbols: at first its characters, in the end the pieces they merged into. The scratch takes four
-   bytes for each byte of text, with tokens of 16 bits and no piece over 255 bytes. */
+/* A text is a row of symbols: at first its characters or bytes, in the end the pieces they merged into. The scratch
+   takes four bytes for each byte of text, with ranks of 16 bits and no piece over 255 bytes; six with ranks of 32 bits,
+   seven with UNIGRAM's scores, eleven where these are doubles. */
 #define TEXT_ROOM (TL_TEXT_MAX + 1u) /* with the dummy prefix */
 
-#if TL_LONGEST_PIECE < 256
-typedef uint8_t symbol_length_t;
-#else
-typedef uint16_t symbol_length_t;
-#endif
-
-static uint8_t text_bytes[TEXT_ROOM];            /* normalised */
-static symbol_length_t symbol_length[TEXT_ROOM]; /* of the symbol that begins at this byte */
-static tl_token_t pair_rank[TEXT_ROOM];          /* of what that symbol and the next merge into; TL_NO_TOKEN: nothing */
+static uint8_t text_bytes[TEXT_ROOM];             /* normalised */
+static tl_length_t symbol_length[TEXT_ROOM + 1u]; /* of the symbol that begins at this byte */
 
 /* Tokens written so far. */
 struct output {
@@ -25,46 +23,6 @@ struct output {
     uint32_t count;     /* TL_ENCODE_TOO_LONG once one did not fit */
     bool after_unknown; /* the last symbol was no piece */
 };
-
-static const uint8_t *piece_bytes(uint32_t token, uint32_t *length) {
-    *length = (uint32_t)tl_piece_offset[token + 1u] - tl_piece_offset[token];
-    return tl_piece_bytes + tl_piece_offset[token];
-}
-
-/* The piece with these bytes, or TL_NO_TOKEN. */
-static tl_token_t find_piece(const uint8_t *bytes, uint32_t length) {
-    uint32_t low = 0, high = TL_SORTED_PIECES;
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2u;
-        uint32_t piece_length;
-        const uint8_t *piece = piece_bytes(tl_piece_sorted[middle], &piece_length);
-        int order = memcmp(bytes, piece, length < piece_length ? length : piece_length);
-        if (order == 0) {
-            order = (length > piece_length) - (length < piece_length);
-        }
-        if (order == 0) {
-            return tl_piece_sorted[middle];
-        }
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1u;
-        }
-    }
-    return TL_NO_TOKEN;
-}
-
-/* The USER_DEFINED piece, the longest of several, that text_bytes has at `at`, or TL_NO_TOKEN. */
-static tl_token_t find_user_defined(uint32_t at, uint32_t end) {
-    for (const tl_token_t *token = tl_user_defined; *token != TL_NO_TOKEN; token++) {
-        uint32_t length;
-        const uint8_t *piece = piece_bytes(*token, &length);
-        if (length <= end - at && memcmp(text_bytes + at, piece, length) == 0) {
-            return *token;
-        }
-    }
-    return TL_NO_TOKEN;
-}
 
 static void put(struct output *output, tl_token_t token) {
     if (output->count < output->capacity) {
@@ -76,28 +34,44 @@ static void put(struct output *output, tl_token_t token) {
 
 /* The token of one symbol, or those of its bytes, or UNKNOWN once for a run of symbols. */
 static void put_symbol(struct output *output, const uint8_t *bytes, uint32_t length) {
-    const tl_token_t piece = find_piece(bytes, length);
-    if (piece != TL_NO_TOKEN) {
-        put(output, piece);
-    } else if (tl_byte_token[0] != TL_NO_TOKEN) {
+    const tl_token_t slot = length <= TL_LONGEST_PIECE ? tl_find_slot(bytes, length) : TL_NO_SLOT;
+    if (slot != TL_NO_SLOT) {
+        put(output, tl_slot_token[slot]);
+    } else {
+#if TL_BYTE_PIECES
         for (uint32_t i = 0; i < length; i++) {
             put(output, tl_byte_token[bytes[i]]);
         }
-    } else if (!output->after_unknown) {
-        put(output, TL_UNKNOWN);
+#elif TL_HAS_UNKNOWN
+        if (!output->after_unknown) {
+            put(output, TL_UNKNOWN);
+        }
+#endif
     }
-    output->after_unknown = piece == TL_NO_TOKEN;
+    output->after_unknown = slot == TL_NO_SLOT;
 }
 
-/* The rank of the piece that the symbol at `at` and the next one make. */
-static tl_token_t find_pair_rank(uint32_t at, uint32_t end) {
-    const uint32_t next = at + symbol_length[at];
-    if (next == end) {
-        return TL_NO_TOKEN;
+static void put_symbols(struct output *output, uint32_t begin, uint32_t end) {
+    for (uint32_t at = begin; at < end; at += symbol_length[at]) {
+        put_symbol(output, text_bytes + at, symbol_length[at]);
     }
-    const uint32_t length = (uint32_t)symbol_length[at] + symbol_length[next];
-    const tl_token_t piece = length <= TL_LONGEST_PIECE ? find_piece(text_bytes + at, length) : TL_NO_TOKEN;
-    return piece == TL_NO_TOKEN ? TL_NO_TOKEN : tl_piece_rank[piece];
+}
+
+#if TL_ALGORITHM == TL_UNIGRAM
+
+static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
+    tl_unigram_cut(text_bytes + begin, end - begin, symbol_length + begin);
+    put_symbols(output, begin, end);
+}
+
+#else
+
+static tl_rank_t pair_rank[TEXT_ROOM]; /* of joining the symbol that begins at this byte with the next */
+
+static tl_rank_t find_pair_rank(uint32_t at, uint32_t end) {
+    const uint32_t next = at + symbol_length[at];
+    return next == end ? TL_NO_RANK
+                       : tl_join_rank(text_bytes + at, symbol_length[at], (uint32_t)symbol_length[at] + symbol_length[next]);
 }
 
 /* Merges the symbols from `begin` to `end` and puts out what they became. Only the pairs beside a merge are looked up
@@ -107,7 +81,7 @@ static void encode_span(struct output *output, uint32_t begin, uint32_t end) {
         pair_rank[at] = find_pair_rank(at, end);
     }
     for (;;) {
-        tl_token_t lowest = TL_NO_TOKEN;
+        tl_rank_t lowest = TL_NO_RANK;
         uint32_t left = begin, before_left = begin, before = begin;
         for (uint32_t at = begin; at < end; at += symbol_length[at]) {
             if (pair_rank[at] < lowest) {
@@ -117,86 +91,179 @@ static void encode_span(struct output *output, uint32_t begin, uint32_t end) {
             }
             before = at;
         }
-        if (lowest == TL_NO_TOKEN) {
+        if (lowest == TL_NO_RANK) {
             break;
         }
-        symbol_length[left] = (symbol_length_t)(symbol_length[left] + symbol_length[left + symbol_length[left]]);
+        symbol_length[left] = (tl_length_t)(symbol_length[left] + symbol_length[left + symbol_length[left]]);
         pair_rank[left] = find_pair_rank(left, end);
         if (before_left < left) {
             pair_rank[before_left] = find_pair_rank(before_left, end);
         }
     }
-    for (uint32_t at = begin; at < end; at += symbol_length[at]) {
-        put_symbol(output, text_bytes + at, symbol_length[at]);
+    put_symbols(output, begin, end);
+}
+
+/* The USER_DEFINED piece of the normalised text, the longest of several, that begins at `at`, or TL_NO_TOKEN. */
+static tl_token_t find_user_defined(uint32_t at, uint32_t end, uint32_t *length) {
+    for (const tl_token_t *token = tl_user_defined; *token != TL_NO_TOKEN; token++) {
+        const uint8_t *piece;
+        *length = tl_piece_text(*token, &piece);
+        if (*length <= end - at && memcmp(text_bytes + at, piece, *length) == 0) {
+            return *token;
+        }
+    }
+    return TL_NO_TOKEN;
+}
+
+static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
+    if (TL_WHOLE_WORDS && end - begin <= TL_LONGEST_PIECE && tl_find_slot(text_bytes + begin, end - begin) != TL_NO_SLOT) {
+        put_symbol(output, text_bytes + begin, end - begin);
+        return;
+    }
+    for (uint32_t at = begin; at < end;) { /* `begin` is of the symbols not put out yet */
+        uint32_t length;
+        const tl_token_t user_defined = find_user_defined(at, end, &length);
+        if (user_defined != TL_NO_TOKEN) {
+            encode_span(output, begin, at);
+            put(output, user_defined);
+            output->after_unknown = false;
+            at += length;
+            begin = at;
+            continue;
+        }
+        if (TL_SPLITS_AT_SPACES && text_bytes[at] == ' ' && at > begin && text_bytes[at - 1u] != ' ') {
+            encode_span(output, begin, at);
+            begin = at;
+        }
+        length = TL_BYTE_LEVEL ? 1u : tl_utf8_length(text_bytes + at, end - at);
+        symbol_length[at] = (tl_length_t)(length == 0 || length > end - at ? 1u : length);
+        at += symbol_length[at];
+    }
+    encode_span(output, begin, end);
+}
+
+#endif
+
+/* Encodes what stands between two added tokens. */
+static void encode_section(struct output *output, const uint8_t *text, uint32_t n_bytes, bool first) {
+    const uint32_t end = tl_normalize(text, n_bytes, first, text_bytes, TEXT_ROOM);
+    if (end == TL_NORMAL_TOO_LONG) {
+        output->count = TL_ENCODE_TOO_LONG;
+        return;
+    }
+    for (uint32_t at = 0; at < end;) {
+#if TL_PATTERN != TL_PATTERN_NONE
+        const uint32_t next = tl_word_end(text_bytes, at, end);
+#else
+        const uint32_t next = end;
+#endif
+        output->after_unknown = false;
+        encode_word(output, at, next);
+        at = next;
     }
 }
 
-/* Writes the normalised text to text_bytes and returns its length. */
-static uint32_t normalize(const uint8_t *text, uint32_t n_bytes) {
-    uint32_t n = 0;
-    bool empty = true;
-    for (uint32_t i = 0; i < n_bytes; i++) {
-        if (TL_REMOVE_EXTRA_WHITESPACES && text[i] == ' ' && (i == 0 || text[i - 1u] == ' ')) {
+#if TL_ADDED_TOKENS > 0
+
+#define STRIPS_LEFT 1u
+#define STRIPS_RIGHT 2u
+
+/* The added token, the longest of several, whose name the text begins with, or NULL. */
+static const struct tl_added_token *find_added(const uint8_t *text, uint32_t n_bytes) {
+    for (uint32_t i = 0; i < TL_ADDED_TOKENS; i++) {
+        const struct tl_added_token *added = &tl_added_token[i];
+        const uint8_t *name = tl_added_bytes + added->offset;
+        if (name[0] == text[0] && added->length <= n_bytes && memcmp(text, name, added->length) == 0) {
+            return added;
+        }
+    }
+    return NULL;
+}
+
+/* The bytes of the white space character (Unicode's White_Space) that stands at the start of these, 0 if none. */
+static uint32_t space_length(const uint8_t *text, uint32_t n_bytes) {
+    if (text[0] == ' ' || (text[0] >= '\t' && text[0] <= '\r')) {
+        return 1;
+    }
+    if (n_bytes >= 2u && text[0] == 0xC2 && (text[1] == 0x85 || text[1] == 0xA0)) {
+        return 2;
+    }
+    if (n_bytes < 3u) {
+        return 0;
+    }
+    const uint32_t code = (uint32_t)text[0] << 16 | (uint32_t)text[1] << 8 | text[2];
+    const bool space = code == 0xE19A80u || (code >= 0xE28080u && code <= 0xE2808Au) || code == 0xE280A8u ||
+                       code == 0xE280A9u || code == 0xE280AFu || code == 0xE2819Fu || code == 0xE38080u;
+    return space ? 3 : 0;
+}
+
+/* Where the white space that ends at `end` begins, `start` at the lowest. */
+static uint32_t without_spaces(const uint8_t *text, uint32_t start, uint32_t end) {
+    for (uint32_t length = 1; length <= 3u && length <= end - start;) {
+        const bool space = space_length(text + end - length, length) == length;
+        end -= space ? length : 0;
+        length = space ? 1u : length + 1u;
+    }
+    return end;
+}
+
+/* A CONTROL piece's name stays text, and hides what begins within it. */
+static void encode_text(struct output *output, const uint8_t *text, uint32_t n_bytes, bool first) {
+    uint32_t start = 0; /* of the section under way */
+    for (uint32_t at = 0; at < n_bytes;) {
+        const struct tl_added_token *added = find_added(text + at, n_bytes - at);
+        if (added == NULL || added->token == TL_NO_TOKEN) {
+            at += added == NULL ? 1u : added->length;
             continue;
         }
-        if (empty && TL_ADD_DUMMY_PREFIX) {
-            text_bytes[n++] = ' ';
+        uint32_t end = at;
+        if ((added->strips & STRIPS_LEFT) != 0 && at > start) {
+            end = without_spaces(text, start, at);
         }
-        empty = false;
-        if (n_bytes - i >= 3 && memcmp(text + i, "\xE2\x96\x81", 3) == 0) { /* U+2581, SentencePiece's space mark */
-            text_bytes[n++] = ' ';
-            i += 2;
-        } else {
-            text_bytes[n++] = text[i];
+        if (end > start) {
+            encode_section(output, text + start, end - start, first && start == 0);
+        }
+        put(output, added->token);
+        at += added->length;
+        start = at;
+        if ((added->strips & STRIPS_RIGHT) != 0) {
+            uint32_t length = 1;
+            while (start < n_bytes && length > 0) {
+                length = space_length(text + start, n_bytes - start);
+                start += length;
+            }
         }
     }
-    while (TL_REMOVE_EXTRA_WHITESPACES && n > 0 && text_bytes[n - 1u] == ' ') {
-        n--;
+    if (start < n_bytes) {
+        encode_section(output, text + start, n_bytes - start, first && start == 0);
     }
-    return n;
 }
+
+#else
+
+static void encode_text(struct output *output, const uint8_t *text, uint32_t n_bytes, bool first) {
+    encode_section(output, text, n_bytes, first);
+}
+
+#endif
 
 uint32_t tl_encode(const uint8_t *text, uint32_t n_bytes, bool bos, tl_token_t *tokens, uint32_t capacity) {
     struct output output = {tokens, capacity, 0, false};
     if (n_bytes > TL_TEXT_MAX) {
         return TL_ENCODE_TOO_LONG;
     }
-    if (bos) {
+    if (bos && TL_ADD_BOS) {
         put(&output, TL_BOS);
     }
-    const uint32_t end = normalize(text, n_bytes);
-    uint32_t begin = 0; /* of the symbols not put out yet */
-    for (uint32_t at = 0; at < end;) {
-        const tl_token_t user_defined = find_user_defined(at, end);
-        if (user_defined != TL_NO_TOKEN) {
-            encode_span(&output, begin, at);
-            put(&output, user_defined);
-            output.after_unknown = false;
-            uint32_t length;
-            (void)piece_bytes(user_defined, &length);
-            at += length;
-            begin = at;
-            continue;
-        }
-        if (TL_SPLITS_AT_SPACES && text_bytes[at] == ' ' && at > begin && text_bytes[at - 1u] != ' ') {
-            encode_span(&output, begin, at);
-            begin = at;
-        }
-        const uint32_t length = tl_utf8_length(text_bytes + at, end - at);
-        symbol_length[at] = (symbol_length_t)(length == 0 || length > end - at ? 1 : length);
-        at += symbol_length[at];
-    }
-    encode_span(&output, begin, end);
+    encode_text(&output, text, n_bytes, true);
     return output.count;
 }
 
-uint32_t tl_piece_text(uint32_t token, const uint8_t **bytes) {
-    static const uint8_t replacement[] = {0xEF, 0xBF, 0xBD}; /* U+FFFD */
-    uint32_t length;
-    *bytes = piece_bytes(token, &length);
-    if (tl_piece_kind[token] == TL_PIECE_UNKNOWN) {
-        *bytes = replacement;
-        length = sizeof replacement;
+uint32_t tl_encode_section(const uint8_t *text, uint32_t n_bytes, bool first, tl_token_t *tokens, uint32_t capacity) {
+    struct output output = {tokens, capacity, 0, false};
+    if (n_bytes > TL_TEXT_MAX) {
+        return TL_ENCODE_TOO_LONG;
     }
-    return tl_piece_kind[token] == TL_PIECE_CONTROL ? 0 : length;
+    encode_text(&output, text, n_bytes, first);
+    return output.count;
 }

@@ -1,4 +1,4 @@
-/* Byte-pair encoding on the board, and the bytes of a token. */
+/* Text to tokens on the board, and the bytes of a token: codegen/tokenizers/bpe.py is the specification. */
 #ifndef TL_TOKENIZER_H
 #define TL_TOKENIZER_H
 
@@ -11,12 +11,16 @@
 extern "C" {
 #endif
 
-/* What tl_encode returns for text over TL_TEXT_MAX bytes, or for more tokens than fit. */
+/* What encoding returns for text over TL_TEXT_MAX bytes (as given, or in its normal form), or for more tokens than
+   fit. */
 #define TL_ENCODE_TOO_LONG UINT32_MAX
 
-/* Encodes text, any bytes, into at most `capacity` tokens, BOS first if `bos`; returns how many, the same as
-   codegen/tokenizers/bpe.py gives. Not reentrant: its scratch is static. */
+/* Encodes text, any bytes, into at most `capacity` tokens and returns how many. bos: a conversation begins here, with
+   BOS where TL_ADD_BOS. Not reentrant: its scratch is static. */
 uint32_t tl_encode(const uint8_t *text, uint32_t n_bytes, bool bos, tl_token_t *tokens, uint32_t capacity);
+
+/* The same for a text that stands between two control tokens. first: there is none before it. */
+uint32_t tl_encode_section(const uint8_t *text, uint32_t n_bytes, bool first, tl_token_t *tokens, uint32_t capacity);
 
 /* Points `bytes` to what a token decodes to and returns how many bytes that is: none for a control token. */
 uint32_t tl_piece_text(uint32_t token, const uint8_t **bytes);

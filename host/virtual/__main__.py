@@ -8,12 +8,16 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinyllm.boards.errors import TinyllmError, UserError
 from tinyllm.host.virtual import require_emulator
 from tinyllm.host.virtual.chips import CHIPS
 from tinyllm.host.virtual.image import read_image
 from tinyllm.host.virtual.line import Line, PtyLine, TcpLine
+
+if TYPE_CHECKING:
+    from tinyllm.host.virtual.machine import Machine
 
 
 def main() -> int:
@@ -36,7 +40,9 @@ def arguments() -> argparse.Namespace:
     line = parser.add_mutually_exclusive_group(required=True)
     line.add_argument("--tcp", type=int, metavar="PORT", help="listen on 127.0.0.1:PORT, 0 for any free port")
     line.add_argument("--pty", action="store_true", help="open a pseudo-terminal")
-    parser.add_argument("--parent-pipe", action="store_true", help="end when standard input ends")
+    parser.add_argument(
+        "--parent-pipe", action="store_true", help="end when standard input ends; a line there asks for counts"
+    )
     parser.add_argument("--count", action="store_true", help="one instruction is one microsecond of the board's clock")
     return parser.parse_args()
 
@@ -58,15 +64,15 @@ def run(chosen: argparse.Namespace) -> None:
         print(f"tinyllm: counting instructions in Python, which is slow: {error}", file=sys.stderr)
         machine = Machine(chip, image, line, PythonCounter, clock_mhz)
     if chosen.parent_pipe:
-        threading.Thread(target=end_with_parent, daemon=True).start()
+        threading.Thread(target=obey_parent, args=(machine,), daemon=True).start()
     print(f"tinyllm: listening on {line.where}", flush=True)
     machine.run()
 
 
-def end_with_parent() -> None:
-    """Wait for the end of standard input, then end the process, whatever the emulator does."""
-    while sys.stdin.buffer.read(4096):
-        pass
+def obey_parent(machine: Machine) -> None:
+    """A line on standard input asks what each core has executed; its end ends the process, whatever the cores do."""
+    for _ in sys.stdin.buffer:
+        print("tinyllm: counted", *(processor.instructions for processor in machine.processors), flush=True)
     os._exit(0)
 
 

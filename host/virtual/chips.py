@@ -42,7 +42,11 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip. vectors is where the boot ROM finds stack pointer and reset handler, None where it jumps to the entry."""
+    """A chip.
+
+    vectors: where the boot ROM finds stack pointer and reset handler, None where it jumps to the entry.
+    fifos: where the FIFOs between its two cores are, None where it has one core.
+    """
 
     name: str
     core: CoreName
@@ -50,6 +54,7 @@ class Chip:
     regions: tuple[Region, ...]
     devices: tuple[Mapped, ...]
     vectors: int | None
+    fifos: int | None = None
 
 
 KB, MB = 1024, 1024 * 1024
@@ -71,6 +76,7 @@ RP2040 = Chip(
         SYSTEM_CONTROL,
     ),
     vectors=0x10000100,
+    fifos=0xD0000000,
 )
 
 # RP2350 datasheet: section 2.2 (address map), 150 MHz.
@@ -89,6 +95,7 @@ RP2350 = Chip(
         SYSTEM_CONTROL,
     ),
     vectors=0x10000000,
+    fifos=0xD0000000,
 )
 
 # ESP32-C3 Technical Reference Manual: section 3.3 (address map), 160 MHz.

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from unicorn import arm_const as arm
 from unicorn import riscv_const as riscv
 from unicorn import unicorn_const as uc
 
 from tinyllm.host.virtual.chips import CoreName
+
+
+class Hint(Enum):
+    """Wait for an interrupt (WFI) or an event (WFE), or give the other core one (SEV)."""
+
+    SLEEP = "WFI"
+    WAIT = "WFE"
+    SIGNAL = "SEV"
 
 
 @dataclass(frozen=True)
@@ -18,7 +27,7 @@ class Core:
     mode: of the Cortex-M, Thumb without Unicorn's M class, which puts an M33 in the place of every other model.
     registers: by name, in the order of a dump; pc is among them.
     code_bit: what is added to the address of code.
-    sleep: the instruction that stops until an interrupt, as it lies in memory.
+    hints: the instructions that make a core wait and end a wait, as they lie in memory.
     overshoot: how far beyond the instruction Unicorn reports an exception: it passes over it, as for a system call.
     thumb: whether instructions are Thumb's; else they are RISC-V's.
     exceptions: what the numbers of Unicorn's interrupt hook mean.
@@ -29,7 +38,7 @@ class Core:
     model: int
     registers: dict[str, int]
     code_bit: int
-    sleep: bytes
+    hints: dict[bytes, Hint]
     overshoot: int
     thumb: bool
     exceptions: dict[int, str]
@@ -78,7 +87,7 @@ def _cortex_m(model: int) -> Core:
         model=model,
         registers=ARM_REGISTERS,
         code_bit=1,
-        sleep=b"\x30\xbf",
+        hints={b"\x30\xbf": Hint.SLEEP, b"\x20\xbf": Hint.WAIT, b"\x40\xbf": Hint.SIGNAL},
         overshoot=0,
         thumb=True,
         exceptions=ARM_EXCEPTIONS,
@@ -94,7 +103,7 @@ CORES: dict[CoreName, Core] = {
         model=riscv.UC_CPU_RISCV32_SIFIVE_E31,
         registers=RISCV_REGISTERS,
         code_bit=0,
-        sleep=b"\x73\x00\x50\x10",
+        hints={b"\x73\x00\x50\x10": Hint.SLEEP},
         overshoot=4,
         thumb=False,
         exceptions=RISCV_EXCEPTIONS,

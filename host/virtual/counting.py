@@ -28,7 +28,12 @@ SOURCE = """
 
 /* blocks: for every halfword of code at which a block was entered, its bytes (high half) and instructions (low half) */
 struct memory { uint64_t start, end; const uint8_t *bytes; uint32_t *blocks; };
-struct counter { uint64_t instructions; uint64_t thumb; uint64_t n; struct memory code[4]; };
+struct counter {
+    uint64_t instructions, limit;
+    int (*stop)(void *engine);
+    uint64_t thumb, n;
+    struct memory code[4];
+};
 
 /* The first halfword of an instruction tells its length: Armv8-M Architecture Reference Manual, C1.2.2; RISC-V
    Unprivileged ISA, 1.5. */
@@ -45,7 +50,6 @@ static uint32_t count_instructions(const uint8_t *at, uint32_t size, uint64_t th
 
 void count_block(void *engine, uint64_t address, uint32_t size, void *data) {
     struct counter *const counter = data;
-    (void)engine;
     for (uint64_t i = 0; i < counter->n; i++) {
         const struct memory *const code = &counter->code[i];
         if (address >= code->start && address + size <= code->end) {
@@ -54,12 +58,16 @@ void count_block(void *engine, uint64_t address, uint32_t size, void *data) {
                 *block = size << 16 | count_instructions(code->bytes + (address - code->start), size, counter->thumb);
             }
             counter->instructions += *block & 0xFFFF;
+            if (counter->instructions >= counter->limit) {
+                counter->stop(engine);
+            }
             return;
         }
     }
 }
 """
 MAX_MEMORIES = 4
+NO_LIMIT = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ class _Memory(ctypes.Structure):
 class _Counter(ctypes.Structure):
     _fields_ = (
         ("instructions", ctypes.c_uint64),
+        ("limit", ctypes.c_uint64),
+        ("stop", ctypes.c_void_p),
         ("thumb", ctypes.c_uint64),
         ("n", ctypes.c_uint64),
         ("code", _Memory * MAX_MEMORIES),
@@ -93,7 +103,8 @@ class CompiledCounter:
 
     def __init__(self, engine: unicorn.Uc, code: Sequence[Code], thumb: bool) -> None:
         library = ctypes.CDLL(str(_library()))
-        self._counter = _Counter(0, thumb, len(code))
+        stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p)
+        self._counter = _Counter(0, NO_LIMIT, stop, thumb, len(code))
         for i, memory in enumerate(code):
             address = ctypes.addressof(ctypes.c_char.from_buffer(memory.bytes))
             size = len(memory.bytes)
@@ -117,12 +128,17 @@ class CompiledCounter:
         """Executed so far, the basic block under way included."""
         return int(self._counter.instructions)
 
+    def stop_at(self, instructions: int) -> None:
+        """Stop the engine at the end of the basic block that brings the count there, once more at every later one."""
+        self._counter.limit = min(instructions, NO_LIMIT)
+
 
 class PythonCounter:
     """Counts in Python."""
 
     def __init__(self, engine: unicorn.Uc, code: Sequence[Code], thumb: bool) -> None:
         self.instructions = 0
+        self._limit = NO_LIMIT
         self._code, self._thumb = code, thumb
         self._blocks: dict[tuple[int, int], int] = {}
         engine.hook_add(unicorn.UC_HOOK_BLOCK, self._enter)
@@ -132,6 +148,12 @@ class PythonCounter:
         if count is None:
             count = self._blocks[address, size] = self._count(address, size)
         self.instructions += count
+        if self.instructions >= self._limit:
+            engine.emu_stop()
+
+    def stop_at(self, instructions: int) -> None:
+        """As the compiled one."""
+        self._limit = instructions
 
     def _count(self, address: int, size: int) -> int:
         for memory in self._code:

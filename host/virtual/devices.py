@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Protocol
 
 from tinyllm.host.virtual.line import Line
@@ -15,10 +16,25 @@ class UnknownRegister(Exception):
 
 
 class Clock(Protocol):
-    """The board's time."""
+    """The board's time, as the core that asks has it."""
 
     def ticks(self, per_microsecond: int) -> int:
         """Ticks since the start of a timer that makes so many a microsecond."""
+
+
+class Cores(Protocol):
+    """The two cores that a FIFO connects."""
+
+    @property
+    def asking(self) -> int:
+        """The number of the core that reads or writes a register."""
+
+    @property
+    def now(self) -> int:
+        """The time of that core."""
+
+    def catch_up(self, time: int) -> None:
+        """What that core is about to read happened then: its own time is no earlier."""
 
 
 class Device:
@@ -108,6 +124,48 @@ class SystemControl(Device):
 
     PLAIN = (0x100, 0x104, 0x280, 0x284, 0xD08)
     """Interrupts: enable, clear pending, two words each; vector table offset."""
+
+
+class Fifos(Device):
+    """The FIFOs between two cores, of the single-cycle I/O block.
+
+    RP2040 datasheet section 2.3.1.4, RP2350 datasheet section 3.1.5. A word in a FIFO wakes nobody: SEV does.
+    """
+
+    CPUID, STATUS, WRITE, READ = 0x00, 0x50, 0x54, 0x58
+    RECEIVED, ROOM = 1 << 0, 1 << 1
+    WORDS = 8
+
+    def __init__(self, cores: Cores) -> None:
+        super().__init__()
+        self._cores = cores
+        self._words: tuple[deque[tuple[int, int]], ...] = (deque(), deque())
+
+    def read(self, offset: int) -> int:
+        own, other = self._words[self._cores.asking], self._words[1 - self._cores.asking]
+        if offset == self.CPUID:
+            return self._cores.asking
+        if offset == self.STATUS:
+            return (self.RECEIVED if own else 0) | (self.ROOM if len(other) < self.WORDS else 0)
+        if offset == self.READ and own:
+            time, word = own.popleft()
+            self._cores.catch_up(time)
+            return word
+        return super().read(offset)
+
+    def write(self, offset: int, value: int) -> None:
+        if offset != self.WRITE:
+            raise UnknownRegister
+        self.send(1 - self._cores.asking, value, self._cores.now)
+
+    def send(self, core: int, word: int, time: int) -> None:
+        """Put a word into the FIFO that a core reads; one that is full loses it, as the chip does."""
+        if len(self._words[core]) < self.WORDS:
+            self._words[core].append((time, word))
+
+    def take(self, core: int) -> int | None:
+        """The next word for a core, none where there is none."""
+        return self._words[core].popleft()[1] if self._words[core] else None
 
 
 class EspUart(Device):

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import bisect
 from dataclasses import dataclass
 from pathlib import Path
 
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
-
 from tinyllm.boards.errors import UserError
-
-MAX_BYTES = 64 * 1024 * 1024
+from tinyllm.host.virtual.symbols import MAX_BYTES, Symbols, open_elf, read_symbols
 
 
 @dataclass(frozen=True)
 class Program:
-    """functions: (address, size, name), sorted. segments: (address, data) of what is there before the chip starts."""
+    """segments: (address, data) of what is there before the chip starts."""
 
     path: Path
-    functions: tuple[tuple[int, int, str], ...]
+    symbols: Symbols
     segments: tuple[tuple[int, bytes], ...]
 
     def where(self, address: int) -> str:
         """The function that an address is in, with the offset, or nothing."""
-        found = bisect.bisect(self.functions, (address, 1 << 64, ""))
-        if found == 0:
-            return ""
-        start, size, name = self.functions[found - 1]
-        return f"{name}+{address - start:#x}" if address < start + max(size, 1) else ""
+        return self.symbols.where(address)
 
     def flash(self, start: int, size: int) -> bytes:
         """The flash of `size` bytes at `start`, up to the last byte that is used; an erased one is FF.
@@ -46,26 +37,11 @@ class Program:
 
 def read_program(path: Path, machine: str) -> Program:
     """Read an ELF image for `machine` (EM_ARM, EM_XTENSA). Raises UserError for a file that is none."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: larger than any image; give the firmware.elf of a build.")
-        with path.open("rb") as file:
-            elf = ELFFile(file)
-            if elf["e_machine"] != machine:
-                raise UserError(f"{path}: an image for {elf['e_machine']}, not for {machine}.")
-            loaded = [(part["p_paddr"], part.data()) for part in elf.iter_segments("PT_LOAD") if part["p_filesz"]]
-            table = elf.get_section_by_name(".symtab")
-            symbols = list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
-    except UserError:
-        raise
-    except Exception:  # pyelftools raises whatever a damaged file leads it to
-        raise UserError(f"{path}: not a whole ELF image; build it again.") from None
-    functions = (
-        # Bit 0 of an Arm function's address is its instruction set, not its place.
-        (symbol["st_value"] & ~1, symbol["st_size"], symbol.name)
-        for symbol in symbols
-        if symbol["st_info"]["type"] == "STT_FUNC"
-    )
-    return Program(path, tuple(sorted(functions)), tuple(loaded))
+    with open_elf(path) as elf:
+        if elf["e_machine"] != machine:
+            raise UserError(f"{path}: an image for {elf['e_machine']}, not for {machine}.")
+        parts = [part for part in elf.iter_segments("PT_LOAD") if part["p_filesz"]]
+        # Segments may share bytes of the file: together they can be far more than it is long.
+        if sum(part["p_filesz"] for part in parts) > MAX_BYTES:
+            raise UserError(f"{path}: its segments are larger than any flash; give the firmware.elf of a build.")
+        return Program(path, read_symbols(elf), tuple((part["p_paddr"], part.data()) for part in parts))

@@ -86,13 +86,17 @@ def serve(program: Path, chip: str, tcp_port: int = 0, parent_pipe: bool = False
             f"{machine.program} is not on PATH; to get it: sudo apt-get install {machine.package}, or see qemu.org."
         )
     counting = ("-icount", "shift=0") if count else ()
-    with tempfile.TemporaryDirectory(prefix="tinyllm-qemu-") as work:
-        kernel = program
-        if machine.flash is not None:
-            kernel = Path(work) / "flash.bin"
-            kernel.write_bytes(image.flash(*machine.flash))
+
+    def run(kernel: Path) -> int:
         command = (found, *machine.arguments, *STRICT, *counting, "-kernel", kernel)
         return bridge.serve(command, partial(explain, chip, image), tcp_port, parent_pipe, RESET_READS)
+
+    if machine.flash is None:
+        return run(program)
+    with tempfile.TemporaryDirectory(prefix="tinyllm-qemu-") as work:
+        flash = Path(work) / "flash.bin"
+        flash.write_bytes(image.flash(*machine.flash))
+        return run(flash)
 
 
 def command(image: Path, chip: str, *options: str) -> list[str]:

@@ -2,7 +2,7 @@
  *
  * Serial is the console: the board's own USB port where it has one, else its UART behind a USB bridge. Engine and
  * console run where the core runs loop(): on the Pico on core 0, on the ESP32 in the task that its core pins to core 1
- * while core 0 keeps USB and the system going. The other core of the Pico sleeps.
+ * while core 0 keeps USB and the system going. The other core takes its part of the large jobs (second_core.cpp).
  *
  * A board may define, in the build_flags of its description:
  *   TL_LED_PIN      a plain LED that is lit while the model thinks, where the core knows none (LED_BUILTIN)
@@ -12,16 +12,33 @@
 
 #include "codec.h"
 #include "console.h"
+#include "model.h"
 #include "port.h"
+#include "second_core.h"
+
+#if defined(TL_STATE_IN_PSRAM)
+#if !defined(ARDUINO_ARCH_ESP32)
+#error "PSRAM is known here on the ESP32 alone: leave psram out of the board's description"
+#endif
+#include <esp_heap_caps.h>
+#endif
 
 namespace {
 
 constexpr unsigned long BAUD = 115200;
 constexpr uint32_t STALL_MS = 1000; /* a listener that takes nothing for so long loses what is sent to it */
 
-/* ESP32: a task that never waits starves the idle task, whose watchdog bites after 5 s (CONFIG_ESP_TASK_WDT_TIMEOUT_S).
-   One tick of rest a second feeds it and costs a thousandth. No forward pass of a model that fits takes 5 s. */
+/* ESP32: a task that never waits starves the idle task of its core, and that of core 0 is watched: after 5 s the board
+   starts anew (CONFIG_ESP_TASK_WDT_TIMEOUT_S, CONFIG_ESP_TASK_WDT_PANIC). One tick of rest a second feeds it and costs a
+   thousandth. Only between two tokens is there a rest, so a token must not take 5 s: docs/boards.md. */
 constexpr uint32_t REST_EVERY_MS = 1000;
+
+#if defined(TL_STATE_IN_PSRAM)
+constexpr uint32_t COMPLAIN_EVERY_MS = 2000;
+#endif
+#if defined(TL_STATE_IN_PSRAM) || defined(BOARD_HAS_PSRAM)
+const char NO_PSRAM[] = "No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.";
+#endif
 
 bool stalled; /* whoever listens has stopped taking what is sent */
 uint32_t rested_at;
@@ -54,16 +71,32 @@ void setup() {
     pinMode(LED_BUILTIN, OUTPUT);
 #endif
     tl_port_thinking(false);
-#if defined(BOARD_HAS_PSRAM)
-    /* What is computed does not need it yet; a wrong memory type is better known before it does. */
+#if defined(TL_STATE_IN_PSRAM)
+    /* Once, and never freed. Not a static variable: arduino-esp32's libraries are built without
+       CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY. */
+    tl_state_memory =
+        static_cast<struct tl_state *>(heap_caps_aligned_calloc(16, 1, sizeof(struct tl_state), MALLOC_CAP_SPIRAM));
+    if (tl_state_memory == nullptr) {
+        return;
+    }
+#elif defined(BOARD_HAS_PSRAM)
+    /* What is computed does not need it; a wrong memory type is better known before it does. */
     if (!psramFound()) {
-        Serial.println("No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.");
+        Serial.println(NO_PSRAM);
     }
 #endif
+    tl_second_core_start();
     tl_console_start();
 }
 
 void loop() {
+#if defined(TL_STATE_IN_PSRAM)
+    if (tl_state_memory == nullptr) {
+        Serial.println(NO_PSRAM);
+        delay(COMPLAIN_EVERY_MS);
+        return;
+    }
+#endif
     const bool more = tl_console_poll();
     if (!more || now_ms() - rested_at >= REST_EVERY_MS) {
         rest();

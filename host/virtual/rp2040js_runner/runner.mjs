@@ -68,6 +68,21 @@ process.stdin.on('data', (data) => {
 });
 process.stdin.on('end', () => process.exit(0));
 
+// --- The FIFOs to core 1 ---
+
+// rp2040js has one core and no FIFOs (RP2040 datasheet, section 2.3.1.4): words are taken until they are full, and nobody
+// answers, so that the firmware goes on alone.
+const FIFO_STATUS = 0x50;
+const FIFO_WRITE = 0x54;
+const FIFO_ROOM = 1 << 1;
+const FIFO_WORDS = 8;
+let words = 0;
+
+const readSio = mcu.sio.readUint32.bind(mcu.sio);
+const writeSio = mcu.sio.writeUint32.bind(mcu.sio);
+mcu.sio.readUint32 = (offset) => (offset === FIFO_STATUS ? (words < FIFO_WORDS ? FIFO_ROOM : 0) : readSio(offset));
+mcu.sio.writeUint32 = (offset, value) => (offset === FIFO_WRITE ? words++ : writeSio(offset, value));
+
 // --- Time ---
 
 function run() {

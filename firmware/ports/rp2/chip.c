@@ -1,32 +1,23 @@
-/* UART0 and TIMER0 of the RP2350 (RP2350 datasheet, sections 7.5, 12.1 and 12.8). An image for emulators: clocks, pins
- * and the flash stay as they are after reset. */
+/* UART0 and the timer of the RP2040 and the RP2350, which have them at different addresses (chip.h). An image for
+ * emulators: clocks, pins and the flash stay as they are after reset. */
+#include "chip.h"
+
 #include "bare.h"
+#include "parallel.h"
 #include "pl011.h"
 #include "port.h"
-
-#define REGISTER(address) (*(volatile uint32_t *)(address))
-
-#define RESETS_RESET REGISTER(0x40020000u)
-#define RESETS_DONE REGISTER(0x40020008u)
-#define RESET_TIMER0 (1u << 23)
-#define RESET_UART0 (1u << 26)
-
-#define UART0 ((struct tl_pl011 *)0x40070000u)
-#define UART0_INTERRUPT (1u << (33 - 32))
-
-#define TIMER_HIGH REGISTER(0x400B0024u)
-#define TIMER_LOW REGISTER(0x400B0028u)
-
-#define NVIC_ENABLE REGISTER(0xE000E104u)
-#define NVIC_CLEAR REGISTER(0xE000E284u)
+#include "second_core.h"
 
 void tl_chip_start(void) {
-    const uint32_t used = RESET_TIMER0 | RESET_UART0;
+    const uint32_t used = RESET_TIMER | RESET_UART0;
     RESETS_RESET &= ~used;
     while ((RESETS_DONE & used) != used) {
     }
     tl_pl011_start(UART0);
     NVIC_ENABLE = UART0_INTERRUPT;
+#if TL_CORES > 1
+    tl_second_core_start();
+#endif
 }
 
 /* A masked interrupt wakes the core when it becomes pending. */

@@ -1,0 +1,82 @@
+"""The licence that a checkpoint names: in its own metadata, in the model card beside it, or as a file of its folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from tinyllm.codegen.checkpoints.gguf_file import is_gguf_file, open_gguf
+
+READ_BYTES = 64 << 10
+"""Of a card or licence: front matter and titles stand at the beginning."""
+LONGEST = 80
+"""Characters that are shown of a name."""
+FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
+
+
+class Licence(NamedTuple):
+    """What it is called, and the file that says so."""
+
+    name: str
+    source: str
+
+
+def find_licence(path: Path) -> Licence | None:
+    """Of the checkpoint at `path`, None where none is named; a file that cannot be read names none.
+
+    GGUF's general.license; `license` (or `license_name` where that is "other") in the front matter of README.md; the
+    title of a file LICENSE* of a folder.
+    """
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and is_gguf_file(path):
+        name = _shown(open_gguf(path).text("general.license") or "")
+        if name:
+            return Licence(name, path.name)
+    name = _card_licence(_start(folder / "README.md"))
+    if name:
+        return Licence(name, "README.md")
+    if path.is_dir():
+        for file in sorted(folder.glob("LICEN[CS]E*")):
+            title = next((shown for line in _start(file).splitlines() if (shown := _shown(line.strip(" #*=-")))), "")
+            if title:
+                return Licence(title, file.name)
+    return None
+
+
+def _card_licence(card: str) -> str:
+    """The one or two keys that matter are plain scalars, or a list of them; whatever else YAML can say names none."""
+    front = FRONT_MATTER.match(card)
+    if front is None:
+        return ""
+    lines = front[1].splitlines()
+    found = _value(lines, "license")
+    return (_value(lines, "license_name") or found) if found == "other" else found
+
+
+def _value(lines: list[str], key: str) -> str:
+    for number, line in enumerate(lines):
+        if line.startswith(f"{key}:"):
+            value = line.partition(":")[2].strip()
+            following = lines[number + 1].strip() if number + 1 < len(lines) else ""
+            if not value and following.startswith("- "):
+                value = following[2:]
+            value = value.partition(" #")[0].strip().strip("[]\"'")
+            return "" if value[:1] in ("{", "&", "*", "!", "|", ">") else _shown(value)
+    return ""
+
+
+def _start(path: Path) -> str:
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            return file.read(READ_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
+    except OSError:
+        return ""
+
+
+def _shown(text: str) -> str:
+    """As it may stand on a line of a terminal."""
+    plain = "".join(character for character in text if character.isprintable())
+    return plain.strip()[:LONGEST]

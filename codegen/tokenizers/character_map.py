@@ -1,0 +1,39 @@
+"""SentencePiece's compiled normaliser, checked so that whoever walks it need not look where it leads.
+
+Format: src/normalizer.cc of github.com/google/sentencepiece, and github.com/s-yata/darts-clone: a little-endian uint32,
+the size of a double array in bytes; that array of uint32 units; then the replacements, each ending in a zero byte. A
+unit with bit 8 set has a value: in the low 31 bits of the unit at (its own index xor its offset) stands where in the
+replacements its own begins.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+BLOCK = 1024
+"""Bytes: a double array grows by 256 units."""
+MAX_REPLACEMENT = 256
+"""Bytes; the longest that Unicode has takes 33."""
+
+
+def check_character_map(data: bytes) -> bytes:
+    """The same bytes. Raises ValueError where a value would lead out of the map or a replacement is too long."""
+    if not data:
+        return b""
+    size = int.from_bytes(data[:4], "little")
+    if size == 0 or size % BLOCK or len(data) < 4 + size:
+        raise ValueError(
+            f"the trie of its character map has {size:,} bytes, expected a multiple of {BLOCK:,} within {len(data):,}"
+        )
+    units = np.frombuffer(data, "<u4", size // 4, 4).astype(np.int64)
+    indices = np.arange(len(units))
+    shifts = np.where(units & 0x200, 8, 0)
+    targets = indices ^ ((units >> 10) << shifts)
+    targets = targets[(units & 0x100 != 0) & (units < 1 << 31)]
+    replacements = np.frombuffer(data, np.uint8, offset=4 + size)
+    ends = np.flatnonzero(replacements == 0)
+    if targets.size and (targets.max() >= len(units) or (units[targets] & 0x7FFFFFFF).max() >= len(replacements)):
+        raise ValueError("its character map leads out of itself")
+    if replacements.size and (replacements[-1] != 0 or np.diff(ends, prepend=-1).max() > MAX_REPLACEMENT + 1):
+        raise ValueError(f"its character map has a replacement longer than {MAX_REPLACEMENT} bytes")
+    return data

@@ -1,0 +1,192 @@
+"""Vocabulary trimming: a model and its tokenizer with only the tokens that some texts, and every byte, need.
+
+A large vocabulary is most of a small model: the embedding's rows, the head's, the logits, the tables of the pieces. The
+texts stand for what the model will read and write. What is kept encodes them as before, token for token; any other text
+is cut finer, to bytes at worst. The probabilities are those of the whole model, shared out among the tokens kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from tinyllm.boards.errors import UserError
+from tinyllm.codegen.chat_rendering import Message
+from tinyllm.codegen.chat_template import conversation_ids
+from tinyllm.codegen.model import Model, ModelConfig
+from tinyllm.codegen.outline import outline
+from tinyllm.codegen.plan import plan_memory
+from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.normalize import utf8_length
+from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
+
+HELLO = Message("user", "Hello")
+CONVERSATIONS = (
+    (HELLO,),
+    (HELLO, Message("assistant", "Hello"), HELLO),
+    (Message("system", "Hello"), HELLO),
+)
+"""What a chat template is rendered on, to see what it writes of its own."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What trimming saves, counted. parameters: stored numbers; flash: bytes of tables; ram: bytes of state."""
+
+    tokens_before: int
+    tokens: int
+    parameters: int
+    flash: int
+    ram: int
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """kept: for each token of the trimmed vocabulary the id that it had, ascending."""
+
+    model: Model
+    tokenizer: Tokenizer
+    kept: tuple[int, ...]
+    saving: Saving
+
+
+def trim(model: Model, tokenizer: Tokenizer, texts: Sequence[str]) -> Trimmed:
+    """The model with the rows of the kept tokens alone, and the tokenizer to it; the name tells how many they are."""
+    kept = needed_tokens(tokenizer, texts, model.config.chat_template)
+    trimmed = trim_tokenizer(tokenizer, kept)
+    config = trim_config(model.config, len(kept))
+    rows = np.array(kept)
+    head = None if model.head is None else model.head[rows]
+    smaller = replace(model, config=config, embedding=model.embedding[rows], head=head)
+    return Trimmed(smaller, trimmed, kept, saving(model.config, tokenizer, trimmed))
+
+
+def trim_config(config: ModelConfig, n_tokens: int) -> ModelConfig:
+    """The config of the model that has `n_tokens` left."""
+    return replace(config, name=f"{config.name}-trim{n_tokens}", vocab_size=n_tokens)
+
+
+def saving(config: ModelConfig, whole: Tokenizer, trimmed: Tokenizer) -> Saving:
+    """What it saves a model of that config, before it is trimmed, to have the smaller vocabulary."""
+    smaller = trim_config(config, trimmed.vocab_size)
+    before, after = plan_memory(outline(config), whole), plan_memory(outline(smaller), trimmed)
+    dropped = whole.vocab_size - trimmed.vocab_size
+    return Saving(
+        tokens_before=whole.vocab_size,
+        tokens=trimmed.vocab_size,
+        parameters=dropped * config.dim * (1 if config.tied_head else 2),
+        flash=sum(before.flash.values()) - sum(after.flash.values()),
+        ram=before.state_bytes - after.state_bytes,
+    )
+
+
+def needed_tokens(tokenizer: Tokenizer, texts: Iterable[str], chat_template: str | None = None) -> tuple[int, ...]:
+    """The ids to keep, ascending: what the texts and the chat template's own words encode to, what merges make on the
+    way there, every single byte, and all that is no NORMAL piece, save padding.
+    """
+    used = {token for text in texts for token in encode(tokenizer, text)} | _template_tokens(tokenizer, chat_template)
+    kept = used | _always_kept(tokenizer)
+    rank = _rank_of_pair(tokenizer)
+    for token in used:
+        if tokenizer.kinds[token] is PieceKind.NORMAL:
+            parts = _parts(tokenizer, tokenizer.pieces[token], rank)
+            kept.update(tokenizer.normal_ids[part] for part in parts if part in tokenizer.normal_ids)
+    return tuple(sorted(kept))
+
+
+def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
+    """The tokenizer of these tokens alone, in this order; every merge whose three pieces are kept."""
+    new = {old: token for token, old in enumerate(kept)}
+
+    def of_kept(values: Sequence[float]) -> tuple[float, ...]:
+        return tuple(values[old] for old in kept) if values else ()
+
+    # Dense again, so that the largest rank stays below the number of tokens.
+    _, ranks = np.unique(np.array(of_kept(tokenizer.ranks)), return_inverse=True)
+    merges = (tuple(new.get(token, -1) for token in merge) for merge in tokenizer.merges)
+    return replace(
+        tokenizer,
+        pieces=tuple(tokenizer.pieces[old] for old in kept),
+        kinds=tuple(tokenizer.kinds[old] for old in kept),
+        ranks=tuple(ranks.tolist()),
+        scores=of_kept(tokenizer.scores),
+        merges=tuple((left, right, joined) for left, right, joined in merges if min(left, right, joined) >= 0),
+        strips=tuple((new[old], strip) for old, strip in tokenizer.strips if old in new),
+        bos=None if tokenizer.bos is None else new[tokenizer.bos],
+        eos=None if tokenizer.eos is None else new[tokenizer.eos],
+        stop_ids=tuple(new[old] for old in tokenizer.stop_ids),
+        source=f"{tokenizer.source}, trimmed from {tokenizer.vocab_size} pieces",
+    )
+
+
+def _template_tokens(tokenizer: Tokenizer, chat_template: str | None) -> set[int]:
+    """What a chat template writes around the messages; nothing where it cannot be used."""
+    used: set[int] = set()
+    if chat_template is None:
+        return used
+    for messages in CONVERSATIONS:
+        try:
+            used.update(conversation_ids(chat_template, tokenizer, messages))
+        except UserError:
+            continue
+    return used
+
+
+def _always_kept(tokenizer: Tokenizer) -> set[int]:
+    kept = {token for token in (tokenizer.bos, tokenizer.eos, *tokenizer.stop_ids) if token is not None}
+    for token, (piece, kind) in enumerate(zip(tokenizer.pieces, tokenizer.kinds, strict=True)):
+        if len(piece) == 1 if kind is PieceKind.NORMAL else piece != padding_piece(token):
+            kept.add(token)
+    if tokenizer.scores:
+        # What unknown characters and USER_DEFINED pieces score follows from these.
+        score = tokenizer.scores.__getitem__
+        kept.add(min(range(tokenizer.vocab_size), key=score))
+        normal = tokenizer.normal_ids.values()
+        kept |= {min(normal, key=score), max(normal, key=score)} if normal else set()
+    return kept
+
+
+def padding_piece(token: int) -> bytes:
+    """The name of a row of the embedding that no text and no mark has, as tokenizers.vocabulary.fit_vocabulary says."""
+    return b"[PAD%d]" % token
+
+
+RankOfPair = Callable[[bytes, bytes], "int | None"]
+
+
+def _rank_of_pair(tokenizer: Tokenizer) -> RankOfPair:
+    """How early two neighbours merge, None where they do not."""
+    if tokenizer.algorithm is Algorithm.PAIRS:
+        return lambda left, right: tokenizer.pair_ranks.get((left, right))
+    if tokenizer.algorithm is Algorithm.PIECES:
+        ranks = {piece: tokenizer.ranks[token] for piece, token in tokenizer.normal_ids.items()}
+        return lambda left, right: ranks.get(left + right)
+    return lambda left, right: None
+
+
+def _parts(tokenizer: Tokenizer, piece: bytes, rank: RankOfPair) -> Iterator[bytes]:
+    """Its characters, and what merging goes through on the way from them to a piece.
+
+    No merge crosses the ends of what becomes one piece, so alone it merges in the order in which it does in a text.
+    """
+    symbols = list(_characters(tokenizer, piece))
+    yield from symbols
+    while True:
+        ranks = [rank(left, right) for left, right in pairwise(symbols)]
+        possible = [found for found in ranks if found is not None]
+        if not possible:
+            return
+        at = ranks.index(min(possible))
+        symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
+        yield symbols[at]
+
+
+def _characters(tokenizer: Tokenizer, piece: bytes) -> Iterator[bytes]:
+    offset = 0
+    while offset < len(piece):
+        length = 1 if tokenizer.byte_level else utf8_length(piece, offset)
+        yield piece[offset : offset + length]
+        offset += length

@@ -1,0 +1,30 @@
+#include "parallel.h"
+
+#if TL_CORES == 2
+
+/* What the other core is to do; it waits while this is written. */
+static struct {
+    tl_part *part;
+    const void *job;
+    uint32_t first, last;
+} other;
+
+void tl_parallel(tl_part *part, const void *job, uint32_t n, uint32_t macs) {
+    const uint32_t half = n / 2u;
+    other.part = part;
+    other.job = job;
+    other.first = half;
+    other.last = n;
+    if (macs < TL_PARALLEL_MACS || !tl_port_fork()) {
+        part(job, 0, n);
+        return;
+    }
+    part(job, 0, half);
+    tl_port_join();
+}
+
+void tl_parallel_other(void) {
+    other.part(other.job, other.first, other.last);
+}
+
+#endif

@@ -1,0 +1,18 @@
+/* Cutting text into words by a published pattern: see codegen/tokenizers/pretokenize.py. */
+#ifndef TL_PRETOKENIZE_H
+#define TL_PRETOKENIZE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where the word that begins at text[at] ends; at < end. Any bytes: one that is no UTF-8 is a character of its own. */
+uint32_t tl_word_end(const uint8_t *text, uint32_t at, uint32_t end);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,101 @@
+/* Core 1: started through the boot ROM's handshake (RP2040 datasheet, section 2.8.2; RP2350 datasheet, section 5.3), and
+ * given work through the FIFOs between the cores (RP2040 section 2.3.1.4, RP2350 section 3.1.5): a word from core 0 asks
+ * for one part of a job, the word that comes back says that it is done. Who waits sleeps until an event (WFE); a word
+ * alone is none, so every word is followed by one (SEV). */
+#include "second_core.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chip.h"
+#include "parallel.h"
+
+#if TL_CORES > 1
+
+#define FIFO_STATUS TL_REGISTER(0xD0000050u)
+#define FIFO_WRITE TL_REGISTER(0xD0000054u)
+#define FIFO_READ TL_REGISTER(0xD0000058u)
+#define FIFO_RECEIVED (1u << 0)
+#define FIFO_ROOM (1u << 1)
+
+#define STACK_WORDS 256u
+#define LAUNCH_LOOKS 20000u /* at the FIFO for an answer of the boot ROM, which takes some hundred cycles */
+#define LAUNCH_TRIES 100u
+
+extern const uint32_t tl_vectors[];
+
+/* Above core 0's stack: sections.ld. */
+static uint32_t stack[STACK_WORDS] __attribute__((section(".stack1"), aligned(16)));
+static bool running;
+
+/* What was written before is there before the word is. */
+static void push(uint32_t word) {
+    __asm__ volatile("dmb" ::: "memory");
+    while ((FIFO_STATUS & FIFO_ROOM) == 0) {
+    }
+    FIFO_WRITE = word;
+    __asm__ volatile("sev");
+}
+
+/* What is read afterwards is read after the word came. */
+static uint32_t pop(void) {
+    while ((FIFO_STATUS & FIFO_RECEIVED) == 0) {
+        __asm__ volatile("wfe");
+    }
+    const uint32_t word = FIFO_READ;
+    __asm__ volatile("dmb" ::: "memory");
+    return word;
+}
+
+static void work(void) {
+    for (;;) {
+        const uint32_t word = pop();
+        tl_parallel_other();
+        push(word);
+    }
+}
+
+/* Whether the boot ROM sent the word back. */
+static bool echoed(uint32_t word) {
+    for (uint32_t look = 0; look < LAUNCH_LOOKS; look++) {
+        if ((FIFO_STATUS & FIFO_RECEIVED) != 0) {
+            return FIFO_READ == word;
+        }
+    }
+    return false;
+}
+
+void tl_second_core_start(void) {
+    const uint32_t words[] = {0, 0, 1, (uint32_t)tl_vectors, (uint32_t)(stack + STACK_WORDS), (uint32_t)work};
+    uint32_t done = 0;
+    for (uint32_t tries = 0; tries < LAUNCH_TRIES; tries++) {
+        if (words[done] == 0) {
+            while ((FIFO_STATUS & FIFO_RECEIVED) != 0) {
+                (void)FIFO_READ;
+            }
+            __asm__ volatile("sev");
+        }
+        if ((FIFO_STATUS & FIFO_ROOM) == 0) {
+            return;
+        }
+        push(words[done]);
+        done = echoed(words[done]) ? done + 1u : 0;
+        if (done == sizeof words / sizeof words[0]) {
+            running = true;
+            return;
+        }
+    }
+}
+
+bool tl_port_fork(void) {
+    if (running) {
+        push(1);
+    }
+    return running;
+}
+
+void tl_port_join(void) {
+    (void)pop();
+}
+
+#endif

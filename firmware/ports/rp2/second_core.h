@@ -1,0 +1,16 @@
+/* Core 1 of the RP2040 and the RP2350. */
+#ifndef TL_SECOND_CORE_H
+#define TL_SECOND_CORE_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Starts core 1, which then waits for work. Where it does not answer this core goes on alone. */
+void tl_second_core_start(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
