@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import SHARED_DATA
 from tinyllm.boards.loader import Board, load_board, load_boards
 from tinyllm.codegen.emit import FIRMWARE
+from tinyllm.host.choosing import Reading
 from tinyllm.host.talking import Wanted
 
 CONTEXT = 64
@@ -61,7 +62,7 @@ def distinct(boards: list[Board]) -> list[Board]:
 
 def target(board: Board, virtual: bool, emulator: str | None, model: str | None, context: int) -> object:
     """One board with one model, named for people; skipped where this computer lacks what it takes, but never in CI."""
-    wanted = Wanted(model, None, board.name, None, context, virtual, virtual, emulator)
+    wanted = Wanted(model, Reading(context=context), board.name, None, virtual, virtual, emulator)
     name = f"{board.name}-{emulator or 'virtual'}" if virtual else board.name
     lacking = missing(board, virtual, emulator, model)
     marks = [pytest.mark.skip(reason=lacking)] if lacking and not os.environ.get("CI") else []

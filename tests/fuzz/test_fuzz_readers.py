@@ -1,8 +1,7 @@
-"""Whatever a file holds, a reader gives a model or a tokenizer, or a UserError; nothing else ever comes out."""
+"""Whatever a file holds, a reader gives a model or a UserError; nothing else ever comes out."""
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 import tempfile
@@ -13,33 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sentencepiece import SentencePieceTrainer
 
 from tests.unit.checkpoint_files import legacy_bytes, random_model, v1_bytes, v2_bytes, write_huggingface
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.tokenizers import read_tokenizer
 
 QUICK = settings(deadline=2000, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def sentencepiece_file() -> bytes:
-    model = io.BytesIO()
-    SentencePieceTrainer.train(
-        sentence_iterator=iter(["a cat sat on a mat", "the cat ran"] * 9),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=30,
-        hard_vocab_limit=False,
-        normalization_rule_name="identity",
-        minloglevel=2,
-    )
-    return model.getvalue()
-
-
-def tok_bin_file() -> bytes:
-    pieces = [b"<unk>", b"\n<s>\n", b"\n</s>\n", *(b"<0x%02X>" % byte for byte in range(256)), b" ", b"a", b" a"]
-    return struct.pack("<I", 6) + b"".join(struct.pack("<fi", -1.0, len(piece)) + piece for piece in pieces)
 
 
 def huggingface_files() -> tuple[bytes, bytes]:
@@ -49,7 +27,6 @@ def huggingface_files() -> tuple[bytes, bytes]:
 
 
 CHECKPOINTS = [legacy_bytes(random_model()), v1_bytes(random_model()), v2_bytes(random_model(), 4)[0]]
-TOKENIZERS = [tok_bin_file(), sentencepiece_file()]
 CONFIG_JSON, SAFETENSORS = huggingface_files()
 
 
@@ -101,14 +78,6 @@ def test_any_small_header_is_a_checkpoint_or_a_user_error(
     only_a_user_error_comes_of(read_model, path, path)
 
 
-@QUICK
-@given(st.one_of(damaged(TOKENIZERS), st.binary(max_size=100)))
-def test_any_file_is_a_tokenizer_or_a_user_error(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "tokenizer"
-    path.write_bytes(data)
-    only_a_user_error_comes_of(read_tokenizer, path, path)
-
-
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
@@ -140,8 +109,8 @@ def test_any_value_in_a_config_makes_a_model_or_a_user_error(tmp_path: Path, ove
     only_a_user_error_comes_of(read_model, folder, folder)
 
 
-@pytest.mark.parametrize("data", [*CHECKPOINTS, *TOKENIZERS], ids=["legacy", "v1", "v2", "tok.bin", "sentencepiece"])
+@pytest.mark.parametrize("data", CHECKPOINTS, ids=["legacy", "v1", "v2"])
 def test_the_undamaged_files_are_read(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(data)
-    (read_model if data in CHECKPOINTS else read_tokenizer)(path)
+    read_model(path)

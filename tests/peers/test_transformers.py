@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ LLAMA3 = {
     "original_max_position_embeddings": 32,
     "rope_theta": 500.0,
 }
+MIXED = ["sliding_attention", "full_attention"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,14 @@ CASES = {
     "llama": Case("LlamaConfig"),
     "llama, tied": Case("LlamaConfig", {"tie_word_embeddings": True}),
     "llama, TinyLlama's eps and heads": Case("LlamaConfig", {"rms_norm_eps": 1e-5, "num_key_value_heads": 1}),
+    "llama, grouped queries and linear rope": Case(
+        "LlamaConfig",
+        {
+            "num_attention_heads": 8,
+            "num_key_value_heads": 2,
+            "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0},
+        },
+    ),
     "llama, wide heads and biases": Case("LlamaConfig", {"head_dim": 12, "attention_bias": True}),
     "llama, llama3 rope": Case("LlamaConfig", {"rope_parameters": LLAMA3, "head_dim": 16}),
     "llama, linear rope": Case(
@@ -84,11 +93,21 @@ CASES = {
     ),
     "mistral": Case("MistralConfig", {"sliding_window": None}),
     "mistral, at the window's edge": Case("MistralConfig", {"sliding_window": 48}),
+    "mistral, beyond the window": Case("MistralConfig", {"sliding_window": 20}, length=60),
+    "mistral, window on some layers": Case(
+        "MinistralConfig", {"head_dim": 8, "sliding_window": 20, "layer_types": MIXED}, length=60
+    ),
     "qwen2": Case("Qwen2Config", {"tie_word_embeddings": True, "rope_theta": 1000000.0}),
     "qwen2, window on later layers": Case(
-        "Qwen2Config", {"use_sliding_window": True, "sliding_window": 48, "max_window_layers": 1}
+        "Qwen2Config", {"use_sliding_window": True, "sliding_window": 20, "max_window_layers": 1}, length=60
+    ),
+    "qwen2, window on the layers it names": Case(
+        "Qwen2Config", {"use_sliding_window": True, "sliding_window": 20, "layer_types": MIXED}, length=60
     ),
     "phi3": Case("Phi3Config", {"original_max_position_embeddings": 64}),
+    "phi3, beyond the window": Case(
+        "Phi3Config", {"sliding_window": 20, "original_max_position_embeddings": 64}, length=60
+    ),
     "phi3, partial rotary": Case(
         "Phi3Config",
         {"partial_rotary_factor": 0.75, "num_attention_heads": 2, "original_max_position_embeddings": 64},
@@ -98,6 +117,12 @@ CASES = {
     ),
     "phi3, longrope, long": Case(
         "Phi3Config", {"rope_parameters": LONGROPE, "original_max_position_embeddings": 24}, context=64, length=60
+    ),
+    "phi3, longrope, long, beyond the window": Case(
+        "Phi3Config",
+        {"rope_parameters": LONGROPE, "original_max_position_embeddings": 24, "sliding_window": 30},
+        context=64,
+        length=60,
     ),
     "phi3, longrope and partial rotary, long": Case(
         "Phi3Config",
@@ -147,11 +172,21 @@ def assert_same_logits(model: Model, peer: Any, tokens: np.ndarray) -> None:
     np.testing.assert_allclose(FloatModel(model).forward(tokens), peer_logits(peer, tokens), rtol=0, atol=1e-4)
 
 
+def write_peer(case: Case, folder: Path) -> Any:
+    """The folder that transformers writes of a random model, and the model."""
+    peer = random_peer(case)
+    peer.save_pretrained(folder)
+    if case.config == "MinistralConfig":
+        # What transformers reads as a ministral too.
+        fields = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(fields | {"model_type": "mistral"}))
+    return peer
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_folder_that_transformers_wrote_gives_its_logits(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    peer = random_peer(case)
-    peer.save_pretrained(tmp_path / "tiny")
+    peer = write_peer(case, tmp_path / "tiny")
     model = read_model(tmp_path / "tiny", context=case.context)
     assert model.config.context >= case.length
     assert_same_logits(model, peer, random_tokens(case.length))
@@ -169,24 +204,26 @@ def test_longrope_changes_with_the_length_of_the_sequence_as_the_context_decides
     assert np.abs(short.forward(tokens[:24]) - peer_logits(peer, tokens[:24])).max() < 1e-4
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["mistral, at the window's edge", "qwen2, window on later layers", "phi3, longrope and partial rotary, long"],
-)
-def test_a_window_equals_full_attention_up_to_its_size_and_is_refused_beyond(name: str, tmp_path: Path) -> None:
+BEYOND = [name for name, case in CASES.items() if (case.changes.get("sliding_window") or 64) < case.length]
+
+
+def test_every_model_type_that_has_windows_is_compared_beyond_them() -> None:
+    assert {CASES[name].config for name in BEYOND} >= {"MistralConfig", "Phi3Config", "Qwen2Config"}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_a_window_equals_full_attention_up_to_its_size_and_not_beyond(name: str, tmp_path: Path) -> None:
+    """Guards the cases above: without the window the logits would be others."""
     case = CASES[name]
-    changes = case.changes | {"sliding_window": 20, "original_max_position_embeddings": 64, "rope_parameters": None}
-    if case.config != "Phi3Config":
-        del changes["original_max_position_embeddings"]
-    peer = random_peer(Case(case.config, changes))
-    peer.save_pretrained(tmp_path / "tiny")
-    model = read_model(tmp_path / "tiny")
-    assert model.config.context == 20
-    tokens = random_tokens(30)
-    assert_same_logits(model, peer, tokens[:20])
-    assert np.abs(FloatModel(model).forward(tokens)[20:] - peer_logits(peer, tokens)[20:]).max() > 1e-3
-    with pytest.raises(UserError, match=r"sliding_window is 20.*use --context 20 or less"):
-        read_model(tmp_path / "tiny", context=21)
+    window = case.changes["sliding_window"]
+    peer = write_peer(case, tmp_path / "tiny")
+    model = read_model(tmp_path / "tiny", context=case.context)
+    assert set(model.config.windows) <= {window, None}
+    model.config = replace(model.config, windows=())
+    tokens = random_tokens(case.length)
+    difference = np.abs(FloatModel(model).forward(tokens) - peer_logits(peer, tokens)).max(axis=1)
+    assert difference[:window].max() < 1e-4
+    assert difference[window + 1 :].min() > 1e-3
 
 
 def write_mobilellm(folder: Path, *, github: bool) -> Any:
@@ -277,17 +314,16 @@ def test_a_transposed_tensor_and_one_within_a_larger_storage_are_read_where_they
         np.testing.assert_array_equal(found.wq, block.wq)
 
 
-BIT_EXACT = ["llama, wide heads and biases", "llama, llama3 rope", "qwen2", "mistral", "phi3, longrope, long"]
-
-
-@pytest.mark.parametrize("name", [*BIT_EXACT, "mobilellm"])
+@pytest.mark.parametrize("name", [*CASES, "mobilellm"])
 def test_every_model_type_runs_bit_exact_from_reference_to_c(name: str, tmp_path: Path) -> None:
+    """As far as the logits are compared above: beyond the window, and beyond longrope's switch."""
     if name == "mobilellm":
         write_mobilellm(tmp_path / "tiny", github=False)
-        model = read_model(tmp_path / "tiny")
+        model, length = read_model(tmp_path / "tiny"), 48
     else:
-        random_peer(CASES[name]).save_pretrained(tmp_path / "tiny")
-        model = read_model(tmp_path / "tiny", context=CASES[name].context)
+        case = CASES[name]
+        write_peer(case, tmp_path / "tiny")
+        model, length = read_model(tmp_path / "tiny", context=case.context), case.length
     tokenizer = read_tokenizer(find_tokenizer(next(iter(bundled().values())), VOCAB_SIZE))
-    for verdict in verify(quantize(model), tokenizer, positions=20):
-        assert str(verdict) == "bit-exact: 20/20 positions", verdict.difference
+    for verdict in verify(quantize(model), tokenizer, temperatures=(0.8,), positions=length):
+        assert str(verdict) == f"bit-exact: {length}/{length} positions", verdict.difference

@@ -49,6 +49,8 @@ RANDOM_CONFIGS = {
     "attention scaling": replace(BASE, rope=Rope(rotary_dim=6, attention_scaling=1.2)),
     "heads wider than the stream": replace(BASE, head_dim=10, rope=Rope(rotary_dim=10)),
     "hidden narrower than the stream": replace(BASE, hidden_dim=20),
+    "a window on every layer": replace(BASE, windows=(5, 5)),
+    "windows of several sizes": replace(BASE, schedule=(0, 0, 1, 1), windows=(None, 7, 1, 31)),
     "long context": replace(BASE, context=1030, norm_epsilon=1e-6),
 }
 

@@ -99,6 +99,7 @@ def compile_firmware(board: str, ports: Sequence[str], source: str, folder: Path
     command += [
         f"-I{folder / 'port'}",
         f"-I{FIRMWARE / 'console'}",
+        f"-I{FIRMWARE / 'engine'}",
         f"-L{folder / 'port'}",
         f"-T{folder / 'port/link.ld'}",
     ]

@@ -27,6 +27,7 @@ from tinyllm.host import protocol
 from tinyllm.host.attachment import Attachment
 from tinyllm.host.board_process import BoardProcess
 from tinyllm.host.building import build
+from tinyllm.host.chat import RECOVERIES
 from tinyllm.host.choosing import choose
 from tinyllm.host.conversation import Conversation
 from tinyllm.host.frames import Frame, FrameReader, encode_frame
@@ -456,6 +457,55 @@ def test_a_chat_goes_on_when_only_the_cable_was_pulled_between_two_turns(board: 
     broken, notes = chat(TALK, "--port", cable(pull).url)
     assert "The board is back and still holds the conversation." in notes
     assert answers(broken) == answers(unbroken)
+
+
+def test_a_chat_goes_on_when_frames_are_lost_while_it_recovers_from_a_loss(board: BoardProcess, cable: Lay) -> None:
+    unbroken, _ = chat(TALK, "--port", board.url)
+    losses = iter(range(3))
+
+    def lose(frame: Frame) -> bytes:
+        if token_number(frame) == 25 and next(losses, None) is not None:
+            return b""
+        return encode_frame(frame)
+
+    broken, notes = chat(TALK, "--port", cable(lose).url)
+    assert answers(broken) == answers(unbroken)
+    assert notes.count("never arrived") == 3
+
+
+def test_a_chat_goes_on_when_the_replay_itself_is_cut_off_and_damaged(board: BoardProcess, cable: Lay) -> None:
+    unbroken, _ = chat(TALK, "--port", board.url)
+    ends = iter(range(1, 99))
+
+    def hurt(frame: Frame) -> bytes:
+        if frame.type == ReplyType.DONE:
+            number = next(ends)
+            if number in (2, 4):
+                board.kill()
+                board.start()
+                raise Cable.Cut
+            if number in (3, 5):
+                return b""
+        return encode_frame(frame)
+
+    broken, notes = chat(TALK, "--port", cable(hurt).url)
+    assert answers(broken) == answers(unbroken)
+    assert notes.count("the board went away") == 2
+    assert notes.count("was lost on the way") == 2
+
+
+def test_a_chat_gives_up_with_a_clear_word_when_every_recovery_fails(board: BoardProcess, cable: Lay) -> None:
+    answered = iter([False])
+
+    def lose(frame: Frame) -> bytes:
+        return b"" if frame.type == ReplyType.DONE and next(answered, True) else encode_frame(frame)
+
+    typed = "".join(f"{line}\n" for line in TALK)
+    command = [*CHAT, "--port", cable(lose).url]
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 1
+    assert f"The board was lost {RECOVERIES} times in a row; the chat ends." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_host_board_that_a_chat_started_is_started_again(board: BoardProcess) -> None:

@@ -143,6 +143,26 @@ def test_the_plan_is_what_the_compiler_lays_out(stories: Model, stories_tokenize
         assert plan.flash[name] <= constants <= plan.flash[name] * 1.02 + 2500
 
 
+def test_a_window_takes_as_many_slots_of_the_cache_as_it_has_positions(
+    stories_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """The plan, what the compiler lays out, and what the emitted memory map tells."""
+    caches = {}
+    for windows in ((None, None), (8, None), (8, 8), (BASE.context, 999)):
+        model = quantize(random_model(replace(BASE, windows=windows)))
+        plan = plan_memory(model, stories_tokenizer)
+        folder = tmp_path / str(windows)
+        write_project(emit_project(model, stories_tokenizer, load_board("host")), folder)
+        run(["cc", "-std=c99", *INCLUDE, "-c", "src/model.c", "-o", "model.o"], folder)
+        assert f'"ram.kv_cache", {plan.ram["kv_cache"]}' in (folder / "src/model.c").read_text()
+        caches[windows] = plan.ram["kv_cache"]
+    row = BASE.n_kv_heads * 2 * (BASE.head_dim + 2)
+    full = caches[None, None]
+    assert full == caches[BASE.context, 999] == 2 * BASE.context * row
+    assert caches[8, None] == (8 + BASE.context) * row
+    assert caches[8, 8] == 2 * 8 * row
+
+
 def test_emitting_twice_gives_the_same_bytes(stories_tokenizer: Tokenizer) -> None:
     once = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
     assert once == emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))

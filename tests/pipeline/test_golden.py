@@ -12,7 +12,7 @@ import pytest
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.evaluate import evaluation_sequences, perplexity
 from tinyllm.codegen.float_model import FloatModel, generate_greedy
-from tinyllm.codegen.tokenizers import Tokenizer, check_vocabulary, find_tokenizer, read_tokenizer
+from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
 from tinyllm.codegen.tokenizers.bpe import decode, encode
 
 RUNS = ["g0_doc_reference_256", "g1", "g2", "g3"]
@@ -31,9 +31,7 @@ def model(checkpoint: Path) -> FloatModel:
 @pytest.fixture(scope="module")
 def tokenizer(checkpoint: Path, model: FloatModel) -> Tokenizer:
     path = find_tokenizer(checkpoint, model.config.vocab_size)
-    tokenizer = read_tokenizer(path)
-    check_vocabulary(checkpoint, model.config.vocab_size, path, tokenizer)
-    return tokenizer
+    return fit_vocabulary(checkpoint, model.config.vocab_size, path, read_tokenizer(path))
 
 
 @pytest.fixture(params=RUNS)

@@ -22,12 +22,15 @@ from platformio.package.version import cast_version_to_semver
 from platformio.project.config import ProjectConfig
 
 from tests.conftest import skip_unless_ci
+from tests.pipeline.conftest import BASE, random_model
 from tests.pipeline.console_board import SECONDS, Board, Program, Stream
 from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, REAL_BOARDS, install_stand_ins, write
 from tinyllm.boards.errors import Failure, UserError
 from tinyllm.boards.loader import BOARDS_DIR, FOLDER, load_board
+from tinyllm.codegen.emit import emit_project
 from tinyllm.codegen.integer_model import IntegerModel
 from tinyllm.codegen.model import Model
+from tinyllm.codegen.placement import SMALL_VARIABLES
 from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.stack import stack_depth
@@ -45,17 +48,21 @@ DIALECTS = ("-std=gnu++11", "-std=c++17")
 """Of arduino-esp32 2.0, and of Arduino-Pico."""
 STRICT = ("-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fno-exceptions", "-fno-rtti")
 FLAVOURS = {
-    "ESP32": ("-DARDUINO_ARCH_ESP32",),
-    "ESP32 with an LED": ("-DARDUINO_ARCH_ESP32", "-DTL_LED_PIN=2"),
+    "ESP32 with one core": ("-DARDUINO_ARCH_ESP32",),
+    "ESP32 with an LED": ("-DARDUINO_ARCH_ESP32", "-DTL_CORES=2", "-DTL_LED_PIN=2"),
     "ESP32 with PSRAM and an addressable LED": (
         "-DARDUINO_ARCH_ESP32",
+        "-DTL_CORES=2",
         "-DBOARD_HAS_PSRAM",
         "-DTL_LED_RGB_PIN=48",
     ),
-    "Pico": ("-DARDUINO_ARCH_RP2040",),
+    "Pico": ("-DARDUINO_ARCH_RP2040", "-DTL_CORES=2"),
+    "Pico with one core": ("-DARDUINO_ARCH_RP2040",),
 }
 CORE_STACK = {"rp2040": 4096, "rp2350": 4096, "esp32": 8192, "esp32s3": 8192, "esp32c3": 8192}
 """Bytes of the stack under loop(): SCRATCH_Y of Arduino-Pico's linker script, loopTask of arduino-esp32."""
+SECOND_CORE_STACK = 1024
+"""The smallest that any port gives the second core: firmware/ports/rp2/second_core.c."""
 CORE_SHARE = 1024
 """Of that stack for the core's own frames and interrupts: setup, Serial, the USB stack. Estimated."""
 
@@ -131,7 +138,12 @@ def test_a_version_that_platformio_cannot_read_names_the_board() -> None:
 @pytest.mark.parametrize("name", REAL_BOARDS)
 def test_the_project_is_the_engine_the_console_and_the_arduino_port(projects: Callable[[str], Path], name: str) -> None:
     project = projects(name)
-    assert {path.name for path in (project / "src/port").iterdir()} == {"arduino.cpp", "port.h"}
+    assert {path.name for path in (project / "src/port").iterdir()} == {
+        "arduino.cpp",
+        "port.h",
+        "second_core.cpp",
+        "second_core.h",
+    }
     assert not (project / "platform").exists(), "that is for boards of our own platform"
     assert f'#define TL_BOARD_NAME "{name}"' in (project / "src/model.h").read_text()
 
@@ -171,7 +183,7 @@ def test_platformio_builds_the_project_with_a_cross_compiler_and_it_fits_the_par
     assert result.flash <= space.flash and result.ram <= space.ram
     bound = needs(model, stories_tokenizer)
     assert result.flash <= bound.flash <= result.flash + fitting.CODE_BYTES
-    assert result.ram <= bound.ram <= result.ram + 2 * fitting.SMALL_VARIABLES
+    assert result.ram <= bound.ram <= result.ram + 2 * SMALL_VARIABLES
 
 
 def test_the_octal_psram_board_asks_for_its_memory_type_and_flash(
@@ -277,22 +289,22 @@ def test_what_a_model_needs_is_bounded_by_what_the_compilers_make_of_it(
         ram += sizes[1] + sizes[2]
     bound = needs(model, stories_tokenizer)
     assert text <= bound.flash <= text + fitting.CODE_BYTES
-    assert ram <= bound.ram <= ram + 2 * fitting.SMALL_VARIABLES
+    assert ram <= bound.ram <= ram + 2 * SMALL_VARIABLES
 
 
 @pytest.mark.parametrize("name", REAL_BOARDS)
 def test_the_largest_context_that_is_offered_fits_and_the_next_does_not(
     name: str, stories: Model, stories_tokenizer: Tokenizer
 ) -> None:
-    model = quantize(stories, 512)
-    space = room(load_board(name, FOLDER))
+    model, board = quantize(stories, 512), load_board(name, FOLDER)
+    space = room(board)
     assert space
 
     def fits(context: int) -> bool:
         smaller = replace(model, config=replace(model.config, context=context))
-        return needs(smaller, stories_tokenizer).fits(space)
+        return needs(smaller, stories_tokenizer, board).fits(space)
 
-    largest = largest_context(model, stories_tokenizer, space)
+    largest = largest_context(model, stories_tokenizer, board)
     assert largest and fits(largest)
     assert largest == 512 or not fits(largest + CONTEXT_STEP)
 
@@ -302,15 +314,50 @@ def test_a_model_that_does_not_fit_is_told_with_a_context_and_boards_that_do(
 ) -> None:
     model = quantize(stories, 512)
     board = load_board("esp32", FOLDER)
-    space = room(board)
-    assert space
     with pytest.raises(UserError) as error:
         check_fits(model, stories_tokenizer, board)
     first, second = str(error.value).splitlines()
     assert first.startswith("stories260K with context 512 does not fit esp32: it needs 220 KB of RAM (estimated)")
-    assert f"--context {largest_context(model, stories_tokenizer, space)}" in second
+    assert f"--context {largest_context(model, stories_tokenizer, board)}" in second
     assert "pico2" in second and "esp32s3" in second
     assert "host" not in second
+
+
+@pytest.fixture(scope="module")
+def wide(stories_tokenizer: Tokenizer) -> IntegerModel:
+    """Random weights, and a KV cache larger than any SRAM."""
+    config = replace(BASE, name="wide", vocab_size=stories_tokenizer.vocab_size, context=16384)
+    return quantize(random_model(config))
+
+
+def test_a_state_too_large_for_the_sram_goes_to_psram_where_there_is_some(
+    wide: IntegerModel, stories_tokenizer: Tokenizer
+) -> None:
+    with_psram, without = load_board("esp32s3-n16r8", FOLDER), load_board("esp32s3", FOLDER)
+    check_fits(wide, stories_tokenizer, with_psram)
+    with pytest.raises(UserError) as error:
+        check_fits(wide, stories_tokenizer, without)
+    first, second = str(error.value).splitlines()
+    assert first.startswith("wide with context 16384 does not fit esp32s3: it needs 1,")
+    assert second.endswith("or with --board esp32s3-n16r8.")
+    header = emit_project(wide, stories_tokenizer, with_psram)["src/model.h"]
+    assert "extern struct tl_state *tl_state_memory;" in header
+    assert '{"psram.kv_cache", ' in emit_project(wide, stories_tokenizer, with_psram)["src/model.c"]
+
+
+def test_a_state_that_fits_the_sram_stays_there(model: IntegerModel, stories_tokenizer: Tokenizer) -> None:
+    files = emit_project(model, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER))
+    assert "PSRAM" not in files["src/model.h"]
+
+
+def test_a_model_too_large_for_the_psram_is_told_which_context_fits(
+    wide: IntegerModel, stories_tokenizer: Tokenizer
+) -> None:
+    huge = replace(wide, config=replace(wide.config, context=2**20))
+    with pytest.raises(
+        UserError, match=r"of RAM \(estimated\).* of PSRAM \(estimated\)[^-]*\nIt fits with --context \d+"
+    ):
+        check_fits(huge, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER))
 
 
 def test_a_model_too_large_for_every_board_says_so(
@@ -327,8 +374,17 @@ def test_this_computer_has_room_for_anything(stories: Model, stories_tokenizer: 
 
 @pytest.mark.parametrize("chip", sorted(CORE_STACK))
 def test_the_deepest_chain_of_calls_leaves_room_on_the_cores_stack(chip: str, projects: Callable[[str], Path]) -> None:
-    depth = stack_depth(projects("pico"), [*CROSS[chip].tool("gcc"), "-O2"])
+    compiler = [*CROSS[chip].tool("gcc"), "-O2", "-DTL_CORES=2"]
+    depth = stack_depth(projects("pico"), compiler)
     assert depth.bytes <= CORE_STACK[chip] - CORE_SHARE
+
+
+@pytest.mark.parametrize("chip", sorted(CORE_STACK))
+def test_the_second_cores_part_of_a_job_leaves_room_on_its_stack(chip: str, projects: Callable[[str], Path]) -> None:
+    compiler = [*CROSS[chip].tool("gcc"), "-O2", "-DTL_CORES=2"]
+    depth = stack_depth(projects("pico"), compiler, ["tl_parallel_other"])
+    assert {"matmul_rows", "matmul_add_rows"} & set(depth.chain)
+    assert depth.bytes <= SECOND_CORE_STACK - CORE_SHARE // 2
 
 
 # --- The Arduino port ---
@@ -340,21 +396,12 @@ def test_the_port_compiles_without_a_warning(
     chip: str, flavour: str, projects: Callable[[str], Path], tmp_path: Path
 ) -> None:
     project = projects("pico")
+    sources = [str(path) for path in (project / "src/port").glob("*.cpp")]
+    assert len(sources) == 2
     for dialect in DIALECTS:
-        compile_to(
-            [
-                *CROSS[chip].tool("g++"),
-                dialect,
-                *STRICT,
-                *FLAVOURS[flavour],
-                *include(project),
-                f"-I{ARDUINO_STUB}",
-                "-c",
-                str(project / "src/port/arduino.cpp"),
-                "-o",
-                str(tmp_path / "port.o"),
-            ]
-        )
+        options = [dialect, *STRICT, *FLAVOURS[flavour], *include(project), f"-I{ARDUINO_STUB}"]
+        for source in sources:
+            compile_to([*CROSS[chip].tool("g++"), *options, "-c", source, "-o", str(tmp_path / "port.o")])
 
 
 @dataclass(frozen=True)
@@ -375,7 +422,21 @@ class Desk:
         return tokens
 
 
-@pytest.fixture(scope="module", params=["ESP32 with an LED", "Pico"])
+def build_desk(project: Path, flavour: str, folder: Path, *options: str) -> Path:
+    """The project with the Arduino port, as a program of this computer."""
+    if shutil.which("g++") is None:
+        skip_unless_ci("no g++ on PATH")
+    flags = [*options, *FLAVOURS[flavour], *include(project), f"-I{ARDUINO_STUB}"]
+    objects = []
+    for source in [*(project / "src").rglob("*.c"), *(project / "src").rglob("*.cpp"), ARDUINO_STUB / "desk.cpp"]:
+        objects.append(folder / f"{source.stem}.o")
+        command = ["gcc", "-std=gnu99", "-O2"] if source.suffix == ".c" else ["g++", "-std=gnu++11", *STRICT]
+        compile_to([*command, *flags, "-c", str(source), "-o", str(objects[-1])])
+    compile_to(["g++", *options, "-pthread", *map(str, objects), "-o", str(folder / "desk")])
+    return folder / "desk"
+
+
+@pytest.fixture(scope="module", params=["ESP32 with an LED", "Pico", "Pico with one core"])
 def desk(
     request: pytest.FixtureRequest,
     projects: Callable[[str], Path],
@@ -383,19 +444,8 @@ def desk(
     stories_tokenizer: Tokenizer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Desk:
-    if shutil.which("g++") is None:
-        skip_unless_ci("no g++ on PATH")
-    project, folder = projects("pico"), tmp_path_factory.mktemp("desk")
-    objects = []
-    for source in (project / "src").rglob("*.c"):
-        objects.append(folder / f"{source.stem}.o")
-        compile_to(["gcc", "-std=gnu99", "-O2", *include(project), "-c", str(source), "-o", str(objects[-1])])
-    flags = ["-std=gnu++11", *STRICT, *FLAVOURS[request.param], *include(project), f"-I{ARDUINO_STUB}"]
-    for source in (project / "src/port/arduino.cpp", ARDUINO_STUB / "desk.cpp"):
-        objects.append(folder / f"{source.stem}.o")
-        compile_to(["g++", *flags, "-c", str(source), "-o", str(objects[-1])])
-    compile_to(["g++", *map(str, objects), "-o", str(folder / "desk")])
-    return Desk(folder / "desk", model, stories_tokenizer)
+    program = build_desk(projects("pico"), request.param, tmp_path_factory.mktemp("desk"))
+    return Desk(program, model, stories_tokenizer)
 
 
 def test_the_port_talks_and_its_tokens_are_the_references(desk: Desk) -> None:
@@ -457,7 +507,67 @@ def test_the_led_is_lit_while_an_answer_is_under_way(desk: Desk) -> None:
             Program(Stream(connection.fileno(), connection.fileno())).prompt(ONCE, 3)
         process.stdin.close()
         assert process.wait(SECONDS) == 0
-        assert process.stderr.read().split() == ["LED", "0", "LED", "1", "LED", "0"]
+        told = process.stderr.read().splitlines()
+        assert [line for line in told if line.startswith("LED")] == ["LED 0", "LED 1", "LED 0"]
+
+
+WITH_PSRAM = "ESP32 with PSRAM and an addressable LED"
+
+
+@pytest.fixture(scope="module")
+def desk_with_psram(wide: IntegerModel, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    folder = tmp_path_factory.mktemp("psram")
+    project = write(wide, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER), folder / "project")
+    for source in (project / "src/port").glob("*.cpp"):
+        command = [*CROSS["esp32s3"].tool("g++"), DIALECTS[0], *STRICT, *FLAVOURS[WITH_PSRAM], *include(project)]
+        compile_to([*command, f"-I{ARDUINO_STUB}", "-c", str(source), "-o", str(folder / "port.o")])
+    return Desk(build_desk(project, WITH_PSRAM, folder), wide, stories_tokenizer)
+
+
+def test_with_its_state_in_psram_the_tokens_are_the_references(desk_with_psram: Desk) -> None:
+    with Board(desk_with_psram.program) as board, board.connected() as stream:
+        program = Program(stream)
+        program.set(temperature=0)
+        assert program.prompt(ONCE, 20).done.digest == token_digest(desk_with_psram.greedy(ONCE, 20))
+
+
+def test_without_the_psram_that_it_needs_the_board_says_so_again_and_again(
+    desk_with_psram: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TL_DESK_NO_PSRAM", "1")
+    with Board(desk_with_psram.program) as board:
+        port = int(board.where.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
+            connection.settimeout(SECONDS)
+            told = b""
+            while told.count(b"\n") < 2:
+                told += connection.recv(4096)
+    assert told.startswith(
+        b"No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.\r\n"
+    )
+
+
+@pytest.mark.parametrize("flavour", ["ESP32 with an LED", "Pico"])
+def test_two_cores_give_the_references_tokens_without_a_data_race(
+    flavour: str, projects: Callable[[str], Path], model: IntegerModel, stories_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """The second core is a thread that starts late, so the first tokens are computed without it."""
+    program = build_desk(projects("pico"), flavour, tmp_path, "-fsanitize=thread", "-g")
+    pipe = subprocess.PIPE
+    with subprocess.Popen([program], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout and process.stderr and process.stdin
+        first = process.stdout.readline()
+        assert "listening" in first, process.stderr.read()
+        with socket.create_connection(("127.0.0.1", int(first.rsplit(":", 1)[1])), SECONDS) as connection:
+            talk = Program(Stream(connection.fileno(), connection.fileno()))
+            talk.set(temperature=0)
+            done = talk.prompt(ONCE, 60).done
+        process.stdin.close()
+        assert process.wait(SECONDS) == 0
+        told = process.stderr.read()
+    assert done.digest == token_digest(Desk(program, model, stories_tokenizer).greedy(ONCE, 60))
+    assert "second core" in told
+    assert "ThreadSanitizer" not in told
 
 
 def test_the_cross_compilers_cover_every_real_board() -> None:

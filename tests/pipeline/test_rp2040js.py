@@ -56,7 +56,7 @@ def kept_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.mark.parametrize(("deed", "trouble"), SEEN)
 def test_what_rp2040js_complains_about_stops_the_board(deed: str, trouble: str, tmp_path: Path) -> None:
     defines = ("NOWHERE=0x30000000", "FLASH=0x10000000", 'UNDEFINED=".inst.w 0xFBB0F0F1"')
-    image = compile_firmware("rp2040", ("bare", "rp2040"), MISDEEDS, tmp_path / "misdeeds", defines)
+    image = compile_firmware("rp2040", ("bare", "rp2", "rp2040"), MISDEEDS, tmp_path / "misdeeds", defines)
     with BoardProcess(command(image)) as process:
         send(process, deed.encode())
         *lines, gist = what_stopped(process)
@@ -94,7 +94,7 @@ def refusal(image: Path, **environment: str) -> str:
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     defines = ("NOWHERE=0x30000000", "FLASH=0x10000000", 'UNDEFINED=".inst.w 0xFBB0F0F1"')
-    image = compile_firmware("rp2040", ("bare", "rp2040"), MISDEEDS, tmp_path / "misdeeds", defines)
+    image = compile_firmware("rp2040", ("bare", "rp2", "rp2040"), MISDEEDS, tmp_path / "misdeeds", defines)
     assert refusal(image, PATH="") == (
         "tinyllm: node is not on PATH; install Node.js 18 or later: "
         "sudo apt-get install nodejs npm, or https://nodejs.org.\n"

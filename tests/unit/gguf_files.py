@@ -34,6 +34,7 @@ TYPES = {
     float: GGUFValueType.FLOAT32,
     str: GGUFValueType.STRING,
     list: GGUFValueType.ARRAY,
+    bytes: GGUFValueType.ARRAY,
 }
 
 

@@ -8,6 +8,7 @@ import math
 import struct
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,32 @@ from safetensors.numpy import save_file
 from tests.unit.checkpoint_files import CONFIG, half_paired, huggingface_tensors, random_model, write_huggingface
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.model import Model, ModelConfig
+from tinyllm.codegen.model import Model, ModelConfig, Rope
 
+TINYLLAMA = ModelConfig(
+    name="TinyLlama",
+    family="llama",
+    dim=2048,
+    hidden_dim=5632,
+    n_heads=32,
+    n_kv_heads=4,
+    head_dim=64,
+    vocab_size=32000,
+    context=2048,
+    schedule=tuple(range(22)),
+    rope=Rope(rotary_dim=64),
+    tied_head=False,
+)
+MOBILELLM_125M = replace(
+    TINYLLAMA,
+    name="MobileLLM-125M",
+    dim=576,
+    hidden_dim=1536,
+    n_heads=9,
+    n_kv_heads=3,
+    schedule=tuple(range(30)),
+    tied_head=True,
+)
 HALF = half_paired(CONFIG)
 ABSENT = object()
 

@@ -200,8 +200,14 @@ def test_a_virtual_twin_is_the_same_board_built_for_an_emulator(pico: Path) -> N
     twin = board.twin()
     assert (twin.name, twin.emulator, twin.ports) == ("pico-virtual", "unicorn", ("bare", "rp2040"))
     assert dict(twin.platformio) == {"platform": "tinyllm", "board": "pico-virtual"}
-    assert (twin.memory, twin.cores, twin.instruction_set) == (board.memory, board.cores, board.instruction_set)
+    assert (twin.memory, twin.instruction_set) == (board.memory, board.instruction_set)
     assert twin.usb == ()
+
+
+@pytest.mark.parametrize(("line", "cores"), [("", 1), ("cores = 2", 2)])
+def test_as_many_cores_of_a_virtual_twin_compute_as_its_description_says(pico: Path, line: str, cores: int) -> None:
+    pico.write_text(PICO + VIRTUAL.replace("[virtual]", f"[virtual]\n{line}"))
+    assert read_board(pico).twin().cores == cores
 
 
 def test_a_virtual_twin_has_the_memory_that_the_framework_would_take(pico: Path) -> None:

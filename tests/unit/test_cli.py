@@ -144,7 +144,7 @@ MISTAKES = {
     "a near model": (["inspect", f"{next(iter(bundled()))}x"], f"Did you mean {next(iter(bundled()))}?"),
     "an unknown board": (["build", "--board", "hots"], "unknown board 'hots'. Did you mean host?"),
     "a context too small": (["build", "--context", "2"], "--context 2"),
-    "a context too large": (["chat", "--context", "1000000"], "--context 1000000"),
+    "a context too large": (["chat", "--context", "1000000"], "a context of 1000000 positions is asked for"),
     "a temperature too high": (
         ["run", "-p", "x", "--temperature", "101"],
         "temperature 101: expected a number from 0 to 100",
@@ -156,6 +156,7 @@ MISTAKES = {
     "a port of an unknown kind": (["chat", "--port", "gopher://x"], "gopher://x"),
     "an address without a port": (["chat", "--port", "socket://127.0.0.1"], "socket://127.0.0.1: cannot be opened"),
     "a context with a port": (["chat", "--port", "x", "--context", "9"], "--context is settled when a board is built"),
+    "a missing text to trim to": (["build", "--trim-vocab", "/nowhere/text"], "/nowhere/text: no such file"),
     "a missing tokenizer": (["inspect", "--tokenizer", "/nowhere/tok.bin"], "/nowhere/tok.bin"),
     "a missing text": (["eval", "--text", "/nowhere/text"], "/nowhere/text"),
     "an unknown way to compile": (["verify", "--build", "O9"], "--build O9: expected one of O0"),
@@ -181,6 +182,30 @@ def test_with_json_a_mistake_is_a_document_too(tinyllm: Tinyllm, mistake: str) -
     error = json.loads(out)["error"]
     assert (code, error["exit_code"]) == (2, 2)
     assert complaint in error["message"]
+
+
+@pytest.mark.parametrize(("content", "complaint"), [(b"", "no text in it"), (b"a\xff", "not UTF-8 at byte 1")])
+def test_a_vocabulary_is_trimmed_to_a_text_alone(
+    tinyllm: Tinyllm, tmp_path: Path, content: bytes, complaint: str
+) -> None:
+    (tmp_path / "text").write_bytes(content)
+    code, _, err = tinyllm("build", "--trim-vocab", str(tmp_path / "text"))
+    assert code == 2
+    assert f"{tmp_path / 'text'}: {complaint}" in err
+
+
+def test_the_switches_of_a_folder_are_refused_for_a_file(tinyllm: Tinyllm, tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(bytes(64))
+    code, _, err = tinyllm("inspect", str(tmp_path / "model.bin"), "--layer-sharing")
+    assert code == 2
+    assert "share_embedding and layer_sharing are for Hugging Face folders" in err
+
+
+@pytest.mark.parametrize("verb", ["inspect", "build", "flash", "run", "chat", "verify", "eval"])
+def test_every_verb_that_takes_a_model_takes_the_options_of_reading_it(tinyllm: Tinyllm, verb: str) -> None:
+    shown = tinyllm(verb, "--help")[1]
+    for option in ("--context", "--tokenizer", "--trim-vocab", "--share-embedding", "--no-layer-sharing"):
+        assert option in shown
 
 
 def raising(error: BaseException) -> Callable[[], None]:
@@ -304,7 +329,9 @@ def test_another_protocol_version_is_named(stranger: Stranger) -> None:
                     error = protocol.Error(protocol.ErrorCode.VERSION, item.type, "7")
                     connection.sendall(encode_frame(protocol.to_frame(error, item.sequence)))
 
-    with pytest.raises(UserError, match="the board speaks protocol version 7, this tinyllm speaks 1"):
+    with pytest.raises(
+        UserError, match=f"the board speaks protocol version 7, this tinyllm speaks {protocol.PROTOCOL_VERSION}"
+    ):
         Link(stranger(refuse), handshake_seconds=5)
 
 

@@ -64,16 +64,20 @@ def logits_by_definition(model: Model, tokens: list[int]) -> list[list[float]]:
             q = [turned(head, position, rope) for head in heads(matvec(block.wq, h, block.bq))]
             keys[layer].append([turned(head, position, rope) for head in heads(matvec(block.wk, h, block.bk))])
             values[layer].append(heads(matvec(block.wv, h, block.bv)))
+            window = config.windows[layer] if config.windows else None
+            first = 0 if window is None else max(position - window + 1, 0)
             mixed: list[float] = []
             for head, query in enumerate(q):
                 shared = head // (config.n_heads // config.n_kv_heads)
                 scores = [
                     sum(a * b for a, b in zip(query, past[shared], strict=True)) / math.sqrt(config.head_dim)
-                    for past in keys[layer]
+                    for past in keys[layer][first:]
                 ]
                 weights = [math.exp(score - max(scores)) for score in scores]
                 for element in range(config.head_dim):
-                    total = sum(w * past[shared][element] for w, past in zip(weights, values[layer], strict=True))
+                    total = sum(
+                        w * past[shared][element] for w, past in zip(weights, values[layer][first:], strict=True)
+                    )
                     mixed.append(total / sum(weights))
             x = [a + b for a, b in zip(x, matvec(block.wo, mixed, block.bo), strict=True)]
             h = normed(x, block.ffn_norm)
@@ -96,12 +100,21 @@ def test_logits_are_those_of_the_definition(rope: Rope, tied_head: bool, biases:
     np.testing.assert_allclose(logits, logits_by_definition(model, tokens), rtol=1e-4, atol=1e-4)
 
 
+def test_a_window_hides_what_lies_as_many_positions_back() -> None:
+    model = random_model(replace(WIDE, rope=ROPES[1], schedule=(0, 0, 1, 1), windows=(3, None, 1, 100)))
+    tokens = [1, 7, 3, 3, 9, 0, 2, 5]
+    windowed = FloatModel(model).forward(tokens)
+    np.testing.assert_allclose(windowed, logits_by_definition(model, tokens), rtol=1e-4, atol=1e-4)
+    model.config = replace(model.config, windows=())
+    assert np.abs(FloatModel(model).forward(tokens) - windowed).max() > 0.01
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.lists(st.integers(1, 4), min_size=12, max_size=12))
 def test_a_text_in_pieces_through_the_cache_gives_the_same_logits_as_at_once(
     tokens: list[int], lengths: list[int]
 ) -> None:
-    model = FloatModel(random_model(replace(WIDE, rope=ROPES[1], schedule=(0, 0, 1))))
+    model = FloatModel(random_model(replace(WIDE, rope=ROPES[1], schedule=(0, 0, 1), windows=(None, 3, 2))))
     cache = model.new_cache(len(tokens))
     pieces = []
     for length in lengths:

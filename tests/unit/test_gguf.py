@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 import subprocess
 import sys
@@ -21,7 +22,15 @@ from gguf.quants import dequantize, quantize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.checkpoint_files import CONFIG, assert_same_model, configs, half_paired, random_model
+from tests.unit import huggingface_files
+from tests.unit.checkpoint_files import (
+    CONFIG,
+    assert_same_model,
+    configs,
+    half_paired,
+    random_model,
+    write_huggingface,
+)
 from tests.unit.gguf_files import (
     metadata_of,
     permuted,
@@ -92,6 +101,60 @@ def test_stories260k_is_the_same_model_and_the_same_c_as_from_its_llama2c_file(
     assert integers.digest() == expected_integers.digest()
     emitted = emit_project(integers, read_tokenizer(find_tokenizer(stories_gguf, 512)), load_board("host"))
     assert emitted == emit_project(expected_integers, read_tokenizer(folder / "tok512.model"), load_board("host"))
+
+
+# For each architecture that keeps Hugging Face's rows: config.json, the metadata beside it, and contexts asked for.
+LONGROPE = {"type": "longrope", "short_factor": [1.0, 1.5], "long_factor": [2.0, 4.0]}
+TWICE = {
+    "phi3": (
+        {
+            "rope_scaling": LONGROPE,
+            "original_max_position_embeddings": 16,
+            "partial_rotary_factor": 4 / 6,
+            "sliding_window": 12,
+        },
+        {
+            "rope__scaling__original_context_length": 16,
+            "rope__scaling__attn_factor": math.sqrt(1 + math.log(4) / math.log(16)),
+            "attention__sliding_window": 12,
+        },
+        (None, 16, 64),
+    ),
+    "qwen2": ({"rope_theta": 1000000.0}, {"rope__freq_base": 1000000.0}, (None, 64)),
+}
+
+
+@pytest.mark.parametrize("architecture", TWICE)
+def test_a_gguf_file_gives_the_same_model_and_the_same_c_as_the_folder_it_was_converted_from(
+    architecture: str, shared_data: Path, tmp_path: Path
+) -> None:
+    tokenizer = read_tokenizer(shared_data / "stories260K/tok512.model")
+    fields, keys, contexts = TWICE[architecture]
+    config = replace(PHI3 if architecture == "phi3" else QWEN2, vocab_size=512, context=64, tied_head=False)
+    model = random_model(config, biases=True)
+    folder = write_huggingface(tmp_path / "tiny", model, model_type=architecture, **fields)
+    huggingface_files.rewrite(folder, huggingface_files.tensors_of(architecture, model))
+    for block in model.blocks:
+        block.bo = None
+        if architecture == "phi3":
+            block.bq = block.bk = block.bv = None
+    factors = FACTORS if architecture == "phi3" else {}
+    renamed = {f"{architecture}.{key.replace('__', '.')}": value for key, value in keys.items()}
+    metadata = metadata_of(model, architecture) | renamed
+    path = write_gguf(tmp_path / "tiny.gguf", architecture, metadata, tensors_of(model, architecture) | factors)
+    for context in contexts:
+        found, expected = read_model(path, context=context), read_model(folder, context=context)
+        assert found.config.windows == ((12, 12) if architecture == "phi3" else ())
+        scaling = found.config.rope.attention_scaling
+        assert scaling == pytest.approx(expected.config.rope.attention_scaling, rel=1e-7)
+        # A float32 in the metadata, computed in double precision from config.json.
+        rope = replace(found.config.rope, attention_scaling=expected.config.rope.attention_scaling)
+        found.config = replace(found.config, rope=rope)
+        assert_same_model(found, expected)
+        emitted = [
+            emit_project(to_integers.quantize(read), tokenizer, load_board("host")) for read in (found, expected)
+        ]
+        assert emitted[0] == emitted[1]
 
 
 def test_the_verbs_take_a_gguf_file(
@@ -299,15 +362,12 @@ def test_longrope_takes_the_long_factors_beyond_the_original_context(
     assert config.context == reach
 
 
-def test_a_sliding_window_bounds_the_context_that_full_attention_may_have(tmp_path: Path) -> None:
+def test_a_sliding_window_is_one_on_every_layer(tmp_path: Path) -> None:
     path = phi3_file(tmp_path / "phi.gguf", **{"attention.sliding_window": 12})
-    assert read_model(path).config.context == 12
-    assert read_model(path, context=12).config.rope.factors == (1.0, 1.5)
-    message = refusal(path, lambda path: read_model(path, context=13))
-    assert "phi3.attention.sliding_window is 12" in message
-    assert "--context 12" in message
-    wide = phi3_file(tmp_path / "wide.gguf", **{"attention.sliding_window": 4096})
-    assert read_model(wide, context=64).config.context == 64
+    assert read_model(path, context=64).config.windows == (12, 12)
+    assert read_model(path, context=64).config.context == 64
+    none = phi3_file(tmp_path / "none.gguf", **{"attention.sliding_window": 0})
+    assert read_model(none).config.windows == ()
 
 
 def test_a_context_beyond_what_the_model_was_trained_for_is_refused(tmp_path: Path) -> None:
@@ -344,7 +404,12 @@ def test_inspecting_tells_what_reading_gives_and_reads_no_weight(tmp_path: Path)
     facts, model = inspect_checkpoint(path), read_model(path)
     assert facts.config == model.config
     assert facts.n_parameters == model.n_parameters()
-    for words in ("longrope, short factors", "sliding window of 12", "partial rotary", "weights as F32"):
+    for words in (
+        "longrope, short factors",
+        "sliding window of 12 positions on every layer",
+        "partial rotary",
+        "weights as F32",
+    ):
         assert any(words in feature for feature in facts.features)
     data = bytearray(path.read_bytes())
     struct.pack_into("<f", data, gguf_tensors.read_tensor_table(open_gguf(path))["output_norm.weight"].offset, np.nan)
@@ -386,6 +451,7 @@ def test_inspecting_tells_what_reading_gives_and_reads_no_weight(tmp_path: Path)
         ({"rope__scaling__attn_factor": float("inf")}, "llama.rope.scaling.attn_factor is inf"),
         ({"expert_count": 8}, "llama.expert_count asks for a mixture of experts"),
         ({"attention__max_alibi_bias": 8.0}, "ALiBi"),
+        ({"attention__sliding_window_pattern": 2}, "windows on some layers only"),
         ({"attention__causal": False}, "llama.attention.causal"),
         ({"logit_scale": 0.25}, "llama.logit_scale asks for scaled logits"),
     ],

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.unit.gguf_files import sentencepiece_metadata, write_gguf
+from tests.unit.tokenizer_files import REPLICAS, train_sentencepiece, write_tokenizer
 from tinyllm.boards.errors import UserError
-from tinyllm.codegen.checkpoints.gguf_file import CheckpointWarning
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.tokenizer import Algorithm
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 TOKENS = ["<unk>", "<s>", "</s>", *BYTES, "▁", "a", "▁a"]
@@ -73,15 +76,96 @@ def test_user_defined_tokens_are_taken_whole_and_fillers_never(tmp_path: Path) -
     assert 262 not in encode(filled, "[PAD262]")
 
 
-def test_a_tokenizer_that_asks_for_no_bos_is_reported(tmp_path: Path) -> None:
-    with pytest.warns(CheckpointWarning, match=r"tokenizer\.ggml\.add_bos_token is false"):
-        read_vocabulary(tmp_path, add_bos_token=False)
+def test_a_tokenizer_that_asks_for_no_bos_gets_none(tmp_path: Path) -> None:
+    assert read_vocabulary(tmp_path).add_bos
+    without = read_vocabulary(tmp_path, add_bos_token=False)
+    assert (without.add_bos, without.bos) == (False, 1)
+
+
+# Byte-level BPE: what converters write of a tokenizer.json
+
+PRE = {"GPT-2": "gpt-2", "Llama 3": "llama-bpe", "Qwen2": "qwen2", "SmolLM": "smollm", "GPT-4o": "gpt-4o"}
+
+
+def byte_level_metadata(name: str) -> dict[str, Any]:
+    """The tokenizer of that shape as llama.cpp's converter writes it."""
+    document = json.loads(REPLICAS[name]().to_str())
+    added = {token["id"]: token for token in document["added_tokens"]}
+    texts = {token: text for text, token in document["model"]["vocab"].items()}
+    texts |= {token: entry["content"] for token, entry in added.items()}
+    return {
+        "model": "gpt2",
+        "pre": PRE[name],
+        "tokens": [texts[token] for token in range(len(texts))],
+        "token_type": [(3 if added[token]["special"] else 4) if token in added else 1 for token in range(len(texts))],
+        "merges": [" ".join(merge) for merge in document["model"]["merges"]],
+        "eos_token_id": max(token for token in added if added[token]["special"]),
+    }
+
+
+@pytest.mark.parametrize("name", PRE)
+def test_byte_level_bpe_is_the_same_tokenizer_as_from_its_tokenizer_json(name: str, tmp_path: Path) -> None:
+    written = byte_level_metadata(name)
+    config = {"eos_token": written["tokens"][written["eos_token_id"]]}
+    original = read_tokenizer(write_tokenizer(tmp_path, REPLICAS[name](), tokenizer_config=config))
+    if original.bos is not None:
+        written["bos_token_id"] = original.bos
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in written.items()}
+    found = read_tokenizer(write_gguf(tmp_path / "model.gguf", "llama", metadata, {}))
+    assert found == replace(original, source="gguf")
+
+
+def test_unigram_is_the_same_tokenizer_as_from_its_sentencepiece_model(tmp_path: Path) -> None:
+    path = tmp_path / "spiece.model"
+    path.write_bytes(train_sentencepiece(model_type="unigram", vocab_size=120, bos_id=-1, pad_id=0, eos_id=1, unk_id=2))
+    original = read_tokenizer(path)
+    metadata = sentencepiece_metadata(path) | {
+        "tokenizer.ggml.model": "t5",
+        "tokenizer.ggml.bos_token_id": None,
+        "tokenizer.ggml.precompiled_charsmap": np.frombuffer(original.character_map, np.uint8).tolist(),
+        "tokenizer.ggml.remove_extra_whitespaces": True,
+    }
+    assert original.algorithm is Algorithm.UNIGRAM
+    with pytest.raises(UserError, match=r"precompiled_charsmap is .* expected an array of bytes"):
+        read_tokenizer(write_gguf(tmp_path / "wide.gguf", "llama", metadata, {}))
+    metadata["tokenizer.ggml.precompiled_charsmap"] = original.character_map
+    assert read_tokenizer(write_gguf(tmp_path / "t5.gguf", "llama", metadata, {})) == replace(original, source="gguf")
+
+
+BYTE_LEVEL = byte_level_metadata("GPT-2")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model": "gpt2"}, "tokenizer.ggml.model is 'gpt2' (byte-level BPE), only 'llama'"),
+        ({"pre": None}, "tokenizer.ggml.pre is missing, expected one of gpt-2"),
+        ({"pre": "default"}, "tokenizer.ggml.pre is 'default'"),
+        ({"merges": None}, "tokenizer.ggml.merges is not an array"),
+        ({"merges": [1]}, "tokenizer.ggml.merges is not an array"),
+        ({"merges": ["a b c"]}, "tokenizer.ggml.merges[0] is b'a b c'"),
+        ({"merges": ["h e", "h q"]}, "tokenizer.ggml.merges[1] is b'h q'"),
+        ({"merges": ["h e", "h e"]}, "tokenizer.ggml.merges[1] is b'h e', expected a pair that is not there before"),
+        ({"merges": ["< |endoftext|>"]}, "tokenizer.ggml.merges[0]"),
+        ({"token_type": [6, *BYTE_LEVEL["token_type"][1:]]}, "token 0 (b'!') has tokenizer.ggml.token_type 6"),
+        ({"token_type": [3, *BYTE_LEVEL["token_type"][1:]]}, "no piece stands for the single byte 0x21"),
+        ({"tokens": ["猫", *BYTE_LEVEL["tokens"][1:]]}, "holds letters that stand for no byte"),
+    ],
+)
+def test_byte_level_bpe_that_is_not_sound_or_not_known_is_refused_by_key(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in (BYTE_LEVEL | changes).items()}
+    path = write_gguf(tmp_path / "vocabulary.gguf", "llama", metadata, {})
+    with pytest.raises(UserError) as caught:
+        read_tokenizer(path)
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "bert"}, "tokenizer.ggml.model is 'bert' (word pieces), only llama, t5 and gpt2"),
         ({"model": None}, "tokenizer.ggml.model is missing"),
         ({"model": 3}, "tokenizer.ggml.model is 3"),
         ({"precompiled_charsmap": [1, 2]}, "tokenizer.ggml.precompiled_charsmap"),

@@ -35,6 +35,7 @@ from tests.unit.huggingface_files import (
     torch_entries,
     write_shards,
 )
+from tinyllm.boards.errors import UserError
 from tinyllm.boards.loader import load_board
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.emit import emit_project
@@ -102,7 +103,7 @@ def test_each_model_type_has_tensors_of_its_own(model_type: str, tmp_path: Path)
         for bias in ("bq", "bk", "bv", "bo"):
             if model_type != "qwen2" or bias == "bo":
                 setattr(block, bias, None)
-    model.config = replace(model.config, family=model_type)
+    model.config = replace(model.config, family=model_type, windows=(4096,) * 2 if model_type == "mistral" else ())
     assert_same_model(read_model(folder), model)
 
 
@@ -117,6 +118,26 @@ def test_the_chat_template_comes_from_the_tokenizer_config(tmp_path: Path) -> No
     assert read_model(folder).config.chat_template is None
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
     assert read_model(folder).config.chat_template == "{{ messages }}"
+
+
+def test_a_chat_template_in_a_file_of_its_own_comes_first(tmp_path: Path) -> None:
+    folder = write_huggingface(tmp_path / "tiny", random_model())
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    (folder / "chat_template.jinja").write_text("{{ messages | length }}\n")
+    assert read_model(folder).config.chat_template == "{{ messages | length }}\n"
+    (folder / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"chat_template\.jinja is not UTF-8"):
+        read_model(folder)
+
+
+def test_of_several_chat_templates_the_default_is_taken(tmp_path: Path) -> None:
+    folder = write_huggingface(tmp_path / "tiny", random_model())
+    named = [{"name": "tool_use", "template": "{{ tools }}"}, {"name": "default", "template": "{{ messages }}"}]
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
+    assert read_model(folder).config.chat_template == "{{ messages }}"
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": named[:1]}))
+    with pytest.raises(UserError, match="a list without a template named 'default'"):
+        read_model(folder)
 
 
 def test_a_stored_copy_of_a_tied_head_and_old_rotary_buffers_are_harmless(tmp_path: Path) -> None:
@@ -241,11 +262,16 @@ def test_switches_are_not_for_other_files(tmp_path: Path) -> None:
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
         ({"attention_bias": "yes"}, "attention_bias is 'yes'"),
         ({"attention_bias": True}, "model.layers.0.self_attn.q_proj.bias is missing"),
-        ({"sliding_window": 0}, "sliding_window is 0"),
-        ({"sliding_window": 4, "use_sliding_window": 1}, "use_sliding_window is 1"),
-        ({"sliding_window": 4, "layer_types": ["chunked_attention"]}, "layer_types is ['chunked_attention']"),
-        ({"sliding_window": 4, "layer_types": "full_attention"}, "layer_types is 'full_attention'"),
-        ({"sliding_window": 4, "max_window_layers": "all"}, "max_window_layers is 'all'"),
+        ({"model_type": "mistral", "sliding_window": 0}, "sliding_window is 0"),
+        ({"model_type": "phi3", "sliding_window": -1}, "sliding_window is -1"),
+        ({"model_type": "qwen2", "use_sliding_window": 1}, "use_sliding_window is 1"),
+        ({"model_type": "mistral", "layer_types": ["chunked_attention"]}, "layer_types is ['chunked_attention']"),
+        ({"model_type": "mistral", "layer_types": "full_attention"}, "layer_types is 'full_attention'"),
+        ({"model_type": "mistral", "layer_types": ["full_attention"]}, "expected one for each of the 2 layers"),
+        (
+            {"model_type": "qwen2", "use_sliding_window": True, "max_window_layers": "all"},
+            "max_window_layers is 'all'",
+        ),
         ({"hidden_size": 8.0}, "hidden_size is 8.0"),
         ({"hidden_size": True}, "hidden_size is True"),
         ({"hidden_size": None}, "hidden_size is None"),

@@ -131,50 +131,42 @@ def test_a_partial_rotation_that_makes_no_sense_is_refused(
 
 # Context and sliding window
 
+LATE = {"sliding_window": 20, "use_sliding_window": True}
+MIXED = {"layer_types": ["sliding_attention", "full_attention"]}
+
 
 @pytest.mark.parametrize(
-    ("model_type", "fields", "context"),
+    ("model_type", "fields", "windows"),
     [
-        ("mistral", {"sliding_window": None}, 64),
-        ("mistral", {"sliding_window": 64}, 64),
-        ("mistral", {"sliding_window": 20}, 20),
-        ("phi3", {"sliding_window": 20}, 20),
-        ("phi3", {}, 64),
-        ("qwen2", {"sliding_window": 20}, 64),
-        ("qwen2", {"sliding_window": 20, "use_sliding_window": True, "max_window_layers": 2}, 64),
-        ("qwen2", {"sliding_window": 20, "use_sliding_window": True, "max_window_layers": 1}, 20),
-        ("qwen2", {"sliding_window": 20, "use_sliding_window": True}, 64),
-        (
-            "qwen2",
-            {"sliding_window": 20, "use_sliding_window": True, "layer_types": ["full_attention", "sliding_attention"]},
-            20,
-        ),
-        (
-            "qwen2",
-            {"sliding_window": 20, "use_sliding_window": True, "layer_types": ["full_attention"] * 2},
-            64,
-        ),
+        ("llama", {"sliding_window": 20}, ()),
+        ("mistral", {}, (4096, 4096)),
+        ("mistral", {"sliding_window": None}, ()),
+        ("mistral", {"sliding_window": 64}, (64, 64)),
+        ("mistral", {"sliding_window": 20, **MIXED}, (20, None)),
+        ("mistral", {"sliding_window": 20, "layer_sharing": True}, (20,) * 4),
+        ("mistral", {"sliding_window": 20, "layer_sharing": True, **MIXED}, (20, 20, None, None)),
+        ("phi3", {}, ()),
+        ("phi3", {"sliding_window": 20}, (20, 20)),
+        ("phi3", {"sliding_window": 20, "use_sliding_window": False, "max_window_layers": 2}, (20, 20)),
+        ("qwen2", {"sliding_window": 20}, ()),
+        ("qwen2", {**LATE, "sliding_window": None}, ()),
+        ("qwen2", LATE, ()),
+        ("qwen2", {**LATE, "max_window_layers": 2}, ()),
+        ("qwen2", {**LATE, "max_window_layers": 1}, (None, 20)),
+        ("qwen2", {**LATE, "max_window_layers": 0}, (20, 20)),
+        ("qwen2", {**LATE, **MIXED}, (20, None)),
+        ("qwen2", {**LATE, "max_window_layers": 0, "layer_types": ["full_attention"] * 2}, ()),
     ],
 )
-def test_a_model_reaches_as_far_as_its_sliding_window_equals_full_attention(
-    model_type: str, fields: dict[str, Any], context: int, tmp_path: Path
+def test_each_model_type_limits_the_layers_that_transformers_limits(
+    model_type: str, fields: dict[str, Any], windows: tuple[int | None, ...], tmp_path: Path
 ) -> None:
     model = random_model(WIDE, biases=True)
     folder = write_huggingface(tmp_path / "tiny", model, model_type=model_type, **fields)
     rewrite(folder, tensors_of(model_type, model))
-    assert read_model(folder).config.context == read_model(folder, context=context).config.context == context
-    if context < 64:
-        assert f"sliding_window is {context}, fewer than the {context + 1} positions" in (
-            message := refusal(folder, context=context + 1)
-        )
-        assert f"--context {context}" in message
-
-
-def test_mistral_slides_over_4096_positions_unless_it_says_otherwise(tmp_path: Path) -> None:
-    folder = write_huggingface(
-        tmp_path / "tiny", random_model(HALF), model_type="mistral", max_position_embeddings=9999
-    )
-    assert read_model(folder).config.context == 4096
+    config = read_model(folder, context=64).config
+    assert config.windows == windows
+    assert config.context == 64
 
 
 @pytest.mark.parametrize("context", [0, -1, 65])

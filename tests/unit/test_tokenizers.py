@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from tinyllm.boards.errors import UserError
-from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, check_vocabulary, find_tokenizer, read_tokenizer
+from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
 from tinyllm.codegen.tokenizers.bpe import decode, decode_piece, encode, utf8_stream
 
 CORPUS = [
@@ -252,7 +252,7 @@ def test_a_vocabulary_with_a_run_of_spaces_is_one_that_keeps_them(
     ("data", "words"),
     [
         (b"", "not a tokenizer"),
-        (b'{"version": "1.0"}', "not a tokenizer"),
+        (b"#version: 0.2", "not a tokenizer"),
         (tok_bin(RESERVED + BYTES + WORDS)[:-1], "truncated in piece 262"),
         (tok_bin(RESERVED + BYTES + WORDS) + b"\0", "truncated in the header of piece 263"),
         (tok_bin([*RESERVED, (b"a", math.nan)]), "score of piece 3"),
@@ -277,14 +277,10 @@ def test_a_llama2c_tokenizer_that_is_not_sound_is_refused(data: bytes, words: st
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"model_type": "unigram", "vocab_size": 80}, "type unigram"),
         ({"model_type": "char", "vocab_size": 60}, "type char"),
         ({"model_type": "word", "vocab_size": 30}, "type word"),
-        ({"normalization_rule_name": "nmt_nfkc", "vocab_size": 120}, "normalizer 'nmt_nfkc'"),
         ({"treat_whitespace_as_suffix": True, "vocab_size": 120}, "treat_whitespace_as_suffix"),
         ({"user_defined_symbols": ["end of turn"], "vocab_size": 120}, "'end of turn' holds a plain space"),
-        ({"bos_id": -1, "vocab_size": 120}, "no BOS piece"),
-        ({"eos_id": -1, "vocab_size": 120}, "no EOS piece"),
     ],
 )
 def test_a_sentencepiece_model_that_cannot_be_followed_exactly_is_refused_by_name(
@@ -301,6 +297,13 @@ def test_other_names_and_ids_of_the_control_pieces_are_followed(tmp_path: Path) 
     tokenizer = read_tokenizer(path)
     assert (tokenizer.bos, tokenizer.eos, tokenizer.unknown) == (3, 1, 2)
     assert tokenizer.kinds[0] is PieceKind.CONTROL
+
+
+def test_a_sentencepiece_model_without_bos_begins_no_text_with_one(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(train(vocab_size=120, bos_id=-1, eos_id=1))
+    tokenizer = read_tokenizer(path)
+    assert (tokenizer.bos, tokenizer.add_bos, tokenizer.eos, tokenizer.stop_ids) == (None, False, 1, (1,))
 
 
 def test_a_sentencepiece_model_cut_anywhere_is_refused_or_lacks_a_part(tmp_path: Path) -> None:
@@ -342,7 +345,7 @@ def test_a_model_with_no_tokenizer_beside_it_is_told_what_was_looked_for(tmp_pat
     (tmp_path / "model.bin").write_bytes(bytes(100))
     with pytest.raises(UserError, match=r"tokenizer\.model, tok263\.model, tok263\.bin, tokenizer\.bin"):
         find_tokenizer(tmp_path / "model.bin", 263)
-    with pytest.raises(UserError, match=r"no tokenizer\.model in it"):
+    with pytest.raises(UserError, match=r"no tokenizer\.json, no tokenizer\.model, no spiece\.model in it"):
         find_tokenizer(tmp_path, 263)
 
 
@@ -357,8 +360,19 @@ def test_a_vocabulary_that_disagrees_is_refused_with_both_numbers_and_files(tmp_
     path = tmp_path / "tok.bin"
     path.write_bytes(tok_bin(RESERVED + BYTES + WORDS))
     tokenizer = read_tokenizer(path)
-    check_vocabulary(tmp_path / "model.bin", 263, path, tokenizer)
-    with pytest.raises(UserError) as caught:
-        check_vocabulary(tmp_path / "model.bin", 512, path, tokenizer)
-    for part in (str(tmp_path / "model.bin"), "512", str(path), "263"):
-        assert part in str(caught.value)
+    assert fit_vocabulary(tmp_path / "model.bin", 263, path, tokenizer) is tokenizer
+    for size in (262, 512):
+        with pytest.raises(UserError) as caught:
+            fit_vocabulary(tmp_path / "model.bin", size, path, tokenizer)
+        for part in (str(tmp_path / "model.bin"), str(size), str(path), "263"):
+            assert part in str(caught.value)
+
+
+def test_rows_that_round_the_embedding_up_become_control_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "tok.bin"
+    path.write_bytes(tok_bin(RESERVED + BYTES + WORDS))
+    padded = fit_vocabulary(tmp_path / "model.bin", 320, path, read_tokenizer(path))
+    assert padded.vocab_size == len(padded.kinds) == len(padded.ranks) == 320
+    assert padded.pieces[263] == b"[PAD263]"
+    assert set(padded.kinds[263:]) == {PieceKind.CONTROL}
+    assert encode(padded, "a [PAD263]") == encode(read_tokenizer(path), "a [PAD263]")

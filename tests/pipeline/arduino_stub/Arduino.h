@@ -23,8 +23,22 @@ unsigned long millis();
 unsigned long micros();
 bool psramFound();
 void neopixelWrite(uint8_t pin, uint8_t red, uint8_t green, uint8_t blue);
-unsigned int uxTaskGetStackHighWaterMark(void *task);
+/* FreeRTOS, as ESP-IDF 4.4 has it; the two notifications are macros there. */
+typedef int BaseType_t;
+typedef unsigned int UBaseType_t;
+typedef uint32_t TickType_t;
+typedef struct tskTaskControlBlock *TaskHandle_t;
+typedef void (*TaskFunction_t)(void *);
+UBaseType_t uxTaskGetStackHighWaterMark(TaskHandle_t task);
+BaseType_t xTaskCreatePinnedToCore(TaskFunction_t code, const char *name, uint32_t stack_depth, void *parameters,
+                                   UBaseType_t priority, TaskHandle_t *task, BaseType_t core);
+BaseType_t xPortGetCoreID(void);
+uint32_t ulTaskNotifyTake(BaseType_t clear, TickType_t wait);
+BaseType_t xTaskNotifyGive(TaskHandle_t task);
 }
+#define pdTRUE 1
+#define pdPASS 1
+#define portMAX_DELAY 0xffffffffUL
 size_t getArduinoLoopTaskStackSize(void);
 #elif defined(ARDUINO_ARCH_RP2040)
 #define OUTPUT 0x1
@@ -36,6 +50,8 @@ void delay(unsigned long ms);
 unsigned long millis();
 unsigned long micros();
 }
+void setup1();
+void loop1();
 #else
 #error "which core?"
 #endif

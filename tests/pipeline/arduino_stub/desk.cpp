@@ -2,20 +2,25 @@
  *
  * What the cores do and the port must cope with is done here too: a receive buffer of limited size that drops what does
  * not fit (ESP32), nothing sent while DTR is low unless told otherwise (Pico; DTR of a socket is always low), short
- * writes, and an LED, whose changes are told on stderr.
+ * writes, and an LED, whose changes are told on stderr. The second core is a thread that starts a moment late. With
+ * TL_DESK_NO_PSRAM there is none.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <Arduino.h>
+
+#include "parallel.h"
 
 Console Serial;
 
@@ -76,6 +81,9 @@ size_t Console::write(const uint8_t *bytes, size_t n) {
     }
 #endif
     if (client < 0) {
+        receive();
+    }
+    if (client < 0) {
         return n; /* the ESP32's core drops it, the Pico's until its FIFO is full */
     }
     const ssize_t sent = send(client, bytes, n < MOST_AT_ONCE ? n : MOST_AT_ONCE, MSG_NOSIGNAL);
@@ -83,25 +91,92 @@ size_t Console::write(const uint8_t *bytes, size_t n) {
 }
 
 size_t Console::println(const char *text) {
-    return write(reinterpret_cast<const uint8_t *>(text), strlen(text)) +
-           write(reinterpret_cast<const uint8_t *>("\r\n"), 2);
+    size_t n = 0;
+    while (n < strlen(text)) {
+        n += write(reinterpret_cast<const uint8_t *>(text) + n, strlen(text) - n);
+    }
+    return n + write(reinterpret_cast<const uint8_t *>("\r\n"), 2);
+}
+
+/* What one core waits for and the other gives: an event on the Pico, a notification on the ESP32. */
+static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t events_changed = PTHREAD_COND_INITIALIZER;
+static const useconds_t LATE_US = 50000;
+
+static void give(bool *event) {
+    (void)pthread_mutex_lock(&events_lock);
+    *event = true;
+    (void)pthread_cond_broadcast(&events_changed);
+    (void)pthread_mutex_unlock(&events_lock);
+}
+
+static void take(bool *event) {
+    (void)pthread_mutex_lock(&events_lock);
+    while (!*event) {
+        (void)pthread_cond_wait(&events_changed, &events_lock);
+    }
+    *event = false;
+    (void)pthread_mutex_unlock(&events_lock);
 }
 
 #if defined(ARDUINO_ARCH_ESP32)
+static bool notified;
+static TaskFunction_t task_code;
+
+static void *run_task(void *) {
+    (void)usleep(LATE_US);
+    task_code(nullptr);
+    return nullptr;
+}
+
+extern "C" BaseType_t xTaskCreatePinnedToCore(TaskFunction_t code, const char *, uint32_t, void *, UBaseType_t,
+                                              TaskHandle_t *task, BaseType_t core) {
+    pthread_t thread;
+    task_code = code;
+    if (core != 0 || pthread_create(&thread, nullptr, run_task, nullptr) != 0) {
+        return 0;
+    }
+    fprintf(stderr, "second core\n");
+    *task = reinterpret_cast<TaskHandle_t>(&task_code);
+    return pdPASS;
+}
+
+extern "C" BaseType_t xPortGetCoreID(void) {
+    return 1;
+}
+
+extern "C" uint32_t ulTaskNotifyTake(BaseType_t, TickType_t) {
+    take(&notified);
+    return 1;
+}
+
+extern "C" BaseType_t xTaskNotifyGive(TaskHandle_t) {
+    give(&notified);
+    return pdPASS;
+}
+
+extern "C" void *heap_caps_aligned_calloc(size_t alignment, size_t n, size_t size, uint32_t) {
+    if (!psramFound()) {
+        return nullptr;
+    }
+    void *memory = aligned_alloc(alignment, (n * size + alignment - 1) / alignment * alignment);
+    return memory == nullptr ? nullptr : memset(memory, 0, n * size);
+}
+
 size_t Console::setRxBufferSize(size_t size) {
     buffer_size = size;
     return size;
 }
 
 extern "C" bool psramFound() {
-    return true;
+    return getenv("TL_DESK_NO_PSRAM") == nullptr;
 }
 
 extern "C" void neopixelWrite(uint8_t, uint8_t, uint8_t, uint8_t blue) {
     fprintf(stderr, "LED %d\n", blue > 0);
 }
 
-extern "C" unsigned int uxTaskGetStackHighWaterMark(void *) {
+extern "C" UBaseType_t uxTaskGetStackHighWaterMark(TaskHandle_t) {
     return 5000;
 }
 
@@ -111,6 +186,30 @@ size_t getArduinoLoopTaskStackSize(void) {
 
 extern "C" void delay(uint32_t ms) {
 #else
+static bool events[2];
+static thread_local int core;
+
+#if TL_CORES > 1
+static void *run_second_core(void *) {
+    core = 1;
+    (void)usleep(LATE_US);
+    setup1();
+    for (;;) {
+        loop1();
+    }
+}
+#endif
+
+void __dsb(void) {}
+
+void __sev(void) {
+    give(&events[1 - core]);
+}
+
+void __wfe(void) {
+    take(&events[core]);
+}
+
 void Console::ignoreFlowControl(bool ignore) {
     flow_control = !ignore;
     buffer_size = sizeof received; /* USB holds the sender back instead */
@@ -156,6 +255,13 @@ int main() {
     printf("tinyllm: listening on socket://127.0.0.1:%u\n", static_cast<unsigned>(ntohs(address.sin_port)));
     (void)fflush(stdout);
     (void)now_us();
+#if defined(ARDUINO_ARCH_RP2040) && TL_CORES > 1
+    pthread_t second;
+    if (pthread_create(&second, nullptr, run_second_core, nullptr) != 0) {
+        return 1;
+    }
+    fprintf(stderr, "second core\n");
+#endif
     setup();
     for (;;) {
         loop();

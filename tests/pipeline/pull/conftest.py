@@ -1,0 +1,58 @@
+"""The hub on this computer, with two repositories that a test may ask for, and a cache of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.pull.hub_server import HubServer, Repository, hub_server
+from tinyllm.host import cli
+from tinyllm.models import bundled
+from tinyllm.models.known import known_models
+
+STORIES = ("stories260K.bin", "tok512.model", "tok512.bin")
+REPO = "someone/tiny-model"
+
+Tinyllm = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """The server, and a cache of its own for the test."""
+    with hub_server() as server:
+        monkeypatch.setenv("TINYLLM_HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield server
+
+
+@pytest.fixture
+def stories(hub: HubServer, shared_data: Path) -> Repository:
+    """The repository that stories260K is in, with its real files at the real commit."""
+    known = known_models()["stories260K"]
+    files = {f"stories260K/{name}": (shared_data / "stories260K" / name).read_bytes() for name in STORIES}
+    return hub.repositories.setdefault(known.repo, Repository(files, commit=known.revision))
+
+
+@pytest.fixture
+def folder_model(hub: HubServer) -> Repository:
+    """The bundled model as somebody's repository, with files of no use to anybody."""
+    source = next(iter(bundled().values()))
+    files = {path.name: path.read_bytes() for path in source.iterdir() if path.is_file()}
+    files |= {".gitattributes": b"*", "training_args.bin": b"x" * 30, "onnx/model.onnx": b"x" * 40}
+    return hub.repositories.setdefault(REPO, Repository(files))
+
+
+@pytest.fixture
+def tinyllm(capsys: pytest.CaptureFixture[str]) -> Tinyllm:
+    """Exit code, stdout and stderr of a command."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        code = cli.run(list(arguments))
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return command

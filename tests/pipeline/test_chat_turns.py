@@ -1,0 +1,153 @@
+"""A chat from the host: the board's template, the host's, and none, over the link to the real program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import BASE, random_model
+from tests.pipeline.console_board import compile_program
+from tests.unit.chat_templates import CHATML, FAMILIES, small_tokenizer
+from tinyllm.boards.errors import UserError
+from tinyllm.boards.loader import load_board
+from tinyllm.codegen.chat_template import derive
+from tinyllm.codegen.emit import emit_project
+from tinyllm.codegen.quantize import quantize
+from tinyllm.host.attachment import Attachment
+from tinyllm.host.board_process import BoardProcess
+from tinyllm.host.building import build
+from tinyllm.host.chat_turns import OnBoard, OnHost, Plain, Turns, choose_turns
+from tinyllm.host.choosing import AS_IT_IS, Choice
+from tinyllm.host.conversation import Conversation
+from tinyllm.host.link import Link
+from tinyllm.host.protocol import Setting, token_digest
+from tinyllm.host.talking import Wanted
+
+CONTEXT = 256
+TOKENIZER = small_tokenizer(FAMILIES["chatml"])
+SAID = ("Hello there!", "And <|im_end|> then?", " Why? ")
+CHANGING = CHATML.replace("{% for message", "{{ messages|length }}{% for message")
+"""Begins otherwise with every turn."""
+
+
+def choice(template: str | None) -> Choice:
+    config = replace(BASE, name="chatty", vocab_size=TOKENIZER.vocab_size, context=CONTEXT, chat_template=template)
+    return Choice(Path("chatty"), random_model(config, seed=3), Path("tokenizer"), TOKENIZER, CONTEXT)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A board with a template, and one without."""
+
+    chatty: BoardProcess
+    plain: BoardProcess
+
+
+@pytest.fixture(scope="module")
+def boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    programs = []
+    for template in (CHATML, None):
+        model = quantize(choice(template).model, CONTEXT)
+        files = emit_project(model, TOKENIZER, load_board("host"))
+        programs.append(compile_program(files, tmp_path_factory.mktemp("program"), ["-O1"]))
+    with BoardProcess([programs[0]]) as chatty, BoardProcess([programs[1]]) as plain:
+        yield Running(chatty, plain)
+
+
+def on_host(template: str = CHATML, planned: bool = True, system: str | None = None) -> OnHost:
+    return OnHost(template, TOKENIZER, system, derive(template, TOKENIZER, system) if planned else None, CONTEXT)
+
+
+def talk(board: BoardProcess, turns: Turns, said: tuple[str, ...] = SAID, max_tokens: int = 6) -> Conversation:
+    with Link(board.url) as link:
+        link.set(Setting.TEMPERATURE, 0)
+        link.reset()
+        conversation = Conversation(link.facts)
+        for text in said:
+            for _ in conversation.ask(link, text, max_tokens, turns.write(text, conversation.turns)):
+                pass
+        return conversation
+
+
+def digests(conversation: Conversation) -> list[int]:
+    return [turn.done.conversation_digest for turn in conversation.turns if turn.done]
+
+
+def test_the_board_and_the_host_put_the_same_tokens_into_a_chat(boards: Running) -> None:
+    assert digests(talk(boards.chatty, OnBoard())) == digests(talk(boards.plain, on_host()))
+
+
+def test_a_template_rendered_whole_each_time_begins_as_the_plan_does(boards: Running) -> None:
+    whole, planned = talk(boards.plain, on_host(planned=False)), talk(boards.plain, on_host())
+    assert digests(whole)[0] == digests(planned)[0]
+    assert not whole.turns[0].sent.anew
+
+
+def test_a_template_that_changes_what_was_said_makes_the_board_read_the_conversation_anew(boards: Running) -> None:
+    conversation = talk(boards.plain, on_host(CHANGING, planned=False))
+    assert [turn.sent.anew for turn in conversation.turns] == [False, True, True]
+    last = conversation.turns[-1]
+    assert isinstance(last.sent.content, tuple)
+    assert digests(conversation)[-1] == token_digest((*last.sent.content, *last.answer))
+
+
+def test_a_conversation_to_be_read_anew_that_is_too_long_is_refused_and_nothing_is_sent(boards: Running) -> None:
+    turns = on_host(CHANGING, planned=False)
+    conversation = talk(boards.plain, turns, SAID[:1])
+    with pytest.raises(UserError, match="the board's context is 256"):
+        turns.write("x" * 400, conversation.turns)
+
+
+@pytest.mark.parametrize("kind", ["board", "host", "changing", "plain"])
+def test_a_chat_is_replayed_with_the_kinds_of_its_turns(boards: Running, kind: str) -> None:
+    turns: Turns = {
+        "board": OnBoard(), "host": on_host(), "changing": on_host(CHANGING, planned=False), "plain": Plain(),
+    }[kind]  # fmt: skip
+    conversation = talk(boards.chatty, turns)
+    with Link(boards.chatty.url) as link:
+        link.reset()
+        assert conversation.replay(link)
+        assert link.hello().conversation_digest == digests(conversation)[-1]
+        assert conversation.held_by(link.facts)
+
+
+def test_a_system_message_is_the_first_thing_that_the_board_reads(boards: Running) -> None:
+    plain, system = on_host(), on_host(system="Be brief.")
+    assert talk(boards.plain, plain, SAID[:1]).turns[0].sent != talk(boards.plain, system, SAID[:1]).turns[0].sent
+    sent = system.write(SAID[0], ()).content
+    text = b"".join(TOKENIZER.pieces[token] for token in sent if isinstance(token, int)).decode()
+    assert (
+        text
+        == "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello there!<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_the_turns_are_those_of_the_board_where_it_has_a_template(boards: Running) -> None:
+    nobody = Wanted(None, AS_IT_IS, "host", boards.chatty.url)
+    with Attachment(boards.chatty.url).open() as link:
+        assert isinstance(choose_turns(nobody, Attachment(link.name), link.facts, False, None), OnBoard)
+        assert isinstance(choose_turns(nobody, Attachment(link.name), link.facts, True, None), Plain)
+        with pytest.raises(UserError, match="Name the MODEL"):
+            choose_turns(nobody, Attachment(link.name), link.facts, False, "Be brief.")
+        with pytest.raises(UserError, match="--raw"):
+            choose_turns(nobody, Attachment(link.name), link.facts, True, "Be brief.")
+
+
+def test_a_model_without_a_template_goes_on_from_the_text(boards: Running) -> None:
+    bundled = Wanted("tinystories-260k", AS_IT_IS, "host", None)
+    with Attachment(boards.plain.url).open() as link:
+        assert isinstance(choose_turns(bundled, Attachment(link.name), link.facts, False, None), Plain)
+        with pytest.raises(UserError, match="tinystories-260k has none"):
+            choose_turns(bundled, Attachment(link.name), link.facts, False, "Be brief.")
+
+
+def test_a_build_tells_that_only_the_host_can_follow_a_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path))
+    notes: list[str] = []
+    build(choice(CHANGING), load_board("host"), CONTEXT, notice=notes.append)
+    assert [note for note in notes if "chat template" in note and "depends on the conversation" in note]

@@ -1,0 +1,358 @@
+"""A tokenizer.json of any published shape encodes as Hugging Face tokenizers does, and others are refused by name."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as Theirs
+
+from tests.unit.tokenizer_files import REPLICAS, gpt2, marked, prepend_and_replace, write_tokenizer
+from tinyllm.boards.errors import UserError
+from tinyllm.codegen.checkpoints.gguf_file import CheckpointWarning
+from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
+from tinyllm.codegen.tokenizers.bpe import decode, encode
+from tinyllm.codegen.tokenizers.tokenizer import Algorithm
+from tinyllm.codegen.tokenizers.tokenizer_json import read_tokenizer_json
+
+
+@dataclass(repr=False)
+class Pair:
+    """Our tokenizer and tokenizers' own, of the same file."""
+
+    ours: Tokenizer
+    theirs: Theirs
+
+    def agree_on(self, text: str) -> None:
+        """The same ids of a person's text, in which no special token is one, and of text that may hold them."""
+        if self.ours.character_map and has_clusters(text):
+            return
+        for special in (True, False):
+            if not self.takes_tokens_for_text(text, special):
+                self.theirs.encode_special_tokens = not special
+                ids = self.theirs.encode(text, add_special_tokens=False).ids
+                assert encode(self.ours, text, special=special) == ids
+
+    def takes_tokens_for_text(self, text: str, special: bool) -> bool:
+        """Whether it names special or byte pieces, which tokenizers' Unigram takes for such and nothing here does."""
+        if self.ours.algorithm is not Algorithm.UNIGRAM:
+            return False
+        kinds = () if special else (PieceKind.CONTROL, PieceKind.UNKNOWN)
+        names = [piece for piece, kind in zip(self.ours.pieces, self.ours.kinds, strict=True) if kind in kinds]
+        return any(name in text.encode() for name in [*names, b"<0x"])
+
+
+def has_clusters(text: str) -> bool:
+    """Characters that make one with a neighbour: of two such, tokenizers' Precompiled may lose one, SentencePiece none.
+
+    And U+0085, white space that its Strip finds though the character map leaves it.
+    """
+    return any(
+        unicodedata.category(character)[0] in "MC" and character not in "\t\n\r"
+        for character in unicodedata.normalize("NFKD", text)
+    ) or any("\u1100" <= character <= "\u11ff" or character >= "\uff00" for character in text)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
+    @cache
+    def pair(name: str) -> Pair:
+        path = write_tokenizer(tmp_path_factory.mktemp("replica"), REPLICAS[name]())
+        return Pair(read_tokenizer(path), Theirs.from_file(str(path)))
+
+    return pair
+
+
+FRAGMENTS = [
+    *" \t\n\r.a1éß猫😀▁",
+    "  ",
+    "    ",
+    "the",
+    " the park",
+    "<s>",
+    "</s>",
+    "<|endoftext|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|eot_id|>",
+    "<mask>",
+    "<tool>",
+    "<tool_call>",
+    "'ll",
+    "'S",
+    "1234",
+    "<0x41>",
+]
+TEXTS = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=4)), max_size=12).map("".join)
+
+
+@settings(deadline=None, max_examples=60)
+@given(text=TEXTS)
+@pytest.mark.parametrize("name", REPLICAS)
+def test_any_text_encodes_as_tokenizers_has_it(pairs: Callable[[str], Pair], name: str, text: str) -> None:
+    pairs(name).agree_on(text)
+
+
+@pytest.mark.parametrize("name", REPLICAS)
+def test_stories_encode_as_tokenizers_has_it_and_come_back(
+    pairs: Callable[[str], Pair], name: str, shared_data: Path
+) -> None:
+    pair = pairs(name)
+    for story in (shared_data / "tinystories/valid-60.txt").read_text().split("<|endoftext|>")[:10]:
+        pair.agree_on(story)
+        if not pair.ours.strips and (pair.ours.unknown is None or pair.ours.byte_ids):
+            assert decode(pair.ours, encode(pair.ours, story)).decode() == story
+
+
+@pytest.mark.parametrize("name", REPLICAS)
+def test_the_first_token_of_a_conversation_is_what_the_post_processor_says(
+    pairs: Callable[[str], Pair], name: str
+) -> None:
+    pair = pairs(name)
+    theirs = pair.theirs.encode("the dog").ids
+    ours = encode(pair.ours, "the dog", bos=True)
+    assert ours == theirs[: len(ours)]
+    assert pair.ours.add_bos is (pair.ours.bos is not None and theirs[0] == pair.ours.bos)
+
+
+# What stands beside the file
+
+
+def read_with(folder: Path, tokenizer: Theirs, **files: dict[str, Any]) -> Tokenizer:
+    return read_tokenizer(write_tokenizer(folder, tokenizer, **files))
+
+
+def test_bos_and_eos_are_those_that_tokenizer_config_names(tmp_path: Path) -> None:
+    config = {"bos_token": {"content": "<s>"}, "eos_token": "</s>", "unk_token": "<unk>"}
+    tokenizer = read_with(tmp_path, marked(prepend_and_replace(), None), tokenizer_config=config)
+    assert (tokenizer.bos, tokenizer.eos, tokenizer.unknown) == (1, 2, 0)
+    assert tokenizer.stop_ids == (1, 2)
+    assert tokenizer.add_bos
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_add_bos_token_in_tokenizer_config_comes_before_the_post_processor(wanted: bool, tmp_path: Path) -> None:
+    config = {"bos_token": "<s>", "add_bos_token": wanted}
+    tokenizer = read_with(tmp_path, marked(prepend_and_replace(), None), tokenizer_config=config)
+    assert (tokenizer.bos, tokenizer.add_bos) == (1, wanted)
+
+
+def test_an_answer_ends_at_every_token_that_the_generation_config_lists(tmp_path: Path) -> None:
+    ids = {name: REPLICAS["Qwen2"]().token_to_id(name) for name in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")}
+    tokenizer = read_with(
+        tmp_path,
+        REPLICAS["Qwen2"](),
+        tokenizer_config={"bos_token": None, "eos_token": "<|im_end|>"},
+        generation_config={"eos_token_id": [ids["<|im_end|>"], ids["<|endoftext|>"]]},
+        config={"eos_token_id": ids["<|endoftext|>"]},
+    )
+    assert (tokenizer.bos, tokenizer.add_bos, tokenizer.eos) == (None, False, ids["<|im_end|>"])
+    assert tokenizer.stop_ids == (ids["<|im_end|>"], ids["<|endoftext|>"])
+
+
+def test_tokens_that_tokenizer_config_adds_or_changes_count(tmp_path: Path) -> None:
+    tokenizer = gpt2()
+    end, new = tokenizer.token_to_id("<|endoftext|>"), tokenizer.get_vocab_size()
+    added = {
+        str(end): {"content": "<|endoftext|>", "special": True, "normalized": False, "rstrip": True},
+        str(new): {"content": "<|im_end|>", "special": True, "normalized": False},
+    }
+    read = read_with(tmp_path, tokenizer, tokenizer_config={"added_tokens_decoder": added})
+    assert read.pieces[new] == b"<|im_end|>"
+    assert encode(read, "a<|endoftext|>  a<|im_end|>", special=True) == [64, end, 64, new]
+    assert not {end, new} & set(encode(read, "<|endoftext|><|im_end|>"))
+
+
+def test_special_tokens_swallow_the_white_space_they_are_marked_to(pairs: Callable[[str], Pair]) -> None:
+    phi3 = pairs("Phi-3").ours
+    ends = encode(phi3, "the<|end|>\n \tthe", special=True)
+    assert ends == encode(phi3, "the<|end|>the", special=True)
+    assert len(phi3.strips) == 4
+
+
+def test_special_tokens_marked_as_normalized_are_reported(tmp_path: Path) -> None:
+    path = write_tokenizer(tmp_path, marked(prepend_and_replace(), None))
+    document = json.loads(path.read_text())
+    document["added_tokens"][1]["normalized"] = True
+    path.write_text(json.dumps(document))
+    with pytest.warns(CheckpointWarning, match="'<s>' first, are marked as normalized"):
+        assert encode(read_tokenizer(path), "a<s>", special=True)[-1] == 1
+
+
+def test_a_folder_gives_its_tokenizer_json_first(tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer.model", "cl100k_base.tiktoken"):
+        (tmp_path / name).touch()
+    for name in ("tokenizer.json", "tokenizer.model", "cl100k_base.tiktoken"):
+        assert find_tokenizer(tmp_path, 300).name == name
+        (tmp_path / name).unlink()
+
+
+# What is refused
+
+LLAMA: dict[str, Any] = json.loads(marked(prepend_and_replace(), None).to_str())
+GPT2: dict[str, Any] = json.loads(gpt2().to_str())
+
+
+def added(token: int, content: str, **flags: Any) -> dict[str, Any]:
+    return {"id": token, "content": content, "special": False, "normalized": False} | flags
+
+
+def model(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return document | {"model": document["model"] | changes}
+
+
+def regex_split(regex: str) -> dict[str, Any]:
+    split = {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}
+    return {"type": "Sequence", "pretokenizers": [split, GPT2["pre_tokenizer"] | {"use_regex": False}]}
+
+
+VOCABULARY = GPT2["model"]["vocab"]
+SIZE, NEXT = len(VOCABULARY) + 1, len(LLAMA["model"]["vocab"])
+UNIGRAM = {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["▁", -1.0], ["a", -2.0]]}
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "word pieces": (GPT2 | {"model": {"type": "WordPiece", "vocab": {}}}, "model.type is 'WordPiece'"),
+    "words": (GPT2 | {"model": {"type": "WordLevel", "vocab": {}}}, "model.type is 'WordLevel'"),
+    "no model": ({"version": "1.0", "pre_tokenizer": GPT2["pre_tokenizer"]}, "model.type is None"),
+    "an unknown regex": (
+        GPT2 | {"pre_tokenizer": regex_split(r"\w+|\W" * 99)},
+        "pre_tokenizer.pretokenizers[0] splits by",
+    ),
+    "a normalizer": (GPT2 | {"normalizer": {"type": "NFKC"}}, "normalizer.type is 'NFKC'"),
+    "lower case": (
+        GPT2 | {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}},
+        "normalizer.normalizers[1].type is 'Lowercase'",
+    ),
+    "a pre-tokenizer": (GPT2 | {"pre_tokenizer": {"type": "BertPreTokenizer"}}, "pre_tokenizer.type is 'BertPre"),
+    "no bytes, no marks": (GPT2 | {"pre_tokenizer": None}, "pre_tokenizer is None"),
+    "a decoder of another kind": (GPT2 | {"decoder": {"type": "Metaspace"}}, "expected ByteLevel"),
+    "a post-processor": (GPT2 | {"post_processor": {"type": "BertProcessing"}}, "post_processor.type is 'BertProc"),
+    "dropout": (model(GPT2, dropout=0.1), "model.dropout is 0.1"),
+    "a suffix": (model(GPT2, end_of_word_suffix="</w>"), "model.end_of_word_suffix is '</w>'"),
+    "unknowns one by one": (model(LLAMA, fuse_unk=False, byte_fallback=False), "model.byte_fallback is False"),
+    "bytes that do not count": (model(LLAMA, byte_fallback=False), "256 byte pieces"),
+    "a missing byte": (model(GPT2, vocab={k: v for k, v in VOCABULARY.items() if v}), "no piece has the id 0"),
+    "a vocabulary of another type": (model(GPT2, vocab=[1]), "model.vocab is [1]"),
+    "an id of another type": (model(GPT2, vocab=VOCABULARY | {"zz": "1"}), "model.vocab['zz'] is '1'"),
+    "an id too large": (model(GPT2, vocab=VOCABULARY | {"zz": 1 << 40}), "model.vocab['zz'] is 1099511627776"),
+    "an id below zero": (model(GPT2, vocab=VOCABULARY | {"zz": -1}), "model.vocab['zz'] is -1"),
+    "an id twice": (model(GPT2, vocab=VOCABULARY | {"zz": 5}), "model.vocab['zz'] is 5, expected not that of '&'"),
+    "a hole": (model(GPT2, vocab=VOCABULARY | {"zz": SIZE + 1}), f"no piece has the id {SIZE}"),
+    "letters for no byte": (model(GPT2, vocab=VOCABULARY | {"猫": SIZE}), "model.vocab['猫'] is no added token"),
+    "half a character": (model(LLAMA, vocab=LLAMA["model"]["vocab"] | {"\ud83d": 999}), "holds half a character"),
+    "an empty piece": (model(LLAMA, vocab=LLAMA["model"]["vocab"] | {"": NEXT}), "is empty"),
+    "a plain space": (model(LLAMA, vocab=LLAMA["model"]["vocab"] | {"a b": 999}), "['a b'] holds a space"),
+    "merges of another type": (model(GPT2, merges={"a": "b"}), "model.merges is {'a': 'b'}"),
+    "a merge of three": (model(GPT2, merges=["a b c"]), "model.merges[0] is 'a b c'"),
+    "a merge of numbers": (model(GPT2, merges=[[1, 2]]), "model.merges[0] is [1, 2]"),
+    "a merge without a part": (model(GPT2, merges=["a 猫"]), "which has no '猫'"),
+    "a merge without a whole": (model(GPT2, merges=[["q", "x"]]), "which has no 'qx'"),
+    "a merge with nothing": (model(GPT2, vocab=VOCABULARY | {"": SIZE}, merges=[["a", ""]]), "make a longer one"),
+    "a merge twice": (model(GPT2, merges=["h e", "h e"]), "merges[1] is 'h e', expected a pair that is not there"),
+    "a merge into a special token": (
+        GPT2 | {"added_tokens": [added(SIZE - 1, "<|e|>"), added(VOCABULARY["he"], "he", special=True)]},
+        "holds a special or byte token",
+    ),
+    "an unknown piece outside": (model(LLAMA, unk_token="[UNK]"), "model.unk_token is '[UNK]'"),
+    "a token that is a word": (
+        GPT2 | {"added_tokens": [added(SIZE - 1, "x", single_word=True)]},
+        "single_word is True",
+    ),
+    "a token in normalized text": (
+        LLAMA | {"added_tokens": [*LLAMA["added_tokens"], added(NEXT, "x", normalized=True)]},
+        "('x') is looked for in normalized text",
+    ),
+    "a token twice": (GPT2 | {"added_tokens": [added(SIZE - 1, "x")] * 2}, f"added_tokens[1].id is {SIZE - 1} again"),
+    "a token of two ids": (GPT2 | {"added_tokens": [added(SIZE - 1, "a")]}, "'a' has the ids 64 and"),
+    "a token without text": (GPT2 | {"added_tokens": [added(SIZE - 1, "")]}, "added_tokens[0].content is ''"),
+    "a token of half a character": (GPT2 | {"added_tokens": [added(SIZE - 1, "\ud83d")]}, "added_tokens[0].content"),
+    "a token that is no object": (GPT2 | {"added_tokens": ["x"]}, "added_tokens[0] is 'x'"),
+    "a score that is no number": (LLAMA | {"model": UNIGRAM | {"vocab": [["a", "b"]]}}, "model.vocab[0] is ['a', 'b']"),
+    "a score without end": (
+        LLAMA | {"model": UNIGRAM | {"vocab": [["a", float("nan")]]}},
+        "model.vocab[0] is ['a', nan]",
+    ),
+    "a text twice": (
+        LLAMA | {"model": UNIGRAM | {"vocab": [["a", 0], ["b", 0], ["a", 0]]}},
+        "model.vocab[2] is ['a', 0], expected another text than that of 0",
+    ),
+    "no unknown": (LLAMA | {"model": UNIGRAM | {"unk_id": None}}, "model.unk_id is None"),
+    "an unknown beyond": (LLAMA | {"model": UNIGRAM | {"unk_id": 3}}, "model.unk_id is 3"),
+    "a character map that is no base64": (
+        LLAMA | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "?"}},
+        "normalizer.precompiled_charsmap is not sound",
+    ),
+    "a character map that is cut off": (
+        LLAMA | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAQAAA=="}},
+        "has 1,024 bytes, expected a multiple of 1,024 within 4",
+    ),
+    "a list": ([], "holds a JSON list"),
+}
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_tokenizer(path)
+    message = str(caught.value)
+    assert str(path.parent) in message
+    assert len(message.splitlines()) == 1
+    message.encode()
+    return message
+
+
+@pytest.mark.parametrize(("document", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_tokenizer_that_is_not_sound_or_cannot_be_followed_is_refused_by_field(
+    document: Any, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(UserError) as caught:
+        read_tokenizer_json(path)
+    message = str(caught.value)
+    assert words in message
+    assert len(message.splitlines()) == 1
+    message.encode()
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"tokenizer_config": {"bos_token": 3}}, "tokenizer_config.json: bos_token is 3"),
+        ({"tokenizer_config": {"add_bos_token": "yes"}}, "tokenizer_config.json: add_bos_token is 'yes'"),
+        ({"tokenizer_config": {"added_tokens_decoder": {"x": {}}}}, "added_tokens_decoder holds 'x': {}"),
+        ({"tokenizer_config": {"added_tokens_decoder": {"1": {"content": "x"}}}}, "added_tokens_decoder.1 is 'x'"),
+        ({"tokenizer_config": {"additional_special_tokens": 1}}, "additional_special_tokens is 1"),
+        ({"generation_config": {"eos_token_id": "2"}}, "generation_config.json: eos_token_id is '2'"),
+        ({"generation_config": {"eos_token_id": [2, 99999]}}, "generation_config.json: eos_token_id holds 99999"),
+        ({"config": {"eos_token_id": -1}}, "config.json: eos_token_id is -1"),
+        ({"config": {"eos_token_id": list(range(99))}}, "config.json: eos_token_id is [0, 1"),
+    ],
+)
+def test_settings_that_cannot_be_so_are_refused_by_file_and_field(
+    files: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    assert words in refusal(write_tokenizer(tmp_path, marked(prepend_and_replace(), None), **files))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b'{"model": {"vocab": {"a": 1, "a": 2}}}', "'a' is there twice in an object"),
+        (b'{"model": ' + b"[" * 100_000, "not a sound tokenizer.json"),
+        (b'{"model": 1' + b"0" * 5000 + b"}", "not a sound tokenizer.json"),
+        (b'{"model": "\xff"}', "not a sound tokenizer.json"),
+        (b'{"model', "not a sound tokenizer.json"),
+    ],
+)
+def test_text_that_is_no_sound_json_is_refused(data: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(data)
+    assert words in refusal(path)
