@@ -70,6 +70,7 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dic
         "build_id": build_id[:8].hex(),
         "board": board.name,
         "context": model.config.context,
+        "state_in": "PSRAM" if in_psram else "RAM",
         "files": sorted(files),
     }
     files[MANIFEST] = json.dumps(facts, indent=1) + "\n"

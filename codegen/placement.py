@@ -6,6 +6,7 @@ from tinyllm.boards.loader import Board
 from tinyllm.codegen.integer_model import IntegerModel
 from tinyllm.codegen.plan import plan_memory
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.vocabulary_tables import lay_out
 
 SMALL_VARIABLES = 1024
 """Bound of the variables of engine, console and port whose size does not depend on the model."""
@@ -14,13 +15,14 @@ SMALL_VARIABLES = 1024
 def variable_bytes(model: IntegerModel, tokenizer: Tokenizer) -> int:
     """Bound of the variables of engine, console and port, in bytes: they are in SRAM wherever the state is.
 
-    Those that grow: the frame or line that is received, the tokens of a prompt and the links between them while it is
-    encoded, the history and recent tokens of the session, and where there is a chat template a text with its own.
+    Those that grow: the frame or line that is received, what the encoder needs, the tokens of a prompt and of the
+    session's history, a bit for each token of the vocabulary, and where there is a chat template a text with its own.
     """
     text_max, context = plan_memory(model, tokenizer).text_max, model.config.context
-    token = 2 if tokenizer.vocab_size <= 0xFFFF else 4
+    tables = lay_out(tokenizer)
     template = 0 if model.config.chat_template is None else text_max
-    return max(text_max, 4 * context) + 2 * token * (text_max + context) + template + SMALL_VARIABLES
+    growing = max(text_max, 4 * context) + tables.scratch(text_max) + 2 * tables.token_bytes * context + template
+    return growing + tokenizer.vocab_size // 8 + SMALL_VARIABLES
 
 
 def static_room(board: Board) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from tinyllm.codegen.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -76,7 +75,6 @@ def matrix_bytes(matrix: IntegerMatrix) -> int:
     return matrix.rows * padded(matrix.columns) + SLACK + 2 * matrix.rows
 
 
-@lru_cache(maxsize=4)
 def vocabulary_bytes(tokenizer: Tokenizer) -> int:
     """All tables of vocabulary.c."""
     return sum(lay_out(tokenizer).sizes().values())

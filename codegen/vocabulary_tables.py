@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby, pairwise
 
 from tinyllm.boards.errors import UserError
@@ -112,6 +113,15 @@ class VocabularyTables:
             return max(self.tokenizer.vocab_size, len(self.tokenizer.merges))
         return self.tokenizer.vocab_size * self.merges.most
 
+    def scratch(self, text_max: int) -> int:
+        """Bytes of RAM that the encoder takes for a text of at most `text_max` bytes."""
+        length = 1 if self.longest < 256 else 2
+        if self.tokenizer.algorithm is Algorithm.UNIGRAM:
+            each = 1 + 2 * length + (8 if self.wide_scores else 4)
+        else:
+            each = 1 + length + integer_bytes(self.n_ranks)
+        return each * (text_max + 2)
+
     def sizes(self) -> dict[str, int]:
         """Bytes of each table in flash."""
         token, n = self.token_bytes, self.tokenizer.vocab_size
@@ -141,6 +151,7 @@ def integer_bytes(n: int) -> int:
     return 2 if n <= 0xFFFF else 4
 
 
+@lru_cache(maxsize=4)
 def lay_out(tokenizer: Tokenizer) -> VocabularyTables:
     """The tables of a tokenizer. Raises UserError for a score or a piece that boards cannot work with."""
     user_defined = [] if tokenizer.user_defined_first else list(tokenizer.user_defined_ids.items())

@@ -37,7 +37,11 @@ def ignore(line: str) -> None:
 
 @dataclass(frozen=True)
 class Built:
-    """A compiled project. flash and ram are bytes counted from the program's sections, None where it is no ELF file."""
+    """A compiled project.
+
+    flash and ram are bytes counted from the program's sections, None where it is no ELF file; state_in: the memory that
+    the plan's state lies in, "RAM" or "PSRAM".
+    """
 
     project: Path
     program: Path
@@ -50,6 +54,7 @@ class Built:
     warnings: tuple[str, ...]
     flash: int | None
     ram: int | None
+    state_in: str
     plan: Plan
 
 
@@ -168,6 +173,7 @@ def _compile(folder: Path, board: Board, facts: dict[str, object], plan: Plan, p
         warnings=result.warnings,
         flash=result.flash,
         ram=result.ram,
+        state_in=str(facts["state_in"]),
         plan=plan,
     )
 

@@ -63,7 +63,8 @@ def _memory_rows(built: Built, stack: Stack | None, space: Bytes | None) -> list
         ("flash", built.plan.flash, built.flash, space and space.flash),
         ("RAM", built.plan.ram, built.ram, space and space.ram),
     ):
-        rows += [[memory, part, f"{size:,}"] for part, size in parts.items()]
+        where = memory if memory == "flash" else built.state_in
+        rows += [[where, part, f"{size:,}"] for part, size in parts.items()]
         if whole is not None:
             rows.append([memory, "whole program, counted", f"{whole:,}"])
         if there is not None:

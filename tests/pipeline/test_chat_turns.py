@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.pipeline.conftest import BASE, random_model
 from tests.pipeline.console_board import compile_program
 from tests.unit.chat_templates import CHATML, FAMILIES, small_tokenizer
+from tests.unit.checkpoint_files import write_huggingface
+from tests.unit.tokenizer_files import byte_level, split_by, write_tokenizer
 from tinyllm.boards.errors import UserError
 from tinyllm.boards.loader import load_board
 from tinyllm.codegen.chat_template import derive
 from tinyllm.codegen.emit import emit_project
 from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.tokenizers import read_tokenizer
+from tinyllm.codegen.tokenizers.bpe import encode
 from tinyllm.host.attachment import Attachment
 from tinyllm.host.board_process import BoardProcess
 from tinyllm.host.building import build
@@ -151,3 +160,42 @@ def test_a_build_tells_that_only_the_host_can_follow_a_template(
     notes: list[str] = []
     build(choice(CHANGING), load_board("host"), CONTEXT, notice=notes.append)
     assert [note for note in notes if "chat template" in note and "depends on the conversation" in note]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder with a byte-level tokenizer and the ChatML template."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "chatty"
+    theirs = byte_level(split_by("llama3"), list(FAMILIES["chatml"].controls))
+    model = random_model(replace(BASE, vocab_size=theirs.get_vocab_size(), context=CONTEXT), seed=3)
+    write_huggingface(folder, model)
+    names = {"eos_token": "<|im_end|>", "chat_template": CHATML}
+    write_tokenizer(folder, theirs, tokenizer_config=names)
+    return folder
+
+
+def tinyllm(home: Path, *arguments: str, typed: str = "") -> dict[str, Any]:
+    command = [sys.executable, "-m", "tinyllm.host.cli", *arguments, "--json"]
+    environment = os.environ | {"TINYLLM_HOME": str(home)}
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_run_and_chat_use_the_template_of_a_checkpoint(
+    checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    tokenizer = read_tokenizer(checkpoint / "tokenizer.json")
+    options = ("-p", "Hello there!", "-n", "4", "--temperature", "0")
+    board = tinyllm(home, "run", str(checkpoint), *options)
+    system = tinyllm(home, "run", str(checkpoint), *options, "--system", "You are a helpful assistant.")
+    raw = tinyllm(home, "run", str(checkpoint), *options, "--raw")
+    turn = derive(CHATML, tokenizer).turn(tokenizer, "Hello there!", first=True)
+    assert [run["chat_template"] for run in (board, system, raw)] == ["board", "host", None]
+    assert board["prompt_tokens"] == system["prompt_tokens"] == len(turn)
+    assert board["tokens"] == system["tokens"]
+    assert raw["prompt_tokens"] == len(encode(tokenizer, "Hello there!", bos=True))
+    chat = tinyllm(home, "chat", str(checkpoint), typed="/temp 0\n/max 4\nHello there!\nAnd then?\n")
+    assert chat["turns"][0]["tokens"] == board["tokens"]
+    assert len(chat["turns"]) == 2

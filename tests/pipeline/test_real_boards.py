@@ -25,16 +25,18 @@ from tests.conftest import skip_unless_ci
 from tests.pipeline.conftest import BASE, random_model
 from tests.pipeline.console_board import SECONDS, Board, Program, Stream
 from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, REAL_BOARDS, install_stand_ins, write
+from tests.unit.chat_templates import CHATML
+from tests.unit.tokenizer_files import REPLICAS, write_tokenizer
 from tinyllm.boards.errors import Failure, UserError
 from tinyllm.boards.loader import BOARDS_DIR, FOLDER, load_board
-from tinyllm.codegen.emit import emit_project
+from tinyllm.codegen.emit import MANIFEST, emit_project
 from tinyllm.codegen.integer_model import IntegerModel
 from tinyllm.codegen.model import Model
 from tinyllm.codegen.placement import SMALL_VARIABLES
 from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.stack import stack_depth
-from tinyllm.codegen.tokenizers import Tokenizer
+from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.bpe import encode
 from tinyllm.host import cli, fitting, protocol, registry, toolchain
 from tinyllm.host.fitting import CONTEXT_STEP, check_fits, largest_context, needs, room
@@ -275,8 +277,19 @@ def test_a_users_board_that_names_an_unknown_port_is_told_which_there_are(
 def test_what_a_model_needs_is_bounded_by_what_the_compilers_make_of_it(
     chip: str, context: int, stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    model = quantize(stories, context)
-    project = write(model, stories_tokenizer, load_board("pico", FOLDER), tmp_path / "project")
+    check_bounds(chip, quantize(stories, context), stories_tokenizer, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["Llama 2", "Qwen2", "T5"])
+def test_what_a_tokenizer_of_any_kind_needs_is_bounded_too(kind: str, tmp_path: Path) -> None:
+    tokenizer = read_tokenizer(write_tokenizer(tmp_path / "tokenizer", REPLICAS[kind]()))
+    config = replace(BASE, vocab_size=tokenizer.vocab_size, context=128, chat_template=CHATML)
+    check_bounds("rp2040", quantize(random_model(config)), tokenizer, tmp_path)
+
+
+def check_bounds(chip: str, model: IntegerModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Compile all that is not the port, and compare."""
+    project = write(model, tokenizer, load_board("pico", FOLDER), tmp_path / "project")
     text = ram = 0
     for source in (project / "src").rglob("*.c"):
         target = tmp_path / f"{source.stem}.o"
@@ -287,7 +300,7 @@ def test_what_a_model_needs_is_bounded_by_what_the_compilers_make_of_it(
         sizes = [int(number) for number in told.split()[:3]]
         text += sizes[0] + sizes[1]
         ram += sizes[1] + sizes[2]
-    bound = needs(model, stories_tokenizer)
+    bound = needs(model, tokenizer)
     assert text <= bound.flash <= text + fitting.CODE_BYTES
     assert ram <= bound.ram <= ram + 2 * SMALL_VARIABLES
 
@@ -340,9 +353,10 @@ def test_a_state_too_large_for_the_sram_goes_to_psram_where_there_is_some(
     first, second = str(error.value).splitlines()
     assert first.startswith("wide with context 16384 does not fit esp32s3: it needs 1,")
     assert second.endswith("or with --board esp32s3-n16r8.")
-    header = emit_project(wide, stories_tokenizer, with_psram)["src/model.h"]
-    assert "extern struct tl_state *tl_state_memory;" in header
-    assert '{"psram.kv_cache", ' in emit_project(wide, stories_tokenizer, with_psram)["src/model.c"]
+    files = emit_project(wide, stories_tokenizer, with_psram)
+    assert "extern struct tl_state *tl_state_memory;" in files["src/model.h"]
+    assert '{"psram.kv_cache", ' in files["src/model.c"]
+    assert json.loads(files[MANIFEST])["state_in"] == "PSRAM"
 
 
 def test_a_state_that_fits_the_sram_stays_there(model: IntegerModel, stories_tokenizer: Tokenizer) -> None:

@@ -25,6 +25,7 @@ frames = st.builds(Frame, u8, u8, st.binary(max_size=600))
 requests = st.one_of(
     st.builds(protocol.Hello, u8),
     st.builds(protocol.Prompt, u32, texts | st.lists(u32, max_size=80).map(tuple)),
+    st.builds(protocol.Prompt, u32, texts, st.just(True)),
     st.builds(protocol.Cancel),
     st.builds(protocol.Reset),
     st.builds(protocol.Set, u8, u32),
@@ -192,6 +193,10 @@ def test_the_hello_reply_has_the_layout_of_its_table() -> None:
 def test_a_prompt_of_tokens_has_kind_one() -> None:
     assert protocol.Prompt(5, (1, 258)).body() == bytes.fromhex("05000000 01 01000000 02010000")
     assert protocol.Prompt(5, "hé").body() == bytes.fromhex("05000000 00") + "hé".encode()
+
+
+def test_a_turn_of_a_chat_has_kind_two() -> None:
+    assert protocol.Prompt(5, "hé", chat=True).body() == bytes.fromhex("05000000 02") + "hé".encode()
 
 
 def test_message_types_are_those_of_the_specification() -> None:
