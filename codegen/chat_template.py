@@ -21,7 +21,7 @@ from itertools import product
 
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.chat_rendering import Chat, Message, Role, render, render_chats
-from tinyllm.codegen.tokenizers.bpe import encode_section
+from tinyllm.codegen.tokenizers.encoder import encode_section
 from tinyllm.codegen.tokenizers.sections import Section, cut_sections
 from tinyllm.codegen.tokenizers.tokenizer import Strip, Tokenizer
 from tinyllm.codegen.tokenizers.unicode_classes import WHITE_SPACE

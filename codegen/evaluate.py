@@ -14,7 +14,7 @@ from tinyllm.codegen.float_model import FloatModel
 from tinyllm.codegen.integer_model import IntegerModel
 from tinyllm.codegen.model import F32, Model
 from tinyllm.codegen.reference import Reference
-from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.encoder import encode
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 STORY_SEPARATOR = "<|endoftext|>"

@@ -19,9 +19,9 @@ from tinyllm.codegen.chat_template import conversation_ids
 from tinyllm.codegen.model import Model, ModelConfig
 from tinyllm.codegen.outline import outline
 from tinyllm.codegen.plan import plan_memory
-from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.encoder import encode, rank_of_pair
 from tinyllm.codegen.tokenizers.normalize import utf8_length
-from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 
 HELLO = Message("user", "Hello")
 CONVERSATIONS = (
@@ -89,7 +89,7 @@ def needed_tokens(tokenizer: Tokenizer, texts: Iterable[str], chat_template: str
     """
     used = {token for text in texts for token in encode(tokenizer, text)} | _template_tokens(tokenizer, chat_template)
     kept = used | _always_kept(tokenizer)
-    rank = _rank_of_pair(tokenizer)
+    rank = rank_of_pair(tokenizer)
     for token in used:
         if tokenizer.kinds[token] is PieceKind.NORMAL:
             parts = _parts(tokenizer, tokenizer.pieces[token], rank)
@@ -154,20 +154,7 @@ def padding_piece(token: int) -> bytes:
     return b"[PAD%d]" % token
 
 
-RankOfPair = Callable[[bytes, bytes], "int | None"]
-
-
-def _rank_of_pair(tokenizer: Tokenizer) -> RankOfPair:
-    """How early two neighbours merge, None where they do not."""
-    if tokenizer.algorithm is Algorithm.PAIRS:
-        return lambda left, right: tokenizer.pair_ranks.get((left, right))
-    if tokenizer.algorithm is Algorithm.PIECES:
-        ranks = {piece: tokenizer.ranks[token] for piece, token in tokenizer.normal_ids.items()}
-        return lambda left, right: ranks.get(left + right)
-    return lambda left, right: None
-
-
-def _parts(tokenizer: Tokenizer, piece: bytes, rank: RankOfPair) -> Iterator[bytes]:
+def _parts(tokenizer: Tokenizer, piece: bytes, rank: Callable[[bytes, bytes], int | None]) -> Iterator[bytes]:
     """Its characters, and what merging goes through on the way from them to a piece.
 
     No merge crosses the ends of what becomes one piece, so alone it merges in the order in which it does in a text.

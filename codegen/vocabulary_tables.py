@@ -18,7 +18,7 @@ from itertools import groupby, pairwise
 
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.nfc_tables import nfc_tables
-from tinyllm.codegen.tokenizers.bpe import REPLACEMENT
+from tinyllm.codegen.tokenizers.encoder import REPLACEMENT
 from tinyllm.codegen.tokenizers.pretokenize import PATTERNS, Pattern
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Strip, Tokenizer
 from tinyllm.codegen.tokenizers.unicode_classes import CLASSES, STARTS, CharClass

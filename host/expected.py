@@ -15,7 +15,7 @@ from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.tokenizers import Tokenizer
-from tinyllm.codegen.tokenizers.bpe import decode_piece, encode
+from tinyllm.codegen.tokenizers.encoder import decode_piece, encode
 from tinyllm.host.choosing import AS_IT_IS, Choice, Reading, choose
 from tinyllm.host.protocol import HelloReply
 from tinyllm.models import bundled

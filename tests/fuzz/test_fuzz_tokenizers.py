@@ -17,7 +17,7 @@ from tests.fuzz.test_fuzz_readers import JSON, QUICK, damaged, only_a_user_error
 from tests.unit.gguf_files import write_gguf
 from tests.unit.tokenizer_files import REPLICAS, gpt2, rank_file, ranks_of, train_sentencepiece
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.encoder import encode
 from tinyllm.codegen.tokenizers.gguf_bpe import PRE_TOKENIZERS
 from tinyllm.codegen.tokenizers.tokenizer_json import read_tokenizer_json
 

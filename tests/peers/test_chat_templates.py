@@ -23,7 +23,7 @@ from tests.unit.tokenizer_files import begin_with, byte_level, marked, prepend_a
 from tinyllm.codegen.chat_rendering import Message
 from tinyllm.codegen.chat_template import conversation_ids, derive
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import decode
+from tinyllm.codegen.tokenizers.encoder import decode
 
 try:
     import torch

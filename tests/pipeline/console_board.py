@@ -26,7 +26,7 @@ from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import decode_piece, encode
+from tinyllm.codegen.tokenizers.encoder import decode_piece, encode
 from tinyllm.host import protocol
 from tinyllm.host.frames import FrameReader, Stray, encode_frame
 

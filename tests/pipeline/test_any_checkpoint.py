@@ -22,7 +22,7 @@ from tinyllm.codegen.chat_template import conversation_ids
 from tinyllm.codegen.model import Rope
 from tinyllm.codegen.sampler import SamplerSettings
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import decode
+from tinyllm.codegen.tokenizers.encoder import decode
 from tinyllm.host.attachment import Attachment
 from tinyllm.host.choosing import Choice, Reading, choose
 from tinyllm.host.expected import Expected

@@ -37,7 +37,7 @@ from tinyllm.codegen.model import Model
 from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.sampler import Sampler
-from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.encoder import encode
 from tinyllm.codegen.tokenizers.tokenizer import Strip, Tokenizer
 from tinyllm.host import protocol
 from tinyllm.host.protocol import ErrorCode, token_digest

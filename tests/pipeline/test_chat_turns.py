@@ -24,7 +24,7 @@ from tinyllm.codegen.chat_template import derive
 from tinyllm.codegen.emit import emit_project
 from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.encoder import encode
 from tinyllm.host.attachment import Attachment
 from tinyllm.host.board_process import BoardProcess
 from tinyllm.host.building import build

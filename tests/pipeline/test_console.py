@@ -11,7 +11,7 @@ import pytest
 from tests.pipeline.console_board import Board, Built, Person, Program, Refused, build, compile_program
 from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.sampler import SamplerSettings
-from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.encoder import encode
 from tinyllm.host import protocol
 from tinyllm.host.frames import Frame, encode_frame
 from tinyllm.host.protocol import ErrorCode, Overflow, Reason, Setting, token_digest

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import ENGINE, compile_c, load_c
 from tinyllm.codegen.emit_vocabulary import vocabulary_files
-from tinyllm.codegen.tokenizers import bpe
+from tinyllm.codegen.tokenizers import encoder as specification
 from tinyllm.codegen.tokenizers.llama2c import read_llama2c_tokenizer
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 from tinyllm.codegen.vocabulary_tables import lay_out
@@ -174,13 +174,13 @@ any_text = st.one_of(
 @settings(max_examples=50, deadline=None)
 @given(text=any_text, bos=st.booleans())
 def test_the_board_encodes_any_bytes_as_the_reference_does(encoder, text, bos):
-    assert encoder.encode(text, bos) == bpe.encode(encoder.tokenizer, text, bos)
+    assert encoder.encode(text, bos) == specification.encode(encoder.tokenizer, text, bos)
 
 
 @settings(max_examples=25, deadline=None)
 @given(text=any_text)
 def test_a_board_says_too_long_exactly_when_the_tokens_do_not_fit(encoder, text):
-    expected = bpe.encode(encoder.tokenizer, text, bos=True)
+    expected = specification.encode(encoder.tokenizer, text, bos=True)
     assert encoder.encode(text, bos=True, capacity=len(expected)) == expected
     assert encoder.encode(text, bos=True, capacity=len(expected) - 1) is None
 
@@ -188,14 +188,14 @@ def test_a_board_says_too_long_exactly_when_the_tokens_do_not_fit(encoder, text)
 @pytest.mark.parametrize("fragment", [b"a", b" ", b"*", b"\xff", b" a", "字".encode()])
 def test_the_longest_text_is_encoded_and_one_byte_more_refused(encoder, fragment):
     text = (fragment * TEXT_MAX)[:TEXT_MAX]
-    assert encoder.encode(text) == bpe.encode(encoder.tokenizer, text)
+    assert encoder.encode(text) == specification.encode(encoder.tokenizer, text)
     assert encoder.encode(text + b"a") is None
 
 
 def test_a_token_decodes_as_in_the_reference(encoder):
     tokens = range(encoder.tokenizer.vocab_size)
     assert [encoder.piece_text(token) for token in tokens] == [
-        bpe.decode_piece(encoder.tokenizer, token) for token in tokens
+        specification.decode_piece(encoder.tokenizer, token) for token in tokens
     ]
 
 
@@ -207,9 +207,9 @@ def test_an_answer_ends_at_the_stop_tokens_only(encoder):
 def test_more_pieces_than_16_bits_count_are_encoded_alike(build_encoder):
     encoder = build_encoder(MANY)
     for text in (b"", b"ab abab", b"1000", b"bb" + b" ab" * 90, b"\xff\xffz"):
-        assert encoder.encode(text, bos=True) == bpe.encode(MANY, text, bos=True)
+        assert encoder.encode(text, bos=True) == specification.encode(MANY, text, bos=True)
     last = MANY.vocab_size - 1
-    assert encoder.piece_text(last) == bpe.decode_piece(MANY, last)
+    assert encoder.piece_text(last) == specification.decode_piece(MANY, last)
 
 
 def test_the_stories_are_encoded_as_in_the_reference(shared_data, build_encoder):
@@ -217,7 +217,7 @@ def test_the_stories_are_encoded_as_in_the_reference(shared_data, build_encoder)
     stories = (shared_data / "tinystories/valid-60.txt").read_bytes()[:30_000]
     chunks = [stories[start : start + TEXT_MAX] for start in range(0, len(stories), TEXT_MAX)]
     for chunk in chunks:
-        assert encoder.encode(chunk) == bpe.encode(encoder.tokenizer, chunk)
+        assert encoder.encode(chunk) == specification.encode(encoder.tokenizer, chunk)
 
 
 def test_emitting_a_vocabulary_twice_gives_the_same_text():
@@ -239,7 +239,9 @@ def test_no_piece_can_end_its_comment_or_leave_printable_ascii(kind, pieces):
     table = text.split("tl_piece_bytes[] = {", 1)[1]
     table = re.sub(r"/\*.*?\*/", " ", table, flags=re.DOTALL).split("}", 1)[0]
     numbers = bytes(int(number) for number in table.replace(",", " ").split())
-    assert sorted(numbers[:-1]) == sorted(b"".join(bpe.decode_piece(tokenizer, n) for n in range(tokenizer.vocab_size)))
+    assert sorted(numbers[:-1]) == sorted(
+        b"".join(specification.decode_piece(tokenizer, n) for n in range(tokenizer.vocab_size))
+    )
     assert numbers == b"".join(lay_out(tokenizer).texts) + b"\0"
 
 
@@ -256,7 +258,7 @@ def pass_all(utf8, chunks: list[bytes]) -> list[bytes]:
 
 def decode_all(chunks: list[bytes]) -> list[bytes]:
     """The same by Python's incremental decoder."""
-    decoder = bpe.utf8_stream()
+    decoder = specification.utf8_stream()
     return [decoder.decode(chunk).encode() for chunk in chunks] + [decoder.decode(b"", final=True).encode()]
 
 

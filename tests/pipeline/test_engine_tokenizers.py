@@ -16,7 +16,7 @@ from tests.pipeline.c_library import ENGINE, load_c
 from tests.pipeline.test_engine_text import ENCODER, TEXT_SOURCES, TOO_LONG, text_files
 from tests.unit.tokenizer_forms import FORMS, TEXTS, form
 from tinyllm.codegen.nfc_tables import nfc_tables
-from tinyllm.codegen.tokenizers import bpe
+from tinyllm.codegen.tokenizers import encoder
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 CAPACITY = 1000
@@ -65,13 +65,13 @@ ANY_BYTES = st.one_of(TEXTS.map(str.encode), st.binary(max_size=60), st.text(max
 @settings(max_examples=100, deadline=None)
 @given(text=ANY_BYTES, bos=st.booleans())
 def test_the_board_encodes_any_bytes_with_any_form_as_the_reference_does(board, text, bos):
-    assert board.encode(text, bos) == bpe.encode(board.tokenizer, text, bos)
+    assert board.encode(text, bos) == encoder.encode(board.tokenizer, text, bos)
 
 
 @settings(max_examples=50, deadline=None)
 @given(text=ANY_BYTES, first=st.booleans())
 def test_the_board_encodes_a_section_as_the_reference_does(board, text, first):
-    assert board.encode(text, first, section=True) == bpe.encode_section(board.tokenizer, text, first)
+    assert board.encode(text, first, section=True) == encoder.encode_section(board.tokenizer, text, first)
 
 
 MARKED = st.lists(
@@ -90,14 +90,14 @@ MARKED = st.lists(
 @settings(max_examples=400, deadline=None)
 @given(text=MARKED)
 def test_characters_and_their_marks_come_together_as_unicode_has_it(composing, text):
-    assert composing.encode(text, first=False) == bpe.encode(composing.tokenizer, text)
+    assert composing.encode(text, first=False) == encoder.encode(composing.tokenizer, text)
 
 
 def test_the_board_encodes_stories_with_any_form(board, shared_data: Path):
     text = (shared_data / "tinystories/valid-60.txt").read_bytes()[:6000]
     for start in range(0, len(text), 250):
         part = text[start : start + 250]
-        assert board.encode(part, first=False) == bpe.encode(board.tokenizer, part)
+        assert board.encode(part, first=False) == encoder.encode(board.tokenizer, part)
 
 
 # The arithmetic of scores

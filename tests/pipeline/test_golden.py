@@ -13,7 +13,7 @@ from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.evaluate import evaluation_sequences, perplexity
 from tinyllm.codegen.float_model import FloatModel, generate_greedy
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import decode, encode
+from tinyllm.codegen.tokenizers.encoder import decode, encode
 
 RUNS = ["g0_doc_reference_256", "g1", "g2", "g3"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.console_board import SECONDS, Board, Built, Person, Program, Stream, build
-from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.encoder import encode
 from tinyllm.host import protocol
 from tinyllm.host.protocol import Reason
 

@@ -37,7 +37,7 @@ from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.stack import stack_depth
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.encoder import encode
 from tinyllm.host import cli, fitting, protocol, registry, toolchain
 from tinyllm.host.fitting import CONTEXT_STEP, check_fits, largest_context, needs, room
 from tinyllm.host.platformio import run

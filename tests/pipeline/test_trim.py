@@ -14,7 +14,7 @@ from tinyllm.codegen.model import Model
 from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.encoder import encode
 from tinyllm.codegen.trim import trim
 from tinyllm.codegen.verify import verify
 from tinyllm.host import cli

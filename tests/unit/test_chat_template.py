@@ -15,7 +15,7 @@ from tests.unit.chat_templates import CHATML, FAMILIES, LLAMA2, PLAIN, Family, s
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.chat_rendering import TEMPLATE_CHARACTERS, Chat, Message, render, render_chats
 from tinyllm.codegen.chat_template import SPACES, Unsuited, conversation_ids, derive, special_names
-from tinyllm.codegen.tokenizers.bpe import decode, encode
+from tinyllm.codegen.tokenizers.encoder import decode, encode
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Strip
 
 TALK = ("Hello there!", "Hi. What is it?", "  A question\nin two lines ", "The answer is 42.", "Why\t?")

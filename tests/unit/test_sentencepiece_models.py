@@ -16,7 +16,7 @@ from sentencepiece import SentencePieceProcessor
 from tests.unit.tokenizer_files import train_sentencepiece
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import encode
+from tinyllm.codegen.tokenizers.encoder import encode
 
 MODELS: dict[str, dict[str, Any]] = {
     "unigram": {"model_type": "unigram", "vocab_size": 150, "normalization_rule_name": "identity"},

@@ -17,7 +17,7 @@ from tiktoken import Encoding
 from tests.unit.tokenizer_files import gpt2, rank_file, ranks_of
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import decode, encode
+from tinyllm.codegen.tokenizers.encoder import decode, encode
 from tinyllm.codegen.tokenizers.pretokenize import PATTERNS
 from tinyllm.codegen.tokenizers.tiktoken import KNOWN
 

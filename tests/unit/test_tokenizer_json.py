@@ -19,7 +19,7 @@ from tests.unit.tokenizer_files import REPLICAS, gpt2, marked, prepend_and_repla
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.checkpoints.gguf_file import CheckpointWarning
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import decode, encode
+from tinyllm.codegen.tokenizers.encoder import decode, encode
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm
 from tinyllm.codegen.tokenizers.tokenizer_json import read_tokenizer_json
 

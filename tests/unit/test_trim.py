@@ -26,7 +26,7 @@ from tinyllm.codegen.outline import outline
 from tinyllm.codegen.plan import plan_memory
 from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.bpe import decode, encode
+from tinyllm.codegen.tokenizers.encoder import decode, encode
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, Strip
 from tinyllm.codegen.trim import needed_tokens, padding_piece, trim, trim_tokenizer
 from tinyllm.models import bundled

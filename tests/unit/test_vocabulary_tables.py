@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 from tests.unit.tokenizer_forms import FORMS, form
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.emit_vocabulary import vocabulary_files
-from tinyllm.codegen.tokenizers.bpe import decode_piece
+from tinyllm.codegen.tokenizers.encoder import decode_piece
 from tinyllm.codegen.vocabulary_tables import lay_out
 
 ALIGNMENT = 32

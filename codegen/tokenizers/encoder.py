@@ -127,7 +127,7 @@ def _split(tokenizer: Tokenizer, text: bytes) -> tuple[list[bytes], list[bool]]:
 
 def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> list[bytes]:
     """Step 5."""
-    rank_of = _rank_of_pair(tokenizer)
+    rank_of = rank_of_pair(tokenizer)
     no_merge = max(tokenizer.vocab_size, len(tokenizer.merges))
 
     def rank(left: int) -> int:
@@ -146,10 +146,12 @@ def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> li
     return symbols
 
 
-def _rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:
-    """What tells the rank of joining two symbols, None where they do not join."""
+def rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:
+    """What tells how early two neighbours join, the lower the sooner; None where they do not, as in UNIGRAM none do."""
     if tokenizer.algorithm is Algorithm.PAIRS:
         return lambda left, right: tokenizer.pair_ranks.get((left, right))
+    if tokenizer.algorithm is Algorithm.UNIGRAM:
+        return lambda left, right: None
 
     def piece_rank(left: bytes, right: bytes) -> int | None:
         token = tokenizer.normal_ids.get(left + right)
