@@ -23,7 +23,7 @@ from tinyllm.boards.errors import UserError
 from tinyllm.codegen.chat_rendering import Chat, Message, Role, render, render_chats
 from tinyllm.codegen.tokenizers.encoder import encode_section
 from tinyllm.codegen.tokenizers.sections import Section, cut_sections
-from tinyllm.codegen.tokenizers.tokenizer import Strip, Tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Strip, Tokenizer
 from tinyllm.codegen.tokenizers.unicode_classes import WHITE_SPACE
 
 SPACES = (*WHITE_SPACE, b"\x1c", b"\x1d", b"\x1e", b"\x1f")
@@ -100,6 +100,22 @@ def derive(template: str, tokenizer: Tokenizer, system: str | None = None) -> Ch
     if plan is None:
         raise Unsuited(why)
     return plan
+
+
+def stopping_where_answers_end(template: str | None, tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer with the control token that follows an answer in the template among its stop tokens.
+
+    A model writes that token when it has said all; not every checkpoint's files name it.
+    """
+    if template is None:
+        return tokenizer
+    try:
+        end = _end_of_answer(_cut(tokenizer, _literals(template, tokenizer, None).following))
+    except Unsuited:
+        return tokenizer
+    if end is None or end in tokenizer.stop_ids or tokenizer.kinds[end] is not PieceKind.CONTROL:
+        return tokenizer
+    return replace(tokenizer, stop_ids=(*tokenizer.stop_ids, end))
 
 
 def conversation_ids(
@@ -256,11 +272,8 @@ def _chat(said: Sequence[str], system: str | None) -> Chat:
 
 def _plan(literals: _Literals, tokenizer: Tokenizer) -> ChatPlan:
     """The literals as tokens. Raises Unsuited."""
-    first, following, after = (
-        tuple(cut_sections(tokenizer, text.encode("utf-8", "surrogatepass"), special=True))
-        for text in (literals.first, literals.following, literals.after)
-    )
-    end = next((section.token for section in following if section.token is not None), None)
+    first, following, after = (_cut(tokenizer, text) for text in (literals.first, literals.following, literals.after))
+    end = _end_of_answer(following)
     if end is None and tokenizer.prefix_sections:
         raise Unsuited("no control token follows an answer, and its tokenizer puts a space before every text")
     ends = end is not None and end in tokenizer.stop_ids
@@ -287,6 +300,15 @@ def _plan(literals: _Literals, tokenizer: Tokenizer) -> ChatPlan:
         end=end if ends else None,
         ended=len(_goes_on(tokenizer, _fixed(following, end))) if ends else 0,
     )
+
+
+def _cut(tokenizer: Tokenizer, text: str) -> Sequence[Section]:
+    return tuple(cut_sections(tokenizer, text.encode("utf-8", "surrogatepass"), special=True))
+
+
+def _end_of_answer(following: Sequence[Section]) -> int | None:
+    """The first added token after an answer."""
+    return next((section.token for section in following if section.token is not None), None)
 
 
 def _edge(sections: Sequence[Section]) -> Section:

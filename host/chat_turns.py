@@ -120,7 +120,7 @@ def _on_host(wanted: Wanted, facts: HelloReply, system: str | None) -> OnHost | 
     if reading.trim_vocab is not None:
         tokenizer = choose(wanted.model, reading).tokenizer
     else:
-        _, tokenizer = choose_tokenizer(path, config.vocab_size, reading)
+        _, tokenizer = choose_tokenizer(path, config, reading)
     try:
         plan: ChatPlan | None = derive(config.chat_template, tokenizer, system)
     except Unsuited:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyllm.boards.errors import UserError
+from tinyllm.codegen.chat_template import stopping_where_answers_end
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.facts import CheckpointFacts
 from tinyllm.codegen.evaluate import split_stories
@@ -121,7 +122,7 @@ def choose(name: str | None, reading: Reading = AS_IT_IS) -> Choice:
     path = model_path(name)
     model = reading.model(path)
     context = reading.positions(model.config)
-    tokenizer_path, tokenizer = choose_tokenizer(path, model.config.vocab_size, reading)
+    tokenizer_path, tokenizer = choose_tokenizer(path, model.config, reading)
     whole = Choice(path, model, tokenizer_path, tokenizer, context)
     if reading.trim_vocab is None:
         return whole
@@ -129,11 +130,11 @@ def choose(name: str | None, reading: Reading = AS_IT_IS) -> Choice:
     return Choice(path, trimmed.model, tokenizer_path, trimmed.tokenizer, context, whole, trimmed.saving)
 
 
-def choose_tokenizer(path: Path, vocab_size: int, reading: Reading) -> tuple[Path, Tokenizer]:
+def choose_tokenizer(path: Path, config: ModelConfig, reading: Reading) -> tuple[Path, Tokenizer]:
     """The tokenizer of the checkpoint at `path`, and where it is. Errors as find_tokenizer and read_tokenizer."""
-    tokenizer_path = reading.tokenizer or find_tokenizer(path, vocab_size)
-    tokenizer = read_tokenizer(tokenizer_path)
-    return tokenizer_path, fit_vocabulary(path, vocab_size, tokenizer_path, tokenizer)
+    tokenizer_path = reading.tokenizer or find_tokenizer(path, config.vocab_size)
+    tokenizer = fit_vocabulary(path, config.vocab_size, tokenizer_path, read_tokenizer(tokenizer_path))
+    return tokenizer_path, stopping_where_answers_end(config.chat_template, tokenizer)
 
 
 def read_text(path: Path) -> str:

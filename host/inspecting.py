@@ -117,7 +117,7 @@ def inspect_model(path: Path, reading: Reading) -> Inspection:
 def _tokenizer(path: Path, config: ModelConfig, reading: Reading) -> tuple[Path | None, Tokenizer | None, str]:
     """Where it is, the tokenizer, and if there is none why; one that a person named must be sound."""
     try:
-        return *choose_tokenizer(path, config.vocab_size, reading), ""
+        return *choose_tokenizer(path, config, reading), ""
     except UserError as error:
         if reading.tokenizer is not None:
             raise

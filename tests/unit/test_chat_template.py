@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from tests.unit.chat_templates import CHATML, FAMILIES, LLAMA2, PLAIN, Family, small_tokenizer
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.chat_rendering import TEMPLATE_CHARACTERS, Chat, Message, render, render_chats
-from tinyllm.codegen.chat_template import SPACES, Unsuited, conversation_ids, derive, special_names
+from tinyllm.codegen.chat_template import (
+    SPACES,
+    Unsuited,
+    conversation_ids,
+    derive,
+    special_names,
+    stopping_where_answers_end,
+)
 from tinyllm.codegen.tokenizers.encoder import decode, encode
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Strip
 
@@ -149,6 +156,16 @@ def test_an_answer_that_was_cut_short_gets_its_end_and_one_that_ended_gets_no_se
         return
     ended = plan.turn(tokenizer, "Go on", False, last_token=plan.end)
     assert plan.end in cut_short[: plan.ended] and cut_short[plan.ended :] == ended
+
+
+@families
+def test_a_model_stops_with_the_token_that_ends_an_answer_though_no_file_names_it(family: Family) -> None:
+    tokenizer = small_tokenizer(family)
+    forgetful = replace(tokenizer, stop_ids=(tokenizer.eos,))
+    found = stopping_where_answers_end(family.template, forgetful)
+    assert (found == tokenizer) if family.end else (found == forgetful)
+    assert stopping_where_answers_end(None, forgetful) == forgetful
+    assert stopping_where_answers_end("{{ messages }}", forgetful) == forgetful
 
 
 @families

@@ -16,6 +16,7 @@ from sentencepiece import SentencePieceTrainer
 from tests.unit.chat_templates import FAMILIES, small_tokenizer
 from tests.unit.checkpoint_files import random_model
 from tests.unit.tokenizer_files import CORPUS, REPLICAS, gpt2, write_tokenizer
+from tests.unit.tokenizer_forms import large_vocabulary
 from tinyllm.codegen.chat_rendering import Message
 from tinyllm.codegen.chat_template import conversation_ids
 from tinyllm.codegen.checkpoints import read_model
@@ -58,34 +59,6 @@ def byte_pieces(folder: Path) -> Tokenizer:
     return replace(pairs, algorithm=Algorithm.PIECES, ranks=in_order, merges=(), whole_words=True)
 
 
-def large(_: Path) -> Tokenizer:
-    """32,000 pieces, random but for what makes them whole: bytes, letters, and each piece two others joined."""
-    random = np.random.default_rng(7)
-    control, raw = [b"<unk>", b"<s>", b"</s>"], [bytes([byte]) for byte in range(256)]
-    pieces = [bytes([byte]) for byte in b" etaoinshrdlucmfwypvbgkjqxz.,!?'"]
-    seen = {*pieces}
-    while len(control) + len(raw) + len(pieces) < 32_000:
-        # Short ones join more often, so that texts are full of merges.
-        left, right = (pieces[int(len(pieces) * random.random() ** 3)] for _ in range(2))
-        joined = left + right
-        if joined not in seen and len(joined) < 12:
-            seen.add(joined)
-            pieces.append(joined)
-    n_before = len(control) + len(raw)
-    kinds = [PieceKind.UNKNOWN, *[PieceKind.CONTROL] * 2, *[PieceKind.BYTE] * 256, *[PieceKind.NORMAL] * len(pieces)]
-    return Tokenizer(
-        pieces=(*control, *raw, *pieces),
-        kinds=tuple(kinds),
-        ranks=tuple(max(token - n_before + 1, 0) for token in range(len(kinds))),
-        bos=1,
-        eos=2,
-        stop_ids=(1, 2),
-        add_dummy_prefix=True,
-        remove_extra_whitespaces=False,
-        source="random",
-    )
-
-
 def published(name: str) -> Callable[[Path], Tokenizer]:
     return lambda folder: read_tokenizer(write_tokenizer(folder, REPLICAS[name]()))
 
@@ -99,7 +72,7 @@ MAKERS: dict[str, Callable[[Path], Tokenizer]] = {
         folder, "unigram", byte_fallback=False, user_defined_symbols=["dog", "park."]
     ),
     "tiktoken": byte_pieces,
-    "32,000 pieces": large,
+    "32,000 pieces": lambda _: large_vocabulary(),
     BUNDLED: lambda _: read_tokenizer(find_tokenizer(next(iter(bundled().values())), 512)),
 }
 WITHOUT_BYTES = {
@@ -172,8 +145,8 @@ def test_what_is_no_plain_text_stays(made: Made, name: str) -> None:
     assert [kept[token] for token in trimmed.stop_ids] == list(tokenizer.stop_ids)
 
 
-def test_a_large_vocabulary_comes_down_to_what_a_text_needs(tmp_path: Path) -> None:
-    whole = large(tmp_path)
+def test_a_large_vocabulary_comes_down_to_what_a_text_needs() -> None:
+    whole = large_vocabulary()
     trimmed = trim_tokenizer(whole, needed_tokens(whole, CORPUS))
     assert trimmed.vocab_size < 259 + 31 + 2 * sum(len(line) for line in set(CORPUS))
     assert max(trimmed.ranks) < trimmed.vocab_size

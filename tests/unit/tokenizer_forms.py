@@ -11,6 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sentencepiece
 import tiktoken
 import tokenizers
@@ -285,3 +286,31 @@ TEXTS = st.lists(
     max_size=14,
 ).map("".join)
 """Texts of words that merge, marks that have a meaning, and letters, digits and white space of every script."""
+
+
+def large_vocabulary() -> Tokenizer:
+    """32,000 pieces, random but for what makes them whole: bytes, letters, and each piece two others joined."""
+    random = np.random.default_rng(7)
+    control, raw = [b"<unk>", b"<s>", b"</s>"], [bytes([byte]) for byte in range(256)]
+    pieces = [bytes([byte]) for byte in b" etaoinshrdlucmfwypvbgkjqxz.,!?'"]
+    seen = {*pieces}
+    while len(control) + len(raw) + len(pieces) < 32_000:
+        # Short ones join more often, so that texts are full of merges.
+        left, right = (pieces[int(len(pieces) * random.random() ** 3)] for _ in range(2))
+        joined = left + right
+        if joined not in seen and len(joined) < 12:
+            seen.add(joined)
+            pieces.append(joined)
+    n_before = len(control) + len(raw)
+    kinds = [PieceKind.UNKNOWN, *[PieceKind.CONTROL] * 2, *[PieceKind.BYTE] * 256, *[PieceKind.NORMAL] * len(pieces)]
+    return Tokenizer(
+        pieces=(*control, *raw, *pieces),
+        kinds=tuple(kinds),
+        ranks=tuple(max(token - n_before + 1, 0) for token in range(len(kinds))),
+        bos=1,
+        eos=2,
+        stop_ids=(1, 2),
+        add_dummy_prefix=True,
+        remove_extra_whitespaces=False,
+        source="random",
+    )
