@@ -10,6 +10,9 @@ PACKAGES := boards codegen firmware host models
 comma := ,
 EXTRAS := test,virtual$(if $(CI),$(comma)peers)
 
+# A file stays on one core, for its fixtures; in the order of their names the long files come first.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1
 
@@ -20,11 +23,11 @@ demo: $(VENV)/installed
 
 test: lint types
 	sh tests/system_packages.sh
-	$(BIN)/pytest -n 2 --dist loadfile -m "not sweep"
+	$(BIN)/pytest $(PARALLEL) -m "not sweep"
 
 test-all: lint types
 	sh tests/system_packages.sh
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest $(PARALLEL)
 
 lint: $(VENV)/testing
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ PATIENCE = SILENCE_SECONDS + 10
 
 def usual(board: BoardUnderTest) -> int:
     """Rounds in a run without sweeps: it is this computer's side that is on trial, so the other boards get fewer."""
-    return 16 if board.facts.board == "host" else 3
+    return 8 if board.facts.board == "host" else 3
 
 
 def ask(link: Link, tokens: int) -> tuple[int, ...]:
@@ -72,7 +72,7 @@ def test_with_noise_on_the_line_a_connection_is_had_or_refused(
     board: BoardUnderTest, line: NoisyLine, rounds: int | None
 ) -> None:
     (expected,) = board.expect(ONCE, max_tokens=3)
-    for _ in range(rounds or usual(board) // 6 + 1):
+    for _ in range(rounds or usual(board) // 4 + 1):
         line.rate = RATE
         begun = time.monotonic()
         try:

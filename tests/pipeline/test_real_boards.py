@@ -272,8 +272,7 @@ def test_a_users_board_that_names_an_unknown_port_is_told_which_there_are(
 # --- Sizes ---
 
 
-@pytest.mark.parametrize("chip", ["rp2040", "rp2350", "esp32", "esp32c3"])
-@pytest.mark.parametrize("context", [64, 512])
+@pytest.mark.parametrize(("chip", "context"), [("rp2040", 64), ("rp2350", 512), ("esp32", 512), ("esp32c3", 64)])
 def test_what_a_model_needs_is_bounded_by_what_the_compilers_make_of_it(
     chip: str, context: int, stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:

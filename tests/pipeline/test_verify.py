@@ -26,11 +26,14 @@ from tinyllm.codegen.verify import CACHE, compare, generate, reference_run, veri
 from tinyllm.models import bundled
 
 
-def test_stories260k_is_bit_exact_over_its_whole_context_in_every_build(
-    stories: Model, stories_tokenizer: Tokenizer
+@pytest.mark.parametrize(
+    "builds", [("O2",), pytest.param(tuple(BUILDS), marks=pytest.mark.sweep)], ids=["O2", "every build"]
+)
+def test_stories260k_is_bit_exact_over_its_whole_context(
+    stories: Model, stories_tokenizer: Tokenizer, builds: tuple[str, ...]
 ) -> None:
-    verdicts = list(verify(quantize(stories), stories_tokenizer, tuple(BUILDS)))
-    assert len(verdicts) == 2 * len(BUILDS)
+    verdicts = list(verify(quantize(stories), stories_tokenizer, builds))
+    assert len(verdicts) == 2 * len(builds)
     assert [str(verdict) for verdict in verdicts] == ["bit-exact: 512/512 positions"] * len(verdicts)
 
 
