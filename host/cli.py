@@ -15,7 +15,16 @@ from rich.markup import escape
 
 from tinyllm.boards.errors import TinyllmError
 from tinyllm.boards.loader import BOARDS_DIR
-from tinyllm.host import verbs_build, verbs_flash, verbs_inspect, verbs_look, verbs_models, verbs_prove, verbs_talk
+from tinyllm.host import (
+    verbs_bench,
+    verbs_build,
+    verbs_flash,
+    verbs_inspect,
+    verbs_look,
+    verbs_models,
+    verbs_prove,
+    verbs_talk,
+)
 from tinyllm.host.output import Output
 
 app = typer.Typer(
@@ -39,6 +48,7 @@ for verb in (
     verbs_talk.chat,
     verbs_prove.verify,
     verbs_prove.evaluate,
+    verbs_bench.bench,
 ):
     app.command(name="eval" if verb is verbs_prove.evaluate else None)(verb)
 

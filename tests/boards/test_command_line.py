@@ -79,6 +79,24 @@ def test_a_board_is_verified_over_its_protocol(board: str, virtual_pico2: tuple[
     assert lines == ["40/40 tokens", "40/40 tokens", "7/7 positions"]
 
 
+def test_bench_says_what_a_token_takes_and_what_kind_of_figure_that_is(virtual_pico2: tuple[str, ...]) -> None:
+    there, again, here = (
+        document("bench", *options, "-n", "12")
+        for options in (virtual_pico2, virtual_pico2, ("--board", "host", *SMALL))
+    )
+    assert there["kind"] == "estimated from counted instructions, the longer of both cores' ways"
+    assert here["kind"] == "wall clock of this host process"
+    assert there["answer"]["per_token"] == pytest.approx(again["answer"]["per_token"], rel=1e-4)
+    assert (there["answer"]["tokens"], there["answer"]["unit"]) == (12, "instructions")
+    assert min(there["executed"]) > 12 * 100_000
+    assert there["answer"]["tokens_per_second"] is None
+    assert here["answer"]["tokens_per_second"] > 0
+    assert there["digest"] == here["digest"]
+    shown = tinyllm("bench", *virtual_pico2, "-n", "12").stdout
+    assert "instructions per token" in shown
+    assert "Figures: estimated from counted instructions" in shown
+
+
 def test_a_board_that_computes_something_else_is_found_out() -> None:
     """The proof of one model with the reference of another that differs in a single weight."""
     choice = choose(None)

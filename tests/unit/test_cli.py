@@ -31,7 +31,8 @@ from tinyllm.host.settings import RANGES, encode_setting, format_setting, parse_
 from tinyllm.host.transcript import save_transcript
 from tinyllm.models import bundled
 
-VERBS = ["boards", "ports", "models", "doctor", "inspect", "build", "flash", "run", "chat", "verify", "eval"]
+VERBS = ["boards", "ports", "models", "pull", "doctor", "inspect"]
+VERBS += ["build", "flash", "run", "chat", "verify", "eval", "bench"]
 MODULES = sorted(path.stem for path in Path(cli.__file__).parent.glob("*.py") if path.stem != "__init__")
 
 
