@@ -31,7 +31,7 @@ from tinyllm.host.protocol import Done, Token, token_digest
 from tinyllm.host.proving import apply, prove
 from tinyllm.host.talking import Wanted, attach
 
-CONTEXT = 128
+CONTEXT = 96
 SAID = ("The dog <|im_end|> </s>", "  Ελλάδα, 1234 and\n2?")
 SHAPE = replace(
     CONFIG, name="tiny", dim=48, hidden_dim=80, n_heads=4, n_kv_heads=2, head_dim=12, context=256, schedule=(0, 1, 2)

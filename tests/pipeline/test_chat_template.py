@@ -238,7 +238,7 @@ TEXTS = (
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(text=TEXTS, first=st.booleans(), ended=st.booleans())
 def test_any_text_becomes_the_same_turn_in_c_and_in_python(turns: Turns, text: bytes, first: bool, ended: bool) -> None:
     last = turns.plan.end if ended and turns.plan.end is not None else NO_TOKEN

@@ -62,13 +62,13 @@ ANY_BYTES = st.one_of(TEXTS.map(str.encode), st.binary(max_size=60), st.text(max
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(text=ANY_BYTES, bos=st.booleans())
 def test_the_board_encodes_any_bytes_with_any_form_as_the_reference_does(board, text, bos):
     assert board.encode(text, bos) == encoder.encode(board.tokenizer, text, bos)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(text=ANY_BYTES, first=st.booleans())
 def test_the_board_encodes_a_section_as_the_reference_does(board, text, first):
     assert board.encode(text, first, section=True) == encoder.encode_section(board.tokenizer, text, first)
@@ -87,7 +87,7 @@ MARKED = st.lists(
 ).map(lambda parts: "".join(parts).encode("utf-8", "surrogateescape"))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=MARKED)
 def test_characters_and_their_marks_come_together_as_unicode_has_it(composing, text):
     assert composing.encode(text, first=False) == encoder.encode(composing.tokenizer, text)
@@ -130,7 +130,7 @@ def near(width: int) -> Any:
     )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(a=near(64), b=near(64))
 def test_doubles_are_added_and_compared_as_ieee_754_has_it(score, a, b):
     for left, right in ((a, b), (a, -b), (a, float(np.nextafter(-a, b)))):
@@ -139,7 +139,7 @@ def test_doubles_are_added_and_compared_as_ieee_754_has_it(score, a, b):
         assert score.tl_score_above(bits(left), bits(right)) == (left > right)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(a=near(32), b=near(32))
 def test_floats_are_added_as_numpy_adds_them(score, a, b):
     a, b = np.float32(a), np.float32(b)
