@@ -18,6 +18,7 @@ from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 from tinyllm.codegen.trim import Saving, needed_tokens, saving, trim_config, trim_tokenizer
 from tinyllm.host.choosing import Reading, choose_tokenizer
 from tinyllm.host.fitting import Bytes, largest_context, needs, room
+from tinyllm.host.pulled import RECORD, find_pulled_around
 
 PARTS = ("embedding", "attention", "feed-forward", "norms", "head")
 LONGEST_CONTEXT = 65536
@@ -104,7 +105,7 @@ def inspect_model(path: Path, reading: Reading) -> Inspection:
         kv_bytes_per_token=kv_bytes_per_token(model),
         context=context,
         plan=plan,
-        licence=find_licence(path),
+        licence=find_licence(path) or _recorded_licence(path),
         tokenizer=tokenizer,
         tokenizer_path=tokenizer_path,
         no_tokenizer=why,
@@ -112,6 +113,12 @@ def inspect_model(path: Path, reading: Reading) -> Inspection:
         saving=saved,
         boards=[fit for board in load_boards() if (fit := _fit(model, config.context, pieces, board))],
     )
+
+
+def _recorded_licence(path: Path) -> Licence | None:
+    """As its card on the hub named it when the model was pulled."""
+    pulled = find_pulled_around(path)
+    return Licence(pulled.licence, RECORD) if pulled is not None and pulled.licence else None
 
 
 def _tokenizer(path: Path, config: ModelConfig, reading: Reading) -> tuple[Path | None, Tokenizer | None, str]:

@@ -84,6 +84,12 @@ def find_pulled(name: str) -> Pulled | None:
     return pulled if pulled.name == name else None
 
 
+def find_pulled_around(path: Path) -> Pulled | None:
+    """The pulled model that `path` belongs to, or None. Raises UserError where its record is damaged."""
+    folder = next((parent for parent in path.resolve().parents if parent.parent == models_folder().resolve()), None)
+    return read_record(folder) if folder is not None and (folder / RECORD).is_file() else None
+
+
 def list_pulled() -> Iterator[Pulled | UserError]:
     """Every pulled model in order of name; the error in place of one whose record is damaged."""
     for record in sorted(models_folder().glob(f"[!.]*/{RECORD}")):

@@ -15,13 +15,13 @@ else:
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file of a known model; `size` in bytes and `sha256` (64 hex digits) are None where they are not pinned."""
+    """A file of a known model; `size` in bytes, `sha256` as 64 hexadecimal digits."""
 
     repo: str
     revision: str
     path: str
-    size: int | None
-    sha256: str | None
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class KnownModel:
 
     @property
     def size(self) -> int | None:
-        """Bytes of the files as far as they are pinned; None where nothing is."""
-        return sum(file.size or 0 for file in self.files) or None
+        """Bytes of the files; None where they are not pinned."""
+        return sum(file.size for file in self.files) or None
 
 
 @functools.cache
@@ -57,7 +57,7 @@ def known_models() -> dict[str, KnownModel]:
 def pinned_files() -> dict[tuple[str, str, str], KnownFile]:
     """Every file whose sha256 is known, by repository, commit and path."""
     files = (file for model in known_models().values() for file in model.files)
-    return {(file.repo, file.revision, file.path): file for file in files if file.sha256 is not None}
+    return {(file.repo, file.revision, file.path): file for file in files}
 
 
 def _known_model(entry: dict[str, object]) -> KnownModel:
@@ -71,8 +71,8 @@ def _known_model(entry: dict[str, object]) -> KnownModel:
             repo=text(entry | file, "repo"),
             revision=text(entry | file, "revision"),
             path=text(file, "path"),
-            size=file.get("bytes"),
-            sha256=file.get("sha256"),
+            size=file["bytes"],
+            sha256=text(file, "sha256"),
         )
         for file in listed
     )

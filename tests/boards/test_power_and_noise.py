@@ -51,7 +51,7 @@ def test_with_noise_on_the_line_an_answer_is_whole_or_an_error_and_the_next_one_
     with Link(line.url, wire=board.wire) as link:
         link.set(Setting.TEMPERATURE, 0)
         for i in range(rounds or usual(board)):
-            tokens = 1 + i * 7 % TOKENS
+            tokens = TOKENS - i * 7 % TOKENS
             link.reset()
             line.rate = RATE
             begun = time.monotonic()

@@ -208,14 +208,23 @@ def test_a_known_model_that_is_not_here_is_told_how_to_come(hub: HubServer) -> N
         model_path("stories15M")
 
 
-def test_every_pin_is_a_commit_a_sha256_and_a_size() -> None:
+def test_every_public_model_is_pinned_to_a_commit_and_its_files_to_size_and_sha256() -> None:
     for model in known_models().values():
         assert NAME.fullmatch(model.name)
-        assert model.files == () or COMMIT.fullmatch(model.revision)
+        assert model.gated == (model.files == ())
+        assert model.gated or COMMIT.fullmatch(model.revision)
         for file in model.files:
             assert COMMIT.fullmatch(file.revision)
-            assert (file.sha256 is None) == (file.size is None)
-            assert file.sha256 is None or SHA256.fullmatch(file.sha256)
+            assert SHA256.fullmatch(file.sha256)
+            assert file.size > 0
+
+
+def test_inspect_shows_the_licence_that_was_recorded_where_no_card_came_along(
+    hub: HubServer, stories: Repository, tinyllm: Tinyllm
+) -> None:
+    path = document(tinyllm("pull", "stories260K", "--json"))["path"]
+    for model in ("stories260K", path):
+        assert document(tinyllm("inspect", model, "--json"))["licence"] == {"name": "mit", "source": "pulled.json"}
 
 
 def test_the_pins_of_stories260k_are_those_of_the_real_files(shared_data: Path) -> None:
