@@ -10,8 +10,9 @@ PACKAGES := boards codegen firmware host models
 comma := ,
 EXTRAS := test,virtual$(if $(CI),$(comma)peers)
 
-# A file stays on one core, for its fixtures; in the order of their names the long files come first.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# A file stays with one worker, for its fixtures; in the order of their names the long files come first. Three workers for
+# two cores: a test that talks to a board often waits.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1

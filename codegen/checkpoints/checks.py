@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import reprlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.model import ModelConfig
 
 # Far above any model that a microcontroller could hold; a larger number means a damaged or foreign header.
@@ -29,7 +28,7 @@ def require_dimension(path: Path, name: str, value: object, limit: str) -> int:
     """`value` as an int from 1 to LIMITS[limit], or UserError naming the file and the field as `name`."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LIMITS[limit]:
         raise UserError(
-            f"{path}: {name} is {reprlib.repr(value)}, expected 1 to {LIMITS[limit]:,};"
+            f"{path}: {name} is {shown(value)}, expected 1 to {LIMITS[limit]:,};"
             " the file is damaged or of another format: download or export it again"
         )
     return value

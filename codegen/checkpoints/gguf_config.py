@@ -6,10 +6,9 @@ name of its key before any weight is read, never ignored.
 
 from __future__ import annotations
 
-import reprlib
 import warnings
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.checks import LIMITS, require_consistent, require_dimension, require_even_split
 from tinyllm.codegen.checkpoints.gguf_file import CheckpointWarning, Gguf
 from tinyllm.codegen.checkpoints.gguf_tensors import StoredTensor, decode_tensor, require_tensor
@@ -114,7 +113,7 @@ def require_supported(gguf: Gguf) -> str:
     parts = gguf.scalar("split.count")
     if parts not in (None, 0, 1):
         raise UserError(
-            f"{gguf.path}: split.count is {reprlib.repr(parts)}, expected a whole model;"
+            f"{gguf.path}: split.count is {shown(parts)}, expected a whole model;"
             " join the parts with llama-gguf-split --merge"
         )
     for suffix, (feature, unused) in UNSUPPORTED.items():
@@ -129,7 +128,7 @@ def _trained(gguf: Gguf, name: str, context: int | None) -> int:
     key = f"{name}.context_length"
     trained = gguf.scalar(key)
     if not isinstance(trained, int) or isinstance(trained, bool) or not 1 <= trained <= LIMITS["context"]:
-        found = "missing" if trained is None else f"{reprlib.repr(trained)}, expected 1 to {LIMITS['context']:,}"
+        found = "missing" if trained is None else f"{shown(trained)}, expected 1 to {LIMITS['context']:,}"
         trained = context or FALLBACK_CONTEXT
         warn(gguf, f"{key} is {found}; {trained} positions are assumed")
     if context is not None and not 1 <= context <= trained:

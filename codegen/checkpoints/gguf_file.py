@@ -11,7 +11,6 @@ allocate without end.
 from __future__ import annotations
 
 import math
-import reprlib
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.files import file_size
 
 Scalar = int | float | bytes
@@ -114,7 +113,7 @@ class Cursor:
         except UnicodeDecodeError:
             text = ""
         if not text.isprintable() or not text:
-            raise self.damaged(f"{what} is {reprlib.repr(raw)}, expected printable text")
+            raise self.damaged(f"{what} is {shown(raw)}, expected printable text")
         return text
 
     def count(self, what: str) -> int:
@@ -165,7 +164,7 @@ class Gguf:
                 return value.decode()
         except UnicodeDecodeError:
             pass
-        raise UserError(f"{self.path}: {key} is {reprlib.repr(value)}, expected text; convert the file again")
+        raise UserError(f"{self.path}: {key} is {shown(value)}, expected text; convert the file again")
 
     def flag(self, key: str, default: bool) -> bool:
         """The truth value, `default` where there is none. Raises UserError if it is something else."""
@@ -173,7 +172,7 @@ class Gguf:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise UserError(f"{self.path}: {key} is {reprlib.repr(value)}, expected a bool; convert the file again")
+            raise UserError(f"{self.path}: {key} is {shown(value)}, expected a bool; convert the file again")
         return value
 
     def real(self, key: str, default: float | None, least: float, most: float) -> float:
@@ -182,7 +181,7 @@ class Gguf:
         if value is None:
             value = default
         if isinstance(value, (bool, bytes)) or value is None or not least <= value <= most:
-            found = "missing" if value is None else reprlib.repr(value)
+            found = "missing" if value is None else shown(value)
             raise UserError(
                 f"{self.path}: {key} is {found}, expected a number from {least:g} to {most:g}; convert the file again"
             )
@@ -220,7 +219,7 @@ def open_gguf(path: Path) -> Gguf:
         metadata[key] = _value(cursor, key[:80])
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1) or alignment > 1 << 20:
-        raise cursor.damaged(f"general.alignment is {reprlib.repr(alignment)}, expected a power of two up to 1,048,576")
+        raise cursor.damaged(f"general.alignment is {shown(alignment)}, expected a power of two up to 1,048,576")
     return Gguf(path, data, metadata, cursor.offset, n_tensors, alignment)
 
 

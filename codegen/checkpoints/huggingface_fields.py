@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.checks import require_dimension
 
 
@@ -26,7 +25,7 @@ class Fields:
 
     def refusal(self, key: str, expected: str, advice: str = "mend the file") -> UserError:
         """The error for a value other than the `expected`."""
-        found = reprlib.repr(self.values.get(key))
+        found = shown(self.values.get(key))
         return UserError(f"{self.path}: {self.prefix}{key} is {found}, expected {expected}; {advice}")
 
     def dimension(self, key: str, limit: str) -> int:

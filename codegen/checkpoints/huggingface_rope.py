@@ -8,10 +8,9 @@ and what is not read (yarn) are refused.
 from __future__ import annotations
 
 import math
-import reprlib
 from dataclasses import dataclass
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.huggingface_fields import Fields
 from tinyllm.codegen.model import Rope
 
@@ -53,7 +52,7 @@ def read_rope(fields: Fields, head_dim: int, trained: int, context: int | None, 
     kind = given.get("rope_type", given.get("type", "default"))
     if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(
-            f"{fields.path}: {key} of type {reprlib.repr(kind)} cannot be read, expected {', '.join(KINDS)};"
+            f"{fields.path}: {key} of type {shown(kind)} cannot be read, expected {', '.join(KINDS)};"
             " choose another model"
         )
     unknown = sorted(name for name, value in given.values.items() if name not in PARAMETERS and value is not None)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
 from pathlib import Path
 from typing import Any
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.huggingface_tensors import ITEM_SIZES, StoredTensor
 from tinyllm.codegen.files import file_size
 
@@ -52,7 +51,7 @@ def read_safetensors_header(path: Path) -> dict[str, StoredTensor]:
     for begin, end, name in sorted(spans):
         if begin != reached:
             what = "overlaps the one before it" if begin < reached else "leaves a hole before it"
-            raise _damaged(path, f"tensor {reprlib.repr(name)} {what}: it begins at {begin:,}, expected {reached:,}")
+            raise _damaged(path, f"tensor {shown(name)} {what}: it begins at {begin:,}, expected {reached:,}")
         reached = end
     if reached != size - 8 - length:
         raise _damaged(path, f"its tensors end at {reached:,}, expected all {size - 8 - length:,} bytes of data")
@@ -61,22 +60,20 @@ def read_safetensors_header(path: Path) -> dict[str, StoredTensor]:
 
 def _entry(path: Path, name: str, entry: Any, start: int, n_data: int) -> tuple[StoredTensor, int, int]:
     """The tensor that a header entry describes, and where it begins and ends in the data."""
-    said = reprlib.repr(name)
+    said = shown(name)
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _damaged(path, f"tensor {said} is not described by dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
-        raise UserError(f"{path}: tensor {said} has dtype {reprlib.repr(dtype)}, which is unknown; save it as float32")
+        raise UserError(f"{path}: tensor {said} has dtype {shown(dtype)}, which is unknown; save it as float32")
     if not _whole_numbers(shape) or len(shape) > MAX_AXES:
-        raise _damaged(path, f"tensor {said} has shape {reprlib.repr(shape)}, expected up to {MAX_AXES} sizes")
+        raise _damaged(path, f"tensor {said} has shape {shown(shape)}, expected up to {MAX_AXES} sizes")
     if not _whole_numbers(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= n_data:
-        raise _damaged(
-            path, f"tensor {said} has data_offsets {reprlib.repr(offsets)}, expected two in order up to {n_data:,}"
-        )
+        raise _damaged(path, f"tensor {said} has data_offsets {shown(offsets)}, expected two in order up to {n_data:,}")
     n_bytes = math.prod(shape) * ITEM_SIZES[dtype]
     if offsets[1] - offsets[0] != n_bytes:
         found = f"{offsets[1] - offsets[0]:,} bytes of {dtype}"
-        raise _damaged(path, f"tensor {said} has {found}, its shape {reprlib.repr(shape)} asks for {n_bytes:,}")
+        raise _damaged(path, f"tensor {said} has {found}, its shape {shown(shape)} asks for {n_bytes:,}")
     return StoredTensor(path, name, dtype, tuple(shape), start + offsets[0]), offsets[0], offsets[1]
 
 

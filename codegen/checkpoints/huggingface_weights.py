@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Callable
 from pathlib import Path
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.huggingface_families import HEAD, ExpectedTensor
 from tinyllm.codegen.checkpoints.huggingface_safetensors import read_safetensors_header
 from tinyllm.codegen.checkpoints.huggingface_tensors import StoredTensor, require_readable
@@ -44,13 +43,13 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
 def _sharded(index: Path, reader: Reader) -> dict[str, StoredTensor]:
     weight_map = read_json_object(index, INDEX_LIMIT).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        found = reprlib.repr(weight_map)
+        found = shown(weight_map)
         raise UserError(f"{index}: weight_map is {found}, expected names of tensors and their files; download it again")
     shards: dict[str, None] = {}
     for shard in weight_map.values():
         # A file of this very folder: no separator, no drive, no parent.
         if not isinstance(shard, str) or not SHARD_NAME.fullmatch(shard):
-            raise UserError(f"{index}: {reprlib.repr(shard)} is not the name of a file beside it; download it again")
+            raise UserError(f"{index}: {shown(shard)} is not the name of a file beside it; download it again")
         shards[shard] = None
     if len(shards) > MAX_SHARDS:
         raise UserError(f"{index} names {len(shards):,} files, expected at most {MAX_SHARDS:,}; download it again")

@@ -8,10 +8,11 @@ what torch.load means by weights_only. Anything else is refused by name.
 from __future__ import annotations
 
 import pickletools
-import reprlib
 import warnings
 from dataclasses import dataclass
 from typing import Any
+
+from tinyllm.boards.errors import shown
 
 DTYPES = {
     "FloatStorage": "F32",
@@ -90,9 +91,7 @@ def tensors_in_pickle(data: bytes) -> dict[str, View]:
         raise PickleError(f"it holds a {type(found).__name__}, expected a mapping from names to tensors")
     for name, value in found.items():
         if not isinstance(value, View):
-            raise PickleError(
-                f"its entry {reprlib.repr(name)} is a {type(value).__name__}, expected nothing but tensors"
-            )
+            raise PickleError(f"its entry {shown(name)} is a {type(value).__name__}, expected nothing but tensors")
     return found
 
 
@@ -145,7 +144,7 @@ class _Machine:
             stack.append(self.memo[argument])
         elif name == "GLOBAL":
             if argument not in NAMES:
-                raise PickleError(f"it asks for {reprlib.repr(argument)}, which no plain tensor needs")
+                raise PickleError(f"it asks for {shown(argument)}, which no plain tensor needs")
             stack.append(Name(argument))
         elif name == "BINPERSID":
             stack.append(_storage(stack.pop()))

@@ -9,7 +9,6 @@ can only have arisen where they are not.
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.gguf_file import Gguf, open_gguf
 from tinyllm.codegen.tokenizers.character_map import check_character_map
 from tinyllm.codegen.tokenizers.gguf_bpe import read_byte_level
@@ -78,7 +77,7 @@ def _sentencepiece(gguf: Gguf, algorithm: Algorithm) -> Tokenizer:
         if b" " in text and kind in (PieceKind.NORMAL, PieceKind.USER_DEFINED):
             # Text is matched after its spaces have become marks, so such a piece never matches anything.
             raise UserError(
-                f"{gguf.path}: token {token} ({reprlib.repr(text)}) holds a plain space, expected the mark U+2581 in"
+                f"{gguf.path}: token {token} ({shown(text)}) holds a plain space, expected the mark U+2581 in"
                 " its place; convert the file again"
             )
     scores = _numbers(gguf, "tokenizer.ggml.scores", len(texts))
@@ -109,7 +108,7 @@ def _character_map(gguf: Gguf) -> bytes:
             return check_character_map(value.tobytes())
     except ValueError as error:
         raise UserError(f"{gguf.path}: {key} is not sound ({error}); convert the file again") from error
-    raise UserError(f"{gguf.path}: {key} is {reprlib.repr(value)}, expected an array of bytes; convert the file again")
+    raise UserError(f"{gguf.path}: {key} is {shown(value)}, expected an array of bytes; convert the file again")
 
 
 def _texts(gguf: Gguf) -> list[bytes]:
@@ -144,7 +143,7 @@ def _kind(gguf: Gguf, token: int, text: bytes, kind: int) -> PieceKind:
         return PieceKind.CONTROL
     if kind not in KINDS:
         raise UserError(
-            f"{gguf.path}: token {token} ({reprlib.repr(text)}) has tokenizer.ggml.token_type {kind},"
+            f"{gguf.path}: token {token} ({shown(text)}) has tokenizer.ggml.token_type {kind},"
             f" expected one of {sorted(KINDS)}; choose another model"
         )
     return KINDS[kind]
@@ -156,7 +155,5 @@ def _token(gguf: Gguf, name: str, default: int | None, vocab_size: int) -> int |
     if token is None:
         return default
     if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < vocab_size:
-        raise UserError(
-            f"{gguf.path}: {key} is {reprlib.repr(token)}, expected 0 to {vocab_size - 1}; convert the file again"
-        )
+        raise UserError(f"{gguf.path}: {key} is {shown(token)}, expected 0 to {vocab_size - 1}; convert the file again")
     return token

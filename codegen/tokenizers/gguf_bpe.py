@@ -6,11 +6,10 @@ published pattern. What it calls "default", and takes where the name is missing,
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.gguf_file import Gguf
 from tinyllm.codegen.tokenizers.byte_level import bytes_of
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
@@ -88,7 +87,7 @@ def read_byte_level(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKin
 def _pre_tokenizer(gguf: Gguf) -> PreTokenizer:
     name = gguf.text(PRE)
     if name not in PRE_TOKENIZERS:
-        found = "missing" if name is None else reprlib.repr(name)
+        found = "missing" if name is None else shown(name)
         raise UserError(
             f"{gguf.path}: {PRE} is {found}, expected one of {', '.join(PRE_TOKENIZERS)};"
             " convert the model again with a current llama.cpp, or give its tokenizer with --tokenizer"
@@ -99,7 +98,7 @@ def _pre_tokenizer(gguf: Gguf) -> PreTokenizer:
 def _piece(gguf: Gguf, token: int, text: bytes, kind: PieceKind) -> bytes:
     if kind is PieceKind.BYTE:
         raise UserError(
-            f"{gguf.path}: token {token} ({reprlib.repr(text)}) has tokenizer.ggml.token_type 6, expected another where"
+            f"{gguf.path}: token {token} ({shown(text)}) has tokenizer.ggml.token_type 6, expected another where"
             " every piece is of bytes; convert the file again"
         )
     if kind is not PieceKind.NORMAL:
@@ -107,8 +106,7 @@ def _piece(gguf: Gguf, token: int, text: bytes, kind: PieceKind) -> bytes:
     piece = bytes_of(text.decode("utf-8", "replace"))
     if piece is None:
         raise UserError(
-            f"{gguf.path}: token {token} ({reprlib.repr(text)}) holds letters that stand for no byte;"
-            " convert the file again"
+            f"{gguf.path}: token {token} ({shown(text)}) holds letters that stand for no byte; convert the file again"
         )
     return piece
 
@@ -125,13 +123,13 @@ def _merges(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKind]) -> t
         tokens = [ids.get(text) for text in (*parts, b"".join(parts))]
         if len(tokens) != 3 or None in tokens:
             raise UserError(
-                f"{gguf.path}: {key}[{rank}] is {reprlib.repr(entry)}, expected two pieces that make a third;"
+                f"{gguf.path}: {key}[{rank}] is {shown(entry)}, expected two pieces that make a third;"
                 " convert the file again"
             )
         left, right, joined = (token for token in tokens if token is not None)
         if (left, right) in merges or joined in (left, right):
             raise UserError(
-                f"{gguf.path}: {key}[{rank}] is {reprlib.repr(entry)}, expected a pair that is not there before;"
+                f"{gguf.path}: {key}[{rank}] is {shown(entry)}, expected a pair that is not there before;"
                 " convert the file again"
             )
         merges[left, right] = joined

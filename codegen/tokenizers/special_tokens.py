@@ -6,13 +6,12 @@ generation_config.json, config.json: the ids that end an answer. All of them are
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.huggingface_fields import Fields
 from tinyllm.codegen.files import read_json_object
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -93,8 +92,7 @@ def added_token(fields: Fields, token: object) -> AddedToken:
         raise fields.refusal("content", f"a text of 1 to {MAX_PIECE_LENGTH} characters")
     if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < MAX_VOCABULARY:
         raise UserError(
-            f"{fields.path}: {fields.prefix}id is {reprlib.repr(token)}, expected 0 to {MAX_VOCABULARY - 1};"
-            " mend the file"
+            f"{fields.path}: {fields.prefix}id is {shown(token)}, expected 0 to {MAX_VOCABULARY - 1}; mend the file"
         )
     if fields.switch("single_word", False):
         raise fields.refusal("single_word", "false: tokens that must be whole words cannot be followed")
@@ -150,7 +148,7 @@ def _added(fields: Fields) -> tuple[AddedToken, ...]:
     entries: dict[str, Any] = fields.inner("added_tokens_decoder")
     for key, value in entries.items():
         if not (key.isascii() and key.isdigit() and len(key) < 10) or not isinstance(value, dict):
-            entry = f"{reprlib.repr(key)}: {reprlib.repr(value)}"
+            entry = f"{shown(key)}: {shown(value)}"
             raise UserError(
                 f"{fields.path}: added_tokens_decoder holds {entry}, expected objects by token id; mend the file"
             )

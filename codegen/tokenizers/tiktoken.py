@@ -10,11 +10,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.files import read_bytes
 from tinyllm.codegen.tokenizers.special_tokens import Settings, read_settings
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
@@ -142,12 +141,12 @@ def _ranks(path: Path, data: bytes) -> dict[int, bytes]:
             rank = int(digits) if len(digits) < 10 else MAX_VOCABULARY
         except (ValueError, binascii.Error):
             raise UserError(
-                f"{path}: line {number} is {reprlib.repr(line)}, expected a piece in base64, a space and its rank;"
+                f"{path}: line {number} is {shown(line)}, expected a piece in base64, a space and its rank;"
                 " download it again"
             ) from None
         if not 0 <= rank < MAX_VOCABULARY or ranks.setdefault(rank, piece) is not piece:
             raise UserError(
-                f"{path}: line {number} has the rank {reprlib.repr(digits)}, expected one that is not there before,"
+                f"{path}: line {number} has the rank {shown(digits)}, expected one that is not there before,"
                 f" below {MAX_VOCABULARY:,}; download it again"
             )
     return ranks
@@ -165,7 +164,7 @@ def _pieces(
         )
     both = next((token for token in sorted(names) if token in ranks), None)
     if both is not None:
-        raise UserError(f"{path}: {both} is a rank and a special token ({reprlib.repr(names[both])}), expected one")
+        raise UserError(f"{path}: {both} is a rank and a special token ({shown(names[both])}), expected one")
     pieces, kinds = [], []
     for token in range(size):
         name = names.get(token, f"[PAD{token}]")

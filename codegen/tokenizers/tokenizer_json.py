@@ -7,14 +7,13 @@ github.com/huggingface/tokenizers; what stands in tokenizer_config.json beside i
 from __future__ import annotations
 
 import json
-import reprlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.gguf_file import CheckpointWarning
 from tinyllm.codegen.checkpoints.huggingface_fields import Fields
 from tinyllm.codegen.files import read_bytes
@@ -95,7 +94,7 @@ def _read_object(path: Path) -> dict[str, Any]:
         if len(found) < len(pairs):
             keys = set[str]()
             again = next(key for key, _ in pairs if key in keys or keys.add(key))  # type: ignore[func-returns-value]
-            raise ValueError(f"{reprlib.repr(again)} is there twice in an object")
+            raise ValueError(f"{shown(again)} is there twice in an object")
         return found
 
     try:
@@ -115,7 +114,7 @@ def _added_tokens(document: Fields, words: Words, settings: Settings, specials: 
     added: dict[int, AddedToken] = {}
     for n, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise UserError(f"{document.path}: added_tokens[{n}] is {reprlib.repr(entry)}, expected an object")
+            raise UserError(f"{document.path}: added_tokens[{n}] is {shown(entry)}, expected an object")
         token = added_token(Fields(document.path, entry, f"added_tokens[{n}]."), entry.get("id"))
         if token.token in added:
             raise UserError(f"{document.path}: added_tokens[{n}].id is {token.token} again, expected distinct ids")
@@ -123,8 +122,8 @@ def _added_tokens(document: Fields, words: Words, settings: Settings, specials: 
     for token in settings.added:
         if token.token in added and added[token.token].content != token.content:
             raise UserError(
-                f"{settings.path}: added_tokens_decoder.{token.token} is {reprlib.repr(token.content)},"
-                f" {document.path.name} has {reprlib.repr(added[token.token].content)}; use the files of one model"
+                f"{settings.path}: added_tokens_decoder.{token.token} is {shown(token.content)},"
+                f" {document.path.name} has {shown(added[token.token].content)}; use the files of one model"
             )
         added[token.token] = token
     by_content = {token.content: token for token in added.values()}
@@ -137,7 +136,7 @@ def _added_tokens(document: Fields, words: Words, settings: Settings, specials: 
     for token in added.values():
         if ids.setdefault(token.content, words.ids.get(token.content, token.token)) != token.token:
             raise UserError(
-                f"{document.path}: the added token {reprlib.repr(token.content)} has the ids {ids[token.content]} and"
+                f"{document.path}: the added token {shown(token.content)} has the ids {ids[token.content]} and"
                 f" {token.token}, expected one; export it again"
             )
     return [added[token_id] for token_id in sorted(added)]
@@ -156,7 +155,7 @@ def _pieces(path: Path, words: Words, added: Sequence[AddedToken]) -> tuple[tupl
     odd = next((text for text, token in words.ids.items() if token not in pieces), None)
     if odd is not None:
         raise UserError(
-            f"{path}: model.vocab[{reprlib.repr(odd)}] is no added token and holds letters that stand for no byte;"
+            f"{path}: model.vocab[{shown(odd)}] is no added token and holds letters that stand for no byte;"
             " choose another tokenizer"
         )
     hole = next((token for token in range(len(pieces)) if token not in pieces), None)
@@ -194,7 +193,7 @@ def _refuse_text_tokens(document: Fields, steps: Steps, texts: Sequence[AddedTok
 
 def _refused(document: Fields, token: AddedToken, problem: str) -> UserError:
     return UserError(
-        f"{document.path}: the added token {token.token} ({reprlib.repr(token.content)}) {problem}, which cannot be"
+        f"{document.path}: the added token {token.token} ({shown(token.content)}) {problem}, which cannot be"
         " followed; choose another tokenizer"
     )
 
@@ -203,7 +202,7 @@ def _warn_of_normalized(path: Path, steps: Steps, added: Sequence[AddedToken]) -
     odd = [token.content for token in added if token.special and token.normalized]
     if odd and set(steps.normalizers) - {"NFC"}:
         warnings.warn(
-            f"{path}: {len(odd)} special tokens, {reprlib.repr(odd[0])} first, are marked as normalized; they are taken"
+            f"{path}: {len(odd)} special tokens, {shown(odd[0])} first, are marked as normalized; they are taken"
             " wherever their names stand in a chat template",
             CheckpointWarning,
             stacklevel=3,

@@ -5,11 +5,10 @@ Source: tokenizers/src/models/{bpe,unigram}/serialization.rs of github.com/huggi
 
 from __future__ import annotations
 
-import reprlib
 from dataclasses import dataclass
 from typing import Any
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.huggingface_fields import Fields
 from tinyllm.codegen.tokenizers.byte_level import bytes_of
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind
@@ -102,9 +101,9 @@ def _vocabulary(model: Fields) -> dict[str, int]:
     texts: dict[int, str] = {}
     for text, token in ids.items():
         if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < MAX_VOCABULARY:
-            raise _refused(model, f"vocab[{reprlib.repr(text)}]", token, "a token id")
+            raise _refused(model, f"vocab[{shown(text)}]", token, "a token id")
         if texts.setdefault(token, text) is not text:
-            raise _refused(model, f"vocab[{reprlib.repr(text)}]", token, f"not that of {reprlib.repr(texts[token])}")
+            raise _refused(model, f"vocab[{shown(text)}]", token, f"not that of {shown(texts[token])}")
     return ids
 
 
@@ -163,7 +162,7 @@ def _merges(model: Fields, ids: dict[str, int]) -> tuple[Merge, ...]:
         tokens = [ids.get(text) for text in (*parts, "".join(parts))]
         left, right, joined = tokens
         if left is None or right is None or joined is None:
-            missing = reprlib.repr([*parts, "".join(parts)][tokens.index(None)])
+            missing = shown([*parts, "".join(parts)][tokens.index(None)])
             raise _refused(model, f"merges[{rank}]", entry, f"texts of the vocabulary, which has no {missing}")
         if joined in (left, right):
             raise _refused(model, f"merges[{rank}]", entry, "two texts that make a longer one")
@@ -173,6 +172,4 @@ def _merges(model: Fields, ids: dict[str, int]) -> tuple[Merge, ...]:
 
 
 def _refused(model: Fields, where: str, found: Any, expected: str) -> UserError:
-    return UserError(
-        f"{model.path}: {model.prefix}{where} is {reprlib.repr(found)}, expected {expected}; export it again"
-    )
+    return UserError(f"{model.path}: {model.prefix}{where} is {shown(found)}, expected {expected}; export it again")

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import reprlib
 from dataclasses import dataclass, replace
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.huggingface_fields import Fields
 from tinyllm.codegen.tokenizers.character_map import check_character_map
 from tinyllm.codegen.tokenizers.normalize import CharacterMap
@@ -103,10 +102,10 @@ def pattern_name(step: Fields, regexes: tuple[str, ...]) -> str:
     """The name of the pattern published as these regular expressions, one applied after another."""
     name = find_pattern(regexes)
     if name is None or name == WRITTEN_FOR_TIKTOKEN:
-        shown = ", then ".join(reprlib.repr(regex) for regex in regexes)
+        found = ", then ".join(shown(regex) for regex in regexes)
         known = ", ".join(name for name in PATTERNS if name != WRITTEN_FOR_TIKTOKEN)
         raise UserError(
-            f"{step.path}: {step.prefix[:-1]} splits by {shown}, expected the published regex of one of {known};"
+            f"{step.path}: {step.prefix[:-1]} splits by {found}, expected the published regex of one of {known};"
             " choose another tokenizer"
         )
     return name

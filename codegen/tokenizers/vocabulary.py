@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
 
 MAX_VOCABULARY = 1 << 20
@@ -50,7 +49,7 @@ def build_tokenizer(
     """
     for token, entry in enumerate(entries):
         if not np.isfinite(entry.score):
-            text = reprlib.repr(entry.text)
+            text = shown(entry.text)
             raise _unsound(path, f"the score of piece {token} ({text}) is {entry.score}, expected a finite number")
     kinds = tuple(entry.kind for entry in entries)
     pieces = tuple(_piece(path, token, entry) for token, entry in enumerate(entries))
@@ -86,11 +85,11 @@ def check_pieces(path: Path, pieces: Sequence[bytes], kinds: Sequence[PieceKind]
             if len(piece) > MAX_PIECE_LENGTH:
                 raise _unsound(path, f"piece {token} has {len(piece):,} bytes, expected at most {MAX_PIECE_LENGTH:,}")
             if not byte_level and not _is_utf8(piece):
-                raise _unsound(path, f"piece {token} ({reprlib.repr(piece)}) is not valid UTF-8")
+                raise _unsound(path, f"piece {token} ({shown(piece)}) is not valid UTF-8")
         if kind in TEXT_KINDS or kind is PieceKind.BYTE:
             first = seen.setdefault((piece, kind is PieceKind.BYTE), token)
             if first != token:
-                text = reprlib.repr(piece)
+                text = shown(piece)
                 raise _unsound(path, f"pieces {first} and {token} are both {text}, expected distinct ones")
     counts = {kind: kinds.count(kind) for kind in (PieceKind.BYTE, PieceKind.UNKNOWN)}
     if counts[PieceKind.BYTE] not in (0, 256):
@@ -154,7 +153,7 @@ def _piece(path: Path, token: int, entry: Entry) -> bytes:
         return entry.text.replace(SPACE_MARK, b" ")
     value = byte_value(entry.text)
     if value is None:
-        raise _unsound(path, f"byte piece {token} is {reprlib.repr(entry.text)}, expected <0x00> to <0xFF>")
+        raise _unsound(path, f"byte piece {token} is {shown(entry.text)}, expected <0x00> to <0xFF>")
     return bytes([value])
 
 

@@ -20,7 +20,7 @@ from tinyllm.codegen.tokenizers.tiktoken import read_tiktoken
 CORPUS = Path(__file__).parent / "corpus"
 FILES = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
 MEMORY = 8 << 20
-LONGEST_MESSAGE = 700
+LONGEST_MESSAGE = 500
 
 
 def alone(reader: Callable[[Path], object]) -> Callable[[Path, Path], object]:

@@ -24,7 +24,7 @@ from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.gguf_file import HEADER_LIMIT, NUMBERS, CheckpointWarning
 from tinyllm.codegen.tokenizers import read_tokenizer
 
-QUICK = settings(deadline=2000, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(deadline=20_000, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)

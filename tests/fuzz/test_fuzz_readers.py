@@ -17,7 +17,7 @@ from tests.unit.checkpoint_files import legacy_bytes, random_model, v1_bytes, v2
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.checkpoints import read_model
 
-QUICK = settings(deadline=2000, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(deadline=20_000, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def huggingface_files() -> tuple[bytes, bytes]:
