@@ -8,9 +8,10 @@ Encoding a text, which need not be valid UTF-8:
    stands between two of them is a section, encoded for itself.
 2. Normalise each section (normalize.py).
 3. Words. Cut it by the tokenizer's pattern, if it has one (pretokenize.py); steps 4 and 5 are for each word.
-4. Symbols, from left to right: the longest USER_DEFINED piece that starts here (such a symbol is frozen), unless these
-   came first; else one byte where the tokenizer is byte-level; else one UTF-8 character, or (at a byte that starts no
-   valid character: overlong forms, surrogates and numbers above U+10FFFF are not valid) that one byte.
+4. Symbols. Drop the bytes that a byte-level tokenizer has neither a piece nor an UNKNOWN piece for. Then, from left to
+   right: the longest USER_DEFINED piece that starts here (such a symbol is frozen), unless these came first; else one
+   byte where the tokenizer is byte-level; else one UTF-8 character, or (at a byte that starts no valid character:
+   overlong forms, surrogates and numbers above U+10FFFF are not valid) that one byte.
 5. Pieces. Join symbols by the tokenizer's algorithm:
    PIECES: of all adjacent pairs without a frozen symbol whose joined bytes are a NORMAL piece, join the one whose piece
    has the lowest rank, the leftmost of equals; repeat until there is none.
@@ -18,7 +19,7 @@ Encoding a text, which need not be valid UTF-8:
    UNIGRAM: the best cut (unigram.py).
    Where whole words are preferred, a word that is a NORMAL piece is left whole.
 6. Ids. A symbol that is a piece becomes its id. Any other symbol becomes its bytes' ids where the vocabulary has byte
-   pieces; else it becomes the UNKNOWN id, once for a run of such symbols in a word.
+   pieces; else it becomes the UNKNOWN id, where such symbols fuse once for a run of them in a word.
 
 Memory is bounded by the text: each symbol is a span of it, so a few arrays of its length are all there is.
 
@@ -85,7 +86,7 @@ def _encode_word(tokenizer: Tokenizer, word: bytes) -> list[int]:
             ids.append(token)
         elif tokenizer.byte_ids:
             ids.extend(tokenizer.byte_ids[byte] for byte in symbol)
-        elif not after_unknown and tokenizer.unknown is not None:
+        elif tokenizer.unknown is not None and not (after_unknown and tokenizer.fuses_unknown):
             ids.append(tokenizer.unknown)
         after_unknown = token is None
     return ids
@@ -97,6 +98,7 @@ def _pieces(tokenizer: Tokenizer, word: bytes) -> Iterable[bytes]:
         return [word]
     if tokenizer.algorithm is Algorithm.UNIGRAM:
         return best_path(tokenizer, word)
+    word = word.translate(None, tokenizer.dropped_bytes)
     parts = _WORD.findall(word) if tokenizer.splits_at_spaces else [word]
     return [symbol for part in parts for symbol in _merged(tokenizer, part)]
 

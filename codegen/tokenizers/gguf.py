@@ -9,7 +9,7 @@ can only have arisen where they are not.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.gguf_file import Gguf, open_gguf
 from tinyllm.codegen.tokenizers.character_map import check_character_map
 from tinyllm.codegen.tokenizers.gguf_bpe import read_byte_level
-from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Strip, Tokenizer
 from tinyllm.codegen.tokenizers.vocabulary import MAX_VOCABULARY, SPACE_MARK, Entry, build_tokenizer, distinct
 
 SENTENCEPIECE = {"llama": Algorithm.PIECES, "t5": Algorithm.UNIGRAM}
@@ -32,9 +32,10 @@ KINDS = {
     4: PieceKind.USER_DEFINED,
     6: PieceKind.BYTE,
 }
-UNUSED = 5
-# What converters fill a vocabulary up with to the rows of the embedding.
+# What converters fill a vocabulary up with to the rows of the embedding: unused or, in older files, unknown pieces.
 FILLER = re.compile(rb"\[PAD\d+\]")
+FILLER_KINDS = (2, 5)
+PHI3_WITHOUT_STRIP = (b"<unk>", b"<s>", b"<|endoftext|>")
 
 
 def read_gguf_tokenizer(path: Path) -> Tokenizer:
@@ -63,11 +64,21 @@ def read_gguf_tokenizer(path: Path) -> Tokenizer:
     )
     ends = (_token(gguf, name, None, tokenizer.vocab_size) for name in ("eot", "eom"))
     add_bos = gguf.flag("tokenizer.ggml.add_bos_token", tokenizer.add_bos)
+    # The files have no field for it, and llama.cpp knows it of this model too.
+    phi3 = model == "llama" and gguf.text("general.architecture") == "phi3"
     return replace(
         tokenizer,
         stop_ids=distinct(tokenizer.bos, tokenizer.eos, *ends),
         add_bos=add_bos and tokenizer.bos is not None,
+        strips=tuple(_phi3_strips(tokenizer)) if phi3 else (),
     )
+
+
+def _phi3_strips(tokenizer: Tokenizer) -> Iterator[tuple[int, Strip]]:
+    """Every added token of Phi-3 but three takes away the white space that follows it."""
+    for token, (piece, kind) in enumerate(zip(tokenizer.pieces, tokenizer.kinds, strict=True)):
+        if kind in (PieceKind.CONTROL, PieceKind.USER_DEFINED) and piece not in PHI3_WITHOUT_STRIP:
+            yield token, Strip(right=True)
 
 
 def _sentencepiece(gguf: Gguf, algorithm: Algorithm) -> Tokenizer:
@@ -139,7 +150,7 @@ def _numbers(gguf: Gguf, key: str, n: int) -> list[Any]:
 
 
 def _kind(gguf: Gguf, token: int, text: bytes, kind: int) -> PieceKind:
-    if kind == UNUSED and FILLER.fullmatch(text):
+    if kind in FILLER_KINDS and FILLER.fullmatch(text):
         return PieceKind.CONTROL
     if kind not in KINDS:
         raise UserError(

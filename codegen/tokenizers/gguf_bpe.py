@@ -30,6 +30,7 @@ class PreTokenizer:
 
 
 _LLAMA3 = PreTokenizer("llama3", whole_words=True, add_bos=True)
+_QWEN2 = PreTokenizer("qwen2", nfc=True)
 _SMOLLM = PreTokenizer("smollm")
 _GPT2 = PreTokenizer("gpt2")
 PRE_TOKENIZERS = {
@@ -39,7 +40,14 @@ PRE_TOKENIZERS = {
     "llama-bpe": _LLAMA3,
     "llama3": _LLAMA3,
     "llama-v3": _LLAMA3,
-    "qwen2": PreTokenizer("qwen2", nfc=True),
+    "falcon3": _LLAMA3,
+    "pixtral": _LLAMA3,
+    "lfm2": _LLAMA3,
+    "dbrx": PreTokenizer("llama3"),
+    "smaug-bpe": PreTokenizer("llama3"),
+    "qwen2": _QWEN2,
+    "deepseek-r1-qwen": _QWEN2,
+    "megrez": _QWEN2,
     "smollm": _SMOLLM,
     "starcoder": _SMOLLM,
     "refact": _SMOLLM,
@@ -57,7 +65,7 @@ def read_byte_level(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKin
     """
     pre = _pre_tokenizer(gguf)
     prefix = gguf.flag("tokenizer.ggml.add_space_prefix", False)
-    # An unknown piece is never needed: every byte is a piece.
+    # llama.cpp has no use for an unknown piece here either: it drops a byte without a piece.
     kinds = [PieceKind.CONTROL if kind is PieceKind.UNKNOWN else kind for kind in kinds]
     pieces = tuple(_piece(gguf, token, text, kinds[token]) for token, text in enumerate(texts))
     check_pieces(gguf.path, pieces, kinds, byte_level=True)

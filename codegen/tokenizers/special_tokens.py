@@ -1,6 +1,6 @@
 """What the files beside a Hugging Face tokenizer say of its special tokens.
 
-tokenizer_config.json: bos_token, eos_token and others by name, add_bos_token, and the flags of every added token.
+tokenizer_config.json: bos_token, eos_token and others by name, add_bos_token, legacy, the flags of every added token.
 generation_config.json, config.json: the ids that end an answer. All of them are optional.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.huggingface_fields import Fields
 from tinyllm.codegen.files import read_json_object
-from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import Strip, Tokenizer
 from tinyllm.codegen.tokenizers.vocabulary import MAX_PIECE_LENGTH, MAX_VOCABULARY, add_control_pieces, distinct
 
 CONFIG_LIMIT = 8 << 20
@@ -39,7 +39,8 @@ class Settings:
     """What the files of a folder say; None, empty where they say nothing.
 
     bos, eos: contents. specials: contents of all tokens with a role. added: by id. bos_id: as config.json has it.
-    end_ids: what ends an answer, each list with the file and the field it was read from.
+    end_ids: what ends an answer, each list with the file and the field it was read from. legacy: with sentencepiece,
+    whether the text after a control token gets a dummy prefix of its own (transformers' LlamaTokenizer).
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Settings:
     added: tuple[AddedToken, ...] = ()
     bos_id: int | None = None
     end_ids: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    legacy: bool = True
 
     def stop_ids(self, vocab_size: int) -> tuple[int, ...]:
         """The ids that end an answer. Raises UserError, naming file and field, unless all are in the vocabulary."""
@@ -82,6 +84,7 @@ def read_settings(folder: Path) -> Settings:
         added=_added(fields),
         bos_id=bos_ids[0] if bos_ids else None,
         end_ids=tuple(end for end in ends if end[1]),
+        legacy=fields.switch("legacy", True),
     )
 
 
@@ -108,7 +111,7 @@ def added_token(fields: Fields, token: object) -> AddedToken:
 
 
 def follow_settings(tokenizer: Tokenizer, settings: Settings) -> Tokenizer:
-    """A tokenizer from another file of the folder, with what the settings say of BOS, EOS and the end of an answer.
+    """A tokenizer from another file of the folder, with what the settings say of it.
 
     Special tokens that they add right behind its vocabulary become CONTROL pieces.
     """
@@ -127,6 +130,12 @@ def follow_settings(tokenizer: Tokenizer, settings: Settings) -> Tokenizer:
         eos=eos,
         stop_ids=distinct(bos, eos, *settings.stop_ids(tokenizer.vocab_size)),
         add_bos=add_bos and bos is not None,
+        prefix_sections=tokenizer.prefix_sections and settings.legacy,
+        strips=tuple(
+            (token.token, Strip(token.lstrip, token.rstrip))
+            for token in settings.added
+            if (token.lstrip or token.rstrip) and tokenizer.control_ids.get(token.content.encode()) == token.token
+        ),
     )
 
 

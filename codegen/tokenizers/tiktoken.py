@@ -99,7 +99,7 @@ def read_tiktoken(path: Path) -> Tokenizer:
     names = dict(known.specials) if published else {}
     names |= {token.token: token.content for token in settings.added}
     pieces, kinds = _pieces(path, ranks, names)
-    check_pieces(path, pieces, kinds, byte_level=True)
+    check_pieces(path, pieces, kinds, byte_level=True, every_byte=True)
     return _tokenizer(known, settings, pieces, kinds)
 
 

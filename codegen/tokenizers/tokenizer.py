@@ -60,7 +60,9 @@ class Tokenizer:
     merges: (left id, right id, joined id) in the order of their ranks (Algorithm.PAIRS), else ().
     scores: one for each id (Algorithm.UNIGRAM), else (). Values of float32, or of doubles where wide_sums.
     wide_sums: scores are added in double precision (Hugging Face), else in single as SentencePiece does.
-    byte_level: words are cut into bytes at first, not characters; every single byte is a NORMAL piece.
+    byte_level: words are cut into bytes at first, not characters. A byte that is no NORMAL piece becomes the UNKNOWN
+        piece or, where there is none, is dropped before anything merges.
+    fuses_unknown: a run of symbols that are no pieces becomes one UNKNOWN piece, else each of them one.
     pattern: how text is cut into words before that, a name in `pretokenize.PATTERNS`; "" for no cut.
     whole_words: a word that is a NORMAL piece is taken whole, whatever the merges say (ignore_merges).
     add_bos: a conversation begins with BOS.
@@ -91,6 +93,7 @@ class Tokenizer:
     scores: tuple[float, ...] = ()
     wide_sums: bool = False
     byte_level: bool = False
+    fuses_unknown: bool = True
     pattern: str = ""
     whole_words: bool = False
     add_bos: bool = True
@@ -130,6 +133,13 @@ class Tokenizer:
         """The id of each byte 0..255, or () where the vocabulary has no byte fallback."""
         ids = self._ids(PieceKind.BYTE)
         return tuple(ids[bytes([byte])] for byte in range(256)) if ids else ()
+
+    @cached_property
+    def dropped_bytes(self) -> bytes:
+        """The bytes that a word loses before its symbols merge."""
+        if not self.byte_level or self.unknown is not None:
+            return b""
+        return bytes(byte for byte in range(256) if bytes([byte]) not in self.normal_ids)
 
     @cached_property
     def splits_at_spaces(self) -> bool:

@@ -76,6 +76,7 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
         byte_level=steps.byte_level,
         pattern=steps.pattern,
         whole_words=words.whole_words,
+        fuses_unknown=words.fuses_unknown,
         add_bos=add_bos and bos is not None,
         prefix_sections=steps.prefix_sections,
         prefix_unless_space=steps.prefix_unless_space,

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinyllm.boards.errors import UserError, shown
 from tinyllm.codegen.checkpoints.huggingface_fields import Fields
-from tinyllm.codegen.tokenizers.byte_level import bytes_of
+from tinyllm.codegen.tokenizers.byte_level import BYTES, LETTERS, bytes_of
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind
 from tinyllm.codegen.tokenizers.tokenizer_json_steps import Steps
 from tinyllm.codegen.tokenizers.vocabulary import MAX_VOCABULARY, SPACE_MARK, byte_value
@@ -25,7 +25,7 @@ class Words:
 
     ids: of each text as the file has it. pieces, kinds: of each id but those, of a byte-level model, whose texts hold
     other letters than those for bytes; they must be added tokens. unknown: the id of the UNKNOWN piece.
-    merges, scores, whole_words: as in Tokenizer.
+    merges, scores, whole_words, fuses_unknown: as in Tokenizer.
     """
 
     algorithm: Algorithm
@@ -36,6 +36,7 @@ class Words:
     merges: tuple[Merge, ...] = ()
     scores: tuple[float, ...] = ()
     whole_words: bool = False
+    fuses_unknown: bool = True
 
 
 def read_words(document: Fields, steps: Steps) -> Words:
@@ -58,7 +59,11 @@ def _bpe(model: Fields, steps: Steps) -> Words:
     ids = _vocabulary(model)
     fallback, fuses = model.switch("byte_fallback", False), model.switch("fuse_unk", False)
     unknown = None
-    if not steps.byte_level:
+    if steps.byte_level and not LETTERS.keys() <= {BYTES.get(text) for text in ids}:
+        unknown = _unknown(model, ids)
+        if fallback:
+            raise model.refusal("byte_fallback", "false, as the pre_tokenizer is ByteLevel", "choose another tokenizer")
+    elif not steps.byte_level:
         if steps.character_map or steps.remove_extra_whitespaces:
             raise model.refusal("type", "Unigram behind a Precompiled normalizer", "choose another tokenizer")
         unknown = _unknown(model, ids)
@@ -66,7 +71,16 @@ def _bpe(model: Fields, steps: Steps) -> Words:
             raise model.refusal("byte_fallback", "true, or unk_token and fuse_unk", "choose another tokenizer")
     pieces, kinds = _pieces(model, ids, steps, unknown, fallback and not steps.byte_level)
     merges = _merges(model, ids)
-    return Words(Algorithm.PAIRS, ids, pieces, kinds, unknown, merges, (), model.switch("ignore_merges", False))
+    return Words(
+        Algorithm.PAIRS,
+        ids,
+        pieces,
+        kinds,
+        unknown,
+        merges,
+        whole_words=model.switch("ignore_merges", False),
+        fuses_unknown=fuses or unknown is None or not steps.byte_level,
+    )
 
 
 def _unigram(model: Fields, steps: Steps) -> Words:

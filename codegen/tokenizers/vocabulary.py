@@ -45,6 +45,7 @@ def build_tokenizer(
 ) -> Tokenizer:
     """The Tokenizer that SentencePiece's entries make. Raises UserError where they break a rule of Tokenizer.
 
+    SentencePiece knows no control tokens in a text: programs cut it there and encode each section for itself.
     Sampling BOS or EOS ends an answer. Without BOS, `add_bos` has no effect.
     """
     for token, entry in enumerate(entries):
@@ -54,7 +55,7 @@ def build_tokenizer(
     kinds = tuple(entry.kind for entry in entries)
     pieces = tuple(_piece(path, token, entry) for token, entry in enumerate(entries))
     check_pieces(path, pieces, kinds)
-    if kinds.count(PieceKind.UNKNOWN) != 1:
+    if kinds.count(PieceKind.UNKNOWN) > 1:
         raise _unsound(path, f"{kinds.count(PieceKind.UNKNOWN)} unknown pieces, expected one")
     # Dense ranks: 0 for the highest score, equal scores equal ranks (np.unique holds 0.0 and -0.0 for equal).
     _, ranks = np.unique([-entry.score for entry in entries], return_inverse=True)
@@ -66,6 +67,7 @@ def build_tokenizer(
         eos=eos,
         stop_ids=distinct(bos, eos),
         add_dummy_prefix=add_dummy_prefix,
+        prefix_sections=add_dummy_prefix,
         remove_extra_whitespaces=remove_extra_whitespaces,
         source=source,
         algorithm=algorithm,
@@ -75,8 +77,17 @@ def build_tokenizer(
     )
 
 
-def check_pieces(path: Path, pieces: Sequence[bytes], kinds: Sequence[PieceKind], byte_level: bool = False) -> None:
-    """Raises UserError, naming the piece, where these break a rule that Tokenizer states of them."""
+def check_pieces(
+    path: Path,
+    pieces: Sequence[bytes],
+    kinds: Sequence[PieceKind],
+    byte_level: bool = False,
+    every_byte: bool = False,
+) -> None:
+    """Raises UserError, naming the piece, where these break a rule that Tokenizer states of them.
+
+    every_byte: each byte must be a NORMAL piece, as tiktoken needs it; else, where byte_level, one of them.
+    """
     seen: dict[tuple[bytes, bool], int] = {}
     for token, (piece, kind) in enumerate(zip(pieces, kinds, strict=True)):
         if kind in TEXT_KINDS:
@@ -95,10 +106,11 @@ def check_pieces(path: Path, pieces: Sequence[bytes], kinds: Sequence[PieceKind]
     if counts[PieceKind.BYTE] not in (0, 256):
         raise _unsound(path, f"{counts[PieceKind.BYTE]} byte pieces, expected all 256 or none")
     if byte_level:
-        for byte in range(256):
-            token = seen.get((bytes([byte]), False), -1)
-            if token < 0 or kinds[token] is not PieceKind.NORMAL:
-                raise _unsound(path, f"no piece stands for the single byte 0x{byte:02X}, expected one for each byte")
+        tokens = [seen.get((bytes([byte]), False)) for byte in range(256)]
+        missing = [b for b, token in enumerate(tokens) if token is None or kinds[token] is not PieceKind.NORMAL]
+        if missing and (every_byte or len(missing) == len(tokens)):
+            wanted = "one for each byte" if every_byte else "some to begin with"
+            raise _unsound(path, f"no piece stands for the single byte 0x{missing[0]:02X}, expected {wanted}")
     elif not counts[PieceKind.BYTE] and not counts[PieceKind.UNKNOWN]:
         raise _unsound(path, "neither byte pieces nor an unknown piece, one is needed for text without pieces")
 

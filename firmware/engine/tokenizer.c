@@ -32,7 +32,7 @@ static void put(struct output *output, tl_token_t token) {
     }
 }
 
-/* The token of one symbol, or those of its bytes, or UNKNOWN once for a run of symbols. */
+/* The token of one symbol, or those of its bytes, or UNKNOWN: where they fuse, once for a run of symbols. */
 static void put_symbol(struct output *output, const uint8_t *bytes, uint32_t length) {
     const tl_token_t slot = length <= TL_LONGEST_PIECE ? tl_find_slot(bytes, length) : TL_NO_SLOT;
     if (slot != TL_NO_SLOT) {
@@ -43,7 +43,7 @@ static void put_symbol(struct output *output, const uint8_t *bytes, uint32_t len
             put(output, tl_byte_token[bytes[i]]);
         }
 #elif TL_HAS_UNKNOWN
-        if (!output->after_unknown) {
+        if (!(TL_FUSES_UNKNOWN && output->after_unknown)) {
             put(output, TL_UNKNOWN);
         }
 #endif
@@ -115,11 +115,22 @@ static tl_token_t find_user_defined(uint32_t at, uint32_t end, uint32_t *length)
     return TL_NO_TOKEN;
 }
 
+/* Takes the bytes that are no pieces out of a word; where it ends now. */
+static uint32_t drop_bytes(uint32_t begin, uint32_t end) {
+    uint32_t kept = begin;
+    for (uint32_t at = begin; at < end; at++) {
+        text_bytes[kept] = text_bytes[at];
+        kept += tl_find_slot(text_bytes + at, 1) != TL_NO_SLOT;
+    }
+    return kept;
+}
+
 static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
     if (TL_WHOLE_WORDS && end - begin <= TL_LONGEST_PIECE && tl_find_slot(text_bytes + begin, end - begin) != TL_NO_SLOT) {
         put_symbol(output, text_bytes + begin, end - begin);
         return;
     }
+    end = TL_DROPS_BYTES ? drop_bytes(begin, end) : end;
     for (uint32_t at = begin; at < end;) { /* `begin` is of the symbols not put out yet */
         uint32_t length;
         const tl_token_t user_defined = find_user_defined(at, end, &length);

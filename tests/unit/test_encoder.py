@@ -39,7 +39,12 @@ def test_every_story_encodes_and_decodes_as_the_library_has_it(name: str, shared
     for story in text.split("<|endoftext|>")[:12]:
         ids = theirs(story)
         assert encode(ours, story) == ids
-        if not ours.remove_extra_whitespaces and not ours.character_map and ours.unknown not in ids:
+        if (
+            not ours.remove_extra_whitespaces
+            and not ours.character_map
+            and ours.unknown not in ids
+            and not ours.dropped_bytes
+        ):
             assert decode(ours, ids).decode() in (story, story.removeprefix(" "))
 
 

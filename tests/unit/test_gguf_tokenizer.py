@@ -71,9 +71,32 @@ def test_a_vocabulary_with_a_run_of_spaces_is_one_that_keeps_them(tmp_path: Path
 def test_user_defined_tokens_are_taken_whole_and_fillers_never(tmp_path: Path) -> None:
     marked = read_vocabulary(tmp_path, **extended("aa", 4))
     assert encode(marked, "aa") == [259, 262]
-    filled = read_vocabulary(tmp_path, **extended("[PAD262]", 5))
-    assert filled.kinds[262] is PieceKind.CONTROL
-    assert 262 not in encode(filled, "[PAD262]")
+    for kind in (2, 5):
+        filled = read_vocabulary(tmp_path, **extended("[PAD262]", kind))
+        assert filled.kinds[262] is PieceKind.CONTROL
+        assert 262 not in encode(filled, "[PAD262]")
+
+
+def test_a_vocabulary_with_byte_pieces_needs_no_unknown_one(tmp_path: Path) -> None:
+    without = read_vocabulary(tmp_path, token_type=[3, *VOCABULARY["token_type"][1:]])
+    assert without.unknown is None
+    assert encode(without, "é") == [259, 3 + 0xC3, 3 + 0xA9]
+
+
+def test_a_section_after_a_control_token_has_a_dummy_prefix_of_its_own(tmp_path: Path) -> None:
+    plain = read_vocabulary(tmp_path)
+    assert encode(plain, "a</s>a", special=True) == [261, 2, 261]
+    assert encode(plain, "a</s>\na", special=True) == [261, 2, 259, 13, 260]
+
+
+def test_the_tokens_of_phi3_take_away_the_white_space_that_follows(tmp_path: Path) -> None:
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in (VOCABULARY | extended("<|user|>", 3)).items()}
+    phi3, llama = (
+        read_tokenizer(write_gguf(tmp_path / f"{name}.gguf", name, metadata, {})) for name in ("phi3", "llama")
+    )
+    chat = "<s><|user|>\n a</s>\na"
+    assert encode(phi3, chat, special=True) == [1, 262, 261, 2, 261]
+    assert encode(llama, chat, special=True) == [1, 262, 259, 13, 261, 2, 259, 13, 260]
 
 
 def test_a_tokenizer_that_asks_for_no_bos_gets_none(tmp_path: Path) -> None:
@@ -147,7 +170,7 @@ BYTE_LEVEL = byte_level_metadata("GPT-2")
         ({"merges": ["h e", "h e"]}, "tokenizer.ggml.merges[1] is b'h e', expected a pair that is not there before"),
         ({"merges": ["< |endoftext|>"]}, "tokenizer.ggml.merges[0]"),
         ({"token_type": [6, *BYTE_LEVEL["token_type"][1:]]}, "token 0 (b'!') has tokenizer.ggml.token_type 6"),
-        ({"token_type": [3, *BYTE_LEVEL["token_type"][1:]]}, "no piece stands for the single byte 0x21"),
+        ({"token_type": [3] * len(BYTE_LEVEL["token_type"])}, "no piece stands for the single byte 0x00"),
         ({"tokens": ["猫", *BYTE_LEVEL["tokens"][1:]]}, "holds letters that stand for no byte"),
     ],
 )

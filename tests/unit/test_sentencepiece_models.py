@@ -16,7 +16,7 @@ from sentencepiece import SentencePieceProcessor
 from tests.unit.tokenizer_files import train_sentencepiece
 from tinyllm.boards.errors import UserError
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import encode
+from tinyllm.codegen.tokenizers.encoder import encode, encode_section
 
 MODELS: dict[str, dict[str, Any]] = {
     "unigram": {"model_type": "unigram", "vocab_size": 150, "normalization_rule_name": "identity"},
@@ -90,6 +90,19 @@ def test_special_tokens_that_the_folder_adds_follow_the_vocabulary(tmp_path: Pat
     assert (tokenizer.bos, tokenizer.eos, tokenizer.add_bos) == (1, size + 1, False)
     assert tokenizer.stop_ids == (1, size + 1, 2)
     assert encode(tokenizer, "<|user|>", special=True) == [size]
+
+
+def test_what_follows_a_special_token_is_as_the_folder_says(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(train_sentencepiece(**MODELS["MobileLLM"]))
+    plain = read_tokenizer(path)
+    assert encode(plain, "</s>the", special=True) == [2, *encode(plain, "the")]
+    assert encode(plain, "</s>\nthe", special=True) == [2, *encode(plain, "\nthe")]
+    config = {"legacy": False, "added_tokens_decoder": {"2": {"content": "</s>", "special": True, "rstrip": True}}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    modern = read_tokenizer(path)
+    assert encode(modern, "</s>\n the", special=True) == [2, *encode_section(modern, b"the", first=False)]
+    assert encode_section(modern, b"the", first=False) != encode(modern, "the") == encode(plain, "the")
 
 
 def test_an_end_beyond_the_vocabulary_is_refused(tmp_path: Path) -> None:

@@ -240,6 +240,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "unknowns one by one": (model(LLAMA, fuse_unk=False, byte_fallback=False), "model.byte_fallback is False"),
     "bytes that do not count": (model(LLAMA, byte_fallback=False), "256 byte pieces"),
     "a missing byte": (model(GPT2, vocab={k: v for k, v in VOCABULARY.items() if v}), "no piece has the id 0"),
+    "a byte without a piece": (
+        model(GPT2, vocab={k if v else "zzz": v for k, v in VOCABULARY.items()}, byte_fallback=True),
+        "model.byte_fallback is True, expected false",
+    ),
     "a vocabulary of another type": (model(GPT2, vocab=[1]), "model.vocab is [1]"),
     "an id of another type": (model(GPT2, vocab=VOCABULARY | {"zz": "1"}), "model.vocab['zz'] is '1'"),
     "an id too large": (model(GPT2, vocab=VOCABULARY | {"zz": 1 << 40}), "model.vocab['zz'] is 1099511627776"),

@@ -119,7 +119,8 @@ ADDED = [
 
 def byte_level_bpe(pattern: str, added: list[AddedToken] | None = None, **fields: Any) -> Form:
     """As SmolLM, Llama 3 or Qwen 2 have it; trained, so merges that make one piece in two ways may lie apart."""
-    theirs = tokenizers.Tokenizer(models.BPE(ignore_merges=fields.get("whole_words", False)))
+    unknown = {"unk_token": "<unk>", "fuse_unk": fields["fuses_unknown"]} if "fuses_unknown" in fields else {}
+    theirs = tokenizers.Tokenizer(models.BPE(ignore_merges=fields.get("whole_words", False), **unknown))
     regexes = PATTERNS[pattern].published[0] if pattern else ()
     prefix = fields.pop("add_prefix_space", False)
     theirs.pre_tokenizer = (
@@ -133,7 +134,12 @@ def byte_level_bpe(pattern: str, added: list[AddedToken] | None = None, **fields
     if fields.get("nfc"):
         theirs.normalizer = normalizers.NFC()
     theirs.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=700, initial_alphabet=list(LETTERS.values()), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=700,
+        initial_alphabet=list(LETTERS.values()) if fields.pop("every_byte", True) else [],
+        special_tokens=["<unk>"] if unknown else [],
+        show_progress=False,
+    )
     theirs.train_from_iterator(CORPUS, trainer)
     if prefix:
         fields |= {"add_dummy_prefix": True, "prefix_sections": True, "prefix_unless_space": True}
@@ -236,6 +242,9 @@ FORMS: dict[str, Callable[[], Form]] = {
     "byte-level without a pattern": lambda: byte_level_bpe(""),
     "byte-level with whole words": lambda: byte_level_bpe("llama3", ADDED, whole_words=True),
     "byte-level with a prefix": lambda: byte_level_bpe("gpt2", ADDED, add_prefix_space=True),
+    "byte-level without every byte": lambda: byte_level_bpe("gpt2", ADDED, every_byte=False),
+    "byte-level with an unknown piece": lambda: byte_level_bpe("llama3", every_byte=False, fuses_unknown=False),
+    "byte-level with one for a run": lambda: byte_level_bpe("gpt2", every_byte=False, fuses_unknown=True),
     "byte fallback": lambda: byte_fallback_bpe("prepend"),
     "byte fallback, shortest first": lambda: byte_fallback_bpe("ascending"),
     "byte fallback, metaspace": lambda: byte_fallback_bpe("metaspace first"),
