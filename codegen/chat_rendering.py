@@ -108,4 +108,4 @@ def render_chats(
 def _one_line(text: str) -> str:
     """A message from a template as it may stand in one of ours."""
     line = "".join(c if c.isprintable() else " " for c in text[: 4 * MESSAGE_CHARACTERS])
-    return " ".join(line.split())[:MESSAGE_CHARACTERS]
+    return " ".join(line.split())[:MESSAGE_CHARACTERS].rstrip(".")

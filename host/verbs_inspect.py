@@ -49,7 +49,7 @@ def _facts(seen: Inspection) -> Iterator[tuple[str, str]]:
     yield "dim", str(config.dim)
     yield "hidden_dim", str(config.hidden_dim)
     yield "layers", str(config.n_layers) if stored == config.n_layers else f"{config.n_layers} from {stored} blocks"
-    yield "heads", f"{config.n_heads} of {config.head_dim}, {config.n_kv_heads} for keys and values"
+    yield "heads", f"{config.n_heads} of size {config.head_dim}, {config.n_kv_heads} for keys and values"
     yield "context", str(config.context)
     yield "rope", _rope(config)
     yield "norm_epsilon", f"{config.norm_epsilon:g}"

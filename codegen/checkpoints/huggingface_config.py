@@ -62,7 +62,9 @@ def read_configuration(
     """
     path = folder / "config.json"
     if not path.exists():
-        raise UserError(f"{folder}: no config.json in it; give a Hugging Face model folder or a llama2.c .bin file")
+        files = sorted(file.name for pattern in ("*.gguf", "*.bin") for file in folder.glob(pattern))
+        hint = f"a file of it, such as {folder / files[0]}" if files else "the path of a .gguf or llama2.c .bin file"
+        raise UserError(f"{folder}: no config.json in it; give a Hugging Face model folder, or {hint}")
     fields = Fields(path, read_json_object(path, JSON_LIMIT))
     family = _require_supported(fields)
     fields = Fields(path, family.defaults | fields.values)

@@ -18,6 +18,8 @@ from tinyllm.codegen.files import file_size
 
 HEADER_LIMIT = 4 << 20
 MAX_AXES = 8
+SMALLEST_FILE = 10
+"""Bytes: the header's length, and `{}`."""
 
 
 def read_safetensors_header(path: Path) -> dict[str, StoredTensor]:
@@ -29,8 +31,10 @@ def read_safetensors_header(path: Path) -> dict[str, StoredTensor]:
     with path.open("rb") as file:
         start = file.read(8)
         length = int.from_bytes(start, "little")
-        if len(start) < 8 or not 2 <= length <= size - 8:
-            raise _damaged(path, f"its header has {length:,} bytes, expected 2 to {max(size - 8, 0):,}")
+        if size < SMALLEST_FILE:
+            raise _damaged(path, f"it has {size:,} bytes, too few for a header")
+        if not 2 <= length <= size - 8:
+            raise _damaged(path, f"its header has {length:,} bytes, expected 2 to {size - 8:,}")
         if length > HEADER_LIMIT:
             raise _damaged(path, f"its header has {length:,} bytes, expected at most {HEADER_LIMIT:,}")
         raw = file.read(length)

@@ -33,6 +33,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
 
 from tinyllm.codegen.tokenizers.normalize import normalize, utf8_length
 from tinyllm.codegen.tokenizers.pretokenize import words
@@ -128,24 +129,36 @@ def _split(tokenizer: Tokenizer, text: bytes) -> tuple[list[bytes], list[bool]]:
 
 
 def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> list[bytes]:
-    """Step 5."""
+    """Step 5. Symbols become neighbours by `before` and `after`; one that was joined to its left is empty."""
     rank_of = rank_of_pair(tokenizer)
-    no_merge = max(tokenizer.vocab_size, len(tokenizer.merges))
+    n = len(symbols)
+    before, after = list(range(-1, n - 1)), list(range(1, n + 1))
+    ranks: list[int | None] = [None] * n
+    waiting: list[tuple[int, int]] = []
 
-    def rank(left: int) -> int:
-        found = None if frozen[left] or frozen[left + 1] else rank_of(symbols[left], symbols[left + 1])
-        return no_merge if found is None else found
+    def look_up(left: int) -> None:
+        right = after[left]
+        rank = None if right == n or frozen[left] or frozen[right] else rank_of(symbols[left], symbols[right])
+        ranks[left] = rank
+        if rank is not None:
+            heappush(waiting, (rank, left))
 
-    ranks = [rank(left) for left in range(len(symbols) - 1)]
-    while ranks and (lowest := min(ranks)) < no_merge:
-        left = ranks.index(lowest)
-        symbols[left : left + 2] = [symbols[left] + symbols[left + 1]]
-        del frozen[left + 1], ranks[left]
-        if left > 0:
-            ranks[left - 1] = rank(left - 1)
-        if left < len(ranks):
-            ranks[left] = rank(left)
-    return symbols
+    for left in range(n):
+        look_up(left)
+    while waiting:
+        rank, left = heappop(waiting)
+        if ranks[left] != rank:  # It has other neighbours now.
+            continue
+        right = after[left]
+        symbols[left] += symbols[right]
+        symbols[right], ranks[right] = b"", None
+        after[left] = after[right]
+        if after[left] < n:
+            before[after[left]] = left
+        look_up(left)
+        if before[left] >= 0:
+            look_up(before[left])
+    return [symbol for symbol in symbols if symbol]
 
 
 def rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:

@@ -68,7 +68,7 @@ def read_byte_level(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKin
     # llama.cpp has no use for an unknown piece here either: it drops a byte without a piece.
     kinds = [PieceKind.CONTROL if kind is PieceKind.UNKNOWN else kind for kind in kinds]
     pieces = tuple(_piece(gguf, token, text, kinds[token]) for token, text in enumerate(texts))
-    check_pieces(gguf.path, pieces, kinds, byte_level=True)
+    check_pieces(gguf.path, pieces, kinds, byte_level=True, user_defined_first=True)
     return Tokenizer(
         pieces=pieces,
         kinds=tuple(kinds),

@@ -75,8 +75,8 @@ class Tokenizer:
     character_map: SentencePiece's compiled normaliser (a Darts double array, then its replacements), b"" for none.
 
     At most one UNKNOWN piece, exactly one where text may need it (no byte level and no BYTE pieces); NORMAL and
-    USER_DEFINED pieces are distinct and non-empty, and valid UTF-8 unless byte_level; the BYTE pieces are all 256 or
-    none.
+    USER_DEFINED pieces are distinct (from each other too, unless user_defined_first) and non-empty, and valid UTF-8
+    unless byte_level; the BYTE pieces are all 256 or none.
     """
 
     pieces: tuple[bytes, ...]

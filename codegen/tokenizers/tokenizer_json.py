@@ -24,6 +24,8 @@ from tinyllm.codegen.tokenizers.tokenizer_json_steps import MARK, Steps, first_s
 from tinyllm.codegen.tokenizers.vocabulary import MAX_VOCABULARY, check_pieces, distinct
 
 JSON_LIMIT = 40 << 20
+LARGEST_SIGNIFICAND = (1 << 64) - 1
+LARGEST_POWER = 308
 KIND = {True: PieceKind.CONTROL, False: PieceKind.USER_DEFINED}
 
 
@@ -47,7 +49,7 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
     specials = settings.specials if before_text is None else (*settings.specials, before_text)
     added = _added_tokens(document, words, settings, specials)
     pieces, kinds = _pieces(path, words, added)
-    check_pieces(path, pieces, kinds, steps.byte_level)
+    check_pieces(path, pieces, kinds, steps.byte_level, user_defined_first=True)
     _warn_of_normalized(path, steps, added)
     _refuse_text_tokens(document, steps, [token for token in added if not token.special])
     names = {token.content: token.token for token in added} | words.ids
@@ -99,12 +101,38 @@ def _read_object(path: Path) -> dict[str, Any]:
         return found
 
     try:
-        value = json.loads(read_bytes(path, JSON_LIMIT), object_pairs_hook=distinct_keys)
+        value = json.loads(read_bytes(path, JSON_LIMIT), object_pairs_hook=distinct_keys, parse_float=as_serde_reads)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a sound tokenizer.json ({error}); download or export it again") from error
     if not isinstance(value, dict):
         raise UserError(f"{path} holds a JSON {type(value).__name__}, expected an object; download or export it again")
     return value
+
+
+def as_serde_reads(text: str) -> float:
+    """A JSON number as tokenizers has it: its parser is quick and may miss the nearest double by a little.
+
+    Which of two cuts of a text has the larger sum of scores can hang on that. Source: parse_decimal and f64_from_parts
+    in src/de.rs of github.com/serde-rs/json.
+    """
+    mantissa, _, exponent = text.lower().partition("e")
+    whole, _, fraction = mantissa.removeprefix("-").partition(".")
+    significand, scale = 0, int(exponent or 0)
+    for place, digit in enumerate(whole + fraction):
+        if 10 * significand + int(digit) > LARGEST_SIGNIFICAND:
+            scale += max(len(whole) - place, 0)
+            break
+        significand = 10 * significand + int(digit)
+        scale -= place >= len(whole)
+    value = float(significand)
+    while scale < -LARGEST_POWER and value:
+        value /= 10.0**LARGEST_POWER
+        scale += LARGEST_POWER
+    if scale > LARGEST_POWER and value:
+        raise ValueError(f"the number {shown(text)} is too large")
+    power = float(f"1e{min(abs(scale), LARGEST_POWER)}")
+    value = value * power if scale >= 0 else value / power
+    return -value if text.startswith("-") else value
 
 
 def _added_tokens(document: Fields, words: Words, settings: Settings, specials: Sequence[str]) -> list[AddedToken]:

@@ -83,12 +83,13 @@ def check_pieces(
     kinds: Sequence[PieceKind],
     byte_level: bool = False,
     every_byte: bool = False,
+    user_defined_first: bool = False,
 ) -> None:
     """Raises UserError, naming the piece, where these break a rule that Tokenizer states of them.
 
     every_byte: each byte must be a NORMAL piece, as tiktoken needs it; else, where byte_level, one of them.
     """
-    seen: dict[tuple[bytes, bool], int] = {}
+    seen: dict[tuple[bytes, PieceKind], int] = {}
     for token, (piece, kind) in enumerate(zip(pieces, kinds, strict=True)):
         if kind in TEXT_KINDS:
             if not piece:
@@ -98,7 +99,8 @@ def check_pieces(
             if not byte_level and not _is_utf8(piece):
                 raise _unsound(path, f"piece {token} ({shown(piece)}) is not valid UTF-8")
         if kind in TEXT_KINDS or kind is PieceKind.BYTE:
-            first = seen.setdefault((piece, kind is PieceKind.BYTE), token)
+            apart = kind is PieceKind.BYTE or user_defined_first
+            first = seen.setdefault((piece, kind if apart else PieceKind.NORMAL), token)
             if first != token:
                 text = shown(piece)
                 raise _unsound(path, f"pieces {first} and {token} are both {text}, expected distinct ones")
@@ -106,7 +108,7 @@ def check_pieces(
     if counts[PieceKind.BYTE] not in (0, 256):
         raise _unsound(path, f"{counts[PieceKind.BYTE]} byte pieces, expected all 256 or none")
     if byte_level:
-        tokens = [seen.get((bytes([byte]), False)) for byte in range(256)]
+        tokens = [seen.get((bytes([byte]), PieceKind.NORMAL)) for byte in range(256)]
         missing = [b for b, token in enumerate(tokens) if token is None or kinds[token] is not PieceKind.NORMAL]
         if missing and (every_byte or len(missing) == len(tokens)):
             wanted = "one for each byte" if every_byte else "some to begin with"

@@ -307,6 +307,12 @@ def test_a_config_that_is_no_json_object_is_refused(text: str, tmp_path: Path) -
     assert "config.json" in refusal(folder)
 
 
+def test_a_folder_that_holds_a_checkpoint_in_one_file_leads_to_that_file(tmp_path: Path) -> None:
+    assert refusal(tmp_path).endswith("or the path of a .gguf or llama2.c .bin file")
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
+    assert refusal(tmp_path).endswith(f"or a file of it, such as {tmp_path / 'tiny.gguf'}")
+
+
 # Tensors that do not fit the config
 
 

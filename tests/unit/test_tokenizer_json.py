@@ -21,7 +21,7 @@ from tinyllm.codegen.checkpoints.gguf_file import CheckpointWarning
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.encoder import decode, encode
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm
-from tinyllm.codegen.tokenizers.tokenizer_json import read_tokenizer_json
+from tinyllm.codegen.tokenizers.tokenizer_json import as_serde_reads, read_tokenizer_json
 
 
 @dataclass(repr=False)
@@ -110,6 +110,24 @@ def test_stories_encode_as_tokenizers_has_it_and_come_back(
         pair.agree_on(story)
         if not pair.ours.strips and (pair.ours.unknown is None or pair.ours.byte_ids):
             assert decode(pair.ours, encode(pair.ours, story)).decode() == story
+
+
+def test_a_run_of_20000_letters_is_encoded_as_well(pairs: Callable[[str], Pair]) -> None:
+    for text in ("é" * 20_000, "ab" * 10_000, " " * 20_000):
+        pairs("GPT-2").agree_on(text)
+
+
+@settings(deadline=None)
+@given(
+    number=st.one_of(
+        st.floats(-1e25, 1e25).map(repr),
+        st.from_regex(r"-?(0|[1-9][0-9]{0,24})\.[0-9]{1,25}(e-?[0-9]{1,2})?", fullmatch=True),
+    )
+)
+def test_scores_are_read_as_tokenizers_reads_them(number: str) -> None:
+    model = f'{{"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["a", {number}]]}}'
+    theirs = Theirs.from_str(f'{{"version": "1.0", "added_tokens": [], "model": {model}}}')
+    assert as_serde_reads(number) == json.loads(theirs.to_str())["model"]["vocab"][1][1]
 
 
 @pytest.mark.parametrize("name", REPLICAS)

@@ -173,6 +173,13 @@ def with_text_tokens() -> Tokenizer:
     return tokenizer
 
 
+def with_pieces_again() -> Tokenizer:
+    """Added tokens that are text of which there is a piece already, or may be."""
+    tokenizer = gpt2()
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in ("é", "  ", "\n")])
+    return tokenizer
+
+
 def qwen2() -> Tokenizer:
     tokenizer = byte_level(split_by("qwen2"), CHATML, normalizers.NFC())
     tokenizer.add_tokens([AddedToken("<tool_call>", normalized=False)])
@@ -198,6 +205,7 @@ REPLICAS: dict[str, Callable[[], Tokenizer]] = {
     "GPT-2": gpt2,
     "GPT-2 with a prefix space": gpt2_with_prefix,
     "GPT-2 with text among the added tokens": with_text_tokens,
+    "GPT-2 with pieces among the added tokens": with_pieces_again,
     "Llama 2": lambda: marked(prepend_and_replace(), None),
     "Llama 2 without byte fallback": lambda: marked(prepend_and_replace(), None, fallback=False),
     "Llama 2 as Metaspace": lambda: marked(None, pre_tokenizers.Metaspace(prepend_scheme="first", split=False)),
