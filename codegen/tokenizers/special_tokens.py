@@ -1,6 +1,7 @@
 """What the files beside a Hugging Face tokenizer say of its special tokens.
 
-tokenizer_config.json: bos_token, eos_token and others by name, add_bos_token, legacy, the flags of every added token.
+tokenizer_config.json: bos_token, eos_token and others by name, add_bos_token, the flags of every added token, and with
+tokenizer_class LlamaTokenizer whether it is legacy.
 generation_config.json, config.json: the ids that end an answer. All of them are optional.
 """
 
@@ -20,6 +21,8 @@ from tinyllm.codegen.tokenizers.vocabulary import MAX_PIECE_LENGTH, MAX_VOCABULA
 CONFIG_LIMIT = 8 << 20
 NAMED = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 MAX_STOPS = 64
+LLAMA_CLASSES = ("LlamaTokenizer", "LlamaTokenizerFast")
+TAKEN_AS_THEY_ARE = ("phi3", "qwen2")
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class Settings:
     """What the files of a folder say; None, empty where they say nothing.
 
     bos, eos: contents. specials: contents of all tokens with a role. added: by id. bos_id: as config.json has it.
-    end_ids: what ends an answer, each list with the file and the field it was read from. legacy: with sentencepiece,
-    whether the text after a control token gets a dummy prefix of its own (transformers' LlamaTokenizer).
+    end_ids: what ends an answer, each list with the file and the field it was read from. prefix_sections: False
+    where text after a control token gets no dummy prefix of its own, whatever the tokenizer itself has.
     """
 
     path: Path
@@ -51,7 +54,7 @@ class Settings:
     added: tuple[AddedToken, ...] = ()
     bos_id: int | None = None
     end_ids: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    legacy: bool = True
+    prefix_sections: bool = True
 
     def stop_ids(self, vocab_size: int) -> tuple[int, ...]:
         """The ids that end an answer. Raises UserError, naming file and field, unless all are in the vocabulary."""
@@ -84,8 +87,18 @@ def read_settings(folder: Path) -> Settings:
         added=_added(fields),
         bos_id=bos_ids[0] if bos_ids else None,
         end_ids=tuple(end for end in ends if end[1]),
-        legacy=fields.switch("legacy", True),
+        prefix_sections=_prefixes_sections(fields, config),
     )
+
+
+def _prefixes_sections(fields: Fields, config: Fields) -> bool:
+    """As transformers 5 has it: a LlamaTokenizer that is not legacy is made anew, but not for every model_type.
+
+    Source: LlamaTokenizer.__init__ of src/transformers/models/llama/tokenization_llama.py and
+    MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS of src/transformers/models/auto/tokenization_auto.py.
+    """
+    made_anew = fields.get("tokenizer_class") in LLAMA_CLASSES and config.get("model_type") not in TAKEN_AS_THEY_ARE
+    return not made_anew or fields.switch("legacy", False)
 
 
 def added_token(fields: Fields, token: object) -> AddedToken:
@@ -130,7 +143,7 @@ def follow_settings(tokenizer: Tokenizer, settings: Settings) -> Tokenizer:
         eos=eos,
         stop_ids=distinct(bos, eos, *settings.stop_ids(tokenizer.vocab_size)),
         add_bos=add_bos and bos is not None,
-        prefix_sections=tokenizer.prefix_sections and settings.legacy,
+        prefix_sections=tokenizer.prefix_sections and settings.prefix_sections,
         strips=tuple(
             (token.token, Strip(token.lstrip, token.rstrip))
             for token in settings.added

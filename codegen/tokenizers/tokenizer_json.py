@@ -80,7 +80,7 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
         whole_words=words.whole_words,
         fuses_unknown=words.fuses_unknown,
         add_bos=add_bos and bos is not None,
-        prefix_sections=steps.prefix_sections,
+        prefix_sections=steps.prefix_sections and (steps.byte_level or settings.prefix_sections),
         prefix_unless_space=steps.prefix_unless_space,
         user_defined_first=True,
         strips=tuple(

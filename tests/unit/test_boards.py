@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tinyllm.boards.errors import UserError
 from tinyllm.boards.loader import (
     BOARDS_DIR,
+    FIRMWARE,
     FOLDER,
     LARGEST_FILE,
     Bandwidth,
@@ -26,6 +27,7 @@ from tinyllm.boards.loader import (
     load_boards,
     read_board,
 )
+from tinyllm.host.fitting import CODE_BYTES
 
 PICO = """\
 description = "A Pico"
@@ -103,7 +105,7 @@ def test_a_board_cannot_be_changed_after_reading(pico: Path) -> None:
         ("sram = 270336\n", "", "memory.sram is missing"),
         ("flash = 2097152", "flash = -1", "memory.flash is -1"),
         ("vid = 0x2e8a", "vid = 0x12e8a", "usb[0].vid is 77450, expected 0 to 65535"),
-        ("[[usb]]", "[usb]", "usb is {'vid': 11914, 'pid': 10}, expected a list"),
+        ("[[usb]]", "[usb]", "usb is {'pid': 10, 'vid': 11914}, expected a list"),
         ('board = "pico"\n', "", "platformio.board is missing"),
         ('framework = "arduino"', "framework = 1", "platformio.framework is 1, expected a text"),
         ('ports = ["arduino"]\n', "", "ports is missing, expected a list"),
@@ -119,6 +121,18 @@ def test_a_board_cannot_be_changed_after_reading(pico: Path) -> None:
         ('framework = "arduino"', '"frame work" = "arduino"', "platformio.'frame work' is no option of PlatformIO"),
         ('framework = "arduino"', 'a.b.c.d.e.f.g = "1"', "platformio.a.b.c.d.e is {'f': {'g': '1'}}, expected a text"),
         ("cores = 2", "cores = ", "not a readable TOML file"),
+        ('instruction_set = "armv6m"\n', "", "instruction_set is missing, expected one of generic, armv6m"),
+        ('"armv6m"', "6", "instruction_set is 6, expected one of generic"),
+        ('"A Pico"', '""', "description is empty, expected a text"),
+        ('"A Pico"', '"A\\nPico"', "description holds a line break"),
+        ('chip = "rp2040"', 'chip = " "', "chip is empty, expected a text"),
+        ('"arduino"]', '"nosuch"]', "ports names 'nosuch', expected folders of firmware/ports: arduino, bare, "),
+        ('"raspberrypi"', '""', "platformio.platform is empty, expected a text"),
+        ('"raspberrypi"', '"@"', "platformio.platform is '@', expected the name or address of a platform"),
+        ('"raspberrypi"', '"a/b@^^^"', "platformio.platform is 'a/b@^^^', which PlatformIO cannot read: "),
+        ('"raspberrypi"', '"https://["', "platformio.platform is 'https://[', which PlatformIO cannot read: "),
+        ('board = "pico"', 'board = ""', "platformio.board is empty, expected a text"),
+        ('"raspberrypi"', '"tinyllm"', "platformio.board is 'pico', expected one of esp32c3, host, lx106, "),
     ],
 )
 def test_a_wrong_file_is_named_with_the_field_that_is_wrong(pico: Path, was: str, becomes: str, complaint: str) -> None:
@@ -190,7 +204,7 @@ ports = ["bare", "rp2040"]
 
 [virtual.platformio]
 platform = "tinyllm"
-board = "pico-virtual"
+board = "rp2040"
 """
 
 
@@ -199,7 +213,7 @@ def test_a_virtual_twin_is_the_same_board_built_for_an_emulator(pico: Path) -> N
     board = read_board(pico)
     twin = board.twin()
     assert (twin.name, twin.emulator, twin.ports) == ("pico-virtual", "unicorn", ("bare", "rp2040"))
-    assert dict(twin.platformio) == {"platform": "tinyllm", "board": "pico-virtual"}
+    assert dict(twin.platformio) == {"platform": "tinyllm", "board": "rp2040"}
     assert (twin.memory, twin.instruction_set) == (board.memory, board.instruction_set)
     assert twin.usb == ()
 
@@ -219,6 +233,51 @@ def test_a_virtual_twin_has_the_memory_that_the_framework_would_take(pico: Path)
     assert twin.reserve is None
 
 
+def test_a_virtual_twin_has_less_where_its_description_says_so(pico: Path) -> None:
+    limits = "[virtual.memory]\napp = 2000000\nstatic = 250000\n\n[virtual.platformio]"
+    pico.write_text(PICO + VIRTUAL.replace("[virtual.platformio]", limits))
+    twin = read_board(pico).twin()
+    assert twin.memory == Memory(flash=2097152, sram=270336, psram=0, app=2000000, static=250000)
+
+
+def test_limits_of_a_twin_need_a_board_with_memory(pico: Path) -> None:
+    text = PICO.replace("[memory]\nflash = 2097152\nsram = 270336\n", "")
+    pico.write_text(text + VIRTUAL + "\n[virtual.memory]\nstatic = 250000\n")
+    with pytest.raises(UserError, match=r"virtual\.memory needs \[memory\], which is missing"):
+        read_board(pico)
+
+
+@pytest.mark.parametrize(
+    "board", [board for board in load_boards(FOLDER) if board.virtual], ids=lambda board: board.name
+)
+def test_a_virtual_twin_that_ships_has_the_memory_that_its_linker_script_defines(board: Board) -> None:
+    twin = board.twin()
+    assert twin.memory and twin.memory.psram == 0
+    regions, stack = linker_script(twin)
+    assert twin.memory.app == regions["CONSTANTS"]
+    assert twin.memory.static == regions["RAM"] - stack
+    assert regions["CODE"] >= CODE_BYTES
+
+
+def linker_script(twin: Board) -> tuple[dict[str, int], int]:
+    """Bytes of each region of the twin's link.ld, by its aliases too, and of its stacks."""
+    sources = [path.read_text() for port in twin.ports for path in sorted((FIRMWARE / "ports" / port).iterdir())]
+    (script,) = (source for source in sources if "\nMEMORY\n" in source)
+    regions = {name: size(length) for name, length in re.findall(r"^ +(\w+) .*LENGTH = ([^/}\n]+)", script, re.M)}
+    regions |= {alias: regions[name] for alias, name in re.findall(r'REGION_ALIAS\("(\w+)", (\w+)\)', script)}
+    words = re.findall(r"#define STACK_WORDS (\d+)u", "".join(sources)) if twin.cores > 1 else []
+    (stack,) = re.findall(r"TL_STACK_SIZE = (\w+);", script)
+    return regions, size(stack) + sum(4 * int(count) for count in words)
+
+
+def size(text: str) -> int:
+    """A length as linker scripts have it: 384K - 0x2400."""
+    first, *less = (term.strip() for term in text.split("-"))
+    units = {"K": 1024, "M": 1024**2}
+    whole = int(first.rstrip("KM"), 0) * units.get(first[-1], 1)
+    return whole - sum(int(term, 0) for term in less)
+
+
 def test_a_board_without_a_twin_says_so(pico: Path) -> None:
     with pytest.raises(UserError, match="board pico has no virtual twin"):
         read_board(pico).twin()
@@ -229,7 +288,17 @@ def test_a_board_without_a_twin_says_so(pico: Path) -> None:
     [
         ('"unicorn"', '"dosbox"', "virtual.emulator is 'dosbox', expected one of unicorn, qemu"),
         ("emulator = ", "emulater = ", "virtual.emulater is unknown"),
-        ('platform = "tinyllm"\nboard = "pico-virtual"', 'board = "x"', "virtual.platformio.platform is missing"),
+        ('platform = "tinyllm"\nboard = "rp2040"', 'board = "x"', "virtual.platformio.platform is missing"),
+        ('board = "rp2040"', 'board = "rp9999"', "virtual.platformio.board is 'rp9999', expected one of esp32c3, "),
+        ('board = "rp2040"\n', "", "virtual.platformio.board is missing, expected one of esp32c3, "),
+        ('emulator = "unicorn"\n', "", "virtual.emulator is missing, expected one of unicorn, qemu"),
+        (
+            '["bare", "rp2040"]',
+            '["bare", "rp9999"]',
+            "virtual.ports names 'rp9999', expected folders of firmware/ports",
+        ),
+        ("[virtual.platformio]", "memory.ram = 1\n[virtual.platformio]", "virtual.memory.ram is unknown"),
+        ("[virtual.platformio]", "memory.static = 270337\n[virtual.platformio]", "expected 1 to 270336"),
     ],
 )
 def test_a_wrong_twin_is_named_with_the_field_that_is_wrong(pico: Path, was: str, becomes: str, complaint: str) -> None:
@@ -237,6 +306,7 @@ def test_a_wrong_twin_is_named_with_the_field_that_is_wrong(pico: Path, was: str
     pico.write_text(PICO + VIRTUAL.replace(was, becomes))
     with pytest.raises(UserError) as error:
         read_board(pico)
+    assert str(pico) in str(error.value)
     assert complaint in str(error.value)
 
 
@@ -304,6 +374,15 @@ def test_the_folder_that_was_named_comes_before_the_projects(
         (folder / "feather.toml").write_text(PICO.replace("A Pico", text))
     monkeypatch.setenv(BOARDS_DIR, str(tmp_path / "mine"))
     assert load_board("feather").description == "Mine"
+
+
+def test_a_folder_of_boards_without_any_is_named(
+    elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv(BOARDS_DIR, str(tmp_path / "empty"))
+    with pytest.raises(UserError, match=r"empty: no board TOML in it; --boards-dir"):
+        load_boards()
 
 
 def test_a_folder_of_boards_that_is_not_there_is_named(

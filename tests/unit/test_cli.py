@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,8 @@ from hypothesis import strategies as st
 from serial.tools import list_ports
 
 from tinyllm.boards.errors import Failure, UserError
-from tinyllm.host import cli, protocol, serial_port, verbs_look
+from tinyllm.boards.loader import load_board
+from tinyllm.host import cli, finding, protocol, serial_port, verbs_look
 from tinyllm.host.frames import Frame, FrameReader, encode_frame
 from tinyllm.host.home import home
 from tinyllm.host.link import Link, printable
@@ -157,6 +159,7 @@ MISTAKES = {
     "a port of an unknown kind": (["chat", "--port", "gopher://x"], "gopher://x"),
     "an address without a port": (["chat", "--port", "socket://127.0.0.1"], "socket://127.0.0.1: cannot be opened"),
     "a context with a port": (["chat", "--port", "x", "--context", "9"], "--context is settled when a board is built"),
+    "a port for a virtual board": (["run", "-p", "x", "--port", "x", "--virtual"], "--virtual starts a board on this"),
     "a missing text to trim to": (["build", "--trim-vocab", "/nowhere/text"], "/nowhere/text: no such file"),
     "a missing tokenizer": (["inspect", "--tokenizer", "/nowhere/tok.bin"], "/nowhere/tok.bin"),
     "a missing text": (["eval", "--text", "/nowhere/text"], "/nowhere/text"),
@@ -183,6 +186,30 @@ def test_with_json_a_mistake_is_a_document_too(tinyllm: Tinyllm, mistake: str) -
     error = json.loads(out)["error"]
     assert (code, error["exit_code"]) == (2, 2)
     assert complaint in error["message"]
+
+
+@pytest.mark.parametrize("options", [(), ("--context", "512")])
+@pytest.mark.parametrize("verb", [("run", "-p", "x"), ("chat",), ("verify",), ("bench",)])
+def test_a_board_that_is_not_plugged_in_may_be_had_virtually(
+    tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(list_ports, "comports", list)
+    monkeypatch.setattr(finding, "drives", list)
+    code, _, err = tinyllm(*verb, "--board", "pico", *options)
+    assert code == 2
+    assert err.startswith("error: no pico was found: ")
+    assert err.endswith("Or say where it is with --port, or add --virtual.\n")
+
+
+def test_a_virtual_board_is_not_offered_to_who_needs_the_real_one(
+    tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(list_ports, "comports", list)
+    monkeypatch.setattr(finding, "drives", list)
+    for command in (("flash", "--board", "pico"), ("run", "-p", "x", "--board", "pico", "--port", "auto")):
+        assert tinyllm(*command)[2].endswith("Or say where it is with --port.\n")
+    with pytest.raises(UserError, match=r"Or say where it is with --port\.$"):
+        finding.find_port(replace(load_board("pico"), virtual=None), twin_will_do=True)
 
 
 @pytest.mark.parametrize(("content", "complaint"), [(b"", "no text in it"), (b"a\xff", "not UTF-8 at byte 1")])
@@ -302,6 +329,27 @@ def test_something_that_is_not_tinyllm_is_shown_as_it_was_seen(stranger: Strange
 
     with pytest.raises(UserError, match=r"no tinyllm answers here \(it sent b'login: \\x1b\[5m"):
         Link(stranger(login), handshake_seconds=0.5)
+
+
+def test_firmware_that_sends_back_what_it_receives_is_no_tinyllm(stranger: Stranger) -> None:
+    def echo(connection: socket.socket) -> None:
+        while data := connection.recv(1000):
+            connection.sendall(data)
+
+    with pytest.raises(UserError, match=r"no tinyllm answers here \(it sent b'.*\\x00.*' in 0\.5 s\)"):
+        Link(stranger(echo), handshake_seconds=0.5)
+
+
+def test_a_tinyllm_whose_hello_makes_no_sense_is_to_be_flashed_again(stranger: Stranger) -> None:
+    def mumble(connection: socket.socket) -> None:
+        reader = FrameReader()
+        while data := connection.recv(1000):
+            for item in reader.feed(data):
+                if isinstance(item, Frame):
+                    connection.sendall(encode_frame(Frame(protocol.ReplyType.HELLO, item.sequence, b"\x01")))
+
+    with pytest.raises(Failure, match=r"a malformed reply came \(.*\)\. Flash the board again"):
+        Link(stranger(mumble), handshake_seconds=5)
 
 
 def test_silence_is_called_silence(stranger: Stranger) -> None:

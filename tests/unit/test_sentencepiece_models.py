@@ -98,7 +98,10 @@ def test_what_follows_a_special_token_is_as_the_folder_says(tmp_path: Path) -> N
     plain = read_tokenizer(path)
     assert encode(plain, "</s>the", special=True) == [2, *encode(plain, "the")]
     assert encode(plain, "</s>\nthe", special=True) == [2, *encode(plain, "\nthe")]
-    config = {"legacy": False, "added_tokens_decoder": {"2": {"content": "</s>", "special": True, "rstrip": True}}}
+    config = {
+        "tokenizer_class": "LlamaTokenizer",
+        "added_tokens_decoder": {"2": {"content": "</s>", "special": True, "rstrip": True}},
+    }
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     modern = read_tokenizer(path)
     assert encode(modern, "</s>\n the", special=True) == [2, *encode_section(modern, b"the", first=False)]
