@@ -12,7 +12,7 @@ from tinyllm.codegen.tokenizers.encoder import decode, encode, encode_section
 
 
 @pytest.mark.parametrize("name", FORMS)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @example(text="")
 @example(text=" ")
 @example(text="aaaa  <|end|>  x")
@@ -23,7 +23,7 @@ def test_any_text_encodes_as_the_library_has_it(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(text=TEXTS)
 def test_names_of_control_tokens_are_tokens_in_a_rendered_template_only(name: str, text: str) -> None:
     tokenizer, theirs = form(name).ours, form(name).theirs_special
