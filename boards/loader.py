@@ -16,6 +16,7 @@
     [platformio]     the options of its PlatformIO environment, texts; platform and board at least
     [virtual]        optional, the board's twin on this computer: ports, [virtual.platformio], the emulator that runs
                      it, unicorn or qemu, and cores, how many compute there; default: one
+    [virtual.memory] optional, app and static as in [memory], of the twin; default: all of the chip's flash and SRAM
 
 The file's name is the board's name. A source says where the figures come from, or that they are estimated.
 
@@ -29,13 +30,13 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
-from tinyllm.boards.errors import UserError
+from tinyllm.boards.errors import UserError, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,6 +44,9 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).parent
+FIRMWARE = Path(__file__).resolve().parents[1] / "firmware"
+OWN_PLATFORM = "tinyllm"
+"""The PlatformIO platform that lies in firmware/platform."""
 INSTRUCTION_SETS = ("generic", "armv6m", "armv8m", "rv32", "xtensa_s3")
 EMULATORS = ("unicorn", "qemu")
 BOARDS_DIR = "TINYLLM_BOARDS_DIR"
@@ -126,11 +130,15 @@ class UsbId:
 
 @dataclass(frozen=True)
 class Virtual:
-    """How a board's twin is built and which emulator runs it. cores: how many of its cores compute there."""
+    """How a board's twin is built and which emulator runs it.
+
+    memory: what the twin has, no PSRAM; None where the board has none. cores: how many of its cores compute there.
+    """
 
     ports: tuple[str, ...]
     emulator: str
     platformio: Mapping[str, str]
+    memory: Memory | None
     cores: int = 1
 
 
@@ -156,8 +164,7 @@ class Board:
     emulator: str | None = None
 
     def twin(self) -> Board:
-        """The virtual board that runs the same project on this computer, with all of the chip's memory to itself
-        but no PSRAM, which no emulator has.
+        """The virtual board that runs the same project on this computer, without a framework that takes memory.
 
         Raises UserError where there is none.
         """
@@ -166,7 +173,7 @@ class Board:
         return replace(
             self,
             name=f"{self.name}-virtual",
-            memory=self.memory and replace(self.memory, app=self.memory.flash, static=self.memory.sram, psram=0),
+            memory=self.virtual.memory,
             reserve=None,
             usb=(),
             bootloader_drive=None,
@@ -179,12 +186,16 @@ class Board:
 
 
 def board_folders() -> list[Path]:
-    """Where boards are described, the user's folders first. Raises UserError where TINYLLM_BOARDS_DIR is no folder."""
+    """Where boards are described, the user's folders first.
+
+    Raises UserError where TINYLLM_BOARDS_DIR is no folder, or holds no board.
+    """
     folders = []
     if chosen := os.environ.get(BOARDS_DIR):
         folders.append(Path(chosen).expanduser())
-        if not folders[0].is_dir():
-            raise UserError(f"{chosen}: no such folder; --boards-dir ({BOARDS_DIR}) takes one that holds board TOMLs.")
+        if not any(folders[0].glob("*.toml")):
+            wrong = "no board TOML in it" if folders[0].is_dir() else "no such folder"
+            raise UserError(f"{chosen}: {wrong}; --boards-dir ({BOARDS_DIR}) takes a folder that holds board TOMLs.")
     if any(Path("boards").glob("*.toml")):
         folders.append(Path("boards"))
     return [*folders, FOLDER]
@@ -232,25 +243,23 @@ def read_board(path: Path) -> Board:
         raise UserError(f"{path}: not a readable TOML file: {error}.") from None
     table = _Table(path, "", values)
     table.allow(FIELDS)
-    instruction_set = table.take("instruction_set", str)
-    if instruction_set not in INSTRUCTION_SETS:
-        table.fail("instruction_set", f"is {instruction_set!r}, expected one of {', '.join(INSTRUCTION_SETS)}")
+    memory = _memory(table)
     return Board(
         name=path.stem,
-        description=table.take("description", str),
-        chip=table.take("chip", str),
-        instruction_set=instruction_set,
+        description=table.text("description"),
+        chip=table.text("chip"),
+        instruction_set=table.choice("instruction_set", INSTRUCTION_SETS),
         cores=table.number("cores", 1, 64),
         clock_mhz=table.optional("clock_mhz", 1, 10_000),
-        memory=_memory(table),
+        memory=memory,
         usb=tuple(_usb(_Table(path, f"usb[{i}].", entry)) for i, entry in enumerate(table.take("usb", list, []))),
         platformio=_platformio(table),
         ports=table.ports(),
         reserve=_reserve(table),
         bandwidth=_bandwidth(table),
         power=_power(table),
-        bootloader_drive=table.take("bootloader_drive", str) if "bootloader_drive" in values else None,
-        virtual=_virtual(table),
+        bootloader_drive=table.text("bootloader_drive") if "bootloader_drive" in values else None,
+        virtual=_virtual(table, memory),
     )
 
 
@@ -272,7 +281,7 @@ def _reserve(table: _Table) -> Reserve | None:
     reserve = table.table("reserve", ("flash", "ram", "source"))
     if reserve is None:
         return None
-    return Reserve(reserve.number("flash", 0, 2**32), reserve.number("ram", 0, 2**32), reserve.take("source", str))
+    return Reserve(reserve.number("flash", 0, 2**32), reserve.number("ram", 0, 2**32), reserve.text("source"))
 
 
 def _bandwidth(table: _Table) -> Bandwidth | None:
@@ -280,12 +289,12 @@ def _bandwidth(table: _Table) -> Bandwidth | None:
     if bandwidth is None:
         return None
     flash, sram, psram = (bandwidth.optional(memory, 1, 100_000) for memory in ("flash", "sram", "psram"))
-    return Bandwidth(flash, sram, psram, bandwidth.take("source", str))
+    return Bandwidth(flash, sram, psram, bandwidth.text("source"))
 
 
 def _power(table: _Table) -> Power | None:
     power = table.table("power", ("busy_mw", "source"))
-    return None if power is None else Power(power.number("busy_mw", 1, 100_000), power.take("source", str))
+    return None if power is None else Power(power.number("busy_mw", 1, 100_000), power.text("source"))
 
 
 def _usb(table: _Table) -> UsbId:
@@ -293,22 +302,54 @@ def _usb(table: _Table) -> UsbId:
     return UsbId(table.number("vid", 0, 0xFFFF), table.number("pid", 0, 0xFFFF))
 
 
-def _virtual(table: _Table) -> Virtual | None:
-    virtual = table.table("virtual", ("cores", "ports", "emulator", "platformio"))
+def _virtual(table: _Table, memory: Memory | None) -> Virtual | None:
+    virtual = table.table("virtual", ("cores", "ports", "emulator", "memory", "platformio"))
     if virtual is None:
         return None
-    emulator = virtual.take("emulator", str)
-    if emulator not in EMULATORS:
-        virtual.fail("emulator", f"is {emulator!r}, expected one of {', '.join(EMULATORS)}")
-    return Virtual(virtual.ports(), emulator, _platformio(virtual), virtual.optional("cores", 1, 64) or 1)
+    return Virtual(
+        ports=virtual.ports(),
+        emulator=virtual.choice("emulator", EMULATORS),
+        platformio=_platformio(virtual),
+        memory=_virtual_memory(virtual, memory),
+        cores=virtual.optional("cores", 1, 64) or 1,
+    )
+
+
+def _virtual_memory(virtual: _Table, memory: Memory | None) -> Memory | None:
+    limits = virtual.table("memory", ("app", "static"))
+    if memory is None:
+        if limits is not None:
+            virtual.fail("memory", "needs [memory], which is missing")
+        return None
+    app = limits and limits.optional("app", 1, memory.flash)
+    static = limits and limits.optional("static", 1, memory.sram)
+    return Memory(memory.flash, memory.sram, psram=0, app=app or memory.flash, static=static or memory.sram)
 
 
 def _platformio(table: _Table) -> Mapping[str, str]:
     """The options as platformio.ini has them: a dotted key of TOML, a table in a table, is one option again."""
     options = _Table(table.path, f"{table.prefix}platformio.", table.take("platformio", dict))
-    for required in ("platform", "board"):
-        options.take(required, str)
+    platform = options.text("platform")
+    if platform == OWN_PLATFORM:
+        options.choice("board", sorted(path.stem for path in (FIRMWARE / "platform/boards").glob("*.json")))
+    else:
+        _check_platform(options, platform)
+        options.text("board")
     return MappingProxyType(dict(_flat(options, "")))
+
+
+def _check_platform(options: _Table, platform: str) -> None:
+    """Complain of a platform that PlatformIO cannot read."""
+    # Imported where it is needed, for it takes longer than all else here.
+    from platformio.exception import PlatformioException
+    from platformio.package.meta import PackageSpec
+
+    try:
+        spec = PackageSpec(platform)
+    except (PlatformioException, ValueError) as error:
+        options.fail("platform", f"is {shown(platform)}, which PlatformIO cannot read: {error}")
+    if not spec.name:
+        options.fail("platform", f"is {shown(platform)}, expected the name or address of a platform")
 
 
 def _flat(table: _Table, prefix: str) -> Iterator[tuple[str, str]]:
@@ -318,10 +359,7 @@ def _flat(table: _Table, prefix: str) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict) and prefix.count(".") < DEEPEST_OPTION:
             yield from _flat(_Table(table.path, f"{table.prefix}{key}.", value), f"{prefix}{key}.")
             continue
-        text = table.take(key, str)
-        if not text.isprintable():
-            table.fail(key, "holds a line break or control character, expected one line")
-        yield f"{prefix}{key}", text
+        yield f"{prefix}{key}", table.line(key)
 
 
 class _Table:
@@ -346,8 +384,31 @@ class _Table:
         if value is _REQUIRED:
             self.fail(field, f"is missing, expected {_KINDS[kind]}")
         if not isinstance(value, kind) or isinstance(value, bool):
-            self.fail(field, f"is {value!r}, expected {_KINDS[kind]}")
+            self.fail(field, f"is {shown(value)}, expected {_KINDS[kind]}")
         return value
+
+    def line(self, field: str) -> str:
+        """A text of one line; it may be empty."""
+        value = self.take(field, str)
+        if not value.isprintable():
+            self.fail(field, "holds a line break or control character, expected one line")
+        return value
+
+    def text(self, field: str) -> str:
+        """A text of one line that says something."""
+        value = self.line(field)
+        if not value.strip():
+            self.fail(field, "is empty, expected a text")
+        return value
+
+    def choice(self, field: str, choices: Sequence[str]) -> str:
+        expected = f"expected one of {', '.join(choices)}"
+        if field not in self.values:
+            self.fail(field, f"is missing, {expected}")
+        value = self.values[field]
+        if value not in choices:
+            self.fail(field, f"is {shown(value)}, {expected}")
+        return str(value)
 
     def table(self, field: str, fields: tuple[str, ...]) -> _Table | None:
         """The table of that name, which may hold these fields and no other; None where there is none."""
@@ -360,7 +421,11 @@ class _Table:
     def ports(self) -> tuple[str, ...]:
         values = self.take("ports", list)
         if not values or not all(isinstance(value, str) and PORT.fullmatch(value) for value in values):
-            self.fail("ports", f"is {values!r}, expected a list of names of folders below firmware/ports")
+            self.fail("ports", f"is {shown(values)}, expected a list of names of folders below firmware/ports")
+        known = sorted(path.name for path in (FIRMWARE / "ports").iterdir() if path.is_dir())
+        for value in values:
+            if value not in known:
+                self.fail("ports", f"names {shown(value)}, expected folders of firmware/ports: {', '.join(known)}")
         return tuple(values)
 
     def optional(self, field: str, lowest: int, highest: int) -> int | None:

@@ -15,10 +15,10 @@ import importlib.metadata
 import json
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import Board
+from tinyllm.boards.loader import FIRMWARE, Board
 from tinyllm.codegen import fixedpoint as fp
 from tinyllm.codegen.emit_chat import chat_files
 from tinyllm.codegen.emit_vocabulary import vocabulary_files
@@ -29,9 +29,9 @@ from tinyllm.codegen.plan import padded, plan_memory
 from tinyllm.codegen.render import render, rows
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
-FIRMWARE = Path(__file__).resolve().parents[1] / "firmware"
 MANIFEST = ".tinyllm.json"
-"""Written last: a project folder without it is not whole."""
+"""What was written, each file with its hash; while a project is being written, the names alone."""
+LARGEST_MANIFEST = 2**20
 
 UNBUILT = ",".join(["0x00"] * 8)
 
@@ -39,7 +39,7 @@ UNBUILT = ",".join(["0x00"] * 8)
 def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dict[str, str]:
     """Path within the project -> text of every file, manifest included.
 
-    Raises UserError where model and tokenizer disagree, or the board names a port that there is not.
+    Raises UserError where model and tokenizer disagree.
     """
     if tokenizer.vocab_size != model.config.vocab_size:
         raise UserError(
@@ -62,8 +62,10 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dic
     files["platformio.ini"] = render(
         "platformio.ini", name=model.config.name, version=_version(), board=board, options=options
     )
-    build_id = _digest(files)
+    hashes = {name: _hash(files[name].encode()) for name in sorted(files)}
+    build_id = hashlib.sha256(json.dumps(hashes).encode()).digest()
     files["src/model.h"] = files["src/model.h"].replace(UNBUILT, ",".join(f"0x{byte:02x}" for byte in build_id[:8]))
+    hashes["src/model.h"] = _hash(files["src/model.h"].encode())
     facts = {
         "model": model.config.name,
         "model_hash": model.digest()[:8].hex(),
@@ -71,7 +73,7 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dic
         "board": board.name,
         "context": model.config.context,
         "state_in": "PSRAM" if in_psram else "RAM",
-        "files": sorted(files),
+        "files": hashes,
     }
     files[MANIFEST] = json.dumps(facts, indent=1) + "\n"
     return files
@@ -116,14 +118,11 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str, in_
 
 
 def firmware_files(board: Board) -> dict[str, str]:
-    """Path within src/ -> text of the engine, the console and the board's port. UserError for an unknown port."""
+    """Path within src/ -> text of the engine, the console and the board's port."""
     files = {f"engine/{name}": text for name, text in _folder(FIRMWARE / "engine").items()}
     files |= {f"console/{name}": text for name, text in _folder(FIRMWARE / "console").items()}
     files["port/port.h"] = (FIRMWARE / "ports/port.h").read_text(encoding="utf-8")
     for port in board.ports:
-        if not (FIRMWARE / "ports" / port).is_dir():
-            known = sorted(path.name for path in (FIRMWARE / "ports").iterdir() if path.is_dir())
-            raise UserError(f"board {board.name}: no port {port!r}; its ports may be {', '.join(known)}.")
         files |= {f"port/{name}": text for name, text in _folder(FIRMWARE / "ports" / port).items()}
     return files
 
@@ -131,32 +130,62 @@ def firmware_files(board: Board) -> dict[str, str]:
 def write_project(files: dict[str, str], folder: Path) -> None:
     """Write an emitted project, touching only what changed so that a rebuild is quick.
 
-    What an earlier emission left and this one does not have is removed; other files in the folder stay. The manifest is
-    removed first and written last. Raises UserError for a folder that holds something else.
+    What an earlier emission left and this one does not have is removed; other files in the folder stay. Raises
+    UserError, and writes nothing, for a folder that holds something else, or a file that was edited since.
     """
     manifest = folder / MANIFEST
+    wanted: dict[str, str] = json.loads(files[MANIFEST])["files"]
     try:
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file; give a folder for the project.")
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / "platformio.ini").exists():
+        if folder.is_dir() and any(folder.iterdir()) and not manifest.is_file():
             raise UserError(f"{folder} holds other files; give an empty or new folder for the project.")
-        if manifest.exists() and manifest.read_text(encoding="utf-8") == files[MANIFEST] and _whole(files, folder):
+        written = _written(manifest) if manifest.is_file() else {}
+        there = {name: _hash_of(folder / name) for name in wanted | written}
+        _refuse_to_lose_edits(folder, written, there, wanted)
+        stale = [name for name in written if name not in wanted and there[name] is not None]
+        changed = [name for name in wanted if there[name] != wanted[name]]
+        if not stale and not changed and manifest.is_file() and manifest.read_bytes() == files[MANIFEST].encode():
             return
-        manifest.unlink(missing_ok=True)
-        for name, text in files.items():
-            path = folder / name
-            if name == MANIFEST or (path.is_file() and path.read_bytes() == text.encode()):
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-            temporary.write_bytes(text.encode())
-            temporary.replace(path)
-        for path in (folder / "src").rglob("*"):
-            if path.is_file() and path.relative_to(folder).as_posix() not in files:
-                path.unlink()
-        manifest.write_bytes(files[MANIFEST].encode())
+        folder.mkdir(parents=True, exist_ok=True)
+        # Of a project that is half old and half new no file is known to be as it was written.
+        _replace(manifest, json.dumps({"files": sorted(there)}))
+        for name in changed:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _replace(folder / name, files[name])
+        for name in stale:
+            (folder / name).unlink()
+        _replace(manifest, files[MANIFEST])
     except OSError as error:
         raise UserError(f"{folder}: cannot write the project: {error.strerror or error}.") from None
+
+
+def _refuse_to_lose_edits(
+    folder: Path, written: dict[str, str | None], there: dict[str, str | None], wanted: dict[str, str]
+) -> None:
+    """UserError where a file is neither as it was written nor as it shall be; one that was removed is no loss."""
+    edited = [
+        name
+        for name, was in written.items()
+        if was is not None and there[name] is not None and there[name] not in (was, wanted.get(name))
+    ]
+    if not edited:
+        return
+    more = f" and {len(edited) - 1} more" if len(edited) > 1 else ""
+    raise UserError(
+        f"{folder / edited[0]}{more}: edited since tinyllm wrote the project; writing it again would lose that.\n"
+        "Give another folder (-o), or move what was edited away or delete it. `pio run` there builds it as it is."
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(text.encode())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def c_text(text: str) -> str:
@@ -164,22 +193,39 @@ def c_text(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9 ._+()-]", "_", text)[:63]
 
 
-def _whole(files: dict[str, str], folder: Path) -> bool:
-    return all(
-        (folder / name).is_file() and (folder / name).read_bytes() == text.encode() for name, text in files.items()
-    )
+def _written(manifest: Path) -> dict[str, str | None]:
+    """What an earlier emission wrote: path within the project -> hash, None where the manifest has none.
+
+    Older manifests list the names alone, and so does that of a project that was not finished.
+    """
+    with manifest.open("rb") as file:
+        text = file.read(LARGEST_MANIFEST)
+    try:
+        found = json.loads(text)["files"]
+        names = {str(name): found[name] if isinstance(found, dict) else None for name in found}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return {name: was if isinstance(was, str) else None for name, was in names.items() if _is_within(name)}
+
+
+def _is_within(name: str) -> bool:
+    """Whether a name stays in the folder that it is joined to, on any system."""
+    path = PureWindowsPath(name)
+    return not (path.drive or path.root or ".." in path.parts)
+
+
+def _hash_of(path: Path) -> str | None:
+    """Of a file as it is now; None where there is none."""
+    return _hash(path.read_bytes()) if path.is_file() else None
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _folder(folder: Path) -> dict[str, str]:
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
-
-
-def _digest(files: dict[str, str]) -> bytes:
-    hasher = hashlib.sha256()
-    for name in sorted(files):
-        hasher.update(f"{name}\0{len(files[name])}\0{files[name]}".encode())
-    return hasher.digest()
 
 
 def _version() -> str:

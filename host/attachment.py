@@ -13,6 +13,8 @@ from tinyllm.host.wire_log import WireLog
 
 RETRY_SECONDS = 0.5
 REOPEN_HANDSHAKE_SECONDS = 2.5
+HOST, TWIN = "host", "-virtual"
+"""What a process of a computer calls itself, and how the names of virtual boards end (boards.loader.Board.twin)."""
 
 
 class Attachment:
@@ -22,16 +24,27 @@ class Attachment:
         self.process = where if isinstance(where, BoardProcess) else None
         self._name = "" if isinstance(where, BoardProcess) else where
         self._device: PortInfo | None = None
+        self._board = ""
+
+    @property
+    def on_hardware(self) -> bool:
+        """Whether a chip answers, as far as the board's name of itself tells, and not a program of some computer."""
+        return self.process is None and self._board != HOST and not self._board.endswith(TWIN)
 
     @property
     def clock(self) -> str:
         """What the times that the board reports are measured with."""
-        return self.process.clock if self.process else "the board's own clock"
+        if self.process:
+            return self.process.clock
+        if self.on_hardware:
+            return "the board's own clock"
+        return "wall clock of a host process" if self._board == HOST else f"emulated clock of {self._board}"
 
     def open(self, wire: WireLog | None = None) -> Link:
         """Connect; `wire` and errors as Link."""
         link = Link(self.process.url if self.process else self._name, wire=wire)
         self._device = link.device
+        self._board = link.facts.board
         return link
 
     def reopen(self, wire: WireLog | None = None, patience: float = math.inf) -> Link:
@@ -47,10 +60,13 @@ class Attachment:
             try:
                 if name is None:
                     raise UserError(f"{self._name}: the board is not plugged in.")
-                return Link(name, handshake_seconds=REOPEN_HANDSHAKE_SECONDS, wire=wire)
+                link = Link(name, handshake_seconds=REOPEN_HANDSHAKE_SECONDS, wire=wire)
             except TinyllmError:
                 if time.monotonic() > deadline:
                     raise
+            else:
+                self._board = link.facts.board
+                return link
             time.sleep(RETRY_SECONDS)
 
     def why_lost(self) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tinyllm.boards.errors import Failure
-from tinyllm.boards.loader import Board
+from tinyllm.boards.errors import Failure, UserError
+from tinyllm.boards.loader import OWN_PLATFORM, Board
 from tinyllm.codegen.chat_template import Unsuited
 from tinyllm.codegen.emit import MANIFEST, emit_project, write_project
 from tinyllm.codegen.emit_chat import board_plan
@@ -26,13 +26,37 @@ from tinyllm.host.home import home
 
 RECORD = "built.json"
 """In a cached build: what the build gave."""
+FAILED_LOG = "failed.log"
+"""Beside the cached builds: what was said in the last one that failed."""
 KEPT_BUILDS = 64
+
+BY_HAND = "pio run"
+"""What compiles a project that was written."""
 
 Line = Callable[[str], None]
 
 
 def ignore(line: str) -> None:
     """Where nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """A project that is not compiled yet.
+
+    files: by their paths in it. facts: of its manifest. plan: what its tables and its state take, counted.
+    """
+
+    board: Board
+    files: dict[str, str]
+    facts: dict[str, object]
+    plan: Plan
+
+    @property
+    def title(self) -> str:
+        """What is built, in one line."""
+        facts = self.facts
+        return f"{facts['model']} for {self.board.name}, context {facts['context']}, build {facts['build_id']}"
 
 
 @dataclass(frozen=True)
@@ -65,11 +89,16 @@ def build(
     folder: Path | None = None,
     progress: Line = ignore,
     notice: Line = ignore,
+    by_hand: str = BY_HAND,
 ) -> Built:
-    """Emit and compile in `folder`, or, where None, in the cache: there a build that was made before is taken as it is.
+    """Emit and compile. Arguments and errors as emit and compile_emitted."""
+    return compile_emitted(emit(choice, board, context, progress, notice), folder, progress, notice, by_hand)
 
-    progress takes one short line per step, notice what a person should know. Errors as check_fits, emit_project,
-    write_project, check_platform and platformio.run.
+
+def emit(choice: Choice, board: Board, context: int, progress: Line = ignore, notice: Line = ignore) -> Emitted:
+    """The project of a model for a board, not written anywhere yet.
+
+    progress takes one short line per step, notice what a person should know. Errors as check_fits and emit_project.
     """
     check_fits(outline_of(choice.model, context), choice.tokenizer, board)
     progress("quantizing and writing the C")
@@ -81,21 +110,44 @@ def build(
         board_plan(integers.config, choice.tokenizer, plan.text_max)
     except Unsuited as unsuited:
         notice(f"The board cannot follow the model's chat template ({unsuited}); `tinyllm chat` renders it here.")
+    return Emitted(board, files, facts, plan)
+
+
+def compile_emitted(
+    emitted: Emitted,
+    folder: Path | None = None,
+    progress: Line = ignore,
+    notice: Line = ignore,
+    by_hand: str = BY_HAND,
+) -> Built:
+    """Compile in `folder`, or, where None, in the cache: there a build that was made before is taken as it is.
+
+    by_hand: what a person runs in a folder that was written, and cannot be compiled here. Errors as write_project and
+    platformio.run; Failure where the board's platform is neither installed nor to be had.
+    """
+    board, plan = emitted.board, emitted.plan
     if folder is not None:
-        write_project(files, folder)
-        _check_platform(board, folder)
-        return _compile(folder, board, facts, plan, progress, notice)
-    kept = home() / "builds" / f"{board.name}-{facts['build_id']}"
+        write_project(emitted.files, folder)
+        whole = f"The project in {folder} is written and whole: run `{by_hand}` in it"
+        if not _has_platform(board):
+            raise Failure(f"{_out_of_reach(board)}\n{whole} on a machine with internet.")
+        try:
+            return _compile(folder, emitted, progress, notice)
+        except UserError as error:
+            raise UserError(f"{error}\n{whole} when that is mended.") from None
+    kept = home() / "builds" / f"{board.name}-{emitted.facts['build_id']}"
     found = _kept(kept, plan)
     if found is not None:
         return found
-    _check_platform(board, None)
+    if not _has_platform(board):
+        write = f"Write the project with `tinyllm build --board {board.name} -o DIR`"
+        raise Failure(f"{_out_of_reach(board)}\n{write}, and run `{by_hand}` in it on a machine with internet.")
     try:
         kept.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix="new-") as work:
             fresh = Path(work) / "project"
-            write_project(files, fresh)
-            built = _compile(fresh, board, facts, plan, progress, notice)
+            write_project(emitted.files, fresh)
+            built = _compile(fresh, emitted, progress, notice, kept.parent / FAILED_LOG)
             (fresh / RECORD).write_text(json.dumps(_record(built)), encoding="utf-8")
             _keep(fresh, kept, plan)
     except OSError as error:
@@ -116,11 +168,16 @@ def _keep(fresh: Path, kept: Path, plan: Plan) -> None:
             raise
 
 
-def _check_platform(board: Board, project: Path | None) -> None:
+def _has_platform(board: Board) -> bool:
     # PlatformIO is imported where it is needed, for a build that is in the cache starts faster without it.
-    from tinyllm.host.registry import check_platform
+    from tinyllm.host.registry import is_installed
+    from tinyllm.host.toolchain import registry_answers
 
-    check_platform(board, project)
+    return board.platformio["platform"] == OWN_PLATFORM or is_installed(board) or registry_answers()
+
+
+def _out_of_reach(board: Board) -> str:
+    return f"{board.name} needs a platform that PlatformIO has not fetched yet, and its registry cannot be reached."
 
 
 def deepest_stack(built: Built, board: Board) -> Stack | None:
@@ -153,19 +210,21 @@ def _library_specs(compiler: str, specs: str) -> list[str]:
     return [] if found == specs else [f"--specs={specs}"]
 
 
-def _compile(folder: Path, board: Board, facts: dict[str, object], plan: Plan, progress: Line, notice: Line) -> Built:
+def _compile(folder: Path, emitted: Emitted, progress: Line, notice: Line, failed_log: Path | None = None) -> Built:
+    """Run PlatformIO in a folder that is written; failed_log and errors as platformio.run."""
     # Imported where it is needed, for a build that is in the cache starts faster without it.
     from tinyllm.host import platformio
 
     def tell(line: str) -> None:
         (progress if platformio.STEP.match(line) else notice)(line)
 
-    result = platformio.run(folder, board.name, progress=tell)
+    facts = emitted.facts
+    result = platformio.run(folder, emitted.board.name, progress=tell, failed_log=failed_log)
     return Built(
         project=folder,
         program=result.program,
         model=str(facts["model"]),
-        board=board.name,
+        board=emitted.board.name,
         context=int(str(facts["context"])),
         model_hash=str(facts["model_hash"]),
         build_id=str(facts["build_id"]),
@@ -174,7 +233,7 @@ def _compile(folder: Path, board: Board, facts: dict[str, object], plan: Plan, p
         flash=result.flash,
         ram=result.ram,
         state_in=str(facts["state_in"]),
-        plan=plan,
+        plan=emitted.plan,
     )
 
 

@@ -99,7 +99,10 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         if hasattr(error, "format_message"):
-            return _report("UsageError", f"{error.format_message()} See `tinyllm --help`.", 2, as_json)
+            complaint = error.format_message()
+            if not complaint:
+                return 2  # Without a verb: the help has been shown.
+            return _report("UsageError", f"{complaint} See `tinyllm --help`.", 2, as_json)
         if os.environ.get("TINYLLM_TRACEBACK"):
             traceback.print_exc()
         place = traceback.extract_tb(error.__traceback__)[-1]

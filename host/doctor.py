@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -10,11 +11,15 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from tinyllm.boards.errors import UserError
+from tinyllm.boards.loader import FIRMWARE, FOLDER, load_boards
 from tinyllm.host.home import home
-from tinyllm.host.serial_port import list_serial_ports
+from tinyllm.host.serial_port import list_serial_ports, permission_advice
+from tinyllm.host.virtual import qemu, require_emulator, rp2040js
 
 PACKAGES = ("platformio", "scons", "cffi", "pyserial", "numpy")
 COMPILERS = ("cc", "gcc", "clang")
@@ -41,6 +46,7 @@ def check_machine() -> Iterator[Check]:
     yield Check("cache folder", True, str(home()))
     yield from _ports()
     yield _registry()
+    yield from _virtual()
 
 
 def _python() -> Check:
@@ -80,7 +86,7 @@ def _ports() -> Iterator[Check]:
         # On Windows every port may be opened; whether it is in use shows only on opening.
         allowed = sys.platform == "win32" or os.access(port.device, os.R_OK | os.W_OK)
         found = f"{port.description} (may be opened)" if allowed else f"{port.description} (you may not open it)"
-        advice = "Run `sudo usermod -aG dialout $USER`, then log out and in."
+        advice = "" if allowed else permission_advice(port.device)
         yield Check(f"port {port.device}", allowed, found.strip(), needed=False, advice=advice)
 
 
@@ -98,3 +104,78 @@ def _registry() -> Check:
         advice = "The host board builds without it; other boards need it once, to download their platform."
         return Check(name, False, f"not reachable ({reason})", needed=False, advice=advice)
     return Check(name, True, "reachable", needed=False)
+
+
+def _virtual() -> Iterator[Check]:
+    """What --virtual takes for the boards that come with tinyllm: cross-compilers and emulators."""
+    twins = [board.twin() for board in load_boards(FOLDER) if board.virtual]
+    boards: dict[str, list[str]] = {}
+    for twin in twins:
+        boards.setdefault(twin.platformio["board"], []).append(twin.name)
+    shared: dict[tuple[str, ...], list[str]] = {}
+    for chip in boards:
+        shared.setdefault(tuple(_build_of(chip)["compilers"]), []).append(chip)
+    for chips in shared.values():
+        yield _cross_compiler(chips, ", ".join(name for chip in chips for name in boards[chip]))
+    yield _unicorn(", ".join(twin.name for twin in twins if twin.emulator == "unicorn"))
+    for chip in boards:
+        if chip in qemu.MACHINES:
+            yield _qemu(qemu.MACHINES[chip], ", ".join(boards[chip]))
+    yield _node()
+
+
+def _build_of(chip: str) -> Any:
+    """How our PlatformIO platform builds for a chip; firmware/platform/builder/main.py names the fields."""
+    return json.loads((FIRMWARE / "platform" / "boards" / f"{chip}.json").read_text(encoding="utf-8"))["build"]
+
+
+def _cross_compiler(chips: Sequence[str], boards: str) -> Check:
+    """The compiler that these chips share, and its C library."""
+    name, builds = f"C for {', '.join(chips)}", [_build_of(chip) for chip in chips]
+    compilers = builds[0]["compilers"]
+    remedy = builds[0]["install_compiler"].get(sys.platform, f"install {compilers[0]} and put it on PATH")
+    advice = f"To get one: {remedy}"
+    found = next(filter(shutil.which, compilers), None)
+    if found is None:
+        return Check(name, False, f"no {' or '.join(compilers)}, for {boards}", needed=False, advice=advice)
+    if not all(_has_library(found, build) for build in builds):
+        return Check(name, False, f"{found} has no C library, for {boards}", needed=False, advice=advice)
+    return Check(name, True, f"{found}, for {boards}", needed=False)
+
+
+def _has_library(compiler: str, build: Any) -> bool:
+    """Whether the builder would find the chip's C library: a compiler gives back the name of a file that it has not."""
+    flags = build.get("cpu_flags", "").split()
+    for name in filter(None, (build.get("specs"), "libc.a")):
+        try:
+            query = [compiler, *flags, f"-print-file-name={name}"]
+            told = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+        except (OSError, subprocess.SubprocessError):
+            return False
+        if told.strip() != name:
+            return True
+    return False
+
+
+def _unicorn(boards: str) -> Check:
+    try:
+        require_emulator()
+        return Check("unicorn", True, f"{importlib.metadata.version('unicorn')}, for {boards}", needed=False)
+    except (UserError, importlib.metadata.PackageNotFoundError) as error:
+        return Check("unicorn", False, f"missing, for {boards}", needed=False, advice=str(error))
+
+
+def _qemu(machine: qemu.Machine, boards: str) -> Check:
+    try:
+        return Check(machine.program, True, f"{qemu.find(machine)}, for {boards}", needed=False)
+    except UserError as error:
+        return Check(machine.program, False, f"missing, for {boards}", needed=False, advice=str(error))
+
+
+def _node() -> Check:
+    use = "for rp2040js, another emulator of the Pico"
+    try:
+        found = " and ".join(map(rp2040js.find, ("node", "npm")))
+    except UserError as error:
+        return Check("Node.js", False, f"missing, {use}", needed=False, advice=str(error))
+    return Check("Node.js", True, f"{found}, {use}", needed=False)

@@ -28,10 +28,10 @@ def ports_of(board: Board) -> list[PortInfo]:
     return [port for port in list_serial_ports() if boards_on(port, [board])]
 
 
-def find_port(board: Board) -> PortInfo | None:
+def find_port(board: Board, twin_will_do: bool = False) -> PortInfo | None:
     """The one port that may be the board's; None where the board waits for a program as a drive.
 
-    Raises UserError where there is none, or more than one.
+    twin_will_do: whoever looks for it has --virtual too. Raises UserError where there is none, or more than one.
     """
     ports = ports_of(board)
     if len(ports) == 1:
@@ -40,7 +40,7 @@ def find_port(board: Board) -> PortInfo | None:
         raise UserError(f"{len(ports)} ports may be a {board.name}: {_listed(ports)}. Say which one with --port.")
     if board.bootloader_drive and board.bootloader_drive in drives():
         return None
-    raise UserError(_missing(board))
+    raise UserError(_missing(board, "--port, or add --virtual" if twin_will_do and board.virtual else "--port"))
 
 
 def find_board() -> Board:
@@ -81,17 +81,17 @@ def drives() -> list[str]:
     return [device["name"] or Path(device["path"]).name for device in devices]
 
 
-def _missing(board: Board) -> str:
-    """What was looked for, and how the board is made to show it."""
+def _missing(board: Board, instead: str) -> str:
+    """What was looked for, and how the board is made to show it; `instead`: the options that do without that."""
     if not board.usb:
-        return f"{board.name} has no USB numbers in its description. Say where it is with --port."
+        return f"{board.name} has no USB numbers in its description. Say where it is with {instead}."
     numbers = " or ".join(f"{usb.vid:04x}:{usb.pid:04x}" for usb in board.usb)
     there = _listed(list_serial_ports()) or "none"
     drive = f", and no drive named {board.bootloader_drive}" if board.bootloader_drive else ""
     bootsel = " For its first program hold BOOTSEL while you plug it in." if board.bootloader_drive else ""
     return (
         f"no {board.name} was found: no port with the USB numbers {numbers}{drive}. Ports that are there: {there}.\n"
-        f"Plug it in with a cable that carries data.{bootsel} Or say where it is with --port."
+        f"Plug it in with a cable that carries data.{bootsel} Or say where it is with {instead}."
     )
 
 

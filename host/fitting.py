@@ -76,11 +76,11 @@ def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> None:
     ]
     context = largest_context(model, tokenizer, board)
     advice = [f"--context {context}"] if context else []
-    if others := [name for name in board_names() if name != board.name and _takes(name, model, tokenizer)]:
+    if others := [name for name in board_names() if _takes(name, board, model, tokenizer)]:
         advice.append(f"--board {' or '.join(others)}")
     what = f"{model.config.name} with context {model.config.context} does not fit {board.name}: it needs "
     raise UserError(
-        f"{what}{' and '.join(short)} beside the core.\n"
+        f"{what}{' and '.join(short)}{' beside the core' if board.reserve else ''}.\n"
         + (f"It fits with {', or with '.join(advice)}." if advice else "No board that is described has room for it.")
         + _vocabulary_advice(model, wanted, space)
     )
@@ -109,14 +109,19 @@ def largest_context(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> 
     return found
 
 
-def _takes(name: str, model: IntegerModel, tokenizer: Tokenizer) -> bool:
-    """Whether the board of that name has room; a board whose description is wrong is not this error's matter."""
+def _takes(name: str, instead_of: Board, model: IntegerModel, tokenizer: Tokenizer) -> bool:
+    """Whether the board of that name has room, or its twin where a twin is to be replaced.
+
+    A board whose description is wrong is not this error's matter.
+    """
     try:
         board = load_board(name)
+        if instead_of.emulator is not None:
+            board = board.twin()
     except TinyllmError:
         return False
     space = room(board)
-    return space is not None and needs(model, tokenizer, board).fits(space)
+    return board.name != instead_of.name and space is not None and needs(model, tokenizer, board).fits(space)
 
 
 def _kb(size: int) -> str:

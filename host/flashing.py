@@ -55,7 +55,8 @@ def flash(
     if name:
         check_usable(name)
     # One folder a board, not the cache: PlatformIO compiles the whole core again in a project that has moved.
-    built = build(choice, board, context, home() / "flash" / board.name, progress, notice)
+    folder = home() / "flash" / board.name
+    built = build(choice, board, context, folder, progress, notice, by_hand="pio run -t upload")
     known = {there.device for there in ports_of(board)}
     platformio.run(built.project, board.name, targets=["upload"], upload_port=name, progress=progress)
     progress("waiting for the board to come back")

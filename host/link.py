@@ -33,6 +33,7 @@ BYE_SECONDS = 0.5
 STUCK_SECONDS = 300.0
 """Longest wait for the next token or sign of progress of a board that says that it is at work."""
 READ_BYTES = 4096
+REPLY_TYPES = frozenset(int(kind) for kind in protocol.ReplyType)
 
 Event = protocol.Progress | protocol.Token | protocol.Done
 _R = TypeVar("_R", bound=protocol.Reply)
@@ -332,7 +333,8 @@ class Link:
         """The next reply to one of `sequences` and which, or 0 and None when none came within POLL_SECONDS.
 
         A report of a corrupt frame (sequence 0) counts as a reply too. Replies to earlier requests are dropped.
-        Bytes outside frames go to `stray`, at most a few hundred of them.
+        `stray`, where it is given, gets what no tinyllm sends, at most a few hundred bytes: those outside frames, and
+        frames that are no replies, such as our own from whoever sends back what it receives.
         """
         if not self._inbox:
             for item in self._reader.feed(self._read()):
@@ -342,6 +344,9 @@ class Link:
                     self._note(item, stray)
         while self._inbox:
             frame = self._inbox.popleft()
+            if stray is not None and frame.type not in REPLY_TYPES:
+                self._note(Stray(encode_frame(frame)), stray)
+                continue
             try:
                 reply = protocol.parse_reply(frame)
             except protocol.MalformedBody as error:

@@ -66,12 +66,15 @@ def run(
     targets: Sequence[str] = (),
     upload_port: str | None = None,
     progress: Callable[[str], None] | None = None,
+    failed_log: Path | None = None,
 ) -> BuildResult:
     """Build `environment` of the project's platformio.ini, and carry out `targets` ("upload") where given.
 
     upload_port: where the board is; None leaves it to PlatformIO to find it.
 
-    `progress` gets one short line per step. Nothing is written outside the project and the core folder.
+    failed_log: where the log goes when the build fails, for a project that is then deleted; None leaves it where it is.
+
+    `progress` gets one short line per step. Nothing else is written outside the project and the core folder.
     Raises UserError for a folder that is no project, an unknown environment, no compiler, an upload nobody described;
     Failure, with the first errors and the log's path, when the build or the upload fails.
     """
@@ -100,10 +103,13 @@ def run(
     except OSError as error:
         raise UserError(f"{project}: cannot build here: {error.strerror or error}.") from error
     seconds = time.monotonic() - begin
-    if process.returncode != 0:
-        raise _explain(lines, " and ".join([f"{environment}: build", *targets]), log)
     build = project / ".pio" / "build" / environment
     program = next((build / name for name in PROGRAM_NAMES if (build / name).is_file()), None)
+    failed = process.returncode != 0
+    if failed_log is not None and (failed or program is None):
+        log = log.replace(failed_log)
+    if failed:
+        raise _explain(lines, " and ".join([f"{environment}: build", *targets]), log)
     if program is None:
         raise Failure(f"{build}: PlatformIO reported success and left no program; its log is {log}")
     warnings = tuple(dict.fromkeys(line for line in lines if WARNING.match(line)))

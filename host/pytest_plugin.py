@@ -84,13 +84,10 @@ def plainly() -> Iterator[None]:
     """An error of ours is a line for a person, not a traceback."""
     from tinyllm.boards.errors import TinyllmError
 
-    complaint = None
     try:
         yield
     except TinyllmError as error:
-        complaint = str(error)
-    if complaint is not None:
-        pytest.fail(complaint, pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 @pytest.hookimpl(wrapper=True)

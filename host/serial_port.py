@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
+import shlex
 import socket
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,8 @@ from tinyllm.boards.errors import UserError
 POLL_SECONDS = 0.05
 """How long one read waits; so soon is a request to stop noticed."""
 WRITE_SECONDS = 5.0
+READ_AND_WRITE = stat.S_IRGRP | stat.S_IWGRP
+"""What a port's group must be allowed."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,7 @@ def _explain(name: str, error: Exception) -> str:
     if number in (errno.EBUSY, errno.EAGAIN) or (sys.platform == "win32" and "PermissionError" in text):
         return "the port is in use. Close the serial monitor or other program that has it open."
     if number in (errno.EACCES, errno.EPERM):
-        return (
-            f"you may not open this port. Join the group that owns it: "
-            f"`sudo usermod -aG {_owning_group(name)} $USER`, then log out and in."
-        )
+        return f"you may not open this port. {permission_advice(name)}"
     if isinstance(cause, socket.gaierror):
         return "no computer of that name was found."
     if number == errno.ECONNREFUSED:
@@ -97,9 +99,30 @@ def _explain(name: str, error: Exception) -> str:
     return f"cannot be opened: {text}"
 
 
-def _owning_group(name: str) -> str:
-    """The group that may use the port: dialout on most systems, uucp on some."""
+def permission_advice(name: str) -> str:
+    """How a person gets to use a port that they may not open.
+
+    They join the group that may; where that is root's, or it may not use the port either, only a udev rule helps.
+    """
+    group: str | None = "dialout"
     try:
-        return Path(name).group()
-    except (OSError, KeyError, NotImplementedError):
-        return "dialout"
+        owned = Path(name).stat()
+        allowed = owned.st_gid != 0 and owned.st_mode & READ_AND_WRITE == READ_AND_WRITE
+        group = Path(name).group() if allowed else None
+    except KeyError:
+        group = None
+    except (OSError, NotImplementedError):
+        pass  # It went away meanwhile: dialout is the group of serial ports on most systems.
+    if group is not None:
+        return f"Join the group that owns it: `sudo usermod -aG {group} $USER`, then log out and in."
+    return (
+        "It is for root alone. PlatformIO's udev rules open the boards' ports to all: "
+        f"`sudo cp {shlex.quote(str(_udev_rules()))} /etc/udev/rules.d/`, then plug the board in again."
+    )
+
+
+def _udev_rules() -> Path:
+    """The rules that come with PlatformIO, which is not imported for them."""
+    package = importlib.util.find_spec("platformio")
+    assert package is not None and package.origin is not None
+    return Path(package.origin).parent / "assets" / "system" / "99-platformio-udev.rules"

@@ -21,6 +21,7 @@ from tinyllm.host.output import Output
 from tinyllm.host.protocol import Done, Reason
 from tinyllm.host.trimming import saving_line
 from tinyllm.host.virtual import require_emulator
+from tinyllm.host.wire_log import WireLog
 
 HOST = "host"
 AUTO = "auto"
@@ -51,16 +52,38 @@ class Wanted:
         return replace(twin, emulator=self.emulator or twin.emulator)
 
 
+class BoardOnPort(Attachment):
+    """A board that was there already; `named` is the kind that a person says it is, None where they do not say."""
+
+    def __init__(self, port: str, named: Board | None) -> None:
+        super().__init__(port)
+        self._named = named
+
+    def open(self, wire: WireLog | None = None) -> Link:
+        """Connect; `wire` and errors as Link. UserError where the board is another than named; a twin is not."""
+        link = super().open(wire)
+        named, found = self._named, link.facts.board
+        if named is None or found == named.name or (named.virtual and found == named.twin().name):
+            return link
+        link.close()
+        raise UserError(
+            f"{link.name}: the board is {found}, not {named.name}. "
+            f"Leave --board out and say --port {link.name} to talk to what is there, or name the port of {named.name}."
+        )
+
+
 @contextmanager
 def attach(wanted: Wanted, output: Output) -> Iterator[Attachment]:
     """Build and start what is needed; the host board or a virtual one ends with the context.
 
     What such a board says when it stops by itself, the registers of a fault for instance, goes to stderr.
     """
+    if wanted.virtual and wanted.port is not None:
+        raise UserError("--virtual starts a board on this computer; leave it out with --port.")
     board = wanted.target()
     port = _port(wanted, board)
     if port is not None:
-        yield Attachment(port)
+        yield BoardOnPort(port, None if board.name == HOST else board)
         return
     if board.emulator == "unicorn":
         require_emulator()
@@ -83,14 +106,16 @@ def _port(wanted: Wanted, board: Board) -> str | None:
     """Where the board is plugged in; None for one that is started on this computer. Errors as finding.find_port."""
     if wanted.port is None and (board.name == HOST or board.emulator):
         return None
-    if wanted.virtual:
-        raise UserError("--virtual starts a board on this computer; leave it out with --port.")
+    port = _found(wanted, board) if wanted.port in (None, AUTO) else wanted.port
     if wanted.reading.context is not None:
         raise UserError("--context is settled when a board is built; leave it out with a board that runs already.")
-    if wanted.port not in (None, AUTO):
-        return wanted.port
+    return port
+
+
+def _found(wanted: Wanted, board: Board) -> str:
+    """The port that shows the board's USB numbers; the host board stands for whichever is attached."""
     named = board if board.name != HOST else find_board()
-    found = find_port(named)
+    found = find_port(named, twin_will_do=wanted.port is None)
     if found is None:
         raise UserError(f"{named.name} waits for a program: `tinyllm flash --board {named.name}`.")
     return found.device

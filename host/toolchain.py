@@ -7,6 +7,7 @@ PlatformIO checks type, owner and version) and scons.py. The package's version e
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -20,6 +21,7 @@ from shutil import copytree, ignore_patterns
 
 import platformio
 import requests
+from platformio import telemetry
 from platformio.dependencies import get_core_dependencies
 from platformio.exception import PlatformioException
 from platformio.package.manager.tool import ToolPackageManager
@@ -27,6 +29,9 @@ from platformio.package.meta import PackageSpec
 from platformio.package.version import get_original_version
 
 from tinyllm.boards.errors import Failure, UserError
+
+# In this process PlatformIO has nothing to report, and on leaving it would make ~/.platformio to find that out.
+atexit.unregister(telemetry._finalize)
 
 REGISTRY = f"https://api.{platformio.__registry_mirror_hosts__[0]}/"
 REGISTRY_PATIENCE = 2.0

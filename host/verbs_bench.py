@@ -95,9 +95,9 @@ def _executed(attachment: Attachment) -> tuple[int, ...]:
 
 def _kind(attachment: Attachment) -> str:
     """What the figures are."""
-    if attachment.process is None:
+    if attachment.on_hardware:
         return f"measured on the board by its own clock, {date.today().isoformat()}"
-    return attachment.process.clock
+    return attachment.clock
 
 
 def _speed(speed: float | str | None) -> str:

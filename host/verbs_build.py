@@ -10,8 +10,7 @@ import typer
 
 from tinyllm.boards.loader import load_board
 from tinyllm.codegen.stack import Stack
-from tinyllm.host.building import Built, deepest_stack
-from tinyllm.host.building import build as build_project
+from tinyllm.host.building import Built, Emitted, compile_emitted, deepest_stack, emit
 from tinyllm.host.choosing import AS_IT_IS, Reading, choose
 from tinyllm.host.fitting import Bytes, room
 from tinyllm.host.options import BoardOption, JsonOption, ModelArgument, VirtualOption, reads_model
@@ -38,7 +37,13 @@ def build(
     if virtual:
         target = target.twin()
     with output.working(f"building {choice.name} for {target.name}") as step:
-        built = build_project(choice, target, choice.context, folder, step, output.note)
+        emitted = emit(choice, target, choice.context, step, output.note)
+    if not as_json:
+        # At once, for compiling takes its time, and may not be possible here.
+        output.line(emitted.title, style="bold")
+        output.table(["memory", "part", "bytes"], _planned(emitted, room(target)))
+    with output.working("compiling") as step:
+        built = compile_emitted(emitted, folder, step, output.note)
         step("following the calls")
         stack = deepest_stack(built, target)
         step("measuring the perplexity")
@@ -49,26 +54,33 @@ def build(
         return
     for warning in built.warnings:
         output.note(warning, style="yellow")
-    output.line(f"{built.model} for {built.board}, context {built.context}, build {built.build_id}", style="bold")
-    output.table(["memory", "part", "bytes"], _memory_rows(built, stack, room(target)))
+    output.table(["memory", "of the program, counted", "bytes"], _compiled(built, stack))
     for line in trimming.lines() if trimming else ():
         output.line(line)
     output.line(f"project: {built.project}")
     output.line(f"program: {built.program}")
 
 
-def _memory_rows(built: Built, stack: Stack | None, space: Bytes | None) -> list[list[str]]:
-    rows = []
-    for memory, parts, whole, there in (
-        ("flash", built.plan.flash, built.flash, space and space.flash),
-        ("RAM", built.plan.ram, built.ram, space and space.ram),
+def _planned(emitted: Emitted, space: Bytes | None) -> list[list[str]]:
+    """The tables and the state, and what there is for them."""
+    state_in = str(emitted.facts["state_in"])
+    beside = "the board has beside its core" if emitted.board.reserve else "the board has"
+    rows: list[list[str]] = []
+    for memory, where, parts, there in (
+        ("flash", "flash", emitted.plan.flash, space and space.flash),
+        ("RAM", state_in, emitted.plan.ram, space and space.ram),
     ):
-        where = memory if memory == "flash" else built.state_in
         rows += [[where, part, f"{size:,}"] for part, size in parts.items()]
-        if whole is not None:
-            rows.append([memory, "whole program, counted", f"{whole:,}"])
         if there is not None:
-            rows.append([memory, "the board has beside its core", f"{there:,}"])
-    if stack is not None:
-        rows.append(["RAM", "deepest stack, counted", f"{stack.bytes:,}"])
+            rows.append([memory, beside, f"{there:,}"])
     return rows
+
+
+def _compiled(built: Built, stack: Stack | None) -> list[list[str]]:
+    """What the compiler made of it."""
+    counted = (
+        ("flash", "whole program", built.flash),
+        ("RAM", "whole program", built.ram),
+        ("RAM", "deepest stack", stack.bytes if stack else None),
+    )
+    return [[memory, part, f"{size:,}"] for memory, part, size in counted if size is not None]

@@ -33,7 +33,7 @@ def flash(
 ) -> None:
     """Build, upload to the board, and check that it runs what was built."""
     output = Output(as_json)
-    target = load_board(board) if board else find_board()
+    target = load_board(board) if board is not None else find_board()
     check_flashable(target)
     choice = choose(model, reading)
     with output.working(f"flashing {choice.name} to {target.name}") as step:

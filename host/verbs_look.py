@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from tinyllm.boards.loader import Board, load_boards
+from tinyllm.boards.loader import FOLDER, Board, board_files, board_names, load_boards
 from tinyllm.host.doctor import check_machine
 from tinyllm.host.finding import attached, boards_on
 from tinyllm.host.options import JsonOption
@@ -19,17 +19,29 @@ def boards(as_json: JsonOption = False) -> None:
     output = Output(as_json)
     known = load_boards()
     here = attached(known)
+    own = {name: path for name, path in board_files().items() if path.parent.resolve() != FOLDER.resolve()}
     if as_json:
-        facts = [_board_facts(board) for board in known]
+        facts = [_board_facts(board) | {"own": str(own[board.name]) if board.name in own else None} for board in known]
         ports = [asdict(port) | {"boards": [board.name for board in boards]} for port, boards in here]
         output.document({"boards": facts, "attached": ports})
         return
     rows = [
-        [board.name, board.chip, board.instruction_set, str(board.cores), _memory(board), board.description]
+        [
+            board.name,
+            board.chip,
+            board.instruction_set,
+            str(board.cores),
+            _memory(board),
+            "yes" if board.virtual else "-",
+            board.description,
+        ]
         for board in known
     ]
-    output.table(["board", "chip", "kernels", "cores", "memory", "what it is"], rows)
+    output.table(["board", "chip", "kernels", "cores", "memory", "virtual", "what it is"], rows)
     output.line("")
+    ours = board_names(FOLDER)
+    for name, path in own.items():
+        output.line(f"your own: {name}, {path}{', in place of ours' if name in ours else ''}")
     for port, boards in here:
         names = " or ".join(board.name for board in boards)
         output.line(f"attached: {port.device} {port.description}, may be {names}".replace(" , ", ", "))

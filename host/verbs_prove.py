@@ -73,7 +73,7 @@ def verify(
     elif builds:
         raise UserError("--build is about the C as a library of this computer; leave it out with a board.")
     else:
-        wanted = Wanted(model, reading, board or HOST, port, virtual)
+        wanted = Wanted(model, reading, HOST if board is None else board, port, virtual)
         exact = _verify_board(wanted, temperatures, seed, positions or COUNT, output)
     if not exact:
         raise typer.Exit(1)

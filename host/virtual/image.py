@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Image:
 
 
 def read_image(path: Path, chip: Chip) -> Image:
-    """Read an ELF image for a chip. Raises UserError for a file that is none, or does not fit its memory."""
+    """Read an ELF image for a chip. Raises UserError for a file that is none, or does not fit its memory or start."""
     with open_elf(path) as elf:
         return _read(elf, path, chip)
 
@@ -74,11 +74,33 @@ def _read(elf: ELFFile, path: Path, chip: Chip) -> Image:
             segments.append(Segment(segment["p_paddr"], segment.data()))
     if not segments:
         raise UserError(f"{path}: an ELF file with nothing to load; give the firmware.elf of a build.")
+    if not _starts(segments, elf["e_entry"], chip):
+        lacking = f"code at {elf['e_entry']:#x}" if chip.vectors is None else f"vectors of its at {chip.vectors:#x}"
+        raise UserError(
+            f"{path}: no image for the {chip.name}, no {lacking}; build it for this chip, or run it on its own."
+        )
     symbols = read_symbols(elf)
     first, second = (
         range(symbols.values.get(f"{name}_bottom", 0), symbols.values.get(f"{name}_top", 0)) for name in STACKS
     )
     return Image(tuple(segments), elf["e_entry"], frozenset(code_in), (first, second), symbols)
+
+
+def _starts(segments: Sequence[Segment], entry: int, chip: Chip) -> bool:
+    """Whether there is code where the chip begins, and a stack pointer of its memory where the boot ROM reads both."""
+    if chip.vectors is not None:
+        stack, entry = (_word(segments, chip.vectors + offset) for offset in (0, 4))
+        # The lowest bit says that it is Thumb code.
+        if not any(region.writable and region.start < stack <= region.end for region in chip.regions) or not entry & 1:
+            return False
+        entry -= 1
+    return any(segment.address <= entry < segment.address + len(segment.data) for segment in segments)
+
+
+def _word(segments: Sequence[Segment], address: int) -> int:
+    """Little-endian u32 of the loaded image, 0 where it has none there."""
+    held = (s.data[address - s.address :] for s in segments if s.address <= address < s.address + len(s.data))
+    return int.from_bytes(next(held, b"")[:4], "little")
 
 
 def _region(regions: Iterable[Region], address: int, size: int) -> Region | None:

@@ -70,8 +70,10 @@ XTENSA_CAUSES = {
     0: "an undefined instruction",
     6: "a division by zero",
     9: "a misaligned access to {}",
+    63: "a break instruction",
 }
-"""EXCCAUSE (Xtensa Instruction Set Architecture Reference Manual, table 4-64), with a place for EXCVADDR."""
+"""EXCCAUSE (Xtensa Instruction Set Architecture Reference Manual, table 4-64), with a place for EXCVADDR; 63 is the
+firmware's own, for a debug exception."""
 
 
 def serve(program: Path, chip: str, tcp_port: int = 0, parent_pipe: bool = False, count: bool = False) -> int:
@@ -80,11 +82,7 @@ def serve(program: Path, chip: str, tcp_port: int = 0, parent_pipe: bool = False
     if machine is None:
         raise UserError(f"QEMU has no machine for {chip!r} here; it has {', '.join(MACHINES)}.")
     image = read_program(program, machine.elf_machine)
-    found = shutil.which(machine.program)
-    if found is None:
-        raise UserError(
-            f"{machine.program} is not on PATH; to get it: sudo apt-get install {machine.package}, or see qemu.org."
-        )
+    found = find(machine)
     counting = ("-icount", "shift=0") if count else ()
 
     def run(kernel: Path) -> int:
@@ -97,6 +95,16 @@ def serve(program: Path, chip: str, tcp_port: int = 0, parent_pipe: bool = False
         flash = Path(work) / "flash.bin"
         flash.write_bytes(image.flash(*machine.flash))
         return run(flash)
+
+
+def find(machine: Machine) -> str:
+    """The path of QEMU. Raises UserError where it is missing."""
+    found = shutil.which(machine.program)
+    if found is None:
+        raise UserError(
+            f"{machine.program} is not on PATH; to get it: sudo apt-get install {machine.package}, or see qemu.org."
+        )
+    return found
 
 
 def command(image: Path, chip: str, *options: str) -> list[str]:

@@ -19,7 +19,9 @@ from pathlib import Path
 from tinyllm.boards.errors import UserError
 from tinyllm.host.home import home
 from tinyllm.host.virtual import bridge
+from tinyllm.host.virtual.chips import RP2040
 from tinyllm.host.virtual.elf import Program, read_program
+from tinyllm.host.virtual.image import read_image
 
 CYCLES_PER_MICROSECOND = 125
 """Of the board's clock."""
@@ -34,7 +36,8 @@ FLASH_START, FLASH_BYTES = 0x10000000, 16 * 1024 * 1024
 
 
 def serve(program: Path, tcp_port: int = 0, parent_pipe: bool = False) -> int:
-    """Run a Pico's ELF image until asked to stop; see bridge.serve. Raises UserError as read_program and install."""
+    """Run a Pico's ELF image until asked to stop; see bridge.serve. Raises UserError as the readers and install."""
+    read_image(program, RP2040)  # refuses what is for another chip
     image = read_program(program, "EM_ARM")
     node = find("node")
     folder = install()

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import SHARED_DATA
 from tinyllm.boards.loader import Board, load_board, load_boards
-from tinyllm.codegen.emit import FIRMWARE
+from tinyllm.boards.loader import FIRMWARE
 from tinyllm.host.choosing import Reading
 from tinyllm.host.talking import Wanted
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.boards.conftest import missing
 from tests.conftest import skip_unless_ci
 from tinyllm.boards.errors import Failure, UserError
 from tinyllm.boards.loader import load_board
+from tinyllm.host.attachment import Attachment
 from tinyllm.host.board_process import BoardProcess
 from tinyllm.host.building import build
 from tinyllm.host.choosing import choose
@@ -123,6 +125,47 @@ def test_verify_says_so_when_another_model_is_named_than_runs() -> None:
         done = tinyllm("verify", choice.name, "--port", process.url)
     assert done.returncode == 2
     assert f"not {choice.name}. Name the model that it runs" in done.stderr
+
+
+def test_a_board_of_another_kind_than_the_named_one_is_told_and_a_twin_is_of_its_kind() -> None:
+    twin = replace(load_board("host"), name="pico-virtual")
+    with BoardProcess([build(choose(None), twin, 64).program]) as process:
+        for verb in (("run", "-p", "x", "-n", "1"), ("verify", "--positions", "2")):
+            assert tinyllm(*verb, "--port", process.url, "--board", "pico").returncode == 0
+            done = tinyllm(*verb, "--port", process.url, "--board", "esp32")
+            assert (done.returncode, done.stdout) == (2, "")
+            assert done.stderr.startswith(f"error: {process.url}: the board is pico-virtual, not esp32. ")
+
+
+@pytest.mark.parametrize(
+    ("name", "clock", "kind"),
+    [
+        ("host", "wall clock of a host process", "wall clock of a host process"),
+        ("pico-virtual", "emulated clock of pico-virtual", "emulated clock of pico-virtual"),
+        ("pico", "the board's own clock", "measured on the board by its own clock, 20"),
+    ],
+)
+def test_what_a_board_on_a_port_calls_itself_tells_what_its_clock_is(name: str, clock: str, kind: str) -> None:
+    with BoardProcess([build(choose(None), replace(load_board("host"), name=name), 64).program]) as process:
+        there = ("--port", process.url)
+        assert document("run", "-p", "x", "-n", "2", *there)["clock"] == clock
+        assert document("bench", "-n", "2", *there)["kind"].startswith(kind)
+
+
+def test_the_clock_is_that_of_the_board_that_came_back() -> None:
+    host = load_board("host")
+    programs = [build(choose(None), replace(host, name=name), 64).program for name in ("pico", "pico-virtual")]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    attachment = Attachment(f"socket://127.0.0.1:{port}")
+    clocks = []
+    for program in programs:
+        with subprocess.Popen([program, "--tcp", str(port)], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stdout.readline()
+            attachment.reopen(patience=10).close()
+            clocks.append(attachment.clock)
+            process.kill()
+    assert clocks == ["the board's own clock", "emulated clock of pico-virtual"]
 
 
 def test_build_tells_the_deepest_stack_of_the_boards_own_compiler(virtual_pico2: tuple[str, ...]) -> None:

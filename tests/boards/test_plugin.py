@@ -69,6 +69,7 @@ def test_a_mistake_is_one_line_and_no_traceback(tmp_path: Path, options: list[st
     done = run_pytest(tmp_path, "def test_it(board): pass", *options)
     assert done.returncode == 1
     assert complaint in done.stdout
+    assert "During handling" not in done.stdout
     assert "Traceback" not in done.stdout
     assert "Error" not in done.stdout
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.conftest import SHARED_DATA, skip_unless_ci
 from tinyllm.boards.loader import Board
-from tinyllm.codegen.emit import FIRMWARE
+from tinyllm.boards.loader import FIRMWARE
 from tinyllm.host.board_process import BoardProcess
 from tinyllm.host.building import build
 from tinyllm.host.choosing import choose
@@ -54,6 +54,7 @@ bool tl_console_poll(void) {
     switch (byte) {
     case 'm': (void)*misaligned; break;
     case 'u': __asm__ volatile(UNDEFINED); break;
+    case 't': __builtin_trap(); break;
     case 'l': (void)*(volatile uint32_t *)NOWHERE; break;
     case 's': *(volatile uint32_t *)NOWHERE = 1; break;
     case 'f': *(volatile uint32_t *)FLASH = 1; break;

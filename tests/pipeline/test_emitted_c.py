@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -175,21 +177,131 @@ def test_a_rebuild_touches_only_what_changed(stories_tokenizer: Tokenizer, tmp_p
     write_project(files, tmp_path / "project")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "project").rglob("*") if path.is_file()}
     (tmp_path / "project/notes.txt").write_text("mine")
-    (tmp_path / "project/src/stale.c").write_text("int stale;")
+    (tmp_path / "project/src/mine.c").write_text("int mine;")
     changed = emit_project(quantize(random_model(BASE, seed=1)), stories_tokenizer, load_board("host"))
     write_project(changed, tmp_path / "project")
     touched = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert touched == {"model.h", "model.c", "weights.c", MANIFEST}
     assert (tmp_path / "project/notes.txt").exists()
-    assert not (tmp_path / "project/src/stale.c").exists()
+    assert (tmp_path / "project/src/mine.c").exists()
+
+
+@pytest.fixture(scope="module")
+def emitted(stories_tokenizer: Tokenizer) -> dict[str, str]:
+    return emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
+
+
+@pytest.fixture(scope="module")
+def emitted_anew(stories_tokenizer: Tokenizer) -> dict[str, str]:
+    return emit_project(quantize(random_model(BASE, seed=1)), stories_tokenizer, load_board("host"))
+
+
+def with_another_file(files: dict[str, str]) -> dict[str, str]:
+    """An emission that has src/old.c too."""
+    text = "int old;\n"
+    facts = json.loads(files[MANIFEST])
+    facts["files"]["src/old.c"] = hashlib.sha256(text.encode()).hexdigest()
+    return {**files, "src/old.c": text, MANIFEST: json.dumps(facts)}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_file_that_is_no_longer_emitted_is_removed(emitted: dict[str, str], tmp_path: Path) -> None:
+    write_project(with_another_file(emitted), tmp_path)
+    assert (tmp_path / "src/old.c").exists()
+    write_project(emitted, tmp_path)
+    assert contents(tmp_path) == {name: text.encode() for name, text in emitted.items()}
+
+
+@pytest.mark.parametrize("again", ["emitted", "emitted_anew"])
+@pytest.mark.parametrize(
+    ("edited", "named"),
+    [
+        (["platformio.ini"], "platformio.ini: edited"),
+        (["src/engine/kernels.c"], "src/engine/kernels.c: edited"),
+        (["src/old.c"], "src/old.c: edited"),
+        (["src/weights.c", "src/model.h"], "src/model.h and 1 more: edited"),
+    ],
+)
+def test_what_was_edited_in_a_project_is_not_lost(
+    edited: list[str], named: str, again: str, emitted: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    write_project(with_another_file(emitted), tmp_path)
+    for name in edited:
+        (tmp_path / name).write_text("mine\n")
+    before = contents(tmp_path)
+    with pytest.raises(UserError) as error:
+        write_project(request.getfixturevalue(again), tmp_path)
+    first, second = str(error.value).splitlines()
+    assert named in first and str(tmp_path) in first
+    assert second.startswith("Give another folder (-o), or move what was edited away or delete it.")
+    assert contents(tmp_path) == before
+
+
+def test_a_file_of_a_project_that_was_deleted_is_written_again(emitted: dict[str, str], tmp_path: Path) -> None:
+    write_project(emitted, tmp_path)
+    (tmp_path / "src/model.c").unlink()
+    write_project(emitted, tmp_path)
+    assert contents(tmp_path) == {name: text.encode() for name, text in emitted.items()}
+
+
+def test_a_project_that_an_older_version_wrote_is_written_again(
+    emitted: dict[str, str], emitted_anew: dict[str, str], tmp_path: Path
+) -> None:
+    """Its manifest had the names alone."""
+    older = with_another_file(emitted)
+    write_project(older, tmp_path)
+    facts = json.loads(older[MANIFEST])
+    (tmp_path / MANIFEST).write_text(json.dumps(facts | {"files": sorted(facts["files"])}))
+    (tmp_path / "src/model.c").write_text("mine\n")
+    write_project(emitted_anew, tmp_path)
+    assert contents(tmp_path) == {name: text.encode() for name, text in emitted_anew.items()}
+
+
+def test_a_project_that_was_not_finished_is_finished(
+    emitted: dict[str, str], emitted_anew: dict[str, str], tmp_path: Path
+) -> None:
+    write_project(with_another_file(emitted), tmp_path / "project")
+    (tmp_path / "project/src/weights.h").unlink()
+    (tmp_path / "project/src/weights.h").mkdir()
+    with pytest.raises(UserError, match="cannot write the project"):
+        write_project(emitted_anew, tmp_path / "project")
+    (tmp_path / "project/src/weights.h").rmdir()
+    write_project(emitted_anew, tmp_path / "project")
+    assert contents(tmp_path / "project") == {name: text.encode() for name, text in emitted_anew.items()}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"files": 7}',
+        '{"files": {"src/model.c": 7}}',
+        '{"files": {"/dev/zero": "", "../x": ""}}',
+        '{"files": ["../x", "\\u0000", "src"]}',
+        "[" * 100_000,
+    ],
+)
+def test_a_manifest_that_is_none_names_no_files(text: str, emitted: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("not of the project")
+    write_project(emitted, tmp_path / "project")
+    (tmp_path / "project" / MANIFEST).write_text(text)
+    write_project(emitted, tmp_path / "project")
+    assert contents(tmp_path / "project") == {name: text.encode() for name, text in emitted.items()}
+    assert (tmp_path / "x").exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(stories_tokenizer: Tokenizer, tmp_path: Path) -> None:
     files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match="holds other files"):
-        write_project(files, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    for name in ("thesis.tex", "platformio.ini"):
+        (tmp_path / name).write_text("years of work")
+        with pytest.raises(UserError, match="holds other files"):
+            write_project(files, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.tex", "platformio.ini"}
 
 
 def test_a_hostile_model_name_stays_inside_its_string(stories_tokenizer: Tokenizer, tmp_path: Path) -> None:

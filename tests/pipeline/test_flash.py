@@ -302,19 +302,20 @@ def test_a_model_that_does_not_fit_is_told_before_the_compiler(
     assert "It fits with --context " in err
 
 
-def test_without_the_registry_one_line_says_so_at_once(
-    desk: Desk, tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch
+def test_without_the_registry_it_says_at_once_how_to_upload_the_project_that_was_written(
+    desk: Desk, home: Path, tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toolchain.registry_answers.cache_clear()
     attach(monkeypatch, (desk.port, PICO, "E660"))
     code, _, err = tinyllm("flash", "--board", "pico", "--context", "64")
     toolchain.registry_answers.cache_clear()
     assert code == 1
-    (line,) = (line for line in err.splitlines() if not line.startswith("flashing"))
-    assert line.startswith(
-        "error: pico needs a platform that PlatformIO has not fetched yet, and its registry cannot be reached: "
-    )
-    assert line.endswith("; run `pio run` in it on a machine with internet.")
+    project = home / "flash" / "pico"
+    assert [line for line in err.splitlines() if not line.startswith("flashing")] == [
+        "error: pico needs a platform that PlatformIO has not fetched yet, and its registry cannot be reached.",
+        f"The project in {project} is written and whole: run `pio run -t upload` in it on a machine with internet.",
+    ]
+    assert (project / "platformio.ini").is_file()
 
 
 def test_this_computer_is_no_board_to_flash(tinyllm: Tinyllm) -> None:

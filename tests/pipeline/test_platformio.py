@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,10 @@ import platformio
 import pytest
 
 from tinyllm.boards.errors import Failure, UserError
+from tinyllm.boards.loader import load_board
 from tinyllm.host import toolchain
+from tinyllm.host.building import build
+from tinyllm.host.choosing import choose
 from tinyllm.host.platformio import run
 
 HELLO = """\
@@ -154,6 +158,36 @@ def test_an_error_in_the_code_is_a_failure_that_names_it_and_the_log(
     assert message.splitlines()[0] in log.read_text()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script")
+def test_the_log_of_a_build_in_the_cache_that_failed_is_where_the_error_says(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\necho 'src/model.c:1:1: error: out of ideas' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(Failure, match="out of ideas") as failure:
+        build(choose(None), load_board("host"), 24)
+    told = re.search(r"the whole log is (.+)$", str(failure.value))
+    assert told is not None
+    assert "out of ideas" in Path(told[1]).read_text()
+    assert Path(told[1]).is_relative_to(home)
+    assert [path.name for path in (home / "builds").iterdir()] == ["failed.log"]
+
+
+def test_where_there_is_no_compiler_the_project_that_was_written_is_named(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    folder = tmp_path / "story"
+    with pytest.raises(UserError) as error:
+        build(choose(None), load_board("host"), 24, folder)
+    missing, whole = str(error.value).splitlines()
+    assert "no C compiler on PATH" in missing
+    assert whole == f"The project in {folder} is written and whole: run `pio run` in it when that is mended."
+    assert all((folder / name).is_file() for name in json.loads((folder / ".tinyllm.json").read_text())["files"])
+
+
 def test_without_a_compiler_the_user_is_told_what_to_install(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +257,18 @@ def test_nothing_is_written_outside_the_project_and_the_core_folder(
     said.clear()
     run(project, "host", progress=said.append)
     assert said == []
+
+
+def test_a_build_leaves_the_users_home_alone_until_it_has_ended(tmp_path: Path) -> None:
+    """Of a real board, which takes the most of PlatformIO into our own process."""
+    home = tmp_path / "home"
+    home.mkdir()
+    mine = {"HOME": str(home), "USERPROFILE": str(home), "TINYLLM_HOME": str(tmp_path / "mine")}
+    command = [sys.executable, "-m", "tinyllm.host.cli", "build", "--board", "pico", "--context", "24"]
+    done = subprocess.run(command, env=os.environ | mine, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2].startswith("error: pico needs a platform")
+    assert not list(home.iterdir())
 
 
 def test_two_builds_at_once_in_a_fresh_core_folder_get_each_its_own_platform(

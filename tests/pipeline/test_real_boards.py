@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -39,10 +40,13 @@ from tinyllm.codegen.stack import stack_depth
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.encoder import encode
 from tinyllm.host import cli, fitting, protocol, registry, toolchain
+from tinyllm.host.building import compile_emitted, emit
+from tinyllm.host.choosing import choose
 from tinyllm.host.fitting import CONTEXT_STEP, check_fits, largest_context, needs, room
 from tinyllm.host.platformio import run
 from tinyllm.host.protocol import token_digest
 
+PICOS_PLATFORM = load_board("pico", FOLDER).platformio["platform"]
 ONCE = "Once upon a time"
 CAT = "The cat sat"
 CONTEXT = 128
@@ -130,13 +134,6 @@ def test_the_platforms_version_is_one_that_platformio_can_read(name: str) -> Non
     assert spec.external or spec.requirements.match(cast_version_to_semver("6.13.0"))
 
 
-def test_a_version_that_platformio_cannot_read_names_the_board() -> None:
-    board = load_board("esp32", FOLDER)
-    wrong = replace(board, platformio={**board.platformio, "platform": "espressif32@6.x"})
-    with pytest.raises(UserError, match=r"board esp32: platformio\.platform is 'espressif32@6\.x'"):
-        registry.platform_spec(wrong)
-
-
 @pytest.mark.parametrize("name", REAL_BOARDS)
 def test_the_project_is_the_engine_the_console_and_the_arduino_port(projects: Callable[[str], Path], name: str) -> None:
     project = projects(name)
@@ -209,18 +206,14 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
 
 
 @pytest.mark.parametrize("name", REAL_BOARDS)
-def test_without_the_registry_one_line_says_at_once_what_to_do(unreachable: None, name: str) -> None:
+def test_without_the_registry_it_is_told_at_once_that_nothing_can_be_compiled(
+    unreachable: None, tmp_path: Path, name: str
+) -> None:
+    emitted = emit(choose(None), load_board(name, FOLDER), 64)
     begin = time.monotonic()
-    with pytest.raises(Failure) as failure:
-        registry.check_platform(load_board(name, FOLDER), Path("story"))
+    with pytest.raises(Failure, match="its registry cannot be reached"):
+        compile_emitted(emitted, tmp_path / "story")
     assert time.monotonic() - begin < toolchain.REGISTRY_PATIENCE + 1
-    message = str(failure.value)
-    assert "\n" not in message
-    assert "its registry cannot be reached: the project in story is whole; run `pio run` in it" in message
-
-
-def test_our_own_platform_needs_no_registry(unreachable: None) -> None:
-    registry.check_platform(load_board("host", FOLDER), None)
 
 
 @pytest.fixture
@@ -236,16 +229,35 @@ def tinyllm(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]
 
 @pytest.mark.parametrize("name", REAL_BOARDS)
 def test_without_the_registry_the_whole_project_is_written_for_another_machine(
-    unreachable: None, tinyllm: Callable[..., tuple[int, str]], tmp_path: Path, name: str
+    unreachable: None, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
 ) -> None:
     project = tmp_path / "story"
-    code, err = tinyllm("build", "--board", name, "--context", "64", "-o", str(project))
-    assert code == 1
-    assert [line for line in err.splitlines() if line.startswith("error")] == [err.splitlines()[-1]]
-    assert f"the project in {project} is whole; run `pio run` in it" in err
+    assert cli.run(["build", "--board", name, "--context", "64", "-o", str(project)]) == 1
+    shown = capsys.readouterr()
+    assert shown.err.splitlines()[-2:] == [
+        f"error: {name} needs a platform that PlatformIO has not fetched yet, and its registry cannot be reached.",
+        f"The project in {project} is written and whole: run `pio run` in it on a machine with internet.",
+    ]
+    space = room(load_board(name, FOLDER))
+    assert space is not None
+    for memory, part, size in (
+        ("flash", "weights", r"[\d,]+"),
+        ("flash", "the board has beside its core", f"{space.flash:,}"),
+        ("RAM", "kv_cache", r"[\d,]+"),
+        ("RAM", "the board has beside its core", f"{space.ram:,}"),
+    ):
+        assert len(re.findall(rf"^{memory} +{part} +{size}$", shown.out, re.MULTILINE)) == 1
     manifest = json.loads((project / ".tinyllm.json").read_text())
     assert all((project / file).is_file() for file in manifest["files"])
     assert not (project / ".pio").exists()
+
+
+def test_without_the_registry_an_error_of_build_is_one_document(
+    unreachable: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["build", "--board", "pico", "--context", "64", "--json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "Write the project with `tinyllm build --board pico -o DIR`, and run `pio run` in it" in error["message"]
 
 
 def test_a_model_that_does_not_fit_leaves_nothing(
@@ -257,16 +269,32 @@ def test_a_model_that_does_not_fit_leaves_nothing(
     assert not (tmp_path / "story").exists()
 
 
-def test_a_users_board_that_names_an_unknown_port_is_told_which_there_are(
-    tinyllm: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("was", "becomes", "complaint"),
+    [
+        (
+            'ports = ["arduino"]',
+            'ports = ["ardiuno"]',
+            "ports names 'ardiuno', expected folders of firmware/ports: ",
+        ),
+        (PICOS_PLATFORM, "a/b@6.x", "platformio.platform is 'a/b@6.x', which PlatformIO cannot read: "),
+    ],
+)
+def test_a_users_board_that_cannot_be_built_is_named_with_its_file_and_leaves_nothing(
+    was: str,
+    becomes: str,
+    complaint: str,
+    tinyllm: Callable[..., tuple[int, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(BOARDS_DIR, raising=False)
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    text = (FOLDER / "pico.toml").read_text().replace('ports = ["arduino"]', 'ports = ["ardiuno"]')
-    (tmp_path / "mine.toml").write_text(text)
+    (tmp_path / "mine.toml").write_text((FOLDER / "pico.toml").read_text().replace(was, becomes))
     code, err = tinyllm("--boards-dir", str(tmp_path), "build", "--board", "mine", "-o", str(tmp_path / "story"))
     assert code == 2
-    assert "board mine: no port 'ardiuno'; its ports may be arduino, " in err
+    assert f"{tmp_path / 'mine.toml'}: {complaint}" in err
+    assert not (tmp_path / "story").exists()
 
 
 # --- Sizes ---
@@ -333,6 +361,18 @@ def test_a_model_that_does_not_fit_is_told_with_a_context_and_boards_that_do(
     assert f"--context {largest_context(model, stories_tokenizer, board)}" in second
     assert "pico2" in second and "esp32s3" in second
     assert "host" not in second
+
+
+def test_a_twin_is_told_with_the_twins_that_have_room(stories: Model, stories_tokenizer: Tokenizer) -> None:
+    """No twin has PSRAM, and none of the Xtensa chips' more memory than another."""
+    model = quantize(stories, 512)
+    long = replace(model, config=replace(model.config, context=1024))
+    with pytest.raises(UserError) as error:
+        check_fits(long, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER).twin())
+    first, second = str(error.value).splitlines()
+    assert first.startswith("stories260K with context 1024 does not fit esp32s3-n16r8-virtual: it needs ")
+    assert first.endswith(" there are 311 KB.")
+    assert second.endswith(", or with --board pico2.")
 
 
 @pytest.fixture(scope="module")

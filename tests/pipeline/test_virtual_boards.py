@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -423,11 +424,36 @@ def refused(arguments: Sequence[str | Path]) -> str:
     return done.stderr
 
 
+@pytest.mark.parametrize("name", ["pico", "esp32c3", "esp32"])
+def test_a_model_as_long_as_the_check_allows_fits_the_linkers_regions_too(
+    name: str, bundled: Choice, tmp_path: Path
+) -> None:
+    if name == "esp32" and shutil.which("xtensa-lx106-elf-gcc") is None:
+        skip_unless_ci("no xtensa-lx106-elf-gcc on PATH")
+    long = replace(bundled, model=replace(bundled.model, config=replace(bundled.model.config, context=4096)))
+    with pytest.raises(UserError) as error:
+        building.build(long, twin(name), 4096, tmp_path / "project")
+    context = int(re.findall(r"It fits with --context (\d+)", str(error.value))[0])
+    built = building.build(long, twin(name), context, tmp_path / "project")
+    memory = twin(name).memory
+    assert memory and built.ram is not None
+    assert built.ram > memory.static
+
+
 def test_an_image_of_another_chip_or_none_is_refused(images: dict[str, Built], tmp_path: Path) -> None:
     pico2 = images["pico2"].program
     assert "an image for EM_ARM, not for EM_RISCV" in refused([pico2, "--chip", "esp32c3", "--tcp", "0"])
     riscv = images["esp32c3"].program
     assert "an image for EM_RISCV, not for EM_ARM" in refused([riscv, "--chip", "rp2040", "--tcp", "0"])
+    pico = images["pico"].program
+    for image, other, vectors in ((pico, "rp2350", "0x10000000"), (pico2, "rp2040", "0x10000100")):
+        assert refused([image, "--chip", other, "--tcp", "0"]) == (
+            f"tinyllm: {image}: no image for the {other}, no vectors of its at {vectors}; "
+            "build it for this chip, or run it on its own.\n"
+        )
+    lost = tmp_path / "lost.elf"
+    lost.write_bytes(riscv.read_bytes()[:24] + (0x42300000).to_bytes(4, "little") + riscv.read_bytes()[28:])
+    assert "no image for the esp32c3, no code at 0x42300000" in refused([lost, "--chip", "esp32c3", "--tcp", "0"])
     text = tmp_path / "text.elf"
     text.write_text("no image")
     assert (

@@ -6,6 +6,8 @@ import errno
 import json
 import math
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,8 +24,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serial.tools import list_ports
 
+from tests.conftest import skip_unless_ci
 from tinyllm.boards.errors import Failure, UserError
-from tinyllm.boards.loader import load_board
+from tinyllm.boards.loader import FOLDER, load_board
 from tinyllm.host import cli, finding, protocol, serial_port, verbs_look
 from tinyllm.host.frames import Frame, FrameReader, encode_frame
 from tinyllm.host.home import home
@@ -76,6 +79,28 @@ def test_the_host_board_is_listed(tinyllm: Tinyllm) -> None:
     assert "host" in tinyllm("boards")[1]
 
 
+def test_boards_tells_which_have_a_twin_and_which_are_the_users_own(
+    tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "boards").mkdir()
+    for name in ("pico", "feather"):
+        (tmp_path / f"boards/{name}.toml").write_text((FOLDER / "pico.toml").read_text())
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = tinyllm("boards")
+    header, *rows = out.splitlines()
+    place = header.index("virtual")
+    assert {row.split()[0]: row[place:].split()[0] for row in rows if row.startswith(("host ", "esp32c3 "))} == {
+        "host": "-",
+        "esp32c3": "yes",
+    }
+    assert [row for row in rows if row.startswith("your own: ")] == [
+        f"your own: feather, {Path('boards/feather.toml')}",
+        f"your own: pico, {Path('boards/pico.toml')}, in place of ours",
+    ]
+    own = {board["name"]: board["own"] for board in document(tinyllm("boards", "--json"))["boards"]}
+    assert (own["feather"], own["host"]) == (str(Path("boards/feather.toml")), None)
+
+
 def test_what_is_attached_is_shown_with_the_boards(tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "attached: none that is known by its USB numbers" in tinyllm("boards")[1] or serial_port.list_serial_ports()
     pico = SimpleNamespace(device="COM7", description="Pico", vid=0x2E8A, pid=0x000A, serial_number="E660")
@@ -123,6 +148,53 @@ def test_doctor_says_what_to_install_where_there_is_no_compiler(
     assert "Install one: `" in out
 
 
+VIRTUAL = {"C for rp2040, rp2350", "C for esp32c3", "C for lx106", "unicorn", "qemu-system-xtensa", "Node.js"}
+"""What doctor calls the things that --virtual needs."""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="cc is not called so there")
+def test_doctor_says_how_to_get_what_virtual_boards_need_and_is_content_without(
+    tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        skip_unless_ci("no cc on PATH")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "cc").symlink_to(str(compiler))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setitem(sys.modules, "unicorn", None)
+    checks = {check["name"]: check for check in document(tinyllm("doctor", "--json"))["checks"]}
+    assert checks.keys() >= VIRTUAL
+    assert not any(checks[name]["ok"] or checks[name]["needed"] for name in VIRTUAL)
+    for name, advice in (
+        ("C for rp2040, rp2350", "To get one: sudo apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi"),
+        ("C for esp32c3", "To get one: sudo apt-get install gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf"),
+        ("C for lx106", "To get one: sudo apt-get install gcc-xtensa-lx106 picolibc-xtensa-lx106-elf"),
+        ("unicorn", "to get it: pip install 'tinyllm[virtual]'"),
+        ("qemu-system-xtensa", "sudo apt-get install qemu-system-misc, or see qemu.org."),
+        ("Node.js", "node is not on PATH; install Node.js 18 or later"),
+    ):
+        assert advice in checks[name]["advice"]
+    shown = tinyllm("doctor")[1]
+    assert all(re.search(rf"^note +{re.escape(name)} .*\n {{29}} \S", shown, re.MULTILINE) for name in VIRTUAL)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script")
+def test_doctor_does_not_take_a_compiler_for_one_that_has_no_c_library(
+    tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It gives back the name of a file that it has not."""
+    compiler = tmp_path / "arm-none-eabi-gcc"
+    compiler.write_text('#!/bin/sh\nfor last; do :; done\necho "${last#-print-file-name=}"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    report = json.loads(tinyllm("doctor", "--json")[1])
+    (check,) = (check for check in report["checks"] if check["name"] == "C for rp2040, rp2350")
+    assert not check["ok"]
+    assert check["found"] == "arm-none-eabi-gcc has no C library, for pico-virtual, pico2-virtual"
+
+
 def test_the_version_is_shown(tinyllm: Tinyllm) -> None:
     assert tinyllm("--version")[1].startswith("tinyllm 0.")
 
@@ -165,6 +237,12 @@ MISTAKES = {
     "a missing text": (["eval", "--text", "/nowhere/text"], "/nowhere/text"),
     "an unknown way to compile": (["verify", "--build", "O9"], "--build O9: expected one of O0"),
 }
+
+
+def test_without_a_verb_the_help_is_shown_and_nothing_else(tinyllm: Tinyllm) -> None:
+    code, out, err = tinyllm()
+    assert (code, err) == (2, "")
+    assert "Usage: tinyllm" in out
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -420,6 +498,46 @@ def test_a_file_is_not_a_serial_port(tmp_path: Path) -> None:
 def test_a_port_without_permission_names_the_group() -> None:
     denied = serial.SerialException(errno.EACCES, "could not open port")
     assert "sudo usermod -aG dialout $USER" in serial_port._explain("/dev/ttyNONE", denied)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a port has no group there")
+@pytest.mark.parametrize(
+    ("mode", "of_root", "told"),
+    [
+        (0o660, False, r"Join the group that owns it: `sudo usermod -aG {group} \$USER`, then log out and in\."),
+        (0o620, False, r"PlatformIO's udev rules .*: `sudo cp /.*/99-platformio-udev\.rules /etc/udev/rules\.d/`"),
+        (0o600, True, r"PlatformIO's udev rules .*: `sudo cp /.*/99-platformio-udev\.rules /etc/udev/rules\.d/`"),
+        (0o660, True, r"PlatformIO's udev rules .*: `sudo cp /.*/99-platformio-udev\.rules /etc/udev/rules\.d/`"),
+    ],
+)
+def test_doctor_and_who_opens_a_port_say_what_gives_the_permission(
+    tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: int, of_root: bool, told: str
+) -> None:
+    import grp
+
+    port = tmp_path / "ttyACM0"
+    port.touch()
+    port.chmod(mode)
+    if os.getuid() == 0:
+        os.chown(port, 0, 0 if of_root else max(group.gr_gid for group in grp.getgrall()))
+    elif of_root:
+        pytest.skip("only root can give a file to root's group")
+    denied = serial.SerialException(errno.EACCES, "could not open port")
+    explained = serial_port._explain(str(port), denied)
+    assert re.search(told.format(group=re.escape(port.group())), explained)
+    if rules := re.search(r"`sudo cp (\S+)", explained):
+        assert "2e8a" in Path(rules[1]).read_text(), "a Pico's USB numbers are among the rules"
+    there = SimpleNamespace(device=str(port), description="", vid=None, pid=None, serial_number=None)
+    monkeypatch.setattr(list_ports, "comports", lambda: [there])
+    monkeypatch.setattr(os, "access", lambda *arguments: False)
+    assert explained == f"you may not open this port. {doctors_advice(tinyllm, str(port))}"
+
+
+def doctors_advice(tinyllm: Tinyllm, port: str) -> str:
+    checks = json.loads(tinyllm("doctor", "--json")[1])["checks"]
+    (check,) = (check for check in checks if check["name"] == f"port {port}")
+    assert not check["ok"]
+    return str(check["advice"])
 
 
 # --- Small things -----------------------------------------------------------------------------------------------------

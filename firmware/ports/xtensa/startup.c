@@ -6,7 +6,8 @@
 #include "port.h"
 #include "simcall.h"
 
-#define STACK_OVERFLOW 63u /* the highest EXCCAUSE, which no processor uses: the stack's guard was touched */
+#define DEBUG_EXCEPTION 63u /* the highest EXCCAUSE, which no processor uses; DEBUGCAUSE tells more */
+#define DATA_BREAKPOINT 4u /* DEBUGCAUSE: the stack's guard was touched; else it was a break instruction */
 #define GUARD_STORES 0x80000000u /* DBREAKC of a data breakpoint that watches 64 bytes */
 #define PS_RUNNING 0x20u /* user mode, no exception under way and no interrupt level, so that breakpoints count */
 
@@ -15,7 +16,7 @@ extern const uint32_t tl_vectors[];
 
 struct fault {
     uint32_t a[16];
-    uint32_t pc, ps, cause, address;
+    uint32_t pc, ps, cause, address, debug_cause;
 };
 
 struct fault tl_fault_record;
@@ -44,7 +45,7 @@ __asm__(".section .vectors, \"ax\"\n"
         "record: .word tl_fault_record\n"
         "stack:  .word tl_fault_stack + 512\n"
         "report: .word tl_fault\n"
-        "    .org 0x10\n" /* debug, for the guard */
+        "    .org 0x10\n" /* debug, for the guard and for break, which __builtin_trap is */
         "    wsr.excsave1 a0\n"
         "    rsr.epc2 a0\n"
         "    wsr.epc1 a0\n"
@@ -89,6 +90,8 @@ __asm__(".section .vectors, \"ax\"\n"
         "    s32i a2, a0, 72\n"
         "    rsr.excvaddr a2\n"
         "    s32i a2, a0, 76\n"
+        "    rsr.debugcause a2\n"
+        "    s32i a2, a0, 80\n"
         "    l32r a1, stack\n"
         "    l32r a3, report\n"
         "    mov a2, a0\n"
@@ -125,7 +128,7 @@ void tl_fault(const struct fault *fault) {
                                           "a8", "a9", "a10", "a11", "a12", "a13", "a14", "a15"};
     static const uint8_t begin[] = "\r\ntinyllm: fault", overflow[] = " stack overflow", end[] = "\r\n";
     tl_port_write(begin, sizeof begin - 1u);
-    if (fault->cause == STACK_OVERFLOW) {
+    if (fault->cause == DEBUG_EXCEPTION && (fault->debug_cause & DATA_BREAKPOINT) != 0) {
         tl_port_write(overflow, sizeof overflow - 1u);
     } else {
         put_register("exc", fault->cause);
