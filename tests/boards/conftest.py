@@ -10,8 +10,7 @@ import shutil
 import pytest
 
 from tests.conftest import SHARED_DATA
-from tinyllm.boards.loader import Board, load_board, load_boards
-from tinyllm.boards.loader import FIRMWARE
+from tinyllm.boards.loader import FIRMWARE, Board, load_board, load_boards
 from tinyllm.host.choosing import Reading
 from tinyllm.host.talking import Wanted
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import SHARED_DATA, skip_unless_ci
-from tinyllm.boards.loader import Board
-from tinyllm.boards.loader import FIRMWARE
+from tinyllm.boards.loader import FIRMWARE, Board
 from tinyllm.host.board_process import BoardProcess
 from tinyllm.host.building import build
 from tinyllm.host.choosing import choose
