@@ -333,14 +333,15 @@ def _platformio(table: _Table) -> Mapping[str, str]:
     if platform == OWN_PLATFORM:
         options.choice("board", sorted(path.stem for path in (FIRMWARE / "platform/boards").glob("*.json")))
     else:
-        _check_platform(options, platform)
         options.text("board")
+        # Ours are checked by the tests; PlatformIO, which can tell, takes longer to import than all else here.
+        if table.path.parent != FOLDER:
+            _check_platform(options, platform)
     return MappingProxyType(dict(_flat(options, "")))
 
 
 def _check_platform(options: _Table, platform: str) -> None:
     """Complain of a platform that PlatformIO cannot read."""
-    # Imported where it is needed, for it takes longer than all else here.
     from platformio.exception import PlatformioException
     from platformio.package.meta import PackageSpec
 

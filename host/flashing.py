@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tinyllm.boards.errors import Failure, TinyllmError, UserError
 from tinyllm.boards.loader import Board
-from tinyllm.host import platformio
 from tinyllm.host.building import Built, Line, build, ignore
 from tinyllm.host.choosing import Choice
 from tinyllm.host.finding import check_usable, find_port, ports_of
@@ -58,6 +57,9 @@ def flash(
     folder = home() / "flash" / board.name
     built = build(choice, board, context, folder, progress, notice, by_hand="pio run -t upload")
     known = {there.device for there in ports_of(board)}
+    # Imported where it is needed, for all else starts faster without it.
+    from tinyllm.host import platformio
+
     platformio.run(built.project, board.name, targets=["upload"], upload_port=name, progress=progress)
     progress("waiting for the board to come back")
     with _returned(board, name, device, known) as link:

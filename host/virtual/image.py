@@ -75,7 +75,7 @@ def _read(elf: ELFFile, path: Path, chip: Chip) -> Image:
     if not segments:
         raise UserError(f"{path}: an ELF file with nothing to load; give the firmware.elf of a build.")
     if not _starts(segments, elf["e_entry"], chip):
-        lacking = f"code at {elf['e_entry']:#x}" if chip.vectors is None else f"vectors of its at {chip.vectors:#x}"
+        lacking = f"code at {elf['e_entry']:#x}" if chip.vectors is None else f"vectors of its own at {chip.vectors:#x}"
         raise UserError(
             f"{path}: no image for the {chip.name}, no {lacking}; build it for this chip, or run it on its own."
         )

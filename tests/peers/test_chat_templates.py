@@ -83,14 +83,17 @@ LEGACY = {"tokenizer_class": "LlamaTokenizerFast", "legacy": True}
 FAMILIES = {
     "Llama-2-chat": Family(LLAMA2, llama2, "<s>", "</s>", "</s>"),
     "Llama-3-Instruct": Family(LLAMA3, llama3, "<|begin_of_text|>", "<|eot_id|>", "<|eot_id|>"),
-    "Llama-2-chat, made anew": Family(LLAMA2, llama2, "<s>", "</s>", "</s>", settings=ANEW),
-    "TinyLlama-Chat": Family(ZEPHYR, llama2, "<s>", "</s>", "</s>"),
-    "TinyLlama-Chat, made anew": Family(ZEPHYR, llama2, "<s>", "</s>", "</s>", settings=ANEW),
-    "TinyLlama-Chat, legacy": Family(ZEPHYR, llama2, "<s>", "</s>", "</s>", settings=LEGACY),
+    "TinyLlama-Chat": Family(ZEPHYR, llama2, "<s>", "</s>", "</s>", settings=ANEW),
     "zephyr on Mistral's tokenizer": Family(ZEPHYR, mistral, "<s>", "</s>", "</s>"),
     "Phi-3-mini": Family(PHI3, phi3, "<s>", "<|endoftext|>", "<|end|>", "phi3", settings=ANEW),
     "Qwen2-Instruct": Family(CHATML, qwen2, None, "<|im_end|>", "<|im_end|>"),
 }
+OTHERWISE = {
+    "Llama-2-chat, made anew": Family(LLAMA2, llama2, "<s>", "</s>", "</s>", settings=ANEW),
+    "TinyLlama-Chat, as it is": Family(ZEPHYR, llama2, "<s>", "</s>", "</s>"),
+    "TinyLlama-Chat, legacy": Family(ZEPHYR, llama2, "<s>", "</s>", "</s>", settings=LEGACY),
+}
+"""The same with other words in tokenizer_config.json, which decide what stands behind a control token."""
 SYSTEM = "You  are a pirate.\nSpeak so."
 TALKS = [
     ("Hello",),
@@ -135,7 +138,7 @@ class Pair:
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
     @cache
     def pair(name: str) -> Pair:
-        family = FAMILIES[name]
+        family = (FAMILIES | OTHERWISE)[name]
         tokenizer = family.tokenizer()
         stop = tokenizer.token_to_id(family.stop)
         path = write_tokenizer(
@@ -170,6 +173,12 @@ def test_a_conversation_has_the_ids_of_transformers(
     messages = messages_of(talk, system)
     pairs(name).agree_on(messages, generate=True)
     pairs(name).agree_on([*messages, Message("assistant", " I see.\n")], generate=False)
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_a_section_begins_as_transformers_has_it(pairs: Callable[[str], Pair], name: str) -> None:
+    for talk in TALKS[1:4]:
+        pairs(name).agree_on(messages_of(talk, SYSTEM), generate=True)
 
 
 @families

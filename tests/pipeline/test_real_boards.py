@@ -300,7 +300,14 @@ def test_a_users_board_that_cannot_be_built_is_named_with_its_file_and_leaves_no
 # --- Sizes ---
 
 
-@pytest.mark.parametrize(("chip", "context"), [("rp2040", 64), ("rp2350", 512), ("esp32", 512), ("esp32c3", 64)])
+@pytest.mark.parametrize(
+    ("chip", "context"),
+    [
+        ("rp2040", 64),
+        ("esp32", 512),
+        *(pytest.param(*case, marks=pytest.mark.sweep) for case in (("rp2350", 512), ("esp32c3", 64))),
+    ],
+)
 def test_what_a_model_needs_is_bounded_by_what_the_compilers_make_of_it(
     chip: str, context: int, stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:

@@ -105,7 +105,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert said.endswith("It is needed once, from registry.npmjs.org: connect to a network.\n")
     assert list((tmp_path / "home").iterdir()) == [], "nothing half-made is left"
     pico2 = compile_firmware("rp2350", ("bare", "rp2", "rp2350"), MISDEEDS, tmp_path / "pico2", defines)
-    assert f"{pico2}: no image for the rp2040, no vectors of its at 0x10000100; " in refusal(pico2)
+    assert f"{pico2}: no image for the rp2040, no vectors of its own at 0x10000100; " in refusal(pico2)
     xtensa = tmp_path / "other.elf"
     xtensa.write_bytes(b"\x7fELF")
     assert refusal(xtensa) == f"tinyllm: {xtensa}: not a whole ELF image; build it again.\n"

@@ -37,11 +37,14 @@ def test_stories260k_is_bit_exact_over_its_whole_context(
     assert [str(verdict) for verdict in verdicts] == ["bit-exact: 512/512 positions"] * len(verdicts)
 
 
+@pytest.mark.parametrize(
+    "builds", [("O3", "ubsan"), pytest.param(tuple(BUILDS), marks=pytest.mark.sweep)], ids=["two builds", "every build"]
+)
 @pytest.mark.parametrize("name", sorted(bundled()))
-def test_every_bundled_model_is_bit_exact_over_its_whole_context_in_every_build(name: str) -> None:
+def test_every_bundled_model_is_bit_exact_over_its_whole_context(name: str, builds: tuple[str, ...]) -> None:
     model = read_model(bundled()[name])
     tokenizer = read_tokenizer(find_tokenizer(bundled()[name], model.config.vocab_size))
-    for verdict in verify(quantize(model), tokenizer, tuple(BUILDS)):
+    for verdict in verify(quantize(model), tokenizer, builds):
         assert str(verdict) == f"bit-exact: {model.config.context}/{model.config.context} positions", verdict.difference
 
 

@@ -424,7 +424,9 @@ def refused(arguments: Sequence[str | Path]) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("name", ["pico", "esp32c3", "esp32"])
+@pytest.mark.parametrize(
+    "name", ["esp32", *(pytest.param(name, marks=pytest.mark.sweep) for name in ("pico", "esp32c3"))]
+)
 def test_a_model_as_long_as_the_check_allows_fits_the_linkers_regions_too(
     name: str, bundled: Choice, tmp_path: Path
 ) -> None:
@@ -448,7 +450,7 @@ def test_an_image_of_another_chip_or_none_is_refused(images: dict[str, Built], t
     pico = images["pico"].program
     for image, other, vectors in ((pico, "rp2350", "0x10000000"), (pico2, "rp2040", "0x10000100")):
         assert refused([image, "--chip", other, "--tcp", "0"]) == (
-            f"tinyllm: {image}: no image for the {other}, no vectors of its at {vectors}; "
+            f"tinyllm: {image}: no image for the {other}, no vectors of its own at {vectors}; "
             "build it for this chip, or run it on its own.\n"
         )
     lost = tmp_path / "lost.elf"
