@@ -36,8 +36,9 @@ lint: $(VENV)/testing
 
 types: $(VENV)/testing
 	mkdir -p $(TYPED)/tinyllm
+	ln -sf ../../../tinyllm/*.py $(TYPED)/tinyllm/
 	for package in $(PACKAGES); do ln -sfn ../../../$$package $(TYPED)/tinyllm/$$package; done
-	MYPYPATH=$(TYPED) $(BIN)/mypy $(foreach package,$(PACKAGES),-p tinyllm.$(package))
+	MYPYPATH=$(TYPED) $(BIN)/mypy $(foreach package,$(PACKAGES),-p tinyllm.$(package)) -p tinyllm
 
 $(BIN)/python:
 	sh tests/make_venv.sh $(PYTHON) $(VENV)

@@ -13,15 +13,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from tinyllm.boards.errors import UserError
-from tinyllm.codegen.chat_rendering import Message
-from tinyllm.codegen.chat_template import conversation_ids
-from tinyllm.codegen.model import Model, ModelConfig
-from tinyllm.codegen.outline import outline
-from tinyllm.codegen.plan import plan_memory
-from tinyllm.codegen.tokenizers.encoder import encode, rank_of_pair
-from tinyllm.codegen.tokenizers.normalize import utf8_length
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
+from tinyllm.codegen.chat.plan import conversation_ids
+from tinyllm.codegen.chat.render import Message
+from tinyllm.codegen.memory.outline import outline
+from tinyllm.codegen.memory.plan import plan_memory
+from tinyllm.codegen.tokenizers.encode.encoder import encode, rank_of_pair
+from tinyllm.codegen.tokenizers.encode.normalize import utf8_length
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
+from tinyllm.errors import UserError
 
 HELLO = Message("user", "Hello")
 CONVERSATIONS = (

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import FIRMWARE, FOLDER, load_boards
-from tinyllm.host.home import home
-from tinyllm.host.serial_port import list_serial_ports, permission_advice
+from tinyllm.boards.description import FIRMWARE, FOLDER, load_boards
+from tinyllm.cache_folder import home
+from tinyllm.errors import UserError
+from tinyllm.host.link.serial_port import list_serial_ports, permission_advice
 from tinyllm.host.virtual import qemu, require_emulator, rp2040js
 
 PACKAGES = ("platformio", "scons", "cffi", "pyserial", "numpy")

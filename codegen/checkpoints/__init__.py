@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinyllm.boards.errors import UserError
+from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.checkpoints.facts import CheckpointFacts
-from tinyllm.codegen.checkpoints.gguf import inspect_gguf, read_gguf
-from tinyllm.codegen.checkpoints.gguf_file import is_gguf_file
-from tinyllm.codegen.checkpoints.huggingface import inspect_huggingface, read_huggingface
+from tinyllm.codegen.checkpoints.gguf.file import is_gguf_file
+from tinyllm.codegen.checkpoints.gguf.reader import inspect_gguf, read_gguf
+from tinyllm.codegen.checkpoints.huggingface.reader import inspect_huggingface, read_huggingface
 from tinyllm.codegen.checkpoints.llama2c import read_llama2c
 from tinyllm.codegen.checkpoints.llama2c_facts import inspect_llama2c
-from tinyllm.codegen.model import Model
+from tinyllm.errors import UserError
 
 
 def read_model(

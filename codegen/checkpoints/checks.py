@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.boards.errors import UserError, shown
-from tinyllm.codegen.model import ModelConfig
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
+from tinyllm.errors import UserError, shown
 
 # Far above any model that a microcontroller could hold; a larger number means a damaged or foreign header.
 LIMITS = {

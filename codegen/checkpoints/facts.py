@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tinyllm.codegen.model import ModelConfig
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
 
 PARTS = {"embedding": "embedding", "head": "head", "final_norm": "norms", "attn_norm": "norms", "ffn_norm": "norms"} | {
     "w_gate": "feed-forward",

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from tinyllm.codegen.checkpoints.gguf_file import is_gguf_file, open_gguf
+from tinyllm.codegen.checkpoints.gguf.file import is_gguf_file, open_gguf
 
 READ_BYTES = 64 << 10
 """Of a card or licence: front matter and titles stand at the beginning."""

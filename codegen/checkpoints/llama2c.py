@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.boards.errors import UserError
+from tinyllm.codegen.arithmetic.float_model import F32, Block, Model, ModelConfig, Rope
 from tinyllm.codegen.checkpoints.checks import (
     require_consistent,
     require_dimension,
     require_even_split,
     require_finite,
 )
-from tinyllm.codegen.files import file_size
-from tinyllm.codegen.model import F32, Block, Model, ModelConfig, Rope
+from tinyllm.errors import UserError
+from tinyllm.files import file_size
 
 MAGIC = 0x616B3432
 LEGACY_HEADER_SIZE = 28

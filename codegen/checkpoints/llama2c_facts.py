@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tinyllm.codegen.checkpoints.facts import CheckpointFacts, TensorFacts, common_features, part_of
 from tinyllm.codegen.checkpoints.llama2c import layout, read_header
-from tinyllm.codegen.files import file_size
+from tinyllm.files import file_size
 
 
 def inspect_llama2c(path: Path) -> CheckpointFacts:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tinyllm.codegen.tokenizers.find import find_tokenizer, read_tokenizer
+from tinyllm.codegen.tokenizers.formats.find import find_tokenizer, read_tokenizer
+from tinyllm.codegen.tokenizers.formats.vocabulary import fit_vocabulary
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
-from tinyllm.codegen.tokenizers.vocabulary import fit_vocabulary
 
 __all__ = ["PieceKind", "Tokenizer", "find_tokenizer", "fit_vocabulary", "read_tokenizer"]

@@ -1,4 +1,4 @@
-/* A turn of a chat: what a person said, as the model's chat template writes it (codegen/chat_template.py). */
+/* A turn of a chat: what a person said, as the model's chat template writes it (codegen/chat/plan.py). */
 #ifndef TL_CHAT_H
 #define TL_CHAT_H
 

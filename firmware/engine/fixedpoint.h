@@ -1,4 +1,4 @@
-/* The integer primitives, mirrored bit for bit from codegen/fixedpoint.py, which defines them.
+/* The integer primitives, mirrored bit for bit from codegen/arithmetic/fixedpoint.py, which defines them.
  *
  * Real-valued vectors are Q16.16 int32, saturated to +-(2^31 - 1). A quantised vector is int8 codes and one scale:
  * value = code * mantissa * 2^exponent. Shifts of negative numbers are arithmetic.

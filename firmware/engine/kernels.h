@@ -1,6 +1,6 @@
 /* The typed kernels that an emitted model calls: int8 in, int32 sums, Q16.16 out.
  *
- * codegen/reference.py says what each must give; sums may run in any order, so a chip may have its own version.
+ * codegen/arithmetic/integer_forward.py says what each must give; sums may run in any order, so a chip may have its own version.
  */
 #ifndef TL_KERNELS_H
 #define TL_KERNELS_H

@@ -1,4 +1,4 @@
-/* What becomes of a text before it is cut into words: see codegen/tokenizers/normalize.py. */
+/* What becomes of a text before it is cut into words: see codegen/tokenizers/encode/normalize.py. */
 #ifndef TL_NORMALIZE_H
 #define TL_NORMALIZE_H
 

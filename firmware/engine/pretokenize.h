@@ -1,4 +1,4 @@
-/* Cutting text into words by a published pattern: see codegen/tokenizers/pretokenize.py. */
+/* Cutting text into words by a published pattern: see codegen/tokenizers/encode/pretokenize.py. */
 #ifndef TL_PRETOKENIZE_H
 #define TL_PRETOKENIZE_H
 

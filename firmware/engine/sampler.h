@@ -1,4 +1,4 @@
-/* Sampling a token from logits, in integers: codegen/sampler.py is the specification. */
+/* Sampling a token from logits, in integers: codegen/arithmetic/sampler.py is the specification. */
 #ifndef TL_SAMPLER_H
 #define TL_SAMPLER_H
 

@@ -1,4 +1,4 @@
-/* Text to tokens on the board, and the bytes of a token: codegen/tokenizers/encoder.py is the specification. */
+/* Text to tokens on the board, and the bytes of a token: codegen/tokenizers/encode/encoder.py is the specification. */
 #ifndef TL_TOKENIZER_H
 #define TL_TOKENIZER_H
 

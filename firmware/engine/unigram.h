@@ -1,4 +1,4 @@
-/* The cut of a word into pieces whose scores have the largest sum: see codegen/tokenizers/unigram.py. */
+/* The cut of a word into pieces whose scores have the largest sum: see codegen/tokenizers/encode/unigram.py. */
 #ifndef TL_UNIGRAM_H
 #define TL_UNIGRAM_H
 

@@ -1,7 +1,7 @@
 """Virtual boards: a chip image runs in an emulator on this computer, its serial port a TCP port or a pseudo-terminal.
 
-`python -m tinyllm.host.virtual ELF --chip CHIP --tcp 0 --parent-pipe` is such a board, a process. This package imports
-without the emulator.
+`python -m tinyllm.host.virtual.unicorn ELF --chip CHIP --tcp 0 --parent-pipe` is such a board, a process. This package
+imports without the emulator.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from tinyllm.boards.errors import UserError
-from tinyllm.host.virtual.chips import CHIPS
+from tinyllm.errors import UserError
+from tinyllm.host.virtual.unicorn.chips import CHIPS
 
 
 def command(image: Path, chip: str, *options: str) -> list[str]:
@@ -22,7 +22,7 @@ def command(image: Path, chip: str, *options: str) -> list[str]:
     if chip not in CHIPS:
         raise UserError(f"no virtual {chip}; the chips that are emulated here are {', '.join(CHIPS)}.")
     require_emulator()
-    return [sys.executable, "-m", "tinyllm.host.virtual", str(image), "--chip", chip, *options]
+    return [sys.executable, "-m", "tinyllm.host.virtual.unicorn", str(image), "--chip", chip, *options]
 
 
 def require_emulator() -> None:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tinyllm.boards.errors import TinyllmError, UserError
+from tinyllm.errors import TinyllmError, UserError
 from tinyllm.host.virtual.elf import Program
 
 STALL_SECONDS = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyllm.boards.errors import UserError
+from tinyllm.errors import UserError
 from tinyllm.host.virtual.symbols import MAX_BYTES, Symbols, open_elf, read_symbols
 
 

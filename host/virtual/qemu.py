@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tinyllm.boards.errors import UserError
+from tinyllm.errors import UserError
 from tinyllm.host.virtual import bridge
 from tinyllm.host.virtual.elf import Program, read_program
 

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tinyllm.boards.errors import UserError
-from tinyllm.host.home import home
+from tinyllm.cache_folder import home
+from tinyllm.errors import UserError
 from tinyllm.host.virtual import bridge
-from tinyllm.host.virtual.chips import RP2040
 from tinyllm.host.virtual.elf import Program, read_program
-from tinyllm.host.virtual.image import read_image
+from tinyllm.host.virtual.unicorn.chips import RP2040
+from tinyllm.host.virtual.unicorn.image import read_image
 
 CYCLES_PER_MICROSECOND = 125
 """Of the board's clock."""

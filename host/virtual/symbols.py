@@ -11,7 +11,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from tinyllm.boards.errors import UserError
+from tinyllm.errors import UserError
 
 MAX_BYTES = 64 * 1024 * 1024
 

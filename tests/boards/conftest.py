@@ -10,9 +10,9 @@ import shutil
 import pytest
 
 from tests.conftest import SHARED_DATA
-from tinyllm.boards.loader import FIRMWARE, Board, load_board, load_boards
-from tinyllm.host.choosing import Reading
-from tinyllm.host.talking import Wanted
+from tinyllm.boards.description import FIRMWARE, Board, load_board, load_boards
+from tinyllm.host.connect.attach import Wanted
+from tinyllm.host.model.load import Reading
 
 CONTEXT = 64
 """Small, so that a conversation soon outgrows it."""

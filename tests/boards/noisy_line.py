@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import serial
 
-from tinyllm.host.link import BAUD
-from tinyllm.host.serial_port import open_port
+from tinyllm.host.link.link import BAUD
+from tinyllm.host.link.serial_port import open_port
 
 Damage = Callable[[random.Random, int], bytes]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tinyllm.host import protocol
-from tinyllm.host.link import Refused
-from tinyllm.host.protocol import ErrorCode, Overflow, Reason, Setting
-from tinyllm.host.testing import BoardUnderTest
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.link import Refused
+from tinyllm.host.link.messages import ErrorCode, Overflow, Reason, Setting
+from tinyllm.host.prove.board_under_test import BoardUnderTest
 
 ONCE = "Once upon a time"
 PROMPTS = (ONCE, "The cat sat", "So they")

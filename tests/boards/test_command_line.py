@@ -17,16 +17,16 @@ import pytest
 
 from tests.boards.conftest import missing
 from tests.conftest import skip_unless_ci
-from tinyllm.boards.errors import Failure, UserError
-from tinyllm.boards.loader import load_board
-from tinyllm.host.attachment import Attachment
-from tinyllm.host.board_process import BoardProcess
-from tinyllm.host.building import build
-from tinyllm.host.choosing import choose
-from tinyllm.host.expected import Expected
-from tinyllm.host.link import Link
-from tinyllm.host.proving import prove
-from tinyllm.host.wire_log import WireLog
+from tinyllm.boards.description import load_board
+from tinyllm.errors import Failure, UserError
+from tinyllm.host.build.build import build
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.wire_log import WireLog
+from tinyllm.host.model.load import choose
+from tinyllm.host.prove.expected_answers import Expected
+from tinyllm.host.prove.prove import prove
 
 SMALL = ("--context", "64")
 
@@ -65,7 +65,7 @@ def test_a_virtual_board_tells_the_story_of_the_host_board(virtual_pico2: tuple[
 
 
 def test_a_chat_can_be_had_with_a_virtual_board(virtual_pico2: tuple[str, ...]) -> None:
-    command = [sys.executable, "-m", "tinyllm.host.cli", "chat", *virtual_pico2]
+    command = [sys.executable, "-m", "tinyllm.host.cli.app", "chat", *virtual_pico2]
     typed = "/temp 0\n/max 8\nOnce upon a time\n/stats\n"
     done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120)
     assert done.stdout == ", there was a little girl\n"

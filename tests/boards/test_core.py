@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tinyllm.host import protocol
-from tinyllm.host.protocol import token_digest
-from tinyllm.host.proving import chosen_positions, compare_logits
-from tinyllm.host.testing import BoardUnderTest
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.messages import token_digest
+from tinyllm.host.prove.board_under_test import BoardUnderTest
+from tinyllm.host.prove.prove import chosen_positions, compare_logits
 
 SECOND_OPINION = True
 ONCE = "Once upon a time"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.conftest import SHARED_DATA
-from tinyllm.host.protocol import token_digest
-from tinyllm.host.proving import COUNT, PROMPT
-from tinyllm.host.testing import BoardUnderTest
+from tinyllm.host.link.messages import token_digest
+from tinyllm.host.prove.board_under_test import BoardUnderTest
+from tinyllm.host.prove.prove import COUNT, PROMPT
 
 MODELS = [None, str(SHARED_DATA / "stories260K/stories260K.bin")]
 CONTEXT = 256

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tinyllm.host import protocol
-from tinyllm.host.conversation import Conversation
-from tinyllm.host.frames import encode_frame
-from tinyllm.host.link import BoardGone
-from tinyllm.host.protocol import Done, Overflow, Reason, Setting, Token
-from tinyllm.host.testing import BoardUnderTest
+from tinyllm.host.chat.conversation import Conversation
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.frames import encode_frame
+from tinyllm.host.link.link import BoardGone
+from tinyllm.host.link.messages import Done, Overflow, Reason, Setting, Token
+from tinyllm.host.prove.board_under_test import BoardUnderTest
 
 ONCE = "Once upon a time"
 LONG = "Lily and Tom went to the park and saw a big dog."

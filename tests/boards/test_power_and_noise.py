@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.boards.noisy_line import Damage, NoisyLine, drop, flip
-from tinyllm.boards.errors import TinyllmError
-from tinyllm.host.link import SILENCE_SECONDS, BoardGone, Link
-from tinyllm.host.protocol import Setting, Token
-from tinyllm.host.testing import BoardUnderTest
+from tinyllm.errors import TinyllmError
+from tinyllm.host.link.link import SILENCE_SECONDS, BoardGone, Link
+from tinyllm.host.link.messages import Setting, Token
+from tinyllm.host.prove.board_under_test import BoardUnderTest
 
 ONCE = "Once upon a time"
 TOKENS = 24

@@ -12,10 +12,10 @@ import pytest
 from tests.unit.checkpoint_files import random_model, write_huggingface
 from tests.unit.huggingface_files import HALF
 from tests.unit.tokenizer_files import marked, prepend_and_replace, write_tokenizer
-from tinyllm.boards.errors import UserError
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.tiktoken import read_tiktoken
+from tinyllm.codegen.tokenizers.formats.tiktoken import read_tiktoken
+from tinyllm.errors import UserError
 
 CORPUS = Path(__file__).parent / "corpus"
 FILES = sorted(path for path in CORPUS.glob("*/*") if path.is_file())

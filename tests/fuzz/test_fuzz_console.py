@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.console_board import SANITIZED, Board, Person, Program, build
-from tinyllm.host import protocol
-from tinyllm.host.frames import Frame, decode_frame, encode_frame
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.frames import Frame, decode_frame, encode_frame
 
 ONCE = "Once upon a time"
 TOKENS = 12

@@ -25,8 +25,8 @@ from tests.unit.huggingface_files import (
     write_torch,
 )
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
-from tinyllm.codegen.checkpoints.huggingface_rope import PARAMETERS
-from tinyllm.codegen.checkpoints.torch_pickle import PickleError, tensors_in_pickle
+from tinyllm.codegen.checkpoints.huggingface.rope import PARAMETERS
+from tinyllm.codegen.checkpoints.huggingface.torch_pickle import PickleError, tensors_in_pickle
 
 MODEL = random_model(HALF, biases=True)
 TENSORS = huggingface_tensors(random_model(HALF))

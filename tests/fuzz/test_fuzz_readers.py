@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.checkpoint_files import legacy_bytes, random_model, v1_bytes, v2_bytes, write_huggingface
-from tinyllm.boards.errors import UserError
 from tinyllm.codegen.checkpoints import read_model
+from tinyllm.errors import UserError
 
 QUICK = settings(deadline=20_000, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -17,11 +17,11 @@ from tests.fuzz.test_fuzz_readers import JSON, QUICK, damaged, only_a_user_error
 from tests.unit.gguf_files import write_gguf
 from tests.unit.tokenizer_files import REPLICAS, gpt2, rank_file, ranks_of, train_sentencepiece
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import encode
-from tinyllm.codegen.tokenizers.gguf_bpe import PRE_TOKENIZERS
-from tinyllm.codegen.tokenizers.tokenizer_json import read_tokenizer_json
+from tinyllm.codegen.tokenizers.encode.encoder import encode
+from tinyllm.codegen.tokenizers.formats.gguf_bpe import PRE_TOKENIZERS
+from tinyllm.codegen.tokenizers.formats.tokenizer_json import read_tokenizer_json
 
-pytestmark = pytest.mark.filterwarnings("ignore::tinyllm.codegen.checkpoints.gguf_file.CheckpointWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::tinyllm.codegen.checkpoints.gguf.file.CheckpointWarning")
 FAST = settings(QUICK, max_examples=60)
 TEXT = "the dog's 1234 <s>\n  猫e\u0301 <|endoftext|>\xff"
 

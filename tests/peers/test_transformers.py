@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import skip_unless_ci
-from tinyllm.boards.errors import UserError
+from tinyllm.codegen.arithmetic.float_forward import FloatModel
+from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.float_model import FloatModel
-from tinyllm.codegen.model import Model
-from tinyllm.codegen.quantize import quantize
 from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
-from tinyllm.codegen.verify import verify
+from tinyllm.codegen.verify.verify import verify
+from tinyllm.errors import UserError
 from tinyllm.models import bundled
 
 try:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyllm.codegen.arithmetic.float_model import Block, Model, ModelConfig, Rope
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.model import Block, Model, ModelConfig, Rope
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 

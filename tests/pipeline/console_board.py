@@ -18,17 +18,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from tinyllm.boards.loader import load_board
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.emit import emit_project
-from tinyllm.codegen.integer_model import IntegerModel
-from tinyllm.codegen.quantize import quantize
-from tinyllm.codegen.reference import Reference
-from tinyllm.codegen.sampler import Sampler, SamplerSettings
+from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import decode_piece, encode
-from tinyllm.host import protocol
-from tinyllm.host.frames import FrameReader, Stray, encode_frame
+from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.frames import FrameReader, Stray, encode_frame
 
 SECONDS = 20.0
 """Longest wait for anything: never reached by a program that works."""

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import SHARED_DATA, skip_unless_ci
-from tinyllm.boards.loader import FIRMWARE, Board
-from tinyllm.host.board_process import BoardProcess
-from tinyllm.host.building import build
-from tinyllm.host.choosing import choose
-from tinyllm.host.expected import Expected
-from tinyllm.host.link import Link
-from tinyllm.host.protocol import Setting, Token, token_digest
+from tinyllm.boards.description import FIRMWARE, Board
+from tinyllm.host.build.build import build
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.messages import Setting, Token, token_digest
+from tinyllm.host.model.load import choose
+from tinyllm.host.prove.expected_answers import Expected
 from tinyllm.models import bundled
 
 CONTEXT = 256

@@ -8,8 +8,8 @@ from __future__ import annotations
 import socket
 import sys
 
-from tinyllm.host import protocol
-from tinyllm.host.frames import Frame, FrameReader, encode_frame
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.frames import Frame, FrameReader, encode_frame
 
 NEXT_VERSION = protocol.PROTOCOL_VERSION + 1
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import skip_unless_ci
-from tinyllm.boards.loader import FOLDER, Board, load_board, load_boards
-from tinyllm.codegen.emit import emit_project, write_project
-from tinyllm.codegen.integer_model import IntegerModel
+from tinyllm.boards.description import FOLDER, Board, load_board, load_boards
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.emit.project import emit_project, write_project
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
-from tinyllm.host.registry import platform_spec
+from tinyllm.host.build.registry import platform_spec
 
 HERE = Path(__file__).parent
 STAND_INS = HERE.parent / "registry"

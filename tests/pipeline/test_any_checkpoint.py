@@ -17,19 +17,19 @@ from tests.unit.chat_templates import CHATML, LLAMA2, LLAMA3, PHI3
 from tests.unit.checkpoint_files import CONFIG, half_paired, random_model, write_huggingface
 from tests.unit.huggingface_files import rewrite, tensors_of
 from tests.unit.tokenizer_files import REPLICAS, train_sentencepiece, write_tokenizer
-from tinyllm.codegen.chat_rendering import Message
-from tinyllm.codegen.chat_template import conversation_ids
-from tinyllm.codegen.model import Rope
-from tinyllm.codegen.sampler import SamplerSettings
+from tinyllm.codegen.arithmetic.float_model import Rope
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.codegen.chat.plan import conversation_ids
+from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import decode
-from tinyllm.host.attachment import Attachment
-from tinyllm.host.choosing import Choice, Reading, choose
-from tinyllm.host.expected import Expected
+from tinyllm.codegen.tokenizers.encode.encoder import decode
+from tinyllm.host.connect.attach import Wanted, attach
+from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.link.messages import Done, Token, token_digest
+from tinyllm.host.model.load import Choice, Reading, choose
 from tinyllm.host.output import Output
-from tinyllm.host.protocol import Done, Token, token_digest
-from tinyllm.host.proving import apply, prove
-from tinyllm.host.talking import Wanted, attach
+from tinyllm.host.prove.expected_answers import Expected
+from tinyllm.host.prove.prove import apply, prove
 
 CONTEXT = 96
 SAID = ("The dog <|im_end|> </s>", "  Ελλάδα, 1234 and\n2?")

@@ -21,18 +21,18 @@ from typing import Any
 
 import pytest
 
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import load_board
-from tinyllm.host import protocol
-from tinyllm.host.attachment import Attachment
-from tinyllm.host.board_process import BoardProcess
-from tinyllm.host.building import build
-from tinyllm.host.chat import RECOVERIES
-from tinyllm.host.choosing import choose
-from tinyllm.host.conversation import Conversation
-from tinyllm.host.frames import Frame, FrameReader, encode_frame
-from tinyllm.host.link import QUIET_SECONDS, SILENCE_SECONDS, BoardGone, Event, Link, LostFrame, Refused
-from tinyllm.host.protocol import Done, ErrorCode, Overflow, Reason, ReplyType, Setting, Token
+from tinyllm.boards.description import load_board
+from tinyllm.errors import UserError
+from tinyllm.host.build.build import build
+from tinyllm.host.chat.chat import RECOVERIES
+from tinyllm.host.chat.conversation import Conversation
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.frames import Frame, FrameReader, encode_frame
+from tinyllm.host.link.link import QUIET_SECONDS, SILENCE_SECONDS, BoardGone, Event, Link, LostFrame, Refused
+from tinyllm.host.link.messages import Done, ErrorCode, Overflow, Reason, ReplyType, Setting, Token
+from tinyllm.host.model.load import choose
 
 CONTEXT = 64
 FOREVER = protocol.UNTIL_STOP
@@ -393,7 +393,7 @@ def test_a_board_that_vanishes_in_mid_answer_is_reported(
 # --- The chat, in a process of its own --------------------------------------------------------------------------------
 
 
-CHAT = [sys.executable, "-m", "tinyllm.host.cli", "chat"]
+CHAT = [sys.executable, "-m", "tinyllm.host.cli.app", "chat"]
 TALK = ["/temp 0", "/max 40", PROMPT, "/max 60", "The dog"]
 
 
@@ -520,7 +520,7 @@ def test_the_host_board_that_a_chat_started_is_started_again(board: BoardProcess
 
 
 def test_the_host_board_ends_with_the_process_that_started_it(endless: Path) -> None:
-    code = "import sys,os; from pathlib import Path; from tinyllm.host.board_process import BoardProcess\n"
+    code = "import sys,os; from pathlib import Path; from tinyllm.host.connect.board_process import BoardProcess\n"
     code += "b = BoardProcess([Path(sys.argv[1])]); b.start(); print(b.url, flush=True); os._exit(9)"
     done = subprocess.run([sys.executable, "-c", code, str(endless)], capture_output=True, text=True, timeout=30)
     assert done.returncode == 9
@@ -537,7 +537,7 @@ def test_the_host_board_ends_with_the_process_that_started_it(endless: Path) -> 
 # --- One prompt -------------------------------------------------------------------------------------------------------
 
 
-RUN = [sys.executable, "-m", "tinyllm.host.cli", "run", "-p", PROMPT]
+RUN = [sys.executable, "-m", "tinyllm.host.cli.app", "run", "-p", PROMPT]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -29,18 +29,18 @@ from tests.pipeline.console_board import (
 )
 from tests.pipeline.test_engine_text import TEXT_MAX, TEXT_SOURCES, TOO_LONG, text_files
 from tests.unit.chat_templates import FAMILIES, Family, small_tokenizer
-from tinyllm.boards.loader import load_board
-from tinyllm.codegen.chat_template import ChatPlan, Unsuited, derive
-from tinyllm.codegen.emit import emit_project
-from tinyllm.codegen.emit_chat import board_plan, chat_files
-from tinyllm.codegen.model import Model
-from tinyllm.codegen.quantize import quantize
-from tinyllm.codegen.reference import Reference
-from tinyllm.codegen.sampler import Sampler
-from tinyllm.codegen.tokenizers.encoder import encode
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.arithmetic.sampler import Sampler
+from tinyllm.codegen.chat.plan import ChatPlan, Unsuited, derive
+from tinyllm.codegen.emit.chat_template import board_plan, chat_files
+from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.tokenizers.tokenizer import Strip, Tokenizer
-from tinyllm.host import protocol
-from tinyllm.host.protocol import ErrorCode, token_digest
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.messages import ErrorCode, token_digest
 
 CONTEXT = 192
 NO_TOKEN = 0xFFFF

@@ -18,22 +18,22 @@ from tests.pipeline.console_board import compile_program
 from tests.unit.chat_templates import CHATML, FAMILIES, small_tokenizer
 from tests.unit.checkpoint_files import write_huggingface
 from tests.unit.tokenizer_files import byte_level, split_by, write_tokenizer
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import load_board
-from tinyllm.codegen.chat_template import derive
-from tinyllm.codegen.emit import emit_project
-from tinyllm.codegen.quantize import quantize
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.chat.plan import derive
+from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import encode
-from tinyllm.host.attachment import Attachment
-from tinyllm.host.board_process import BoardProcess
-from tinyllm.host.building import build
-from tinyllm.host.chat_turns import OnBoard, OnHost, Plain, Turns, choose_turns
-from tinyllm.host.choosing import AS_IT_IS, Choice
-from tinyllm.host.conversation import Conversation
-from tinyllm.host.link import Link
-from tinyllm.host.protocol import Setting, token_digest
-from tinyllm.host.talking import Wanted
+from tinyllm.codegen.tokenizers.encode.encoder import encode
+from tinyllm.errors import UserError
+from tinyllm.host.build.build import build
+from tinyllm.host.chat.conversation import Conversation
+from tinyllm.host.chat.turn_writer import OnBoard, OnHost, Plain, Turns, choose_turns
+from tinyllm.host.connect.attach import Wanted
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.messages import Setting, token_digest
+from tinyllm.host.model.load import AS_IT_IS, Choice
 
 CONTEXT = 256
 TOKENIZER = small_tokenizer(FAMILIES["chatml"])
@@ -175,7 +175,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tinyllm(home: Path, *arguments: str, typed: str = "") -> dict[str, Any]:
-    command = [sys.executable, "-m", "tinyllm.host.cli", *arguments, "--json"]
+    command = [sys.executable, "-m", "tinyllm.host.cli.app", *arguments, "--json"]
     environment = os.environ | {"TINYLLM_HOME": str(home)}
     done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr

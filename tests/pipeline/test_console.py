@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.pipeline.console_board import Board, Built, Person, Program, Refused, build, compile_program
-from tinyllm.codegen.reference import Reference
-from tinyllm.codegen.sampler import SamplerSettings
-from tinyllm.codegen.tokenizers.encoder import encode
-from tinyllm.host import protocol
-from tinyllm.host.frames import Frame, encode_frame
-from tinyllm.host.protocol import ErrorCode, Overflow, Reason, Setting, token_digest
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.codegen.tokenizers.encode.encoder import encode
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.frames import Frame, encode_frame
+from tinyllm.host.link.messages import ErrorCode, Overflow, Reason, Setting, token_digest
 
 ONCE = "Once upon a time"
 CAT = "The cat sat"

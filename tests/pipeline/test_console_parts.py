@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.pipeline.c_library import ENGINE, CLibrary, load_c
-from tinyllm.host.frames import Frame, encode_frame
+from tinyllm.host.link.frames import Frame, encode_frame
 
 CONSOLE = Path(__file__).resolve().parents[2] / "firmware/console"
 DECLARATIONS = """

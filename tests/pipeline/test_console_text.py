@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.console_board import Board, Built, Person, Program, build
-from tinyllm.host import protocol
+from tinyllm.host.link import messages as protocol
 
 ONCE = "Once upon a time"
 CAT = "The cat sat"

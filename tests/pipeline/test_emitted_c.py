@@ -14,14 +14,14 @@ import pytest
 
 from tests.conftest import skip_unless_ci
 from tests.pipeline.conftest import BASE, random_model
-from tinyllm.boards.errors import Failure, UserError
-from tinyllm.boards.loader import load_board
-from tinyllm.codegen.emit import MANIFEST, emit_project, write_project
-from tinyllm.codegen.model import Model
-from tinyllm.codegen.plan import plan_memory
-from tinyllm.codegen.quantize import quantize
-from tinyllm.codegen.stack import deepest, stack_depth
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.emit.project import MANIFEST, emit_project, write_project
+from tinyllm.codegen.memory.plan import plan_memory
+from tinyllm.codegen.memory.stack import deepest, stack_depth
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.errors import Failure, UserError
 
 INCLUDE = [f"-Isrc{folder}" for folder in ("", "/engine", "/console", "/port")]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Wvla", "-Werror"]

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.pipeline.c_library import ENGINE, load_c
-from tinyllm.codegen import fixedpoint
-from tinyllm.codegen.render import render, rows
-from tinyllm.codegen.sampler import (
+from tinyllm.codegen.arithmetic import fixedpoint
+from tinyllm.codegen.arithmetic.sampler import (
     ONE,
     RANGES,
     Random,
@@ -22,6 +21,7 @@ from tinyllm.codegen.sampler import (
     penalize,
     probabilities,
 )
+from tinyllm.codegen.emit.render import render, rows
 
 INT32_MAX = 2**31 - 1
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import ENGINE, compile_c, load_c
-from tinyllm.codegen.emit_vocabulary import vocabulary_files
-from tinyllm.codegen.tokenizers import encoder as specification
-from tinyllm.codegen.tokenizers.llama2c import read_llama2c_tokenizer
+from tinyllm.codegen.emit.vocabulary import vocabulary_files
+from tinyllm.codegen.tokenizers.encode import encoder as specification
+from tinyllm.codegen.tokenizers.formats.llama2c import read_llama2c_tokenizer
+from tinyllm.codegen.tokenizers.tables import lay_out
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
-from tinyllm.codegen.vocabulary_tables import lay_out
 
 TEXT_MAX = 300
 TOO_LONG = 2**32 - 1

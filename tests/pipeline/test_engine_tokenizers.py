@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.pipeline.c_library import ENGINE, load_c
 from tests.pipeline.test_engine_text import ENCODER, TEXT_SOURCES, TOO_LONG, text_files
 from tests.unit.tokenizer_forms import FORMS, TEXTS, form
-from tinyllm.codegen.nfc_tables import nfc_tables
-from tinyllm.codegen.tokenizers import encoder
+from tinyllm.codegen.tokenizers.encode import encoder
+from tinyllm.codegen.tokenizers.nfc_tables import nfc_tables
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 CAPACITY = 1000

@@ -14,12 +14,12 @@ import pytest
 
 from tests.conftest import skip_unless_ci
 from tests.pipeline.real_boards import CROSS, write
-from tinyllm.boards.errors import Failure
-from tinyllm.boards.loader import FOLDER, load_board
-from tinyllm.codegen.model import Model
-from tinyllm.codegen.quantize import quantize
+from tinyllm.boards.description import FOLDER, load_board
+from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.tokenizers import Tokenizer
-from tinyllm.host.platformio import run
+from tinyllm.errors import Failure
+from tinyllm.host.build.platformio import run
 
 try:
     from esp32_mock_bootloader import mock_bootloader

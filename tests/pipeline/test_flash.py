@@ -23,10 +23,15 @@ import serial
 from serial.tools import list_ports
 
 from tests.conftest import skip_unless_ci
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import BOARDS_DIR, load_board
-from tinyllm.host import cli, finding, flashing, protocol, serial_port, toolchain
-from tinyllm.host.finding import find_board, find_port
+from tinyllm.boards.description import BOARDS_DIR, load_board
+from tinyllm.errors import UserError
+from tinyllm.host.build import core_folder as toolchain
+from tinyllm.host.build import flash as flashing
+from tinyllm.host.cli import app as cli
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link import serial_port
+from tinyllm.host.link import usb as finding
+from tinyllm.host.link.usb import find_board, find_port
 
 HERE = Path(__file__).parent
 PICO = (0x2E8A, 0x000A)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyllm.codegen.arithmetic.float_forward import FloatModel, generate_greedy
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.evaluate import evaluation_sequences, perplexity
-from tinyllm.codegen.float_model import FloatModel, generate_greedy
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import decode, encode
+from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
+from tinyllm.codegen.verify.perplexity import evaluation_sequences, perplexity
 
 RUNS = ["g0_doc_reference_256", "g1", "g2", "g3"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.console_board import SECONDS, Board, Built, Person, Program, Stream, build
-from tinyllm.codegen.tokenizers.encoder import encode
-from tinyllm.host import protocol
-from tinyllm.host.protocol import Reason
+from tinyllm.codegen.tokenizers.encode.encoder import encode
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.messages import Reason
 
 ONCE = "Once upon a time"
 CAT = "The cat sat"

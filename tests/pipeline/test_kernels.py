@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.pipeline.conftest import BASE, random_model
-from tinyllm.boards.loader import load_board
-from tinyllm.codegen import fixedpoint as fp
-from tinyllm.codegen.emit import emit_project
-from tinyllm.codegen.hostlib import compile_library
-from tinyllm.codegen.quantize import quantize
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic import fixedpoint as fp
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.verify.library import compile_library
 
 DECLARATIONS = """
 struct tl_scale { int32_t mantissa; int32_t exponent; };

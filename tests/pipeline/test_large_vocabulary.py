@@ -9,12 +9,12 @@ import pytest
 
 from tests.pipeline.conftest import BASE, random_model
 from tests.unit.tokenizer_forms import large_vocabulary
-from tinyllm.boards.loader import load_board
-from tinyllm.codegen.tokenizers.encoder import encode
-from tinyllm.host.board_process import BoardProcess
-from tinyllm.host.building import build
-from tinyllm.host.choosing import Choice
-from tinyllm.host.link import Link, Refused
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.tokenizers.encode.encoder import encode
+from tinyllm.host.build.build import build
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.link.link import Link, Refused
+from tinyllm.host.model.load import Choice
 from tinyllm.host.virtual import require_emulator
 
 CONTEXT = 256

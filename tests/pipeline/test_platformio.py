@@ -21,12 +21,12 @@ from pathlib import Path
 import platformio
 import pytest
 
-from tinyllm.boards.errors import Failure, UserError
-from tinyllm.boards.loader import load_board
-from tinyllm.host import toolchain
-from tinyllm.host.building import build
-from tinyllm.host.choosing import choose
-from tinyllm.host.platformio import run
+from tinyllm.boards.description import load_board
+from tinyllm.errors import Failure, UserError
+from tinyllm.host.build import core_folder as toolchain
+from tinyllm.host.build.build import build
+from tinyllm.host.build.platformio import run
+from tinyllm.host.model.load import choose
 
 HELLO = """\
 #include <stdio.h>
@@ -264,7 +264,7 @@ def test_a_build_leaves_the_users_home_alone_until_it_has_ended(tmp_path: Path) 
     home = tmp_path / "home"
     home.mkdir()
     mine = {"HOME": str(home), "USERPROFILE": str(home), "TINYLLM_HOME": str(tmp_path / "mine")}
-    command = [sys.executable, "-m", "tinyllm.host.cli", "build", "--board", "pico", "--context", "24"]
+    command = [sys.executable, "-m", "tinyllm.host.cli.app", "build", "--board", "pico", "--context", "24"]
     done = subprocess.run(command, env=os.environ | mine, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-2].startswith("error: pico needs a platform")

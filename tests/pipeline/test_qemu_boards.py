@@ -27,11 +27,11 @@ from tests.pipeline.emulated_boards import (
     send,
     what_stopped,
 )
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import Board, load_board, read_board
-from tinyllm.host.board_process import BoardProcess
-from tinyllm.host.link import Link
-from tinyllm.host.protocol import Setting, token_digest
+from tinyllm.boards.description import Board, load_board, read_board
+from tinyllm.errors import UserError
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.messages import Setting, token_digest
 from tinyllm.host.virtual.qemu import MACHINES, STRICT, command, serve
 
 MICROBIT = """\

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from tests.pipeline.conftest import BASE, RANDOM_CONFIGS, random_model
-from tinyllm.boards.errors import UserError
-from tinyllm.codegen.calibrate import best_shifts
-from tinyllm.codegen.evaluate import evaluate, evaluation_sequences
-from tinyllm.codegen.float_model import FloatModel
-from tinyllm.codegen.integer_model import MAX_K_SHIFT
-from tinyllm.codegen.model import Model, Rope
-from tinyllm.codegen.quantize import quantize, quantize_rows
-from tinyllm.codegen.reference import Reference
+from tinyllm.codegen.arithmetic.float_forward import FloatModel
+from tinyllm.codegen.arithmetic.float_model import Model, Rope
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.integer_model import MAX_K_SHIFT
+from tinyllm.codegen.arithmetic.key_shifts import best_shifts
+from tinyllm.codegen.arithmetic.quantize import quantize, quantize_rows
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.verify.perplexity import evaluate, evaluation_sequences
+from tinyllm.errors import UserError
 
 EVERYTHING = RANDOM_CONFIGS | {
     "partial rotary with attention scaling": replace(BASE, rope=Rope(rotary_dim=4, attention_scaling=1.5)),

@@ -28,23 +28,27 @@ from tests.pipeline.console_board import SECONDS, Board, Program, Stream
 from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, REAL_BOARDS, install_stand_ins, write
 from tests.unit.chat_templates import CHATML
 from tests.unit.tokenizer_files import REPLICAS, write_tokenizer
-from tinyllm.boards.errors import Failure, UserError
-from tinyllm.boards.loader import BOARDS_DIR, FOLDER, load_board
-from tinyllm.codegen.emit import MANIFEST, emit_project
-from tinyllm.codegen.integer_model import IntegerModel
-from tinyllm.codegen.model import Model
-from tinyllm.codegen.placement import SMALL_VARIABLES
-from tinyllm.codegen.quantize import quantize
-from tinyllm.codegen.reference import Reference
-from tinyllm.codegen.stack import stack_depth
+from tinyllm.boards.description import BOARDS_DIR, FOLDER, load_board
+from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.emit.project import MANIFEST, emit_project
+from tinyllm.codegen.memory import fit as fitting
+from tinyllm.codegen.memory.fit import CONTEXT_STEP, check_fits, largest_context, needs, room
+from tinyllm.codegen.memory.placement import SMALL_VARIABLES
+from tinyllm.codegen.memory.stack import stack_depth
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import encode
-from tinyllm.host import cli, fitting, protocol, registry, toolchain
-from tinyllm.host.building import compile_emitted, emit
-from tinyllm.host.choosing import choose
-from tinyllm.host.fitting import CONTEXT_STEP, check_fits, largest_context, needs, room
-from tinyllm.host.platformio import run
-from tinyllm.host.protocol import token_digest
+from tinyllm.codegen.tokenizers.encode.encoder import encode
+from tinyllm.errors import Failure, UserError
+from tinyllm.host.build import core_folder as toolchain
+from tinyllm.host.build import registry
+from tinyllm.host.build.build import compile_emitted, emit
+from tinyllm.host.build.platformio import run
+from tinyllm.host.cli import app as cli
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.messages import token_digest
+from tinyllm.host.model.load import choose
 
 PICOS_PLATFORM = load_board("pico", FOLDER).platformio["platform"]
 ONCE = "Once upon a time"

@@ -23,10 +23,10 @@ from tests.pipeline.emulated_boards import (
     send,
     what_stopped,
 )
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import load_board
-from tinyllm.host.board_process import BoardProcess
-from tinyllm.host.link import Link
+from tinyllm.boards.description import load_board
+from tinyllm.errors import UserError
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.link.link import Link
 from tinyllm.host.virtual.rp2040js import command, install
 
 NOBODY_LISTENS = "http://127.0.0.1:9"

@@ -18,15 +18,15 @@ from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import ENGINE, CLibrary, load_c
 from tests.pipeline.emulated_boards import answer
 from tests.pipeline.test_virtual_boards import patched
-from tinyllm.boards.errors import Failure
-from tinyllm.boards.loader import Board, load_board
-from tinyllm.host.board_process import BoardProcess
-from tinyllm.host.building import Built, build
-from tinyllm.host.choosing import choose
-from tinyllm.host.protocol import token_digest
+from tinyllm.boards.description import Board, load_board
+from tinyllm.errors import Failure
+from tinyllm.host.build.build import Built, build
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.link.messages import token_digest
+from tinyllm.host.model.load import choose
 from tinyllm.host.virtual import command
-from tinyllm.host.virtual.boot_rom import BootRom, Launch
-from tinyllm.host.virtual.devices import Fifos
+from tinyllm.host.virtual.unicorn.boot_rom import BootRom, Launch
+from tinyllm.host.virtual.unicorn.devices import Fifos
 
 BOARDS = ("pico", "pico2")
 CONTEXT = 256

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.evaluate import log_softmax, split_stories
-from tinyllm.codegen.model import Model
-from tinyllm.codegen.quantize import quantize
-from tinyllm.codegen.reference import Reference
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import encode
+from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.trim import trim
-from tinyllm.codegen.verify import verify
-from tinyllm.host import cli
+from tinyllm.codegen.verify.perplexity import log_softmax, split_stories
+from tinyllm.codegen.verify.verify import verify
+from tinyllm.host.cli import app as cli
 from tinyllm.models import bundled
 
 TEXT = "Once upon a time, there was a little girl named Lily. She loved to play outside with her dog."

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from tests.pipeline.conftest import BASE, RANDOM_CONFIGS, random_model
-from tinyllm.boards.errors import Failure
-from tinyllm.boards.loader import load_board
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.float_model import Model, Rope
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.integer_model import N_SINKS
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.emit import emit_project
-from tinyllm.codegen.hostlib import BUILDS, HostLibrary, compile_library
-from tinyllm.codegen.integer_model import N_SINKS
-from tinyllm.codegen.model import Model, Rope
-from tinyllm.codegen.quantize import quantize
-from tinyllm.codegen.reference import Reference
-from tinyllm.codegen.sampler import SamplerSettings
+from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
-from tinyllm.codegen.verify import CACHE, compare, generate, reference_run, verify
+from tinyllm.codegen.verify.library import BUILDS, HostLibrary, compile_library
+from tinyllm.codegen.verify.verify import CACHE, compare, generate, reference_run, verify
+from tinyllm.errors import Failure
 from tinyllm.models import bundled
 
 
@@ -208,7 +208,7 @@ def test_undefined_behaviour_is_reported_and_not_survived(
         files["src/engine/kernels.c"] = kernels.replace("int32_t sum = 0;", "int32_t sum = INT32_MAX - 5;", 1)
         return files
 
-    monkeypatch.setattr("tinyllm.codegen.verify.emit_project", overflowing)
+    monkeypatch.setattr("tinyllm.codegen.verify.verify.emit_project", overflowing)
     with pytest.raises(Failure, match=r"ubsan build stopped: .*signed integer overflow"):
         list(verify(model, stories_tokenizer, ("ubsan",), positions=3))
 

@@ -21,17 +21,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import skip_unless_ci
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import Board, load_board
-from tinyllm.host import building, platformio, virtual
-from tinyllm.host.board_process import BoardProcess
-from tinyllm.host.building import Built
-from tinyllm.host.choosing import Choice, choose
-from tinyllm.host.expected import Expected
-from tinyllm.host.link import BoardGone, Link
-from tinyllm.host.protocol import Done, Setting, Token, token_digest
-from tinyllm.host.virtual.chips import CHIPS
-from tinyllm.host.virtual.image import read_image
+from tinyllm.boards.description import Board, load_board
+from tinyllm.errors import UserError
+from tinyllm.host import virtual
+from tinyllm.host.build import build as building
+from tinyllm.host.build import platformio
+from tinyllm.host.build.build import Built
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.link.link import BoardGone, Link
+from tinyllm.host.link.messages import Done, Setting, Token, token_digest
+from tinyllm.host.model.load import Choice, choose
+from tinyllm.host.prove.expected_answers import Expected
+from tinyllm.host.virtual.unicorn.chips import CHIPS
+from tinyllm.host.virtual.unicorn.image import read_image
 
 BOARDS = ("pico", "pico2", "esp32c3")
 CONTEXT = 256
@@ -418,7 +420,7 @@ def test_without_the_emulator_the_extra_is_named(built: Built, board: str) -> No
 
 
 def refused(arguments: Sequence[str | Path]) -> str:
-    command = [sys.executable, "-m", "tinyllm.host.virtual", *map(str, arguments)]
+    command = [sys.executable, "-m", "tinyllm.host.virtual.unicorn", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     return done.stderr

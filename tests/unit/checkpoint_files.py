@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from tinyllm.codegen.model import F32, Block, Model, ModelConfig, Rope
+from tinyllm.codegen.arithmetic.float_model import F32, Block, Model, ModelConfig, Rope
 
 CONFIG = ModelConfig(
     name="tiny",

@@ -10,7 +10,7 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter
 from sentencepiece import SentencePieceProcessor
 
-from tinyllm.codegen.model import F32, Model
+from tinyllm.codegen.arithmetic.float_model import F32, Model
 
 NAMES = {
     "attn_norm": "attn_norm.weight",

@@ -17,9 +17,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.unit.checkpoint_files import CONFIG, half_paired, huggingface_tensors, random_model, write_huggingface
-from tinyllm.boards.errors import UserError
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.model import Model, ModelConfig, Rope
+from tinyllm.errors import UserError
 
 TINYLLAMA = ModelConfig(
     name="TinyLlama",

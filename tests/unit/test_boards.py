@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import (
+from tinyllm.boards.description import (
     BOARDS_DIR,
     FIRMWARE,
     FOLDER,
@@ -27,7 +26,8 @@ from tinyllm.boards.loader import (
     load_boards,
     read_board,
 )
-from tinyllm.host.fitting import CODE_BYTES
+from tinyllm.codegen.memory.fit import CODE_BYTES
+from tinyllm.errors import UserError
 
 PORT_VARIABLES = 1024
 """What a port's own variables may take of a twin's RAM."""

@@ -13,10 +13,10 @@ from safetensors.numpy import load_file
 from sentencepiece import SentencePieceProcessor
 from typer.testing import CliRunner
 
-from tinyllm.boards.errors import UserError
+from tinyllm.errors import UserError
 from tinyllm.models import bundled
-from tinyllm.models.corpus import Corpus, read_stories, train_tokenizer
-from tinyllm.models.train import app
+from tinyllm.models.training.corpus import Corpus, read_stories, train_tokenizer
+from tinyllm.models.training.train import app
 
 NAMES = ("Tom", "Lily", "Ben", "Mia")
 THINGS = ("red ball", "big kite", "small boat", "blue hat", "old drum")
@@ -168,9 +168,9 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_training(story_file:
 @pytest.mark.sweep
 def test_the_recipe_learns_writes_a_model_and_resumes_to_the_same_weights(story_file: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the recipe needs torch: pip install 'tinyllm[train]'")
-    from tinyllm.models.network import Shape
-    from tinyllm.models.train import train
-    from tinyllm.models.trainer import Recipe, Training
+    from tinyllm.models.training.network import Shape
+    from tinyllm.models.training.train import train
+    from tinyllm.models.training.trainer import Recipe, Training
 
     shape = Shape(
         dim=16, hidden_dim=32, n_layers=1, n_heads=2, n_kv_heads=1, head_dim=8, vocab_size=VOCABULARY, context=64

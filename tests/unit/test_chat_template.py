@@ -12,9 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.chat_templates import CHATML, FAMILIES, LLAMA2, PLAIN, Family, small_tokenizer
-from tinyllm.boards.errors import UserError
-from tinyllm.codegen.chat_rendering import TEMPLATE_CHARACTERS, Chat, Message, render, render_chats
-from tinyllm.codegen.chat_template import (
+from tinyllm.codegen.chat.plan import (
     SPACES,
     Unsuited,
     conversation_ids,
@@ -22,8 +20,10 @@ from tinyllm.codegen.chat_template import (
     special_names,
     stopping_where_answers_end,
 )
-from tinyllm.codegen.tokenizers.encoder import decode, encode
+from tinyllm.codegen.chat.render import TEMPLATE_CHARACTERS, Chat, Message, render, render_chats
+from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Strip
+from tinyllm.errors import UserError
 
 TALK = ("Hello there!", "Hi. What is it?", "  A question\nin two lines ", "The answer is 42.", "Why\t?")
 SAID = (

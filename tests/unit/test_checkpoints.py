@@ -25,9 +25,9 @@ from tests.unit.checkpoint_files import (
     v1_bytes,
     v2_bytes,
 )
-from tinyllm.boards.errors import UserError
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.model import Model, ModelConfig
+from tinyllm.errors import UserError
 
 LEGACY_FIELDS = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "context")
 

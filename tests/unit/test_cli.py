@@ -25,20 +25,25 @@ from hypothesis import strategies as st
 from serial.tools import list_ports
 
 from tests.conftest import skip_unless_ci
-from tinyllm.boards.errors import Failure, UserError
-from tinyllm.boards.loader import FOLDER, load_board
-from tinyllm.host import cli, finding, protocol, serial_port, verbs_look
-from tinyllm.host.frames import Frame, FrameReader, encode_frame
-from tinyllm.host.home import home
-from tinyllm.host.link import Link, printable
+from tinyllm.boards.description import FOLDER, load_board
+from tinyllm.cache_folder import home
+from tinyllm.errors import Failure, UserError
+from tinyllm.host.chat.transcript import save_transcript
+from tinyllm.host.cli import app as cli
+from tinyllm.host.cli import boards as verbs_look
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link import serial_port
+from tinyllm.host.link import usb as finding
+from tinyllm.host.link.frames import Frame, FrameReader, encode_frame
+from tinyllm.host.link.link import Link, printable
+from tinyllm.host.link.settings import RANGES, encode_setting, format_setting, parse_setting
 from tinyllm.host.output import Output
-from tinyllm.host.settings import RANGES, encode_setting, format_setting, parse_setting
-from tinyllm.host.transcript import save_transcript
 from tinyllm.models import bundled
 
 VERBS = ["boards", "ports", "models", "pull", "doctor", "inspect"]
 VERBS += ["build", "flash", "run", "chat", "verify", "eval", "bench"]
-MODULES = sorted(path.stem for path in Path(cli.__file__).parent.glob("*.py") if path.stem != "__init__")
+HOST = Path(cli.__file__).parents[1]
+MODULES = sorted(".".join(path.relative_to(HOST).with_suffix("").parts) for path in HOST.rglob("[!_]*.py"))
 
 
 @pytest.fixture(autouse=True)
@@ -343,7 +348,7 @@ def test_a_bug_is_one_line_with_its_place(tinyllm: Tinyllm, monkeypatch: pytest.
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    command = [sys.executable, "-m", "tinyllm.host.cli", "boards"]
+    command = [sys.executable, "-m", "tinyllm.host.cli.app", "boards"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()

@@ -19,7 +19,7 @@ import pytest
 
 from tests.unit.gguf_files import entry, header, string, table_entry
 from tests.unit.huggingface_files import MOBILELLM_125M, TINYLLAMA, llama_shapes, write_sparse
-from tinyllm.codegen.model import ModelConfig
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
 
 STATUS = Path("/proc/self/status")
 pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="this system does not tell a process its peak memory")
@@ -31,7 +31,7 @@ import json, re, sys
 from pathlib import Path
 import gguf.quants
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
-from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.arithmetic.quantize import quantize
 
 def peak():
     # Not getrusage: its figure starts at that of the process which started this one.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from tests.unit.tokenizer_forms import FORMS, TEXTS, form
-from tinyllm.codegen.tokenizers.encoder import decode, encode, encode_section
+from tinyllm.codegen.tokenizers.encode.encoder import decode, encode, encode_section
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinyllm.codegen import fixedpoint as fp
+from tinyllm.codegen.arithmetic import fixedpoint as fp
 
 INT32 = st.integers(-fp.INT32_MAX, fp.INT32_MAX)
 VECTORS = hnp.arrays(np.int64, st.integers(1, 40), elements=INT32)

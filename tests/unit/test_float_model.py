@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.checkpoint_files import CONFIG, random_model
-from tinyllm.codegen.evaluate import evaluation_sequences, perplexity, split_stories, token_losses
-from tinyllm.codegen.float_model import FloatModel, generate_greedy, rotate, silu
-from tinyllm.codegen.model import Block, Model, Rope
+from tinyllm.codegen.arithmetic.float_forward import FloatModel, generate_greedy, rotate, silu
+from tinyllm.codegen.arithmetic.float_model import Block, Model, Rope
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer
+from tinyllm.codegen.verify.perplexity import evaluation_sequences, perplexity, split_stories, token_losses
 
 ROPES = [
     Rope(pairing="interleaved", rotary_dim=6),

@@ -40,16 +40,17 @@ from tests.unit.gguf_files import (
     write_gguf,
     write_model,
 )
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import load_board
-from tinyllm.codegen import quantize as to_integers
-from tinyllm.codegen.checkpoints import gguf_tensors, inspect_checkpoint, read_model
-from tinyllm.codegen.checkpoints.gguf_file import CheckpointWarning, open_gguf
-from tinyllm.codegen.emit import emit_project
-from tinyllm.codegen.float_model import FloatModel
-from tinyllm.codegen.model import Model, ModelConfig, Rope
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic import quantize as to_integers
+from tinyllm.codegen.arithmetic.float_forward import FloatModel
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
+from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
+from tinyllm.codegen.checkpoints.gguf import tensors as gguf_tensors
+from tinyllm.codegen.checkpoints.gguf.file import CheckpointWarning, open_gguf
+from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
-from tinyllm.host import cli
+from tinyllm.errors import UserError
+from tinyllm.host.cli import app as cli
 
 PHI3 = replace(half_paired(CONFIG), family="phi3", head_dim=6, rope=Rope(pairing="half", rotary_dim=4))
 QWEN2 = replace(half_paired(CONFIG), family="qwen2")
@@ -518,5 +519,5 @@ def test_a_gguf_file_is_known_by_its_content_too(tmp_path: Path) -> None:
 
 
 def test_the_command_line_starts_without_loading_the_gguf_package() -> None:
-    program = "import sys, tinyllm.host.cli; sys.exit('gguf' in sys.modules)"
+    program = "import sys, tinyllm.host.cli.app; sys.exit('gguf' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -12,10 +12,10 @@ import pytest
 
 from tests.unit.gguf_files import sentencepiece_metadata, write_gguf
 from tests.unit.tokenizer_files import REPLICAS, train_sentencepiece, write_tokenizer
-from tinyllm.boards.errors import UserError
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import encode
+from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm
+from tinyllm.errors import UserError
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 TOKENS = ["<unk>", "<s>", "</s>", *BYTES, "▁", "a", "▁a"]

@@ -35,13 +35,13 @@ from tests.unit.huggingface_files import (
     torch_entries,
     write_shards,
 )
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import load_board
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
+from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.emit import emit_project
-from tinyllm.codegen.model import ModelConfig
-from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers import read_tokenizer
+from tinyllm.errors import UserError
 
 # Reading back what was written
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.unit.checkpoint_files import random_model, write_huggingface
 from tests.unit.huggingface_files import HALF, refusal, rewrite, tensors_of
+from tinyllm.codegen.arithmetic.float_model import Rope
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.model import Rope
 
 WIDE = replace(HALF, head_dim=8, rope=replace(HALF.rope, rotary_dim=8), context=64)
 """Heads of four rotating pairs, and a context to extend."""

@@ -40,8 +40,8 @@ from tests.unit.huggingface_files import (
     write_shards,
     write_torch,
 )
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.model import ModelConfig
 
 # safetensors
 

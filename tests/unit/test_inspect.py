@@ -15,19 +15,19 @@ from tests.unit.chat_templates import FAMILIES
 from tests.unit.checkpoint_files import huggingface_tensors, random_model, write_huggingface
 from tests.unit.huggingface_files import HALF, TINYLLAMA, rewrite, write_sparse
 from tests.unit.tokenizer_files import gpt2, write_tokenizer
-from tinyllm.boards.errors import UserError
-from tinyllm.boards.loader import load_board
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.checkpoints.licence import LONGEST, READ_BYTES, find_licence
-from tinyllm.codegen.outline import outline
-from tinyllm.codegen.plan import plan_memory
-from tinyllm.codegen.quantize import quantize
-from tinyllm.codegen.sizes import kv_bytes_per_token, weight_bytes
+from tinyllm.codegen.memory.fit import check_fits, needs, room
+from tinyllm.codegen.memory.outline import outline
+from tinyllm.codegen.memory.plan import plan_memory
+from tinyllm.codegen.memory.sizes import kv_bytes_per_token, weight_bytes
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.host import cli
-from tinyllm.host.choosing import AS_IT_IS, Reading, choose
-from tinyllm.host.fitting import check_fits, needs, room
-from tinyllm.host.inspecting import inspect_model
+from tinyllm.errors import UserError
+from tinyllm.host.cli import app as cli
+from tinyllm.host.model.inspection import inspect_model
+from tinyllm.host.model.load import AS_IT_IS, Reading, choose
 from tinyllm.models import bundled
 
 SMALL = replace(HALF, context=32)

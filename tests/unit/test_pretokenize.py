@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
 from tests.unit.tokenizer_forms import TEXTS
-from tinyllm.codegen.tokenizers.pretokenize import PATTERNS, find_pattern, words
-from tinyllm.codegen.tokenizers.unicode_classes import WHITE_SPACE, CharClass, char_class
+from tinyllm.codegen.tokenizers.encode.pretokenize import PATTERNS, find_pattern, words
+from tinyllm.codegen.tokenizers.encode.unicode_classes import WHITE_SPACE, CharClass, char_class
 
 EVERY = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
 CLASSES = {

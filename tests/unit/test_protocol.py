@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyllm.host import protocol
-from tinyllm.host.frames import MAX_ENCODED, Frame, FrameReader, Stray, decode_frame, encode_frame
-from tinyllm.host.protocol import MalformedBody, Reply, Request, parse_reply, parse_request, to_frame, token_digest
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.frames import MAX_ENCODED, Frame, FrameReader, Stray, decode_frame, encode_frame
+from tinyllm.host.link.messages import MalformedBody, Reply, Request, parse_reply, parse_request, to_frame, token_digest
 
 u8 = st.integers(0, 0xFF)
 u16 = st.integers(0, 0xFFFF)

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyllm.boards.errors import UserError
-from tinyllm.codegen.sampler import (
+from tinyllm.codegen.arithmetic.sampler import (
     LOG2E_Q58,
     ONE,
     Random,
@@ -20,6 +19,7 @@ from tinyllm.codegen.sampler import (
     penalize,
     probabilities,
 )
+from tinyllm.errors import UserError
 
 INT32_MAX = 2**31 - 1
 EVERYTHING = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
 from tests.unit.tokenizer_files import train_sentencepiece
-from tinyllm.boards.errors import UserError
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import encode, encode_section
+from tinyllm.codegen.tokenizers.encode.encoder import encode, encode_section
+from tinyllm.errors import UserError
 
 MODELS: dict[str, dict[str, Any]] = {
     "unigram": {"model_type": "unigram", "vocab_size": 150, "normalization_rule_name": "identity"},

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from tiktoken import Encoding
 
 from tests.unit.tokenizer_files import gpt2, rank_file, ranks_of
-from tinyllm.boards.errors import UserError
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import decode, encode
-from tinyllm.codegen.tokenizers.pretokenize import PATTERNS
-from tinyllm.codegen.tokenizers.tiktoken import KNOWN
+from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
+from tinyllm.codegen.tokenizers.encode.pretokenize import PATTERNS
+from tinyllm.codegen.tokenizers.formats.tiktoken import KNOWN
+from tinyllm.errors import UserError
 
 RANKS = ranks_of(gpt2())
 SPECIALS = {"<|endoftext|>": 400, "<|im_end|>": 401}

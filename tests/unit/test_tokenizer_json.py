@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Theirs
 
 from tests.unit.tokenizer_files import REPLICAS, gpt2, marked, prepend_and_replace, write_tokenizer
-from tinyllm.boards.errors import UserError
-from tinyllm.codegen.checkpoints.gguf_file import CheckpointWarning
+from tinyllm.codegen.checkpoints.gguf.file import CheckpointWarning
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import decode, encode
+from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
+from tinyllm.codegen.tokenizers.formats.tokenizer_json import as_serde_reads, read_tokenizer_json
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm
-from tinyllm.codegen.tokenizers.tokenizer_json import as_serde_reads, read_tokenizer_json
+from tinyllm.errors import UserError
 
 
 @dataclass(repr=False)

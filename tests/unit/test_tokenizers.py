@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
-from tinyllm.boards.errors import UserError
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import decode, decode_piece, encode, utf8_stream
+from tinyllm.codegen.tokenizers.encode.encoder import decode, decode_piece, encode, utf8_stream
+from tinyllm.errors import UserError
 
 CORPUS = [
     "Once upon a time there was a small dog who liked the park.",

@@ -17,19 +17,19 @@ from tests.unit.chat_templates import FAMILIES, small_tokenizer
 from tests.unit.checkpoint_files import random_model
 from tests.unit.tokenizer_files import CORPUS, REPLICAS, gpt2, write_tokenizer
 from tests.unit.tokenizer_forms import large_vocabulary
-from tinyllm.codegen.chat_rendering import Message
-from tinyllm.codegen.chat_template import conversation_ids
+from tinyllm.codegen.arithmetic.float_forward import FloatModel, generate_greedy
+from tinyllm.codegen.arithmetic.float_model import ModelConfig, Rope
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.chat.plan import conversation_ids
+from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.evaluate import perplexity, split_stories
-from tinyllm.codegen.float_model import FloatModel, generate_greedy
-from tinyllm.codegen.model import ModelConfig, Rope
-from tinyllm.codegen.outline import outline
-from tinyllm.codegen.plan import plan_memory
-from tinyllm.codegen.quantize import quantize
+from tinyllm.codegen.memory.outline import outline
+from tinyllm.codegen.memory.plan import plan_memory
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.encoder import decode, encode
+from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, Strip
 from tinyllm.codegen.trim import needed_tokens, padding_piece, trim, trim_tokenizer
+from tinyllm.codegen.verify.perplexity import perplexity, split_stories
 from tinyllm.models import bundled
 
 WORDS = sorted({word for line in CORPUS for word in line.split(" ")})

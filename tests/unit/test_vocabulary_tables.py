@@ -10,10 +10,10 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from tests.unit.tokenizer_forms import FORMS, form
-from tinyllm.boards.errors import UserError
-from tinyllm.codegen.emit_vocabulary import vocabulary_files
-from tinyllm.codegen.tokenizers.encoder import decode_piece
-from tinyllm.codegen.vocabulary_tables import lay_out
+from tinyllm.codegen.emit.vocabulary import vocabulary_files
+from tinyllm.codegen.tokenizers.encode.encoder import decode_piece
+from tinyllm.codegen.tokenizers.tables import lay_out
+from tinyllm.errors import UserError
 
 ALIGNMENT = 32
 """Bytes that a compiler may leave before a table."""

@@ -14,8 +14,8 @@ from sentencepiece import SentencePieceTrainer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.byte_level import bytes_of
-from tinyllm.codegen.tokenizers.pretokenize import PATTERNS
+from tinyllm.codegen.tokenizers.encode.pretokenize import PATTERNS
+from tinyllm.codegen.tokenizers.formats.byte_level import bytes_of
 
 CORPUS = [
     "Once upon a time there was a small dog who liked the park.",

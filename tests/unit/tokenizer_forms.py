@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.byte_level import LETTERS, bytes_of
-from tinyllm.codegen.tokenizers.pretokenize import PATTERNS
+from tinyllm.codegen.tokenizers.encode.pretokenize import PATTERNS
+from tinyllm.codegen.tokenizers.encode.unicode_classes import CLASSES, STARTS, CharClass
+from tinyllm.codegen.tokenizers.formats.byte_level import LETTERS, bytes_of
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Strip, Tokenizer
-from tinyllm.codegen.tokenizers.unicode_classes import CLASSES, STARTS, CharClass
 
 CORPUS = [
     "Once upon a time there was a small dog who liked the park. It's the dog's park, they'll say.",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.pull.hub_server import HubServer, Repository, hub_server
-from tinyllm.host import cli
+from tinyllm.host.cli import app as cli
 from tinyllm.models import bundled
 from tinyllm.models.known import known_models
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from tests.pipeline.pull.conftest import REPO, Tinyllm
 from tests.pipeline.pull.hub_server import LARGE, HubServer, Repository
-from tinyllm.host import fetching
-from tinyllm.host.hub import RESERVED, SAFE_PATH, read_listing
-from tinyllm.host.pulled import find_pulled, models_folder, partial_folder_of
+from tinyllm.host.hub import download as fetching
+from tinyllm.host.hub.client import RESERVED, SAFE_PATH, read_listing
+from tinyllm.host.hub.store import find_pulled, models_folder, partial_folder_of
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def assert_fails(shown: tuple[int, str, str], code: int, *messages: str) -> None
 def test_without_a_network_one_line_says_so_at_once(hub: HubServer) -> None:
     hub.stop()
     began = time.monotonic()
-    command = [sys.executable, "-m", "tinyllm.host.cli", "pull", "stories260K"]
+    command = [sys.executable, "-m", "tinyllm.host.cli.app", "pull", "stories260K"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=dict(os.environ))
     spent = time.monotonic() - began
     began = time.monotonic()
@@ -68,7 +68,7 @@ def test_a_name_that_is_looked_up_for_ever_is_given_up(
         time.sleep(1)
         raise OSError("no such name")
 
-    monkeypatch.setattr("tinyllm.host.hub.CONNECT_PATIENCE", 0.2)
+    monkeypatch.setattr("tinyllm.host.hub.client.CONNECT_PATIENCE", 0.2)
     monkeypatch.setattr(socket, "create_connection", look_up)
     assert_fails(tinyllm("pull", "stories260K"), 1, "cannot be reached (no answer in 0.2 s)")
 
@@ -76,7 +76,7 @@ def test_a_name_that_is_looked_up_for_ever_is_given_up(
 def test_a_hub_that_takes_the_connection_and_says_nothing_is_given_up(
     hub: HubServer, tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinyllm.host.hub.READ_PATIENCE", 0.3)
+    monkeypatch.setattr("tinyllm.host.hub.client.READ_PATIENCE", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert_fails(tinyllm("pull", "stories260K"), 1, "the connection to http://127.0.0.1:", "broke")
@@ -299,7 +299,7 @@ def test_an_answer_that_describes_no_model_is_said_to_be_none(
 def test_a_description_without_end_is_given_up(
     hub: HubServer, folder_model: Repository, tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinyllm.host.hub.LARGEST_LISTING", 1 << 16)
+    monkeypatch.setattr("tinyllm.host.hub.client.LARGEST_LISTING", 1 << 16)
     hub.bodies["/main"] = b" " * (1 << 18)
     assert_fails(tinyllm("pull", REPO), 1, "in more than 65,536 bytes; given up")
 

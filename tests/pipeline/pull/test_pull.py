@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from tests.pipeline.pull.conftest import REPO, Tinyllm
 from tests.pipeline.pull.hub_server import HubServer, Repository
-from tinyllm.boards.errors import UserError
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.host.choosing import choose, model_path
-from tinyllm.host.fetching import sha256_of
-from tinyllm.host.hub import COMMIT, SHA256, Hub, Listing, RemoteFile
-from tinyllm.host.pulled import NAME, folder_of, models_folder
-from tinyllm.host.selecting import read_request, select
+from tinyllm.errors import UserError
+from tinyllm.host.hub.client import COMMIT, SHA256, Hub, Listing, RemoteFile
+from tinyllm.host.hub.download import sha256_of
+from tinyllm.host.hub.selection import read_request, select
+from tinyllm.host.hub.store import NAME, folder_of, models_folder
+from tinyllm.host.model.load import choose, model_path
 from tinyllm.models.known import known_models
 
 NEEDED = ["config.json", "model.safetensors", "tokenizer.model", "README.md"]
@@ -51,7 +51,7 @@ def test_a_pulled_model_tells_its_story_on_the_host_board(
 ) -> None:
     assert tinyllm("pull", "stories260K")[0] == 0
     hub.stop()
-    command = [sys.executable, "-m", "tinyllm.host.cli", "run", "stories260K", "-p", "Once upon a time"]
+    command = [sys.executable, "-m", "tinyllm.host.cli.app", "run", "stories260K", "-p", "Once upon a time"]
     run = subprocess.run(
         [*command, "-n", "12", "--temperature", "0"], capture_output=True, text=True, timeout=300, env=dict(os.environ)
     )

@@ -1,0 +1,216 @@
+"""The integer forward pass in numpy: the specification of the kernels.
+
+Whatever C computes on any chip, this file says what the answer is. Positions are batched where that changes nothing:
+integer sums may be taken in any order. Products of codes run through float64 BLAS, exact below 2**53.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.codegen.arithmetic import fixedpoint as fp
+from tinyllm.codegen.arithmetic.fixedpoint import I64, Quantized
+from tinyllm.codegen.arithmetic.integer_model import (
+    MAX_K_SHIFT,
+    N_SINKS,
+    IntegerBlock,
+    IntegerGain,
+    IntegerMatrix,
+    IntegerModel,
+)
+
+DType = TypeVar("DType", bound=np.generic)
+
+
+class Reference:
+    """A model with its KV cache; `position` counts the tokens since the last reset and may pass the context.
+
+    k, v: for each pass int8 codes (n_kv_heads, slots, head_dim); k_scale, v_scale: packed uint16 scales without the
+    last axis. A pass with a window has as many slots as the window, and a new token takes the oldest one's. Any other
+    has as many as the context, and past it a new token takes the slot of the oldest one that is not a sink.
+    """
+
+    def __init__(self, model: IntegerModel) -> None:
+        config = model.config
+        self.model = model
+        self.position = 0
+
+        def cache(dtype: type[DType], *row: int) -> list[NDArray[DType]]:
+            return [np.zeros((config.n_kv_heads, slots, *row), dtype) for slots in config.slots]
+
+        self.k, self.v = cache(np.int8, config.head_dim), cache(np.int8, config.head_dim)
+        self.k_scale, self.v_scale = cache(np.uint16), cache(np.uint16)
+        self._float_codes: dict[int, NDArray[np.float64]] = {}
+
+    def reset(self) -> None:
+        """Forget every token."""
+        self.position = 0
+
+    def slot(self, position: int) -> int:
+        """Where a cache of as many slots as the context keeps a position."""
+        context = self.model.config.context
+        return position if position < context else N_SINKS + (position - N_SINKS) % (context - N_SINKS)
+
+    def _slots(self, layer: int, positions: I64) -> I64:
+        """Where the cache of a pass keeps these positions."""
+        slots = self.model.config.slots[layer]
+        if slots < self.model.config.context:
+            return positions % slots
+        return np.array([self.slot(int(position)) for position in positions], np.int64)
+
+    def _past(self, layer: int) -> I64:
+        """The positions before this one that its token attends to, oldest first."""
+        slots, context = self.model.config.slots[layer], self.model.config.context
+        if slots == context and self.position >= context:
+            recent = np.arange(self.position - (context - N_SINKS) + 1, self.position)
+            return np.concatenate([np.arange(N_SINKS), recent])
+        return np.arange(max(self.position - slots + 1, 0), self.position)
+
+    def forward(self, tokens: Sequence[int] | I64) -> I64:
+        """Logits Q16.16, int64 (T, vocab_size), of T more tokens."""
+        ids = np.asarray(tokens, np.int64)
+        context = self.model.config.context
+        logits = []
+        while ids.size:
+            # One batch up to the end of the context; past it every token overwrites a slot, so one at a time.
+            size = min(ids.size, max(context - self.position, 1))
+            logits.append(self._forward_batch(ids[:size]))
+            ids = ids[size:]
+        return np.concatenate(logits)
+
+    def _forward_batch(self, tokens: I64) -> I64:
+        model = self.model
+        config = model.config
+        positions = self.position + np.arange(tokens.size)
+        phases = (positions[:, None] * model.rope_steps.astype(np.int64)) & 0xFFFFFFFF
+        embedding = model.embedding
+        right = np.int64(-(embedding.exponent + fp.FRACTION_BITS))
+        x = fp.requantize(embedding.codes[tokens], embedding.mantissa[tokens][:, None], right)
+        for layer, stored in enumerate(config.schedule):
+            block = model.blocks[stored]
+            attended = self._attention(layer, block, self._norm(x, block.attn_norm), positions, phases)
+            x = fp.saturate(x + self._matmul(block.wo, q16_int8(attended)))
+            if block.bo is not None:
+                x = fp.saturate(x + block.bo)
+            normed = self._norm(x, block.ffn_norm)
+            hidden = fp.silu_mul(self._matmul(block.w_gate, normed), self._matmul(block.w_up, normed))
+            x = fp.saturate(x + self._matmul(block.w_down, q16_int8(hidden)))
+        self.position += tokens.size
+        return self._matmul(model.output_head, self._norm(x, model.final_norm))
+
+    def _norm(self, x: I64, gain: IntegerGain) -> Quantized:
+        scaled = fp.rmsnorm_int8(x, gain.codes, self.model.epsilon)
+        return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + gain.exponent)
+
+    def _matmul(self, matrix: IntegerMatrix, x: Quantized, bias: NDArray[np.int32] | None = None) -> I64:
+        """W (rows, columns) @ x (T, columns) -> Q16.16 (T, rows)."""
+        codes = self._float_codes.get(id(matrix))
+        if codes is None:
+            codes = self._float_codes[id(matrix)] = matrix.codes.T.astype(np.float64)
+        accumulator = (x.codes.astype(np.float64) @ codes).astype(np.int64)
+        right = -(matrix.exponent + x.exponent + fp.FRACTION_BITS)
+        y = fp.requantize(accumulator, matrix.mantissa * x.mantissa[:, None], right[:, None])
+        return y if bias is None else fp.saturate(y + bias)
+
+    def _attention(self, layer: int, block: IntegerBlock, x: Quantized, positions: I64, phases: I64) -> I64:
+        """Grouped-query attention over the cache; Q16.16 (T, q_dim)."""
+        config = self.model.config
+        heads, kv_heads, size = config.n_heads, config.n_kv_heads, config.head_dim
+        count = positions.size
+        q = self._matmul(block.wq, x, block.bq).reshape(count, heads, size)
+        k = self._matmul(block.wk, x, block.bk).reshape(count, kv_heads, size)
+        v = self._matmul(block.wv, x, block.bv).reshape(count, kv_heads, size)
+
+        past = self._past(layer)
+        seen = np.concatenate([past, positions])  # S positions
+        # Of a batch longer than a window only the end is written.
+        held, written = self._slots(layer, past), self._slots(layer, positions[-config.slots[layer] :])
+        rotated_k = rotated(k, phases[:, None], self.model.k_shift[layer])
+        k_codes, k_scale = remember(self.k[layer], self.k_scale[layer], rotated_k, held, written)
+        v_codes, v_scale = remember(self.v[layer], self.v_scale[layer], fp.quantize_int8(v), held, written)
+
+        scores = self._scores(layer, q, phases, k_codes, k_scale)  # (T, heads, S)
+        if config.slots[layer] == config.context <= positions[-1]:
+            # A sink seems as far away as the context is long, however far the conversation has gone.
+            last = np.int64(config.context - 1) * self.model.rope_steps.astype(np.int64) & 0xFFFFFFFF
+            sinks = self._scores(layer, q, last[None], k_codes[:, :N_SINKS], k_scale[:, :N_SINKS])
+            scores[..., :N_SINKS] = sinks
+        else:
+            distance = positions[:, None] - seen
+            hidden = (distance < 0) | (distance >= config.slots[layer])
+            scores = np.where(hidden[:, None], -(2**40), scores)
+        weights, shifts, total = self._attention_weights(scores, v_scale)
+        grouped = weights.reshape(count, kv_heads, heads // kv_heads, seen.size)
+        sums = np.einsum("tgqs,gsd->tgqd", grouped.astype(np.float64), v_codes.astype(np.float64))
+        accumulator = sums.astype(np.int64).reshape(count, heads, size)
+        # Divide by the sum of probabilities: as 16 bits, then its reciprocal as 17.
+        down = fp.bit_length(total) - 16
+        inverse = (np.int64(1) << 31) // fp.shift(total, down)
+        right = 31 + down - shifts
+        return fp.requantize(accumulator, inverse[..., None], right[..., None]).reshape(count, config.q_dim)
+
+    def _scores(self, layer: int, q: I64, phases: I64, k_codes: NDArray[np.int8], k_scale: NDArray[np.uint16]) -> I64:
+        """Scores times log2(e) / sqrt(head_dim), Q16.16 saturated, (T, heads, S)."""
+        model, config = self.model, self.model.config
+        right = np.repeat(MAX_K_SHIFT - model.k_shift[layer], config.n_heads // config.n_kv_heads, axis=0)
+        codes, mantissa, exponent = rotated(q, phases[:, None], right)
+        mantissa, exponent = fp.normalize_scale(mantissa * model.score_mantissa, exponent + model.score_exponent)
+        grouped = codes.reshape(len(q), config.n_kv_heads, -1, config.head_dim).astype(np.float64)
+        dots = np.einsum("tgqd,gsd->tgqs", grouped, k_codes.astype(np.float64)).astype(np.int64)
+        k_mantissa, k_exponent = fp.unpack_scale(np.repeat(k_scale, dots.shape[2], axis=0))
+        right = -(exponent[..., None] + k_exponent[None])
+        dots = dots.reshape(len(q), config.n_heads, -1)
+        return fp.requantize(dots, mantissa[..., None] * k_mantissa, right)
+
+    def _attention_weights(self, scores: I64, v_scale: NDArray[np.uint16]) -> tuple[I64, I64, I64]:
+        """Integer weights (T, heads, S) for the codes of V, their exponent in Q16.16 and the sum of probabilities.
+
+        weight = probability * scale of V at that position, over a common power of two per head.
+        """
+        model, config = self.model, self.model.config
+        relative = np.maximum(scores - np.max(scores, axis=-1, keepdims=True), -fp.INT32_MAX)
+        probabilities = (fp.exp2_q30(relative) + (1 << 14)) >> 15  # Q15
+        total = np.sum(probabilities, axis=-1)
+        packed = np.repeat(v_scale, config.n_heads // config.n_kv_heads, axis=0)
+        mantissa, exponent = fp.unpack_scale(packed)
+        visible = probabilities > 0
+        top = np.max(np.where(visible, exponent[None], -fp.SCALE_EXPONENT_BIAS), axis=-1)
+        product = (probabilities * mantissa) >> np.minimum(np.where(visible, top[..., None] - exponent, 0), 31)
+        down = np.maximum(fp.bit_length(np.max(product, axis=-1)) - model.attention_weight_bits, 0)
+        weights = np.minimum(fp.rounding_shift(product, down[..., None]), (1 << model.attention_weight_bits) - 1)
+        return weights, down + top, total
+
+
+def q16_int8(vector: I64) -> Quantized:
+    """Quantise a Q16.16 vector; the exponent is that of the real value."""
+    codes, mantissa, exponent = fp.quantize_int8(vector)
+    return Quantized(codes, mantissa, exponent - fp.FRACTION_BITS)
+
+
+def remember(
+    codes: NDArray[np.int8], scales: NDArray[np.uint16], new: Quantized, held: I64, written: I64
+) -> tuple[NDArray[np.int8], NDArray[np.uint16]]:
+    """Puts the end of `new` (T, n_kv_heads, head_dim) into the slots `written` of a pass's cache of keys or values.
+
+    Gives the codes (n_kv_heads, S, head_dim) and packed scales (n_kv_heads, S) of the slots `held` before, then of all
+    that is new.
+    """
+    packed = fp.pack_scale(new.mantissa, new.exponent).astype(np.uint16)
+    seen_codes = np.concatenate([codes[:, held], new.codes.swapaxes(0, 1).astype(np.int8)], axis=1)
+    seen_scales = np.concatenate([scales[:, held], packed.T], axis=1)
+    codes[:, written], scales[:, written] = seen_codes[:, -written.size :], seen_scales[:, -written.size :]
+    return seen_codes, seen_scales
+
+
+def rotated(heads: I64, phases: I64, right: NDArray[np.uint8]) -> Quantized:
+    """RoPE of heads (T, n, d), then each channel shifted right by `right` (n, d), then quantisation of each head.
+
+    The exponent counts in units of Q16.16.
+    """
+    turned, exponent = fp.rotate(heads, fp.cosine_q15(phases), fp.sine_q15(phases))
+    scaled = fp.quantize_int8(turned >> right)
+    return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + exponent)

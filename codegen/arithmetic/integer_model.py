@@ -1,0 +1,150 @@
+"""The integer form of a model: what the kernels compute with and the emitter writes down.
+
+Produced by quantize.py, run by reference.py, written as C by emit.py. RoPE is always the "half" pairing here: the
+quantiser reorders the rows of Q and K, which changes no score.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
+
+N_SINKS = 4
+"""Tokens at the start of a conversation that stay when a full context slides (Xiao et al., arXiv 2309.17453)."""
+
+MAX_K_SHIFT = 4
+"""Largest channel shift of a key; a query's channel is shifted by what is left of it."""
+
+
+@dataclass(frozen=True)
+class IntegerMatrix:
+    """W (rows, columns): value = codes[r, c] * mantissa[r] * 2**exponent.
+
+    codes: int8 within +-127 (rows, columns). mantissa: uint16 (rows,), at least 1. exponent: of the whole matrix.
+    """
+
+    codes: NDArray[np.int8]
+    mantissa: NDArray[np.uint16]
+    exponent: int
+
+    @property
+    def rows(self) -> int:
+        return int(self.codes.shape[0])
+
+    @property
+    def columns(self) -> int:
+        return int(self.codes.shape[1])
+
+    def dequantized(self) -> NDArray[np.float64]:
+        """float64 (rows, columns)."""
+        return self.codes * (self.mantissa * 2.0**self.exponent)[:, None]
+
+
+@dataclass(frozen=True)
+class IntegerGain:
+    """RMSNorm gain: real gain * sqrt(n) = codes * 2**exponent, codes int16 (n,)."""
+
+    codes: NDArray[np.int16]
+    exponent: int
+
+
+@dataclass(frozen=True)
+class IntegerBlock:
+    """One stored block; names and shapes as in model.Block, biases int32 Q16.16 (rows,)."""
+
+    attn_norm: IntegerGain
+    wq: IntegerMatrix
+    wk: IntegerMatrix
+    wv: IntegerMatrix
+    wo: IntegerMatrix
+    ffn_norm: IntegerGain
+    w_gate: IntegerMatrix
+    w_up: IntegerMatrix
+    w_down: IntegerMatrix
+    bq: NDArray[np.int32] | None = None
+    bk: NDArray[np.int32] | None = None
+    bv: NDArray[np.int32] | None = None
+    bo: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True)
+class IntegerModel:
+    """Everything the forward pass needs, integers only.
+
+    config: dimensions; its context is the one the KV cache is sized for.
+    head: None when the embedding serves as head too.
+    rope_steps: uint32 (rotary_dim/2,), turns per position in units of 2**-32.
+    k_shift: uint8 (n_layers, n_kv_heads, head_dim), right shift of each channel of a rotated key, at most MAX_K_SHIFT;
+        a query's channel is shifted right by MAX_K_SHIFT minus that (see calibrate.py).
+    score_mantissa, score_exponent: log2(e) / sqrt(head_dim), times the square of RoPE's attention scaling, times 2**-16
+        since a product of two Q16.16 numbers has 32 fraction bits, times 2**MAX_K_SHIFT.
+    epsilon: dim * norm epsilon in units of 2**-32.
+    """
+
+    config: ModelConfig
+    embedding: IntegerMatrix
+    blocks: tuple[IntegerBlock, ...]
+    final_norm: IntegerGain
+    head: IntegerMatrix | None
+    rope_steps: NDArray[np.uint32]
+    k_shift: NDArray[np.uint8]
+    score_mantissa: int
+    score_exponent: int
+    epsilon: int
+
+    @property
+    def output_head(self) -> IntegerMatrix:
+        """The matrix that gives logits."""
+        return self.embedding if self.head is None else self.head
+
+    @property
+    def attention_weight_bits(self) -> int:
+        """Bits of an attention weight: 15 up to 512 positions, then fewer, so that a weighted sum fits int32."""
+        return 15 - max(0, (max(self.config.slots) - 1).bit_length() - 9)
+
+    def tensors(self) -> Iterator[tuple[str, NDArray[np.generic]]]:
+        """Every stored array with its name, in a fixed order."""
+
+        def parts(name: str, value: object) -> Iterator[tuple[str, NDArray[np.generic]]]:
+            if isinstance(value, IntegerMatrix):
+                yield name, value.codes
+                yield f"{name}.mantissa", value.mantissa
+            elif isinstance(value, IntegerGain):
+                yield name, value.codes
+            elif isinstance(value, np.ndarray):
+                yield name, value
+
+        yield from parts("embedding", self.embedding)
+        for index, block in enumerate(self.blocks):
+            for item in fields(block):
+                yield from parts(f"blocks.{index}.{item.name}", getattr(block, item.name))
+        yield from parts("final_norm", self.final_norm)
+        yield from parts("head", self.head)
+        yield from parts("rope_steps", self.rope_steps)
+        yield from parts("k_shift", self.k_shift)
+
+    def digest(self) -> bytes:
+        """SHA-256 over dimensions, exponents and tensors: two models with one digest give the same tokens."""
+        config = self.config
+        exponents = [self.embedding.exponent, self.final_norm.exponent, self.output_head.exponent]
+        for block in self.blocks:
+            parts = (getattr(block, item.name) for item in fields(block))
+            exponents += [part.exponent for part in parts if isinstance(part, IntegerMatrix | IntegerGain)]
+        facts = [
+            config.dim, config.hidden_dim, config.n_heads, config.n_kv_heads, config.head_dim, config.vocab_size,
+            config.context, *config.schedule, config.rope.rotary_dim, self.score_mantissa, self.score_exponent,
+            self.epsilon, int(self.head is None), *exponents,
+        ]  # fmt: skip
+        if min(config.slots) < config.context:
+            facts.extend(config.slots)
+        hasher = hashlib.sha256(repr(facts).encode())
+        for name, tensor in self.tensors():
+            hasher.update(f"{name}{tensor.shape}".encode())
+            hasher.update(np.ascontiguousarray(tensor, dtype=tensor.dtype.newbyteorder("<")).tobytes())
+        return hasher.digest()

@@ -1,0 +1,165 @@
+"""Sampling in integers: the specification that firmware/engine/sampler.c mirrors. docs/sampling.md explains it.
+
+Repetition penalty, temperature, top_k, top_p, min_p, draw, in this order. Logits and real-valued settings are Q16.16,
+probabilities Q30 relative to the likeliest token.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tinyllm.codegen.arithmetic.fixedpoint import exp2_q30, rounding_shift, saturate, to_q16
+from tinyllm.errors import UserError
+
+I64 = NDArray[np.int64]
+
+ONE = 1 << 16
+"""1.0 in Q16.16."""
+
+LOG2E_Q58 = 415828534307635078
+"""log2(e) in Q58, to nearest."""
+
+RANGES = {
+    "temperature": (0, 100 * ONE),
+    "top_k": (0, 2**32 - 1),
+    "top_p": (1, ONE),
+    "min_p": (0, ONE),
+    "repetition_penalty": (655, 100 * ONE),
+}
+"""Least and greatest value of each setting as an integer."""
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How to sample; Q16.16 but for `top_k`. The defaults are a board's: temperature 0.8, top_p 0.9, the rest off.
+
+    temperature: 0 is greedy. top_k: 0 is all. Raises UserError for a value out of `RANGES`.
+    """
+
+    temperature: int = 52429
+    top_k: int = 0
+    top_p: int = 58982
+    min_p: int = 0
+    repetition_penalty: int = ONE
+
+    def __post_init__(self) -> None:
+        for name, (least, greatest) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= greatest:
+                unit = 1 if name == "top_k" else ONE
+                raise UserError(
+                    f"{name} {value / unit:g} is out of range: expected {least / unit:.3g} to {greatest / unit:.10g}"
+                )
+
+    @classmethod
+    def from_float(
+        cls,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 0.9,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+    ) -> SamplerSettings:
+        """Real values to the nearest Q16.16; UserError for what is not a number or out of range."""
+        real = {"temperature": temperature, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty}
+        for name, value in real.items():
+            if not math.isfinite(value):
+                raise UserError(f"{name} {value} is not a finite number")
+        return cls(top_k=top_k, **{name: int(to_q16(value)) for name, value in real.items()})
+
+
+class Random:
+    """PCG32, XSH-RR 64/32 (O'Neill, HMC-CS-2014-0905; pcg32_srandom_r and pcg32_random_r of pcg_basic.c), stream 54."""
+
+    MULTIPLIER = 6364136223846793005
+    INCREMENT = 54 << 1 | 1
+
+    def __init__(self, seed: int) -> None:
+        """seed: uint32."""
+        self.state = 0
+        self.next()
+        self.state += seed
+        self.next()
+
+    def next(self) -> int:
+        """The next uniform uint32."""
+        old = self.state
+        self.state = (old * self.MULTIPLIER + self.INCREMENT) % 2**64
+        xorshifted = ((old >> 18 ^ old) >> 27) % 2**32
+        rotation = old >> 59
+        return (xorshifted >> rotation | xorshifted << (32 - rotation)) % 2**32
+
+
+def penalize(logits: I64, recent: Iterable[int], penalty: int) -> I64:
+    """Repetition penalty (Keskar et al., arXiv 1909.05858, as Hugging Face applies it): logits (vocab,) Q16.16.
+
+    A logit of each token in `recent`, once, is divided by the penalty if positive and multiplied by it if negative,
+    rounded to nearest (ties up) and saturated. The division is by a rounded reciprocal of 40 fraction bits.
+    """
+    result: I64 = logits.copy()
+    tokens = np.unique(np.fromiter(recent, np.int64))
+    reciprocal = (2**40 + penalty // 2) // penalty
+    before = logits[tokens]
+    divided = rounding_shift(np.maximum(before, 0) * reciprocal, 24)  # < 2**31 * 2**31
+    multiplied = rounding_shift(np.minimum(before, 0) * penalty, 16)  # > -(2**31 * 2**23)
+    result[tokens] = saturate(np.where(before > 0, divided, multiplied))
+    return result
+
+
+def probabilities(logits: I64, temperature: int) -> I64:
+    """exp((logit - largest) / temperature) as Q30 (vocab,), for a temperature above 0; the largest logit gives 2**30.
+
+    The exponent of 2 is Q16.16, the difference times log2(e) / temperature (a rounded reciprocal of 42 fraction bits),
+    to nearest, ties up. Below -30 the result is 0.
+    """
+    reciprocal = (LOG2E_Q58 + temperature // 2) // temperature  # < 2**59
+    farthest = (2**63 - 2**42) // reciprocal
+    distance = np.max(logits) - logits
+    product = np.minimum(distance, farthest) * np.int64(reciprocal)  # <= 2**63 - 2**42
+    exponent = (product + 2**41) >> 42
+    return exp2_q30(-np.where(distance > farthest, 32 * ONE, exponent))
+
+
+def candidates(p: I64, top_k: int, top_p: int, min_p: int) -> I64:
+    """Ids that may be drawn, ascending. Likelier tokens come first, the lower id of equals."""
+    order = np.argsort(-p, kind="stable")
+    if top_k > 0:
+        order = order[:top_k]
+    sums = np.cumsum(p[order])
+    enough = -(-top_p * int(sums[-1]) // ONE)
+    order = order[: np.searchsorted(sums, enough) + 1]
+    order = order[p[order] >= min_p << 14]  # the likeliest is 2**30
+    return np.sort(order)
+
+
+class Sampler:
+    """Settings and a random state: `sample` gives the token a board with the same seed and logits gives."""
+
+    def __init__(self, settings: SamplerSettings, seed: int) -> None:
+        """seed: any uint32."""
+        if not 0 <= seed < 2**32:
+            raise UserError(f"seed {seed} is out of range: expected 0 to {2**32 - 1}")
+        self.settings = settings
+        self.random = Random(seed)
+
+    def sample(self, logits: ArrayLike, recent: Iterable[int] = ()) -> int:
+        """Token id from logits int32 (vocab,) Q16.16, left as they are; `recent`: tokens to penalise.
+
+        Greedy sampling (the lowest id of the largest logit) takes no random number, any other takes one.
+        """
+        settings = self.settings
+        penalized = np.asarray(logits, np.int64)
+        if settings.repetition_penalty != ONE:
+            penalized = penalize(penalized, recent, settings.repetition_penalty)
+        if settings.temperature == 0:
+            return int(np.argmax(penalized))
+        p = probabilities(penalized, settings.temperature)
+        kept = candidates(p, settings.top_k, settings.top_p, settings.min_p)
+        sums = np.cumsum(p[kept])
+        drawn = self.random.next() * int(sums[-1]) >> 32
+        return int(kept[np.searchsorted(sums, drawn, side="right")])

@@ -1,0 +1,1 @@
+"""Checkpoints of Hugging Face folders: config.json, safetensors or PyTorch files."""

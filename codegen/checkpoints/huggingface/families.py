@@ -1,0 +1,125 @@
+"""The model types that are read, and the tensors that a folder of each holds.
+
+Defaults are those of transformers' configuration classes, names those of its modelling code; MobileLLM is that of
+github.com/facebookresearch/MobileLLM and of its folders on the hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
+
+
+@dataclass(frozen=True)
+class Family:
+    """What one model_type does differently.
+
+    defaults: fields that its config.json may leave out. biases: Block fields that it always has.
+    optional_biases: those that it has where `attention_bias` is true. fused: q, k and v are one matrix, gate and up
+    another. partial_rotary: whether part of a head may stay unrotated. windows: the layers that `sliding_window` limits
+    unless `layer_types` says which; "late" are those from `max_window_layers` on, where `use_sliding_window` is true.
+    """
+
+    defaults: dict[str, Any] = field(default_factory=dict)
+    biases: tuple[str, ...] = ()
+    optional_biases: tuple[str, ...] = ()
+    fused: bool = False
+    partial_rotary: bool = False
+    windows: Literal["none", "all", "late"] = "none"
+
+
+FAMILIES = {
+    "llama": Family(optional_biases=("bq", "bk", "bv", "bo")),
+    "mobilellm": Family({"rms_norm_eps": 1e-5}, optional_biases=("bq", "bk", "bv", "bo")),
+    "phi3": Family(
+        {"rms_norm_eps": 1e-5, "original_max_position_embeddings": 4096},
+        fused=True,
+        partial_rotary=True,
+        windows="all",
+    ),
+    "qwen2": Family(
+        {"num_key_value_heads": 32, "use_sliding_window": False, "sliding_window": 4096, "max_window_layers": 28},
+        biases=("bq", "bk", "bv"),
+        windows="late",
+    ),
+    "mistral": Family({"num_key_value_heads": 8, "sliding_window": 4096}, windows="all"),
+}
+
+BLOCK_TENSORS = {
+    "input_layernorm.weight": ("attn_norm",),
+    "self_attn.q_proj.weight": ("wq",),
+    "self_attn.k_proj.weight": ("wk",),
+    "self_attn.v_proj.weight": ("wv",),
+    "self_attn.o_proj.weight": ("wo",),
+    "post_attention_layernorm.weight": ("ffn_norm",),
+    "mlp.gate_proj.weight": ("w_gate",),
+    "mlp.up_proj.weight": ("w_up",),
+    "mlp.down_proj.weight": ("w_down",),
+}
+FUSED_BLOCK_TENSORS = {
+    "input_layernorm.weight": ("attn_norm",),
+    "self_attn.qkv_proj.weight": ("wq", "wk", "wv"),
+    "self_attn.o_proj.weight": ("wo",),
+    "post_attention_layernorm.weight": ("ffn_norm",),
+    "mlp.gate_up_proj.weight": ("w_gate", "w_up"),
+    "mlp.down_proj.weight": ("w_down",),
+}
+BIAS_TENSORS = {
+    "bq": "self_attn.q_proj.bias",
+    "bk": "self_attn.k_proj.bias",
+    "bv": "self_attn.v_proj.bias",
+    "bo": "self_attn.o_proj.bias",
+}
+HEAD = "lm_head.weight"
+
+
+@dataclass(frozen=True)
+class ExpectedTensor:
+    """A tensor that a folder must hold.
+
+    parts: the fields of the model (of its block number `block`, unless None) whose rows it holds one below the other,
+    and how many of them.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    parts: tuple[tuple[str, int], ...]
+    block: int | None = None
+
+
+def expected_tensors(config: ModelConfig, family: Family, biases: tuple[str, ...]) -> Iterator[ExpectedTensor]:
+    """Every tensor of a model with this config, those outside the blocks first."""
+    dim, vocab_size = config.dim, config.vocab_size
+    rows = {
+        "attn_norm": dim,
+        "wq": config.q_dim,
+        "wk": config.kv_dim,
+        "wv": config.kv_dim,
+        "wo": dim,
+        "ffn_norm": dim,
+        "w_gate": config.hidden_dim,
+        "w_up": config.hidden_dim,
+        "w_down": dim,
+        "bq": config.q_dim,
+        "bk": config.kv_dim,
+        "bv": config.kv_dim,
+        "bo": dim,
+    }
+    columns = {"wo": config.q_dim, "w_down": config.hidden_dim}
+    vectors = {"attn_norm", "ffn_norm", *BIAS_TENSORS}
+
+    yield ExpectedTensor("model.embed_tokens.weight", (vocab_size, dim), (("embedding", vocab_size),))
+    yield ExpectedTensor("model.norm.weight", (dim,), (("final_norm", dim),))
+    if not config.tied_head:
+        yield ExpectedTensor(HEAD, (vocab_size, dim), (("head", vocab_size),))
+    tensors = FUSED_BLOCK_TENSORS if family.fused else BLOCK_TENSORS
+    tensors = tensors | {BIAS_TENSORS[bias]: (bias,) for bias in biases}
+    for block in range(len(set(config.schedule))):
+        for name, fields in tensors.items():
+            parts = tuple((field, rows[field]) for field in fields)
+            total = sum(count for _, count in parts)
+            shape = (total,) if fields[0] in vectors else (total, columns.get(fields[0], dim))
+            yield ExpectedTensor(f"model.layers.{block}.{name}", shape, parts, block)

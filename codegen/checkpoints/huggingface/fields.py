@@ -1,0 +1,65 @@
+"""The fields of a config.json, each checked as it is asked for; what is wrong is said with the file and the field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyllm.codegen.checkpoints.checks import require_dimension
+from tinyllm.errors import UserError, shown
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A JSON object in the file `path`; `prefix` leads to it from the top level, such as "rope_scaling."."""
+
+    path: Path
+    values: dict[str, Any]
+    prefix: str = ""
+
+    def get(self, key: str, default: object = None) -> Any:
+        """The value as it stands; `default` where it is absent or null."""
+        value = self.values.get(key)
+        return default if value is None else value
+
+    def refusal(self, key: str, expected: str, advice: str = "mend the file") -> UserError:
+        """The error for a value other than the `expected`."""
+        found = shown(self.values.get(key))
+        return UserError(f"{self.path}: {self.prefix}{key} is {found}, expected {expected}; {advice}")
+
+    def dimension(self, key: str, limit: str) -> int:
+        """A whole number from 1 to what checks.LIMITS allows for `limit`."""
+        return require_dimension(self.path, f"{self.prefix}{key}", self.values.get(key), limit)
+
+    def number(self, key: str, default: float | None = None, low: float = 1e-30, high: float = 1e30) -> float:
+        """A number from `low` to `high`; `default` where it is absent."""
+        value = self.get(key, default)
+        if not _is_number(value, low, high):
+            raise self.refusal(key, f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    def numbers(self, key: str, count: int, low: float, high: float) -> tuple[float, ...]:
+        """A list of `count` numbers from `low` to `high`."""
+        values = self.get(key)
+        if not isinstance(values, list) or len(values) != count or not all(_is_number(v, low, high) for v in values):
+            raise self.refusal(key, f"a list of {count} numbers from {low:g} to {high:g}")
+        return tuple(float(value) for value in values)
+
+    def switch(self, key: str, default: bool) -> bool:
+        """True or false; `default` where it is absent."""
+        value = self.get(key, default)
+        if not isinstance(value, bool):
+            raise self.refusal(key, "true or false")
+        return value
+
+    def inner(self, key: str) -> dict[str, Any]:
+        """The object under `key`, empty where it is absent or null."""
+        value = self.get(key, {})
+        if not isinstance(value, dict):
+            raise self.refusal(key, "null or an object")
+        return value
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high

@@ -1,0 +1,1 @@
+"""IntegerModel and tokenizer to a PlatformIO project of readable C."""

@@ -1,0 +1,119 @@
+"""The weights as C tables: weights.h and weights.c, rows padded for vector loads and covered by one CRC-32.
+
+The codes of a matrix are string literals: a compiler takes some thirty times longer for a list of numbers, and five
+times the memory. C99 promises literals of 4095 bytes, which is then the widest row for any compiler at all; gcc and
+clang take any, MSVC 65,535.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.codegen.arithmetic.integer_model import IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
+from tinyllm.codegen.emit.render import render, rows
+from tinyllm.codegen.memory.plan import ALIGNMENT, SLACK, padded
+
+BIASES = ("bq", "bk", "bv", "bo")
+
+CODES_PER_LINE = 32
+
+# Bytes as they stand in a literal. Three octal digits end by themselves, whatever follows; ? could begin a trigraph.
+ESCAPED = [chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in range(256)]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One constant of weights.c: `text` is what stands between the braces of its initializer."""
+
+    name: str
+    declaration: str
+    text: str
+
+
+class _Tables:
+    """Collects arrays in the order they are written, and the CRC over their bytes as they lie in memory."""
+
+    def __init__(self) -> None:
+        self.tables: list[Table] = []
+        self.crc = 0
+
+    def vector(self, name: str, array: NDArray[np.generic]) -> str:
+        """Its name."""
+        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        text = "\n".join(f"    {row}" for row in rows(array.tolist()))
+        return self._add(name, f"{array.dtype.name}_t {name}[{array.size}]", text, little.tobytes())
+
+    def matrix(self, name: str, matrix: IntegerMatrix) -> str:
+        """The initializer of its tl_matrix."""
+        stride = padded(matrix.columns)
+        codes = np.zeros((matrix.rows, stride), np.int8)
+        codes[:, : matrix.columns] = matrix.codes
+        text = ",\n".join(_literal(row.tobytes()) for row in codes)
+        fields = f"int8_t rows[{matrix.rows}][{stride}]; int8_t slack[{SLACK}];"
+        declaration = f"struct {{ {fields} }} {name}_codes TL_ALIGNED"
+        table = self._add(f"{name}_codes", declaration, f"{{\n{text}\n}}, {{0}}", codes.tobytes() + bytes(SLACK))
+        mantissa = self.vector(f"{name}_mantissa", matrix.mantissa)
+        return f"{{{table}.rows[0], {mantissa}, {matrix.rows}, {matrix.columns}, {stride}, {matrix.exponent}}}"
+
+    def gain(self, name: str, gain: IntegerGain) -> str:
+        """The initializer of its tl_gain."""
+        return f"{{{self.vector(f'{name}_codes', gain.codes)}, {gain.exponent}}}"
+
+    def _add(self, name: str, declaration: str, text: str, memory: bytes) -> str:
+        self.crc = zlib.crc32(memory, self.crc)
+        self.tables.append(Table(name, declaration, text))
+        return name
+
+
+def _literal(row: bytes) -> str:
+    """The bytes as a string literal, over as many lines as it takes."""
+    lines = (row[start : start + CODES_PER_LINE] for start in range(0, len(row), CODES_PER_LINE))
+    return "\n".join(f'"{"".join([ESCAPED[byte] for byte in line])}"' for line in lines)
+
+
+def weight_files(model: IntegerModel) -> dict[str, str]:
+    """File name -> text of weights.h and weights.c, the same text for the same model."""
+    tables = _Tables()
+    embedding = tables.matrix("embedding", model.embedding)
+    blocks = [_block(tables, f"block_{index}", block) for index, block in enumerate(model.blocks)]
+    final_norm = tables.gain("final_norm", model.final_norm)
+    head = None if model.head is None else tables.matrix("head", model.head)
+    name = model.config.name
+    return {
+        "weights.h": render(
+            "weights.h",
+            name=name,
+            n_blocks=len(blocks),
+            biases=[bias for bias in BIASES if getattr(model.blocks[0], bias) is not None],
+            separate_head=head is not None,
+        ),
+        "weights.c": render(
+            "weights.c",
+            name=name,
+            alignment=ALIGNMENT,
+            tables=tables.tables,
+            blocks=blocks,
+            final_norm=final_norm,
+            embedding=embedding,
+            head=head,
+            crc=tables.crc,
+        ),
+    }
+
+
+def _block(tables: _Tables, name: str, block: IntegerBlock) -> dict[str, str]:
+    """Field -> initializer of its tl_block."""
+    values = {}
+    for item in fields(block):
+        part = getattr(block, item.name)
+        if isinstance(part, IntegerMatrix):
+            values[item.name] = tables.matrix(f"{name}_{item.name}", part)
+        elif isinstance(part, IntegerGain):
+            values[item.name] = tables.gain(f"{name}_{item.name}", part)
+        elif part is not None:
+            values[item.name] = tables.vector(f"{name}_{item.name}", part)
+    return values

@@ -1,0 +1,1 @@
+"""Bytes: where each part of a program lies, and whether it fits a board."""

@@ -1,0 +1,67 @@
+"""An IntegerModel that has a model's dimensions and no weights: for counting bytes before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
+from tinyllm.codegen.arithmetic.integer_model import IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
+
+Number = TypeVar("Number", np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32)
+
+
+def outline(config: ModelConfig, biases: tuple[str, ...] = ()) -> IntegerModel:
+    """What quantize makes of such a model, every number zero; it takes next to no memory, whatever the dimensions.
+
+    biases: the fields of Block that hold one, of "bq", "bk", "bv", "bo".
+    """
+    dim, hidden_dim = config.dim, config.hidden_dim
+    heights = {"bq": config.q_dim, "bk": config.kv_dim, "bv": config.kv_dim, "bo": dim}
+    block = IntegerBlock(
+        attn_norm=_gain(dim),
+        wq=_matrix(config.q_dim, dim),
+        wk=_matrix(config.kv_dim, dim),
+        wv=_matrix(config.kv_dim, dim),
+        wo=_matrix(dim, config.q_dim),
+        ffn_norm=_gain(dim),
+        w_gate=_matrix(hidden_dim, dim),
+        w_up=_matrix(hidden_dim, dim),
+        w_down=_matrix(dim, hidden_dim),
+        **{name: _zeros(np.int32, height) for name, height in heights.items() if name in biases},
+    )
+    return IntegerModel(
+        config=config,
+        embedding=_matrix(config.vocab_size, dim),
+        blocks=(block,) * len(set(config.schedule)),
+        final_norm=_gain(dim),
+        head=None if config.tied_head else _matrix(config.vocab_size, dim),
+        rope_steps=_zeros(np.uint32, config.rope.rotary_dim // 2),
+        k_shift=_zeros(np.uint8, config.n_layers, config.n_kv_heads, config.head_dim),
+        score_mantissa=0,
+        score_exponent=0,
+        epsilon=0,
+    )
+
+
+def outline_of(model: Model, context: int) -> IntegerModel:
+    """The outline of a model that has been read, with a KV cache of `context` positions."""
+    block = model.blocks[0]
+    biases = tuple(name for name in ("bq", "bk", "bv", "bo") if getattr(block, name) is not None)
+    return outline(replace(model.config, context=context), biases)
+
+
+def _zeros(dtype: type[Number], *shape: int) -> NDArray[Number]:
+    """One zero that is seen everywhere."""
+    return np.broadcast_to(dtype(0), shape)
+
+
+def _gain(size: int) -> IntegerGain:
+    return IntegerGain(_zeros(np.int16, size), 0)
+
+
+def _matrix(rows: int, columns: int) -> IntegerMatrix:
+    return IntegerMatrix(_zeros(np.int8, rows, columns), _zeros(np.uint16, rows), 0)

@@ -1,0 +1,114 @@
+"""The most stack the firmware can take: gcc's frame sizes along the deepest chain of calls.
+
+gcc writes a call graph with the frame of every function (`-fcallgraph-info=su`, VCG format, GCC manual, "Developer
+Options"). There is no recursion, and what a call through a pointer can reach is known, so the deepest chain bounds the
+stack for that compiler and its options; functions of the C library count nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tinyllm.errors import Failure
+
+ENTRIES = ("tl_console_start", "tl_console_poll")
+"""What a port calls."""
+
+PARTS = {"matmul_rows", "matmul_add_rows"}
+"""What the cores do in parts."""
+
+CALLBACKS = {
+    "tl_answer_put_text": {"tl_frame_put", "tl_write_answer"},
+    "tl_parallel": PARTS,
+    "tl_parallel_other": PARTS,
+}
+"""What is passed to a function that calls its argument. Other calls through pointers go through a table in the caller's
+file, and reach the static functions there that nobody calls by name."""
+
+INDIRECT = "__indirect_call"
+
+NODE = re.compile(r'^node: \{ title: "([^"]+)" label: "[^"]*?\\n([^"]*?):\d+:\d+\\n(\d+) bytes \(([a-z,]+)\)')
+EDGE = re.compile(r'^edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Bytes of the deepest chain of calls, and the functions on it, outermost first."""
+
+    bytes: int
+    chain: tuple[str, ...]
+
+
+def stack_depth(project: Path, compiler: Sequence[str] = ("gcc", "-O2"), entries: Sequence[str] = ENTRIES) -> Stack:
+    """Compile the engine and console of an emitted project and follow the calls from `entries`.
+
+    Raises Failure where the compiler cannot, or where a function's frame or calls are not bounded.
+    """
+    sources = [path for path in sorted((project / "src").rglob("*.c")) if path.parent.name != "port"]
+    include = [f"-I{project / 'src' / folder}" for folder in ("", "engine", "console", "port")]
+    frames: dict[str, int] = {}
+    files: dict[str, str] = {}
+    calls: dict[str, set[str]] = {}
+    with tempfile.TemporaryDirectory(prefix="tinyllm-stack-") as folder:
+        for source in sources:
+            target = Path(folder) / f"{source.stem}.o"
+            command = [*compiler, "-std=c99", "-fcallgraph-info=su", *include, "-c", str(source), "-o", str(target)]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+            except OSError as error:
+                raise Failure(f"{compiler[0]}: cannot be run ({error.strerror})") from None
+            if done.returncode != 0:
+                raise Failure(f"{compiler[0]} cannot tell the stack of {source.name}: {done.stderr.strip()[:200]}")
+            _read_graph(target.with_suffix(".ci").read_text(encoding="utf-8"), frames, files, calls)
+    _resolve_pointers(files, calls)
+    return max((deepest(entry, frames, calls) for entry in entries), key=lambda stack: stack.bytes)
+
+
+def deepest(entry: str, frames: dict[str, int], calls: dict[str, set[str]]) -> Stack:
+    """The deepest chain from `entry`. frames: bytes of each function; calls: who calls whom. Failure on recursion."""
+    under_way: set[str] = set()
+
+    @cache
+    def below(function: str) -> Stack:
+        if function in under_way:
+            raise Failure(f"{function} calls itself, so the stack is not bounded")
+        under_way.add(function)
+        inner = max((below(callee) for callee in sorted(calls.get(function, ()))), key=lambda s: s.bytes, default=None)
+        under_way.remove(function)
+        own, chain = frames.get(function, 0), (function.rsplit(":", 1)[-1],)
+        return Stack(own, chain) if inner is None else Stack(own + inner.bytes, chain + inner.chain)
+
+    return below(entry)
+
+
+def _resolve_pointers(files: dict[str, str], calls: dict[str, set[str]]) -> None:
+    """Replace each call through a pointer by calls to all that it can reach. files: where each function is defined."""
+    named = set().union(*calls.values())
+    for caller, callees in calls.items():
+        if INDIRECT not in callees:
+            continue
+        table = {name for name, file in files.items() if file == files[caller] and ":" in name and name not in named}
+        passed = CALLBACKS.get(caller)
+        targets = table if passed is None else {name for name in files if name.rsplit(":", 1)[-1] in passed}
+        if not targets:
+            raise Failure(f"{caller} calls through a pointer that may hold anything, so the stack is not bounded")
+        callees.remove(INDIRECT)
+        callees |= targets
+
+
+def _read_graph(text: str, frames: dict[str, int], files: dict[str, str], calls: dict[str, set[str]]) -> None:
+    """Add one file's graph; a static function is named file:function in it."""
+    for line in text.splitlines():
+        if node := NODE.match(line):
+            name, file, size, kind = node.groups()
+            if kind == "dynamic":
+                raise Failure(f"the stack frame of {name} is not bounded")
+            frames[name], files[name] = int(size), file
+        elif edge := EDGE.match(line):
+            calls.setdefault(edge[1], set()).add(edge[2])

@@ -1,0 +1,1 @@
+"""Text to token ids and back: the specification of the C encoder."""

@@ -1,0 +1,200 @@
+"""The reference encoder and decoder, defined on bytes: the specification of firmware/engine/tokenizer.c.
+
+Encoding a text, which need not be valid UTF-8:
+
+1. Sections. From left to right take out the longest added token that begins here: a CONTROL piece's name where the
+   text is a rendered chat template, never in what a person typed; a USER_DEFINED piece where these come first
+   (`user_defined_first`, as Hugging Face has it). A token that strips takes the white space beside it along. What
+   stands between two of them is a section, encoded for itself.
+2. Normalise each section (normalize.py).
+3. Words. Cut it by the tokenizer's pattern, if it has one (pretokenize.py); steps 4 and 5 are for each word.
+4. Symbols. Drop the bytes that a byte-level tokenizer has neither a piece nor an UNKNOWN piece for. Then, from left to
+   right: the longest USER_DEFINED piece that starts here (such a symbol is frozen), unless these came first; else one
+   byte where the tokenizer is byte-level; else one UTF-8 character, or (at a byte that starts no valid character:
+   overlong forms, surrogates and numbers above U+10FFFF are not valid) that one byte.
+5. Pieces. Join symbols by the tokenizer's algorithm:
+   PIECES: of all adjacent pairs without a frozen symbol whose joined bytes are a NORMAL piece, join the one whose piece
+   has the lowest rank, the leftmost of equals; repeat until there is none.
+   PAIRS: the same, but a pair must be in the list of merges, and its place there is its rank.
+   UNIGRAM: the best cut (unigram.py).
+   Where whole words are preferred, a word that is a NORMAL piece is left whole.
+6. Ids. A symbol that is a piece becomes its id. Any other symbol becomes its bytes' ids where the vocabulary has byte
+   pieces; else it becomes the UNKNOWN id, where such symbols fuse once for a run of them in a word.
+
+Memory is bounded by the text: each symbol is a span of it, so a few arrays of its length are all there is.
+
+This equals sentencepiece, tokenizers and tiktoken on every valid text (for sentencepiece given a space among the
+pieces; for tokenizers with `encode_special_tokens`). On invalid bytes sentencepiece encodes U+FFFD; here they are kept,
+so decoding gives them back.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+
+from tinyllm.codegen.tokenizers.encode.normalize import normalize, utf8_length
+from tinyllm.codegen.tokenizers.encode.pretokenize import words
+from tinyllm.codegen.tokenizers.encode.sections import cut_sections
+from tinyllm.codegen.tokenizers.encode.unigram import best_path
+from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
+
+REPLACEMENT = "\ufffd".encode()
+WORD_CACHE = 1 << 16
+"""Words of which the pieces are remembered, so that a long text is encoded quickly."""
+
+_WORD = re.compile(rb" *[^ ]+| +")
+
+
+def encode(tokenizer: Tokenizer, text: str | bytes, bos: bool = False, special: bool = False) -> list[int]:
+    """Token ids of `text`. A lone surrogate in a str counts as its three bytes.
+
+    bos: a conversation begins here, with the BOS id where the tokenizer adds one. special: names of CONTROL pieces are
+    these pieces, as in a rendered chat template.
+    """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    ids = [tokenizer.bos] if bos and tokenizer.add_bos and tokenizer.bos is not None else []
+    return ids + _encode_text(tokenizer, raw, True, special)
+
+
+def encode_section(tokenizer: Tokenizer, text: bytes, first: bool) -> list[int]:
+    """Token ids of a text that stands between two CONTROL pieces. first: it begins the whole text."""
+    return _encode_text(tokenizer, text, first, special=False)
+
+
+def _encode_text(tokenizer: Tokenizer, text: bytes, first: bool, special: bool) -> list[int]:
+    ids: list[int] = []
+    for section in cut_sections(tokenizer, text, special):
+        if section.token is not None:
+            ids.append(section.token)
+            continue
+        normal = normalize(tokenizer, section.text, first and section.first)
+        for word in words(tokenizer.pattern, normal) if tokenizer.pattern else [normal]:
+            ids += _encode_word(tokenizer, word)
+    return ids
+
+
+def _encode_word(tokenizer: Tokenizer, word: bytes) -> list[int]:
+    """Steps 4 to 6."""
+    ids: list[int] = []
+    after_unknown = False
+    user_defined = {} if tokenizer.user_defined_first else tokenizer.user_defined_ids
+    for symbol in _pieces(tokenizer, word):
+        token = user_defined.get(symbol, tokenizer.normal_ids.get(symbol))
+        if token is not None:
+            ids.append(token)
+        elif tokenizer.byte_ids:
+            ids.extend(tokenizer.byte_ids[byte] for byte in symbol)
+        elif tokenizer.unknown is not None and not (after_unknown and tokenizer.fuses_unknown):
+            ids.append(tokenizer.unknown)
+        after_unknown = token is None
+    return ids
+
+
+def _pieces(tokenizer: Tokenizer, word: bytes) -> Iterable[bytes]:
+    """Steps 4 and 5. Where no merge can cross a space, what lies between is merged part by part: the same, sooner."""
+    if tokenizer.whole_words and word in tokenizer.normal_ids:
+        return [word]
+    if tokenizer.algorithm is Algorithm.UNIGRAM:
+        return best_path(tokenizer, word)
+    word = word.translate(None, tokenizer.dropped_bytes)
+    parts = _WORD.findall(word) if tokenizer.splits_at_spaces else [word]
+    return [symbol for part in parts for symbol in _merged(tokenizer, part)]
+
+
+def _merged(tokenizer: Tokenizer, part: bytes) -> list[bytes]:
+    cache = tokenizer.word_cache
+    if part not in cache:
+        if len(cache) >= WORD_CACHE:
+            cache.clear()
+        cache[part] = _merge(tokenizer, *_split(tokenizer, part))
+    return cache[part]
+
+
+def _split(tokenizer: Tokenizer, text: bytes) -> tuple[list[bytes], list[bool]]:
+    """Step 4: the symbols, and whether each is frozen."""
+    user_defined = {} if tokenizer.user_defined_first else tokenizer.user_defined_ids
+    symbols: list[bytes] = []
+    frozen: list[bool] = []
+    offset = 0
+    while offset < len(text):
+        taken = next((piece for piece in user_defined if text.startswith(piece, offset)), None)
+        length = len(taken) if taken else 1 if tokenizer.byte_level else utf8_length(text, offset)
+        symbols.append(text[offset : offset + length])
+        frozen.append(taken is not None)
+        offset += length
+    return symbols, frozen
+
+
+def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> list[bytes]:
+    """Step 5. Symbols become neighbours by `before` and `after`; one that was joined to its left is empty."""
+    rank_of = rank_of_pair(tokenizer)
+    n = len(symbols)
+    before, after = list(range(-1, n - 1)), list(range(1, n + 1))
+    ranks: list[int | None] = [None] * n
+    waiting: list[tuple[int, int]] = []
+
+    def look_up(left: int) -> None:
+        right = after[left]
+        rank = None if right == n or frozen[left] or frozen[right] else rank_of(symbols[left], symbols[right])
+        ranks[left] = rank
+        if rank is not None:
+            heappush(waiting, (rank, left))
+
+    for left in range(n):
+        look_up(left)
+    while waiting:
+        rank, left = heappop(waiting)
+        if ranks[left] != rank:  # It has other neighbours now.
+            continue
+        right = after[left]
+        symbols[left] += symbols[right]
+        symbols[right], ranks[right] = b"", None
+        after[left] = after[right]
+        if after[left] < n:
+            before[after[left]] = left
+        look_up(left)
+        if before[left] >= 0:
+            look_up(before[left])
+    return [symbol for symbol in symbols if symbol]
+
+
+def rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:
+    """What tells how early two neighbours join, the lower the sooner; None where they do not, as in UNIGRAM none do."""
+    if tokenizer.algorithm is Algorithm.PAIRS:
+        return lambda left, right: tokenizer.pair_ranks.get((left, right))
+    if tokenizer.algorithm is Algorithm.UNIGRAM:
+        return lambda left, right: None
+
+    def piece_rank(left: bytes, right: bytes) -> int | None:
+        token = tokenizer.normal_ids.get(left + right)
+        return None if token is None else tokenizer.ranks[token]
+
+    return piece_rank
+
+
+def decode_piece(tokenizer: Tokenizer, token: int) -> bytes:
+    """The bytes that one token stands for: none for a CONTROL piece, U+FFFD for the UNKNOWN one.
+
+    A byte-level piece may be part of a character (`utf8_stream` puts them together).
+    """
+    kind = tokenizer.kinds[token]
+    if kind is PieceKind.CONTROL:
+        return b""
+    return REPLACEMENT if kind is PieceKind.UNKNOWN else tokenizer.pieces[token]
+
+
+def decode(tokenizer: Tokenizer, ids: Iterable[int]) -> bytes:
+    """The bytes of a whole text, from its first token on: without the space that a dummy prefix put in front."""
+    text = b"".join(decode_piece(tokenizer, token) for token in ids)
+    return text[1:] if tokenizer.add_dummy_prefix and text.startswith(b" ") else text
+
+
+def utf8_stream() -> codecs.IncrementalDecoder:
+    """A decoder whose `decode(bytes)` returns only whole characters and keeps the rest for the next call.
+
+    What can no longer become a character turns into U+FFFD; `decode(b"", final=True)` flushes what is pending.
+    """
+    return codecs.getincrementaldecoder("utf-8")(errors="replace")

@@ -1,0 +1,60 @@
+"""Cutting a text at its added tokens: each is an id of its own, and what stands between two is a section."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tinyllm.codegen.tokenizers.encode.unicode_classes import WHITE_SPACE
+from tinyllm.codegen.tokenizers.tokenizer import Strip, Tokenizer
+
+
+@dataclass(frozen=True)
+class Section:
+    """Text, or where `token` is not None an added token. first: the text begins here."""
+
+    text: bytes
+    token: int | None
+    first: bool
+
+
+def cut_sections(tokenizer: Tokenizer, text: bytes, special: bool) -> Iterator[Section]:
+    """The sections of `text` and the added tokens between them, sections without text left out.
+
+    Added tokens are found from left to right, the longest that begins at a place. special: CONTROL pieces are among
+    them; else where USER_DEFINED pieces are added tokens a CONTROL piece's name hides what it overlaps and stays text,
+    as in tokenizers (tokenizer/added_vocabulary.rs of github.com/huggingface/tokenizers).
+    """
+    ids = (tokenizer.control_ids if special or tokenizer.user_defined_first else {}) | (
+        tokenizer.user_defined_ids if tokenizer.user_defined_first else {}
+    )
+    names = sorted(filter(None, ids), key=len, reverse=True)
+    strips = dict(tokenizer.strips)
+    start = 0
+    for match in re.finditer(b"|".join(map(re.escape, names)), text) if names else ():
+        token = ids[match[0]]
+        if not special and match[0] in tokenizer.control_ids:
+            continue
+        strip = strips.get(token, Strip())
+        begin = max(start, _last_text(text, match.start()) if strip.left else match.start())
+        if begin > start:
+            yield Section(text[start:begin], None, start == 0)
+        yield Section(b"", token, False)
+        start = _next_text(text, match.end()) if strip.right else match.end()
+    if start < len(text):
+        yield Section(text[start:], None, start == 0)
+
+
+def _last_text(text: bytes, end: int) -> int:
+    """Where the white space before `end` begins."""
+    while space := next((space for space in WHITE_SPACE if text.endswith(space, 0, end)), b""):
+        end -= len(space)
+    return end
+
+
+def _next_text(text: bytes, start: int) -> int:
+    """Where the white space from `start` on ends."""
+    while space := next((space for space in WHITE_SPACE if text.startswith(space, start)), b""):
+        start += len(space)
+    return start

@@ -1,0 +1,1 @@
+"""Readers of tokenizer files: one file a format."""

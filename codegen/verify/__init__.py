@@ -1,0 +1,1 @@
+"""The emitted C against the reference, and perplexity."""

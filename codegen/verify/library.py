@@ -1,0 +1,153 @@
+"""The emitted C as a Python object: compiled as a shared library and called through cffi.
+
+ABI mode, so a C compiler is all it needs (no Python headers).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cffi
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.errors import Failure, UserError
+
+COMPILERS = ("cc", "gcc", "clang")
+BUILDS: dict[str, tuple[str, ...]] = {
+    "O0": ("-O0",),
+    "O2": ("-O2",),
+    "O3": ("-O3",),
+    "ubsan": ("-O1", "-g", "-fsanitize=undefined", "-fno-sanitize-recover=undefined"),
+    "asan": ("-O1", "-g", "-fsanitize=address"),
+}
+"""Compiler flags by name; every one must give the same integers."""
+
+WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+
+_CDEF = """
+typedef %(token)s tl_token_t;
+struct tl_sampler_settings { uint32_t temperature, top_k, top_p, min_p, repetition_penalty; };
+struct tl_random { uint64_t state; };
+void tl_random_seed(struct tl_random *random, uint32_t seed);
+uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
+                   const struct tl_sampler_settings *settings, struct tl_random *random);
+uint32_t tl_encode(const uint8_t *text, uint32_t n_bytes, bool bos, tl_token_t *tokens, uint32_t capacity);
+void tl_forward(uint32_t token, uint32_t position, bool want_logits);
+int32_t *tl_logits(void);
+bool tl_weights_intact(void);
+struct cache {
+    int8_t k[%(rows)d * %(head_dim)d + %(padding)d];
+    int8_t v[%(rows)d * %(head_dim)d];
+    uint16_t k_scale[%(rows)d];
+    uint16_t v_scale[%(rows)d];
+};
+extern struct cache tl_state; /* the first members of struct tl_state */
+"""
+
+
+def find_compiler() -> str:
+    """Path of a C compiler. Raises UserError saying how to get one."""
+    wanted = (os.environ["CC"],) if os.environ.get("CC") else COMPILERS
+    for name in wanted:
+        if path := shutil.which(name):
+            return path
+    remedy = {"darwin": "xcode-select --install", "win32": "install MSYS2 and its gcc"}.get(
+        sys.platform, "sudo apt-get install gcc"
+    )
+    raise UserError(f"no C compiler on PATH (looked for {', '.join(wanted)}); to get one: {remedy}")
+
+
+def compile_library(files: dict[str, str], folder: Path, build: str = "O2") -> Path:
+    """Compile the model and the engine of an emitted project (see emit.emit_project) into a shared library in `folder`.
+
+    Raises UserError without a compiler, Failure with the compiler's first words when it refuses.
+    """
+    compiler = find_compiler()
+    for name, text in files.items():
+        if name.startswith("src/"):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    sources = [name for name in files if re.fullmatch(r"src/(engine/)?\w+\.c", name)]
+    library = folder / f"model-{build}{'.dll' if sys.platform == 'win32' else '.so'}"
+    include = [f"-Isrc{part}" for part in ("", "/engine", "/console", "/port")]
+    shared = ["-shared"] if sys.platform == "win32" else ["-shared", "-fPIC"]
+    command = [compiler, *WARNINGS, *BUILDS[build], *shared, *include, *sources, "-o", str(library)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+        raise Failure(f"{compiler} cannot build the emitted C ({build}): {lines[0] if lines else 'no message'}")
+    return library
+
+
+class HostLibrary:
+    """One loaded library, with the state the C has: one conversation, one KV cache.
+
+    Each load of a file is the same instance of that C; compile to another folder for a second one.
+    """
+
+    def __init__(self, library: Path, config: ModelConfig) -> None:
+        self._config = config
+        self._rows = config.n_kv_heads * sum(config.slots)
+        self.ffi = cffi.FFI()
+        self.ffi.cdef(
+            _CDEF
+            % {
+                "token": "uint16_t" if config.vocab_size <= 0xFFFF else "uint32_t",
+                "rows": self._rows,
+                "head_dim": config.head_dim,
+                "padding": -self._rows * config.head_dim % 16,
+            }
+        )
+        try:
+            self.c: Any = self.ffi.dlopen(str(library))
+        except OSError as error:
+            raise Failure(f"{library} does not load: {error}") from None
+
+    def forward(self, token: int, position: int) -> NDArray[np.int32]:
+        """Logits Q16.16 (vocab_size,) of one token, a copy."""
+        self.c.tl_forward(token, position, True)
+        return self.logits().copy()
+
+    def logits(self) -> NDArray[np.int32]:
+        """The C's own logits, (vocab_size,) int32: a view."""
+        return np.frombuffer(self.ffi.buffer(self.c.tl_logits(), 4 * self._config.vocab_size), np.int32)
+
+    def cache(self) -> dict[str, list[NDArray[np.generic]]]:
+        """Copies, for each pass, of k and v (n_kv_heads, slots, head_dim) int8 and their packed uint16 scales."""
+        config, state = self._config, self.c.tl_state
+        ends = np.cumsum([config.n_kv_heads * slots for slots in config.slots])
+
+        def passes(name: str, dtype: type[np.generic], *row: int) -> list[NDArray[np.generic]]:
+            flat = np.frombuffer(self.ffi.buffer(getattr(state, name)), dtype)[: self._rows * math.prod(row)].copy()
+            parts = np.split(flat.reshape(self._rows, *row), ends[:-1])
+            return [part.reshape(config.n_kv_heads, -1, *row) for part in parts]
+
+        return {
+            "k": passes("k", np.int8, config.head_dim),
+            "v": passes("v", np.int8, config.head_dim),
+            "k_scale": passes("k_scale", np.uint16),
+            "v_scale": passes("v_scale", np.uint16),
+        }
+
+    def seed(self, seed: int) -> Any:
+        """A random state of the C sampler."""
+        random = self.ffi.new("struct tl_random *")
+        self.c.tl_random_seed(random, seed)
+        return random
+
+    def sample(self, settings: SamplerSettings, random: Any) -> int:
+        """Draw from the current logits, which it overwrites."""
+        values = [settings.temperature, settings.top_k, settings.top_p, settings.min_p, settings.repetition_penalty]
+        own = self.ffi.new("struct tl_sampler_settings *", values)
+        return int(self.c.tl_sample(self.c.tl_logits(), self.ffi.NULL, 0, own, random))

@@ -1,0 +1,117 @@
+"""Perplexity on a text: the token sequences it is measured on, and the floats and the integers side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.codegen.arithmetic.float_forward import FloatModel
+from tinyllm.codegen.arithmetic.float_model import F32, Model
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.tokenizers.encode.encoder import encode
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.errors import UserError
+
+STORY_SEPARATOR = "<|endoftext|>"
+
+Tokens = NDArray[np.int64]
+
+
+def split_stories(text: str) -> list[str]:
+    """The texts between separators, stripped, without the empty ones."""
+    return [story for part in text.split(STORY_SEPARATOR) if (story := part.strip())]
+
+
+def evaluation_sequences(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[Tokens]:
+    """For each story BOS and its first tokens, int64 (at most `max_tokens`,)."""
+    return [np.array(encode(tokenizer, story, bos=True)[:max_tokens], np.int64) for story in split_stories(text)]
+
+
+def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Natural logarithms of the probabilities, float64 (T, vocab_size)."""
+    rows = logits.astype(np.float64)
+    rows -= rows.max(axis=-1, keepdims=True)
+    rows -= np.log(np.exp(rows).sum(axis=-1, keepdims=True))
+    return rows
+
+
+def token_losses(logits: F32, tokens: Tokens) -> NDArray[np.float64]:
+    """-ln p of each token after the first, (T-1,), from logits (T, vocab_size) or (T-1, vocab_size)."""
+    rows = log_softmax(logits[: len(tokens) - 1])
+    losses: NDArray[np.float64] = -rows[np.arange(len(rows)), tokens[1:]]
+    return losses
+
+
+def perplexity(forward: Callable[[Tokens], F32], sequences: Iterable[Tokens]) -> float:
+    """The exponential of the mean loss of every predicted token.
+
+    forward: gives logits (T, vocab_size) for tokens (T,). Raises ValueError where there is no token to predict.
+    """
+    losses = [token_losses(forward(tokens), tokens) for tokens in sequences]
+    if not sum(map(len, losses)):
+        raise ValueError("no token to predict")
+    return float(np.exp(np.concatenate(losses).mean()))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The integers beside the floats, over every predicted token.
+
+    tokens: all of them, each sequence's first included, predicted: without it. kl: mean Kullback-Leibler divergence of
+    the integer model's distribution from the float one's, in nats. top1_agreement: how often both rank one token first.
+    """
+
+    tokens: int
+    predicted: int
+    fp32_perplexity: float
+    int8_perplexity: float
+    kl: float
+    top1_agreement: float
+
+    @property
+    def ratio(self) -> float:
+        """int8 perplexity over fp32 perplexity."""
+        return self.int8_perplexity / self.fp32_perplexity
+
+
+def evaluate(
+    model: Model, integers: IntegerModel, sequences: Sequence[Tokens], progress: Callable[[int], None] = lambda _: None
+) -> Evaluation:
+    """Both forms of a model on the same tokens; `progress` is told how many sequences are done.
+
+    Raises UserError where there is no token to predict or a sequence is longer than the context.
+    """
+    predicted = sum(len(tokens) - 1 for tokens in sequences)
+    if predicted < 1:
+        raise UserError("the text has no token to predict; give a longer one.")
+    longest, context = max(map(len, sequences)), integers.config.context
+    if longest > context:
+        raise UserError(f"a story has {longest} tokens, the context holds {context}; lower --max-tokens.")
+    floats, reference = FloatModel(model), Reference(integers)
+    fp32_loss = int8_loss = kl = 0.0
+    agreed = 0
+    for done, tokens in enumerate(sequences, start=1):
+        if len(tokens) < 2:
+            continue
+        reference.reset()
+        expected = log_softmax(floats.forward(tokens)[:-1])
+        got = log_softmax(reference.forward(tokens)[:-1] / 2**16)
+        rows = np.arange(len(tokens) - 1)
+        fp32_loss -= float(expected[rows, tokens[1:]].sum())
+        int8_loss -= float(got[rows, tokens[1:]].sum())
+        kl += float((np.exp(expected) * (expected - got)).sum())
+        agreed += int((expected.argmax(axis=-1) == got.argmax(axis=-1)).sum())
+        progress(done)
+    return Evaluation(
+        tokens=sum(map(len, sequences)),
+        predicted=predicted,
+        fp32_perplexity=math.exp(fp32_loss / predicted),
+        int8_perplexity=math.exp(int8_loss / predicted),
+        kl=kl / predicted,
+        top1_agreement=agreed / predicted,
+    )

@@ -1,0 +1,181 @@
+"""Bit by bit: the emitted C, compiled several ways, against the reference.
+
+The C generates a run of tokens, sampling from its own logits. The reference then computes the logits of the same tokens
+and the Python sampler draws from those: if every id, logit and cache entry agrees, the two have computed the same run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
+from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.verify.library import HostLibrary, compile_library, find_compiler
+from tinyllm.errors import Failure, UserError
+
+SANITIZERS = ("ubsan", "asan")
+CACHE = ("k", "k_scale", "v", "v_scale")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one build did: tokens int64 (n + 1,), logits int32 (n, vocab_size), and each pass's cache at the end."""
+
+    tokens: NDArray[np.int64]
+    logits: NDArray[np.int32]
+    cache: dict[str, list[NDArray[np.generic]]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How many positions agree, of how many, and the first that does not, in words."""
+
+    build: str
+    temperature: float
+    exact: int
+    positions: int
+    difference: str | None = None
+
+    def __str__(self) -> str:
+        return f"bit-exact: {self.exact}/{self.positions} positions"
+
+
+def verify(
+    model: IntegerModel,
+    tokenizer: Tokenizer,
+    builds: Sequence[str] = ("O2",),
+    temperatures: Sequence[float] = (0.0, 0.8),
+    seed: int = 1,
+    positions: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Iterator[Verdict]:
+    """Compare a run of `positions` tokens (default: the whole context) for each build and temperature.
+
+    Raises UserError without a compiler, Failure if the C does not build or a sanitizer reports.
+    """
+    count = model.config.context if positions is None else positions
+    if count < 1:
+        raise UserError(f"--positions {count}: expected at least 1.")
+    files = emit_project(model, tokenizer, load_board("host"))
+    expected: dict[float, Run] = {}
+    with tempfile.TemporaryDirectory(prefix="tinyllm-verify-") as folder:
+        for build in builds:
+            progress(f"compiling ({build})")
+            library = compile_library(files, Path(folder) / build, build)
+            for temperature in temperatures:
+                settings = SamplerSettings.from_float(temperature=temperature)
+                progress(f"running {count} positions at temperature {temperature} ({build})")
+                run = partial(_isolated, build) if build in SANITIZERS else generate
+                first = 0 if tokenizer.bos is None else tokenizer.bos
+                got = run(library, model.config, first, settings, seed, count)
+                if temperature not in expected:
+                    progress(f"computing the reference of {count} positions")
+                if temperature not in expected or not np.array_equal(expected[temperature].tokens, got.tokens):
+                    expected[temperature] = reference_run(model, got.tokens, settings, seed)
+                yield compare(expected[temperature], got, build, temperature)
+
+
+def generate(
+    library: Path, config: ModelConfig, first: int, settings: SamplerSettings, seed: int, positions: int
+) -> Run:
+    """Let the C run on from the token `first`, through any stop token, sampling its own tokens."""
+    c = HostLibrary(library, config)
+    random = c.seed(seed)
+    tokens, logits = [first], []
+    for position in range(positions):
+        logits.append(c.forward(tokens[-1], position))
+        tokens.append(c.sample(settings, random))
+    return Run(np.array(tokens, np.int64), np.array(logits), c.cache())
+
+
+def reference_run(model: IntegerModel, tokens: NDArray[np.int64], settings: SamplerSettings, seed: int) -> Run:
+    """What the reference computes of the same tokens, and what the Python sampler draws from its logits."""
+    reference = Reference(model)
+    sampler = Sampler(settings, seed)
+    logits = reference.forward(tokens[:-1])
+    sampled = [sampler.sample(row) for row in logits]
+    cache = {name: getattr(reference, name) for name in CACHE}
+    return Run(np.array([tokens[0], *sampled], np.int64), logits.astype(np.int32), cache)
+
+
+def compare(expected: Run, got: Run, build: str, temperature: float) -> Verdict:
+    """The first position at which anything differs: the cache it wrote, its logits or the id drawn from them.
+
+    A slot of the cache that a later position overwrote speaks for the later one.
+    """
+    count = len(got.logits)
+    for position in range(count):
+        for name in CACHE:
+            for layer, (ours, theirs) in enumerate(zip(expected.cache[name], got.cache[name], strict=True)):
+                # A window or the context ends the slots of a pass.
+                differ = np.argwhere(ours[:, position : position + 1] != theirs[:, position : position + 1])
+                if differ.size:
+                    text = f"position {position}: {name} of layer {layer}, head {differ[0][0]}"
+                    return Verdict(build, temperature, position, count, text)
+        wrong = np.flatnonzero(expected.logits[position] != got.logits[position])
+        if wrong.size:
+            ours, theirs = expected.logits[position][wrong[0]], got.logits[position][wrong[0]]
+            text = f"position {position}: logit {wrong[0]} is {theirs}, the reference has {ours}"
+            return Verdict(build, temperature, position, count, text)
+        if expected.tokens[position + 1] != got.tokens[position + 1]:
+            ours, theirs = expected.tokens[position + 1], got.tokens[position + 1]
+            text = f"position {position}: sampled {theirs}, the reference samples {ours}"
+            return Verdict(build, temperature, position, count, text)
+    return Verdict(build, temperature, count, count)
+
+
+def _isolated(
+    build: str, library: Path, config: ModelConfig, first: int, settings: SamplerSettings, seed: int, positions: int
+) -> Run:
+    """`generate` in a process of its own: a sanitizer ends it, and AddressSanitizer must be there before Python."""
+    environment = dict(os.environ)
+    if build == "asan":
+        environment |= {"LD_PRELOAD": _asan_runtime(), "ASAN_OPTIONS": "detect_leaks=0"}
+    with tempfile.TemporaryDirectory(prefix="tinyllm-run-") as folder:
+        saved = Path(folder) / "run.npz"
+        job = {
+            "library": str(library),
+            "saved": str(saved),
+            "config": asdict(config),
+            "settings": asdict(settings),
+            "run": {"first": first, "seed": seed, "positions": positions},
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "tinyllm.codegen.verify.worker"],
+            input=json.dumps(job),
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            reports = [line for line in done.stderr.splitlines() if "runtime error" in line or "ERROR" in line]
+            raise Failure(f"the {build} build stopped: {(reports or [done.stderr[-300:]])[0].strip()}")
+        with contextlib.closing(np.load(saved)) as arrays:
+            cache = {name: [arrays[f"{name}.{layer}"] for layer in range(config.n_layers)] for name in CACHE}
+            return Run(arrays["tokens"], arrays["logits"], cache)
+
+
+def _asan_runtime() -> str:
+    command = [find_compiler(), "-print-file-name=libasan.so"]
+    path = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    if not Path(path).is_absolute():
+        raise UserError("this compiler has no libasan.so; install gcc's, or leave the asan build out.")
+    return path

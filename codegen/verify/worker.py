@@ -1,0 +1,29 @@
+"""Runs one library for `verify` in a process of its own: a job as JSON on standard input, the run saved as .npz."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyllm.codegen.arithmetic.float_model import ModelConfig, Rope
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.codegen.verify.verify import generate
+
+
+def main() -> None:
+    """See verify._isolated, which starts this."""
+    job = json.load(sys.stdin)
+    config = ModelConfig(**(job["config"] | {"rope": Rope(**job["config"]["rope"])}))
+    run = generate(Path(job["library"]), config, settings=SamplerSettings(**job["settings"]), **job["run"])
+    arrays: dict[str, Any] = {"tokens": run.tokens, "logits": run.logits}
+    for name, passes in run.cache.items():
+        arrays |= {f"{name}.{layer}": values for layer, values in enumerate(passes)}
+    np.savez(job["saved"], **arrays)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Build, upload through PlatformIO, and prove that the board runs what was just built."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyllm.errors import Failure, TinyllmError, UserError
+from tinyllm.boards.description import Board
+from tinyllm.host.build.build import Built, Line, build, ignore
+from tinyllm.host.model.load import Choice
+from tinyllm.host.link.usb import check_usable, find_port, ports_of
+from tinyllm.cache_folder import home
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.messages import HelloReply
+from tinyllm.host.link.serial_port import PortInfo, find_again
+from tinyllm.host.link.serial_port import find_port as port_of_that_name
+
+RETURN_SECONDS = 30.0
+"""How long a board may take from the end of the upload to its HELLO: reset, USB enumeration, udev, weights' CRC."""
+RETRY_SECONDS = 0.5
+HANDSHAKE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Flashed:
+    """What was built, where it runs now, and what the board said of itself."""
+
+    built: Built
+    port: str
+    facts: HelloReply
+
+
+def flash(
+    choice: Choice,
+    board: Board,
+    context: int,
+    port: str | None = None,
+    progress: Line = ignore,
+    notice: Line = ignore,
+) -> Flashed:
+    """Put the model on the board and talk to it.
+
+    port: where the board is; None looks for its USB numbers.
+    Raises UserError where no port, several or an unusable one is found, or the model does not fit; Failure where
+    PlatformIO cannot upload, the board does not come back, or runs something else than was built.
+    """
+    device = port_of_that_name(port) if port else find_port(board)
+    name = port or (device.device if device else None)
+    if name:
+        check_usable(name)
+    # One folder a board, not the cache: PlatformIO compiles the whole core again in a project that has moved.
+    folder = home() / "flash" / board.name
+    built = build(choice, board, context, folder, progress, notice, by_hand="pio run -t upload")
+    known = {there.device for there in ports_of(board)}
+    # Imported where it is needed, for all else starts faster without it.
+    from tinyllm.host.build import platformio
+
+    platformio.run(built.project, board.name, targets=["upload"], upload_port=name, progress=progress)
+    progress("waiting for the board to come back")
+    with _returned(board, name, device, known) as link:
+        check_built(built, link.name, link.facts)
+        return Flashed(built, link.name, link.facts)
+
+
+def check_built(built: Built, port: str, facts: HelloReply) -> None:
+    """Raise Failure unless the board on `port` says that it runs this very build."""
+    if (facts.model_hash, facts.build_id) == (built.model_hash, built.build_id):
+        return
+    runs = f"{facts.model} {facts.model_hash}, build {facts.build_id}"
+    raise Failure(
+        f"{port}: the upload went through, but the board runs {runs}; "
+        f"expected {built.model} {built.model_hash}, build {built.build_id}.\n"
+        "Another board may answer on this port: unplug the others and flash again, or name the port with --port."
+    )
+
+
+@contextmanager
+def _returned(board: Board, name: str | None, device: PortInfo | None, known: set[str]) -> Iterator[Link]:
+    """The link to the board once it is there again.
+
+    A USB board may come back under another name; one that was a drive before comes with a port that was not there.
+    """
+    deadline = time.monotonic() + RETURN_SECONDS
+    trouble: TinyllmError | None = None
+    while time.monotonic() < deadline:
+        where = _where(board, name, device, known)
+        if where is not None:
+            try:
+                link = Link(where, handshake_seconds=HANDSHAKE_SECONDS)
+            except TinyllmError as error:
+                trouble = error
+            else:
+                with link:
+                    yield link
+                return
+        time.sleep(RETRY_SECONDS)
+    why = str(trouble) if trouble else f"no port of a {board.name} appeared."
+    raise Failure(
+        f"the upload went through, but the board did not come back in {RETURN_SECONDS:g} s. Press its reset button, "
+        f"then try `tinyllm chat --port`.\n{why.splitlines()[0]}"
+    )
+
+
+def _where(board: Board, name: str | None, device: PortInfo | None, known: set[str]) -> str | None:
+    if device is not None and device.vid is not None:
+        return find_again(device)
+    if name is not None:
+        return name if "://" in name or Path(name).exists() or os.name == "nt" else None
+    return next((there.device for there in ports_of(board) if there.device not in known), None)
+
+
+def check_flashable(board: Board) -> None:
+    """Raise UserError for a board that is no board: this computer, or a virtual one."""
+    if board.emulator or (board.memory is None and board.platformio.get("upload_protocol") != "custom"):
+        raise UserError(
+            f"{board.name} is no board to flash: `tinyllm run --board {board.name}` builds and starts it. "
+            "`tinyllm boards` lists the others."
+        )

@@ -1,0 +1,262 @@
+"""A chat: turns with a board, slash commands, and going on after the board was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tinyllm.errors import Failure, TinyllmError, UserError
+from tinyllm.host.chat.conversation import Conversation, ReplayDiffers
+from tinyllm.host.chat.screen import Screen
+from tinyllm.host.chat.transcript import save_transcript, transcript
+from tinyllm.host.chat.turn_writer import Turns
+from tinyllm.host.connect.attach import format_rate, rate, stopping, summary
+from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.link.link import BoardGone, Event, Link, LostFrame, Refused
+from tinyllm.host.link.messages import Done, Overflow, Progress, Reason, Setting
+from tinyllm.host.link.settings import RANGES, budget, format_setting, parse_setting
+
+COMMANDS = {
+    "/help": "list the commands",
+    "/reset": "forget the conversation, restart the random numbers from the seed",
+    **{f"/{allowed.slash}": allowed.meaning for allowed in RANGES.values()},
+    "/overflow": "slide or stop: what happens when the context is full",
+    "/stats": "settings, context, the last answer's counts and times, memory",
+    "/replay": "reset the board and give it its memory of this conversation back",
+    "/save": "write the conversation to a file, as JSON where its name ends so",
+    "/quit": "leave (so does Ctrl-D)",
+}
+
+
+ENDINGS: dict[int, str] = {
+    Reason.CANCELLED: "(stopped)",
+    Reason.CONTEXT: "(the context is full: /overflow slide forgets the oldest tokens, /reset forgets all)",
+}
+
+
+RECOVERIES = 5
+"""How often in a row a board may be lost while it is given its memory back."""
+
+
+class Quit(Exception):
+    """The person wants to leave."""
+
+
+class Chat:
+    """One conversation on one board, until the person leaves."""
+
+    def __init__(self, attachment: Attachment, link: Link, screen: Screen, turns: Turns) -> None:
+        self.attachment = attachment
+        self.link = link
+        self.screen = screen
+        self.turns = turns
+        self.conversation = Conversation(link.facts)
+        self.settings = link.get()
+        self.last: Done | None = None
+        self.context_used = 0
+
+    def close(self) -> None:
+        self.link.close()
+
+    def transcript(self) -> dict[str, Any]:
+        """The conversation as a JSON document."""
+        return transcript(self.conversation, self.link.facts, self.settings)
+
+    def run(self) -> None:
+        """Read and answer until the end of input or /quit. Failure where a lost board is given up."""
+        facts = self.link.facts
+        if facts.context_used:
+            self.screen.note("The board held an earlier conversation; a new one begins.")
+        self.link.reset()
+        self.screen.note(f"{facts.model} on {facts.board}, context {facts.context} tokens. /help lists the commands.")
+        if self.turns.name:
+            self.screen.note(f"The model's chat template is used, on the {self.turns.name}; --raw leaves it out.")
+        while True:
+            try:
+                line = self.screen.read(self.status)
+            except EOFError:
+                return
+            except KeyboardInterrupt:
+                self.screen.note("Ctrl-D or /quit leaves.")
+                continue
+            try:
+                self._handle(line)
+            except Quit:
+                return
+
+    def status(self) -> str:
+        """The status line."""
+        facts = self.link.facts
+        speed = rate(self.last.tokens, self.last.decode_us) if self.last else None
+        shown = f" · {format_rate(speed)} tokens/s" if speed else ""
+        return f"{facts.model}@{facts.board} · context {self.context_used}/{facts.context}{shown}"
+
+    def _handle(self, line: str) -> None:
+        """One line: a command or a prompt. What goes wrong is said, and the chat goes on where it can."""
+        try:
+            if line.startswith("/"):
+                self._command(*line.split(maxsplit=1))
+            elif line.strip():
+                sent = self.turns.write(line, self.conversation.turns)
+                limit = budget(self.settings[Setting.MAX_TOKENS])
+                self._show(self.conversation.ask(self.link, line, limit, sent))
+        except (BoardGone, LostFrame) as lost:
+            self._recover(lost)
+        except TinyllmError as error:
+            self.screen.note(str(error))
+
+    def _show(self, events: Iterator[Event]) -> None:
+        """Stream an answer; Ctrl-C ends it."""
+        with stopping(self.link):
+            for event in events:
+                if isinstance(event, Progress):
+                    self.screen.reading(event.done, event.total)
+                    continue
+                self.screen.write(event.text)
+                if isinstance(event, Done):
+                    self.last, self.context_used = event, event.context_used
+                    self.screen.end_answer()
+                    if event.reason in ENDINGS:
+                        self.screen.note(ENDINGS[event.reason])
+
+    # --- Commands -----------------------------------------------------------------------------------------------------
+
+    def _command(self, name: str, argument: str = "") -> None:
+        argument = argument.strip()
+        setting = next((key for key, allowed in RANGES.items() if name == f"/{allowed.slash}"), None)
+        if setting is not None:
+            self._set(setting, parse_setting(setting, argument) if argument else None)
+        elif name == "/overflow":
+            self._set(Setting.OVERFLOW, parse_overflow(argument) if argument else None)
+        elif name == "/help":
+            self.screen.note("\n".join(f"{command:10} {meaning}" for command, meaning in COMMANDS.items()))
+        elif name == "/reset":
+            self.conversation.reset(self.link)
+            self.last, self.context_used = None, 0
+            self.screen.note("The conversation is forgotten.")
+        elif name == "/stats":
+            self.screen.note("\n".join(self._stats()))
+        elif name == "/replay":
+            self._replay()
+        elif name == "/save":
+            if not argument:
+                raise UserError("/save: name the file, as in /save talk.txt.")
+            self.screen.note(f"Saved to {save_transcript(argument, self.transcript())}.")
+        elif name in ("/quit", "/exit"):
+            raise Quit
+        else:
+            raise UserError(f"{name}: no such command. /help lists them; a prompt does not start with a slash.")
+
+    def _set(self, setting: Setting, value: int | None) -> None:
+        if value is not None:
+            try:
+                self.link.set(setting, value)
+            except BoardGone:
+                self.settings[setting] = value  # Recovery sets it.
+                raise
+            self.settings[setting] = value
+        self.screen.note(f"{setting.name.lower()} {format_setting(setting, self.settings[setting])}")
+
+    def _stats(self) -> Iterator[str]:
+        facts = self.link.hello()
+        self.context_used = facts.context_used
+        yield f"{facts.model} ({facts.model_hash}) on {facts.board}, build {facts.build_id}, firmware {facts.firmware}"
+        yield ", ".join(f"{name.name.lower()} {format_setting(name, value)}" for name, value in self.settings.items())
+        yield f"context {facts.context_used}/{facts.context} tokens, {count_turns(self.conversation)}"
+        if self.last:
+            yield f"last answer: {summary(self.last, self.attachment.clock)}"
+        damaged = self.link.damaged_frames + facts.corrupt_frames
+        yield f"damaged frames: {damaged}"
+        yield "memory: " + ", ".join(f"{name} {size:,}" for name, size in self.link.memory().items())
+
+    # --- A board that was lost ----------------------------------------------------------------------------------------
+
+    def _recover(self, lost: BoardGone | LostFrame) -> None:
+        """Give the board its memory back; again where it is lost in the meantime.
+
+        Failure where it is lost RECOVERIES times in a row without one more token of an answer in between.
+        """
+        left, arrived = RECOVERIES, self._arrived()
+        while left:
+            try:
+                self.screen.end_answer()
+                if isinstance(lost, BoardGone):
+                    self._reconnect(lost)
+                    self._restore("The board is back, but its memory of the conversation is gone.")
+                else:
+                    self.screen.note(str(lost))
+                    self._restore("The board's memory is ahead of what arrived here.")
+                return
+            except (BoardGone, LostFrame) as again:
+                lost = again
+                left = left - 1 if self._arrived() == arrived else RECOVERIES
+                arrived = self._arrived()
+        raise Failure(f"{lost} The board was lost {RECOVERIES} times in a row; the chat ends.")
+
+    def _arrived(self) -> int:
+        """Tokens of all answers."""
+        return sum(len(turn.answer) for turn in self.conversation.turns)
+
+    def _reconnect(self, gone: BoardGone) -> None:
+        """Wait for the board, and set it as it was. Failure where the person gives up."""
+        self.screen.note(f"{gone}{self.attachment.why_lost()}")
+        self.screen.note("Waiting for it to come back; Ctrl-C gives up.")
+        self.link.close()
+        try:
+            self.link = self.attachment.reopen()
+        except KeyboardInterrupt:
+            raise Failure("the board did not come back.") from None
+        for setting, value in self.settings.items():
+            self.link.set(setting, value)
+
+    def _restore(self, what_is_wrong: str) -> None:
+        """Make the board's memory the same as ours: it may be already; else by a replay, or by starting anew."""
+        facts = self.link.hello()
+        if facts.model_hash != self.conversation.model_hash:
+            self.screen.note(f"The board now runs {facts.model}, another model; a new conversation begins.")
+            self._start_anew()
+        elif self.conversation.held_by(facts):
+            self.screen.note("The board is back and still holds the conversation.")
+            self._show(self.conversation.resume(self.link))
+        else:
+            self.screen.note(what_is_wrong)
+            if self.screen.confirm(f"Replay it ({count_turns(self.conversation)})?"):
+                self._replay()
+            else:
+                self._start_anew()
+                self.screen.note("A new conversation begins.")
+
+    def _replay(self) -> None:
+        try:
+            exact = self.conversation.replay(self.link)
+        except (Refused, ReplayDiffers) as error:
+            self.screen.note(f"{error}\nA new conversation begins.")
+            self._start_anew()
+            return
+        facts = self.link.hello()
+        self.context_used = facts.context_used
+        turn = self.conversation.interrupted
+        if len(self.conversation.turns) > (turn is not None):
+            proof = f"digest {facts.conversation_digest:08x}" if exact else "a prompt that was stopped is now whole"
+            self.screen.note(f"Replayed: the board holds {facts.context_used} tokens again ({proof}).")
+        if turn is not None:
+            self.screen.note("Going on with the answer that was cut short:")
+            self.screen.write(turn.text)
+            self._show(self.conversation.resume(self.link))
+
+    def _start_anew(self) -> None:
+        self.conversation = Conversation(self.link.facts)
+        self.link.reset()
+        self.last, self.context_used = None, 0
+
+
+def parse_overflow(text: str) -> int:
+    """The value on the wire of "slide" or "stop"; UserError for anything else."""
+    try:
+        return Overflow[text.upper()]
+    except KeyError:
+        raise UserError(f"overflow {text!r}: expected slide or stop.") from None
+
+
+def count_turns(conversation: Conversation) -> str:
+    return f"{len(conversation.turns)} turn" + ("s" if len(conversation.turns) != 1 else "")

@@ -1,0 +1,128 @@
+"""How what a person says goes to the board: as it is, as a turn for the board's chat template, or put into it here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tinyllm.codegen.chat.plan import ChatPlan, Unsuited, conversation_ids, derive
+from tinyllm.codegen.chat.render import Message
+from tinyllm.codegen.tokenizers import Tokenizer
+from tinyllm.errors import UserError
+from tinyllm.host.chat.conversation import Sent, Turn
+from tinyllm.host.connect.attach import Wanted
+from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.link.messages import HelloReply
+from tinyllm.host.model.load import choose, choose_tokenizer, model_path
+
+
+class Turns(Protocol):
+    """Writes the turns of a conversation."""
+
+    @property
+    def name(self) -> str | None:
+        """Where the chat template is, None without one."""
+
+    def write(self, said: str, turns: Sequence[Turn]) -> Sent:
+        """What to send for what a person said after these turns."""
+
+
+class Plain:
+    """Text as it is: the model goes on from it."""
+
+    name: str | None = None
+
+    def write(self, said: str, turns: Sequence[Turn]) -> Sent:
+        return Sent(said)
+
+
+class OnBoard:
+    """The board puts the text into its own template."""
+
+    name: str | None = "board"
+
+    def write(self, said: str, turns: Sequence[Turn]) -> Sent:
+        return Sent(said, chat=True)
+
+
+@dataclass(frozen=True)
+class OnHost:
+    """The template is rendered here, and token ids are sent.
+
+    plan: None for a template that must be rendered whole each time. Then what it says of earlier turns may change, and
+    where it does the board forgets the conversation and reads it anew. context: the board's, in tokens.
+    """
+
+    template: str
+    tokenizer: Tokenizer
+    system: str | None
+    plan: ChatPlan | None
+    context: int
+    name: str | None = "host"
+
+    def write(self, said: str, turns: Sequence[Turn]) -> Sent:
+        """Errors as chat_rendering.render; UserError where a conversation to be read anew is too long."""
+        read = [turn for turn in turns if turn.done is None or turn.done.context_used > 0]
+        held = _held(turns)
+        if self.plan is not None:
+            return Sent(tuple(self.plan.turn(self.tokenizer, said, not read, held[-1] if held else None)))
+        messages = [] if self.system is None else [Message("system", self.system)]
+        for turn in read:
+            messages += [Message("user", turn.prompt), Message("assistant", turn.text)]
+        ids = conversation_ids(self.template, self.tokenizer, [*messages, Message("user", said)])
+        if ids[: len(held)] == held:
+            return Sent(tuple(ids[len(held) :]))
+        if len(ids) > self.context:
+            raise UserError(
+                f"the chat template writes this conversation anew, {len(ids)} tokens; the board's context is "
+                f"{self.context}. /reset begins another."
+            )
+        return Sent(tuple(ids), anew=True)
+
+
+def _held(turns: Sequence[Turn]) -> list[int]:
+    """The tokens of the conversation since the board last forgot it, as far as they were sent as such."""
+    ids: list[int] = []
+    for turn in turns:
+        ids = [] if turn.sent.anew else ids
+        ids += () if isinstance(turn.sent.content, str) else turn.sent.content
+        ids += turn.answer
+    return ids
+
+
+def choose_turns(wanted: Wanted, attachment: Attachment, facts: HelloReply, raw: bool, system: str | None) -> Turns:
+    """By the template of the board or, where that has none or a system message is wanted, of the model if it is known.
+
+    UserError for a system message that no template can take.
+    """
+    if raw:
+        if system is not None:
+            raise UserError("--system needs the model's chat template, which --raw leaves out. Leave out one of them.")
+        return Plain()
+    if system is None and facts.chat:
+        return OnBoard()
+    on_host = None if attachment.process is None and wanted.model is None else _on_host(wanted, facts, system)
+    if on_host is not None:
+        return on_host
+    if system is not None:
+        hint = "Name the MODEL that the board runs." if wanted.model is None else f"{wanted.model} has none."
+        raise UserError(f"--system needs a chat template. {hint}")
+    return Plain()
+
+
+def _on_host(wanted: Wanted, facts: HelloReply, system: str | None) -> OnHost | None:
+    """The model's own template, None where it has none."""
+    path, reading = model_path(wanted.model), wanted.reading
+    config = reading.facts(path).config
+    if config.chat_template is None:
+        return None
+    if reading.trim_vocab is not None:
+        tokenizer = choose(wanted.model, reading).tokenizer
+    else:
+        _, tokenizer = choose_tokenizer(path, config, reading)
+    try:
+        plan: ChatPlan | None = derive(config.chat_template, tokenizer, system)
+    except Unsuited:
+        plan = None
+    return OnHost(config.chat_template, tokenizer, system, plan, facts.context)

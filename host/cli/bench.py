@@ -1,0 +1,104 @@
+"""The verb bench: what a token costs a board, prefilled and generated, and what kind of figure that is."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.host.cli.options import BoardOption, JsonOption, ModelArgument, PortOption, VirtualOption, reads_model
+from tinyllm.host.connect.attach import Wanted, attach, check_model, format_rate, rate
+from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.messages import Done, Token, token_digest
+from tinyllm.host.model.load import AS_IT_IS, Reading
+from tinyllm.host.output import Output
+from tinyllm.host.prove.prove import COUNT, PROMPT, apply
+
+
+@reads_model
+def bench(
+    model: ModelArgument = None,
+    board: BoardOption = "host",
+    virtual: VirtualOption = False,
+    port: PortOption = None,
+    tokens: Annotated[int, typer.Option("-n", "--tokens", metavar="N", min=1, help="Tokens to generate.")] = COUNT,
+    reading: Reading = AS_IT_IS,
+    as_json: JsonOption = False,
+) -> None:
+    """Generate greedy tokens and say what each took: instructions of an emulated chip, or time of a real one."""
+    output = Output(as_json)
+    wanted = Wanted(model, reading, board, port, virtual, count=virtual)
+    with attach(wanted, output) as attachment, attachment.open() as link:
+        check_model(wanted, attachment, link)
+        with output.working(f"{tokens} tokens of {link.facts.model} on {link.facts.board}"):
+            ids, done = _generate(link, tokens)
+        executed = _executed(attachment)
+        facts, kind = link.facts, _kind(attachment)
+        phases = [
+            _phase("prompt", sum(end.prompt_tokens for end in done), sum(end.prefill_us for end in done), attachment),
+            _phase("answer", len(ids), sum(end.decode_us for end in done), attachment),
+        ]
+    if as_json:
+        named = {name: getattr(facts, name) for name in ("model", "model_hash", "board", "build_id", "context")}
+        phases_by_name = {str(phase.pop("phase")): phase for phase in phases}
+        figures = {"kind": kind, "digest": f"{token_digest(ids):08x}", "executed": executed}
+        output.document(named | figures | phases_by_name)
+        return
+    output.line(f"{facts.model} ({facts.model_hash}) on {facts.board}, context {facts.context}", style="bold")
+    unit = phases[0]["unit"]
+    rows = [
+        [str(phase["phase"]), str(phase["tokens"]), f"{phase['per_token']:,.0f}", _speed(phase["tokens_per_second"])]
+        for phase in phases
+    ]
+    output.table(["", "tokens", f"{unit} per token", "tokens/s"], rows)
+    output.line(f"digest {token_digest(ids):08x}. Figures: {kind}.")
+    if executed:
+        each = ", ".join(f"core {core} {count:,}" for core, count in enumerate(executed))
+        output.line(f"Instructions executed since the start, counted: {each}")
+
+
+def _generate(link: Link, count: int) -> tuple[list[int], list[Done]]:
+    """`count` greedy tokens, on through any that ends an answer, and how each answer ended."""
+    apply(link, SamplerSettings.from_float(temperature=0.0), seed=1)
+    ids: list[int] = []
+    ends: list[Done] = []
+    while len(ids) < count:
+        for event in link.prompt(() if ids else PROMPT, count - len(ids)):
+            if isinstance(event, Token):
+                ids.append(event.token)
+            elif isinstance(event, Done):
+                ends.append(event)
+    return ids, ends
+
+
+def _phase(name: str, tokens: int, microseconds: int, attachment: Attachment) -> dict[str, float | str | None]:
+    counts = attachment.process.counts if attachment.process else None
+    per_us, unit = (counts.per_us, counts.unit) if counts else (1, "microseconds")
+    return {
+        "phase": name,
+        "tokens": tokens,
+        "unit": unit,
+        "per_token": microseconds * per_us / max(tokens, 1),
+        # An emulator's count is no time: a chip takes more than one cycle for some instructions.
+        "tokens_per_second": None if counts else rate(tokens, microseconds),
+    }
+
+
+def _executed(attachment: Attachment) -> tuple[int, ...]:
+    """Instructions of each core, () where nobody counts them."""
+    process = attachment.process
+    return process.instructions() if process and process.counts and process.counts.both_cores else ()
+
+
+def _kind(attachment: Attachment) -> str:
+    """What the figures are."""
+    if attachment.on_hardware:
+        return f"measured on the board by its own clock, {date.today().isoformat()}"
+    return attachment.clock
+
+
+def _speed(speed: float | str | None) -> str:
+    return format_rate(speed) if isinstance(speed, float) else "-"

@@ -1,0 +1,1 @@
+"""Reaching a board: on a port, or as a process of this computer."""

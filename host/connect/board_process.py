@@ -1,0 +1,221 @@
+"""A board that is a process of this computer, reached by TCP: the `host` board's program, or an emulator with an image.
+
+It ends with us, however we end: it watches a pipe that closes when this process is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tinyllm.boards.description import Board
+from tinyllm.errors import Failure, UserError
+
+START_SECONDS = 30.0
+END_SECONDS = 3.0
+KEPT_LINES = 60
+COUNT_SECONDS = 5.0
+COUNTED = re.compile(r"^tinyllm: counted ([0-9 ]+)$")
+LISTENING = re.compile(r"^tinyllm: listening on (socket://\S+)")
+COMPLAINT = re.compile(r"^(?:error|tinyllm): ")
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """The module that runs an image, and what it can count.
+
+    unit: instructions or cycles. per_us: how many of them are a microsecond of the board's clock.
+    clock: what that clock is where nothing is counted; CHIP stands for the chip's name.
+    options: what selects the chip and makes the clock count; likewise.
+    both_cores: whether it runs both cores of a chip that has two, and tells what each has executed.
+    """
+
+    module: str
+    unit: str
+    per_us: int
+    clock: str = "emulated clock of the virtual CHIP"
+    options: tuple[str, ...] = ("--chip", "CHIP", "--count")
+    both_cores: bool = False
+
+
+EMULATORS = {
+    "unicorn": Emulator("tinyllm.host.virtual.unicorn", "instructions", 1, both_cores=True),
+    "qemu": Emulator("tinyllm.host.virtual.qemu", "instructions", 1000, "wall clock of this computer, in QEMU"),
+    "rp2040js": Emulator("tinyllm.host.virtual.rp2040js", "cycles", 125, options=()),
+}
+
+
+class BoardProcess:
+    """A running board, ended when the context manager is left. `url` is where it listens, on this computer only.
+
+    command: what to start; it gets `--tcp 0 --parent-pipe`. clock: what the times that the board reports are.
+    counts: the emulator whose instructions or cycles that clock counts, None where it counts none.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        clock: str = "wall clock of this host process",
+        counts: Emulator | None = None,
+    ) -> None:
+        self.command = [str(part) for part in command]
+        self.clock = clock
+        self.counts = counts
+        self._said: deque[str] = deque(maxlen=KEPT_LINES)
+        self._process: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
+        self._counted: queue.Queue[tuple[int, ...]] = queue.Queue()
+        self.url = ""
+
+    @classmethod
+    def of(cls, board: Board, program: Path, count: bool = False) -> BoardProcess:
+        """The process that runs what was built for `board`: `host`, or a virtual twin.
+
+        count: a virtual board's clock counts its instructions.
+        """
+        if board.emulator is None:
+            return cls([program])
+        emulator = EMULATORS[board.emulator]
+        chip = board.platformio["board"]
+        options = [chip if option == "CHIP" else option for option in emulator.options if count or option != "--count"]
+        command = [sys.executable, "-m", emulator.module, str(program), *options]
+        if count and board.cores > 1 and emulator.both_cores:
+            return cls(command, f"estimated from counted {emulator.unit}, the longer of both cores' ways", emulator)
+        if count:
+            return cls(command, f"counted {emulator.unit}", emulator)
+        return cls(command, emulator.clock.replace("CHIP", board.chip))
+
+    def __enter__(self) -> BoardProcess:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the process on a free port.
+
+        UserError where it says that something is missing here, Failure where it does not say in time where it listens.
+        """
+        self.stop()
+        self._said.clear()
+        try:
+            self._process = subprocess.Popen(
+                [*self.command, "--tcp", "0", "--parent-pipe"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+        except OSError as error:
+            raise Failure(f"{self.command[0]}: cannot be started ({error.strerror}). Build it again.") from None
+        found: queue.Queue[str | None] = queue.Queue()
+        assert self._process.stdout is not None
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stdout, found), daemon=True)
+        self._listener.start()
+        try:
+            url = found.get(timeout=START_SECONDS)
+        except queue.Empty:
+            url = None
+        if url is None:
+            self.stop()
+            raise self._not_started()
+        self.url = url
+
+    def instructions(self) -> tuple[int, ...]:
+        """What each core of a virtual board has executed so far, counted; of core 1 nothing until it was started.
+
+        Raises Failure where the process does not tell: only the Unicorn emulator's does.
+        """
+        if self._process is None or self._process.stdin is None or not (self.counts and self.counts.both_cores):
+            raise Failure("this board does not count what its cores execute; start it with count and Unicorn.")
+        try:
+            self._process.stdin.write("count\n")
+            self._process.stdin.flush()
+            return self._counted.get(timeout=COUNT_SECONDS)
+        except (OSError, queue.Empty):
+            raise Failure(f"the board did not tell what it has counted{self.last_words()}.") from None
+
+    def stop(self) -> None:
+        """End the process, if it runs."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.terminate()
+        self._reap()
+
+    def kill(self) -> None:
+        """End the process as a power cut ends a board: at once, in the middle of whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._reap()
+
+    def report(self) -> list[str]:
+        """What a process that ended said last, such as the registers of a fault; nothing where it still runs."""
+        return list(self._said) if self._ended() else []
+
+    def last_words(self) -> str:
+        """How a process that ended did so, and what it said last; nothing where it still runs or was never started."""
+        if not self._ended():
+            return ""
+        assert self._process is not None
+        said = f": {self._said[-1]}" if self._said else ""
+        return f" (it ended with code {self._process.returncode}{said})"
+
+    def _ended(self) -> bool:
+        """Whether the process is over. Its connection may close a moment before it does."""
+        if self._process is None:
+            return False
+        try:
+            self._process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            return False
+        if self._listener is not None:
+            self._listener.join(timeout=0.5)
+        return True
+
+    def _reap(self) -> None:
+        assert self._process is not None
+        try:
+            self._process.wait(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._listener is not None:
+            self._listener.join(timeout=END_SECONDS)
+
+    def _not_started(self) -> Failure | UserError:
+        """The error of a process that never listened: with exit code 2 its own complaint is for the user."""
+        assert self._process is not None
+        complaints = [line for line in self._said if COMPLAINT.match(line)]
+        if self._process.returncode == UserError.exit_code and complaints:
+            return UserError(COMPLAINT.sub("", complaints[-1]))
+        return Failure(f"{' '.join(self.command)}: the board did not start{self.last_words()}.")
+
+    def _listen(self, stream: IO[str], found: queue.Queue[str | None]) -> None:
+        """Read what the process says, to its end, so that it never waits for us."""
+        with stream:
+            for line in stream:
+                if match := LISTENING.match(line):
+                    found.put(match[1])
+                elif match := COUNTED.match(line):
+                    self._counted.put(tuple(int(number) for number in match[1].split()))
+                else:
+                    self._said.append(line.strip())
+        found.put(None)

@@ -1,0 +1,182 @@
+"""The models that were pulled: folders in the user's cache, each with a record of where its files are from.
+
+    models/NAME/pulled.json     the record; "/" in a name is "--" in the folder's
+    models/NAME/LABEL/          the files
+    models/.partial/NAME/       what a pull that was interrupted can go on from
+
+A folder appears under models/ in one step, when every file in it has been checked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyllm.cache_folder import home_path
+from tinyllm.errors import Failure, UserError
+from tinyllm.files import read_json_object
+
+RECORD = "pulled.json"
+FORMAT = 1
+LARGEST_RECORD = 1 << 20
+NAME = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_][A-Za-z0-9_.@+=, -]*(?:/[A-Za-z0-9_][A-Za-z0-9_.@+=, -]*){0,2}")
+"""A known model's name, owner/repo, or owner/repo/file; short enough for a folder."""
+
+
+@dataclass(frozen=True)
+class PulledFile:
+    """A file of a pulled model; `path` below its folder, `size` in bytes, `sha256` of what was pulled."""
+
+    path: str
+    repo: str
+    revision: str
+    source: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A pulled model; `model` is the path of folder or file, below `folder`, that a reader takes."""
+
+    name: str
+    repo: str
+    revision: str
+    licence: str | None
+    model: str
+    files: tuple[PulledFile, ...]
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.model
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.size for file in self.files)
+
+
+def models_folder() -> Path:
+    """Where pulled models lie; it need not exist."""
+    return home_path() / "models"
+
+
+def folder_of(name: str) -> Path:
+    return models_folder() / name.replace("/", "--")
+
+
+def partial_folder_of(name: str) -> Path:
+    return models_folder() / ".partial" / name.replace("/", "--")
+
+
+def find_pulled(name: str) -> Pulled | None:
+    """The pulled model of this name, or None. Raises UserError where its record is damaged."""
+    if not NAME.fullmatch(name) or not (folder_of(name) / RECORD).is_file():
+        return None
+    pulled = read_record(folder_of(name))
+    return pulled if pulled.name == name else None
+
+
+def find_pulled_around(path: Path) -> Pulled | None:
+    """The pulled model that `path` belongs to, or None. Raises UserError where its record is damaged."""
+    folder = next((parent for parent in path.resolve().parents if parent.parent == models_folder().resolve()), None)
+    return read_record(folder) if folder is not None and (folder / RECORD).is_file() else None
+
+
+def list_pulled() -> Iterator[Pulled | UserError]:
+    """Every pulled model in order of name; the error in place of one whose record is damaged."""
+    for record in sorted(models_folder().glob(f"[!.]*/{RECORD}")):
+        try:
+            yield read_record(record.parent)
+        except UserError as error:
+            yield error
+
+
+def read_record(folder: Path) -> Pulled:
+    """The record in `folder`. Raises UserError unless it is whole and names only files inside."""
+    path = folder / RECORD
+    values = read_json_object(path, LARGEST_RECORD)
+    try:
+        if values["format"] != FORMAT:
+            raise ValueError("format")
+        files = tuple(
+            PulledFile(
+                **{key: _text(entry, key) for key in ("path", "repo", "revision", "source", "sha256")},
+                size=_size(entry),
+            )
+            for entry in values["files"]
+        )
+        licence = None if values["licence"] is None else _text(values, "licence")
+        texts = {key: _text(values, key) for key in ("name", "repo", "revision", "model")}
+        pulled = Pulled(**texts, licence=licence, files=files, folder=folder)
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path} is damaged. Pull the model again, or delete the folder.") from None
+    inside = folder.resolve()
+    if not all((folder / part).resolve().is_relative_to(inside) for part in (pulled.model, *(f.path for f in files))):
+        raise UserError(f"{path} names a file outside its folder. Pull the model again, or delete the folder.")
+    return pulled
+
+
+def publish(pulled: Pulled, staging: Path) -> Pulled:
+    """Make `staging`, which holds the files, the folder of the model in one step; the model as it is found then."""
+    record = {"format": FORMAT} | {key: value for key, value in asdict(pulled).items() if key != "folder"}
+    (staging / RECORD).write_text(json.dumps(record, indent=1), "utf-8")
+    target = folder_of(pulled.name)
+    older = _set_aside(target) if target.exists() else None
+    try:
+        staging.rename(target)
+    except OSError:
+        if older is not None:
+            older.rename(target)
+        raise
+    if older is not None:
+        shutil.rmtree(older, ignore_errors=True)
+    return read_record(target)
+
+
+def remove(name: str) -> int:
+    """Delete a pulled model and what an interrupted pull of it left; returns the bytes that were freed.
+
+    Raises UserError where there is neither, Failure where it cannot be deleted.
+    """
+    folders = [folder_of(name), partial_folder_of(name)] if NAME.fullmatch(name) else []
+    found = [folder for folder in folders if folder.is_dir()]
+    if not found:
+        there = ", ".join(pulled.name for pulled in list_pulled() if isinstance(pulled, Pulled))
+        raise UserError(f"{name} was not pulled. Pulled models: {there or 'none'}.")
+    freed = 0
+    for folder in found:
+        freed += sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        try:
+            shutil.rmtree(_set_aside(folder))
+        except OSError as error:
+            raise Failure(f"{folder}: cannot be deleted ({error.strerror}). Does a program still use it?") from None
+    return freed
+
+
+def _set_aside(folder: Path) -> Path:
+    """Rename a folder so that it is no model any more; the new path."""
+    aside = folder.with_name(f".old-{uuid.uuid4().hex[:12]}")
+    folder.rename(aside)
+    return aside
+
+
+def _text(values: dict[str, Any], key: str) -> str:
+    value = values[key]
+    if not isinstance(value, str):
+        raise TypeError(key)
+    return value
+
+
+def _size(values: dict[str, Any]) -> int:
+    value = values["size"]
+    if type(value) is not int or value < 0:
+        raise TypeError("size")
+    return value

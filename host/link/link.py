@@ -1,0 +1,411 @@
+"""The link to one board: requests and replies in the program voice of docs/protocol.md."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import serial
+
+from tinyllm.errors import Failure, UserError
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.frames import Frame, FrameReader, Stray, encode_frame
+from tinyllm.host.link.serial_port import POLL_SECONDS, find_port, open_port
+from tinyllm.host.link.wire_log import WireLog
+
+BAUD = 115200
+HANDSHAKE_SECONDS = 6.0
+HELLO_SECONDS = 1.0
+REPLY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""How long to wait for a reply before a request is repeated; a board looks for input between two forward passes."""
+CORRUPT_SECONDS = 0.5
+"""How long a reply may still come after something was damaged on the way, which need not have been the reply."""
+QUIET_SECONDS = 2.0
+"""After so long without a word in mid-answer the board is asked whether it is still at it."""
+SILENCE_SECONDS = 30.0
+"""Longest wait for the next token or sign of life; the slowest boards need about a second for one."""
+BYE_SECONDS = 0.5
+STUCK_SECONDS = 300.0
+"""Longest wait for the next token or sign of progress of a board that says that it is at work."""
+READ_BYTES = 4096
+REPLY_TYPES = frozenset(int(kind) for kind in protocol.ReplyType)
+
+Event = protocol.Progress | protocol.Token | protocol.Done
+_R = TypeVar("_R", bound=protocol.Reply)
+
+
+class BoardGone(Failure):
+    """The connection broke or the board fell silent."""
+
+
+class LostFrame(Failure):
+    """The board is there, but part of what it sent never arrived."""
+
+
+class Refused(Failure):
+    """The board answered a request with ERROR; `code` says why, and whether it is the user who can mend it."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+        if code in (protocol.ErrorCode.TOO_LONG, protocol.ErrorCode.BAD_VALUE):
+            self.exit_code = UserError.exit_code
+
+
+class Link:
+    """An open connection to a board that has said hello; `facts` is what it said last.
+
+    Use it as a context manager: leaving it says BYE and closes the port. Every method raises BoardGone where the
+    board went away or does not answer, and Refused where it answers with an error.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        baud: int = BAUD,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
+        wire: WireLog | None = None,
+    ) -> None:
+        """Open the port, say hello and end an answer that may be under way; `wire` gets every byte both ways.
+
+        UserError where that fails, naming the port, what was seen and what to do.
+        """
+        self.name = name
+        self._wire = wire
+        self.device = find_port(name)
+        self._port = open_port(name, baud)
+        self._reader = FrameReader()
+        self._inbox: deque[Frame] = deque()
+        self._sequence = random.randrange(256)
+        self._unsettled = True  # An answer may be under way that nobody waits for.
+        self.stop_requested = False
+        self.damaged_frames = 0
+        try:
+            self._handshake(handshake_seconds)
+            self._settle()
+            self.facts = self.hello()
+        except BaseException:
+            self._port.close()
+            raise
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the board back to the text voice, if it is still there, and close the port."""
+        with contextlib.suppress(Failure):
+            if self._port.is_open:
+                sequence = self.send(protocol.Bye())
+                # A connection that closes at once may take the request with it.
+                deadline = time.monotonic() + BYE_SECONDS
+                while time.monotonic() < deadline and self.receive(sequence)[1] is None:
+                    pass
+        self._port.close()
+
+    # --- Requests -----------------------------------------------------------------------------------------------------
+
+    def hello(self) -> protocol.HelloReply:
+        """Ask again who the board is and what it holds."""
+        said = self._ask(protocol.Hello(), protocol.HelloReply)
+        self.facts = replace(
+            said, model=printable(said.model), board=printable(said.board), firmware=printable(said.firmware)
+        )
+        return self.facts
+
+    def reset(self) -> None:
+        """Forget the conversation; settings stay, the random numbers restart from the seed."""
+        self._ask(protocol.Reset(), protocol.Ok)
+
+    def set(self, setting: protocol.Setting, value: int) -> None:
+        """Change a setting; `value` as on the wire (Q16.16 where real)."""
+        self._ask(protocol.Set(setting, value), protocol.Ok)
+
+    def get(self) -> dict[protocol.Setting, int]:
+        """All settings of protocol.Setting, values as on the wire."""
+        known = {int(setting) for setting in protocol.Setting}
+        entries = self._ask(protocol.Get(), protocol.Settings).entries
+        settings = {protocol.Setting(setting): value for setting, value in entries if setting in known}
+        if len(settings) != len(known):
+            raise Failure(f"{self.name}: the board has {len(settings)} of {len(known)} settings. Flash it again.")
+        return settings
+
+    def logits(self, first: int = 0, count: int | None = None) -> list[int]:
+        """Logits of the last prefilled position, Q16.16 int32, of `count` tokens from `first` on (default: all)."""
+        end = self.facts.vocab_size if count is None else first + count
+        values: list[int] = []
+        while (start := first + len(values)) < end:
+            wanted = min(protocol.MAX_LOGITS, end - start)
+            reply = self._ask(protocol.Logits(start, wanted), protocol.LogitsReply)
+            if reply.first != start or len(reply.values) != wanted:
+                raise Failure(f"{self.name}: asked for {wanted} logits from {start}, got {len(reply.values)}.")
+            values += reply.values
+        return values
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of each part of the board's memory map."""
+        return {printable(name): size for name, size in self._ask(protocol.Memory(), protocol.MemoryReply).entries}
+
+    def stop(self) -> None:
+        """Ask for the end of the answer under way; safe in a signal handler. `prompt` then ends with DONE cancelled."""
+        self.stop_requested = True
+
+    def prompt(self, content: str | Sequence[int], max_tokens: int, chat: bool = False) -> Iterator[Event]:
+        """Append to the conversation and yield progress, tokens and, last, Done.
+
+        content: text, encoded on the board, or token ids, taken as they are.
+        max_tokens: 0 prefills only, protocol.UNTIL_STOP sets no limit. chat: the text is a turn of a chat, for the
+        board's chat template.
+        Raises LostFrame where token indices, count or digest show a gap. A caller that leaves early cancels the answer.
+        """
+        message = protocol.Prompt(max_tokens, content if isinstance(content, str) else tuple(content), chat)
+        text_max, ids_max = self.facts.text_max, max(self.facts.text_max, 4 * self.facts.context)
+        if len(message.body()) > protocol.PROMPT_HEADER + (text_max if isinstance(content, str) else ids_max):
+            raise Refused(self._too_long(), protocol.ErrorCode.TOO_LONG)
+        self._settle()
+        self.stop_requested = False
+        sequence = self.send(message)
+        self._unsettled = True
+        tokens: list[int] = []
+        try:
+            for reply in self._replies(sequence):
+                if isinstance(reply, protocol.Token):
+                    if reply.index != len(tokens):
+                        raise LostFrame(
+                            f"{self.name}: token {len(tokens)} of the answer never arrived (token {reply.index} came)."
+                            f"{self._damage()} Check the cable or lower the baud rate."
+                        )
+                    if reply.index >= max_tokens:
+                        raise Failure(f"{self.name}: {max_tokens} tokens were asked for and more came. Flash it again.")
+                    tokens.append(reply.token)
+                elif isinstance(reply, protocol.Done):
+                    self._unsettled = False
+                    self._check_answer(reply, tokens)
+                elif isinstance(reply, protocol.Error):
+                    self._unsettled = False
+                    raise self._refusal(reply)
+                elif not isinstance(reply, protocol.Progress):
+                    raise self._unexpected(reply, message)
+                yield reply
+                if isinstance(reply, protocol.Done):
+                    return
+        finally:
+            if self._unsettled:
+                with contextlib.suppress(BoardGone):
+                    self.send(protocol.Cancel())
+
+    def _replies(self, sequence: int) -> Iterator[protocol.Reply]:
+        """The replies to a PROMPT, passing on a wish to stop, for as long as the board is there and at work on it.
+
+        When nothing comes the board is asked for no logits at all: ERROR busy says that the answer is under way, any
+        other error that it is over, or never began. Replies keep their order, so the end of the answer was lost then.
+        """
+        advanced = heard = time.monotonic()
+        asked = cancelled = 0.0
+        question, damaged = sequence, self.damaged_frames
+        while True:
+            now = time.monotonic()
+            if now - heard > SILENCE_SECONDS:
+                raise BoardGone(f"{self.name}: the board fell silent in mid-answer. Reset it or plug it in again.")
+            if now - advanced > STUCK_SECONDS:
+                raise BoardGone(f"{self.name}: the board says that it is busy and gets nowhere. Reset it.")
+            if self.stop_requested and now - cancelled > QUIET_SECONDS:
+                self.send(protocol.Cancel())
+                cancelled = now
+            # What was damaged may have been the prompt or the end of the answer.
+            if now - max(heard, asked) > (CORRUPT_SECONDS if self.damaged_frames > damaged else QUIET_SECONDS):
+                question = self.send(protocol.Logits(0, 0))
+                asked, damaged = now, self.damaged_frames
+            number, reply = self.receive(sequence, question)
+            if reply is None:
+                continue
+            if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT:
+                self.damaged_frames += 1
+                continue
+            heard, damaged = time.monotonic(), self.damaged_frames
+            if number == sequence:
+                yield reply
+                # Who takes the replies may have taken their time.
+                advanced = heard = time.monotonic()
+            elif not isinstance(reply, protocol.Error):
+                raise self._unexpected(reply, protocol.Logits(0, 0))
+            elif reply.code != protocol.ErrorCode.BUSY:
+                raise LostFrame(
+                    f"{self.name}: the prompt or the end of its answer was lost on the way.{self._damage()} "
+                    "Check the cable or lower the baud rate."
+                )
+
+    def _settle(self) -> None:
+        """End an answer that nobody waits for, whatever became of the request to cancel it."""
+        if self._unsettled:
+            self._ask(protocol.Cancel(), protocol.Ok)
+            self._unsettled = False
+
+    def _check_answer(self, done: protocol.Done, tokens: list[int]) -> None:
+        if done.tokens != len(tokens) or done.digest != protocol.token_digest(tokens):
+            raise LostFrame(
+                f"{self.name}: the board sent {done.tokens} tokens (digest {done.digest:08x}), {len(tokens)} arrived "
+                f"(digest {protocol.token_digest(tokens):08x}).{self._damage()} Check the cable or lower the baud rate."
+            )
+
+    # --- Frames -------------------------------------------------------------------------------------------------------
+
+    def _handshake(self, seconds: float) -> None:
+        """Say hello until the board answers; a board that is just starting may miss the first ones."""
+        deadline = time.monotonic() + seconds
+        seen = bytearray()
+        while time.monotonic() < deadline:
+            try:
+                sequence = self.send(protocol.Hello(), before=protocol.ATTENTION)
+                waiting_until = min(deadline, time.monotonic() + HELLO_SECONDS)
+                while time.monotonic() < waiting_until:
+                    _, reply = self.receive(sequence, stray=seen)
+                    if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.VERSION:
+                        raise UserError(self._version_differs(reply.message))
+                    if isinstance(reply, protocol.HelloReply):
+                        if reply.version != protocol.PROTOCOL_VERSION:
+                            raise UserError(self._version_differs(str(reply.version)))
+                        self.damaged_frames = 0
+                        return
+            except BoardGone as gone:
+                raise UserError(f"{gone} Another program may be talking to it: close that one.") from None
+        seen += self._reader.pending
+        what = f"it sent {bytes(seen[:60])!r}" if seen else "it sent nothing"
+        raise UserError(
+            f"{self.name}: no tinyllm answers here ({what} in {seconds:g} s).\n"
+            "Check the port (`tinyllm ports`), close other programs that use it, press the board's reset button, "
+            "or build and flash tinyllm first."
+        )
+
+    def _version_differs(self, served: str) -> str:
+        return (
+            f"{self.name}: the board speaks protocol version {printable(served)}, this tinyllm speaks "
+            f"{protocol.PROTOCOL_VERSION}. Update this tool and flash the board again."
+        )
+
+    def _ask(self, request: protocol.Request, expected: type[_R]) -> _R:
+        """Send a request that may safely be repeated, and wait for its reply."""
+        if not isinstance(request, protocol.Cancel):
+            self._settle()
+        sent: list[int] = []
+        for patience in REPLY_SECONDS:
+            sent.append(self.send(request))
+            deadline = time.monotonic() + patience
+            while time.monotonic() < deadline:
+                _, reply = self.receive(*sent)
+                if isinstance(reply, expected):
+                    return reply
+                if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT:
+                    deadline = min(deadline, time.monotonic() + CORRUPT_SECONDS)
+                elif isinstance(reply, protocol.Error):
+                    raise self._refusal(reply)
+                elif reply is not None:
+                    raise self._unexpected(reply, request)
+        raise BoardGone(
+            f"{self.name}: no answer to {type(request).__name__} after {len(sent)} attempts.{self._damage()} "
+            "Reset the board or plug it in again."
+        )
+
+    def send(self, request: protocol.Request, before: bytes = b"") -> int:
+        """Write one request, after any bytes `before` it, and return its sequence number.
+
+        What has no method of its own, such as two requests at once, is sent by this and followed with `receive`.
+        """
+        # 0 is left out: it marks replies to no request.
+        self._sequence = self._sequence % 255 + 1
+        data = before + encode_frame(protocol.to_frame(request, self._sequence))
+        if self._wire:
+            self._wire.sent(data)
+        try:
+            self._port.write(data)
+        except (serial.SerialException, OSError) as error:
+            raise BoardGone(f"{self.name}: the board went away ({error}).") from None
+        return self._sequence
+
+    def receive(self, *sequences: int, stray: bytearray | None = None) -> tuple[int, protocol.Reply | None]:
+        """The next reply to one of `sequences` and which, or 0 and None when none came within POLL_SECONDS.
+
+        A report of a corrupt frame (sequence 0) counts as a reply too. Replies to earlier requests are dropped.
+        `stray`, where it is given, gets what no tinyllm sends, at most a few hundred bytes: those outside frames, and
+        frames that are no replies, such as our own from whoever sends back what it receives.
+        """
+        if not self._inbox:
+            for item in self._reader.feed(self._read()):
+                if isinstance(item, Frame):
+                    self._inbox.append(item)
+                else:
+                    self._note(item, stray)
+        while self._inbox:
+            frame = self._inbox.popleft()
+            if stray is not None and frame.type not in REPLY_TYPES:
+                self._note(Stray(encode_frame(frame)), stray)
+                continue
+            try:
+                reply = protocol.parse_reply(frame)
+            except protocol.MalformedBody as error:
+                raise Failure(f"{self.name}: a malformed reply came ({error}). Flash the board again.") from None
+            corrupt = isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT
+            if frame.sequence in sequences or (corrupt and frame.sequence == 0):
+                return frame.sequence, reply
+        return 0, None
+
+    def _read(self) -> bytes:
+        data = bytearray()
+        try:
+            data += self._port.read(1)
+            if data:
+                data += self._read_waiting()
+        except (serial.SerialException, OSError) as error:
+            if not data:
+                raise BoardGone(f"{self.name}: the board went away ({error}).") from None
+        if self._wire and data:
+            self._wire.received(bytes(data))
+        return bytes(data)
+
+    def _read_waiting(self) -> bytes:
+        if not self.name.startswith("socket://"):
+            return bytes(self._port.read(min(self._port.in_waiting, READ_BYTES)))
+        # pyserial's sockets do not know how much is waiting, but read without waiting where the timeout is zero.
+        self._port.timeout = 0
+        try:
+            return bytes(self._port.read(READ_BYTES))
+        finally:
+            self._port.timeout = POLL_SECONDS
+
+    def _note(self, item: Stray, stray: bytearray | None) -> None:
+        self.damaged_frames += 1
+        if stray is not None and len(stray) < 256:
+            stray += item.data[:256]
+
+    def _damage(self) -> str:
+        return f" {self.damaged_frames} damaged frames were received." if self.damaged_frames else ""
+
+    def _unexpected(self, reply: protocol.Reply, request: protocol.Request) -> Failure:
+        return Failure(f"{self.name}: {type(reply).__name__} came as the answer to {type(request).__name__}.")
+
+    def _refusal(self, error: protocol.Error) -> Refused:
+        try:
+            name = protocol.ErrorCode(error.code).name.lower()
+        except ValueError:
+            name = f"error {error.code}"
+        if error.code == protocol.ErrorCode.TOO_LONG:
+            return Refused(self._too_long(), error.code)
+        return Refused(f"{self.name}: the board refused ({name}): {printable(error.message)}", error.code)
+
+    def _too_long(self) -> str:
+        return (
+            f"the prompt is too long: this board takes {self.facts.context} tokens and {self.facts.text_max} bytes at "
+            "most, with overflow stop only what is left of the context. Shorten it, or build with a larger --context."
+        )
+
+
+def printable(text: str) -> str:
+    """Text from a board made safe for a terminal: no control characters but newline and tab."""
+    return "".join(c for c in text if c in "\n\t" or c.isprintable())

@@ -1,0 +1,104 @@
+"""Finding a board by the USB numbers of its port, or by the drive that it shows while it waits for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyllm.boards.description import Board, load_boards
+from tinyllm.errors import UserError
+from tinyllm.host.link.serial_port import PortInfo, list_serial_ports, open_port
+
+PROBE_BAUD = 115200
+
+
+def boards_on(port: PortInfo, known: Sequence[Board]) -> list[Board]:
+    """The boards that show this port's USB numbers; those of a USB-to-UART bridge are shared by many."""
+    return [board for board in known if any((usb.vid, usb.pid) == (port.vid, port.pid) for usb in board.usb)]
+
+
+def attached(known: Sequence[Board]) -> list[tuple[PortInfo, list[Board]]]:
+    """Ports that may be a board's, each with the boards it may be."""
+    found = [(port, boards_on(port, known)) for port in list_serial_ports()]
+    return [(port, boards) for port, boards in found if boards]
+
+
+def ports_of(board: Board) -> list[PortInfo]:
+    """The ports that show one of the board's USB numbers."""
+    return [port for port in list_serial_ports() if boards_on(port, [board])]
+
+
+def find_port(board: Board, twin_will_do: bool = False) -> PortInfo | None:
+    """The one port that may be the board's; None where the board waits for a program as a drive.
+
+    twin_will_do: whoever looks for it has --virtual too. Raises UserError where there is none, or more than one.
+    """
+    ports = ports_of(board)
+    if len(ports) == 1:
+        return ports[0]
+    if ports:
+        raise UserError(f"{len(ports)} ports may be a {board.name}: {_listed(ports)}. Say which one with --port.")
+    if board.bootloader_drive and board.bootloader_drive in drives():
+        return None
+    raise UserError(_missing(board, "--port, or add --virtual" if twin_will_do and board.virtual else "--port"))
+
+
+def find_board() -> Board:
+    """The one kind of board that is attached. Raises UserError where there is none, or several it may be."""
+    known = load_boards()
+    found = attached(known)
+    names = {board.name for _, boards in found for board in boards}
+    shown = drives()
+    names |= {board.name for board in known if board.bootloader_drive in shown}
+    if len(names) == 1:
+        return next(board for board in known if board.name in names)
+    if not names:
+        raise UserError(
+            f"no board is attached: no port shows the USB numbers of {', '.join(b.name for b in known if b.usb)}.\n"
+            "Plug one in with a cable that carries data, or name it with --board and --port."
+        )
+    raise UserError(f"the board that is attached may be {' or '.join(sorted(names))}. Say which it is with --board.")
+
+
+def check_usable(port: str) -> None:
+    """Open and close a serial port, so that what stands in the way shows before a build. Errors as open_port.
+
+    URLs are left alone: what is to be reached there may be started by the upload.
+    """
+    if "://" not in port:
+        open_port(port, PROBE_BAUD).close()
+
+
+def drives() -> list[str]:
+    """Labels of the drives that are mounted; none where the system does not tell."""
+    # Imported where it is needed: what only looks at ports starts faster without it.
+    from platformio.device.list.util import list_logical_devices
+
+    try:
+        devices = list_logical_devices()
+    except (OSError, ValueError, AssertionError):
+        return []
+    return [device["name"] or Path(device["path"]).name for device in devices]
+
+
+def _missing(board: Board, instead: str) -> str:
+    """What was looked for, and how the board is made to show it; `instead`: the options that do without that."""
+    if not board.usb:
+        return f"{board.name} has no USB numbers in its description. Say where it is with {instead}."
+    numbers = " or ".join(f"{usb.vid:04x}:{usb.pid:04x}" for usb in board.usb)
+    there = _listed(list_serial_ports()) or "none"
+    drive = f", and no drive named {board.bootloader_drive}" if board.bootloader_drive else ""
+    bootsel = " For its first program hold BOOTSEL while you plug it in." if board.bootloader_drive else ""
+    return (
+        f"no {board.name} was found: no port with the USB numbers {numbers}{drive}. Ports that are there: {there}.\n"
+        f"Plug it in with a cable that carries data.{bootsel} Or say where it is with {instead}."
+    )
+
+
+def _listed(ports: Sequence[PortInfo]) -> str:
+    """The ports by name, with what tells two boards of a kind apart."""
+    texts = []
+    for port in ports:
+        told = ", ".join(filter(None, (port.description, port.serial_number and f"serial {port.serial_number}")))
+        texts.append(f"{port.device} ({told})" if told else port.device)
+    return ", ".join(texts)

@@ -1,0 +1,71 @@
+"""What went over the wire last, both ways, as a person can read it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import fields
+
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.frames import Frame, FrameReader, Stray
+
+KEPT_BYTES = 4096
+SHOWN_TEXT = 160
+"""Characters of one line."""
+
+
+class WireLog:
+    """Keeps the last `kept` bytes of each direction, with the second at which they passed."""
+
+    def __init__(self, kept: int = KEPT_BYTES) -> None:
+        self._start = time.monotonic()
+        self._kept = kept
+        self._passed: dict[str, deque[tuple[float, bytes]]] = {">": deque(), "<": deque()}
+        self._sizes = {">": 0, "<": 0}
+
+    def sent(self, data: bytes) -> None:
+        """Note bytes that went to the board."""
+        self._note(">", data)
+
+    def received(self, data: bytes) -> None:
+        """Note bytes that came from the board."""
+        self._note("<", data)
+
+    def _note(self, way: str, data: bytes) -> None:
+        passed = self._passed[way]
+        passed.append((time.monotonic() - self._start, data))
+        self._sizes[way] += len(data)
+        while len(passed) > 1 and self._sizes[way] - len(passed[0][1]) >= self._kept:
+            self._sizes[way] -= len(passed.popleft()[1])
+
+    def lines(self) -> list[str]:
+        """One line for each message, and for what was none: seconds, > to the board or < from it, what it was."""
+        said = sorted((entry for way in "><" for entry in self._messages(way)), key=lambda entry: entry[0])
+        return [shorten(f"{at:9.3f} {way} {text}") for at, way, text in said]
+
+    def _messages(self, way: str) -> list[tuple[float, str, str]]:
+        reader = FrameReader()
+        messages = []
+        at = 0.0
+        for at, data in self._passed[way]:
+            messages += [(at, way, _describe(way, item)) for item in reader.feed(data)]
+        if reader.pending:
+            messages.append((at, way, f"{reader.pending!r} and no more yet"))
+        return messages
+
+
+def shorten(line: str) -> str:
+    """A line of at most SHOWN_TEXT characters."""
+    return line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 3]}..."
+
+
+def _describe(way: str, item: Frame | Stray) -> str:
+    if isinstance(item, Stray):
+        return f"no frame: {item.data!r}"
+    parse = protocol.parse_request if way == ">" else protocol.parse_reply
+    try:
+        message = parse(item)
+    except protocol.MalformedBody as error:
+        return f"#{item.sequence} type {item.type:02x}, malformed ({error})"
+    values = (f"{field.name}={getattr(message, field.name)!r}" for field in fields(message))
+    return f"#{item.sequence} {type(message).__name__.removesuffix('Reply')} {' '.join(values)}".rstrip()

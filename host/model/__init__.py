@@ -1,0 +1,1 @@
+"""The model that a user names: loading it, and reporting what it is."""

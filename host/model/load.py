@@ -1,0 +1,145 @@
+"""From what a person names to a model and its tokenizer."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
+from tinyllm.codegen.chat.plan import stopping_where_answers_end
+from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
+from tinyllm.codegen.checkpoints.facts import CheckpointFacts
+from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
+from tinyllm.codegen.trim import Saving, trim
+from tinyllm.codegen.verify.perplexity import split_stories
+from tinyllm.errors import UserError
+from tinyllm.files import read_bytes
+from tinyllm.host.hub.store import find_pulled
+from tinyllm.models import bundled
+from tinyllm.models.known import known_models
+
+DEFAULT_CONTEXT = 512
+SMALLEST_CONTEXT = 8
+TEXT_LIMIT = 64 * 2**20
+"""Bytes of a text to evaluate on or to trim to."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a person wants a checkpoint read.
+
+    tokenizer: where none lies beside the checkpoint. context: positions of the KV cache; None: the model's own, at most
+    DEFAULT_CONTEXT. share_embedding, layer_sharing: override config.json of a Hugging Face folder. trim_vocab: a text;
+    only the tokens that it needs are kept.
+    """
+
+    tokenizer: Path | None = None
+    context: int | None = None
+    share_embedding: bool | None = None
+    layer_sharing: bool | None = None
+    trim_vocab: Path | None = None
+
+    def positions(self, config: ModelConfig) -> int:
+        """Positions of the KV cache. UserError beyond what the model was trained for."""
+        if self.context is None:
+            return min(config.context, DEFAULT_CONTEXT)
+        if not SMALLEST_CONTEXT <= self.context <= config.context:
+            raise UserError(
+                f"--context {self.context}: {config.name} was trained for {config.context} positions; "
+                f"expected {SMALLEST_CONTEXT} to {config.context}."
+            )
+        return self.context
+
+    def facts(self, path: Path) -> CheckpointFacts:
+        """What the headers of the checkpoint say. Errors as inspect_checkpoint."""
+        return inspect_checkpoint(
+            path, context=self.context, share_embedding=self.share_embedding, layer_sharing=self.layer_sharing
+        )
+
+    def model(self, path: Path) -> Model:
+        """The checkpoint with its weights. Errors as read_model."""
+        return read_model(
+            path, context=self.context, share_embedding=self.share_embedding, layer_sharing=self.layer_sharing
+        )
+
+    def stories(self) -> list[str]:
+        """The texts that a vocabulary is trimmed to, [] where it is not. UserError where there is none in the file."""
+        if self.trim_vocab is None:
+            return []
+        stories = split_stories(read_text(self.trim_vocab))
+        if not stories:
+            raise UserError(f"{self.trim_vocab}: no text in it; expected one like what the model is to read and write.")
+        return stories
+
+
+AS_IT_IS = Reading()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model that has been read, with its tokenizer.
+
+    context: positions of the KV cache. whole, saving: where the vocabulary was trimmed, what the model was before and
+    what that saves.
+    """
+
+    path: Path
+    model: Model
+    tokenizer_path: Path
+    tokenizer: Tokenizer
+    context: int
+    whole: Choice | None = None
+    saving: Saving | None = None
+
+    @property
+    def name(self) -> str:
+        return self.model.config.name
+
+
+def model_path(name: str | None) -> Path:
+    """The folder or file that `name` means: a bundled model, a pulled one, a path; by default the first bundled one."""
+    models = bundled()
+    if name is None:
+        if not models:
+            raise UserError("no model is bundled with this installation. Give the path of one.")
+        return next(iter(models.values()))
+    if name in models:
+        return models[name]
+    if (pulled := find_pulled(name)) is not None:
+        return pulled.path
+    if Path(name).exists():
+        return Path(name)
+    if name in known_models():
+        raise UserError(f"{name} is not on this computer yet; `tinyllm pull {name}` brings it.")
+    near = difflib.get_close_matches(name, [*models, *known_models()], n=1)
+    hint = f"Did you mean {near[0]}?" if near else "`tinyllm models` lists those there are."
+    raise UserError(f"{name}: neither a bundled model nor a file, a folder or a pulled model. {hint}")
+
+
+def choose(name: str | None, reading: Reading = AS_IT_IS) -> Choice:
+    """Read the model and its tokenizer, and trim the vocabulary where that is wanted."""
+    path = model_path(name)
+    model = reading.model(path)
+    context = reading.positions(model.config)
+    tokenizer_path, tokenizer = choose_tokenizer(path, model.config, reading)
+    whole = Choice(path, model, tokenizer_path, tokenizer, context)
+    if reading.trim_vocab is None:
+        return whole
+    trimmed = trim(model, tokenizer, reading.stories())
+    return Choice(path, trimmed.model, tokenizer_path, trimmed.tokenizer, context, whole, trimmed.saving)
+
+
+def choose_tokenizer(path: Path, config: ModelConfig, reading: Reading) -> tuple[Path, Tokenizer]:
+    """The tokenizer of the checkpoint at `path`, and where it is. Errors as find_tokenizer and read_tokenizer."""
+    tokenizer_path = reading.tokenizer or find_tokenizer(path, config.vocab_size)
+    tokenizer = fit_vocabulary(path, config.vocab_size, tokenizer_path, read_tokenizer(tokenizer_path))
+    return tokenizer_path, stopping_where_answers_end(config.chat_template, tokenizer)
+
+
+def read_text(path: Path) -> str:
+    """A text. UserError where it is missing, too large or not UTF-8."""
+    try:
+        return read_bytes(path, TEXT_LIMIT).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; expected a text.") from None

@@ -1,0 +1,116 @@
+"""What a trimmed vocabulary saves, and what it does to the perplexity: the whole model beside the trimmed one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.trim import Saving
+from tinyllm.codegen.verify.perplexity import STORY_SEPARATOR, Evaluation, Tokens, evaluate, evaluation_sequences
+from tinyllm.host.model.load import Choice
+
+SAMPLE_TOKENS = 256
+"""Tokens of its text that a build measures the perplexity on; `tinyllm eval` takes as many as there are."""
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The whole model and the trimmed one on the same text.
+
+    same_tokens: both cut it into the same tokens, so that the perplexities compare token for token.
+    """
+
+    whole: Evaluation
+    trimmed: Evaluation
+    same_tokens: bool
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        yield (
+            f"perplexity on {self.whole.predicted:,} tokens, whole to trimmed: "
+            f"fp32 {self.whole.fp32_perplexity:.4f} to {self.trimmed.fp32_perplexity:.4f}, "
+            f"int8 {self.whole.int8_perplexity:.4f} to {self.trimmed.int8_perplexity:.4f}"
+        )
+        yield self.comparability()
+
+    def comparability(self) -> str:
+        """What the perplexities may be taken for."""
+        if self.same_tokens:
+            return "Both read the same tokens. A choice among fewer is easier: lower does not mean a better model."
+        return (
+            f"The text needs tokens that were dropped ({self.whole.tokens:,} became {self.trimmed.tokens:,}): "
+            "perplexities per token do not compare. Trim to a text more like it."
+        )
+
+
+@dataclass(frozen=True)
+class Trimming:
+    """saving: counted. effect: on the beginning of the text that was trimmed to."""
+
+    saving: Saving
+    effect: Effect
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        yield saving_line(self.saving)
+        yield from self.effect.lines()
+
+
+def saving_line(saving: Saving) -> str:
+    """One line for people."""
+    return (
+        f"vocabulary trimmed from {saving.tokens_before:,} to {saving.tokens:,} tokens: saves {saving.parameters:,} "
+        f"parameters, {saving.flash:,} bytes of flash, {saving.ram:,} of RAM"
+    )
+
+
+def trimming_of(choice: Choice, stories: Sequence[str]) -> Trimming | None:
+    """What trimming to these stories did; None where the vocabulary is whole."""
+    if choice.whole is None or choice.saving is None:
+        return None
+    return Trimming(choice.saving, compare(choice.whole, choice, stories, choice.context, SAMPLE_TOKENS))
+
+
+def compare(
+    whole: Choice,
+    trimmed: Choice,
+    stories: Sequence[str],
+    max_tokens: int,
+    n_tokens: int | None = None,
+    progress: Progress = lambda _: None,
+) -> Effect:
+    """Both on the first `max_tokens` tokens of each story, no more of them than it takes for about `n_tokens`.
+
+    progress is told how many stories are done, twice over. Errors as evaluate.
+    """
+    sequences = _first(sequences_of(whole, stories, max_tokens), n_tokens)
+    shorter = sequences_of(trimmed, stories[: len(sequences)], max_tokens)
+    if n_tokens is not None:
+        sequences, shorter = ([ids[: n_tokens + 1] for ids in each] for each in (sequences, shorter))
+    before = evaluate(whole.model, quantize(whole.model, whole.context), sequences, progress)
+    after = evaluate(
+        trimmed.model, quantize(trimmed.model, trimmed.context), shorter, lambda done: progress(len(sequences) + done)
+    )
+    return Effect(before, after, _pieces(whole, sequences) == _pieces(trimmed, shorter))
+
+
+def sequences_of(choice: Choice, stories: Sequence[str], max_tokens: int) -> list[Tokens]:
+    """The tokens of each story as evaluation takes them."""
+    return evaluation_sequences(STORY_SEPARATOR.join(stories), choice.tokenizer, max_tokens)
+
+
+def _first(sequences: list[Tokens], n_tokens: int | None) -> list[Tokens]:
+    """As many as hold `n_tokens` together, or all."""
+    total = 0
+    for count, tokens in enumerate(sequences, start=1):
+        total += len(tokens)
+        if n_tokens is not None and total > n_tokens:
+            return sequences[:count]
+    return sequences
+
+
+def _pieces(choice: Choice, sequences: list[Tokens]) -> list[list[bytes]]:
+    return [[choice.tokenizer.pieces[token] for token in tokens] for tokens in sequences]

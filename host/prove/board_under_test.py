@@ -1,0 +1,162 @@
+"""A board as tests talk to it: ask, compare with the reference, restart, type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.errors import Failure, UserError
+from tinyllm.host.connect.attach import Wanted
+from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.link.link import BAUD, BoardGone, Link
+from tinyllm.host.link.messages import Done, HelloReply, Reason, Setting, Token, token_digest
+from tinyllm.host.link.serial_port import open_port
+from tinyllm.host.link.settings import encode_setting
+from tinyllm.host.link.text_voice import Terminal
+from tinyllm.host.link.wire_log import WireLog
+from tinyllm.host.prove.expected_answers import GREEDY, Answers, Expected, expected_of
+from tinyllm.host.prove.prove import wire_settings
+
+RECOVERY_SECONDS = 20.0
+"""How long a board may take to be there again."""
+
+AT_THE_START = wire_settings(GREEDY, seed=1) | {Setting.MAX_TOKENS: 256}
+"""The settings of a board that has just started, but greedy."""
+
+SAMPLING = {
+    Setting.TEMPERATURE: "temperature",
+    Setting.TOP_K: "top_k",
+    Setting.TOP_P: "top_p",
+    Setting.MIN_P: "min_p",
+    Setting.REPETITION_PENALTY: "repetition_penalty",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """All that came for one prompt."""
+
+    tokens: tuple[int, ...]
+    text: str
+    done: Done
+
+    @property
+    def reason(self) -> Reason:
+        """Why the answer ended."""
+        return Reason(self.done.reason)
+
+
+class BoardUnderTest:
+    """A connection to a board and what is known of it. `link` is the connection, `wire` what went over it last.
+
+    `figures` are words for the table at the end of the test run: token_digest, per_token.
+    """
+
+    def __init__(self, wanted: Wanted, attachment: Attachment) -> None:
+        """Connect; errors as Link."""
+        self.wanted = wanted
+        self.attachment = attachment
+        self.wire = WireLog()
+        self.figures: dict[str, str] = {}
+        self.link: Link = attachment.open(self.wire)
+        self._settings = dict(AT_THE_START)
+
+    @property
+    def name(self) -> str:
+        """The board's, with the emulator where that is not its usual one."""
+        return f"{self.facts.board} in {self.wanted.emulator}" if self.wanted.emulator else self.facts.board
+
+    @property
+    def facts(self) -> HelloReply:
+        """Who the board said it is when it was asked last."""
+        return self.link.facts
+
+    @cached_property
+    def expected(self) -> Expected:
+        """The reference of the model that the board runs. UserError where that is not the one that was named."""
+        return expected_of(self.facts, self.wanted.model, self.wanted.reading)
+
+    # --- Talking ------------------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """A new conversation, greedy, with the other settings as a board has them at its start; connects where needed.
+
+        Failure where the board is not there again within RECOVERY_SECONDS.
+        """
+        self._settings = dict(AT_THE_START)
+        try:
+            self._begin()
+        except BoardGone:
+            self.reconnect()
+
+    def set(self, **settings: float) -> None:
+        """Change settings, by name and in units as on the command line, and begin a new conversation."""
+        for name, value in settings.items():
+            self._settings[Setting[name.upper()]] = encode_setting(Setting[name.upper()], value)
+        self._begin()
+
+    def ask(self, prompt: str | Sequence[int], max_tokens: int = 64) -> Answer:
+        """Append a prompt, text or token ids, to the conversation and collect the answer; errors as Link.prompt."""
+        tokens: list[int] = []
+        text = ""
+        for event in self.link.prompt(prompt, max_tokens):
+            if isinstance(event, Token):
+                tokens.append(event.token)
+                text += event.text
+            elif isinstance(event, Done):
+                return Answer(tuple(tokens), text + event.text, event)
+        raise Failure(f"{self.link.name}: the answer had no end.")
+
+    def expect(self, *prompts: str, max_tokens: int = 64) -> Answers:
+        """What the reference answers to the prompts of one conversation, with the board's present settings."""
+        sampling = SamplerSettings(**{name: self._settings[setting] for setting, name in SAMPLING.items()})
+        return self.expected.answers(prompts, max_tokens, sampling, self._settings[Setting.SEED])
+
+    def conversation_digest(self, *parts: Sequence[int]) -> int:
+        """The digest that a board reports of a conversation of these token ids."""
+        return token_digest(token for part in parts for token in part)
+
+    # --- The board itself ---------------------------------------------------------------------------------------------
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether the board is a process of this computer."""
+        return self.attachment.process is not None
+
+    def cut_power(self) -> None:
+        """End the board at once. UserError where somebody would have to pull the plug."""
+        if self.attachment.process is None:
+            raise UserError(f"{self.link.name}: only the host board and virtual boards can be switched off from here.")
+        self.attachment.process.kill()
+
+    def restart(self) -> None:
+        """Cut the power, start again and connect, with the settings as they were; errors as cut_power and Link."""
+        self.cut_power()
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Close the connection and open it again; a board that ended is started."""
+        self.link.close()
+        self.link = self.attachment.reopen(self.wire, RECOVERY_SECONDS)
+        self._begin()
+
+    @contextmanager
+    def typing(self) -> Iterator[Terminal]:
+        """The board's text voice, as a person has it; afterwards the program voice again, in the same conversation."""
+        name = self.link.name
+        self.link.close()
+        with open_port(name, BAUD) as port:
+            yield Terminal(name, port)
+        self.link = self.attachment.reopen(self.wire, RECOVERY_SECONDS)
+
+    def close(self) -> None:
+        """Say BYE and close the port."""
+        self.link.close()
+
+    def _begin(self) -> None:
+        for setting, value in self._settings.items():
+            self.link.set(setting, value)
+        self.link.reset()

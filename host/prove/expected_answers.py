@@ -1,0 +1,120 @@
+"""What every board must say: the reference and the Python sampler in place of a board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
+from tinyllm.codegen.tokenizers import Tokenizer
+from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
+from tinyllm.errors import UserError
+from tinyllm.host.link.messages import HelloReply
+from tinyllm.host.model.load import AS_IT_IS, Choice, Reading, choose
+from tinyllm.models import bundled
+
+GREEDY = SamplerSettings(temperature=0)
+
+Answers = tuple[tuple[int, ...], ...]
+
+
+class Expected:
+    """A model as a board holds it, and what it answers; what was computed once is kept."""
+
+    def __init__(self, choice: Choice, context: int) -> None:
+        """context: positions of the KV cache. Errors as quantize."""
+        self.name = choice.name
+        self.model: IntegerModel = quantize(choice.model, context)
+        self.tokenizer: Tokenizer = choice.tokenizer
+        self._answers = lru_cache(maxsize=64)(self._compute)
+
+    @property
+    def model_hash(self) -> str:
+        """As a board reports it."""
+        return self.model.digest()[:8].hex()
+
+    def answers(
+        self,
+        prompts: Sequence[str],
+        max_tokens: int,
+        settings: SamplerSettings = GREEDY,
+        seed: int = 1,
+        through_stops: bool = False,
+    ) -> Answers:
+        """Token ids of the answers to the prompts of one conversation, with overflow slide.
+
+        An answer ends with a stop token or after `max_tokens`; with `through_stops` only after `max_tokens`.
+        """
+        return self._answers(tuple(prompts), max_tokens, settings, seed, through_stops)
+
+    def logits(self, tokens: Sequence[int]) -> NDArray[np.int64]:
+        """Logits Q16.16 (n, vocab_size) after each of n tokens of a new conversation."""
+        return Reference(self.model).forward(tokens)
+
+    def encode(self, text: str, first: bool = True) -> list[int]:
+        """Token ids of a prompt; the first one of a conversation begins with BOS."""
+        return encode(self.tokenizer, text, bos=first)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """What the tokens of an answer say, unfinished characters as U+FFFD."""
+        return b"".join(decode_piece(self.tokenizer, token) for token in tokens).decode("utf-8", "replace")
+
+    def _compute(
+        self, prompts: tuple[str, ...], max_tokens: int, settings: SamplerSettings, seed: int, through_stops: bool
+    ) -> Answers:
+        reference, sampler = Reference(self.model), Sampler(settings, seed)
+        stops = set() if through_stops else set(self.tokenizer.stop_ids)
+        in_context: dict[int, int] = {}
+        answers = []
+        read = 0
+        unread: list[int] = []
+        for prompt in prompts:
+            unread += self.encode(prompt, first=not read)
+            answer: list[int] = []
+            while not answer or (len(answer) < max_tokens and answer[-1] not in stops):
+                logits = reference.forward(unread)[-1]
+                in_context |= {reference.slot(read + i): token for i, token in enumerate(unread)}
+                read += len(unread)
+                unread = [sampler.sample(logits, in_context.values())]
+                answer += unread
+            answers.append(tuple(answer))
+        return tuple(answers)
+
+
+def expected_of(facts: HelloReply, model: str | None = None, reading: Reading = AS_IT_IS) -> Expected:
+    """For the model that a board says it runs: the one that a person named, or the bundled one.
+
+    UserError where the board runs another.
+    """
+    reading = replace(reading, context=facts.context)
+    for name in [model] if model is not None else _bundled(facts.context):
+        choice = choose(name, reading)
+        if facts.vocab_size == choice.tokenizer.vocab_size:
+            expected = _expected(name, reading)
+            if expected.model_hash == facts.model_hash:
+                return expected
+    if model is not None:
+        raise UserError(
+            f"the board runs {facts.model} ({facts.model_hash}), not {choice.name}. Name the model that it runs, or "
+            "build and flash this one."
+        )
+    raise UserError(f"the board runs {facts.model} ({facts.model_hash}), which is not bundled. Name its checkpoint.")
+
+
+def _bundled(context: int) -> list[str]:
+    """The bundled models that may see that many tokens."""
+    return [name for name, path in bundled().items() if AS_IT_IS.facts(path).config.context >= context]
+
+
+@lru_cache(maxsize=4)
+def _expected(model: str, reading: Reading) -> Expected:
+    """One for all boards that run the same model: what it computed serves them all."""
+    choice = choose(model, reading)
+    return Expected(choice, choice.context)

@@ -1,0 +1,127 @@
+"""A running board against the reference, bit by bit and over its own protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.errors import Failure
+from tinyllm.host.chat.conversation import read
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.messages import Overflow, Setting, Token, token_digest
+from tinyllm.host.prove.expected_answers import Expected
+
+PROMPT = "Once upon a time"
+COUNT = 128
+"""Tokens that a board generates to prove itself."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One comparison: how many of what agree, and the first difference in words. digest: of the board's tokens."""
+
+    what: str
+    exact: int
+    compared: int
+    temperature: float | None = None
+    digest: str | None = None
+    expected_digest: str | None = None
+    difference: str | None = None
+
+    def __str__(self) -> str:
+        shown = f", digest {self.digest}" if self.digest else ""
+        return f"bit-exact: {self.exact}/{self.compared} {self.what}{shown}"
+
+
+def prove(
+    link: Link,
+    expected: Expected,
+    temperatures: Sequence[float] = (0.0, 0.8),
+    seed: int = 1,
+    count: int = COUNT,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Iterator[Agreement]:
+    """Let the board generate `count` tokens at each temperature and read its logits at a few positions; compare.
+
+    Errors as Link. The board keeps the settings of the last temperature.
+    """
+    for temperature in temperatures:
+        settings = SamplerSettings.from_float(temperature=temperature)
+        progress(f"computing the reference of {count} tokens at temperature {temperature:g}")
+        (wanted,) = expected.answers([PROMPT], count, settings, seed, through_stops=True)
+        apply(link, settings, seed)
+        progress(f"the board generates {count} tokens at temperature {temperature:g}")
+        yield compare_tokens(generate(link, PROMPT, count), list(wanted), temperature)
+    tokens = [*expected.encode(PROMPT), *expected.answers([PROMPT], count, through_stops=True)[0]][:count]
+    progress(f"reading logits at {len(chosen_positions(count))} positions")
+    yield compare_logits(link, expected, tokens, chosen_positions(count))
+
+
+def apply(link: Link, settings: SamplerSettings, seed: int) -> None:
+    """Begin a new conversation with these settings, overflow slide."""
+    for setting, value in wire_settings(settings, seed).items():
+        link.set(setting, value)
+    link.reset()
+
+
+def wire_settings(settings: SamplerSettings, seed: int) -> dict[Setting, int]:
+    """All settings that decide which tokens an answer has, as on the wire."""
+    return {
+        Setting.TEMPERATURE: settings.temperature,
+        Setting.TOP_K: settings.top_k,
+        Setting.TOP_P: settings.top_p,
+        Setting.MIN_P: settings.min_p,
+        Setting.REPETITION_PENALTY: settings.repetition_penalty,
+        Setting.SEED: seed,
+        Setting.OVERFLOW: Overflow.SLIDE,
+    }
+
+
+def generate(link: Link, prompt: str, count: int) -> list[int]:
+    """`count` tokens, on through any token that ends an answer."""
+    tokens: list[int] = []
+    content: str | tuple[int, ...] = prompt
+    while len(tokens) < count:
+        before = len(tokens)
+        tokens += [event.token for event in link.prompt(content, count - before) if isinstance(event, Token)]
+        if len(tokens) == before:
+            raise Failure(f"{link.name}: the board ended an answer without a token.")
+        content = ()
+    return tokens
+
+
+def compare_tokens(got: list[int], wanted: list[int], temperature: float) -> Agreement:
+    """Both are token ids of the same length."""
+    exact = next((i for i, pair in enumerate(zip(got, wanted, strict=True)) if pair[0] != pair[1]), len(wanted))
+    difference = None
+    if exact < len(wanted):
+        difference = f"token {exact} is {got[exact]}, the reference has {wanted[exact]}"
+    digests = f"{token_digest(got):08x}", f"{token_digest(wanted):08x}"
+    return Agreement("tokens", exact, len(wanted), temperature, *digests, difference)
+
+
+def chosen_positions(count: int) -> list[int]:
+    """A few of `count` positions: the first ones, each twice as far, and the last."""
+    powers = [2**i - 1 for i in range(count.bit_length()) if 2**i <= count]
+    return sorted({*powers, count - 1})
+
+
+def compare_logits(link: Link, expected: Expected, tokens: Sequence[int], positions: Sequence[int]) -> Agreement:
+    """Prefill the tokens from one position to the next and compare all logits there; positions ascend."""
+    wanted = expected.logits(tokens)
+    size = min(link.facts.context, link.facts.text_max // 4)
+    link.reset()
+    begin = 0
+    for exact, position in enumerate(positions):
+        while begin <= position:
+            end = min(begin + size, position + 1)
+            read(link, tokens[begin:end])
+            begin = end
+        got = link.logits()
+        wrong = [i for i, pair in enumerate(zip(got, wanted[position], strict=True)) if pair[0] != pair[1]]
+        if wrong:
+            at = wrong[0]
+            text = f"position {position}: logit {at} is {got[at]}, the reference has {wanted[position][at]}"
+            return Agreement("positions", exact, len(positions), difference=text)
+    return Agreement("positions", len(positions), len(positions))

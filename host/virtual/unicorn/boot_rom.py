@@ -1,0 +1,43 @@
+"""How the boot ROM of the RP2040 and the RP2350 starts the second core.
+
+RP2040 datasheet section 2.8.2, RP2350 datasheet section 5.3: core 1 sleeps in the ROM until an event, then sends every
+word that it receives back. After 0, 0, 1, vector table, stack pointer and entry it goes to the entry; a word that does
+not belong there begins the sequence again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyllm.host.virtual.unicorn.devices import Fifos
+
+BEGINNING = (0, 0, 1)
+WORDS = 6
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where core 1 begins, and its stack pointer."""
+
+    entry: int
+    stack: int
+
+
+class BootRom:
+    """Core 1 before it is launched."""
+
+    def __init__(self, fifos: Fifos) -> None:
+        self._fifos = fifos
+        self._heard: list[int] = []
+
+    def answer(self, time: int) -> Launch | None:
+        """What an event that core 0 gives at that time leads to: echoes, and perhaps the launch."""
+        while (word := self._fifos.take(1)) is not None:
+            self._fifos.send(0, word, time)
+            if len(self._heard) < len(BEGINNING) and word != BEGINNING[len(self._heard)]:
+                self._heard.clear()
+            else:
+                self._heard.append(word)
+            if len(self._heard) == WORDS:
+                return Launch(entry=self._heard[5], stack=self._heard[4])
+        return None

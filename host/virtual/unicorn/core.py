@@ -1,0 +1,209 @@
+"""One core of a chip in an emulator of its own: its registers, its time, when it waits, and what stops it.
+
+Time is counted in instructions: those that the core has executed, and those for which it has waited for another core.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NoReturn
+
+import unicorn
+from unicorn import unicorn_const as uc
+
+from tinyllm.errors import Failure
+from tinyllm.host.virtual.unicorn.chips import Chip, Region
+from tinyllm.host.virtual.unicorn.core_kinds import CORES, Hint
+from tinyllm.host.virtual.unicorn.devices import PAGE, Device, UnknownRegister
+from tinyllm.host.virtual.unicorn.image import Image
+from tinyllm.host.virtual.unicorn.instruction_counter import NO_LIMIT, Code, MakeCounter
+
+NEVER = 0xFFFFFFFE
+"""An address at which no code lies."""
+GUARD = 64 * 1024
+"""An access so far below the stack is an overflow of it."""
+
+NOT_EMULATED = "which is not emulated, in the basic block"
+"""For such an access the emulator knows where its block begins, no more."""
+
+ACCESSES = {
+    uc.UC_MEM_READ_UNMAPPED: "a load from {}, where there is no memory",
+    uc.UC_MEM_WRITE_UNMAPPED: "a store to {}, where there is no memory",
+    uc.UC_MEM_FETCH_UNMAPPED: "a jump to {}, where there is no memory",
+    uc.UC_MEM_WRITE_PROT: "a store to {}, which is flash",
+    uc.UC_MEM_FETCH_PROT: "a jump to {}, which holds no code",
+}
+
+
+class BoardFault(Failure):
+    """The firmware did what stops the chip. The message is a dump of the registers, then one line that says what."""
+
+
+class Processor:
+    """A core. `waits` is what it waits for, None while it can go on; `event` is its event register."""
+
+    def __init__(
+        self,
+        number: int,
+        chip: Chip,
+        image: Image,
+        stack: range,
+        memory: Mapping[str, memoryview],
+        counter: MakeCounter,
+        signal: Callable[[], None],
+    ) -> None:
+        """memory: the chip's, by the region's name; the emulator uses it, so it must not go before this does.
+
+        stack: its addresses; the memory of its chip that lies below belongs to another core, and is none of this one's.
+        signal: called when it gives the other core an event. Errors as those of `counter`.
+        """
+        self.number = number
+        self.waits: Hint | None = None
+        self.event = False
+        self._chip, self._image, self._stack, self._signal = chip, image, stack, signal
+        self._core = CORES[chip.core]
+        self._engine = unicorn.Uc(self._core.arch, self._core.mode, cpu=self._core.model)
+        self._trouble: str | None = None
+        self._trouble_at = 0
+        self._waited = 0
+        self._limit = NO_LIMIT
+        code = [self._map_memory(region, memory[region.name]) for region in chip.regions]
+        self._engine.hook_add(uc.UC_HOOK_MEM_INVALID, self._refuse_access)
+        self._engine.hook_add(uc.UC_HOOK_INTR, self._refuse_exception)
+        self._hook_hints()
+        self._counter = counter(self._engine, [part for part in code if part is not None], self._core.thumb)
+
+    @property
+    def instructions(self) -> int:
+        """Executed so far."""
+        return self._counter.instructions
+
+    @property
+    def time(self) -> int:
+        """In instructions."""
+        return self._counter.instructions + self._waited
+
+    def catch_up(self, time: int) -> None:
+        """Be no earlier than that."""
+        self._waited += max(time - self.time, 0)
+
+    def start(self, address: int, stack: int) -> None:
+        """Where it begins."""
+        self._engine.reg_write(self._core.sp, stack)
+        self._engine.reg_write(self._core.pc, address | self._core.code_bit)
+
+    def limit(self, instructions: int | None) -> None:
+        """Let it execute so many more, or any number, before `run` returns; it may run already."""
+        self._limit = NO_LIMIT if instructions is None else self._counter.instructions + instructions
+        self._counter.stop_at(self._limit)
+
+    def run(self) -> None:
+        """Go on until it waits, or has executed what `limit` lets it. Raises BoardFault."""
+        try:
+            self._engine.emu_start(self._pc() | self._core.code_bit, NEVER)
+        except unicorn.UcError as error:
+            self.fault(self._trouble or self._explain(error), self._pc())
+        if self._trouble is not None:
+            self.fault(self._trouble, self._trouble_at)
+        if self.waits is None and self._counter.instructions < self._limit:
+            self.fault("the emulator stopped for no reason that it gave", self._pc())
+        if self.waits is Hint.WAIT and self.event:
+            self.wake(self.time)
+
+    def wake(self, time: int) -> None:
+        """End its wait at that time, by what it waits for."""
+        self.waits, self.event = None, False
+        self.catch_up(time)
+
+    def map_device(self, name: str, start: int, device: Device) -> None:
+        """Let it reach a device."""
+        read, write = partial(self._read, name, device), partial(self._write, name, device)
+        self._engine.mmio_map(start, PAGE, read, None, write, None)
+
+    # --- What there is ---
+
+    def _map_memory(self, region: Region, memory: memoryview) -> Code | None:
+        """Memory of this process, so that the counter sees the code as the chip does."""
+        rights = uc.UC_PROT_READ
+        if region.writable:
+            rights |= uc.UC_PROT_WRITE
+        code = region.name in self._image.code_in
+        if code:
+            rights |= uc.UC_PROT_EXEC
+        skip = 0
+        if self.number > 0 and self._stack.start in range(region.start, region.end):
+            skip = (self._stack.start - region.start) // PAGE * PAGE
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        self._engine.mem_map_ptr(region.start + skip, region.size - skip, rights, address + skip)
+        return Code(region.start, memory) if code else None
+
+    def _hook_hints(self) -> None:
+        """Wherever such an instruction may be; that some are constants does not matter, for those are not executed."""
+        for segment in self._image.segments:
+            for instruction, hint in self._core.hints.items():
+                at = segment.data.find(instruction)
+                while at >= 0:
+                    address = segment.address + at
+                    if address % 2 == 0:
+                        meet = partial(self._meet, hint, len(instruction))
+                        self._engine.hook_add(uc.UC_HOOK_CODE, meet, begin=address, end=address)
+                    at = segment.data.find(instruction, at + 1)
+
+    def _meet(self, hint: Hint, size: int, engine: unicorn.Uc, address: int, *_: object) -> None:
+        if hint is Hint.SIGNAL:
+            self._signal()
+            return
+        self.waits = hint
+        engine.emu_stop()
+        engine.reg_write(self._core.pc, address + size | self._core.code_bit)
+
+    def _read(self, name: str, device: Device, engine: unicorn.Uc, offset: int, size: int, data: Any) -> int:
+        try:
+            return device.read(offset)
+        except UnknownRegister:
+            self._stop(f"a load from register {offset:#x} of {name}, {NOT_EMULATED}")
+            return 0
+
+    def _write(
+        self, name: str, device: Device, engine: unicorn.Uc, offset: int, size: int, value: int, data: Any
+    ) -> None:
+        try:
+            device.write(offset, value)
+        except UnknownRegister:
+            self._stop(f"a store to register {offset:#x} of {name}, {NOT_EMULATED}")
+
+    # --- What stops it ---
+
+    def fault(self, trouble: str, pc: int | None = None) -> NoReturn:
+        """Raise the BoardFault that tells of it, at `pc` or where the core is."""
+        values = {name: int(self._engine.reg_read(number)) for name, number in self._core.registers.items()}
+        values["pc"] = pc = self._pc() if pc is None else pc
+        rows = [f"{name:>4} {value:08x} {self._image.where(value)}".rstrip() for name, value in values.items()]
+        place = self._image.where(pc)
+        at = f"{pc:#010x}" + (f" ({place})" if place else "")
+        who = f"core {self.number} of the" if self.number else "the"
+        gist = f"{who} virtual {self._chip.name} stopped after {self.instructions} instructions: {trouble}, at {at}"
+        raise BoardFault("\n".join([*rows, gist]))
+
+    def _stop(self, trouble: str) -> None:
+        self._trouble, self._trouble_at = trouble, self._pc()
+        self._engine.emu_stop()
+
+    def _refuse_access(self, engine: unicorn.Uc, access: int, address: int, size: int, value: int, data: Any) -> bool:
+        self._trouble = ACCESSES.get(access, "an access to {}").format(f"{address:#010x}")
+        bottom = self._stack.start
+        if self._stack and bottom - GUARD <= address < bottom:
+            self._trouble += f": stack overflow, {bottom - address} bytes below the stack"
+        return False
+
+    def _refuse_exception(self, engine: unicorn.Uc, number: int, data: Any) -> None:
+        self._stop(self._core.exceptions.get(number, f"exception {number}"))
+        self._trouble_at -= self._core.overshoot
+
+    def _explain(self, error: unicorn.UcError) -> str:
+        return "an undefined instruction" if error.errno == uc.UC_ERR_INSN_INVALID else str(error)
+
+    def _pc(self) -> int:
+        return int(self._engine.reg_read(self._core.pc))

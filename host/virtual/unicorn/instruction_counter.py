@@ -1,0 +1,193 @@
+"""Counting instructions: exactly, at every basic block that the emulator enters.
+
+A callback in C costs the emulation little; it is compiled once, by the C compiler of this computer. Without one the
+same is done in Python, far slower.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import unicorn
+from unicorn.unicorn_py3.unicorn import uclib
+
+from tinyllm.cache_folder import home
+from tinyllm.errors import UserError
+
+SOURCE = """
+#include <stdint.h>
+
+/* blocks: for every halfword of code at which a block was entered, its bytes (high half) and instructions (low half) */
+struct memory { uint64_t start, end; const uint8_t *bytes; uint32_t *blocks; };
+struct counter {
+    uint64_t instructions, limit;
+    int (*stop)(void *engine);
+    uint64_t thumb, n;
+    struct memory code[4];
+};
+
+/* The first halfword of an instruction tells its length: Armv8-M Architecture Reference Manual, C1.2.2; RISC-V
+   Unprivileged ISA, 1.5. */
+static uint32_t count_instructions(const uint8_t *at, uint32_t size, uint64_t thumb) {
+    const uint8_t *const end = at + size;
+    uint32_t count = 0;
+    while (at < end) {
+        const int wide = thumb ? at[1] >= 0xE8 : (at[0] & 3) == 3;
+        at += wide ? 4 : 2;
+        count++;
+    }
+    return count;
+}
+
+void count_block(void *engine, uint64_t address, uint32_t size, void *data) {
+    struct counter *const counter = data;
+    for (uint64_t i = 0; i < counter->n; i++) {
+        const struct memory *const code = &counter->code[i];
+        if (address >= code->start && address + size <= code->end) {
+            uint32_t *const block = &code->blocks[(address - code->start) / 2];
+            if (*block >> 16 != size) {
+                *block = size << 16 | count_instructions(code->bytes + (address - code->start), size, counter->thumb);
+            }
+            counter->instructions += *block & 0xFFFF;
+            if (counter->instructions >= counter->limit) {
+                counter->stop(engine);
+            }
+            return;
+        }
+    }
+}
+"""
+MAX_MEMORIES = 4
+NO_LIMIT = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Code:
+    """Memory that holds code: its address in the chip, and here."""
+
+    start: int
+    bytes: memoryview
+
+
+class _Memory(ctypes.Structure):
+    _fields_ = (
+        ("start", ctypes.c_uint64),
+        ("end", ctypes.c_uint64),
+        ("bytes", ctypes.c_void_p),
+        ("blocks", ctypes.POINTER(ctypes.c_uint32)),
+    )
+
+
+class _Counter(ctypes.Structure):
+    _fields_ = (
+        ("instructions", ctypes.c_uint64),
+        ("limit", ctypes.c_uint64),
+        ("stop", ctypes.c_void_p),
+        ("thumb", ctypes.c_uint64),
+        ("n", ctypes.c_uint64),
+        ("code", _Memory * MAX_MEMORIES),
+    )
+
+
+class CompiledCounter:
+    """Counts in C. Raises UserError where there is no C compiler and none has compiled it before."""
+
+    def __init__(self, engine: unicorn.Uc, code: Sequence[Code], thumb: bool) -> None:
+        library = ctypes.CDLL(str(_library()))
+        stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p)
+        self._counter = _Counter(0, NO_LIMIT, stop, thumb, len(code))
+        for i, memory in enumerate(code):
+            address = ctypes.addressof(ctypes.c_char.from_buffer(memory.bytes))
+            size = len(memory.bytes)
+            blocks = (ctypes.c_uint32 * (size // 2))()
+            self._counter.code[i] = _Memory(memory.start, memory.start + size, address, blocks)
+        # The binding's hook_add takes Python functions alone.
+        status = uclib.uc_hook_add(
+            engine._uch,
+            ctypes.byref(ctypes.c_size_t()),
+            unicorn.UC_HOOK_BLOCK,
+            ctypes.cast(library.count_block, ctypes.c_void_p),
+            ctypes.cast(ctypes.byref(self._counter), ctypes.c_void_p),
+            ctypes.c_uint64(1),
+            ctypes.c_uint64(0),
+        )
+        if status != unicorn.UC_ERR_OK:
+            raise unicorn.UcError(status)
+
+    @property
+    def instructions(self) -> int:
+        """Executed so far, the basic block under way included."""
+        return int(self._counter.instructions)
+
+    def stop_at(self, instructions: int) -> None:
+        """Stop the engine at the end of the basic block that brings the count there, once more at every later one."""
+        self._counter.limit = min(instructions, NO_LIMIT)
+
+
+class PythonCounter:
+    """Counts in Python."""
+
+    def __init__(self, engine: unicorn.Uc, code: Sequence[Code], thumb: bool) -> None:
+        self.instructions = 0
+        self._limit = NO_LIMIT
+        self._code, self._thumb = code, thumb
+        self._blocks: dict[tuple[int, int], int] = {}
+        engine.hook_add(unicorn.UC_HOOK_BLOCK, self._enter)
+
+    def _enter(self, engine: unicorn.Uc, address: int, size: int, data: Any) -> None:
+        count = self._blocks.get((address, size))
+        if count is None:
+            count = self._blocks[address, size] = self._count(address, size)
+        self.instructions += count
+        if self.instructions >= self._limit:
+            engine.emu_stop()
+
+    def stop_at(self, instructions: int) -> None:
+        """As the compiled one."""
+        self._limit = instructions
+
+    def _count(self, address: int, size: int) -> int:
+        for memory in self._code:
+            if memory.start <= address and address + size <= memory.start + len(memory.bytes):
+                block = memory.bytes[address - memory.start : address - memory.start + size]
+                count = at = 0
+                while at < size:
+                    wide = block[at + 1] >= 0xE8 if self._thumb else block[at] & 3 == 3
+                    at += 4 if wide else 2
+                    count += 1
+                return count
+        return 0
+
+
+Counter = CompiledCounter | PythonCounter
+MakeCounter = Callable[[unicorn.Uc, Sequence[Code], bool], Counter]
+
+
+def _library() -> Path:
+    """The callback as a shared library, compiled where it was not before."""
+    name = f"counter-{hashlib.sha256(SOURCE.encode()).hexdigest()[:12]}{'.dll' if os.name == 'nt' else '.so'}"
+    library = home() / name
+    if library.is_file():
+        return library
+    # Imported where it is needed: what it needs takes longer to import than all else here.
+    from tinyllm.codegen.verify.library import find_compiler
+
+    compiler = find_compiler()
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        source, built = Path(folder, "counter.c"), Path(folder, name)
+        source.write_text(SOURCE, encoding="utf-8")
+        flags = ["-O2", "-shared"] + ([] if sys.platform == "win32" else ["-fPIC"])
+        done = subprocess.run([compiler, *flags, str(source), "-o", str(built)], capture_output=True, check=False)
+        if done.returncode != 0:
+            raise UserError(f"{compiler} cannot build a shared library; set CC to a C compiler that can.")
+        built.replace(library)
+    return library

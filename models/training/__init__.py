@@ -1,0 +1,1 @@
+"""The recipe that trained the bundled models."""

@@ -1,0 +1,122 @@
+"""The recipe of the bundled story model.
+
+python -m tinyllm.models.training.train --text train.txt --valid valid.txt --out FOLDER
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tinyllm.errors import TinyllmError, UserError
+from tinyllm.models.training.corpus import Corpus, read_stories, train_tokenizer
+
+if TYPE_CHECKING:
+    from tinyllm.models.training.trainer import Recipe, Training
+
+app = typer.Typer(add_completion=False)
+console = Console(stderr=True)
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def require_torch() -> None:
+    """Raise UserError where torch, an optional extra, is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("training needs torch, which is not installed; run: pip install 'tinyllm[train]'")
+
+
+def train(text: Path, valid: Path, out: Path, recipe: Recipe, scratch: Path) -> Training:
+    """Train a model from the stories of `text`, keep the weights best on `valid`, write the folder `out`.
+
+    Raises UserError for a bad text, a folder that cannot be made, a checkpoint of another run in `scratch`, or where
+    torch is missing; all before the long work begins.
+    """
+    require_torch()
+    import torch
+
+    from tinyllm.models.training.trainer import Training
+
+    torch.set_num_threads(1)
+    stories, held_out = read_stories(text), read_stories(valid)
+    for folder in (out, scratch):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be made ({error.strerror}); give a folder to write into") from error
+    tokenizer = train_tokenizer(stories, recipe.shape.vocab_size)
+    training = Training(recipe, Corpus(stories, tokenizer), Corpus(held_out, tokenizer), scratch / CHECKPOINT)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("training", total=recipe.steps)
+
+        def report(step: int, loss: float, valid_loss: float | None) -> None:
+            progress.update(task, completed=step, description=f"loss {loss:.3f}")
+            if valid_loss is not None:
+                progress.console.print(f"step {step}: training loss {loss:.4f}, validation loss {valid_loss:.4f}")
+
+        training.run(report)
+    write_folder(training, tokenizer, out)
+    return training
+
+
+def write_folder(training: Training, tokenizer: bytes, out: Path) -> None:
+    """Put config.json, model.safetensors and tokenizer.model into the folder `out`, each whole or not at all."""
+    from safetensors.torch import save
+
+    with tempfile.TemporaryDirectory(dir=out, prefix=".partial-") as folder:
+        partial = Path(folder)
+        config = json.dumps(training.recipe.shape.config(), indent=2)
+        (partial / "config.json").write_text(config + "\n", encoding="utf-8")
+        (partial / "tokenizer.model").write_bytes(tokenizer)
+        (partial / "model.safetensors").write_bytes(save(training.best, metadata={"format": "pt"}))
+        for file in sorted(partial.iterdir()):
+            file.replace(out / file.name)
+
+
+@app.command()
+def command(
+    text: Annotated[Path, typer.Option(help="Stories to learn from, a line <|endoftext|> between them.")],
+    valid: Annotated[Path, typer.Option(help="Stories held out, to choose the best weights by.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the model into.")],
+    scratch: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the checkpoint to resume from; one among the temporary files if absent."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Updates; the recipe's own number if absent.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the checkpoint of an earlier run.")] = False,
+) -> None:
+    """Train a model of about 260,000 parameters on short stories, on one core, and write it in Hugging Face layout."""
+    try:
+        require_torch()
+        from tinyllm.models.training.network import greedy
+        from tinyllm.models.training.trainer import Recipe, measure
+
+        scratch = scratch or Path(tempfile.gettempdir()) / f"tinyllm-train-{out.resolve().name}"
+        if fresh:
+            (scratch / CHECKPOINT).unlink(missing_ok=True)
+        recipe = Recipe() if steps is None else replace(Recipe(), steps=steps)
+        training = train(text, valid, out, recipe, scratch)
+    except TinyllmError as error:
+        console.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(error.exit_code) from None
+    figures = measure(training.best, recipe.shape, training.valid)
+    console.print(
+        f"{out}: {sum(w.numel() for w in training.best.values())} parameters; on {valid}, {figures.tokens} tokens: "
+        f"loss {figures.loss:.4f}, perplexity {figures.perplexity:.3f} a token, {figures.byte_perplexity:.4f} a byte"
+    )
+    processor = training.valid.processor
+    ids = greedy(training.best, recipe.shape, [processor.bos_id()], processor.eos_id())
+    console.print(processor.decode(ids), markup=False)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""tinyllm: language models on microcontrollers."""
