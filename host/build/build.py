@@ -11,18 +11,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tinyllm.errors import Failure, UserError
 from tinyllm.boards.description import OWN_PLATFORM, Board
+from tinyllm.cache_folder import home
+from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.chat.plan import Unsuited
-from tinyllm.codegen.emit.project import MANIFEST, emit_project, write_project
 from tinyllm.codegen.emit.chat_template import board_plan
+from tinyllm.codegen.emit.project import MANIFEST, emit_project, write_project
+from tinyllm.codegen.memory.fit import check_fits
 from tinyllm.codegen.memory.outline import outline_of
 from tinyllm.codegen.memory.plan import Plan, plan_memory
-from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.memory.stack import Stack, stack_depth
-from tinyllm.host.model.load import Choice
-from tinyllm.codegen.memory.fit import check_fits
-from tinyllm.cache_folder import home
+from tinyllm.errors import Failure, UserError
+from tinyllm.host.model.load import LoadedModel
 
 RECORD = "built.json"
 """In a cached build: what the build gave."""
@@ -41,7 +41,7 @@ def ignore(line: str) -> None:
 
 
 @dataclass(frozen=True)
-class Emitted:
+class Project:
     """A project that is not compiled yet.
 
     files: by their paths in it. facts: of its manifest. plan: what its tables and its state take, counted.
@@ -60,7 +60,7 @@ class Emitted:
 
 
 @dataclass(frozen=True)
-class Built:
+class Program:
     """A compiled project.
 
     flash and ram are bytes counted from the program's sections, None where it is no ELF file; state_in: the memory that
@@ -83,59 +83,59 @@ class Built:
 
 
 def build(
-    choice: Choice,
+    loaded: LoadedModel,
     board: Board,
     context: int,
     folder: Path | None = None,
     progress: Line = ignore,
     notice: Line = ignore,
     by_hand: str = BY_HAND,
-) -> Built:
+) -> Program:
     """Emit and compile. Arguments and errors as emit and compile_emitted."""
-    return compile_emitted(emit(choice, board, context, progress, notice), folder, progress, notice, by_hand)
+    return compile_emitted(emit(loaded, board, context, progress, notice), folder, progress, notice, by_hand)
 
 
-def emit(choice: Choice, board: Board, context: int, progress: Line = ignore, notice: Line = ignore) -> Emitted:
+def emit(loaded: LoadedModel, board: Board, context: int, progress: Line = ignore, notice: Line = ignore) -> Project:
     """The project of a model for a board, not written anywhere yet.
 
     progress takes one short line per step, notice what a person should know. Errors as check_fits and emit_project.
     """
-    check_fits(outline_of(choice.model, context), choice.tokenizer, board)
+    check_fits(outline_of(loaded.model, context), loaded.tokenizer, board)
     progress("quantizing and writing the C")
-    integers = quantize(choice.model, context)
-    files = emit_project(integers, choice.tokenizer, board)
-    plan = plan_memory(integers, choice.tokenizer)
+    integers = quantize(loaded.model, context)
+    files = emit_project(integers, loaded.tokenizer, board)
+    plan = plan_memory(integers, loaded.tokenizer)
     facts = json.loads(files[MANIFEST])
     try:
-        board_plan(integers.config, choice.tokenizer, plan.text_max)
+        board_plan(integers.config, loaded.tokenizer, plan.text_max)
     except Unsuited as unsuited:
         notice(f"The board cannot follow the model's chat template ({unsuited}); `tinyllm chat` renders it here.")
-    return Emitted(board, files, facts, plan)
+    return Project(board, files, facts, plan)
 
 
 def compile_emitted(
-    emitted: Emitted,
+    project: Project,
     folder: Path | None = None,
     progress: Line = ignore,
     notice: Line = ignore,
     by_hand: str = BY_HAND,
-) -> Built:
+) -> Program:
     """Compile in `folder`, or, where None, in the cache: there a build that was made before is taken as it is.
 
     by_hand: what a person runs in a folder that was written, and cannot be compiled here. Errors as write_project and
     platformio.run; Failure where the board's platform is neither installed nor to be had.
     """
-    board, plan = emitted.board, emitted.plan
+    board, plan = project.board, project.plan
     if folder is not None:
-        write_project(emitted.files, folder)
+        write_project(project.files, folder)
         whole = f"The project in {folder} is written and whole: run `{by_hand}` in it"
         if not _has_platform(board):
             raise Failure(f"{_out_of_reach(board)}\n{whole} on a machine with internet.")
         try:
-            return _compile(folder, emitted, progress, notice)
+            return _compile(folder, project, progress, notice)
         except UserError as error:
             raise UserError(f"{error}\n{whole} when that is mended.") from None
-    kept = home() / "builds" / f"{board.name}-{emitted.facts['build_id']}"
+    kept = home() / "builds" / f"{board.name}-{project.facts['build_id']}"
     found = _kept(kept, plan)
     if found is not None:
         return found
@@ -146,8 +146,8 @@ def compile_emitted(
         kept.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix="new-") as work:
             fresh = Path(work) / "project"
-            write_project(emitted.files, fresh)
-            built = _compile(fresh, emitted, progress, notice, kept.parent / FAILED_LOG)
+            write_project(project.files, fresh)
+            built = _compile(fresh, project, progress, notice, kept.parent / FAILED_LOG)
             (fresh / RECORD).write_text(json.dumps(_record(built)), encoding="utf-8")
             _keep(fresh, kept, plan)
     except OSError as error:
@@ -170,8 +170,8 @@ def _keep(fresh: Path, kept: Path, plan: Plan) -> None:
 
 def _has_platform(board: Board) -> bool:
     # PlatformIO is imported where it is needed, for a build that is in the cache starts faster without it.
-    from tinyllm.host.build.registry import is_installed
     from tinyllm.host.build.core_folder import registry_answers
+    from tinyllm.host.build.registry import is_installed
 
     return board.platformio["platform"] == OWN_PLATFORM or is_installed(board) or registry_answers()
 
@@ -180,7 +180,7 @@ def _out_of_reach(board: Board) -> str:
     return f"{board.name} needs a platform that PlatformIO has not fetched yet, and its registry cannot be reached."
 
 
-def deepest_stack(built: Built, board: Board) -> Stack | None:
+def deepest_stack(built: Program, board: Board) -> Stack | None:
     """The deepest stack of engine and console as the board's gcc lays it out; None where there is none that can tell.
 
     Only boards of our own platform say with which compiler and flags they are built.
@@ -210,7 +210,7 @@ def _library_specs(compiler: str, specs: str) -> list[str]:
     return [] if found == specs else [f"--specs={specs}"]
 
 
-def _compile(folder: Path, emitted: Emitted, progress: Line, notice: Line, failed_log: Path | None = None) -> Built:
+def _compile(folder: Path, project: Project, progress: Line, notice: Line, failed_log: Path | None = None) -> Program:
     """Run PlatformIO in a folder that is written; failed_log and errors as platformio.run."""
     # Imported where it is needed, for a build that is in the cache starts faster without it.
     from tinyllm.host.build import platformio
@@ -218,13 +218,13 @@ def _compile(folder: Path, emitted: Emitted, progress: Line, notice: Line, faile
     def tell(line: str) -> None:
         (progress if platformio.STEP.match(line) else notice)(line)
 
-    facts = emitted.facts
-    result = platformio.run(folder, emitted.board.name, progress=tell, failed_log=failed_log)
-    return Built(
+    facts = project.facts
+    result = platformio.run(folder, project.board.name, progress=tell, failed_log=failed_log)
+    return Program(
         project=folder,
         program=result.program,
         model=str(facts["model"]),
-        board=emitted.board.name,
+        board=project.board.name,
         context=int(str(facts["context"])),
         model_hash=str(facts["model_hash"]),
         build_id=str(facts["build_id"]),
@@ -233,24 +233,24 @@ def _compile(folder: Path, emitted: Emitted, progress: Line, notice: Line, faile
         flash=result.flash,
         ram=result.ram,
         state_in=str(facts["state_in"]),
-        plan=emitted.plan,
+        plan=project.plan,
     )
 
 
-def _record(built: Built) -> dict[str, object]:
+def _record(built: Program) -> dict[str, object]:
     """What a later run needs; the program by its path within the project, which moves once."""
     record = {key: value for key, value in asdict(built).items() if key not in ("project", "plan")}
     return record | {"program": built.program.relative_to(built.project.absolute()).as_posix()}
 
 
-def _kept(folder: Path, plan: Plan) -> Built | None:
+def _kept(folder: Path, plan: Plan) -> Program | None:
     """The build that lies in `folder`, or None where there is none or it is not whole."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         program = folder / record.pop("program")
         record["warnings"] = tuple(record["warnings"])
         os.utime(folder)
-        return Built(project=folder, program=program, plan=plan, **record) if program.is_file() else None
+        return Program(project=folder, program=program, plan=plan, **record) if program.is_file() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyllm.errors import Failure, TinyllmError, UserError
 from tinyllm.boards.description import Board
-from tinyllm.host.build.build import Built, Line, build, ignore
-from tinyllm.host.model.load import Choice
-from tinyllm.host.link.usb import check_usable, find_port, ports_of
 from tinyllm.cache_folder import home
+from tinyllm.errors import Failure, TinyllmError, UserError
+from tinyllm.host.build.build import Line, Program, build, ignore
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import HelloReply
 from tinyllm.host.link.serial_port import PortInfo, find_again
 from tinyllm.host.link.serial_port import find_port as port_of_that_name
+from tinyllm.host.link.usb import check_usable, find_port, ports_of
+from tinyllm.host.model.load import LoadedModel
 
 RETURN_SECONDS = 30.0
 """How long a board may take from the end of the upload to its HELLO: reset, USB enumeration, udev, weights' CRC."""
@@ -30,13 +30,13 @@ HANDSHAKE_SECONDS = 3.0
 class Flashed:
     """What was built, where it runs now, and what the board said of itself."""
 
-    built: Built
+    built: Program
     port: str
-    facts: HelloReply
+    hello: HelloReply
 
 
 def flash(
-    choice: Choice,
+    loaded: LoadedModel,
     board: Board,
     context: int,
     port: str | None = None,
@@ -55,7 +55,7 @@ def flash(
         check_usable(name)
     # One folder a board, not the cache: PlatformIO compiles the whole core again in a project that has moved.
     folder = home() / "flash" / board.name
-    built = build(choice, board, context, folder, progress, notice, by_hand="pio run -t upload")
+    built = build(loaded, board, context, folder, progress, notice, by_hand="pio run -t upload")
     known = {there.device for there in ports_of(board)}
     # Imported where it is needed, for all else starts faster without it.
     from tinyllm.host.build import platformio
@@ -63,15 +63,15 @@ def flash(
     platformio.run(built.project, board.name, targets=["upload"], upload_port=name, progress=progress)
     progress("waiting for the board to come back")
     with _returned(board, name, device, known) as link:
-        check_built(built, link.name, link.facts)
-        return Flashed(built, link.name, link.facts)
+        check_built(built, link.name, link.hello)
+        return Flashed(built, link.name, link.hello)
 
 
-def check_built(built: Built, port: str, facts: HelloReply) -> None:
+def check_built(built: Program, port: str, hello: HelloReply) -> None:
     """Raise Failure unless the board on `port` says that it runs this very build."""
-    if (facts.model_hash, facts.build_id) == (built.model_hash, built.build_id):
+    if (hello.model_hash, hello.build_id) == (built.model_hash, built.build_id):
         return
-    runs = f"{facts.model} {facts.model_hash}, build {facts.build_id}"
+    runs = f"{hello.model} {hello.model_hash}, build {hello.build_id}"
     raise Failure(
         f"{port}: the upload went through, but the board runs {runs}; "
         f"expected {built.model} {built.model_hash}, build {built.build_id}.\n"

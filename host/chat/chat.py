@@ -9,9 +9,9 @@ from tinyllm.errors import Failure, TinyllmError, UserError
 from tinyllm.host.chat.conversation import Conversation, ReplayDiffers
 from tinyllm.host.chat.screen import Screen
 from tinyllm.host.chat.transcript import save_transcript, transcript
-from tinyllm.host.chat.turn_writer import Turns
+from tinyllm.host.chat.turn_writer import TurnWriter
 from tinyllm.host.connect.attach import format_rate, rate, stopping, summary
-from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import BoardGone, Event, Link, LostFrame, Refused
 from tinyllm.host.link.messages import Done, Overflow, Progress, Reason, Setting
 from tinyllm.host.link.settings import RANGES, budget, format_setting, parse_setting
@@ -45,12 +45,12 @@ class Quit(Exception):
 class Chat:
     """One conversation on one board, until the person leaves."""
 
-    def __init__(self, attachment: Attachment, link: Link, screen: Screen, turns: Turns) -> None:
-        self.attachment = attachment
+    def __init__(self, connection: Connection, link: Link, screen: Screen, turns: TurnWriter) -> None:
+        self.connection = connection
         self.link = link
         self.screen = screen
         self.turns = turns
-        self.conversation = Conversation(link.facts)
+        self.conversation = Conversation(link.hello)
         self.settings = link.get()
         self.last: Done | None = None
         self.context_used = 0
@@ -60,15 +60,15 @@ class Chat:
 
     def transcript(self) -> dict[str, Any]:
         """The conversation as a JSON document."""
-        return transcript(self.conversation, self.link.facts, self.settings)
+        return transcript(self.conversation, self.link.hello, self.settings)
 
     def run(self) -> None:
         """Read and answer until the end of input or /quit. Failure where a lost board is given up."""
-        facts = self.link.facts
-        if facts.context_used:
+        hello = self.link.hello
+        if hello.context_used:
             self.screen.note("The board held an earlier conversation; a new one begins.")
         self.link.reset()
-        self.screen.note(f"{facts.model} on {facts.board}, context {facts.context} tokens. /help lists the commands.")
+        self.screen.note(f"{hello.model} on {hello.board}, context {hello.context} tokens. /help lists the commands.")
         if self.turns.name:
             self.screen.note(f"The model's chat template is used, on the {self.turns.name}; --raw leaves it out.")
         while True:
@@ -86,10 +86,10 @@ class Chat:
 
     def status(self) -> str:
         """The status line."""
-        facts = self.link.facts
+        hello = self.link.hello
         speed = rate(self.last.tokens, self.last.decode_us) if self.last else None
         shown = f" · {format_rate(speed)} tokens/s" if speed else ""
-        return f"{facts.model}@{facts.board} · context {self.context_used}/{facts.context}{shown}"
+        return f"{hello.model}@{hello.board} · context {self.context_used}/{hello.context}{shown}"
 
     def _handle(self, line: str) -> None:
         """One line: a command or a prompt. What goes wrong is said, and the chat goes on where it can."""
@@ -158,14 +158,14 @@ class Chat:
         self.screen.note(f"{setting.name.lower()} {format_setting(setting, self.settings[setting])}")
 
     def _stats(self) -> Iterator[str]:
-        facts = self.link.hello()
-        self.context_used = facts.context_used
-        yield f"{facts.model} ({facts.model_hash}) on {facts.board}, build {facts.build_id}, firmware {facts.firmware}"
+        hello = self.link.update_hello()
+        self.context_used = hello.context_used
+        yield f"{hello.model} ({hello.model_hash}) on {hello.board}, build {hello.build_id}, firmware {hello.firmware}"
         yield ", ".join(f"{name.name.lower()} {format_setting(name, value)}" for name, value in self.settings.items())
-        yield f"context {facts.context_used}/{facts.context} tokens, {count_turns(self.conversation)}"
+        yield f"context {hello.context_used}/{hello.context} tokens, {count_turns(self.conversation)}"
         if self.last:
-            yield f"last answer: {summary(self.last, self.attachment.clock)}"
-        damaged = self.link.damaged_frames + facts.corrupt_frames
+            yield f"last answer: {summary(self.last, self.connection.clock)}"
+        damaged = self.link.damaged_frames + hello.corrupt_frames
         yield f"damaged frames: {damaged}"
         yield "memory: " + ", ".join(f"{name} {size:,}" for name, size in self.link.memory().items())
 
@@ -199,11 +199,11 @@ class Chat:
 
     def _reconnect(self, gone: BoardGone) -> None:
         """Wait for the board, and set it as it was. Failure where the person gives up."""
-        self.screen.note(f"{gone}{self.attachment.why_lost()}")
+        self.screen.note(f"{gone}{self.connection.why_lost()}")
         self.screen.note("Waiting for it to come back; Ctrl-C gives up.")
         self.link.close()
         try:
-            self.link = self.attachment.reopen()
+            self.link = self.connection.reopen()
         except KeyboardInterrupt:
             raise Failure("the board did not come back.") from None
         for setting, value in self.settings.items():
@@ -211,11 +211,11 @@ class Chat:
 
     def _restore(self, what_is_wrong: str) -> None:
         """Make the board's memory the same as ours: it may be already; else by a replay, or by starting anew."""
-        facts = self.link.hello()
-        if facts.model_hash != self.conversation.model_hash:
-            self.screen.note(f"The board now runs {facts.model}, another model; a new conversation begins.")
+        hello = self.link.update_hello()
+        if hello.model_hash != self.conversation.model_hash:
+            self.screen.note(f"The board now runs {hello.model}, another model; a new conversation begins.")
             self._start_anew()
-        elif self.conversation.held_by(facts):
+        elif self.conversation.held_by(hello):
             self.screen.note("The board is back and still holds the conversation.")
             self._show(self.conversation.resume(self.link))
         else:
@@ -233,19 +233,19 @@ class Chat:
             self.screen.note(f"{error}\nA new conversation begins.")
             self._start_anew()
             return
-        facts = self.link.hello()
-        self.context_used = facts.context_used
+        hello = self.link.update_hello()
+        self.context_used = hello.context_used
         turn = self.conversation.interrupted
         if len(self.conversation.turns) > (turn is not None):
-            proof = f"digest {facts.conversation_digest:08x}" if exact else "a prompt that was stopped is now whole"
-            self.screen.note(f"Replayed: the board holds {facts.context_used} tokens again ({proof}).")
+            proof = f"digest {hello.conversation_digest:08x}" if exact else "a prompt that was stopped is now whole"
+            self.screen.note(f"Replayed: the board holds {hello.context_used} tokens again ({proof}).")
         if turn is not None:
             self.screen.note("Going on with the answer that was cut short:")
             self.screen.write(turn.text)
             self._show(self.conversation.resume(self.link))
 
     def _start_anew(self) -> None:
-        self.conversation = Conversation(self.link.facts)
+        self.conversation = Conversation(self.link.hello)
         self.link.reset()
         self.last, self.context_used = None, 0
 

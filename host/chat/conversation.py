@@ -48,9 +48,9 @@ class ReplayDiffers(Failure):
 class Conversation:
     """The turns since the last reset, and the model that they were held with."""
 
-    def __init__(self, facts: HelloReply) -> None:
-        self.model_hash = facts.model_hash
-        self.model = facts.model
+    def __init__(self, hello: HelloReply) -> None:
+        self.model_hash = hello.model_hash
+        self.model = hello.model
         self.turns: list[Turn] = []
 
     @property
@@ -77,15 +77,15 @@ class Conversation:
             self.turns.remove(turn)
             raise
 
-    def held_by(self, facts: HelloReply) -> bool:
+    def held_by(self, hello: HelloReply) -> bool:
         """Whether the board's memory holds exactly the finished turns, so that `resume` can go on from there.
 
         Of an interrupted answer the board may know more than arrived here, or nothing any more.
         """
-        if facts.model_hash != self.model_hash or (self.interrupted and self.interrupted.answer):
+        if hello.model_hash != self.model_hash or (self.interrupted and self.interrupted.answer):
             return False
         digests = [turn.done.conversation_digest for turn in self.turns if turn.done]
-        return facts.conversation_digest == (digests[-1] if digests else EMPTY_DIGEST)
+        return hello.conversation_digest == (digests[-1] if digests else EMPTY_DIGEST)
 
     def replay(self, link: Link, on_progress: Callable[[int, int], None] = lambda done, total: None) -> bool:
         """Give the board its memory of the finished turns back, by prefill alone; True where that is proved exact.
@@ -94,9 +94,9 @@ class Conversation:
         difference the replay is not exact. Any other difference of digests raises ReplayDiffers; another model on the
         board raises Failure. on_progress takes the turns replayed and the turns in all.
         """
-        if link.facts.model_hash != self.model_hash:
+        if link.hello.model_hash != self.model_hash:
             raise Failure(
-                f"{link.name}: the board now runs {link.facts.model}, the conversation was held with {self.model}. "
+                f"{link.name}: the board now runs {link.hello.model}, the conversation was held with {self.model}. "
                 "Flash that model again, or /reset."
             )
         link.reset()
@@ -159,7 +159,7 @@ def prefill(link: Link, sent: Sent, answer: list[int]) -> Done:
     Meanwhile a full context slides, as it did when the turn was new, whatever the setting is by now.
     """
     overflow = link.get()[Setting.OVERFLOW]
-    size = max(1, min(link.facts.context, link.facts.text_max // 4))
+    size = max(1, min(link.hello.context, link.hello.text_max // 4))
     link.set(Setting.OVERFLOW, Overflow.SLIDE)
     try:
         held = _end(send(link, sent, 0))

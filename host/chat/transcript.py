@@ -13,7 +13,7 @@ from tinyllm.host.link.messages import HelloReply, Setting
 from tinyllm.host.link.settings import setting_value
 
 
-def transcript(conversation: Conversation, facts: HelloReply, settings: dict[Setting, int]) -> dict[str, Any]:
+def transcript(conversation: Conversation, hello: HelloReply, settings: dict[Setting, int]) -> dict[str, Any]:
     """Model, board, settings, and every turn with its text and token ids."""
     turns = []
     for turn in conversation.turns:
@@ -29,9 +29,9 @@ def transcript(conversation: Conversation, facts: HelloReply, settings: dict[Set
             }
         )
     return {
-        "model": facts.model,
-        "model_hash": facts.model_hash,
-        "board": facts.board,
+        "model": hello.model,
+        "model_hash": hello.model_hash,
+        "board": hello.board,
         "settings": {setting.name.lower(): setting_value(setting, value) for setting, value in settings.items()},
         "turns": turns,
     }

@@ -11,13 +11,13 @@ from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.chat.conversation import Sent, Turn
-from tinyllm.host.connect.attach import Wanted
-from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.connect.attach import BoardRequest
+from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.messages import HelloReply
-from tinyllm.host.model.load import choose, choose_tokenizer, model_path
+from tinyllm.host.model.load import load_model, load_tokenizer, model_path
 
 
-class Turns(Protocol):
+class TurnWriter(Protocol):
     """Writes the turns of a conversation."""
 
     @property
@@ -91,7 +91,9 @@ def _held(turns: Sequence[Turn]) -> list[int]:
     return ids
 
 
-def choose_turns(wanted: Wanted, attachment: Attachment, facts: HelloReply, raw: bool, system: str | None) -> Turns:
+def turn_writer_for(
+    request: BoardRequest, connection: Connection, hello: HelloReply, raw: bool, system: str | None
+) -> TurnWriter:
     """By the template of the board or, where that has none or a system message is wanted, of the model if it is known.
 
     UserError for a system message that no template can take.
@@ -100,29 +102,29 @@ def choose_turns(wanted: Wanted, attachment: Attachment, facts: HelloReply, raw:
         if system is not None:
             raise UserError("--system needs the model's chat template, which --raw leaves out. Leave out one of them.")
         return Plain()
-    if system is None and facts.chat:
+    if system is None and hello.chat:
         return OnBoard()
-    on_host = None if attachment.process is None and wanted.model is None else _on_host(wanted, facts, system)
+    on_host = None if connection.process is None and request.model is None else _on_host(request, hello, system)
     if on_host is not None:
         return on_host
     if system is not None:
-        hint = "Name the MODEL that the board runs." if wanted.model is None else f"{wanted.model} has none."
+        hint = "Name the MODEL that the board runs." if request.model is None else f"{request.model} has none."
         raise UserError(f"--system needs a chat template. {hint}")
     return Plain()
 
 
-def _on_host(wanted: Wanted, facts: HelloReply, system: str | None) -> OnHost | None:
+def _on_host(request: BoardRequest, hello: HelloReply, system: str | None) -> OnHost | None:
     """The model's own template, None where it has none."""
-    path, reading = model_path(wanted.model), wanted.reading
+    path, reading = model_path(request.model), request.options
     config = reading.facts(path).config
     if config.chat_template is None:
         return None
     if reading.trim_vocab is not None:
-        tokenizer = choose(wanted.model, reading).tokenizer
+        tokenizer = load_model(request.model, reading).tokenizer
     else:
-        _, tokenizer = choose_tokenizer(path, config, reading)
+        _, tokenizer = load_tokenizer(path, config, reading)
     try:
         plan: ChatPlan | None = derive(config.chat_template, tokenizer, system)
     except Unsuited:
         plan = None
-    return OnHost(config.chat_template, tokenizer, system, plan, facts.context)
+    return OnHost(config.chat_template, tokenizer, system, plan, hello.context)

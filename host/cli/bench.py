@@ -9,11 +9,11 @@ import typer
 
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.host.cli.options import BoardOption, JsonOption, ModelArgument, PortOption, VirtualOption, reads_model
-from tinyllm.host.connect.attach import Wanted, attach, check_model, format_rate, rate
-from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.connect.attach import BoardRequest, attach, check_model, format_rate, rate
+from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Done, Token, token_digest
-from tinyllm.host.model.load import AS_IT_IS, Reading
+from tinyllm.host.model.load import AS_STORED, LoadOptions
 from tinyllm.host.output import Output
 from tinyllm.host.prove.prove import COUNT, PROMPT, apply
 
@@ -25,29 +25,29 @@ def bench(
     virtual: VirtualOption = False,
     port: PortOption = None,
     tokens: Annotated[int, typer.Option("-n", "--tokens", metavar="N", min=1, help="Tokens to generate.")] = COUNT,
-    reading: Reading = AS_IT_IS,
+    options: LoadOptions = AS_STORED,
     as_json: JsonOption = False,
 ) -> None:
     """Generate greedy tokens and say what each took: instructions of an emulated chip, or time of a real one."""
     output = Output(as_json)
-    wanted = Wanted(model, reading, board, port, virtual, count=virtual)
-    with attach(wanted, output) as attachment, attachment.open() as link:
-        check_model(wanted, attachment, link)
-        with output.working(f"{tokens} tokens of {link.facts.model} on {link.facts.board}"):
+    request = BoardRequest(model, options, board, port, virtual, count=virtual)
+    with attach(request, output) as connection, connection.open() as link:
+        check_model(request, connection, link)
+        with output.working(f"{tokens} tokens of {link.hello.model} on {link.hello.board}"):
             ids, done = _generate(link, tokens)
-        executed = _executed(attachment)
-        facts, kind = link.facts, _kind(attachment)
+        executed = _executed(connection)
+        hello, kind = link.hello, _kind(connection)
         phases = [
-            _phase("prompt", sum(end.prompt_tokens for end in done), sum(end.prefill_us for end in done), attachment),
-            _phase("answer", len(ids), sum(end.decode_us for end in done), attachment),
+            _phase("prompt", sum(end.prompt_tokens for end in done), sum(end.prefill_us for end in done), connection),
+            _phase("answer", len(ids), sum(end.decode_us for end in done), connection),
         ]
     if as_json:
-        named = {name: getattr(facts, name) for name in ("model", "model_hash", "board", "build_id", "context")}
+        named = {name: getattr(hello, name) for name in ("model", "model_hash", "board", "build_id", "context")}
         phases_by_name = {str(phase.pop("phase")): phase for phase in phases}
         figures = {"kind": kind, "digest": f"{token_digest(ids):08x}", "executed": executed}
         output.document(named | figures | phases_by_name)
         return
-    output.line(f"{facts.model} ({facts.model_hash}) on {facts.board}, context {facts.context}", style="bold")
+    output.line(f"{hello.model} ({hello.model_hash}) on {hello.board}, context {hello.context}", style="bold")
     unit = phases[0]["unit"]
     rows = [
         [str(phase["phase"]), str(phase["tokens"]), f"{phase['per_token']:,.0f}", _speed(phase["tokens_per_second"])]
@@ -74,8 +74,8 @@ def _generate(link: Link, count: int) -> tuple[list[int], list[Done]]:
     return ids, ends
 
 
-def _phase(name: str, tokens: int, microseconds: int, attachment: Attachment) -> dict[str, float | str | None]:
-    counts = attachment.process.counts if attachment.process else None
+def _phase(name: str, tokens: int, microseconds: int, connection: Connection) -> dict[str, float | str | None]:
+    counts = connection.process.counts if connection.process else None
     per_us, unit = (counts.per_us, counts.unit) if counts else (1, "microseconds")
     return {
         "phase": name,
@@ -87,17 +87,17 @@ def _phase(name: str, tokens: int, microseconds: int, attachment: Attachment) ->
     }
 
 
-def _executed(attachment: Attachment) -> tuple[int, ...]:
+def _executed(connection: Connection) -> tuple[int, ...]:
     """Instructions of each core, () where nobody counts them."""
-    process = attachment.process
+    process = connection.process
     return process.instructions() if process and process.counts and process.counts.both_cores else ()
 
 
-def _kind(attachment: Attachment) -> str:
+def _kind(connection: Connection) -> str:
     """What the figures are."""
-    if attachment.on_hardware:
+    if connection.on_hardware:
         return f"measured on the board by its own clock, {date.today().isoformat()}"
-    return attachment.clock
+    return connection.clock
 
 
 def _speed(speed: float | str | None) -> str:

@@ -11,9 +11,9 @@ import typer
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.memory.fit import Bytes, room
 from tinyllm.codegen.memory.stack import Stack
-from tinyllm.host.build.build import Built, Emitted, compile_emitted, deepest_stack, emit
+from tinyllm.host.build.build import Program, Project, compile_emitted, deepest_stack, emit
 from tinyllm.host.cli.options import BoardOption, JsonOption, ModelArgument, VirtualOption, reads_model
-from tinyllm.host.model.load import AS_IT_IS, Reading, choose
+from tinyllm.host.model.load import AS_STORED, LoadOptions, load_model
 from tinyllm.host.model.trim_report import trimming_of
 from tinyllm.host.output import Output
 
@@ -27,27 +27,27 @@ def build(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Where the project goes; default: the cache."),
     ] = None,
-    reading: Reading = AS_IT_IS,
+    options: LoadOptions = AS_STORED,
     as_json: JsonOption = False,
 ) -> None:
     """Write the C for a model and compile it; says how much flash, RAM and stack it takes."""
     output = Output(as_json)
-    choice = choose(model, reading)
+    loaded = load_model(model, options)
     target = load_board(board)
     if virtual:
         target = target.twin()
-    with output.working(f"building {choice.name} for {target.name}") as step:
-        emitted = emit(choice, target, choice.context, step, output.note)
+    with output.working(f"building {loaded.name} for {target.name}") as step:
+        project = emit(loaded, target, loaded.context, step, output.note)
     if not as_json:
         # At once, for compiling takes its time, and may not be possible here.
-        output.line(emitted.title, style="bold")
-        output.table(["memory", "part", "bytes"], _planned(emitted, room(target)))
+        output.line(project.title, style="bold")
+        output.table(["memory", "part", "bytes"], _planned(project, room(target)))
     with output.working("compiling") as step:
-        built = compile_emitted(emitted, folder, step, output.note)
+        built = compile_emitted(project, folder, step, output.note)
         step("following the calls")
         stack = deepest_stack(built, target)
         step("measuring the perplexity")
-        trimming = trimming_of(choice, reading.stories())
+        trimming = trimming_of(loaded, options.stories())
     if as_json:
         document = asdict(built) | {"stack": stack and asdict(stack)}
         output.document(document | {"trimming": trimming and asdict(trimming)})
@@ -61,14 +61,14 @@ def build(
     output.line(f"program: {built.program}")
 
 
-def _planned(emitted: Emitted, space: Bytes | None) -> list[list[str]]:
+def _planned(project: Project, space: Bytes | None) -> list[list[str]]:
     """The tables and the state, and what there is for them."""
-    state_in = str(emitted.facts["state_in"])
-    beside = "the board has beside its core" if emitted.board.reserve else "the board has"
+    state_in = str(project.facts["state_in"])
+    beside = "the board has beside its core" if project.board.reserve else "the board has"
     rows: list[list[str]] = []
     for memory, where, parts, there in (
-        ("flash", "flash", emitted.plan.flash, space and space.flash),
-        ("RAM", state_in, emitted.plan.ram, space and space.ram),
+        ("flash", "flash", project.plan.flash, space and space.flash),
+        ("RAM", state_in, project.plan.ram, space and space.ram),
     ):
         rows += [[where, part, f"{size:,}"] for part, size in parts.items()]
         if there is not None:
@@ -76,7 +76,7 @@ def _planned(emitted: Emitted, space: Bytes | None) -> list[list[str]]:
     return rows
 
 
-def _compiled(built: Built, stack: Stack | None) -> list[list[str]]:
+def _compiled(built: Program, stack: Stack | None) -> list[list[str]]:
     """What the compiler made of it."""
     counted = (
         ("flash", "whole program", built.flash),

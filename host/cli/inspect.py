@@ -11,7 +11,7 @@ from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 from tinyllm.host.cli.options import JsonOption, ModelArgument, reads_model
 from tinyllm.host.link.link import printable
 from tinyllm.host.model.inspection import BoardFit, Inspection, inspect_model
-from tinyllm.host.model.load import AS_IT_IS, Reading, model_path
+from tinyllm.host.model.load import AS_STORED, LoadOptions, model_path
 from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
 
@@ -22,10 +22,10 @@ NAMED = 8
 
 
 @reads_model
-def inspect(model: ModelArgument = None, reading: Reading = AS_IT_IS, as_json: JsonOption = False) -> None:
+def inspect(model: ModelArgument = None, options: LoadOptions = AS_STORED, as_json: JsonOption = False) -> None:
     """What a checkpoint is, told from its headers: features, sizes, tokenizer, and the boards that could hold it."""
     output = Output(as_json)
-    seen = inspect_model(model_path(model), reading)
+    seen = inspect_model(model_path(model), options)
     if as_json:
         output.document(_document(seen))
         return

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinyllm.host.model.load import Reading
+from tinyllm.host.model.load import LoadOptions
 
 ModelArgument = Annotated[
     str | None,
@@ -65,22 +65,22 @@ READING: dict[str, Any] = {
         ),
     ],
 }
-"""The option for each field of Reading."""
+"""The option for each field of LoadOptions."""
 
 
 def reads_model(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb with the options of READING in place of its parameter `reading`, which is made of them."""
+    """The verb with the options of READING in place of its parameter `options`, which is made of them."""
 
     @functools.wraps(verb)
     def command(**given: Any) -> None:
-        verb(reading=Reading(**{name: given.pop(name) for name in READING}), **given)
+        verb(options=LoadOptions(**{name: given.pop(name) for name in READING}), **given)
 
     signature = inspect.signature(verb, eval_str=True)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     options = [inspect.Parameter(name, kind, default=None, annotation=option) for name, option in READING.items()]
     parameters = []
     for parameter in signature.parameters.values():
-        parameters += options if parameter.name == "reading" else [parameter]
+        parameters += options if parameter.name == "options" else [parameter]
     vars(command)["__signature__"] = signature.replace(parameters=parameters)
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command

@@ -11,7 +11,7 @@ import typer
 from tinyllm.host.chat.chat import COMMANDS, Chat
 from tinyllm.host.chat.conversation import Sent, send
 from tinyllm.host.chat.screen import open_screen
-from tinyllm.host.chat.turn_writer import choose_turns
+from tinyllm.host.chat.turn_writer import turn_writer_for
 from tinyllm.host.cli.options import (
     BoardOption,
     JsonOption,
@@ -26,11 +26,11 @@ from tinyllm.host.cli.options import (
     VirtualOption,
     reads_model,
 )
-from tinyllm.host.connect.attach import Wanted, attach, check_model, rate, reason_name, stopping, summary
+from tinyllm.host.connect.attach import BoardRequest, attach, check_model, rate, reason_name, stopping, summary
 from tinyllm.host.link.link import Link, printable
 from tinyllm.host.link.messages import Done, Overflow, Progress, Setting, Token
 from tinyllm.host.link.settings import budget, encode_setting, setting_value
-from tinyllm.host.model.load import AS_IT_IS, Reading
+from tinyllm.host.model.load import AS_STORED, LoadOptions
 from tinyllm.host.output import Output
 
 Raw = Annotated[bool, typer.Option("--raw", help="The text as it is, without the model's chat template.")]
@@ -58,7 +58,7 @@ def run(
     seed: Seed = 1,
     raw: Raw = False,
     system: System = None,
-    reading: Reading = AS_IT_IS,
+    options: LoadOptions = AS_STORED,
     as_json: JsonOption = False,
 ) -> None:
     """Give the model a prompt and stream its answer to stdout.
@@ -66,7 +66,7 @@ def run(
     Where the model has a chat template the prompt is a turn of a chat; else, and with --raw, the model goes on from it.
     """
     output = Output(as_json)
-    wanted = Wanted(model, reading, board, port, virtual)
+    request = BoardRequest(model, options, board, port, virtual)
     settings = {
         Setting.TEMPERATURE: encode_setting(Setting.TEMPERATURE, temperature),
         Setting.TOP_K: encode_setting(Setting.TOP_K, top_k),
@@ -77,9 +77,9 @@ def run(
         Setting.OVERFLOW: Overflow.SLIDE,
     }
     tokens = budget(encode_setting(Setting.MAX_TOKENS, max_tokens))
-    with attach(wanted, output) as attachment, attachment.open() as link:
-        check_model(wanted, attachment, link)
-        turns = choose_turns(wanted, attachment, link.facts, raw, system)
+    with attach(request, output) as connection, connection.open() as link:
+        check_model(request, connection, link)
+        turns = turn_writer_for(request, connection, link.hello, raw, system)
         sent = turns.write(prompt, ())
         for setting, value in settings.items():
             link.set(setting, value)
@@ -89,10 +89,10 @@ def run(
         if as_json:
             output.document(
                 {
-                    "model": link.facts.model,
-                    "model_hash": link.facts.model_hash,
-                    "build_id": link.facts.build_id,
-                    "board": link.facts.board,
+                    "model": link.hello.model,
+                    "model_hash": link.hello.model_hash,
+                    "build_id": link.hello.build_id,
+                    "board": link.hello.board,
                     "prompt": prompt,
                     "chat_template": turns.name,
                     "text": text,
@@ -103,14 +103,14 @@ def run(
                     "prefill_us": done.prefill_us,
                     "decode_us": done.decode_us,
                     "tokens_per_second": None if speed is None else round(speed, 1),
-                    "clock": attachment.clock,
-                    "context": link.facts.context,
+                    "clock": connection.clock,
+                    "context": link.hello.context,
                     "context_used": done.context_used,
                     "settings": {name.name.lower(): setting_value(name, value) for name, value in settings.items()},
                 }
             )
             return
-        output.note(f"{link.facts.model}@{link.facts.board}: {summary(done, attachment.clock)}")
+        output.note(f"{link.hello.model}@{link.hello.board}: {summary(done, connection.clock)}")
 
 
 def _answer(link: Link, sent: Sent, max_tokens: int, output: Output) -> tuple[list[int], str, Done]:
@@ -148,21 +148,21 @@ def chat(
     port: PortOption = None,
     raw: Raw = False,
     system: System = None,
-    reading: Reading = AS_IT_IS,
+    options: LoadOptions = AS_STORED,
     as_json: JsonOption = False,
 ) -> None:
     """Talk with the model; /help lists what can be changed on the way."""
     output = Output(as_json)
-    wanted = Wanted(model, reading, board, port, virtual)
-    with attach(wanted, output) as attachment:
-        link = attachment.open()
+    request = BoardRequest(model, options, board, port, virtual)
+    with attach(request, output) as connection:
+        link = connection.open()
         try:
-            check_model(wanted, attachment, link)
-            turns = choose_turns(wanted, attachment, link.facts, raw, system)
+            check_model(request, connection, link)
+            turns = turn_writer_for(request, connection, link.hello, raw, system)
         except BaseException:
             link.close()
             raise
-        session = Chat(attachment, link, open_screen(output, COMMANDS), turns)
+        session = Chat(connection, link, open_screen(output, COMMANDS), turns)
         try:
             session.run()
         finally:

@@ -13,12 +13,12 @@ from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.errors import UserError
 from tinyllm.host.build.build import build
 from tinyllm.host.connect.board_process import BoardProcess
-from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import BoardGone, Link
 from tinyllm.host.link.messages import Done, Reason
 from tinyllm.host.link.usb import find_board, find_port
 from tinyllm.host.link.wire_log import WireLog
-from tinyllm.host.model.load import Reading, choose
+from tinyllm.host.model.load import LoadOptions, load_model
 from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
 from tinyllm.host.virtual import require_emulator
@@ -29,14 +29,14 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BoardRequest:
     """What a person asked for.
 
     count: a virtual board's clock is to count its instructions. emulator: another than the board's own, rp2040js.
     """
 
     model: str | None
-    reading: Reading
+    options: LoadOptions
     board: str
     port: str | None
     virtual: bool = False
@@ -52,7 +52,7 @@ class Wanted:
         return replace(twin, emulator=self.emulator or twin.emulator)
 
 
-class BoardOnPort(Attachment):
+class BoardOnPort(Connection):
     """A board that was there already; `named` is the kind that a person says it is, None where they do not say."""
 
     def __init__(self, port: str, named: Board | None) -> None:
@@ -62,7 +62,7 @@ class BoardOnPort(Attachment):
     def open(self, wire: WireLog | None = None) -> Link:
         """Connect; `wire` and errors as Link. UserError where the board is another than named; a twin is not."""
         link = super().open(wire)
-        named, found = self._named, link.facts.board
+        named, found = self._named, link.hello.board
         if named is None or found == named.name or (named.virtual and found == named.twin().name):
             return link
         link.close()
@@ -73,49 +73,49 @@ class BoardOnPort(Attachment):
 
 
 @contextmanager
-def attach(wanted: Wanted, output: Output) -> Iterator[Attachment]:
+def attach(request: BoardRequest, output: Output) -> Iterator[Connection]:
     """Build and start what is needed; the host board or a virtual one ends with the context.
 
     What such a board says when it stops by itself, the registers of a fault for instance, goes to stderr.
     """
-    if wanted.virtual and wanted.port is not None:
+    if request.virtual and request.port is not None:
         raise UserError("--virtual starts a board on this computer; leave it out with --port.")
-    board = wanted.target()
-    port = _port(wanted, board)
+    board = request.target()
+    port = _port(request, board)
     if port is not None:
         yield BoardOnPort(port, None if board.name == HOST else board)
         return
     if board.emulator == "unicorn":
         require_emulator()
-    choice = choose(wanted.model, wanted.reading)
-    if choice.saving is not None:
-        output.note(saving_line(choice.saving))
-    where = "this computer" if board.name == HOST else f"the virtual {wanted.board}"
-    with output.working(f"building {choice.name} for {where}") as step:
-        built = build(choice, board, choice.context, progress=step, notice=output.note)
-    with BoardProcess.of(board, built.program, wanted.count) as running:
+    loaded = load_model(request.model, request.options)
+    if loaded.saving is not None:
+        output.note(saving_line(loaded.saving))
+    where = "this computer" if board.name == HOST else f"the virtual {request.board}"
+    with output.working(f"building {loaded.name} for {where}") as step:
+        built = build(loaded, board, loaded.context, progress=step, notice=output.note)
+    with BoardProcess.of(board, built.program, request.count) as running:
         try:
-            yield Attachment(running)
+            yield Connection(running)
         except BoardGone:
             for line in running.report():
                 output.note(line)
             raise
 
 
-def _port(wanted: Wanted, board: Board) -> str | None:
+def _port(request: BoardRequest, board: Board) -> str | None:
     """Where the board is plugged in; None for one that is started on this computer. Errors as finding.find_port."""
-    if wanted.port is None and (board.name == HOST or board.emulator):
+    if request.port is None and (board.name == HOST or board.emulator):
         return None
-    port = _found(wanted, board) if wanted.port in (None, AUTO) else wanted.port
-    if wanted.reading.context is not None:
+    port = _found(request, board) if request.port in (None, AUTO) else request.port
+    if request.options.context is not None:
         raise UserError("--context is settled when a board is built; leave it out with a board that runs already.")
     return port
 
 
-def _found(wanted: Wanted, board: Board) -> str:
+def _found(request: BoardRequest, board: Board) -> str:
     """The port that shows the board's USB numbers; the host board stands for whichever is attached."""
     named = board if board.name != HOST else find_board()
-    found = find_port(named, twin_will_do=wanted.port is None)
+    found = find_port(named, twin_will_do=request.port is None)
     if found is None:
         raise UserError(f"{named.name} waits for a program: `tinyllm flash --board {named.name}`.")
     return found.device
@@ -137,15 +137,15 @@ def stopping(link: Link) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def check_model(wanted: Wanted, attachment: Attachment, link: Link) -> None:
+def check_model(request: BoardRequest, connection: Connection, link: Link) -> None:
     """Where a person names a model, a board that was there already must run it; UserError where it does not."""
-    if attachment.process is not None or wanted.model is None:
+    if connection.process is not None or request.model is None:
         return
-    facts = link.facts
-    choice = choose(wanted.model, replace(wanted.reading, context=facts.context))
-    if quantize(choice.model, facts.context).digest()[:8].hex() != facts.model_hash:
+    hello = link.hello
+    loaded = load_model(request.model, replace(request.options, context=hello.context))
+    if quantize(loaded.model, hello.context).digest()[:8].hex() != hello.model_hash:
         raise UserError(
-            f"{link.name}: the board runs {facts.model} ({facts.model_hash}), not {choice.name}. "
+            f"{link.name}: the board runs {hello.model} ({hello.model_hash}), not {loaded.name}. "
             "Leave MODEL out to talk to what is there, or build and flash this one."
         )
 

@@ -17,7 +17,7 @@ HOST, TWIN = "host", "-virtual"
 """What a process of a computer calls itself, and how the names of virtual boards end (boards.loader.Board.twin)."""
 
 
-class Attachment:
+class Connection:
     """Where a board is reached. `process` is the board where it is our own; `reopen` starts it again where it ended."""
 
     def __init__(self, where: str | BoardProcess) -> None:
@@ -44,7 +44,7 @@ class Attachment:
         """Connect; `wire` and errors as Link."""
         link = Link(self.process.url if self.process else self._name, wire=wire)
         self._device = link.device
-        self._board = link.facts.board
+        self._board = link.hello.board
         return link
 
     def reopen(self, wire: WireLog | None = None, patience: float = math.inf) -> Link:
@@ -65,7 +65,7 @@ class Attachment:
                 if time.monotonic() > deadline:
                     raise
             else:
-                self._board = link.facts.board
+                self._board = link.hello.board
                 return link
             time.sleep(RETRY_SECONDS)
 

@@ -58,7 +58,7 @@ class Refused(Failure):
 
 
 class Link:
-    """An open connection to a board that has said hello; `facts` is what it said last.
+    """An open connection to a board that has said hello; `hello` is what it said last.
 
     Use it as a context manager: leaving it says BYE and closes the port. Every method raises BoardGone where the
     board went away or does not answer, and Refused where it answers with an error.
@@ -88,7 +88,7 @@ class Link:
         try:
             self._handshake(handshake_seconds)
             self._settle()
-            self.facts = self.hello()
+            self.hello = self.update_hello()
         except BaseException:
             self._port.close()
             raise
@@ -112,13 +112,13 @@ class Link:
 
     # --- Requests -----------------------------------------------------------------------------------------------------
 
-    def hello(self) -> protocol.HelloReply:
+    def update_hello(self) -> protocol.HelloReply:
         """Ask again who the board is and what it holds."""
         said = self._ask(protocol.Hello(), protocol.HelloReply)
-        self.facts = replace(
+        self.hello = replace(
             said, model=printable(said.model), board=printable(said.board), firmware=printable(said.firmware)
         )
-        return self.facts
+        return self.hello
 
     def reset(self) -> None:
         """Forget the conversation; settings stay, the random numbers restart from the seed."""
@@ -139,7 +139,7 @@ class Link:
 
     def logits(self, first: int = 0, count: int | None = None) -> list[int]:
         """Logits of the last prefilled position, Q16.16 int32, of `count` tokens from `first` on (default: all)."""
-        end = self.facts.vocab_size if count is None else first + count
+        end = self.hello.vocab_size if count is None else first + count
         values: list[int] = []
         while (start := first + len(values)) < end:
             wanted = min(protocol.MAX_LOGITS, end - start)
@@ -166,7 +166,7 @@ class Link:
         Raises LostFrame where token indices, count or digest show a gap. A caller that leaves early cancels the answer.
         """
         message = protocol.Prompt(max_tokens, content if isinstance(content, str) else tuple(content), chat)
-        text_max, ids_max = self.facts.text_max, max(self.facts.text_max, 4 * self.facts.context)
+        text_max, ids_max = self.hello.text_max, max(self.hello.text_max, 4 * self.hello.context)
         if len(message.body()) > protocol.PROMPT_HEADER + (text_max if isinstance(content, str) else ids_max):
             raise Refused(self._too_long(), protocol.ErrorCode.TOO_LONG)
         self._settle()
@@ -401,7 +401,7 @@ class Link:
 
     def _too_long(self) -> str:
         return (
-            f"the prompt is too long: this board takes {self.facts.context} tokens and {self.facts.text_max} bytes at "
+            f"the prompt is too long: this board takes {self.hello.context} tokens and {self.hello.text_max} bytes at "
             "most, with overflow stop only what is left of the context. Shorten it, or build with a larger --context."
         )
 

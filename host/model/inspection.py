@@ -18,7 +18,7 @@ from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 from tinyllm.codegen.trim import Saving, needed_tokens, saving, trim_config, trim_tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.hub.store import RECORD, find_pulled_around
-from tinyllm.host.model.load import Reading, choose_tokenizer
+from tinyllm.host.model.load import LoadOptions, load_tokenizer
 
 PARTS = ("embedding", "attention", "feed-forward", "norms", "head")
 LONGEST_CONTEXT = 65536
@@ -77,18 +77,18 @@ class Inspection:
         return sum(self.parts.values())
 
 
-def inspect_model(path: Path, reading: Reading) -> Inspection:
+def inspect_model(path: Path, options: LoadOptions) -> Inspection:
     """Raises UserError as inspect_checkpoint, and for a tokenizer that was named and is not sound."""
-    facts = reading.facts(path)
+    facts = options.facts(path)
     config, counts = facts.config, facts.parameters_by_part()
     parts = {part: counts.get(part, 0) for part in PARTS}
-    context = reading.positions(config)
-    tokenizer_path, tokenizer, why = _tokenizer(path, config, reading)
+    context = options.positions(config)
+    tokenizer_path, tokenizer, why = _tokenizer(path, config, options)
     saved = None
-    if reading.trim_vocab is not None:
+    if options.trim_vocab is not None:
         if tokenizer is None:
             raise UserError(f"--trim-vocab needs the model's tokenizer. {why}")
-        trimmed = trim_tokenizer(tokenizer, needed_tokens(tokenizer, reading.stories(), config.chat_template))
+        trimmed = trim_tokenizer(tokenizer, needed_tokens(tokenizer, options.stories(), config.chat_template))
         saved = saving(config, tokenizer, trimmed)
         config, tokenizer = trim_config(config, trimmed.vocab_size), trimmed
         parts |= {part: config.vocab_size * config.dim for part in ("embedding", "head") if parts[part]}
@@ -121,12 +121,12 @@ def _recorded_licence(path: Path) -> Licence | None:
     return Licence(pulled.licence, RECORD) if pulled is not None and pulled.licence else None
 
 
-def _tokenizer(path: Path, config: ModelConfig, reading: Reading) -> tuple[Path | None, Tokenizer | None, str]:
+def _tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path | None, Tokenizer | None, str]:
     """Where it is, the tokenizer, and if there is none why; one that a person named must be sound."""
     try:
-        return *choose_tokenizer(path, config, reading), ""
+        return *load_tokenizer(path, config, options), ""
     except UserError as error:
-        if reading.tokenizer is not None:
+        if options.tokenizer is not None:
             raise
         return None, None, str(error)
 

@@ -26,7 +26,7 @@ TEXT_LIMIT = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Reading:
+class LoadOptions:
     """How a person wants a checkpoint read.
 
     tokenizer: where none lies beside the checkpoint. context: positions of the KV cache; None: the model's own, at most
@@ -73,11 +73,11 @@ class Reading:
         return stories
 
 
-AS_IT_IS = Reading()
+AS_STORED = LoadOptions()
 
 
 @dataclass(frozen=True)
-class Choice:
+class LoadedModel:
     """A model that has been read, with its tokenizer.
 
     context: positions of the KV cache. whole, saving: where the vocabulary was trimmed, what the model was before and
@@ -89,7 +89,7 @@ class Choice:
     tokenizer_path: Path
     tokenizer: Tokenizer
     context: int
-    whole: Choice | None = None
+    whole: LoadedModel | None = None
     saving: Saving | None = None
 
     @property
@@ -117,22 +117,22 @@ def model_path(name: str | None) -> Path:
     raise UserError(f"{name}: neither a bundled model nor a file, a folder or a pulled model. {hint}")
 
 
-def choose(name: str | None, reading: Reading = AS_IT_IS) -> Choice:
+def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedModel:
     """Read the model and its tokenizer, and trim the vocabulary where that is wanted."""
     path = model_path(name)
-    model = reading.model(path)
-    context = reading.positions(model.config)
-    tokenizer_path, tokenizer = choose_tokenizer(path, model.config, reading)
-    whole = Choice(path, model, tokenizer_path, tokenizer, context)
-    if reading.trim_vocab is None:
+    model = options.model(path)
+    context = options.positions(model.config)
+    tokenizer_path, tokenizer = load_tokenizer(path, model.config, options)
+    whole = LoadedModel(path, model, tokenizer_path, tokenizer, context)
+    if options.trim_vocab is None:
         return whole
-    trimmed = trim(model, tokenizer, reading.stories())
-    return Choice(path, trimmed.model, tokenizer_path, trimmed.tokenizer, context, whole, trimmed.saving)
+    trimmed = trim(model, tokenizer, options.stories())
+    return LoadedModel(path, trimmed.model, tokenizer_path, trimmed.tokenizer, context, whole, trimmed.saving)
 
 
-def choose_tokenizer(path: Path, config: ModelConfig, reading: Reading) -> tuple[Path, Tokenizer]:
+def load_tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path, Tokenizer]:
     """The tokenizer of the checkpoint at `path`, and where it is. Errors as find_tokenizer and read_tokenizer."""
-    tokenizer_path = reading.tokenizer or find_tokenizer(path, config.vocab_size)
+    tokenizer_path = options.tokenizer or find_tokenizer(path, config.vocab_size)
     tokenizer = fit_vocabulary(path, config.vocab_size, tokenizer_path, read_tokenizer(tokenizer_path))
     return tokenizer_path, stopping_where_answers_end(config.chat_template, tokenizer)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.trim import Saving
 from tinyllm.codegen.verify.perplexity import STORY_SEPARATOR, Evaluation, Tokens, evaluate, evaluation_sequences
-from tinyllm.host.model.load import Choice
+from tinyllm.host.model.load import LoadedModel
 
 SAMPLE_TOKENS = 256
 """Tokens of its text that a build measures the perplexity on; `tinyllm eval` takes as many as there are."""
@@ -67,16 +67,16 @@ def saving_line(saving: Saving) -> str:
     )
 
 
-def trimming_of(choice: Choice, stories: Sequence[str]) -> Trimming | None:
+def trimming_of(loaded: LoadedModel, stories: Sequence[str]) -> Trimming | None:
     """What trimming to these stories did; None where the vocabulary is whole."""
-    if choice.whole is None or choice.saving is None:
+    if loaded.whole is None or loaded.saving is None:
         return None
-    return Trimming(choice.saving, compare(choice.whole, choice, stories, choice.context, SAMPLE_TOKENS))
+    return Trimming(loaded.saving, compare(loaded.whole, loaded, stories, loaded.context, SAMPLE_TOKENS))
 
 
 def compare(
-    whole: Choice,
-    trimmed: Choice,
+    whole: LoadedModel,
+    trimmed: LoadedModel,
     stories: Sequence[str],
     max_tokens: int,
     n_tokens: int | None = None,
@@ -97,9 +97,9 @@ def compare(
     return Effect(before, after, _pieces(whole, sequences) == _pieces(trimmed, shorter))
 
 
-def sequences_of(choice: Choice, stories: Sequence[str], max_tokens: int) -> list[Tokens]:
+def sequences_of(loaded: LoadedModel, stories: Sequence[str], max_tokens: int) -> list[Tokens]:
     """The tokens of each story as evaluation takes them."""
-    return evaluation_sequences(STORY_SEPARATOR.join(stories), choice.tokenizer, max_tokens)
+    return evaluation_sequences(STORY_SEPARATOR.join(stories), loaded.tokenizer, max_tokens)
 
 
 def _first(sequences: list[Tokens], n_tokens: int | None) -> list[Tokens]:
@@ -112,5 +112,5 @@ def _first(sequences: list[Tokens], n_tokens: int | None) -> list[Tokens]:
     return sequences
 
 
-def _pieces(choice: Choice, sequences: list[Tokens]) -> list[list[bytes]]:
-    return [[choice.tokenizer.pieces[token] for token in tokens] for tokens in sequences]
+def _pieces(loaded: LoadedModel, sequences: list[Tokens]) -> list[list[bytes]]:
+    return [[loaded.tokenizer.pieces[token] for token in tokens] for tokens in sequences]

@@ -9,8 +9,8 @@ from functools import cached_property
 
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.errors import Failure, UserError
-from tinyllm.host.connect.attach import Wanted
-from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.connect.attach import BoardRequest
+from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import BAUD, BoardGone, Link
 from tinyllm.host.link.messages import Done, HelloReply, Reason, Setting, Token, token_digest
 from tinyllm.host.link.serial_port import open_port
@@ -55,29 +55,29 @@ class BoardUnderTest:
     `figures` are words for the table at the end of the test run: token_digest, per_token.
     """
 
-    def __init__(self, wanted: Wanted, attachment: Attachment) -> None:
+    def __init__(self, request: BoardRequest, connection: Connection) -> None:
         """Connect; errors as Link."""
-        self.wanted = wanted
-        self.attachment = attachment
+        self.request = request
+        self.connection = connection
         self.wire = WireLog()
         self.figures: dict[str, str] = {}
-        self.link: Link = attachment.open(self.wire)
+        self.link: Link = connection.open(self.wire)
         self._settings = dict(AT_THE_START)
 
     @property
     def name(self) -> str:
         """The board's, with the emulator where that is not its usual one."""
-        return f"{self.facts.board} in {self.wanted.emulator}" if self.wanted.emulator else self.facts.board
+        return f"{self.hello.board} in {self.request.emulator}" if self.request.emulator else self.hello.board
 
     @property
-    def facts(self) -> HelloReply:
+    def hello(self) -> HelloReply:
         """Who the board said it is when it was asked last."""
-        return self.link.facts
+        return self.link.hello
 
     @cached_property
     def expected(self) -> Expected:
         """The reference of the model that the board runs. UserError where that is not the one that was named."""
-        return expected_of(self.facts, self.wanted.model, self.wanted.reading)
+        return expected_of(self.hello, self.request.model, self.request.options)
 
     # --- Talking ------------------------------------------------------------------------------------------------------
 
@@ -124,13 +124,13 @@ class BoardUnderTest:
     @property
     def can_restart(self) -> bool:
         """Whether the board is a process of this computer."""
-        return self.attachment.process is not None
+        return self.connection.process is not None
 
     def cut_power(self) -> None:
         """End the board at once. UserError where somebody would have to pull the plug."""
-        if self.attachment.process is None:
+        if self.connection.process is None:
             raise UserError(f"{self.link.name}: only the host board and virtual boards can be switched off from here.")
-        self.attachment.process.kill()
+        self.connection.process.kill()
 
     def restart(self) -> None:
         """Cut the power, start again and connect, with the settings as they were; errors as cut_power and Link."""
@@ -140,7 +140,7 @@ class BoardUnderTest:
     def reconnect(self) -> None:
         """Close the connection and open it again; a board that ended is started."""
         self.link.close()
-        self.link = self.attachment.reopen(self.wire, RECOVERY_SECONDS)
+        self.link = self.connection.reopen(self.wire, RECOVERY_SECONDS)
         self._begin()
 
     @contextmanager
@@ -150,7 +150,7 @@ class BoardUnderTest:
         self.link.close()
         with open_port(name, BAUD) as port:
             yield Terminal(name, port)
-        self.link = self.attachment.reopen(self.wire, RECOVERY_SECONDS)
+        self.link = self.connection.reopen(self.wire, RECOVERY_SECONDS)
 
     def close(self) -> None:
         """Say BYE and close the port."""

@@ -17,7 +17,7 @@ from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
 from tinyllm.errors import UserError
 from tinyllm.host.link.messages import HelloReply
-from tinyllm.host.model.load import AS_IT_IS, Choice, Reading, choose
+from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model
 from tinyllm.models import bundled
 
 GREEDY = SamplerSettings(temperature=0)
@@ -28,11 +28,11 @@ Answers = tuple[tuple[int, ...], ...]
 class Expected:
     """A model as a board holds it, and what it answers; what was computed once is kept."""
 
-    def __init__(self, choice: Choice, context: int) -> None:
+    def __init__(self, loaded: LoadedModel, context: int) -> None:
         """context: positions of the KV cache. Errors as quantize."""
-        self.name = choice.name
-        self.model: IntegerModel = quantize(choice.model, context)
-        self.tokenizer: Tokenizer = choice.tokenizer
+        self.name = loaded.name
+        self.model: IntegerModel = quantize(loaded.model, context)
+        self.tokenizer: Tokenizer = loaded.tokenizer
         self._answers = lru_cache(maxsize=64)(self._compute)
 
     @property
@@ -88,33 +88,33 @@ class Expected:
         return tuple(answers)
 
 
-def expected_of(facts: HelloReply, model: str | None = None, reading: Reading = AS_IT_IS) -> Expected:
+def expected_of(hello: HelloReply, model: str | None = None, options: LoadOptions = AS_STORED) -> Expected:
     """For the model that a board says it runs: the one that a person named, or the bundled one.
 
     UserError where the board runs another.
     """
-    reading = replace(reading, context=facts.context)
-    for name in [model] if model is not None else _bundled(facts.context):
-        choice = choose(name, reading)
-        if facts.vocab_size == choice.tokenizer.vocab_size:
-            expected = _expected(name, reading)
-            if expected.model_hash == facts.model_hash:
+    options = replace(options, context=hello.context)
+    for name in [model] if model is not None else _bundled(hello.context):
+        loaded = load_model(name, options)
+        if hello.vocab_size == loaded.tokenizer.vocab_size:
+            expected = _expected(name, options)
+            if expected.model_hash == hello.model_hash:
                 return expected
     if model is not None:
         raise UserError(
-            f"the board runs {facts.model} ({facts.model_hash}), not {choice.name}. Name the model that it runs, or "
+            f"the board runs {hello.model} ({hello.model_hash}), not {loaded.name}. Name the model that it runs, or "
             "build and flash this one."
         )
-    raise UserError(f"the board runs {facts.model} ({facts.model_hash}), which is not bundled. Name its checkpoint.")
+    raise UserError(f"the board runs {hello.model} ({hello.model_hash}), which is not bundled. Name its checkpoint.")
 
 
 def _bundled(context: int) -> list[str]:
     """The bundled models that may see that many tokens."""
-    return [name for name, path in bundled().items() if AS_IT_IS.facts(path).config.context >= context]
+    return [name for name, path in bundled().items() if AS_STORED.facts(path).config.context >= context]
 
 
 @lru_cache(maxsize=4)
-def _expected(model: str, reading: Reading) -> Expected:
+def _expected(model: str, options: LoadOptions) -> Expected:
     """One for all boards that run the same model: what it computed serves them all."""
-    choice = choose(model, reading)
-    return Expected(choice, choice.context)
+    loaded = load_model(model, options)
+    return Expected(loaded, loaded.context)

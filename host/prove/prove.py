@@ -18,7 +18,7 @@ COUNT = 128
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Comparison:
     """One comparison: how many of what agree, and the first difference in words. digest: of the board's tokens."""
 
     what: str
@@ -41,7 +41,7 @@ def prove(
     seed: int = 1,
     count: int = COUNT,
     progress: Callable[[str], None] = lambda _: None,
-) -> Iterator[Agreement]:
+) -> Iterator[Comparison]:
     """Let the board generate `count` tokens at each temperature and read its logits at a few positions; compare.
 
     Errors as Link. The board keeps the settings of the last temperature.
@@ -91,14 +91,14 @@ def generate(link: Link, prompt: str, count: int) -> list[int]:
     return tokens
 
 
-def compare_tokens(got: list[int], wanted: list[int], temperature: float) -> Agreement:
+def compare_tokens(got: list[int], wanted: list[int], temperature: float) -> Comparison:
     """Both are token ids of the same length."""
     exact = next((i for i, pair in enumerate(zip(got, wanted, strict=True)) if pair[0] != pair[1]), len(wanted))
     difference = None
     if exact < len(wanted):
         difference = f"token {exact} is {got[exact]}, the reference has {wanted[exact]}"
     digests = f"{token_digest(got):08x}", f"{token_digest(wanted):08x}"
-    return Agreement("tokens", exact, len(wanted), temperature, *digests, difference)
+    return Comparison("tokens", exact, len(wanted), temperature, *digests, difference)
 
 
 def chosen_positions(count: int) -> list[int]:
@@ -107,10 +107,10 @@ def chosen_positions(count: int) -> list[int]:
     return sorted({*powers, count - 1})
 
 
-def compare_logits(link: Link, expected: Expected, tokens: Sequence[int], positions: Sequence[int]) -> Agreement:
+def compare_logits(link: Link, expected: Expected, tokens: Sequence[int], positions: Sequence[int]) -> Comparison:
     """Prefill the tokens from one position to the next and compare all logits there; positions ascend."""
     wanted = expected.logits(tokens)
-    size = min(link.facts.context, link.facts.text_max // 4)
+    size = min(link.hello.context, link.hello.text_max // 4)
     link.reset()
     begin = 0
     for exact, position in enumerate(positions):
@@ -123,5 +123,5 @@ def compare_logits(link: Link, expected: Expected, tokens: Sequence[int], positi
         if wrong:
             at = wrong[0]
             text = f"position {position}: logit {at} is {got[at]}, the reference has {wanted[position][at]}"
-            return Agreement("positions", exact, len(positions), difference=text)
-    return Agreement("positions", len(positions), len(positions))
+            return Comparison("positions", exact, len(positions), difference=text)
+    return Comparison("positions", len(positions), len(positions))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tinyllm.host.connect.attach import Wanted
+    from tinyllm.host.connect.attach import BoardRequest
     from tinyllm.host.prove.board_under_test import BoardUnderTest
 
 PROPERTY = "tinyllm"
@@ -37,17 +37,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def tinyllm_wanted(request: pytest.FixtureRequest) -> Wanted:
+def tinyllm_board_request(request: pytest.FixtureRequest) -> BoardRequest:
     """Which board the tests talk to: as the options say. May be overridden or parametrised."""
-    from tinyllm.host.connect.attach import Wanted
-    from tinyllm.host.model.load import Reading
+    from tinyllm.host.connect.attach import BoardRequest
+    from tinyllm.host.model.load import LoadOptions
 
-    if isinstance(chosen := getattr(request, "param", None), Wanted):
+    if isinstance(chosen := getattr(request, "param", None), BoardRequest):
         return chosen
     option = request.config.getoption
-    return Wanted(
+    return BoardRequest(
         model=option("tinyllm_model"),
-        reading=Reading(context=option("tinyllm_context")),
+        options=LoadOptions(context=option("tinyllm_context")),
         board=option("tinyllm_board") or "host",
         port=option("tinyllm_port"),
         virtual=option("tinyllm_virtual"),
@@ -56,7 +56,7 @@ def tinyllm_wanted(request: pytest.FixtureRequest) -> Wanted:
 
 
 @pytest.fixture(scope="session")
-def tinyllm_board(tinyllm_wanted: Wanted) -> Iterator[BoardUnderTest]:
+def tinyllm_board(tinyllm_board_request: BoardRequest) -> Iterator[BoardUnderTest]:
     """The connection that all tests share; the host board and virtual boards are built and started."""
     from tinyllm.host.connect.attach import attach
     from tinyllm.host.output import Output
@@ -64,8 +64,8 @@ def tinyllm_board(tinyllm_wanted: Wanted) -> Iterator[BoardUnderTest]:
 
     with ExitStack() as running:
         with plainly():
-            attachment = running.enter_context(attach(tinyllm_wanted, Output()))
-            board = BoardUnderTest(tinyllm_wanted, attachment)
+            connection = running.enter_context(attach(tinyllm_board_request, Output()))
+            board = BoardUnderTest(tinyllm_board_request, connection)
         yield board
         board.close()
 
@@ -102,22 +102,22 @@ def pytest_runtest_makereport(
     if report.failed:
         report.sections.append(("board", describe(tested)))
         report.sections.append(("serial transcript, > to the board, < from it", "\n".join(tested.wire.lines())))
-        if last := tested.attachment.process and "\n".join(tested.attachment.process.report()):
+        if last := tested.connection.process and "\n".join(tested.connection.process.report()):
             report.sections.append(("what the board's process said last", last))
     if call.when == "call" or report.failed:
-        facts = tested.facts
-        row = {"board": tested.name, "model": facts.model, "context": str(facts.context), "build": facts.build_id}
+        hello = tested.hello
+        row = {"board": tested.name, "model": hello.model, "context": str(hello.context), "build": hello.build_id}
         report.user_properties.append((PROPERTY, json.dumps(row | tested.figures)))
     return report
 
 
 def describe(tested: BoardUnderTest) -> str:
     """The board, its firmware and its model, for the report of a failure."""
-    facts = tested.facts
+    hello = tested.hello
     where = "this computer" if tested.can_restart else tested.link.name
     return (
-        f"{tested.name} on {where}, firmware {facts.firmware}, build {facts.build_id}\n"
-        f"{facts.model} ({facts.model_hash}), context {facts.context}"
+        f"{tested.name} on {where}, firmware {hello.firmware}, build {hello.build_id}\n"
+        f"{hello.model} ({hello.model_hash}), context {hello.context}"
     )
 
 

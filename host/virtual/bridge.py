@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tinyllm.errors import TinyllmError, UserError
-from tinyllm.host.virtual.elf import Program
+from tinyllm.host.virtual.elf import Elf
 
 STALL_SECONDS = 1.0
 """A client that takes nothing for so long loses what is sent to it."""
@@ -186,7 +186,7 @@ def registers(report: str) -> dict[str, int]:
     return {name: int(value, 16) for name, value in REGISTER.findall(report)}
 
 
-def account(what: str, trouble: str, program: Program, values: dict[str, int]) -> str:
+def account(what: str, trouble: str, program: Elf, values: dict[str, int]) -> str:
     """For people: a line for each register, with the function that it points into, then what stopped, why and where."""
     lines = [f"{name:>4} {value:08x} {program.where(value)}".rstrip() for name, value in values.items()]
     pc = values.get("pc")

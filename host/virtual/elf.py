@@ -10,7 +10,7 @@ from tinyllm.host.virtual.symbols import MAX_BYTES, Symbols, open_elf, read_symb
 
 
 @dataclass(frozen=True)
-class Program:
+class Elf:
     """segments: (address, data) of what is there before the chip starts."""
 
     path: Path
@@ -35,7 +35,7 @@ class Program:
         return bytes(flash)
 
 
-def read_program(path: Path, machine: str) -> Program:
+def read_program(path: Path, machine: str) -> Elf:
     """Read an ELF image for `machine` (EM_ARM, EM_XTENSA). Raises UserError for a file that is none."""
     with open_elf(path) as elf:
         if elf["e_machine"] != machine:
@@ -44,4 +44,4 @@ def read_program(path: Path, machine: str) -> Program:
         # Segments may share bytes of the file: together they can be far more than it is long.
         if sum(part["p_filesz"] for part in parts) > MAX_BYTES:
             raise UserError(f"{path}: its segments are larger than any flash; give the firmware.elf of a build.")
-        return Program(path, read_symbols(elf), tuple((part["p_paddr"], part.data()) for part in parts))
+        return Elf(path, read_symbols(elf), tuple((part["p_paddr"], part.data()) for part in parts))

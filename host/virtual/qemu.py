@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tinyllm.errors import UserError
 from tinyllm.host.virtual import bridge
-from tinyllm.host.virtual.elf import Program, read_program
+from tinyllm.host.virtual.elf import Elf, read_program
 
 INSTRUCTIONS_PER_MICROSECOND = 1000
 """Of the board's clock, with `count`."""
@@ -112,7 +112,7 @@ def command(image: Path, chip: str, *options: str) -> list[str]:
     return [sys.executable, "-m", "tinyllm.host.virtual.qemu", str(image), "--chip", chip, *options]
 
 
-def explain(chip: str, image: Program, complaints: Sequence[str]) -> str:
+def explain(chip: str, image: Elf, complaints: Sequence[str]) -> str:
     """What went wrong, from the lines of QEMU and of the firmware: QEMU's, the registers, and the gist last."""
     report = next((line for line in complaints if line.startswith("tinyllm: fault")), "")
     said = [line for line in complaints if line != report]

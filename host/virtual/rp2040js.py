@@ -19,7 +19,7 @@ from pathlib import Path
 from tinyllm.cache_folder import home
 from tinyllm.errors import UserError
 from tinyllm.host.virtual import bridge
-from tinyllm.host.virtual.elf import Program, read_program
+from tinyllm.host.virtual.elf import Elf, read_program
 from tinyllm.host.virtual.unicorn.chips import RP2040
 from tinyllm.host.virtual.unicorn.image import read_image
 
@@ -112,7 +112,7 @@ def find(tool: str) -> str:
     return found
 
 
-def explain(image: Program, complaints: Sequence[str]) -> str:
+def explain(image: Elf, complaints: Sequence[str]) -> str:
     """What went wrong, from what rp2040js and the runner, or the firmware, said: registers first, the gist last."""
     report = next((line for line in complaints if line.startswith("tinyllm: fault")), "")
     said = [line for line in complaints if line != report]

@@ -11,8 +11,8 @@ import pytest
 
 from tests.conftest import SHARED_DATA
 from tinyllm.boards.description import FIRMWARE, Board, load_board, load_boards
-from tinyllm.host.connect.attach import Wanted
-from tinyllm.host.model.load import Reading
+from tinyllm.host.connect.attach import BoardRequest
+from tinyllm.host.model.load import LoadOptions
 
 CONTEXT = 64
 """Small, so that a conversation soon outgrows it."""
@@ -36,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     A module with SECOND_OPINION has the Pico once more, in rp2040js.
     """
     option = metafunc.config.getoption
-    if "tinyllm_wanted" not in metafunc.fixturenames or option("tinyllm_port"):
+    if "tinyllm_board_request" not in metafunc.fixturenames or option("tinyllm_port"):
         return
     models = [option("tinyllm_model")] if option("tinyllm_model") else getattr(metafunc.module, "MODELS", [None])
     context = option("tinyllm_context") or getattr(metafunc.module, "CONTEXT", CONTEXT)
@@ -47,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if hasattr(metafunc.module, "SECOND_OPINION"):
             boards.append((load_board("pico"), True, "rp2040js"))
     targets = [target(*board, model, context) for model in models for board in boards]
-    metafunc.parametrize("tinyllm_wanted", targets, indirect=True, scope="session")
+    metafunc.parametrize("tinyllm_board_request", targets, indirect=True, scope="session")
 
 
 def distinct(boards: list[Board]) -> list[Board]:
@@ -61,11 +61,11 @@ def distinct(boards: list[Board]) -> list[Board]:
 
 def target(board: Board, virtual: bool, emulator: str | None, model: str | None, context: int) -> object:
     """One board with one model, named for people; skipped where this computer lacks what it takes, but never in CI."""
-    wanted = Wanted(model, Reading(context=context), board.name, None, virtual, virtual, emulator)
+    board_request = BoardRequest(model, LoadOptions(context=context), board.name, None, virtual, virtual, emulator)
     name = f"{board.name}-{emulator or 'virtual'}" if virtual else board.name
     lacking = missing(board, virtual, emulator, model)
     marks = [pytest.mark.skip(reason=lacking)] if lacking and not os.environ.get("CI") else []
-    return pytest.param(wanted, id=f"{name}-{model.rsplit('/', 1)[-1]}" if model else name, marks=marks)
+    return pytest.param(board_request, id=f"{name}-{model.rsplit('/', 1)[-1]}" if model else name, marks=marks)
 
 
 def missing(board: Board, virtual: bool, emulator: str | None, model: str | None) -> str | None:

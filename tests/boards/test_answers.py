@@ -33,12 +33,12 @@ def test_seeded_sampling_draws_what_the_python_sampler_draws(board: BoardUnderTe
 
 def test_a_full_context_slides(board: BoardUnderTest) -> None:
     """Conversations of more tokens than the context holds go on as the reference does."""
-    turns = board.facts.context // 20
+    turns = board.hello.context // 20
     prompts = (PROMPTS * turns)[:turns]
     expected = board.expect(*prompts, max_tokens=30)
     assert tuple(board.ask(prompt, 30).tokens for prompt in prompts) == expected
-    assert sum(map(len, expected)) > board.facts.context / 2
-    assert board.link.hello().context_used == board.facts.context
+    assert sum(map(len, expected)) > board.hello.context / 2
+    assert board.link.update_hello().context_used == board.hello.context
 
 
 def test_a_full_context_stops_where_that_was_asked_for(board: BoardUnderTest) -> None:
@@ -47,17 +47,17 @@ def test_a_full_context_stops_where_that_was_asked_for(board: BoardUnderTest) ->
     while answer.reason != Reason.CONTEXT:
         assert answer.reason == Reason.STOP
         answer = board.ask("", protocol.UNTIL_STOP)
-    held = board.link.hello()
-    assert held.context_used == board.facts.context
+    held = board.link.update_hello()
+    assert held.context_used == board.hello.context
     with pytest.raises(Refused) as refused:
         board.ask("More", 1)
     assert refused.value.code == ErrorCode.TOO_LONG
-    assert board.link.hello() == held, "a prompt that is refused leaves the conversation as it was"
+    assert board.link.update_hello() == held, "a prompt that is refused leaves the conversation as it was"
 
 
 def test_a_prompt_longer_than_the_context_is_refused_and_the_next_one_answered(board: BoardUnderTest) -> None:
     with pytest.raises(Refused) as refused:
-        board.ask([3] * (board.facts.context + 1), 1)
+        board.ask([3] * (board.hello.context + 1), 1)
     assert refused.value.code == ErrorCode.TOO_LONG
     assert board.ask(ONCE, 8).tokens == board.expect(ONCE, max_tokens=8)[0]
 
@@ -71,7 +71,7 @@ def test_both_voices_give_the_same_tokens(board: BoardUnderTest) -> None:
             assert terminal.enter(f"{command} {value}") == f"{command[1:]} {value}"
         terminal.enter("/reset")
         typed = [terminal.enter(prompt) for prompt in PROMPTS[:2]]
-    typed_digest = board.link.hello().conversation_digest
+    typed_digest = board.link.update_hello().conversation_digest
     board.link.reset()
     framed: list[Any] = [board.ask(prompt, 16) for prompt in PROMPTS[:2]]
     assert [answer.tokens for answer in framed] == list(expected)

@@ -21,10 +21,10 @@ from tinyllm.boards.description import load_board
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.build.build import build
 from tinyllm.host.connect.board_process import BoardProcess
-from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.wire_log import WireLog
-from tinyllm.host.model.load import choose
+from tinyllm.host.model.load import load_model
 from tinyllm.host.prove.expected_answers import Expected
 from tinyllm.host.prove.prove import prove
 
@@ -33,7 +33,7 @@ SMALL = ("--context", "64")
 
 def tinyllm(*arguments: str, before: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """A command; `before` is Python that runs before it."""
-    code = f"{before}\nimport sys; from tinyllm.host import cli; sys.exit(cli.run(sys.argv[1:]))"
+    code = f"{before}\nimport sys; from tinyllm.host.cli import app as cli; sys.exit(cli.run(sys.argv[1:]))"
     command = [sys.executable, "-c", code, *arguments]
     variables = os.environ | environment
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=variables)
@@ -101,11 +101,11 @@ def test_bench_says_what_a_token_takes_and_what_kind_of_figure_that_is(virtual_p
 
 def test_a_board_that_computes_something_else_is_found_out() -> None:
     """The proof of one model with the reference of another that differs in a single weight."""
-    choice = choose(None)
-    embedding = choice.model.embedding.copy()
+    loaded = load_model(None)
+    embedding = loaded.model.embedding.copy()
     embedding[300] *= 1.5
-    other = replace(choice, model=replace(choice.model, embedding=embedding))
-    with BoardProcess([build(choice, load_board("host"), 64).program]) as process, Link(process.url) as link:
+    other = replace(loaded, model=replace(loaded.model, embedding=embedding))
+    with BoardProcess([build(loaded, load_board("host"), 64).program]) as process, Link(process.url) as link:
         sampled, logits = prove(link, Expected(other, 64), temperatures=[1.0], count=40)
     assert sampled.difference is not None
     assert re.fullmatch(rf"token {sampled.exact} is \d+, the reference has \d+", sampled.difference)
@@ -115,21 +115,21 @@ def test_a_board_that_computes_something_else_is_found_out() -> None:
 
 
 def test_verify_says_so_when_another_model_is_named_than_runs() -> None:
-    choice = choose(None)
-    head = choice.model.output_head.copy()
+    loaded = load_model(None)
+    head = loaded.model.output_head.copy()
     head[300] *= 1.5
     other = replace(
-        choice, model=replace(choice.model, head=head, config=replace(choice.model.config, tied_head=False))
+        loaded, model=replace(loaded.model, head=head, config=replace(loaded.model.config, tied_head=False))
     )
     with BoardProcess([build(other, load_board("host"), 64).program]) as process:
-        done = tinyllm("verify", choice.name, "--port", process.url)
+        done = tinyllm("verify", loaded.name, "--port", process.url)
     assert done.returncode == 2
-    assert f"not {choice.name}. Name the model that it runs" in done.stderr
+    assert f"not {loaded.name}. Name the model that it runs" in done.stderr
 
 
 def test_a_board_of_another_kind_than_the_named_one_is_told_and_a_twin_is_of_its_kind() -> None:
     twin = replace(load_board("host"), name="pico-virtual")
-    with BoardProcess([build(choose(None), twin, 64).program]) as process:
+    with BoardProcess([build(load_model(None), twin, 64).program]) as process:
         for verb in (("run", "-p", "x", "-n", "1"), ("verify", "--positions", "2")):
             assert tinyllm(*verb, "--port", process.url, "--board", "pico").returncode == 0
             done = tinyllm(*verb, "--port", process.url, "--board", "esp32")
@@ -146,7 +146,7 @@ def test_a_board_of_another_kind_than_the_named_one_is_told_and_a_twin_is_of_its
     ],
 )
 def test_what_a_board_on_a_port_calls_itself_tells_what_its_clock_is(name: str, clock: str, kind: str) -> None:
-    with BoardProcess([build(choose(None), replace(load_board("host"), name=name), 64).program]) as process:
+    with BoardProcess([build(load_model(None), replace(load_board("host"), name=name), 64).program]) as process:
         there = ("--port", process.url)
         assert document("run", "-p", "x", "-n", "2", *there)["clock"] == clock
         assert document("bench", "-n", "2", *there)["kind"].startswith(kind)
@@ -154,16 +154,16 @@ def test_what_a_board_on_a_port_calls_itself_tells_what_its_clock_is(name: str, 
 
 def test_the_clock_is_that_of_the_board_that_came_back() -> None:
     host = load_board("host")
-    programs = [build(choose(None), replace(host, name=name), 64).program for name in ("pico", "pico-virtual")]
+    programs = [build(load_model(None), replace(host, name=name), 64).program for name in ("pico", "pico-virtual")]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    attachment = Attachment(f"socket://127.0.0.1:{port}")
+    connection = Connection(f"socket://127.0.0.1:{port}")
     clocks = []
     for program in programs:
         with subprocess.Popen([program, "--tcp", str(port)], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None and process.stdout.readline()
-            attachment.reopen(patience=10).close()
-            clocks.append(attachment.clock)
+            connection.reopen(patience=10).close()
+            clocks.append(connection.clock)
             process.kill()
     assert clocks == ["the board's own clock", "emulated clock of pico-virtual"]
 

@@ -13,8 +13,8 @@ PROMPTS = (ONCE, "The cat sat", "So they")
 
 
 def test_a_board_says_who_it_is(board: BoardUnderTest) -> None:
-    facts = board.link.hello()
-    assert (facts.version, facts.board) == (protocol.PROTOCOL_VERSION, board.wanted.target().name)
+    facts = board.link.update_hello()
+    assert (facts.version, facts.board) == (protocol.PROTOCOL_VERSION, board.request.target().name)
     assert (facts.model, facts.model_hash) == (board.expected.name, board.expected.model_hash)
     assert facts.vocab_size == board.expected.tokenizer.vocab_size
     assert (facts.context_used, facts.conversation_digest) == (0, 0)
@@ -31,7 +31,7 @@ def test_a_greedy_answer_is_the_references(board: BoardUnderTest) -> None:
 
 
 def test_the_logits_are_the_references_bit_for_bit(board: BoardUnderTest) -> None:
-    context = board.facts.context
+    context = board.hello.context
     tokens = board.expected.encode("Lily and Tom went to the park. They saw a big dog. " * context)[: context + 3]
     agreement = compare_logits(board.link, board.expected, tokens, chosen_positions(len(tokens)))
     assert agreement.difference is None

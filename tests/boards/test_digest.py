@@ -21,7 +21,7 @@ def test_128_greedy_tokens_have_the_digest_of_the_reference(board: BoardUnderTes
     tokens = [token for answer in answers for token in answer.tokens]
     digest = token_digest(tokens)
     board.figures["tokens"] = f"{COUNT}, digest {digest:08x}"
-    if (process := board.attachment.process) and process.counts:
+    if (process := board.connection.process) and process.counts:
         counted = sum(answer.done.decode_us for answer in answers) * process.counts.per_us / COUNT
         board.figures["per_token"] = f"{counted:,.0f} {process.counts.unit}, {process.clock.split()[0]}"
     assert (digest, tokens) == (token_digest(expected), list(expected))

@@ -56,7 +56,7 @@ def test_an_answer_that_streams_ends_when_asked_and_the_conversation_goes_on(boa
     assert isinstance(event, Done)
     assert event.reason in (Reason.CANCELLED, Reason.STOP)
     said = board.conversation_digest(board.expected.encode(ONCE), tokens)
-    assert board.link.hello().conversation_digest == said
+    assert board.link.update_hello().conversation_digest == said
 
 
 def flipped(data: bytes, at: int, bit: int) -> bytes:
@@ -65,7 +65,7 @@ def flipped(data: bytes, at: int, bit: int) -> bytes:
 
 def test_corrupt_frames_are_counted_and_never_obeyed_and_the_next_one_works(board: BoardUnderTest) -> None:
     board.ask(ONCE, 5)
-    before, settings = board.link.hello(), board.link.get()
+    before, settings = board.link.update_hello(), board.link.get()
     requests = [
         protocol.Reset(),
         protocol.Set(Setting.TEMPERATURE, 3 * protocol.Q16),
@@ -84,7 +84,7 @@ def test_corrupt_frames_are_counted_and_never_obeyed_and_the_next_one_works(boar
             board.link.send(protocol.Get(), before=damaged)
             sent += 1
         assert board.link.get() == settings
-    after = board.link.hello()
+    after = board.link.update_hello()
     assert after.corrupt_frames - before.corrupt_frames == sent
     assert after.conversation_digest == before.conversation_digest
     board.link.reset()
@@ -105,14 +105,14 @@ def test_200_prompts_in_a_row_leave_no_trace(board: BoardUnderTest) -> None:
 def test_a_board_that_was_switched_off_starts_anew_and_takes_its_memory_back(board: BoardUnderTest) -> None:
     if not board.can_restart:
         pytest.skip("somebody would have to pull the plug")
-    conversation = Conversation(board.facts)
+    conversation = Conversation(board.hello)
     for prompt, tokens in ((ONCE, 30), ("The cat", 40)):
         list(conversation.ask(board.link, prompt, tokens))
-    held = board.link.hello()
+    held = board.link.update_hello()
     board.cut_power()
     with pytest.raises(BoardGone):
         board.ask("and", 5)
     board.reconnect()
-    assert board.facts.context_used == 0
+    assert board.hello.context_used == 0
     assert conversation.replay(board.link)
-    assert board.link.hello().conversation_digest == held.conversation_digest
+    assert board.link.update_hello().conversation_digest == held.conversation_digest

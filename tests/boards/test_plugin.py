@@ -33,7 +33,7 @@ import pytest
 
 def test_that_fails(board):
     board.ask("Once upon a time", 2)
-    assert board.facts.board == "another"
+    assert board.hello.board == "another"
 
 def test_after_it(board):
     board.cut_power()

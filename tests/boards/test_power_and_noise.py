@@ -25,7 +25,7 @@ PATIENCE = SILENCE_SECONDS + 10
 
 def usual(board: BoardUnderTest) -> int:
     """Rounds in a run without sweeps: it is this computer's side that is on trial, so the other boards get fewer."""
-    return 8 if board.facts.board == "host" else 1
+    return 8 if board.hello.board == "host" else 1
 
 
 def ask(link: Link, tokens: int) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from tinyllm.host.build.build import build
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Setting, Token, token_digest
-from tinyllm.host.model.load import choose
+from tinyllm.host.model.load import load_model
 from tinyllm.host.prove.expected_answers import Expected
 from tinyllm.models import bundled
 
@@ -77,7 +77,7 @@ def build_image(board: Board, model: str, folder: Path) -> Path:
     """The emitted project of a model, built by PlatformIO."""
     if not Path(model).exists() and model not in bundled():
         skip_unless_ci(f"no test data at {model}")
-    return build(choose(model), board, CONTEXT, folder).program
+    return build(load_model(model), board, CONTEXT, folder).program
 
 
 def compile_firmware(board: str, ports: Sequence[str], source: str, folder: Path, defines: Sequence[str] = ()) -> Path:
@@ -134,7 +134,7 @@ def answer(process: BoardProcess, count: int = COUNT) -> Answer:
 
 def expected_digest(model: str) -> int:
     """The digest of the reference's 128 tokens."""
-    (tokens,) = Expected(choose(model), CONTEXT).answers([PROMPT], COUNT, through_stops=True)
+    (tokens,) = Expected(load_model(model), CONTEXT).answers([PROMPT], COUNT, through_stops=True)
     return token_digest(tokens)
 
 

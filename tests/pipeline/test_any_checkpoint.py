@@ -23,10 +23,10 @@ from tinyllm.codegen.chat.plan import conversation_ids
 from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode
-from tinyllm.host.connect.attach import Wanted, attach
-from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.connect.attach import BoardRequest, attach
+from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.messages import Done, Token, token_digest
-from tinyllm.host.model.load import Choice, Reading, choose
+from tinyllm.host.model.load import LoadedModel, LoadOptions, load_model
 from tinyllm.host.output import Output
 from tinyllm.host.prove.expected_answers import Expected
 from tinyllm.host.prove.prove import apply, prove
@@ -101,25 +101,25 @@ def write_folder(folder: Path, family: Family) -> Path:
 class Running:
     """A board that runs the checkpoint."""
 
-    choice: Choice
-    attachment: Attachment
+    loaded: LoadedModel
+    connection: Connection
 
 
 @pytest.fixture(scope="module", params=FAMILIES, ids=str)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Built and started as a person would, one family after the other."""
+    """Program and started as a person would, one family after the other."""
     family = FAMILIES[request.param]
     folder = write_folder(tmp_path_factory.mktemp("checkpoint") / "tiny", family)
-    reading = Reading(context=CONTEXT)
-    wanted = Wanted(str(folder), reading, family.board, None, virtual=family.board != "host")
+    options = LoadOptions(context=CONTEXT)
+    request = BoardRequest(str(folder), options, family.board, None, virtual=family.board != "host")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYLLM_HOME", str(tmp_path_factory.mktemp("home")))
-        with attach(wanted, Output()) as attachment:
-            yield Running(choose(str(folder), reading), attachment)
+        with attach(request, Output()) as connection:
+            yield Running(load_model(str(folder), options), connection)
 
 
 def test_the_board_gives_the_references_tokens_and_logits(running: Running) -> None:
-    with running.attachment.open() as link:
+    with running.connection.open() as link:
         for agreement in prove(link, Expected(running.choice, CONTEXT), [0.8], count=CONTEXT + 16):
             assert agreement.difference is None, agreement.difference
 
@@ -127,12 +127,12 @@ def test_the_board_gives_the_references_tokens_and_logits(running: Running) -> N
 def test_a_chat_has_the_tokens_of_the_rendered_conversation(running: Running) -> None:
     config, tokenizer = running.choice.model.config, running.choice.tokenizer
     if config.chat_template is None:
-        with running.attachment.open() as link:
-            assert link.facts.chat == 0
+        with running.connection.open() as link:
+            assert link.hello.chat == 0
         return
-    with running.attachment.open() as link:
+    with running.connection.open() as link:
         apply(link, SamplerSettings.from_float(temperature=0.0), 1)
-        assert link.facts.chat == 1
+        assert link.hello.chat == 1
         *_, done = link.prompt(SAID[0], 0, chat=True)
     assert isinstance(done, Done)
     expected = conversation_ids(config.chat_template, tokenizer, [Message("user", SAID[0])])
@@ -140,7 +140,7 @@ def test_a_chat_has_the_tokens_of_the_rendered_conversation(running: Running) ->
 
 
 def test_what_the_board_says_is_what_its_tokens_decode_to(running: Running) -> None:
-    with running.attachment.open() as link:
+    with running.connection.open() as link:
         apply(link, SamplerSettings.from_float(temperature=1.0), 5)
         events = list(link.prompt(SAID[1], 12))
     ids = [event.token for event in events if isinstance(event, Token)]

@@ -27,12 +27,12 @@ from tinyllm.host.build.build import build
 from tinyllm.host.chat.chat import RECOVERIES
 from tinyllm.host.chat.conversation import Conversation
 from tinyllm.host.connect.board_process import BoardProcess
-from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.frames import Frame, FrameReader, encode_frame
 from tinyllm.host.link.link import QUIET_SECONDS, SILENCE_SECONDS, BoardGone, Event, Link, LostFrame, Refused
 from tinyllm.host.link.messages import Done, ErrorCode, Overflow, Reason, ReplyType, Setting, Token
-from tinyllm.host.model.load import choose
+from tinyllm.host.model.load import load_model
 
 CONTEXT = 64
 FOREVER = protocol.UNTIL_STOP
@@ -50,12 +50,12 @@ def tool_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def endless(tool_home: Path) -> Path:
     """The bundled model with a head that gives its stop tokens logit 0, so that a greedy answer goes on for ever."""
-    choice = choose(None)
-    model = choice.model
+    loaded = load_model(None)
+    model = loaded.model
     head = model.embedding.copy()
-    head[list(choice.tokenizer.stop_ids)] = 0
+    head[list(loaded.tokenizer.stop_ids)] = 0
     untied = replace(model, head=head, config=replace(model.config, tied_head=False))
-    return build(replace(choice, model=untied), load_board("host"), CONTEXT).program
+    return build(replace(loaded, model=untied), load_board("host"), CONTEXT).program
 
 
 @pytest.fixture
@@ -157,8 +157,8 @@ def answer(events: Iterator[Event]) -> tuple[list[int], Done]:
 
 
 def test_a_board_says_who_it_is(link: Link) -> None:
-    assert (link.facts.board, link.facts.context, link.facts.context_used) == ("host", CONTEXT, 0)
-    assert link.facts.version == protocol.PROTOCOL_VERSION
+    assert (link.hello.board, link.hello.context, link.hello.context_used) == ("host", CONTEXT, 0)
+    assert link.hello.version == protocol.PROTOCOL_VERSION
 
 
 def test_the_same_seed_and_prompt_give_the_same_tokens_after_a_reset(link: Link) -> None:
@@ -192,7 +192,7 @@ def test_logits_are_there_after_a_prefill_and_gone_after_a_token(link: Link) -> 
     _, done = answer(link.prompt(PROMPT, 0))
     assert done.tokens == 0
     logits = link.logits()
-    assert len(logits) == link.facts.vocab_size
+    assert len(logits) == link.hello.vocab_size
     (token,), _ = answer(link.prompt([], 1))
     assert token == max(range(len(logits)), key=lambda i: (logits[i], -i))
     with pytest.raises(Refused) as error:
@@ -265,7 +265,7 @@ def test_a_token_that_is_lost_is_reported(cable: Lay) -> None:
         with pytest.raises(LostFrame, match=r"token 7 of the answer never arrived \(token 8 came\)"):
             answer(link.prompt(PROMPT, 20))
         link.reset()
-        assert link.hello().context_used == 0
+        assert link.update_hello().context_used == 0
 
 
 def test_a_damaged_frame_is_counted_and_the_gap_reported(cable: Lay) -> None:
@@ -343,34 +343,34 @@ def test_a_replay_gives_the_board_exactly_its_memory_back(board: BoardProcess) -
     """Long enough that the context has slid; proved by the digest, and by the answers that follow."""
     link = Link(board.url)
     link.set(Setting.TEMPERATURE, 0)
-    conversation = Conversation(link.facts)
+    conversation = Conversation(link.hello)
     for prompt, tokens in ((PROMPT, 50), ("Then", 90), ("The dog", 20)):
         answer(conversation.ask(link, prompt, tokens))
-    before = link.hello()
+    before = link.update_hello()
     assert conversation.held_by(before)
     expected, _ = answer(link.prompt("In the end", 20))
     link.close()
 
     board.kill()
-    with Attachment(board).reopen() as again:
-        assert again.facts.context_used == 0
-        assert not conversation.held_by(again.facts)
+    with Connection(board).reopen() as again:
+        assert again.hello.context_used == 0
+        assert not conversation.held_by(again.hello)
         again.set(Setting.TEMPERATURE, 0)
         again.set(Setting.OVERFLOW, Overflow.STOP)
         assert conversation.replay(again)
         assert again.get()[Setting.OVERFLOW] == Overflow.STOP
-        assert again.hello().conversation_digest == before.conversation_digest
+        assert again.update_hello().conversation_digest == before.conversation_digest
         again.set(Setting.OVERFLOW, Overflow.SLIDE)
         assert answer(again.prompt("In the end", 20))[0] == expected
 
 
 def test_a_prompt_that_is_refused_leaves_no_trace(link: Link) -> None:
-    conversation = Conversation(link.facts)
+    conversation = Conversation(link.hello)
     answer(conversation.ask(link, PROMPT, 5))
     with pytest.raises(Refused):
         answer(conversation.ask(link, "x" * 10_000, 5))
     assert [turn.prompt for turn in conversation.turns] == [PROMPT]
-    assert conversation.held_by(link.hello())
+    assert conversation.held_by(link.update_hello())
 
 
 def test_a_board_that_vanishes_in_mid_answer_is_reported(
@@ -382,7 +382,7 @@ def test_a_board_that_vanishes_in_mid_answer_is_reported(
         return encode_frame(frame)
 
     link = Link(cable(cut).url)
-    conversation = Conversation(link.facts)
+    conversation = Conversation(link.hello)
     with pytest.raises(BoardGone, match="the board went away"):
         answer(conversation.ask(link, PROMPT, 20))
     link.close()
@@ -509,13 +509,13 @@ def test_a_chat_gives_up_with_a_clear_word_when_every_recovery_fails(board: Boar
 
 
 def test_the_host_board_that_a_chat_started_is_started_again(board: BoardProcess) -> None:
-    attachment = Attachment(board)
-    with attachment.open() as link:
+    connection = Connection(board)
+    with connection.open() as link:
         board.kill()
         with pytest.raises(BoardGone):
             answer(link.prompt(PROMPT, 20))
-    assert f"it ended with code -{int(signal.SIGKILL)}" in attachment.why_lost() or os.name == "nt"
-    with attachment.reopen() as again:
+    assert f"it ended with code -{int(signal.SIGKILL)}" in connection.why_lost() or os.name == "nt"
+    with connection.reopen() as again:
         assert answer(again.prompt(PROMPT, 20))[1].tokens == 20
 
 
@@ -561,7 +561,7 @@ def test_one_command_builds_runs_and_answers_and_the_next_one_only_answers(tool_
 
 
 def test_a_board_that_runs_another_model_is_not_taken_for_the_one_that_was_named(board: BoardProcess) -> None:
-    done = run(choose(None).path.as_posix(), "--port", board.url)
+    done = run(load_model(None).path.as_posix(), "--port", board.url)
     assert done.returncode == 2
     assert f"{board.url}: the board runs" in done.stderr
 

@@ -27,13 +27,13 @@ from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.errors import UserError
 from tinyllm.host.build.build import build
 from tinyllm.host.chat.conversation import Conversation
-from tinyllm.host.chat.turn_writer import OnBoard, OnHost, Plain, Turns, choose_turns
-from tinyllm.host.connect.attach import Wanted
+from tinyllm.host.chat.turn_writer import OnBoard, OnHost, Plain, TurnWriter, turn_writer_for
+from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.connect.board_process import BoardProcess
-from tinyllm.host.connect.connection import Attachment
+from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Setting, token_digest
-from tinyllm.host.model.load import AS_IT_IS, Choice
+from tinyllm.host.model.load import AS_STORED, LoadedModel
 
 CONTEXT = 256
 TOKENIZER = small_tokenizer(FAMILIES["chatml"])
@@ -42,9 +42,9 @@ CHANGING = CHATML.replace("{% for message", "{{ messages|length }}{% for message
 """Begins otherwise with every turn."""
 
 
-def choice(template: str | None) -> Choice:
+def choice(template: str | None) -> LoadedModel:
     config = replace(BASE, name="chatty", vocab_size=TOKENIZER.vocab_size, context=CONTEXT, chat_template=template)
-    return Choice(Path("chatty"), random_model(config, seed=3), Path("tokenizer"), TOKENIZER, CONTEXT)
+    return LoadedModel(Path("chatty"), random_model(config, seed=3), Path("tokenizer"), TOKENIZER, CONTEXT)
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ def on_host(template: str = CHATML, planned: bool = True, system: str | None = N
     return OnHost(template, TOKENIZER, system, derive(template, TOKENIZER, system) if planned else None, CONTEXT)
 
 
-def talk(board: BoardProcess, turns: Turns, said: tuple[str, ...] = SAID, max_tokens: int = 6) -> Conversation:
+def talk(board: BoardProcess, turns: TurnWriter, said: tuple[str, ...] = SAID, max_tokens: int = 6) -> Conversation:
     with Link(board.url) as link:
         link.set(Setting.TEMPERATURE, 0)
         link.reset()
-        conversation = Conversation(link.facts)
+        conversation = Conversation(link.hello)
         for text in said:
             for _ in conversation.ask(link, text, max_tokens, turns.write(text, conversation.turns)):
                 pass
@@ -112,15 +112,15 @@ def test_a_conversation_to_be_read_anew_that_is_too_long_is_refused_and_nothing_
 
 @pytest.mark.parametrize("kind", ["board", "host", "changing", "plain"])
 def test_a_chat_is_replayed_with_the_kinds_of_its_turns(boards: Running, kind: str) -> None:
-    turns: Turns = {
+    turns: TurnWriter = {
         "board": OnBoard(), "host": on_host(), "changing": on_host(CHANGING, planned=False), "plain": Plain(),
     }[kind]  # fmt: skip
     conversation = talk(boards.chatty, turns)
     with Link(boards.chatty.url) as link:
         link.reset()
         assert conversation.replay(link)
-        assert link.hello().conversation_digest == digests(conversation)[-1]
-        assert conversation.held_by(link.facts)
+        assert link.update_hello().conversation_digest == digests(conversation)[-1]
+        assert conversation.held_by(link.hello)
 
 
 def test_a_system_message_is_the_first_thing_that_the_board_reads(boards: Running) -> None:
@@ -135,22 +135,22 @@ def test_a_system_message_is_the_first_thing_that_the_board_reads(boards: Runnin
 
 
 def test_the_turns_are_those_of_the_board_where_it_has_a_template(boards: Running) -> None:
-    nobody = Wanted(None, AS_IT_IS, "host", boards.chatty.url)
-    with Attachment(boards.chatty.url).open() as link:
-        assert isinstance(choose_turns(nobody, Attachment(link.name), link.facts, False, None), OnBoard)
-        assert isinstance(choose_turns(nobody, Attachment(link.name), link.facts, True, None), Plain)
+    nobody = BoardRequest(None, AS_STORED, "host", boards.chatty.url)
+    with Connection(boards.chatty.url).open() as link:
+        assert isinstance(turn_writer_for(nobody, Connection(link.name), link.hello, False, None), OnBoard)
+        assert isinstance(turn_writer_for(nobody, Connection(link.name), link.hello, True, None), Plain)
         with pytest.raises(UserError, match="Name the MODEL"):
-            choose_turns(nobody, Attachment(link.name), link.facts, False, "Be brief.")
+            turn_writer_for(nobody, Connection(link.name), link.hello, False, "Be brief.")
         with pytest.raises(UserError, match="--raw"):
-            choose_turns(nobody, Attachment(link.name), link.facts, True, "Be brief.")
+            turn_writer_for(nobody, Connection(link.name), link.hello, True, "Be brief.")
 
 
 def test_a_model_without_a_template_goes_on_from_the_text(boards: Running) -> None:
-    bundled = Wanted("tinystories-260k", AS_IT_IS, "host", None)
-    with Attachment(boards.plain.url).open() as link:
-        assert isinstance(choose_turns(bundled, Attachment(link.name), link.facts, False, None), Plain)
+    bundled = BoardRequest("tinystories-260k", AS_STORED, "host", None)
+    with Connection(boards.plain.url).open() as link:
+        assert isinstance(turn_writer_for(bundled, Connection(link.name), link.hello, False, None), Plain)
         with pytest.raises(UserError, match="tinystories-260k has none"):
-            choose_turns(bundled, Attachment(link.name), link.facts, False, "Be brief.")
+            turn_writer_for(bundled, Connection(link.name), link.hello, False, "Be brief.")
 
 
 def test_a_build_tells_that_only_the_host_can_follow_a_template(

@@ -14,7 +14,7 @@ from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.host.build.build import build
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.link import Link, Refused
-from tinyllm.host.model.load import Choice
+from tinyllm.host.model.load import LoadedModel
 from tinyllm.host.virtual import require_emulator
 
 CONTEXT = 256
@@ -31,8 +31,8 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> BoardProcess:
     tokenizer = large_vocabulary()
     model = random_model(replace(BASE, vocab_size=tokenizer.vocab_size, context=CONTEXT))
     pico = load_board("pico").twin()
-    choice = Choice(Path("large"), model, Path("large"), tokenizer, CONTEXT)
-    built = build(choice, pico, CONTEXT, tmp_path_factory.mktemp("large") / "project")
+    loaded = LoadedModel(Path("large"), model, Path("large"), tokenizer, CONTEXT)
+    built = build(loaded, pico, CONTEXT, tmp_path_factory.mktemp("large") / "project")
     with BoardProcess.of(pico, built.program, count=True) as running:
         yield running
 
@@ -42,7 +42,7 @@ def test_a_kilobyte_of_text_is_encoded_well_within_a_second(process: BoardProces
     """The text is as long as the board takes and, in most cases, has too many tokens: then it encodes and no more."""
     tokens = len(encode(large_vocabulary(), text)) + 1
     with Link(process.url) as link:
-        assert link.facts.text_max == len(text) == 1024
+        assert link.hello.text_max == len(text) == 1024
         link.reset()
         before = process.instructions()[0]
         try:

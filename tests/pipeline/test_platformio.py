@@ -26,7 +26,7 @@ from tinyllm.errors import Failure, UserError
 from tinyllm.host.build import core_folder as toolchain
 from tinyllm.host.build.build import build
 from tinyllm.host.build.platformio import run
-from tinyllm.host.model.load import choose
+from tinyllm.host.model.load import load_model
 
 HELLO = """\
 #include <stdio.h>
@@ -167,7 +167,7 @@ def test_the_log_of_a_build_in_the_cache_that_failed_is_where_the_error_says(
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(Failure, match="out of ideas") as failure:
-        build(choose(None), load_board("host"), 24)
+        build(load_model(None), load_board("host"), 24)
     told = re.search(r"the whole log is (.+)$", str(failure.value))
     assert told is not None
     assert "out of ideas" in Path(told[1]).read_text()
@@ -181,7 +181,7 @@ def test_where_there_is_no_compiler_the_project_that_was_written_is_named(
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     folder = tmp_path / "story"
     with pytest.raises(UserError) as error:
-        build(choose(None), load_board("host"), 24, folder)
+        build(load_model(None), load_board("host"), 24, folder)
     missing, whole = str(error.value).splitlines()
     assert "no C compiler on PATH" in missing
     assert whole == f"The project in {folder} is written and whole: run `pio run` in it when that is mended."

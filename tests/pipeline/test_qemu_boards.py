@@ -242,10 +242,10 @@ def test_the_board_keeps_the_conversation_while_nobody_listens(chip: str, image:
     with BoardProcess(command(image, chip)) as process:
         with Link(process.url) as link:
             list(link.prompt("Once", 5))
-            digest = link.hello().conversation_digest
+            digest = link.update_hello().conversation_digest
         for _ in range(3):
             with Link(process.url) as link:
-                assert link.facts.conversation_digest == digest
+                assert link.hello.conversation_digest == digest
 
 
 def test_the_stack_is_measured_and_far_from_full(chip: str, image: Path) -> None:
@@ -259,7 +259,7 @@ def test_the_stack_is_measured_and_far_from_full(chip: str, image: Path) -> None
 def test_an_idle_board_does_not_spin(chip: str, image: Path) -> None:
     with BoardProcess(command(image, chip)) as process:
         with Link(process.url) as link:
-            link.hello()
+            link.update_hello()
         time.sleep(0.2)
         before = seconds_used(process)
         time.sleep(1.0)

@@ -48,7 +48,7 @@ from tinyllm.host.build.platformio import run
 from tinyllm.host.cli import app as cli
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.messages import token_digest
-from tinyllm.host.model.load import choose
+from tinyllm.host.model.load import load_model
 
 PICOS_PLATFORM = load_board("pico", FOLDER).platformio["platform"]
 ONCE = "Once upon a time"
@@ -213,7 +213,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
 def test_without_the_registry_it_is_told_at_once_that_nothing_can_be_compiled(
     unreachable: None, tmp_path: Path, name: str
 ) -> None:
-    emitted = emit(choose(None), load_board(name, FOLDER), 64)
+    emitted = emit(load_model(None), load_board(name, FOLDER), 64)
     begin = time.monotonic()
     with pytest.raises(Failure, match="its registry cannot be reached"):
         compile_emitted(emitted, tmp_path / "story")

@@ -75,7 +75,7 @@ def test_an_idle_board_does_not_spin_and_still_answers(tmp_path: Path) -> None:
         time.sleep(1.0)
         assert seconds_used(process) - before < 0.1
         with Link(process.url) as link:
-            assert link.facts.context_used > 3
+            assert link.hello.context_used > 3
 
 
 def refusal(image: Path, **environment: str) -> str:

@@ -20,10 +20,10 @@ from tests.pipeline.emulated_boards import answer
 from tests.pipeline.test_virtual_boards import patched
 from tinyllm.boards.description import Board, load_board
 from tinyllm.errors import Failure
-from tinyllm.host.build.build import Built, build
+from tinyllm.host.build.build import Program, build
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.messages import token_digest
-from tinyllm.host.model.load import choose
+from tinyllm.host.model.load import load_model
 from tinyllm.host.virtual import command
 from tinyllm.host.virtual.unicorn.boot_rom import BootRom, Launch
 from tinyllm.host.virtual.unicorn.devices import Fifos
@@ -165,14 +165,14 @@ def twin(name: str, cores: int = 2) -> Board:
 
 
 @pytest.fixture(scope="module")
-def images() -> dict[tuple[str, int], Built]:
+def images() -> dict[tuple[str, int], Program]:
     """The bundled model by board and number of cores."""
-    choice = choose(None)
-    return {(name, cores): build(choice, twin(name, cores), CONTEXT) for name in BOARDS for cores in (1, 2)}
+    loaded = load_model(None)
+    return {(name, cores): build(loaded, twin(name, cores), CONTEXT) for name in BOARDS for cores in (1, 2)}
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_two_cores_give_the_same_tokens_sooner(name: str, images: dict[tuple[str, int], Built]) -> None:
+def test_two_cores_give_the_same_tokens_sooner(name: str, images: dict[tuple[str, int], Program]) -> None:
     """Time is the longer way through both cores; what they execute together is little more than one alone."""
     micros, executed, digests = {}, {}, set()
     for cores in (1, 2):
@@ -191,12 +191,12 @@ def test_two_cores_give_the_same_tokens_sooner(name: str, images: dict[tuple[str
     assert alone < first + second < 1.02 * alone
 
 
-def test_its_clock_says_that_two_cores_are_an_estimate(images: dict[tuple[str, int], Built]) -> None:
+def test_its_clock_says_that_two_cores_are_an_estimate(images: dict[tuple[str, int], Program]) -> None:
     clocks = [BoardProcess.of(twin("pico", n), images["pico", n].program, count=True).clock for n in (1, 2)]
     assert clocks == ["counted instructions", "estimated from counted instructions, the longer of both cores' ways"]
 
 
-def test_only_a_board_that_counts_tells_what_its_cores_executed(images: dict[tuple[str, int], Built]) -> None:
+def test_only_a_board_that_counts_tells_what_its_cores_executed(images: dict[tuple[str, int], Program]) -> None:
     with (
         BoardProcess.of(twin("pico"), images["pico", 2].program) as process,
         pytest.raises(Failure, match="with count"),
@@ -214,7 +214,7 @@ FAULTS = {
 @pytest.mark.parametrize("what", FAULTS)
 @pytest.mark.parametrize("name", BOARDS)
 def test_a_fault_of_core_1_stops_the_board_with_that_cores_registers(
-    name: str, what: str, images: dict[tuple[str, int], Built], tmp_path: Path
+    name: str, what: str, images: dict[tuple[str, int], Program], tmp_path: Path
 ) -> None:
     image = patched(name, images[name, 2].program, FAULTS[what], tmp_path, "tl_parallel_other")
     with BoardProcess.of(twin(name), image) as process:
@@ -230,7 +230,7 @@ def test_a_fault_of_core_1_stops_the_board_with_that_cores_registers(
 
 
 def test_without_an_answer_of_core_1_core_0_computes_alone(
-    images: dict[tuple[str, int], Built], tmp_path: Path
+    images: dict[tuple[str, int], Program], tmp_path: Path
 ) -> None:
     image = patched("pico", images["pico", 2].program, "bx lr", tmp_path, "tl_second_core_start")
     with BoardProcess.of(twin("pico"), image, count=True) as process:
@@ -241,7 +241,7 @@ def test_without_an_answer_of_core_1_core_0_computes_alone(
 
 
 def test_cores_that_wait_for_each_other_for_ever_stop_the_board(
-    images: dict[tuple[str, int], Built], tmp_path: Path
+    images: dict[tuple[str, int], Program], tmp_path: Path
 ) -> None:
     image = patched("pico", images["pico", 2].program, "1: wfe\nb 1b", tmp_path, "tl_session_start")
     done = subprocess.run(command(image, "rp2040", "--tcp", "0"), capture_output=True, text=True, timeout=60)
@@ -250,7 +250,7 @@ def test_cores_that_wait_for_each_other_for_ever_stop_the_board(
 
 
 def test_a_core_that_never_waits_lets_the_other_have_its_turn(
-    images: dict[tuple[str, int], Built], tmp_path: Path
+    images: dict[tuple[str, int], Program], tmp_path: Path
 ) -> None:
     """Core 0 turns round and round; core 1, launched before, runs into its fault all the same."""
     image = patched("pico", images["pico", 2].program, "b .", tmp_path, "tl_session_start")

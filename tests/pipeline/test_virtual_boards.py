@@ -26,11 +26,11 @@ from tinyllm.errors import UserError
 from tinyllm.host import virtual
 from tinyllm.host.build import build as building
 from tinyllm.host.build import platformio
-from tinyllm.host.build.build import Built
+from tinyllm.host.build.build import Program
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.link import BoardGone, Link
 from tinyllm.host.link.messages import Done, Setting, Token, token_digest
-from tinyllm.host.model.load import Choice, choose
+from tinyllm.host.model.load import LoadedModel, load_model
 from tinyllm.host.prove.expected_answers import Expected
 from tinyllm.host.virtual.unicorn.chips import CHIPS
 from tinyllm.host.virtual.unicorn.image import read_image
@@ -68,8 +68,8 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def bundled() -> Choice:
-    return choose(None)
+def bundled() -> LoadedModel:
+    return load_model(None)
 
 
 @pytest.fixture(scope="module", params=BOARDS)
@@ -78,13 +78,13 @@ def board(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def images(bundled: Choice) -> dict[str, Built]:
+def images(bundled: LoadedModel) -> dict[str, Program]:
     """The bundled model, built for every one of the boards."""
     return {name: building.build(bundled, twin(name), CONTEXT) for name in BOARDS}
 
 
 @pytest.fixture(scope="module")
-def built(board: str, images: dict[str, Built]) -> Built:
+def built(board: str, images: dict[str, Program]) -> Program:
     return images[board]
 
 
@@ -107,17 +107,19 @@ def answer(link: Link, n: int = 128) -> tuple[list[int], Done]:
 # --- What it says ---
 
 
-def test_it_says_who_it_is_and_its_greedy_answer_is_the_references(board: str, built: Built, bundled: Choice) -> None:
+def test_it_says_who_it_is_and_its_greedy_answer_is_the_references(
+    board: str, built: Program, bundled: LoadedModel
+) -> None:
     (expected,) = Expected(bundled, CONTEXT).answers([PROMPT], 128)
     with running(board, built.program) as process, Link(process.url) as link:
-        assert (link.facts.model_hash, link.facts.build_id) == (built.model_hash, built.build_id)
-        assert link.facts.board == f"{board}-virtual"
+        assert (link.hello.model_hash, link.hello.build_id) == (built.model_hash, built.build_id)
+        assert link.hello.board == f"{board}-virtual"
         tokens, done = answer(link)
     assert tokens == list(expected)
     assert (len(tokens), done.digest) == (128, token_digest(expected))
 
 
-def test_the_stack_is_painted_and_its_high_water_mark_reported(board: str, built: Built) -> None:
+def test_the_stack_is_painted_and_its_high_water_mark_reported(board: str, built: Program) -> None:
     with running(board, built.program) as process, Link(process.url) as link:
         before = link.memory()
         answer(link, 20)
@@ -126,7 +128,7 @@ def test_the_stack_is_painted_and_its_high_water_mark_reported(board: str, built
     assert 0 < before["stack.used"] <= after["stack.used"] < 2048
 
 
-def test_a_connection_may_break_in_mid_answer_and_another_one_come(board: str, built: Built) -> None:
+def test_a_connection_may_break_in_mid_answer_and_another_one_come(board: str, built: Program) -> None:
     with running(board, built.program) as process:
         with Link(process.url) as link:
             tokens, _ = answer(link, 40)
@@ -137,7 +139,7 @@ def test_a_connection_may_break_in_mid_answer_and_another_one_come(board: str, b
             assert answer(link, 40)[0] == tokens
 
 
-def test_a_pseudo_terminal_is_as_good_as_a_port(board: str, built: Built) -> None:
+def test_a_pseudo_terminal_is_as_good_as_a_port(board: str, built: Program) -> None:
     if not hasattr(os, "openpty"):
         pytest.skip("pseudo-terminals are POSIX's")
     command = virtual.command(built.program, chip(board), "--pty", "--parent-pipe")
@@ -147,7 +149,7 @@ def test_a_pseudo_terminal_is_as_good_as_a_port(board: str, built: Built) -> Non
         where = process.stdout.readline().split()[-1]
         for _ in range(2):
             with Link(where) as link:
-                assert link.facts.build_id == built.build_id
+                assert link.hello.build_id == built.build_id
         process.stdin.close()
         assert process.wait(10) == 0
 
@@ -155,7 +157,7 @@ def test_a_pseudo_terminal_is_as_good_as_a_port(board: str, built: Built) -> Non
 # --- Time ---
 
 
-def test_the_boards_clock_is_its_instructions_over_its_clock_rate(board: str, built: Built) -> None:
+def test_the_boards_clock_is_its_instructions_over_its_clock_rate(board: str, built: Program) -> None:
     with running(board, built.program, count=True) as process, Link(process.url) as link:
         instructions = answer(link, 16)[1].decode_us
     with running(board, built.program) as process, Link(process.url) as link:
@@ -167,7 +169,7 @@ def test_the_boards_clock_is_its_instructions_over_its_clock_rate(board: str, bu
         assert abs(micros - instructions / mhz) < 17
 
 
-def test_a_board_that_waits_takes_no_processor_time(board: str, built: Built) -> None:
+def test_a_board_that_waits_takes_no_processor_time(board: str, built: Program) -> None:
     if not Path("/proc/self/stat").exists():
         pytest.skip("this system has no /proc to read processor times from")
     command = virtual.command(built.program, chip(board), "--tcp", "0", "--parent-pipe")
@@ -280,7 +282,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("name", "assembly", "what"), FAULTS)
 def test_a_fault_stops_the_board_with_its_registers_and_the_function(
-    name: str, assembly: str, what: str, images: dict[str, Built], tmp_path: Path
+    name: str, assembly: str, what: str, images: dict[str, Program], tmp_path: Path
 ) -> None:
     image = patched(name, images[name].program, assembly, tmp_path)
     *registers, last = stopped(name, image).splitlines()
@@ -295,7 +297,7 @@ def test_a_fault_stops_the_board_with_its_registers_and_the_function(
     assert re.fullmatch(r"[0-9a-f]{8} tl_console_start\+0x[0-9a-f]+", back)
 
 
-def test_a_stack_overflow_is_called_by_its_name(board: str, built: Built, tmp_path: Path) -> None:
+def test_a_stack_overflow_is_called_by_its_name(board: str, built: Program, tmp_path: Path) -> None:
     said = stopped(board, patched(board, built.program, STACK_OVERFLOW[TOOLS[board]], tmp_path)).splitlines()[-1]
     assert re.search(
         r": a store to 0x\w+, where there is no memory: stack overflow, \d+ bytes below the stack, at", said
@@ -303,7 +305,7 @@ def test_a_stack_overflow_is_called_by_its_name(board: str, built: Built, tmp_pa
     assert "(tl_session_start+0x" in said
 
 
-def test_a_register_that_is_not_emulated_stops_the_board(board: str, built: Built, tmp_path: Path) -> None:
+def test_a_register_that_is_not_emulated_stops_the_board(board: str, built: Program, tmp_path: Path) -> None:
     base = next(device.start for device in CHIPS[chip(board)].devices if device.name == "UART0")
     for load in (True, False):
         if TOOLS[board] is ARM:
@@ -328,7 +330,7 @@ def instructions_of_loop(board: str, image: Path, turns: int, folder: Path, vari
     return int(found[1])
 
 
-def test_instructions_are_counted_exactly_in_c_and_in_python(board: str, built: Built, tmp_path: Path) -> None:
+def test_instructions_are_counted_exactly_in_c_and_in_python(board: str, built: Program, tmp_path: Path) -> None:
     without_compiler = {"CC": "no-such-compiler", "TINYLLM_HOME": str(tmp_path / "home")}
     counts = []
     for variables in ({}, without_compiler):
@@ -338,13 +340,13 @@ def test_instructions_are_counted_exactly_in_c_and_in_python(board: str, built: 
     assert counts[0] == counts[1]
 
 
-def test_without_a_c_compiler_it_says_that_counting_is_slow(images: dict[str, Built], tmp_path: Path) -> None:
+def test_without_a_c_compiler_it_says_that_counting_is_slow(images: dict[str, Program], tmp_path: Path) -> None:
     image = patched("pico", images["pico"].program, "udf #0", tmp_path)
     said = stopped("pico", image, {"CC": "no-such-compiler", "TINYLLM_HOME": str(tmp_path / "home")})
     assert said.startswith("tinyllm: counting instructions in Python, which is slow: no C compiler on PATH")
 
 
-def test_a_fault_in_mid_conversation_reaches_the_one_who_talks(images: dict[str, Built], tmp_path: Path) -> None:
+def test_a_fault_in_mid_conversation_reaches_the_one_who_talks(images: dict[str, Program], tmp_path: Path) -> None:
     image = images["pico"].program
     with running("pico", patched("pico", image, "udf #0", tmp_path, "tl_session_prompt_text")) as process:
         with pytest.raises(BoardGone), Link(process.url) as link:
@@ -356,7 +358,7 @@ def test_a_fault_in_mid_conversation_reaches_the_one_who_talks(images: dict[str,
 # --- The image ---
 
 
-def test_what_the_chip_boots_from_is_in_its_place(images: dict[str, Built]) -> None:
+def test_what_the_chip_boots_from_is_in_its_place(images: dict[str, Program]) -> None:
     flat = {name: images[name].program.with_suffix(".bin") for name in BOARDS[:2]}
 
     def word(name: str, offset: int) -> int:
@@ -382,7 +384,7 @@ def test_what_the_chip_boots_from_is_in_its_place(images: dict[str, Built]) -> N
     ],
 )
 def test_without_the_cross_compiler_the_package_is_named(
-    name: str, told: str, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, told: str, built: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = shutil.copytree(built.project, tmp_path / "project", ignore=shutil.ignore_patterns(".pio"))
     ini = (project / "platformio.ini").read_text()
@@ -396,7 +398,7 @@ def test_without_the_cross_compiler_the_package_is_named(
 
 
 def test_a_cross_compiler_without_a_c_library_is_the_users_to_mend(
-    built: Built, board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    built: Program, board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = tmp_path / "bin" / f"{TOOLS[board][0]}gcc"
     bare.parent.mkdir()
@@ -408,7 +410,7 @@ def test_a_cross_compiler_without_a_c_library_is_the_users_to_mend(
         platformio.run(project, built.board)
 
 
-def test_without_the_emulator_the_extra_is_named(built: Built, board: str) -> None:
+def test_without_the_emulator_the_extra_is_named(built: Program, board: str) -> None:
     hidden = "import runpy, sys; sys.modules['unicorn'] = None; sys.argv[0] = 'virtual'; "
     run = "runpy.run_module('tinyllm.host.virtual', run_name='__main__', alter_sys=True)"
     command = [sys.executable, "-c", hidden + run, str(built.program), "--chip", chip(board), "--tcp", "0"]
@@ -430,7 +432,7 @@ def refused(arguments: Sequence[str | Path]) -> str:
     "name", ["esp32", *(pytest.param(name, marks=pytest.mark.sweep) for name in ("pico", "esp32c3"))]
 )
 def test_a_model_as_long_as_the_check_allows_fits_the_linkers_regions_too(
-    name: str, bundled: Choice, tmp_path: Path
+    name: str, bundled: LoadedModel, tmp_path: Path
 ) -> None:
     if name == "esp32" and shutil.which("xtensa-lx106-elf-gcc") is None:
         skip_unless_ci("no xtensa-lx106-elf-gcc on PATH")
@@ -444,7 +446,7 @@ def test_a_model_as_long_as_the_check_allows_fits_the_linkers_regions_too(
     assert built.ram > memory.static
 
 
-def test_an_image_of_another_chip_or_none_is_refused(images: dict[str, Built], tmp_path: Path) -> None:
+def test_an_image_of_another_chip_or_none_is_refused(images: dict[str, Program], tmp_path: Path) -> None:
     pico2 = images["pico2"].program
     assert "an image for EM_ARM, not for EM_RISCV" in refused([pico2, "--chip", "esp32c3", "--tcp", "0"])
     riscv = images["esp32c3"].program
@@ -470,7 +472,7 @@ def test_an_image_of_another_chip_or_none_is_refused(images: dict[str, Built], t
         virtual.command(pico2, "z80")
 
 
-def test_a_port_that_is_taken_is_named(images: dict[str, Built]) -> None:
+def test_a_port_that_is_taken_is_named(images: dict[str, Program]) -> None:
     pico = images["pico"].program
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -481,7 +483,7 @@ def test_a_port_that_is_taken_is_named(images: dict[str, Built]) -> None:
 @given(data=st.data())
 @settings(max_examples=25)
 def test_a_damaged_image_is_refused_or_read_never_more(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, images: dict[str, Built]
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, images: dict[str, Program]
 ) -> None:
     image = images["pico"].program.read_bytes()
     headers = int.from_bytes(image[32:36], "little")  # where the section headers begin

@@ -27,7 +27,7 @@ from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.cli import app as cli
 from tinyllm.host.model.inspection import inspect_model
-from tinyllm.host.model.load import AS_IT_IS, Reading, choose
+from tinyllm.host.model.load import AS_STORED, LoadOptions, load_model
 from tinyllm.models import bundled
 
 SMALL = replace(HALF, context=32)
@@ -59,15 +59,15 @@ def tiny(tmp_path: Path) -> Path:
 
 def test_the_bytes_are_those_of_the_model_that_is_built(inspect: Inspect) -> None:
     seen = inspect(MODEL, "--context", 64)
-    choice = choose(str(MODEL), Reading(context=64))
-    integers = quantize(choice.model, 64)
-    plan = plan_memory(integers, choice.tokenizer)
+    loaded = load_model(str(MODEL), LoadOptions(context=64))
+    integers = quantize(loaded.model, 64)
+    plan = plan_memory(integers, loaded.tokenizer)
     assert seen["weight_bytes"]["int8"] == plan.flash["weights"]
     assert seen["vocabulary_bytes"] == plan.flash["vocabulary"]
     assert seen["ram"] == plan.ram | {"state": plan.state_bytes}
-    assert seen["parameters"] == sum(seen["parts"].values()) == choice.model.n_parameters()
+    assert seen["parameters"] == sum(seen["parts"].values()) == loaded.model.n_parameters()
     for fit in seen["boards"]:
-        needed = needs(integers, choice.tokenizer, load_board(fit["board"]))
+        needed = needs(integers, loaded.tokenizer, load_board(fit["board"]))
         assert fit["needed"] == {"flash": needed.flash, "ram": needed.ram, "psram": needed.psram}
 
 
@@ -92,7 +92,7 @@ def test_narrower_weights_take_fewer_bytes_in_proportion() -> None:
 
 
 def test_the_largest_context_fits_and_the_next_one_does_not() -> None:
-    seen = inspect_model(MODEL, AS_IT_IS)
+    seen = inspect_model(MODEL, AS_STORED)
     (fit,) = (fit for fit in seen.boards if fit.board == "esp32")
     assert not fit.fits
     assert fit.largest_context is not None
@@ -140,19 +140,19 @@ def test_trimming_needs_a_tokenizer(tiny: Path, tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("a text")
     with pytest.raises(UserError, match="--trim-vocab needs the model's tokenizer"):
-        inspect_model(tiny, Reading(trim_vocab=text))
+        inspect_model(tiny, LoadOptions(trim_vocab=text))
 
 
 def test_trimming_is_inspected_as_it_would_be_built(inspect: Inspect, tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("Once upon a time there was a dog.")
     seen = inspect(MODEL, "--trim-vocab", text)
-    choice = choose(str(MODEL), Reading(trim_vocab=text))
-    assert choice.saving is not None
-    assert seen["config"]["name"] == choice.name
-    assert seen["parameters"] == choice.model.n_parameters()
-    assert seen["trimming"]["flash"] == choice.saving.flash > 0
-    plan = plan_memory(quantize(choice.model, choice.context), choice.tokenizer)
+    loaded = load_model(str(MODEL), LoadOptions(trim_vocab=text))
+    assert loaded.saving is not None
+    assert seen["config"]["name"] == loaded.name
+    assert seen["parameters"] == loaded.model.n_parameters()
+    assert seen["trimming"]["flash"] == loaded.saving.flash > 0
+    plan = plan_memory(quantize(loaded.model, loaded.context), loaded.tokenizer)
     assert seen["weight_bytes"]["int8"] == plan.flash["weights"]
 
 
@@ -169,7 +169,7 @@ def test_a_chat_template_is_tried_on_the_board(tiny: Path, template: str, on_boa
     write_tokenizer(folder, gpt2(), tokenizer_config={"chat_template": template, "eos_token": "<|endoftext|>"})
     tokenizer = read_tokenizer(folder / "tokenizer.json")
     write_huggingface(folder, random_model(replace(SMALL, vocab_size=tokenizer.vocab_size)))
-    seen = inspect_model(folder, AS_IT_IS)
+    seen = inspect_model(folder, AS_STORED)
     assert seen.chat_template is not None
     assert seen.chat_template.on_board is on_board
     assert reason in seen.chat_template.reason

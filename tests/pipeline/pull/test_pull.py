@@ -21,7 +21,7 @@ from tinyllm.host.hub.client import COMMIT, SHA256, Hub, Listing, RemoteFile
 from tinyllm.host.hub.download import sha256_of
 from tinyllm.host.hub.selection import read_request, select
 from tinyllm.host.hub.store import NAME, folder_of, models_folder
-from tinyllm.host.model.load import choose, model_path
+from tinyllm.host.model.load import load_model, model_path
 from tinyllm.models.known import known_models
 
 NEEDED = ["config.json", "model.safetensors", "tokenizer.model", "README.md"]
@@ -39,11 +39,11 @@ def test_stories260k_is_pulled_and_is_then_a_model_by_its_name(
     assert shown["bytes"] == shown["bytes_transferred"] == sum(map(len, stories.files.values()))
     assert shown["first_seen"] == 0
     assert document(tinyllm("inspect", "stories260K", "--json"))["path"] == shown["path"]
-    choice = choose("stories260K")
-    assert choice.name == "stories260K"
-    assert choice.tokenizer_path.name == "tok512.model"
+    loaded = load_model("stories260K")
+    assert loaded.name == "stories260K"
+    assert loaded.tokenizer_path.name == "tok512.model"
     original = read_model(shared_data / "stories260K/stories260K.bin")
-    assert choice.model.embedding.tobytes() == original.embedding.tobytes()
+    assert loaded.model.embedding.tobytes() == original.embedding.tobytes()
 
 
 def test_a_pulled_model_tells_its_story_on_the_host_board(
@@ -66,7 +66,7 @@ def test_a_hugging_face_folder_is_pulled_without_what_no_reader_wants(
     assert sorted(Path(file["path"]).name for file in shown["files"]) == sorted(NEEDED)
     assert shown["licence"] == "mit"
     assert shown["revision"] == folder_model.commit
-    assert choose(REPO).name == "tiny-model"
+    assert load_model(REPO).name == "tiny-model"
 
 
 def test_nothing_is_asked_of_the_hub_but_the_listing_and_the_files(
@@ -148,7 +148,7 @@ def test_one_checkpoint_of_many_is_chosen_with_file_and_brings_its_tokenizer(
     shown = document(tinyllm("pull", "karpathy/tinyllamas", "--file", "stories260K/stories260K.bin", "--json"))
     assert shown["name"] == "karpathy/tinyllamas/stories260K.bin"
     assert shown["first_seen"] == 0, "main is at the commit whose files are pinned"
-    assert choose("karpathy/tinyllamas/stories260K.bin").model.config.dim == 64
+    assert load_model("karpathy/tinyllamas/stories260K.bin").model.config.dim == 64
 
 
 def test_the_models_are_listed_as_bundled_pulled_and_to_pull(
