@@ -1,75 +1,83 @@
-"""The command line: the verbs, and how their errors reach a person."""
+"""The command line: the table of verbs, and how errors reach a person.
+
+A verb's module is imported when the verb is called, so that `tinyllm --help` and `tinyllm --version` answer at once.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.metadata
 import os
 import sys
 import traceback
 import warnings
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 from rich.markup import escape
 
 from tinyllm.boards.description import BOARDS_DIR
 from tinyllm.errors import TinyllmError
-from tinyllm.host.cli import bench as verbs_bench
-from tinyllm.host.cli import boards as verbs_look
-from tinyllm.host.cli import build as verbs_build
-from tinyllm.host.cli import flash as verbs_flash
-from tinyllm.host.cli import inspect as verbs_inspect
-from tinyllm.host.cli import models as verbs_models
-from tinyllm.host.cli import run as verbs_talk
-from tinyllm.host.cli import verify as verbs_prove
 from tinyllm.host.output import Output
 
-app = typer.Typer(
-    name="tinyllm",
-    help="Language models on microcontrollers: a checkpoint goes in, a board that talks comes out.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for verb in (
-    verbs_look.boards,
-    verbs_look.ports,
-    verbs_models.models,
-    verbs_models.pull,
-    verbs_look.doctor,
-    verbs_inspect.inspect,
-    verbs_build.build,
-    verbs_flash.flash,
-    verbs_talk.run,
-    verbs_talk.chat,
-    verbs_prove.verify,
-    verbs_prove.evaluate,
-    verbs_bench.bench,
-):
-    app.command(name="eval" if verb is verbs_prove.evaluate else None)(verb)
+VERBS = {
+    "boards": "List the boards that tinyllm knows, and what is attached.",
+    "ports": "List the serial ports, and the boards that may be on them.",
+    "models": "List or remove models: bundled, pulled, and to be pulled.",
+    "pull": "Fetch a checkpoint from the Hugging Face Hub.",
+    "doctor": "Check what this machine has of what a build and a board need.",
+    "inspect": "Show what a checkpoint is, its sizes, and the boards that could hold it.",
+    "build": "Write the C for a model and compile it.",
+    "flash": "Build, upload to the board, and check that it runs what was built.",
+    "run": "Give the model a prompt and stream its answer.",
+    "chat": "Talk with the model.",
+    "verify": "Compare the emitted C, or a board, with the reference bit by bit.",
+    "eval": "Measure the perplexity: the float model, and the integers of a board.",
+    "bench": "Measure what a token takes on a board.",
+}
+"""Verb -> its line in `tinyllm --help`. The module of that name in this package holds it as `command`."""
 
 INTERRUPTED = 130
+_JSON = click.Option(["--json", "as_json"], is_flag=True)
+"""Every verb has it, so one that was mistyped had it too."""
 
 
-def show_version(wanted: bool) -> None:
-    if wanted:
-        sys.stdout.write(f"tinyllm {importlib.metadata.version('tinyllm')}\n")
-        raise typer.Exit
+class Verbs(click.Group):
+    """The verbs of VERBS, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"tinyllm.host.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
 
 
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and leave.")
-    ] = False,
-    boards_dir: Annotated[
-        Path | None,
-        typer.Option("--boards-dir", metavar="DIR", help="A folder with board TOMLs of your own."),
-    ] = None,
-) -> None:
-    """Options before the verb."""
+def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"tinyllm {importlib.metadata.version('tinyllm')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Verbs,
+    subcommand_metavar="VERB [ARGUMENTS]",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--version", is_flag=True, callback=show_version, is_eager=True, help="Show the version and leave.")
+@click.option(
+    "--boards-dir", metavar="DIR", type=click.Path(path_type=Path), help="A folder with your own board TOMLs."
+)
+def tinyllm(version: bool, boards_dir: Path | None) -> None:
+    """Language models on microcontrollers: a checkpoint goes in, a board that talks comes out."""
     if boards_dir is not None:
         os.environ[BOARDS_DIR] = str(boards_dir)
 
@@ -81,43 +89,56 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code; every error becomes one or two lines on stderr, and with --json a document on stdout too."""
-    as_json = "--json" in arguments
     warnings.showwarning = _show_warning
     try:
-        code = typer.main.get_command(app).main(args=arguments, prog_name="tinyllm", standalone_mode=False)
+        code = tinyllm.main(args=list(arguments), prog_name="tinyllm", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except TinyllmError as error:
-        return _report(type(error).__name__, str(error), error.exit_code, as_json)
-    except (KeyboardInterrupt, typer.Abort):
+        return _report(type(error).__name__, str(error), error.exit_code, arguments)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "")
+        return 2
+    except click.ClickException as error:
+        return _report("UsageError", f"{error.format_message()} See `tinyllm --help`.", 2, arguments)
+    except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; so that the interpreter's last flush does not complain, it goes nowhere.
+        # The reader of our output has gone. The interpreter's last flush would complain, so it goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if hasattr(error, "format_message"):
-            complaint = error.format_message()
-            if not complaint:
-                return 2  # Without a verb: the help has been shown.
-            return _report("UsageError", f"{complaint} See `tinyllm --help`.", 2, as_json)
         if os.environ.get("TINYLLM_TRACEBACK"):
             traceback.print_exc()
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
         message = f"{type(error).__name__} in {where}: {error}. This is a bug; TINYLLM_TRACEBACK=1 shows the traceback."
-        return _report("Bug", message, 1, as_json)
+        return _report("Bug", message, 1, arguments)
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether --json was given as an option, read as far as the arguments can be parsed."""
+    verb = next((argument for argument in arguments if argument in VERBS), "")
+    command = tinyllm.get_command(click.Context(tinyllm), verb) or click.Command("unknown", params=[_JSON])
+    rest = arguments[arguments.index(verb) + 1 :] if verb else list(arguments)
+    with contextlib.suppress(click.ClickException):
+        context = command.make_context(
+            verb, rest, resilient_parsing=True, ignore_unknown_options=True, allow_extra_args=True
+        )
+        return bool(context.params.get("as_json"))
+    return False
 
 
 def _show_warning(message: Warning | str, *where: object, **rest: object) -> None:
-    """What a reader had to settle for itself, in one line; where in our code it did is of no use to a person."""
+    """One line for what a reader had to settle for itself; the place in our code is of no use to a person."""
     Output().note(f"note: {message}")
 
 
-def _report(kind: str, message: str, code: int, as_json: bool) -> int:
-    if as_json:
-        Output(as_json).document({"error": {"kind": kind, "message": message, "exit_code": code}})
-    Output().stderr.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+def _report(kind: str, message: str, code: int, arguments: list[str]) -> int:
+    output = Output(_wants_json(arguments))
+    if output.as_json:
+        output.document({"error": {"kind": kind, "message": message, "exit_code": code}})
+    output.stderr.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
     return code
 
 

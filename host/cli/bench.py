@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
 
-import typer
+import click
 
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
-from tinyllm.host.cli.options import BoardOption, JsonOption, ModelArgument, PortOption, VirtualOption, reads_model
+from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
+from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
 from tinyllm.host.connect.attach import BoardRequest, attach, check_model, format_rate, rate
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Done, Token, token_digest
-from tinyllm.host.model.load import AS_STORED, LoadOptions
+from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
 from tinyllm.host.prove.prove import COUNT, PROMPT, apply
 
 
-@reads_model
-def bench(
-    model: ModelArgument = None,
-    board: BoardOption = "host",
-    virtual: VirtualOption = False,
-    port: PortOption = None,
-    tokens: Annotated[int, typer.Option("-n", "--tokens", metavar="N", min=1, help="Tokens to generate.")] = COUNT,
-    options: LoadOptions = AS_STORED,
-    as_json: JsonOption = False,
+@click.command(epilog=MODEL_HELP)
+@model_argument
+@board_option
+@virtual_option
+@port_option
+@click.option(
+    "-n",
+    "--tokens",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=COUNT,
+    show_default=True,
+    help="Tokens to generate.",
+)
+@load_options
+@json_option
+def command(
+    model: str | None,
+    board: str,
+    virtual: bool,
+    port: str | None,
+    tokens: int,
+    options: LoadOptions,
+    as_json: bool,
 ) -> None:
-    """Generate greedy tokens and say what each took: instructions of an emulated chip, or time of a real one."""
+    """Measure what a token takes: instructions of an emulated chip, or time of a real one. Tokens are greedy."""
     output = Output(as_json)
     request = BoardRequest(model, options, board, port, virtual, count=virtual)
     with attach(request, output) as connection, connection.open() as link:

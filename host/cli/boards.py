@@ -1,21 +1,21 @@
-"""Verbs that only look: boards, ports, doctor."""
+"""The verb boards: the boards that tinyllm knows, and what is attached."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
-import typer
+import click
 
 from tinyllm.boards.description import FOLDER, Board, board_files, board_names, load_boards
-from tinyllm.host.cli.options import JsonOption
-from tinyllm.host.doctor import check_machine
-from tinyllm.host.link.serial_port import list_serial_ports
-from tinyllm.host.link.usb import attached, boards_on
+from tinyllm.host.cli.options import json_option
+from tinyllm.host.link.usb import attached
 from tinyllm.host.output import Output
 
 
-def boards(as_json: JsonOption = False) -> None:
-    """The boards that tinyllm knows, and what is attached now."""
+@click.command()
+@json_option
+def command(as_json: bool) -> None:
+    """List the boards that tinyllm knows, and what is attached."""
     output = Output(as_json)
     known = load_boards()
     here = attached(known)
@@ -47,42 +47,6 @@ def boards(as_json: JsonOption = False) -> None:
         output.line(f"attached: {port.device} {port.description}, may be {names}".replace(" , ", ", "))
     if not here:
         output.line("attached: none that is known by its USB numbers")
-
-
-def ports(as_json: JsonOption = False) -> None:
-    """The serial ports of this computer, and the boards that may be on them."""
-    output = Output(as_json)
-    known = load_boards()
-    found = [(port, [board.name for board in boards_on(port, known)]) for port in list_serial_ports()]
-    if as_json:
-        output.document({"ports": [asdict(port) | {"boards": names} for port, names in found]})
-        return
-    if not found:
-        output.note("No serial ports. Plug a board in; if it stays away, try another cable: some only charge.")
-        return
-    rows = [
-        [port.device, f"{port.vid:04x}:{port.pid:04x}" if port.vid is not None else "-", names or "-", port.description]
-        for port, names in ((port, ", ".join(names)) for port, names in found)
-    ]
-    output.table(["port", "usb id", "board", "description"], rows)
-
-
-def doctor(as_json: JsonOption = False) -> None:
-    """Look whether this machine has what a build and a board need."""
-    output = Output(as_json)
-    checks = []
-    for check in check_machine():
-        checks.append(check)
-        if not as_json:
-            mark, style = ("ok", "green") if check.ok else ("missing", "red") if check.needed else ("note", "yellow")
-            output.line(f"{mark:8} {check.name:20} {check.found}", style="" if check.ok else style)
-            if not check.ok and check.advice:
-                output.line(f"{'':29} {check.advice}")
-    healthy = all(check.ok for check in checks if check.needed)
-    if as_json:
-        output.document({"healthy": healthy, "checks": [asdict(check) for check in checks]})
-    if not healthy:
-        raise typer.Exit(1)
 
 
 def _board_facts(board: Board) -> dict[str, object]:

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.memory.fit import Bytes, room
 from tinyllm.codegen.memory.stack import Stack
 from tinyllm.host.build.build import Program, Project, compile_emitted, deepest_stack, emit
-from tinyllm.host.cli.options import BoardOption, JsonOption, ModelArgument, VirtualOption, reads_model
-from tinyllm.host.model.load import AS_STORED, LoadOptions, load_model
+from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
+from tinyllm.host.cli.options import board_option, json_option, virtual_option
+from tinyllm.host.model.load import LoadOptions, load_model
 from tinyllm.host.model.trim_report import trimming_of
 from tinyllm.host.output import Output
 
 
-@reads_model
-def build(
-    model: ModelArgument = None,
-    board: BoardOption = "host",
-    virtual: VirtualOption = False,
-    folder: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="Where the project goes; default: the cache."),
-    ] = None,
-    options: LoadOptions = AS_STORED,
-    as_json: JsonOption = False,
+@click.command(epilog=MODEL_HELP)
+@model_argument
+@board_option
+@virtual_option
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the project goes; default: the cache.",
+)
+@load_options
+@json_option
+def command(
+    model: str | None, board: str, virtual: bool, folder: Path | None, options: LoadOptions, as_json: bool
 ) -> None:
-    """Write the C for a model and compile it; says how much flash, RAM and stack it takes."""
+    """Write the C for a model and compile it: how much flash, RAM and stack it takes."""
     output = Output(as_json)
     loaded = load_model(model, options)
     target = load_board(board)

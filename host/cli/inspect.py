@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+import click
+
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
-from tinyllm.host.cli.options import JsonOption, ModelArgument, reads_model
+from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
+from tinyllm.host.cli.options import json_option
 from tinyllm.host.link.link import printable
 from tinyllm.host.model.inspection import BoardFit, Inspection, inspect_model
-from tinyllm.host.model.load import AS_STORED, LoadOptions, model_path
+from tinyllm.host.model.load import LoadOptions, model_path
 from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
 
@@ -21,9 +24,12 @@ NAMED = 8
 """Special tokens that are shown by name."""
 
 
-@reads_model
-def inspect(model: ModelArgument = None, options: LoadOptions = AS_STORED, as_json: JsonOption = False) -> None:
-    """What a checkpoint is, told from its headers: features, sizes, tokenizer, and the boards that could hold it."""
+@click.command(epilog=MODEL_HELP)
+@model_argument
+@load_options
+@json_option
+def command(model: str | None, options: LoadOptions, as_json: bool) -> None:
+    """Show what a checkpoint is, from its headers: features, sizes, tokenizer, and the boards that could hold it."""
     output = Output(as_json)
     seen = inspect_model(model_path(model), options)
     if as_json:

@@ -1,30 +1,24 @@
-"""Verbs about checkpoints on this computer: models lists and removes them, pull brings them here."""
+"""The verb models: the models that are bundled, pulled, or to be pulled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+import click
 
 from tinyllm.codegen.checkpoints import inspect_checkpoint
-from tinyllm.host.cli.options import JsonOption
+from tinyllm.host.cli.options import json_option
 from tinyllm.host.hub.store import Pulled, list_pulled, remove
-from tinyllm.host.output import Output
+from tinyllm.host.output import Output, in_bytes
 from tinyllm.models import bundled
 from tinyllm.models.known import KnownModel, known_models
 
 
-def models(
-    removed: Annotated[
-        str | None, typer.Option("--remove", metavar="NAME", help="Delete a model that was pulled.", show_default=False)
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """The models that come with tinyllm, those that were pulled, and those that can be."""
+@click.command()
+@click.option("--remove", "removed", metavar="NAME", help="Delete a model that was pulled.")
+@json_option
+def command(removed: str | None, as_json: bool) -> None:
+    """List or remove models: bundled, pulled, and to be pulled."""
     output = Output(as_json)
     if removed is not None:
         freed = remove(removed)
@@ -42,7 +36,7 @@ def models(
     available = [known for known in known_models().values() if known.name not in names]
     if as_json:
         facts = {
-            "pulled": [_pulled_facts(model) for model in pulled],
+            "pulled": [model.document() for model in pulled],
             "available": [_known_facts(k) for k in available],
         }
         output.document({"models": here} | facts)
@@ -57,78 +51,6 @@ def models(
         output.line("")
         rows = [[k.name, in_bytes(k.size), k.licence, k.about + (", gated" if k.gated else "")] for k in available]
         output.table(["to pull", "size", "licence", "what it is"], rows)
-
-
-def pull(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A name of `tinyllm models`, or owner/repo[@revision] of the hub.")
-    ],
-    revision: Annotated[
-        str | None, typer.Option("--revision", metavar="R", help="A branch, tag or commit.", show_default=False)
-    ] = None,
-    file: Annotated[
-        str | None,
-        typer.Option("--file", metavar="F", help="One .gguf or llama2.c .bin of a repository.", show_default=False),
-    ] = None,
-    confirmed: Annotated[bool, typer.Option("--yes", "-y", help="Also more than 1 GB.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Fetch a checkpoint from the Hugging Face Hub; its name is then a MODEL for every verb."""
-    # huggingface_hub takes a third of a second to import, which no other verb has to wait for.
-    from tinyllm.host.hub import pull as pulling
-    from tinyllm.host.hub import selection as selecting
-
-    output = Output(as_json)
-    request = selecting.read_request(name, revision, file)
-    try:
-        with _transfer(output, f"pulling {request.name}") as report:
-            outcome = pulling.pull(request, confirmed=confirmed, report=report)
-    except KeyboardInterrupt:
-        output.note("Stopped. What has come is kept: the same command goes on from there.")
-        raise
-    model = outcome.pulled
-    if as_json:
-        facts = {"bytes_transferred": outcome.came, "first_seen": outcome.first_seen}
-        output.document(_pulled_facts(model) | facts)
-        return
-    already = "is here already, and whole" if outcome.came == 0 else f"pulled, {in_bytes(model.size)}"
-    output.line(f"{model.name}: {already}", style="bold")
-    output.line(f"from {model.repo} at {model.revision}, licence {model.licence or 'not told'}")
-    files = f"{len(model.files)} file{'s' if len(model.files) != 1 else ''}"
-    if outcome.first_seen:
-        told = f"as the hub describes them; {outcome.first_seen} sha256 new to this computer"
-        output.line(f"{files} {told}, recorded now: later pulls of this revision are held to them")
-    else:
-        output.line(f"{files}, each with the sha256 that was known before")
-    output.line(f"{model.path}")
-    output.note(f"Next: tinyllm inspect {model.name}, tinyllm run {model.name}")
-
-
-def in_bytes(size: int | None) -> str:
-    """A size for people, in the decimal units that the hub shows."""
-    if size is None:
-        return "-"
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} bytes"
-
-
-@contextmanager
-def _transfer(output: Output, what: str) -> Iterator[Any]:
-    """A bar of bytes on a terminal, else one line; yields what takes the file under way and how much of all is here."""
-    if not output.stderr.is_terminal:
-        output.note(f"{what} ...")
-        yield lambda file, done, total: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=output.stderr, transient=True) as bar:
-        task = bar.add_task(escape(what), total=None)
-
-        def report(file: str, done: int, total: int) -> None:
-            bar.update(task, description=escape(f"{what}: {file}"), completed=done, total=total)
-
-        yield report
 
 
 def _bundled_facts(name: str) -> dict[str, Any]:
@@ -152,20 +74,4 @@ def _known_facts(known: KnownModel) -> dict[str, Any]:
         "revision": known.revision,
         "bytes": known.size,
         "gated": known.gated,
-    }
-
-
-def _pulled_facts(model: Pulled) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "repo": model.repo,
-        "revision": model.revision,
-        "licence": model.licence,
-        "bytes": model.size,
-        "path": str(model.path),
-        "files": [
-            {"path": str(model.folder / file.path), "source": f"{file.repo}@{file.revision}:{file.source}"}
-            | {"bytes": file.size, "sha256": file.sha256}
-            for file in model.files
-        ],
     }

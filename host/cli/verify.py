@@ -1,89 +1,94 @@
-"""Verbs that prove: verify (the C or a board against the reference) and eval (the integers against the floats)."""
+"""The verb verify: the emitted C, or a board, against the reference."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
-import typer
+import click
 
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.verify.library import BUILDS
-from tinyllm.codegen.verify.perplexity import Evaluation, split_stories
-from tinyllm.codegen.verify.perplexity import evaluate as evaluate_both
-from tinyllm.codegen.verify.verify import verify as verify_builds
+from tinyllm.codegen.verify.verify import verify
 from tinyllm.errors import UserError
-from tinyllm.host.cli.options import (
-    JsonOption,
-    ModelArgument,
-    PortOption,
-    Seed,
-    VirtualOption,
-    reads_model,
-)
+from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
+from tinyllm.host.cli.options import json_option, port_option, seed_option, virtual_option
 from tinyllm.host.connect.attach import HOST, BoardRequest, attach
-from tinyllm.host.model.load import AS_STORED, DEFAULT_CONTEXT, LoadOptions, load_model, read_text
-from tinyllm.host.model.trim_report import compare, saving_line, sequences_of
+from tinyllm.host.model.load import LoadOptions, load_model
+from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
 from tinyllm.host.prove.expected_answers import expected_of
 from tinyllm.host.prove.prove import COUNT, prove
 
-DEFAULT_TEMPERATURES = [0.0, 0.8]
 
-
-@reads_model
-def verify(
-    model: ModelArgument = None,
-    board: Annotated[
-        str | None,
-        typer.Option("--board", metavar="NAME", help="Prove a running board instead, over its serial protocol."),
-    ] = None,
-    virtual: VirtualOption = False,
-    port: PortOption = None,
-    builds: Annotated[
-        list[str] | None,
-        typer.Option("--build", metavar="NAME", help=f"How to compile: {', '.join(BUILDS)}; repeatable. Default: O2."),
-    ] = None,
-    temperatures: Annotated[
-        list[float], typer.Option("--temperature", metavar="T", help="Sample with it; repeatable.")
-    ] = DEFAULT_TEMPERATURES,
-    seed: Seed = 1,
-    positions: Annotated[
-        int | None,
-        typer.Option(
-            "--positions", metavar="N", help=f"How many to compare; default: the context, of a board {COUNT}."
-        ),
-    ] = None,
-    options: LoadOptions = AS_STORED,
-    as_json: JsonOption = False,
+@click.command(epilog=MODEL_HELP)
+@model_argument
+@click.option("--board", metavar="NAME", help="Prove a running board instead, over its serial protocol.")
+@virtual_option
+@port_option
+@click.option(
+    "--build",
+    "builds",
+    metavar="NAME",
+    multiple=True,
+    help=f"How to compile: {', '.join(BUILDS)}; repeatable. Default: O2.",
+)
+@click.option(
+    "--temperature",
+    "temperatures",
+    metavar="T",
+    type=float,
+    multiple=True,
+    default=(0.0, 0.8),
+    show_default=True,
+    help="Sample with it; repeatable.",
+)
+@seed_option
+@click.option(
+    "--positions", metavar="N", type=int, help=f"How many to compare; default: the context, of a board {COUNT}."
+)
+@load_options
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    model: str | None,
+    board: str | None,
+    virtual: bool,
+    port: str | None,
+    builds: tuple[str, ...],
+    temperatures: tuple[float, ...],
+    seed: int,
+    positions: int | None,
+    options: LoadOptions,
+    as_json: bool,
 ) -> None:
     """Compare the emitted C with the reference, bit by bit: logits, KV cache and sampled tokens.
 
     With --board or --port a running board is compared: its logits and tokens.
     """
     output = Output(as_json)
-    for name in builds or ():
+    for name in builds:
         if name not in BUILDS:
             raise UserError(f"--build {name}: expected one of {', '.join(BUILDS)}.")
     if positions is not None and positions < 1:
         raise UserError(f"--positions {positions}: expected at least 1.")
     if board is None and port is None and not virtual:
-        exact = _verify_library(model, options, builds or ["O2"], temperatures, seed, positions, output)
+        exact = _verify_library(model, options, builds or ("O2",), temperatures, seed, positions, output)
     elif builds:
         raise UserError("--build is about the C as a library of this computer; leave it out with a board.")
     else:
         request = BoardRequest(model, options, HOST if board is None else board, port, virtual)
         exact = _verify_board(request, temperatures, seed, positions or COUNT, output)
     if not exact:
-        raise typer.Exit(1)
+        ctx.exit(1)
 
 
 def _verify_library(
     model: str | None,
     options: LoadOptions,
-    builds: list[str],
-    temperatures: list[float],
+    builds: Sequence[str],
+    temperatures: Sequence[float],
     seed: int,
     positions: int | None,
     output: Output,
@@ -96,7 +101,7 @@ def _verify_library(
         integers = quantize(loaded.model, loaded.context)
     verdicts = []
     with output.working(f"verifying {loaded.name}") as step:
-        for verdict in verify_builds(integers, loaded.tokenizer, builds, temperatures, seed, positions, step):
+        for verdict in verify(integers, loaded.tokenizer, builds, temperatures, seed, positions, step):
             verdicts.append(verdict)
             if not output.as_json:
                 output.line(f"{verdict}  ({verdict.build}, temperature {verdict.temperature:g})")
@@ -109,7 +114,7 @@ def _verify_library(
     return exact
 
 
-def _verify_board(request: BoardRequest, temperatures: list[float], seed: int, count: int, output: Output) -> bool:
+def _verify_board(request: BoardRequest, temperatures: Sequence[float], seed: int, count: int, output: Output) -> bool:
     """A running board, over its own protocol: its logits at some positions and all tokens."""
     comparisons = []
     with attach(request, output) as connection, connection.open() as link:
@@ -137,61 +142,3 @@ def _verify_board(request: BoardRequest, temperatures: list[float], seed: int, c
             }
         )
     return exact
-
-
-@reads_model
-def evaluate(
-    text: Annotated[Path, typer.Option("--text", metavar="FILE", help="UTF-8, stories separated by <|endoftext|>.")],
-    model: ModelArgument = None,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", metavar="N", min=2, help="Tokens of each story, BOS included.")
-    ] = 256,
-    options: LoadOptions = AS_STORED,
-    as_json: JsonOption = False,
-) -> None:
-    """Perplexity on a text: the float model, and the integers that a board computes with."""
-    output = Output(as_json)
-    if options.context is None and max_tokens > DEFAULT_CONTEXT:
-        options = replace(options, context=max_tokens)
-    loaded = load_model(model, options)
-    stories = split_stories(read_text(text))
-    facts: dict[str, Any] = {"model": loaded.name, "text": str(text), "max_tokens": max_tokens, "stories": len(stories)}
-    effect = None
-    with output.progress(f"evaluating {loaded.name} on {len(stories)} stories") as report:
-        if loaded.whole is not None:
-            total = 2 * len(stories)
-            effect = compare(loaded.whole, loaded, stories, max_tokens, progress=lambda done: report(done, total))
-            result, results = effect.trimmed, {" whole": effect.whole, " trimmed": effect.trimmed}
-            facts |= {"whole": _variants(effect.whole), "same_tokens": effect.same_tokens}
-        else:
-            sequences = sequences_of(loaded, stories, max_tokens)
-            integers = quantize(loaded.model, loaded.context)
-            result = evaluate_both(loaded.model, integers, sequences, lambda done: report(done, len(stories)))
-            results = {"": result}
-    if as_json:
-        facts |= {"saving": loaded.saving and asdict(loaded.saving)}
-        output.document(facts | {"tokens": result.tokens, "predicted": result.predicted, "variants": _variants(result)})
-        return
-    output.line(f"{loaded.name} on {text.name}: {len(stories)} stories, {result.tokens:,} tokens", style="bold")
-    rows = []
-    for name, one in results.items():
-        rows.append([f"fp32{name}", f"{one.fp32_perplexity:.4f}", "1", "", ""])
-        figures = [f"{one.int8_perplexity:.4f}", f"{one.ratio:.5f}", f"{one.kl:.5f}", f"{one.top1_agreement:.2%}"]
-        rows.append([f"int8{name}", *figures])
-    output.table(["variant", "perplexity", "ratio", "kl", "top-1"], rows)
-    if loaded.saving is not None and effect is not None:
-        output.line(saving_line(loaded.saving))
-        output.line(effect.comparability())
-
-
-def _variants(result: Evaluation) -> list[dict[str, Any]]:
-    return [
-        {"name": "fp32", "perplexity": result.fp32_perplexity},
-        {
-            "name": "int8",
-            "perplexity": result.int8_perplexity,
-            "ratio": result.ratio,
-            "kl": result.kl,
-            "top1_agreement": result.top1_agreement,
-        },
-    ]

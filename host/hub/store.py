@@ -62,6 +62,22 @@ class Pulled:
         """Bytes of its files."""
         return sum(file.size for file in self.files)
 
+    def document(self) -> dict[str, Any]:
+        """The model as --json shows it."""
+        return {
+            "name": self.name,
+            "repo": self.repo,
+            "revision": self.revision,
+            "licence": self.licence,
+            "bytes": self.size,
+            "path": str(self.path),
+            "files": [
+                {"path": str(self.folder / file.path), "source": f"{file.repo}@{file.revision}:{file.source}"}
+                | {"bytes": file.size, "sha256": file.sha256}
+                for file in self.files
+            ],
+        }
+
 
 def models_folder() -> Path:
     """Where pulled models lie; it need not exist."""

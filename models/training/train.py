@@ -10,9 +10,9 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -22,7 +22,6 @@ from tinyllm.models.training.corpus import Corpus, read_stories, train_tokenizer
 if TYPE_CHECKING:
     from tinyllm.models.training.trainer import Recipe, Training
 
-app = typer.Typer(add_completion=False)
 console = Console(stderr=True)
 
 CHECKPOINT = "checkpoint.pt"
@@ -82,17 +81,19 @@ def write_folder(training: Training, tokenizer: bytes, out: Path) -> None:
             file.replace(out / file.name)
 
 
-@app.command()
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--text", type=_PATH, required=True, help="Stories to learn from, a line <|endoftext|> between them.")
+@click.option("--valid", type=_PATH, required=True, help="Stories held out, to choose the best weights by.")
+@click.option("--out", type=_PATH, required=True, help="Folder to write the model into.")
+@click.option("--scratch", type=_PATH, help="Folder of the checkpoint to resume from; default: a temporary one.")
+@click.option("--steps", type=click.IntRange(min=1), help="Updates; default: the recipe's own number.")
+@click.option("--fresh", is_flag=True, help="Forget the checkpoint of an earlier run.")
+@click.pass_context
 def command(
-    text: Annotated[Path, typer.Option(help="Stories to learn from, a line <|endoftext|> between them.")],
-    valid: Annotated[Path, typer.Option(help="Stories held out, to choose the best weights by.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the model into.")],
-    scratch: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the checkpoint to resume from; one among the temporary files if absent."),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Updates; the recipe's own number if absent.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the checkpoint of an earlier run.")] = False,
+    ctx: click.Context, text: Path, valid: Path, out: Path, scratch: Path | None, steps: int | None, fresh: bool
 ) -> None:
     """Train a model of about 260,000 parameters on short stories, on one core, and write it in Hugging Face layout."""
     try:
@@ -107,7 +108,7 @@ def command(
         training = train(text, valid, out, recipe, scratch)
     except TinyllmError as error:
         console.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        raise typer.Exit(error.exit_code) from None
+        ctx.exit(error.exit_code)
     figures = measure(training.best, recipe.shape, training.valid)
     console.print(
         f"{out}: {sum(w.numel() for w in training.best.values())} parameters; on {valid}, {figures.tokens} tokens: "
@@ -119,4 +120,4 @@ def command(
 
 
 if __name__ == "__main__":
-    app()
+    command()

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from safetensors.numpy import load_file
 from sentencepiece import SentencePieceProcessor
-from typer.testing import CliRunner
 
 from tinyllm.errors import UserError
 from tinyllm.models import bundled
 from tinyllm.models.training.corpus import Corpus, read_stories, train_tokenizer
-from tinyllm.models.training.train import app
+from tinyllm.models.training.train import command
 
 NAMES = ("Tom", "Lily", "Ben", "Mia")
 THINGS = ("red ball", "big kite", "small boat", "blue hat", "old drum")
@@ -147,7 +147,7 @@ def test_without_torch_the_recipe_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     out = tmp_path / "model"
-    result = CliRunner().invoke(app, ["--text", str(story_file), "--valid", str(story_file), "--out", str(out)])
+    result = CliRunner().invoke(command, ["--text", str(story_file), "--valid", str(story_file), "--out", str(out)])
     assert result.exit_code == UserError.exit_code
     assert "pip install 'tinyllm[train]'" in result.stderr
     assert "Traceback" not in result.output
@@ -159,7 +159,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_training(story_file:
     pytest.importorskip("torch", reason="the recipe needs torch: pip install 'tinyllm[train]'")
     out = story_file / "model"
     result = CliRunner().invoke(
-        app, ["--text", str(story_file), "--valid", str(story_file), "--out", str(out), "--scratch", str(tmp_path)]
+        command, ["--text", str(story_file), "--valid", str(story_file), "--out", str(out), "--scratch", str(tmp_path)]
     )
     assert result.exit_code == UserError.exit_code
     assert f"{out}: cannot be made" in result.stderr.replace("\n", "")

@@ -200,6 +200,28 @@ def test_doctor_does_not_take_a_compiler_for_one_that_has_no_c_library(
     assert check["found"] == "arm-none-eabi-gcc has no C library, for pico-virtual, pico2-virtual"
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_version_and_help_import_no_verb(arguments: list[str]) -> None:
+    """So they answer at once: numpy, serial, PlatformIO and huggingface_hub take longer than all else."""
+    code = "import sys; from tinyllm.host.cli import app; app.run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    imported = set(done.stderr.split())
+    assert "tinyllm.host.cli.app" in imported
+    assert not imported & {"numpy", "serial", "platformio", "huggingface_hub", "jinja2", "tinyllm.host.cli.run"}
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_of_the_table_is_a_command_of_its_module(tinyllm: Tinyllm, verb: str) -> None:
+    assert tinyllm(verb, "--help")[0] == 0
+    assert cli.VERBS[verb] in " ".join(tinyllm("--help")[1].split())
+
+
+def test_json_as_a_prompt_is_no_option(tinyllm: Tinyllm) -> None:
+    code, out, err = tinyllm("run", "-p", "--json", "--board", "hots")
+    assert (code, out) == (2, "")
+    assert "unknown board" in err
+
+
 def test_the_version_is_shown(tinyllm: Tinyllm) -> None:
     assert tinyllm("--version")[1].startswith("tinyllm 0.")
 

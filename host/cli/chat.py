@@ -1,0 +1,54 @@
+"""The verb chat: turns with a model, and slash commands."""
+
+from __future__ import annotations
+
+import click
+
+from tinyllm.host.chat.chat import COMMANDS, Chat
+from tinyllm.host.chat.screen import open_screen
+from tinyllm.host.chat.turn_writer import turn_writer_for
+from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
+from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
+from tinyllm.host.cli.turn_options import raw_option, system_option
+from tinyllm.host.connect.attach import BoardRequest, attach, check_model
+from tinyllm.host.model.load import LoadOptions
+from tinyllm.host.output import Output
+
+
+@click.command(epilog=MODEL_HELP)
+@model_argument
+@board_option
+@virtual_option
+@port_option
+@raw_option
+@system_option
+@load_options
+@json_option
+def command(
+    model: str | None,
+    board: str,
+    virtual: bool,
+    port: str | None,
+    raw: bool,
+    system: str | None,
+    options: LoadOptions,
+    as_json: bool,
+) -> None:
+    """Talk with the model; /help lists what can be changed on the way."""
+    output = Output(as_json)
+    request = BoardRequest(model, options, board, port, virtual)
+    with attach(request, output) as connection:
+        link = connection.open()
+        try:
+            check_model(request, connection, link)
+            writer = turn_writer_for(request, connection, link.hello, raw, system)
+        except BaseException:
+            link.close()
+            raise
+        session = Chat(connection, link, open_screen(output, COMMANDS), writer)
+        try:
+            session.run()
+        finally:
+            session.close()
+        if as_json:
+            output.document(session.transcript())

@@ -1,0 +1,56 @@
+"""The argument MODEL, and the options that say how its checkpoint is read."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinyllm.host.model.load import DEFAULT_CONTEXT, LoadOptions
+
+MODEL_HELP = "MODEL is the name of a bundled or pulled model (`tinyllm models`) or the path of a checkpoint."
+
+model_argument = click.argument("model", metavar="[MODEL]", required=False)
+
+_PATH = click.Path(path_type=Path)
+
+LOAD_OPTIONS = (
+    click.option(
+        "--context",
+        metavar="N",
+        type=int,
+        help=f"Tokens that the model sees; default: its own, at most {DEFAULT_CONTEXT}.",
+    ),
+    click.option("--tokenizer", metavar="PATH", type=_PATH, help="The tokenizer, if none lies beside the checkpoint."),
+    click.option(
+        "--trim-vocab", metavar="FILE", type=_PATH, help="Keep only the tokens that this text and all bytes need."
+    ),
+    click.option(
+        "--share-embedding/--no-share-embedding",
+        default=None,
+        help="The embedding is the head too (MobileLLM's GitHub configs do not say); default: as config.json says.",
+    ),
+    click.option(
+        "--layer-sharing/--no-layer-sharing",
+        default=None,
+        help="Every block runs twice in a row (MobileLLM-LS); default: as config.json says.",
+    ),
+)
+"""One option for each field of LoadOptions."""
+
+
+def load_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options of LOAD_OPTIONS; it takes them as one argument, `options: LoadOptions`."""
+
+    @functools.wraps(verb)
+    def command(**given: Any) -> None:
+        values = {field.name: given.pop(field.name) for field in fields(LoadOptions)}
+        verb(options=LoadOptions(**values), **given)
+
+    for option in reversed(LOAD_OPTIONS):
+        command = option(command)
+    return command
