@@ -10,6 +10,8 @@ PACKAGES := boards codegen firmware host models
 comma := ,
 EXTRAS := test,virtual$(if $(CI),$(comma)peers)
 
+C_FILES := $(shell find firmware tests/pipeline/arduino_stub -name '*.[ch]' -o -name '*.cpp')
+
 # A file stays with one worker, for its fixtures; in the order of their names the long files come first. Three workers for
 # two cores: a test that talks to a board often waits.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
@@ -33,6 +35,8 @@ test-all: lint types
 lint: $(VENV)/testing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@if command -v clang-format >/dev/null; then clang-format --dry-run -Werror $(C_FILES); \
+	else echo "clang-format is not installed: the format of the C is not checked"; fi
 
 types: $(VENV)/testing
 	mkdir -p $(TYPED)/tinyllm

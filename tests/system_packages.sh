@@ -6,6 +6,8 @@ need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 need gcc gcc
 need g++ g++
 need clang clang
+need clang-format clang-format
+need clang-tidy clang-tidy
 need cppcheck cppcheck
 need nm binutils
 # What builds and runs the virtual boards.
