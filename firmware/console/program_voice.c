@@ -260,7 +260,8 @@ static uint32_t matched; /* characters of TEXT_LINE that the line has so far */
 
 /* True when `byte` ends the line "/text". Bytes that may belong to a request are no line. */
 static bool takes_back(uint8_t byte) {
-    const bool request = tl_frame_type() >= TL_HELLO && tl_frame_type() <= TL_BYE && tl_frame_length() <= TL_RECEIVE_MAX;
+    const bool request =
+        tl_frame_type() >= TL_HELLO && tl_frame_type() <= TL_BYE && tl_frame_length() <= TL_RECEIVE_MAX;
     const bool line_end = byte == '\r' || byte == '\n';
     const bool whole = matched == sizeof TEXT_LINE - 1u;
     if (byte == 0 || line_end) {

@@ -18,8 +18,8 @@ const struct tl_setting tl_settings[TL_SETTINGS] = {
     {REPETITION_PENALTY, TL_Q16, TL_PENALTY_MIN, TL_PENALTY_MAX, "penalty", "repetition penalty, 1 = none", NULL},
     {SEED, TL_WHOLE, 0, UINT32_MAX, "seed", "seed of the random numbers, starts them anew", NULL},
     {MAX_TOKENS, TL_WHOLE, 0, UINT32_MAX, "max", "tokens per answer, 0 = until the model stops", NULL},
-    {OVERFLOW_MODE, TL_CHOICE, TL_OVERFLOW_SLIDE, TL_OVERFLOW_STOP, "overflow", "slide or stop: when the context is full",
-     overflow_words},
+    {OVERFLOW_MODE, TL_CHOICE, TL_OVERFLOW_SLIDE, TL_OVERFLOW_STOP, "overflow",
+     "slide or stop: when the context is full", overflow_words},
 };
 
 static uint32_t *value_of(const struct tl_setting *setting) {

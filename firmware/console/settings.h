@@ -19,7 +19,7 @@ struct tl_setting {
     uint8_t number;
     enum tl_setting_form form;
     uint32_t minimum, maximum;
-    const char *name;           /* of the command in the text voice */
+    const char *name; /* of the command in the text voice */
     const char *help;
     const char *const *choices; /* maximum + 1 words, where the form is TL_CHOICE */
 };

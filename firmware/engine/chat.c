@@ -67,8 +67,8 @@ static void put_section(struct output *output, struct span text, bool first) {
     if (output->n == TL_ENCODE_TOO_LONG) {
         return;
     }
-    const uint32_t n = tl_encode_section(text.bytes, text.n, first, output->tokens + output->n,
-                                         output->capacity - output->n);
+    const uint32_t n =
+        tl_encode_section(text.bytes, text.n, first, output->tokens + output->n, output->capacity - output->n);
     output->n = n == TL_ENCODE_TOO_LONG ? n : output->n + n;
 }
 

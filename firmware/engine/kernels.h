@@ -49,7 +49,7 @@ void tl_attention_scores(const int8_t *q, struct tl_scale scale, const int8_t *k
 
 /* What weighting the scores of one head leaves for the sum over V. */
 struct tl_softmax {
-    uint32_t total; /* of the probabilities, Q15 */
+    uint32_t total;   /* of the probabilities, Q15 */
     int32_t exponent; /* of the weights, for Q16.16 values */
 };
 

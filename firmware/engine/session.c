@@ -7,7 +7,7 @@
 #include "model.h"
 #include "tokenizer.h"
 
-#define Q16(thousandths) ((uint32_t)(((thousandths) * 65536u + 500u) / 1000u))
+#define Q16(thousandths) ((uint32_t)((65536u * (thousandths) + 500u) / 1000u))
 
 static struct {
     tl_token_t history[TL_CONTEXT]; /* the tokens in the context, each in its slot of the KV cache */
@@ -114,7 +114,8 @@ enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint
         return TL_ERROR_MODEL;
     }
     const bool first = session.position == 0;
-    const uint32_t length = tl_chat_turn(text, n_bytes, first, first ? TL_NO_TOKEN : last_token(), session.prompt, TL_CONTEXT);
+    const uint32_t length =
+        tl_chat_turn(text, n_bytes, first, first ? TL_NO_TOKEN : last_token(), session.prompt, TL_CONTEXT);
     return length == TL_ENCODE_TOO_LONG ? TL_ERROR_TOO_LONG : begin(length, max_tokens);
 #else
     (void)text, (void)n_bytes, (void)max_tokens;

@@ -70,8 +70,9 @@ static tl_rank_t pair_rank[TEXT_ROOM]; /* of joining the symbol that begins at t
 
 static tl_rank_t find_pair_rank(uint32_t at, uint32_t end) {
     const uint32_t next = at + symbol_length[at];
-    return next == end ? TL_NO_RANK
-                       : tl_join_rank(text_bytes + at, symbol_length[at], (uint32_t)symbol_length[at] + symbol_length[next]);
+    return next == end
+               ? TL_NO_RANK
+               : tl_join_rank(text_bytes + at, symbol_length[at], (uint32_t)symbol_length[at] + symbol_length[next]);
 }
 
 /* Merges the symbols from `begin` to `end` and puts out what they became. Only the pairs beside a merge are looked up
@@ -126,7 +127,8 @@ static uint32_t drop_bytes(uint32_t begin, uint32_t end) {
 }
 
 static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
-    if (TL_WHOLE_WORDS && end - begin <= TL_LONGEST_PIECE && tl_find_slot(text_bytes + begin, end - begin) != TL_NO_SLOT) {
+    if (TL_WHOLE_WORDS && end - begin <= TL_LONGEST_PIECE &&
+        tl_find_slot(text_bytes + begin, end - begin) != TL_NO_SLOT) {
         put_symbol(output, text_bytes + begin, end - begin);
         return;
     }

@@ -107,7 +107,8 @@ void work(void *) {
 } // namespace
 
 void tl_second_core_start() {
-    if (xTaskCreatePinnedToCore(work, "tinyllm", STACK_BYTES, nullptr, PRIORITY, &task, 1 - xPortGetCoreID()) != pdPASS) {
+    if (xTaskCreatePinnedToCore(work, "tinyllm", STACK_BYTES, nullptr, PRIORITY, &task, 1 - xPortGetCoreID()) !=
+        pdPASS) {
         task = nullptr;
     }
 }

@@ -44,13 +44,15 @@ __attribute__((naked)) void tl_fault_entry(void) {
                      "bx r1\n");
 }
 
+static const char hex_digits[] = "0123456789abcdef";
+
 static void put_register(const char *name, uint32_t value) {
     uint8_t text[14] = {' ', ' ', ' ', ' ', ' ', ' '};
     for (uint32_t i = 0; i < 4 && name[i] != '\0'; i++) {
         text[1 + i] = (uint8_t)name[i];
     }
     for (uint32_t i = 0; i < 8; i++) {
-        text[6 + i] = (uint8_t)"0123456789abcdef"[value >> (28u - 4u * i) & 0xFu];
+        text[6 + i] = (uint8_t)hex_digits[value >> (28u - 4u * i) & 0xFu];
     }
     tl_port_write(text, sizeof text);
 }

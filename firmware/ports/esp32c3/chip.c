@@ -7,7 +7,7 @@
 
 #define UART_FIFO REGISTER(0x60000000u)
 #define UART_STATUS REGISTER(0x6000001Cu)
-#define RECEIVED(status) ((status)&0x3FFu)
+#define RECEIVED(status) (0x3FFu & (status))
 #define TO_SEND(status) ((status) >> 16 & 0x3FFu)
 #define FIFO_SIZE 128u
 

@@ -9,12 +9,11 @@
 #include "port.h"
 #include "text_voice.h"
 
-static const char usage[] =
-    "usage: program [--stdio | --tcp PORT | --pty] [--parent-pipe]\n"
-    "  --stdio        talk on standard input and output (default)\n"
-    "  --tcp PORT     listen on 127.0.0.1:PORT, 0 for any free port\n"
-    "  --pty          open a pseudo-terminal\n"
-    "  --parent-pipe  with --tcp or --pty: end when standard input ends\n";
+static const char usage[] = "usage: program [--stdio | --tcp PORT | --pty] [--parent-pipe]\n"
+                            "  --stdio        talk on standard input and output (default)\n"
+                            "  --tcp PORT     listen on 127.0.0.1:PORT, 0 for any free port\n"
+                            "  --pty          open a pseudo-terminal\n"
+                            "  --parent-pipe  with --tcp or --pty: end when standard input ends\n";
 
 static bool parse_port(const char *text, uint16_t *port) {
     char *end;

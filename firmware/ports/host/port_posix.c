@@ -24,15 +24,15 @@
 #include "host.h"
 #include "port.h"
 
-#define STALL_MS 1000  /* a listener that takes nothing for so long loses what is sent to it */
-#define ABSENT_MS 50   /* how often to look whether someone has opened the pseudo-terminal */
+#define STALL_MS 1000 /* a listener that takes nothing for so long loses what is sent to it */
+#define ABSENT_MS 50  /* how often to look whether someone has opened the pseudo-terminal */
 
 static enum { STDIO, TCP, PTY } stream;
 static int input = -1, output = -1; /* of a TCP stream: its client, -1 while there is none */
 static int listener = -1;
 static int watched = -1;
-static bool ended;   /* STDIO: the end of input has come */
-static bool absent;  /* PTY: nobody has it open */
+static bool ended;  /* STDIO: the end of input has come */
+static bool absent; /* PTY: nobody has it open */
 static const char *pty_name;
 static bool stalled; /* who listens has stopped taking what is sent */
 
@@ -91,8 +91,8 @@ bool tl_host_open_tcp(uint16_t port) {
     if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse) < 0 ||
         bind(listener, (const struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 1) < 0 ||
         getsockname(listener, (struct sockaddr *)&address, &length) < 0 || !set_nonblocking(listener)) {
-        fprintf(stderr, "tinyllm: cannot listen on 127.0.0.1:%u: %s; choose another port, or 0 for any free one\n", port,
-                strerror(errno));
+        fprintf(stderr, "tinyllm: cannot listen on 127.0.0.1:%u: %s; choose another port, or 0 for any free one\n",
+                port, strerror(errno));
         return false;
     }
     (void)snprintf(where, sizeof where, "socket://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
@@ -156,7 +156,8 @@ static void check_watched(short events) {
 
 /* Whether input may be read, or a client waits, within so many milliseconds; -1: without limit. */
 static bool wait_for_input(int milliseconds) {
-    struct pollfd ready[2] = {{.fd = input >= 0 ? input : listener, .events = POLLIN}, {.fd = watched, .events = POLLIN}};
+    struct pollfd ready[2] = {{.fd = input >= 0 ? input : listener, .events = POLLIN},
+                              {.fd = watched, .events = POLLIN}};
     if (poll(ready, 2, milliseconds) <= 0) {
         return false;
     }

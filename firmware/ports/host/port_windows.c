@@ -131,7 +131,8 @@ bool tl_host_open_tcp(uint16_t port) {
         getsockname(listener, (struct sockaddr *)&address, &length) != 0 ||
         ioctlsocket(listener, (long)FIONBIO, &nonblocking) != 0) {
         fprintf(stderr,
-                "tinyllm: cannot listen on 127.0.0.1:%u (Windows error %d); choose another port, or 0 for any free one\n",
+                "tinyllm: cannot listen on 127.0.0.1:%u (Windows error %d); "
+                "choose another port, or 0 for any free one\n",
                 port, WSAGetLastError());
         return false;
     }

@@ -6,8 +6,8 @@
 #include "port.h"
 #include "simcall.h"
 
-#define DEBUG_EXCEPTION 63u /* the highest EXCCAUSE, which no processor uses; DEBUGCAUSE tells more */
-#define DATA_BREAKPOINT 4u /* DEBUGCAUSE: the stack's guard was touched; else it was a break instruction */
+#define DEBUG_EXCEPTION 63u      /* the highest EXCCAUSE, which no processor uses; DEBUGCAUSE tells more */
+#define DATA_BREAKPOINT 4u       /* DEBUGCAUSE: the stack's guard was touched; else it was a break instruction */
 #define GUARD_STORES 0x80000000u /* DBREAKC of a data breakpoint that watches 64 bytes */
 #define PS_RUNNING 0x20u /* user mode, no exception under way and no interrupt level, so that breakpoints count */
 
@@ -101,7 +101,9 @@ __asm__(".section .vectors, \"ax\"\n"
 void tl_start(void) {
     __asm__ volatile("wsr.vecbase %0\n"
                      "wsr.ps %1\n"
-                     "rsync" ::"r"(tl_vectors), "r"(PS_RUNNING) : "memory");
+                     "rsync" ::"r"(tl_vectors),
+                     "r"(PS_RUNNING)
+                     : "memory");
     tl_bare_start();
 }
 
@@ -109,8 +111,12 @@ void tl_start(void) {
 void tl_chip_start(void) {
     __asm__ volatile("wsr.dbreaka0 %0\n"
                      "wsr.dbreakc0 %1\n"
-                     "dsync" ::"r"(tl_stack_bottom), "r"(GUARD_STORES) : "memory");
+                     "dsync" ::"r"(tl_stack_bottom),
+                     "r"(GUARD_STORES)
+                     : "memory");
 }
+
+static const char hex_digits[] = "0123456789abcdef";
 
 static void put_register(const char *name, uint32_t value) {
     uint8_t text[14] = {' ', ' ', ' ', ' ', ' ', ' '};
@@ -118,7 +124,7 @@ static void put_register(const char *name, uint32_t value) {
         text[1 + i] = (uint8_t)name[i];
     }
     for (uint32_t i = 0; i < 8; i++) {
-        text[6 + i] = (uint8_t)"0123456789abcdef"[value >> (28u - 4u * i) & 0xFu];
+        text[6 + i] = (uint8_t)hex_digits[value >> (28u - 4u * i) & 0xFu];
     }
     tl_port_write(text, sizeof text);
 }

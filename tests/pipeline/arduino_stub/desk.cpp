@@ -34,7 +34,8 @@ static size_t buffer_size = 256, n_received, n_taken; /* 256: what the ESP32's c
 static uint64_t now_us() {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    static const uint64_t began = static_cast<uint64_t>(now.tv_sec) * 1000000u + static_cast<uint64_t>(now.tv_nsec) / 1000u;
+    static const uint64_t began =
+        static_cast<uint64_t>(now.tv_sec) * 1000000u + static_cast<uint64_t>(now.tv_nsec) / 1000u;
     return static_cast<uint64_t>(now.tv_sec) * 1000000u + static_cast<uint64_t>(now.tv_nsec) / 1000u - began;
 }
 
@@ -231,7 +232,8 @@ extern "C" unsigned long millis() {
 }
 
 extern "C" unsigned long micros() {
-    return static_cast<uint32_t>(now_us() - BEFORE_WRAP_US); /* unsigned: the wrap comes BEFORE_WRAP_US after the start */
+    /* Unsigned: the wrap comes BEFORE_WRAP_US after the start. */
+    return static_cast<uint32_t>(now_us() - BEFORE_WRAP_US);
 }
 
 static void end(int) {
