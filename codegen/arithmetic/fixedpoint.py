@@ -4,14 +4,12 @@ Every function here is exact integer mathematics on int64 arrays that hold int32
 states), and firmware/engine/fixedpoint.c mirrors it bit for bit. Floats appear only where a constant table is made.
 docs/arithmetic.md gives ranges and error bounds.
 
-Real-valued vectors are Q16.16 (`value * 65536` as int32, saturated to +-(2**31 - 1)). A quantised vector is int8 codes
-and one scale, an integer mantissa and a power of two: value = code * mantissa * 2**exponent.
+Real values are Q16.16 (`value * 65536` as int32, saturated to +-(2**31 - 1)). A scale is an integer mantissa and a
+power of two: mantissa * 2**exponent. vectors.py builds on these.
 Shifts of negative numbers are arithmetic, so a rounding shift rounds to nearest and ties go up.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,14 +21,6 @@ INT32_MAX = 2**31 - 1
 
 SCALE_EXPONENT_BIAS = 16
 """A packed scale keeps `exponent + 16` in five bits."""
-
-
-class Quantized(NamedTuple):
-    """int8 codes (..., n) with scale mantissa (...,) and exponent (...,): value = codes * mantissa * 2**exponent."""
-
-    codes: I64
-    mantissa: I64
-    exponent: I64
 
 
 def to_q16(value: ArrayLike) -> I64:
@@ -81,27 +71,6 @@ def requantize(accumulator: ArrayLike, multiplier: ArrayLike, right: ArrayLike) 
     return np.where(right >= 0, down, up)
 
 
-def quantize_int8(vector: ArrayLike) -> Quantized:
-    """Quantise int32 vectors (..., n) along the last axis, each with its own scale.
-
-    The largest magnitude m is brought to 15 bits, scale = ceil(4 m15 / 127) (516..1033, so that no code exceeds 127),
-    exponent counts in units of the vector. A zero vector has codes, mantissa and exponent 0.
-    """
-    vector = np.asarray(vector, np.int64)
-    largest = np.max(np.abs(vector), axis=-1)
-    down = bit_length(largest) - 15
-    # The largest magnitude as 15 bits, rounded up: floor of a negative extreme may be one larger in magnitude.
-    fifteen = np.where(down > 0, (largest + (np.int64(1) << np.maximum(down, 0)) - 1) >> np.maximum(down, 0), largest)
-    fifteen = shift(fifteen, np.minimum(down, 0))
-    mantissa = (4 * fifteen + 126) // 127
-    reciprocal = (1 << 25) // np.maximum(mantissa, 1)
-    codes = (shift(vector, down[..., None]) * reciprocal[..., None] + (1 << 22)) >> 23
-    nonzero = largest > 0
-    return Quantized(
-        np.where(nonzero[..., None], codes, 0), np.where(nonzero, mantissa, 0), np.where(nonzero, down - 2, 0)
-    )
-
-
 def pack_scale(mantissa: ArrayLike, exponent: ArrayLike) -> I64:
     """A scale in 16 bits: mantissa below 2048, (exponent + 16) << 11; 0 is the zero scale.
 
@@ -146,25 +115,6 @@ def reciprocal_sqrt(value: ArrayLike) -> tuple[I64, I64]:
     down = down - (down & 1)
     root = isqrt32(shift(value, down))
     return (np.int64(1) << 31) // np.maximum(root, 1), -31 - (down >> 1)
-
-
-def rmsnorm_int8(vector: ArrayLike, gain: ArrayLike, epsilon: int) -> Quantized:
-    """RMSNorm (Zhang and Sennrich, arXiv 1910.07467) and quantisation in one: int32 Q16.16 (..., n) to int8.
-
-    gain: int16 (n,), the real gain times sqrt(n) times a power of two that the caller accounts for.
-    epsilon: n * epsilon in units of 2**-32, below 2**34.
-    The result's exponent does not include the gain's power of two.
-    """
-    vector, gain = np.asarray(vector, np.int64), np.asarray(gain, np.int64)
-    largest = np.max(np.abs(vector), axis=-1)
-    down = bit_length(largest) - 15
-    fifteen = shift(vector, down[..., None])  # -2**15 .. 2**15 - 1
-    total = np.sum(fifteen * fifteen, axis=-1) + shift(np.int64(epsilon), 2 * down)
-    scaled = quantize_int8(fifteen * gain)  # |products| <= 2**30
-    inverse, inverse_exponent = reciprocal_sqrt(np.maximum(total, 1))
-    mantissa, exponent = normalize_scale(scaled.mantissa * inverse, scaled.exponent + inverse_exponent)
-    nonzero = largest > 0
-    return Quantized(np.where(nonzero[..., None], scaled.codes, 0), np.where(nonzero, mantissa, 0), exponent)
 
 
 # Tables: made once from floats here, emitted as C constants, so both sides read the same integers.
@@ -220,19 +170,3 @@ def sine_q15(phase: ArrayLike) -> I64:
 def cosine_q15(phase: ArrayLike) -> I64:
     """cos(2 pi phase / 2**32) as Q15: the sine a quarter turn later."""
     return sine_q15(np.asarray(phase, np.int64) + 0x40000000)
-
-
-def rotate(vector: ArrayLike, cosine: ArrayLike, sine: ArrayLike) -> tuple[I64, I64]:
-    """Rotary position embedding of Q16.16 heads (..., d), element i with i + rotary_dim/2 for the first rotary_dim.
-
-    cosine, sine: Q15, (..., rotary_dim/2), broadcast against the heads. Returns int32 (..., d) and the exponent (...,)
-    that brings it back to Q16.16: each head is first brought to 15 bits, so |result| <= sqrt(2) * 2**30.
-    """
-    vector = np.asarray(vector, np.int64)
-    cosine, sine = np.asarray(cosine, np.int64), np.asarray(sine, np.int64)
-    half = cosine.shape[-1]
-    down = bit_length(np.max(np.abs(vector), axis=-1)) - 15
-    fifteen = shift(vector, down[..., None])
-    first, second, rest = fifteen[..., :half], fifteen[..., half : 2 * half], fifteen[..., 2 * half :]
-    turned = [first * cosine - second * sine, first * sine + second * cosine, rest << 15]
-    return np.concatenate(turned, axis=-1), down - 15

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic import fixedpoint as fp
-from tinyllm.codegen.arithmetic.fixedpoint import I64, Quantized
+from tinyllm.codegen.arithmetic.fixedpoint import I64
 from tinyllm.codegen.arithmetic.integer_model import (
     MAX_K_SHIFT,
     N_SINKS,
@@ -22,6 +22,7 @@ from tinyllm.codegen.arithmetic.integer_model import (
     IntegerMatrix,
     IntegerModel,
 )
+from tinyllm.codegen.arithmetic.vectors import Quantized, quantize_int8, rmsnorm_int8, rotate
 
 DType = TypeVar("DType", bound=np.generic)
 
@@ -103,7 +104,7 @@ class Reference:
         return self._matmul(model.output_head, self._norm(x, model.final_norm))
 
     def _norm(self, x: I64, gain: IntegerGain) -> Quantized:
-        scaled = fp.rmsnorm_int8(x, gain.codes, self.model.epsilon)
+        scaled = rmsnorm_int8(x, gain.codes, self.model.epsilon)
         return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + gain.exponent)
 
     def _matmul(self, matrix: IntegerMatrix, x: Quantized, bias: NDArray[np.int32] | None = None) -> I64:
@@ -131,7 +132,7 @@ class Reference:
         held, written = self._slots(layer, past), self._slots(layer, positions[-config.slots[layer] :])
         rotated_k = rotated(k, phases[:, None], self.model.k_shift[layer])
         k_codes, k_scale = remember(self.k[layer], self.k_scale[layer], rotated_k, held, written)
-        v_codes, v_scale = remember(self.v[layer], self.v_scale[layer], fp.quantize_int8(v), held, written)
+        v_codes, v_scale = remember(self.v[layer], self.v_scale[layer], quantize_int8(v), held, written)
 
         scores = self._scores(layer, q, phases, k_codes, k_scale)  # (T, heads, S)
         if config.slots[layer] == config.context <= positions[-1]:
@@ -187,7 +188,7 @@ class Reference:
 
 def q16_int8(vector: I64) -> Quantized:
     """Quantise a Q16.16 vector; the exponent is that of the real value."""
-    codes, mantissa, exponent = fp.quantize_int8(vector)
+    codes, mantissa, exponent = quantize_int8(vector)
     return Quantized(codes, mantissa, exponent - fp.FRACTION_BITS)
 
 
@@ -211,6 +212,6 @@ def rotated(heads: I64, phases: I64, right: NDArray[np.uint8]) -> Quantized:
 
     The exponent counts in units of Q16.16.
     """
-    turned, exponent = fp.rotate(heads, fp.cosine_q15(phases), fp.sine_q15(phases))
-    scaled = fp.quantize_int8(turned >> right)
+    turned, exponent = rotate(heads, fp.cosine_q15(phases), fp.sine_q15(phases))
+    scaled = quantize_int8(turned >> right)
     return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + exponent)

@@ -13,46 +13,6 @@ struct tl_scale tl_unpack_scale(uint16_t packed) {
     return scale;
 }
 
-uint32_t tl_largest(const int32_t *vector, uint32_t n) {
-    int32_t largest = 0;
-    for (uint32_t i = 0; i < n; i++) largest = tl_max(largest, vector[i] < 0 ? -vector[i] : vector[i]);
-    return (uint32_t)largest;
-}
-
-struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes) {
-    struct tl_scale scale = {0, 0};
-    uint32_t largest = tl_largest(vector, n);
-    if (largest == 0) {
-        for (uint32_t i = 0; i < n; i++) codes[i] = 0;
-        return scale;
-    }
-    int32_t down = tl_bit_length(largest) - 15;
-    /* 15 bits, rounded up: the floor of a negative extreme may be one larger in magnitude. */
-    uint32_t fifteen = down > 0 ? (largest + (1u << down) - 1u) >> down : largest << -down;
-    scale.mantissa = (int32_t)((4u * fifteen + 126u) / 127u);
-    scale.exponent = down - 2;
-    int32_t reciprocal = (1 << 25) / scale.mantissa;
-    for (uint32_t i = 0; i < n; i++) {
-        codes[i] = (int8_t)((tl_shift(vector[i], down) * reciprocal + (1 << 22)) >> 23);
-    }
-    return scale;
-}
-
-struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon, int32_t *products,
-                                int8_t *codes) {
-    int32_t down = tl_bit_length(tl_largest(x, n)) - 15;
-    uint64_t total = down >= 0 ? epsilon >> (2 * down) : epsilon << (-2 * down);
-    for (uint32_t i = 0; i < n; i++) {
-        int32_t fifteen = tl_shift(x[i], down); /* -2^15 .. 2^15 - 1 */
-        total += (uint32_t)(fifteen * fifteen);
-        products[i] = fifteen * gain[i];
-    }
-    struct tl_scale scaled = tl_quantize_int8(products, n, codes);
-    struct tl_scale inverse = tl_reciprocal_sqrt(total == 0 ? 1 : total);
-    return tl_normalize_scale((uint32_t)scaled.mantissa * (uint32_t)inverse.mantissa,
-                              scaled.exponent + inverse.exponent);
-}
-
 uint32_t tl_isqrt32(uint32_t value) {
     uint32_t root = 0;
     for (uint32_t bit = 1u << 15; bit != 0; bit >>= 1) {
@@ -103,16 +63,4 @@ int32_t tl_sine_q15(uint32_t phase) {
 
 int32_t tl_cosine_q15(uint32_t phase) {
     return tl_sine_q15(phase + 0x40000000u);
-}
-
-int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
-                  int32_t *turned) {
-    int32_t down = tl_bit_length(tl_largest(head, n)) - 15;
-    for (uint32_t i = 0; i < half; i++) {
-        int32_t first = tl_shift(head[i], down), second = tl_shift(head[i + half], down);
-        turned[i] = first * cosine[i] - second * sine[i];
-        turned[i + half] = first * sine[i] + second * cosine[i];
-    }
-    for (uint32_t i = 2 * half; i < n; i++) turned[i] = tl_shift(head[i], down) * (1 << 15);
-    return down - 15;
 }

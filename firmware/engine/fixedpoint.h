@@ -1,7 +1,7 @@
 /* The integer primitives, mirrored bit for bit from codegen/arithmetic/fixedpoint.py, which defines them.
  *
- * Real-valued vectors are Q16.16 int32, saturated to +-(2^31 - 1). A quantised vector is int8 codes and one scale:
- * value = code * mantissa * 2^exponent. Shifts of negative numbers are arithmetic.
+ * Real values are Q16.16 int32, saturated to +-(2^31 - 1). A scale is mantissa * 2^exponent. Shifts of negative numbers
+ * are arithmetic.
  */
 #ifndef TL_FIXEDPOINT_H
 #define TL_FIXEDPOINT_H
@@ -79,16 +79,6 @@ static inline struct tl_scale tl_normalize_scale(uint32_t mantissa, int32_t expo
 uint16_t tl_pack_scale(struct tl_scale scale);
 struct tl_scale tl_unpack_scale(uint16_t packed);
 
-/* Largest magnitude of a vector (n,). */
-uint32_t tl_largest(const int32_t *vector, uint32_t n);
-
-/* Quantise a vector (n,) to codes (n,); the exponent counts in units of the vector. */
-struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes);
-
-/* RMSNorm of x (n,) Q16.16 with an int16 gain (n,), quantised to codes (n,); products (n,) is scratch. */
-struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon, int32_t *products,
-                                int8_t *codes);
-
 uint32_t tl_isqrt32(uint32_t value);
 
 /* 1/sqrt(value) for 0 < value < 2^63: mantissa in [2^15, 2^16] and exponent. */
@@ -106,11 +96,6 @@ int32_t tl_silu_mul(int32_t gate, int32_t up);
 /* sin and cos of 2 pi phase / 2^32 as Q15 within +-32767. */
 int32_t tl_sine_q15(uint32_t phase);
 int32_t tl_cosine_q15(uint32_t phase);
-
-/* Rotary position embedding of one head (n,) Q16.16: element i turns with i + half, i < half; cosine, sine (half,) Q15.
- * turned (n,) is int32 in units of the returned power of two of Q16.16. */
-int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
-                  int32_t *turned);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,7 @@
 /* The typed kernels that an emitted model calls: int8 in, int32 sums, Q16.16 out.
  *
- * codegen/arithmetic/integer_forward.py says what each must give; sums may run in any order, so a chip may have its own version.
+ * codegen/arithmetic/integer_forward.py says what each must give; sums may run in any order, so a chip may have its own
+ * version.
  */
 #ifndef TL_KERNELS_H
 #define TL_KERNELS_H
@@ -47,7 +48,7 @@ void tl_silu_mul_q16(int32_t *gate, const int32_t *up, uint32_t n);
 void tl_attention_scores(const int8_t *q, struct tl_scale scale, const int8_t *k, const uint16_t *k_scale,
                          uint32_t first, uint32_t last, uint32_t n, int32_t *scores);
 
-/* What weighting the scores of one head leaves for the sum over V. */
+/* The softmax of one head: total of the probabilities and the exponent of the weights. */
 struct tl_softmax {
     uint32_t total;   /* of the probabilities, Q15 */
     int32_t exponent; /* of the weights, for Q16.16 values */

@@ -1,0 +1,36 @@
+/* The primitives that work on whole vectors, mirrored bit for bit from codegen/arithmetic/vectors.py.
+ *
+ * Real-valued vectors are Q16.16 int32. A quantised vector is int8 codes and one scale:
+ * value = code * mantissa * 2^exponent.
+ */
+#ifndef TL_VECTORS_H
+#define TL_VECTORS_H
+
+#include <stdint.h>
+
+#include "fixedpoint.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Largest magnitude of a vector (n,). */
+uint32_t tl_largest(const int32_t *vector, uint32_t n);
+
+/* Quantise a vector (n,) to codes (n,); the exponent counts in units of the vector. */
+struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes);
+
+/* RMSNorm of x (n,) Q16.16 with an int16 gain (n,), quantised to codes (n,); products (n,) is scratch. */
+struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon, int32_t *products,
+                                int8_t *codes);
+
+/* Rotary position embedding of one head (n,) Q16.16: element i turns with i + half, i < half; cosine, sine (half,) Q15.
+ * turned (n,) is int32 in units of the returned power of two of Q16.16. */
+int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
+                  int32_t *turned);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
