@@ -1,7 +1,7 @@
 #include "console.h"
 
 #include "answer.h"
-#include "codec.h"
+#include "frames.h"
 #include "port.h"
 #include "program_voice.h"
 #include "session.h"

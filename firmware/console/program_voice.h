@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "codec.h"
+#include "frames.h"
 #include "session.h"
 
 #ifdef __cplusplus

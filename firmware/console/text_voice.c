@@ -4,7 +4,7 @@
 
 #include "answer.h"
 #include "chat_template.h"
-#include "codec.h"
+#include "frames.h"
 #include "commands.h"
 #include "console.h"
 #include "model.h"

@@ -1,4 +1,4 @@
-"""The console's primitives: frames against the host's codec, CRC-32 against zlib, decimals against exact fractions."""
+"""The console's primitives: frames against frames.py of the host, CRC-32 against zlib, decimals against exact fractions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ numbers = st.from_regex(r"[0-9]{0,6}(\.[0-9]{0,7})?", fullmatch=True)
 def console(tmp_path_factory: pytest.TempPathFactory) -> CLibrary:
     port = (CONSOLE.parent / "ports/port.h").read_text(encoding="utf-8")
     files = {"model.h": MODEL, "port.h": port, "port.c": PORT}
-    sources: list[str | Path] = [CONSOLE / "codec.c", CONSOLE / "decimal.c", ENGINE / "crc32.c", "port.c"]
+    sources: list[str | Path] = [CONSOLE / "frames.c", CONSOLE / "decimal.c", ENGINE / "crc32.c", "port.c"]
     return load_c(tmp_path_factory.mktemp("console"), files, sources, DECLARATIONS)
 
 

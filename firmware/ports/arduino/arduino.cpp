@@ -10,7 +10,7 @@
  */
 #include <Arduino.h>
 
-#include "codec.h"
+#include "frames.h"
 #include "console.h"
 #include "model.h"
 #include "port.h"

@@ -1,6 +1,6 @@
 /* Frames on the wire: COBS (Cheshire and Baker, IEEE/ACM ToN 7(2), 1999) around a CRC-16 (docs/protocol.md). */
-#ifndef TL_CODEC_H
-#define TL_CODEC_H
+#ifndef TL_FRAMES_H
+#define TL_FRAMES_H
 
 #include <stdint.h>
 

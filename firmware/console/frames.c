@@ -1,4 +1,4 @@
-#include "codec.h"
+#include "frames.h"
 
 #include <stdbool.h>
 
