@@ -2,8 +2,8 @@
 
 #include <stddef.h>
 
+#include "pieces.h"
 #include "port.h"
-#include "tokenizer.h"
 #include "utf8.h"
 
 #define CHUNK 16u /* bytes of a piece that pass the gate at a time */

@@ -9,7 +9,7 @@
 #include "model.h"
 #include "session.h"
 #include "settings.h"
-#include "text_voice.h"
+#include "text_options.h"
 #include "text_write.h"
 
 /* --- Settings --- */

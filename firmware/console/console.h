@@ -3,7 +3,6 @@
 #define TL_CONSOLE_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,16 +13,6 @@ void tl_console_start(void);
 /* Takes what arrived, then does at most one forward pass. True while there is more to do without new input: a port
    may sleep until the next byte once it is false. */
 bool tl_console_poll(void);
-
-/* The rest is for the voices. */
-
-enum tl_voice { TL_VOICE_TEXT, TL_VOICE_PROGRAM };
-
-/* Ends the answer under way, which says so in the voice that speaks. */
-void tl_console_stop_answer(void);
-
-/* Ends the answer under way, then changes the voice. */
-void tl_console_set_voice(enum tl_voice voice);
 
 #ifdef __cplusplus
 }

@@ -19,6 +19,19 @@ extern "C" {
 /* What arrives: the frame under way, or in the text voice the line. Never both. */
 extern uint8_t tl_receive_buffer[TL_RECEIVE_MAX];
 
+/* Types of requests. */
+enum tl_request {
+    TL_HELLO = 0x01,
+    TL_PROMPT = 0x02,
+    TL_CANCEL = 0x03,
+    TL_RESET = 0x04,
+    TL_SET = 0x05,
+    TL_GET = 0x06,
+    TL_LOGITS = 0x07,
+    TL_MEMORY = 0x08,
+    TL_BYE = 0x09
+};
+
 /* A frame whose CRC held. body points into the receive buffer: of a frame longer than any request may be, only its
    beginning was kept, so n_body is to be judged before body is read. */
 struct tl_frame {

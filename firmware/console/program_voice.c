@@ -5,10 +5,8 @@
 
 #include "answer.h"
 #include "chat_template.h"
-#include "console.h"
 #include "port.h"
 #include "settings.h"
-#include "text_voice.h"
 
 enum reply {
     REPLY_HELLO = 0x81,
@@ -66,7 +64,7 @@ static void refuse(const struct tl_frame *request, enum tl_error error) {
 
 /* --- Requests --- */
 
-static void hello(const struct tl_frame *request) {
+void tl_program_hello(const struct tl_frame *request) {
     static const uint8_t model_hash[8] = TL_MODEL_HASH_BYTES;
     static const uint8_t build_id[8] = TL_BUILD_ID_BYTES;
     tl_frame_begin(REPLY_HELLO, request->sequence);
@@ -87,7 +85,7 @@ static void hello(const struct tl_frame *request) {
 }
 
 /* A later version may have a longer body: the version is judged first. */
-static bool version_served(const struct tl_frame *request) {
+bool tl_program_serves(const struct tl_frame *request) {
     if (request->n_body >= 1 && request->body[0] != TL_PROTOCOL_VERSION) {
         const char served[2] = {(char)('0' + TL_PROTOCOL_VERSION), '\0'};
         reply_error(TL_ERROR_VERSION, request->type, request->sequence, served);
@@ -190,21 +188,21 @@ static bool needs_rest(uint8_t type) {
     return type == TL_PROMPT || type == TL_SET || type == TL_LOGITS;
 }
 
-static void serve(const struct tl_frame *request) {
+static enum tl_wish serve(const struct tl_frame *request) {
     enum tl_error error = TL_OK;
     if (request->type == TL_HELLO) {
-        if (version_served(request)) {
-            hello(request);
+        if (tl_program_serves(request)) {
+            tl_program_hello(request);
         }
-        return;
+        return TL_STAY;
     }
     if (request->type == 0 || request->type > TL_BYE || !is_size_right(request)) {
         refuse(request, TL_ERROR_BAD_REQUEST);
-        return;
+        return TL_STAY;
     }
     if (tl_session_active() && needs_rest(request->type)) {
         refuse(request, TL_ERROR_BUSY);
-        return;
+        return TL_STAY;
     }
     switch (request->type) {
     case TL_PROMPT:
@@ -212,14 +210,8 @@ static void serve(const struct tl_frame *request) {
         answer_sequence = request->sequence;
         break;
     case TL_CANCEL:
-        tl_console_stop_answer();
-        reply_ok(request);
-        break;
     case TL_RESET:
-        tl_console_stop_answer();
-        tl_session_reset();
-        reply_ok(request);
-        break;
+        return TL_STOP_ANSWER;
     case TL_SET:
         error = set(request);
         if (error == TL_OK) {
@@ -236,21 +228,19 @@ static void serve(const struct tl_frame *request) {
         memory(request);
         break;
     default:
-        tl_console_stop_answer();
-        reply_ok(request);
-        tl_console_set_voice(TL_VOICE_TEXT);
-        break;
+        return TL_TO_TEXT;
     }
     if (error != TL_OK) {
         refuse(request, error);
     }
+    return TL_STAY;
 }
 
-void tl_program_hello(const struct tl_frame *request) {
-    if (version_served(request)) {
-        tl_console_set_voice(TL_VOICE_PROGRAM);
-        hello(request);
+void tl_program_stopped(const struct tl_frame *request) {
+    if (request->type == TL_RESET) {
+        tl_session_reset();
     }
+    reply_ok(request);
 }
 
 /* --- The line "/text", by which a person takes the board back --- */
@@ -274,25 +264,22 @@ static bool takes_back(uint8_t byte) {
     return whole && line_end && !request;
 }
 
-void tl_program_receive(uint8_t byte) {
-    struct tl_frame frame;
+enum tl_wish tl_program_receive(uint8_t byte, struct tl_frame *request) {
     if (takes_back(byte)) {
         tl_frame_drop();
-        tl_console_set_voice(TL_VOICE_TEXT);
-        tl_text_start();
-        return;
+        return TL_TO_PERSON;
     }
-    switch (tl_frame_take(byte, &frame)) {
+    switch (tl_frame_take(byte, request)) {
     case TL_FRAME_OPEN:
         break;
     case TL_FRAME_GOOD:
-        serve(&frame);
-        break;
+        return serve(request);
     case TL_FRAME_CORRUPT:
         corrupt_frames++;
         reply_error(TL_ERROR_CORRUPT, 0, 0, tl_error_text(TL_ERROR_CORRUPT));
         break;
     }
+    return TL_STAY;
 }
 
 /* --- Events --- */

@@ -2,10 +2,12 @@
 #ifndef TL_PROGRAM_VOICE_H
 #define TL_PROGRAM_VOICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "frames.h"
 #include "session.h"
+#include "wish.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,22 +15,17 @@ extern "C" {
 
 #define TL_PROTOCOL_VERSION 2u
 
-enum tl_request {
-    TL_HELLO = 0x01,
-    TL_PROMPT = 0x02,
-    TL_CANCEL = 0x03,
-    TL_RESET = 0x04,
-    TL_SET = 0x05,
-    TL_GET = 0x06,
-    TL_LOGITS = 0x07,
-    TL_MEMORY = 0x08,
-    TL_BYE = 0x09
-};
+/* Takes a byte while the program voice speaks. With TL_STOP_ANSWER and TL_TO_TEXT *request is what asks for it: until the
+   answer has ended it is neither obeyed nor answered. */
+enum tl_wish tl_program_receive(uint8_t byte, struct tl_frame *request);
 
-/* Takes a byte while the program voice speaks. */
-void tl_program_receive(uint8_t byte);
+/* Obeys the CANCEL, RESET or BYE that waited for the end of the answer. */
+void tl_program_stopped(const struct tl_frame *request);
 
-/* Obeys a HELLO frame that reached the text voice: the program voice speaks from now on, if it serves that version. */
+/* Whether the version of a HELLO is served; if not, it is refused. */
+bool tl_program_serves(const struct tl_frame *hello);
+
+/* Answers a HELLO. */
 void tl_program_hello(const struct tl_frame *hello);
 
 /* Tells the program what a step brought. */

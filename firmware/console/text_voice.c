@@ -3,13 +3,10 @@
 #include <string.h>
 
 #include "answer.h"
-#include "chat_template.h"
-#include "frames.h"
 #include "commands.h"
-#include "console.h"
-#include "model.h"
+#include "frames.h"
 #include "port.h"
-#include "program_voice.h"
+#include "text_options.h"
 #include "text_write.h"
 
 #define CTRL_C 0x03
@@ -27,14 +24,12 @@ static struct {
     bool overlong;  /* the rest of the line is dropped */
     bool overrun;   /* what was typed ahead was dropped */
     bool after_cr;
-    bool echo;
-    bool chat; /* a line is a turn of a chat */
     uint8_t previous;
     enum { TYPING, AFTER_ZERO, IN_FRAME } state;
-} text = {.echo = true, .chat = TL_CHAT};
+} text;
 
 static void ready(void) {
-    if (text.echo) {
+    if (tl_text_echo()) {
         tl_write("> ");
     }
 }
@@ -56,26 +51,6 @@ void tl_text_enter(void) {
     text.previous = 0;
 }
 
-void tl_text_greet(void) {
-    tl_write("tinyllm " TL_VERSION ", " TL_MODEL_NAME " on " TL_BOARD_NAME ". Type a prompt, or /help." TL_LINE_END);
-    if (!tl_session_weights_intact()) {
-        tl_write(tl_error_text(TL_ERROR_MODEL));
-        tl_write(TL_LINE_END);
-    }
-}
-
-void tl_text_set_echo(bool echo) {
-    text.echo = echo;
-}
-
-void tl_text_set_chat(bool chat) {
-    text.chat = chat;
-}
-
-bool tl_text_chat(void) {
-    return text.chat;
-}
-
 /* --- Lines --- */
 
 static bool is_line_end(uint8_t byte) {
@@ -91,8 +66,8 @@ static void say_dropped(void) {
 static void prompt(uint32_t n_bytes) {
     const uint32_t wanted = tl_session_settings()->max_tokens;
     const uint32_t limit = wanted == 0 ? TL_UNTIL_STOP : wanted;
-    const enum tl_error error = text.chat ? tl_answer_chat(tl_receive_buffer, n_bytes, limit)
-                                          : tl_answer_text(tl_receive_buffer, n_bytes, limit);
+    const enum tl_error error = tl_text_chat() ? tl_answer_chat(tl_receive_buffer, n_bytes, limit)
+                                               : tl_answer_text(tl_receive_buffer, n_bytes, limit);
     if (error != TL_OK) {
         tl_write(tl_error_text(error));
         tl_write(TL_LINE_END);
@@ -103,7 +78,7 @@ static void prompt(uint32_t n_bytes) {
 static void end_line(void) {
     const uint32_t n_bytes = text.line;
     text.line = 0;
-    if (text.echo) {
+    if (tl_text_echo()) {
         tl_write(TL_LINE_END);
     }
     if (text.overlong) {
@@ -130,7 +105,7 @@ static void erase_character(void) {
     do {
         text.line--;
     } while (text.line > 0 && is_continuation(tl_receive_buffer[text.line]));
-    if (text.echo) {
+    if (tl_text_echo()) {
         tl_write("\b \b");
     }
 }
@@ -151,7 +126,7 @@ static void edit(uint8_t byte) {
         text.overlong = true;
     } else if (byte >= ' ') {
         tl_receive_buffer[text.line++] = byte;
-        if (text.echo) {
+        if (tl_text_echo()) {
             tl_port_write(&byte, 1);
         }
     }
@@ -199,14 +174,11 @@ static void type(uint8_t byte) {
 /* --- Bytes --- */
 
 /* Bytes that may belong to a request are not typed text, and of requests only HELLO is obeyed here. */
-static void end_frame(void) {
-    struct tl_frame frame;
-    const enum tl_frame_result result = tl_frame_take(0, &frame);
+static enum tl_wish end_frame(struct tl_frame *frame) {
+    const enum tl_frame_result result = tl_frame_take(0, frame);
     forget_typed();
     text.state = AFTER_ZERO;
-    if (result == TL_FRAME_GOOD && frame.type == TL_HELLO) {
-        tl_program_hello(&frame);
-    }
+    return result == TL_FRAME_GOOD && frame->type == TL_HELLO ? TL_TO_PROGRAM : TL_STAY;
 }
 
 /* Whether a byte after a 00 may belong to a request; two Ctrl-C in a row never do. */
@@ -223,29 +195,31 @@ static bool may_be_framed(uint8_t byte, uint8_t previous) {
     return false;
 }
 
-static void interrupt(void) {
+static enum tl_wish interrupt(void) {
     forget_typed();
     if (tl_session_active()) {
-        tl_console_stop_answer();
-    } else if (text.echo) {
+        return TL_STOP_ANSWER;
+    }
+    if (tl_text_echo()) {
         tl_write("^C" TL_LINE_END);
         ready();
     }
+    return TL_STAY;
 }
 
-void tl_text_receive(uint8_t byte) {
-    struct tl_frame frame;
+enum tl_wish tl_text_receive(uint8_t byte, struct tl_frame *hello) {
+    enum tl_wish wish = TL_STAY;
     const bool framed = may_be_framed(byte, text.previous);
     text.previous = byte;
     /* Within a frame a 03 may be data: it clears no line, but an answer it stops. */
     if (byte == CTRL_C && (!framed || text.state == AFTER_ZERO || tl_session_active())) {
-        interrupt();
+        wish = interrupt();
     }
     if (byte == 0) {
-        end_frame();
+        wish = end_frame(hello);
     } else if (framed) {
         text.state = IN_FRAME;
-        (void)tl_frame_take(byte, &frame);
+        (void)tl_frame_take(byte, hello);
     } else {
         text.state = TYPING;
         tl_frame_drop();
@@ -253,6 +227,7 @@ void tl_text_receive(uint8_t byte) {
             type(byte);
         }
     }
+    return wish;
 }
 
 /* --- Events --- */

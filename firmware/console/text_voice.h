@@ -2,10 +2,11 @@
 #ifndef TL_TEXT_VOICE_H
 #define TL_TEXT_VOICE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
+#include "frames.h"
 #include "session.h"
+#include "wish.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,18 +18,8 @@ void tl_text_start(void);
 /* Drops what was half typed: the text voice speaks from now on. */
 void tl_text_enter(void);
 
-/* Says who is there, and whether the weights are damaged. */
-void tl_text_greet(void);
-
-/* Whether typed characters and a prompt sign are shown: at first they are. */
-void tl_text_set_echo(bool echo);
-
-/* Whether a typed line is a turn of a chat, as it is at first where there is a chat template, or a prompt as it is. */
-void tl_text_set_chat(bool chat);
-bool tl_text_chat(void);
-
-/* Takes a byte while the text voice speaks. */
-void tl_text_receive(uint8_t byte);
+/* Takes a byte while the text voice speaks. With TL_TO_PROGRAM *hello is the HELLO that has come. */
+enum tl_wish tl_text_receive(uint8_t byte, struct tl_frame *hello);
 
 /* Takes up what was typed during an answer that has ended. */
 void tl_text_resume(void);

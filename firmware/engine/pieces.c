@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "tokenizer.h"
-
 tl_token_t tl_find_slot(const uint8_t *bytes, uint32_t length) {
     uint32_t low = 0, high = TL_PIECE_LENGTHS;
     while (low < high) { /* the first group of this length or more */

@@ -19,6 +19,9 @@ tl_token_t tl_find_slot(const uint8_t *bytes, uint32_t length);
 /* Points `bytes` to the bytes of the piece in a slot and returns how many they are. */
 uint32_t tl_slot_bytes(uint32_t slot, const uint8_t **bytes);
 
+/* Points `bytes` to what a token decodes to and returns how many bytes that is: none for a control token. */
+uint32_t tl_piece_text(uint32_t token, const uint8_t **bytes);
+
 #if TL_ALGORITHM != TL_UNIGRAM
 /* The rank of joining the first `left` bytes, one symbol, with the rest of `length` bytes, another: the lower the
    sooner, or TL_NO_RANK where they do not join. */

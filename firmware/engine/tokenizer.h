@@ -1,4 +1,4 @@
-/* Text to tokens on the board, and the bytes of a token: codegen/tokenizers/encode/encoder.py is the specification. */
+/* Text to tokens on the board: codegen/tokenizers/encode/encoder.py is the specification. */
 #ifndef TL_TOKENIZER_H
 #define TL_TOKENIZER_H
 
@@ -21,9 +21,6 @@ uint32_t tl_encode(const uint8_t *text, uint32_t n_bytes, bool bos, tl_token_t *
 
 /* The same for a text that stands between two control tokens. first: there is none before it. */
 uint32_t tl_encode_section(const uint8_t *text, uint32_t n_bytes, bool first, tl_token_t *tokens, uint32_t capacity);
-
-/* Points `bytes` to what a token decodes to and returns how many bytes that is: none for a control token. */
-uint32_t tl_piece_text(uint32_t token, const uint8_t **bytes);
 
 #ifdef __cplusplus
 }

@@ -7,7 +7,7 @@
 #include "host.h"
 #include "model.h"
 #include "port.h"
-#include "text_voice.h"
+#include "text_options.h"
 
 static const char usage[] = "usage: program [--stdio | --tcp PORT | --pty] [--parent-pipe]\n"
                             "  --stdio        talk on standard input and output (default)\n"

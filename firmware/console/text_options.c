@@ -1,0 +1,34 @@
+#include "text_options.h"
+
+#include "answer.h"
+#include "chat_template.h"
+#include "model.h"
+#include "session.h"
+#include "text_write.h"
+
+static bool echo_on = true;
+static bool chat_on = TL_CHAT;
+
+bool tl_text_echo(void) {
+    return echo_on;
+}
+
+void tl_text_set_echo(bool echo) {
+    echo_on = echo;
+}
+
+bool tl_text_chat(void) {
+    return chat_on;
+}
+
+void tl_text_set_chat(bool chat) {
+    chat_on = chat;
+}
+
+void tl_text_greet(void) {
+    tl_write("tinyllm " TL_VERSION ", " TL_MODEL_NAME " on " TL_BOARD_NAME ". Type a prompt, or /help." TL_LINE_END);
+    if (!tl_session_weights_intact()) {
+        tl_write(tl_error_text(TL_ERROR_MODEL));
+        tl_write(TL_LINE_END);
+    }
+}
