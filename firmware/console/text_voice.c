@@ -4,6 +4,7 @@
 
 #include "answer.h"
 #include "commands.h"
+#include "escapes.h"
 #include "frames.h"
 #include "port.h"
 #include "text_options.h"
@@ -12,6 +13,10 @@
 #define CTRL_C 0x03
 #define BACKSPACE 0x08
 #define DELETE 0x7F
+
+/* The Esc key sends what every escape sequence begins with, a key with Alt its character at once after it: only a pause
+   tells the two from each other. */
+#define ESC_KEY_US 500000u
 
 /* Every request begins on the wire with a COBS code in this range, then its type. */
 #define CODE_MIN 0x02
@@ -24,6 +29,8 @@ static struct {
     bool overlong;  /* the rest of the line is dropped */
     bool overrun;   /* what was typed ahead was dropped */
     bool after_cr;
+    bool quiet; /* nothing has come for a while, and no answer held us up meanwhile */
+    uint64_t quiet_since;
     uint8_t previous;
     enum { TYPING, AFTER_ZERO, IN_FRAME } state;
 } text;
@@ -37,6 +44,7 @@ static void ready(void) {
 static void forget_typed(void) {
     text.line = text.ahead = 0;
     text.overlong = text.overrun = text.after_cr = false;
+    tl_escape_drop();
 }
 
 void tl_text_start(void) {
@@ -148,7 +156,12 @@ static void type_ahead(uint8_t byte) {
 
 void tl_text_resume(void) {
     if (tl_session_active()) {
+        text.quiet = false;
         return;
+    }
+    if (!text.quiet) {
+        text.quiet = true;
+        text.quiet_since = tl_port_micros();
     }
     if (text.overrun) {
         text.overrun = false;
@@ -163,7 +176,19 @@ void tl_text_resume(void) {
     memmove(tl_receive_buffer, tl_receive_buffer + taken, text.ahead);
 }
 
+static bool is_escape(uint8_t byte) {
+    const bool paused = text.quiet && tl_port_micros() - text.quiet_since >= ESC_KEY_US;
+    text.quiet = false;
+    if (tl_escape_undecided() && byte != '[' && paused) {
+        tl_escape_drop();
+    }
+    return tl_escape_take(byte);
+}
+
 static void type(uint8_t byte) {
+    if (is_escape(byte)) {
+        return;
+    }
     if (tl_session_active() || text.ahead > 0) {
         type_ahead(byte);
     } else {

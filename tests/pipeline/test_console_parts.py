@@ -1,4 +1,4 @@
-"""The console's primitives: frames against frames.py of the host, CRC-32 against zlib, decimals against exact fractions."""
+"""The console's primitives against others': frames the host's, CRC-32 zlib's, decimals exact, escapes ECMA-48's."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.pipeline.c_library import ENGINE, CLibrary, load_c
+from tests.pipeline.escape_sequences import CUT, KEYS, SEQUENCES
 from tinyllm.host.link.frames import Frame, encode_frame
 
 CONSOLE = Path(__file__).resolve().parents[2] / "firmware/console"
 DECLARATIONS = """
+bool tl_escape_take(uint8_t byte);
+void tl_escape_drop(void);
 uint32_t tl_crc32(uint32_t crc, const uint8_t *bytes, uint32_t n);
 bool tl_parse_whole(const char *text, uint32_t *value);
 bool tl_parse_q16(const char *text, uint32_t *value);
@@ -50,7 +53,8 @@ numbers = st.from_regex(r"[0-9]{0,6}(\.[0-9]{0,7})?", fullmatch=True)
 def console(tmp_path_factory: pytest.TempPathFactory) -> CLibrary:
     port = (CONSOLE.parent / "ports/port.h").read_text(encoding="utf-8")
     files = {"model.h": MODEL, "port.h": port, "port.c": PORT}
-    sources: list[str | Path] = [CONSOLE / "frames.c", CONSOLE / "decimal.c", ENGINE / "crc32.c", "port.c"]
+    parts = [CONSOLE / f"{name}.c" for name in ("frames", "decimal", "escapes")]
+    sources: list[str | Path] = [*parts, ENGINE / "crc32.c", "port.c"]
     return load_c(tmp_path_factory.mktemp("console"), files, sources, DECLARATIONS)
 
 
@@ -136,3 +140,47 @@ def test_anything_else_is_no_number(console: CLibrary, text: str) -> None:
         assert parsed(console, "whole", text) is None
     if set(text) - set("0123456789."):
         assert parsed(console, "q16", text) is None
+
+
+# --- Escape sequences ---
+
+# Control characters apart from ESC: what a person types, a line end included.
+typed = st.text(st.characters(exclude_characters="\x1b", exclude_categories=("Cs",)), max_size=8).map(str.encode)
+
+
+def unescaped(console: CLibrary, data: bytes) -> bytes:
+    """What is left of `data` when each byte that belongs to an escape sequence is taken out."""
+    console.lib.tl_escape_drop()
+    return bytes(byte for byte in data if not console.lib.tl_escape_take(byte))
+
+
+@settings(max_examples=1000)
+@given(st.lists(st.tuples(typed, SEQUENCES)), typed)
+def test_text_with_any_escape_sequences_in_between_is_the_text_alone(
+    console: CLibrary, parts: list[tuple[bytes, bytes]], rest: bytes
+) -> None:
+    data = b"".join(text + sequence for text, sequence in parts) + rest
+    assert unescaped(console, data) == b"".join(text for text, _ in parts) + rest
+
+
+@settings(max_examples=500)
+@given(typed, CUT, st.sampled_from([b"\r", b"\n"]), typed)
+def test_a_line_end_cuts_a_sequence_and_is_still_a_line_end(
+    console: CLibrary, before: bytes, cut: bytes, line_end: bytes, after: bytes
+) -> None:
+    assert unescaped(console, before + cut + line_end + after) == before + line_end + after
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_key_leaves_the_text_around_it(console: CLibrary, name: str) -> None:
+    assert unescaped(console, b"caf\xc3\xa9" + KEYS[name] + b"A[~;B") == b"caf\xc3\xa9A[~;B"
+
+
+@given(st.binary(max_size=40).filter(lambda data: b"\x1b" not in data))
+def test_without_an_esc_nothing_is_an_escape_sequence(console: CLibrary, data: bytes) -> None:
+    assert unescaped(console, data) == data
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_keep_the_next_line_from_being_read(console: CLibrary, data: bytes) -> None:
+    assert unescaped(console, data + b"\rnext").endswith(b"\rnext")

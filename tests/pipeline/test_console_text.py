@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.pipeline.console_board import Board, Built, Person, Program, build
+from tests.pipeline.escape_sequences import CUT, KEYS, SEQUENCES
 from tinyllm.host.link import messages as protocol
 
 ONCE = "Once upon a time"
@@ -81,6 +85,73 @@ def test_other_control_characters_are_ignored(built: Built, person: Person) -> N
     person.type(b"\x1b\x01On\x02ce\x06\x10 upon\x15 a ti\x1fme\r")
     person.until(b"\r\n")
     assert person.until(Person.READY).replace("\r\n", "\n") == greedy(built, ONCE)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_that_is_no_character_is_not_part_of_the_prompt(built: Built, person: Person, key: str) -> None:
+    person.type(b"/te" + KEYS[key] + b"mp" + KEYS[key] + KEYS[key] + b"\r")
+    assert person.until(Person.READY) == "/temp\r\ntemp 0", "and it is not echoed"
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_prompt_with_any_escape_sequences_in_between_is_the_prompt_alone(
+    built: Built, person: Person, data: st.DataObject
+) -> None:
+    person.enter("/reset")
+    typed = b"".join(character.encode() + data.draw(SEQUENCES | st.just(b"")) for character in ONCE)
+    person.type(typed + data.draw(CUT) + b"\r")
+    assert person.until(Person.READY) == ONCE + "\r\n" + greedy(built, ONCE).replace("\n", "\r\n")
+
+
+def test_keys_pressed_during_an_answer_are_not_part_of_the_next_prompt(
+    board: Board, built: Built, person: Person
+) -> None:
+    with board.frozen():
+        person.type(ONCE.encode() + b"\r" + b"\x1b[A".join(bytes([byte]) for byte in CAT.encode()) + b"\x1b[B\x1b\n")
+    for prompts in ((ONCE,), (ONCE, CAT)):
+        answer = greedy(built, *prompts).replace("\n", "\r\n")
+        assert person.until(Person.READY) == f"{prompts[-1]}\r\n{answer}"
+
+
+def test_a_sequence_that_arrives_byte_by_byte_is_still_one(board: Board, person: Person) -> None:
+    for byte in b"/te\x1b[1;5Dmp\x1bOP\x1b]0;title\x1b\\\r":
+        with board.frozen():
+            person.type(bytes([byte]))
+    assert person.until(Person.READY) == "/temp\r\ntemp 0"
+
+
+def test_a_sequence_may_begin_before_the_end_of_an_answer_and_end_after_it(built: Built, person: Person) -> None:
+    person.type(ONCE.encode() + b"\r\x1b")
+    person.until_bytes(Person.READY)
+    person.type(b"[A/temp\r")
+    assert person.until(Person.READY) == "/temp\r\ntemp 0"
+
+
+def test_after_the_esc_key_and_a_pause_comes_text_but_an_arrow_key_never_does(built: Built, person: Person) -> None:
+    person.type(b"\x1b")
+    time.sleep(0.7)
+    person.type(ONCE[:1].encode() + b"\x1b")
+    time.sleep(0.7)
+    person.type(b"[D" + ONCE[1:].encode() + b"\r")
+    assert person.until(Person.READY) == ONCE + "\r\n" + greedy(built, ONCE).replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize("begun", [b"\x1b", b"\x1b[1;", b"\x1bO", b"\x1b]0;title", b"\x1bP", b"\x1b(", b"\x1b\xc3"])
+@pytest.mark.parametrize("attention", [b"\x03\x00\x00", b"\x00", b""])
+def test_a_program_is_heard_in_the_middle_of_an_escape_sequence(person: Person, begun: bytes, attention: bytes) -> None:
+    person.type(begun + attention)
+    program = Program(person.stream, hello=False)
+    program.ask(protocol.Hello(), protocol.HelloReply)
+    program.ask(protocol.Bye(), protocol.Ok)
+    assert person.enter("/temp") == "temp 0", "and nothing of the sequence is left"
+
+
+@pytest.mark.parametrize("begun", [b"\x1b", b"\x1b[1;", b"\x1b]0;title"])
+def test_ctrl_c_ends_an_escape_sequence_too(person: Person, begun: bytes) -> None:
+    person.type(b"/temp 1" + begun + b"\x03")
+    person.until(b"^C" + Person.READY)
+    assert person.enter("/temp") == "temp 0"
 
 
 @pytest.mark.parametrize("line", [b"\xff\xfe", b"caf\xc3", b"\xed\xa0\x80 cat", b"\xf0\x9f\x98"])
