@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Theirs
 
-from tests.unit.tokenizer_files import REPLICAS, gpt2, marked, prepend_and_replace, write_tokenizer
+from tests.unit.tokenizer_files import REPLICAS, gpt2, marked, prepend_and_replace, write_document, write_tokenizer
 from tinyllm.codegen.checkpoints.gguf.file import CheckpointWarning
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
@@ -148,6 +148,10 @@ def read_with(folder: Path, tokenizer: Theirs, **files: dict[str, Any]) -> Token
     return read_tokenizer(write_tokenizer(folder, tokenizer, **files))
 
 
+def read_document(folder: Path, document: dict[str, Any], **files: dict[str, Any]) -> Tokenizer:
+    return read_tokenizer(write_document(folder, document, **files))
+
+
 def test_bos_and_eos_are_those_that_tokenizer_config_names(tmp_path: Path) -> None:
     config = {"bos_token": {"content": "<s>"}, "eos_token": "</s>", "unk_token": "<unk>"}
     tokenizer = read_with(tmp_path, marked(prepend_and_replace(), None), tokenizer_config=config)
@@ -156,11 +160,35 @@ def test_bos_and_eos_are_those_that_tokenizer_config_names(tmp_path: Path) -> No
     assert tokenizer.add_bos
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_add_bos_token_in_tokenizer_config_comes_before_the_post_processor(wanted: bool, tmp_path: Path) -> None:
-    config = {"bos_token": "<s>", "add_bos_token": wanted}
-    tokenizer = read_with(tmp_path, marked(prepend_and_replace(), None), tokenizer_config=config)
-    assert (tokenizer.bos, tokenizer.add_bos) == (1, wanted)
+def template(document: dict[str, Any], bos: bool) -> dict[str, Any]:
+    """The file with a post-processor that puts BOS before a text, or with none."""
+    return document if bos else document | {"post_processor": None}
+
+
+@pytest.mark.parametrize("processor_adds", [True, False])
+@pytest.mark.parametrize("add_bos_token", [None, True, False])
+@pytest.mark.parametrize(
+    "tokenizer_class",
+    [None, "PreTrainedTokenizerFast", "TokenizersBackend", "GPT2Tokenizer", "Qwen2TokenizerFast", "GemmaTokenizer"],
+)
+def test_the_post_processor_decides_whether_a_conversation_begins_with_bos(
+    tokenizer_class: str | None, add_bos_token: bool | None, processor_adds: bool, tmp_path: Path
+) -> None:
+    """transformers 4.57, 5.23 and 5.24 agree on that, but for GemmaTokenizer, where 4.57 follows add_bos_token."""
+    config = {"bos_token": "<s>", "add_bos_token": add_bos_token, "tokenizer_class": tokenizer_class}
+    tokenizer = read_document(tmp_path, template(LLAMA, processor_adds), tokenizer_config=config)
+    assert (tokenizer.bos, tokenizer.add_bos) == (1, processor_adds)
+
+
+@pytest.mark.parametrize("processor_adds", [True, False])
+@pytest.mark.parametrize("add_bos_token", [None, True, False])
+@pytest.mark.parametrize("tokenizer_class", ["LlamaTokenizer", "LlamaTokenizerFast"])
+def test_with_llamas_own_class_add_bos_token_comes_first(
+    tokenizer_class: str, add_bos_token: bool | None, processor_adds: bool, tmp_path: Path
+) -> None:
+    config = {"bos_token": "<s>", "add_bos_token": add_bos_token, "tokenizer_class": tokenizer_class}
+    tokenizer = read_document(tmp_path, template(LLAMA, processor_adds), tokenizer_config=config)
+    assert tokenizer.add_bos is (processor_adds if add_bos_token is None else add_bos_token)
 
 
 def test_an_answer_ends_at_every_token_that_the_generation_config_lists(tmp_path: Path) -> None:

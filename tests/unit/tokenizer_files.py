@@ -226,12 +226,15 @@ REPLICAS: dict[str, Callable[[], Tokenizer]] = {
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, **files: Document) -> Path:
     """tokenizer.json in the folder, and other files of it by the name without .json."""
+    return write_document(folder, json.loads(tokenizer.to_str()), **files)
+
+
+def write_document(folder: Path, document: Document, **files: Document) -> Path:
+    """The same of a tokenizer.json that stands here as data."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
+    for name, content in {**files, "tokenizer": document}.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
-    path = folder / "tokenizer.json"
-    tokenizer.save(str(path))
-    return path
+    return folder / "tokenizer.json"
 
 
 def rank_file(ranks: dict[bytes, int]) -> bytes:

@@ -1,7 +1,7 @@
 """What the files beside a Hugging Face tokenizer say of its special tokens.
 
-tokenizer_config.json: bos_token, eos_token and others by name, add_bos_token, the flags of every added token, and with
-tokenizer_class LlamaTokenizer whether it is legacy.
+tokenizer_config.json: bos_token, eos_token and others by name, the flags of every added token, add_bos_token and
+tokenizer_class, and with LlamaTokenizer whether it is legacy.
 generation_config.json, config.json: the ids that end an answer. All of them are optional.
 """
 
@@ -42,8 +42,9 @@ class Settings:
     """What the files of a folder say; None, empty where they say nothing.
 
     bos, eos: contents. specials: contents of all tokens with a role. added: by id. bos_id: as config.json has it.
+    llama_class: tokenizer_class is LlamaTokenizer, with or without "Fast".
     end_ids: what ends an answer, each list with the file and the field it was read from. prefix_sections: False
-    where text after a control token gets no dummy prefix of its own, whatever the tokenizer itself has.
+    if text after a control token gets no dummy prefix of its own, whatever the tokenizer itself has.
     """
 
     path: Path
@@ -51,10 +52,19 @@ class Settings:
     eos: str | None = None
     specials: tuple[str, ...] = ()
     add_bos: bool | None = None
+    llama_class: bool = False
     added: tuple[AddedToken, ...] = ()
     bos_id: int | None = None
     end_ids: tuple[tuple[str, tuple[int, ...]], ...] = ()
     prefix_sections: bool = True
+
+    def adds_bos(self, by_post_processor: bool) -> bool:
+        """Whether a conversation with a tokenizer.json begins with BOS.
+
+        The post-processor decides, as in transformers 4 and 5, which both drop add_bos_token beside a tokenizer.json.
+        Llama's own class in transformers 4 follows add_bos_token, and so does this.
+        """
+        return self.add_bos if self.llama_class and self.add_bos is not None else by_post_processor
 
     def stop_ids(self, vocab_size: int) -> tuple[int, ...]:
         """The ids that end an answer. Raises UserError, naming file and field, unless all are in the vocabulary."""
@@ -84,6 +94,7 @@ def read_settings(folder: Path) -> Settings:
         eos=names.get("eos_token"),
         specials=tuple(dict.fromkeys([*names.values(), *more])),
         add_bos=add_bos,
+        llama_class=_llama_class(fields),
         added=_added(fields),
         bos_id=bos_ids[0] if bos_ids else None,
         end_ids=tuple(end for end in ends if end[1]),
@@ -97,8 +108,12 @@ def _prefixes_sections(fields: Fields, config: Fields) -> bool:
     Source: LlamaTokenizer.__init__ of src/transformers/models/llama/tokenization_llama.py and
     MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS of src/transformers/models/auto/tokenization_auto.py.
     """
-    made_anew = fields.get("tokenizer_class") in LLAMA_CLASSES and config.get("model_type") not in TAKEN_AS_THEY_ARE
+    made_anew = _llama_class(fields) and config.get("model_type") not in TAKEN_AS_THEY_ARE
     return not made_anew or fields.switch("legacy", False)
+
+
+def _llama_class(fields: Fields) -> bool:
+    return fields.get("tokenizer_class") in LLAMA_CLASSES
 
 
 def added_token(fields: Fields, token: object) -> AddedToken:

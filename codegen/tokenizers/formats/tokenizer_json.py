@@ -58,8 +58,8 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
     eos = names.get(settings.eos or "", next(iter(stop_ids), None))
     if bos is not None and bos >= len(pieces):
         raise UserError(f"{path.parent / 'config.json'}: bos_token_id is {bos}, expected 0 to {len(pieces) - 1}")
-    add_bos = before_text is not None if settings.add_bos is None else settings.add_bos
-    if settings.add_bos is None and before_text is not None and names.get(before_text, -1) != bos:
+    add_bos = settings.adds_bos(before_text is not None)
+    if add_bos and before_text is not None and names.get(before_text, -1) != bos:
         raise document.refusal("post_processor", "the BOS token before a text", "choose another tokenizer")
     return Tokenizer(
         pieces=pieces,
