@@ -20,7 +20,6 @@ from tinyllm.codegen.tokenizers.encode.encoder import REPLACEMENT
 from tinyllm.codegen.tokenizers.encode.pretokenize import PATTERNS, Pattern
 from tinyllm.codegen.tokenizers.encode.unicode_classes import CLASSES, STARTS, CharClass
 from tinyllm.codegen.tokenizers.encode.unigram import path_scores
-from tinyllm.codegen.tokenizers.formats.vocabulary import SPACE_MARK
 from tinyllm.codegen.tokenizers.nfc_tables import nfc_tables
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Strip, Tokenizer
 from tinyllm.errors import UserError
@@ -74,7 +73,7 @@ class VocabularyTables:
 
     ranks: by slot, or () where they are the ids. scores: bits of a float or of a double (wide_scores) by slot, and
     those of an unknown character's double. user_defined: ids, longest piece first, that are found in the normalised
-    text; kept: the same as they stand in a text before that. class_runs: (first code point << 3) + CharClass.
+    text; kept: texts that normalisation leaves as they stand. class_runs: (first code point << 3) + CharClass.
     """
 
     tokenizer: Tokenizer
@@ -137,7 +136,7 @@ class VocabularyTables:
             "scores": (8 if self.wide_scores else 4) * len(self.scores),
             "bytes": 256 * token if self.tokenizer.byte_ids else 0,
             "user_defined": token * (len(self.user_defined) + 1),
-            "kept": sum(1 + len(piece) for piece in self.kept) + 1 if self.tokenizer.character_map else 0,
+            "kept": sum(1 + len(text) for text in self.kept) + 1 if self.kept else 0,
             "added": sum(len(added.name) + 12 for added in self.added),
             "classes": 4 * len(self.class_runs),
             "nfc": nfc_tables().n_bytes if self.tokenizer.nfc else 0,
@@ -155,7 +154,8 @@ def integer_bytes(n: int) -> int:
 def lay_out(tokenizer: Tokenizer) -> VocabularyTables:
     """The tables of a tokenizer. Raises UserError for a score or a piece that boards cannot work with."""
     user_defined = [] if tokenizer.user_defined_first else list(tokenizer.user_defined_ids.items())
-    kept = [piece.replace(b" ", SPACE_MARK) for piece, _ in user_defined] if tokenizer.character_map else []
+    folds = tokenizer.character_map or tokenizer.remove_extra_whitespaces
+    kept = tokenizer.kept_texts if folds else ()
     if any(len(piece) > LONGEST_KEPT for piece in kept):
         raise UserError(
             f"the tokenizer has a user-defined piece of {max(map(len, kept))} bytes beside a normaliser, boards take"
@@ -185,7 +185,7 @@ def lay_out(tokenizer: Tokenizer) -> VocabularyTables:
         wide_scores=wide,
         unknown_score=unknown,
         user_defined=tuple(token for _, token in user_defined),
-        kept=tuple(kept),
+        kept=kept,
         added=_added(tokenizer),
         class_runs=_class_runs(tokenizer),
     )

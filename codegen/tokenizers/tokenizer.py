@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
+SPACE_MARK = "\u2581".encode()
+"""SentencePiece's mark for a space."""
+
 
 class PieceKind(IntEnum):
     """What a vocabulary entry is; the values are emitted into the C tables."""
@@ -20,6 +23,8 @@ class PieceKind(IntEnum):
     """Stands for text that cannot be encoded at all."""
     USER_DEFINED = 4
     """Text that is always taken whole, before any merge, and never merges; decodes to its bytes."""
+    UNREACHABLE = 5
+    """Text that no encoding gives, such as SentencePiece's symbols with plain spaces; decodes to its bytes."""
 
 
 class Algorithm(IntEnum):
@@ -73,6 +78,8 @@ class Tokenizer:
     strips: for an id of a CONTROL or USER_DEFINED piece that swallows white space, which side.
     nfc: text is brought into Unicode normal form C first.
     character_map: SentencePiece's compiled normaliser (a Darts double array, then its replacements), b"" for none.
+    unreachable_symbols: SentencePiece's user-defined symbols with plain spaces. No piece matches them, for every space
+        of a text becomes a mark first, but normalisation leaves them as they stand.
 
     At most one UNKNOWN piece, exactly one where text may need it (no byte level and no BYTE pieces); NORMAL and
     USER_DEFINED pieces are distinct (from each other too, unless user_defined_first) and non-empty, and valid UTF-8
@@ -103,6 +110,7 @@ class Tokenizer:
     strips: tuple[tuple[int, Strip], ...] = ()
     nfc: bool = False
     character_map: bytes = b""
+    unreachable_symbols: tuple[bytes, ...] = ()
 
     @property
     def vocab_size(self) -> int:
@@ -122,6 +130,16 @@ class Tokenizer:
     def user_defined_ids(self) -> dict[bytes, int]:
         """The id of each USER_DEFINED piece, longest piece first."""
         return dict(sorted(self._ids(PieceKind.USER_DEFINED).items(), key=lambda entry: -len(entry[0])))
+
+    @cached_property
+    def kept_texts(self) -> tuple[bytes, ...]:
+        """Texts that the character map and the folding of spaces leave as they stand, longest first."""
+        symbols = () if self.user_defined_first else self.user_defined_ids
+        marked = (piece.replace(b" ", SPACE_MARK) for piece in symbols)
+        if not self.character_map:
+            marked = iter(())  # They hold no space to fold.
+        kept = {*marked, *self.unreachable_symbols}
+        return tuple(sorted(kept, key=lambda text: (-len(text), text)))
 
     @cached_property
     def control_ids(self) -> dict[bytes, int]:

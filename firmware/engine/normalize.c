@@ -60,39 +60,40 @@ static struct part mapped_part(const uint8_t *text, uint32_t n) {
     return part;
 }
 
-/* The bytes of the USER_DEFINED piece, with space marks, that the text begins with; 0 if there is none. */
+#endif
+
+#if TL_KEPT_TEXTS
+
+/* The bytes of the kept text that this one begins with, 0 if there is none. */
 static uint32_t kept_length(const uint8_t *text, uint32_t n) {
-    for (const uint8_t *piece = tl_kept_pieces; piece[0] != 0; piece += 1u + piece[0]) {
-        if (piece[0] <= n && memcmp(text, piece + 1, piece[0]) == 0) {
-            return piece[0];
+    for (const uint8_t *kept = tl_kept_texts; kept[0] != 0; kept += 1u + kept[0]) {
+        if (kept[0] <= n && memcmp(text, kept + 1, kept[0]) == 0) {
+            return kept[0];
         }
     }
     return 0;
 }
 
-static struct part next_part(const uint8_t *text, uint32_t n) {
-    struct part part = {text, 1, 1};
-    const uint32_t kept = kept_length(text, n);
-    if (kept == 0) {
-        const struct part mapped = mapped_part(text, n);
-        if (mapped.taken > 0) {
-            return mapped;
-        }
-    }
-    const uint32_t character = tl_utf8_length(text, n);
-    part.length = part.taken = kept > 0 ? kept : character == 0 || character > n ? 1u : character;
-    return part;
-}
-
-#else
-
-static struct part next_part(const uint8_t *text, uint32_t n) {
-    struct part part = {text, 1, 1};
-    part.length = part.taken = is_space_mark(text, n) ? 3u : 1u;
-    return part;
-}
-
 #endif
+
+static struct part next_part(const uint8_t *text, uint32_t n) {
+    struct part part = {text, 1, 1};
+#if TL_KEPT_TEXTS
+    part.length = part.taken = kept_length(text, n);
+    if (part.taken > 0) {
+        return part;
+    }
+#endif
+#if TL_CHARACTER_MAP_UNITS > 0
+    const struct part mapped = mapped_part(text, n);
+    if (mapped.taken > 0) {
+        return mapped;
+    }
+#endif
+    const uint32_t character = tl_utf8_length(text, n);
+    part.length = part.taken = character == 0 || character > n ? 1u : character;
+    return part;
+}
 
 uint32_t tl_normalize(const uint8_t *text, uint32_t n_bytes, bool first, uint8_t *out, uint32_t room) {
     bool prefix = TL_ADD_DUMMY_PREFIX && (first || TL_PREFIX_SECTIONS); /* still to be put in front */

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
 from tests.unit.tokenizer_files import train_sentencepiece
-from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
-from tinyllm.codegen.tokenizers.encode.encoder import encode, encode_section
+from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, read_tokenizer
+from tinyllm.codegen.tokenizers.encode.encoder import decode, encode, encode_section
 from tinyllm.errors import UserError
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -34,6 +34,18 @@ MODELS: dict[str, dict[str, Any]] = {
         "user_defined_symbols": ["<|user|>", "the▁p", "ab"],
     },
     "bpe, nmt_nfkc": {"model_type": "bpe", "vocab_size": 150},
+    **{
+        f"{model_type}, symbols with spaces{'' if folds else ', spaces kept'}, {rule}": {
+            "model_type": model_type,
+            "vocab_size": 180,
+            "normalization_rule_name": rule,
+            "remove_extra_whitespaces": folds,
+            "user_defined_symbols": ["<IS MAN>", "  ", "    ", "▁▁▁", "a b", " x", "the ", "<IS  MAN>"],
+        }
+        for model_type in ("bpe", "unigram")
+        for folds in (True, False)
+        for rule in ("identity", "nmt_nfkc")
+    },
     "MobileLLM": {
         "model_type": "bpe",
         "vocab_size": 420,
@@ -43,7 +55,8 @@ MODELS: dict[str, dict[str, Any]] = {
         "allow_whitespace_only_pieces": True,
     },
 }
-FRAGMENTS = [*" ▁\t\n.azéß猫😀ﬁ①", "  ", "the", " the park", "<|user|>", "ab", "e\u0301"]
+FRAGMENTS = [*" ▁\t\n.axzéß猫😀ﬁ①", "  ", "the", " the park", "<|user|>", "ab", "e\u0301", "the ", "a b"]
+FRAGMENTS += ["<IS MAN>", "<IS  MAN>", "    ", "▁▁▁"]
 TEXTS = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=4)), max_size=12).map("".join)
 
 
@@ -75,6 +88,18 @@ def test_stories_encode_as_sentencepiece_has_it(
     ours, theirs = pairs(name)
     for story in (shared_data / "tinystories/valid-60.txt").read_text().split("<|endoftext|>")[:10]:
         assert encode(ours, story) == theirs.encode(story)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "symbols" in name])
+def test_a_symbol_with_spaces_decodes_as_sentencepiece_has_it(
+    pairs: Callable[[str], tuple[Tokenizer, SentencePieceProcessor]], name: str
+) -> None:
+    ours, theirs = pairs(name)
+    word = encode(ours, "the")
+    symbols = [token for token, kind in enumerate(ours.kinds) if kind is PieceKind.UNREACHABLE]
+    assert len(symbols) == 7
+    for token in symbols:
+        assert decode(ours, [*word, token]).decode() == theirs.decode([*word, token])
 
 
 def test_special_tokens_that_the_folder_adds_follow_the_vocabulary(tmp_path: Path) -> None:

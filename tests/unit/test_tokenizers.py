@@ -280,7 +280,6 @@ def test_a_llama2c_tokenizer_that_is_not_sound_is_refused(data: bytes, words: st
         ({"model_type": "char", "vocab_size": 60}, "type char"),
         ({"model_type": "word", "vocab_size": 30}, "type word"),
         ({"treat_whitespace_as_suffix": True, "vocab_size": 120}, "treat_whitespace_as_suffix"),
-        ({"user_defined_symbols": ["end of turn"], "vocab_size": 120}, "'end of turn' holds a plain space"),
     ],
 )
 def test_a_sentencepiece_model_that_cannot_be_followed_exactly_is_refused_by_name(

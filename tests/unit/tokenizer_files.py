@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,13 @@ def split_by(name: str, behavior: str = "isolated", invert: bool = False) -> Any
     )
 
 
-def marked(normalizer: Any, pre_tokenizer: Any, fallback: bool = True) -> Tokenizer:
+def marked(normalizer: Any, pre_tokenizer: Any, fallback: bool = True, symbols: Sequence[str] = ()) -> Tokenizer:
     """BPE on characters, spaces being marks, with Llama's special tokens in front."""
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.Metaspace(split=pre_tokenizer is not None and pre_tokenizer.split)
     trained.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=300, show_progress=False))
     model = json.loads(trained.to_str())["model"]
-    texts = [*LLAMA, *(BYTES if fallback else []), *model["vocab"]]
+    texts = [*LLAMA, *(BYTES if fallback else []), *symbols, *model["vocab"]]
     vocabulary = {text: token for token, text in enumerate(texts)}
     merges = [(left, right) for left, right in model["merges"]]
     tokenizer = Tokenizer(
@@ -186,6 +186,13 @@ def qwen2() -> Tokenizer:
     return tokenizer
 
 
+def with_symbols() -> Tokenizer:
+    """As a sentencepiece model with spaces in its user-defined symbols is converted; one of them is left a piece."""
+    tokenizer = marked(prepend_and_replace(), None, symbols=["<IS MAN>", "    ", "the park"])
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in ("<IS MAN>", "    ")])
+    return tokenizer
+
+
 def t5() -> Tokenizer:
     normalizer = normalizers.Sequence(
         [
@@ -213,6 +220,7 @@ REPLICAS: dict[str, Callable[[], Tokenizer]] = {
     "Metaspace with words": lambda: marked(None, pre_tokenizers.Metaspace(prepend_scheme="always", split=True)),
     "Metaspace without prefix": lambda: marked(None, pre_tokenizers.Metaspace(prepend_scheme="never", split=False)),
     "Phi-3": phi3,
+    "Llama 2 with spaces in symbols": with_symbols,
     "Llama 3": llama3,
     "GPT-4": lambda: byte_level(split_by("llama3", "removed", invert=True), ["<|endoftext|>"]),
     "GPT-4o": lambda: byte_level(split_by("o200k"), ["<|endoftext|>"]),

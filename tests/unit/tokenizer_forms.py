@@ -265,6 +265,13 @@ FORMS: dict[str, Callable[[], Form]] = {
         model_type="unigram", vocab_size=420, normalization_rule_name="nfkc_cf", remove_extra_whitespaces=False,
         user_defined_symbols=["<tag>"],
     ),
+    "sentencepiece bpe, symbols with spaces": lambda: sentencepiece_form(
+        model_type="bpe", vocab_size=420, user_defined_symbols=["<IS MAN>", "  ", "the  p", "▁▁▁", " x"],
+    ),
+    "sentencepiece unigram, nmt_nfkc, symbols with spaces": lambda: sentencepiece_form(
+        model_type="unigram", vocab_size=420, normalization_rule_name="nmt_nfkc",
+        user_defined_symbols=["<IS MAN>", "    ", "the  p", "▁▁", " x"],
+    ),
 }  # fmt: skip
 
 
@@ -287,6 +294,7 @@ FRAGMENTS = [
     *" \t\r\n'/▁.,!?azAZ019éßéÉ½²٣ǅﬁﬀ字ʰſ𝔸😀\u00a0\u3000\u2028\x85\u0301\u0903\u200d\x00",
     *("'s", "'LL", "'ſ", "  ", " \n ", "\r\n\r\n", "123", "the", " the park", "aaaaa", "=====", "HTMLParser", "<0x41>"),
     *("<tag>", "<|", "<|end|>", "<|start|>", "<|end|>x", "end|>x", "<wide>", " <wide> ", "<|strip|> \n", "ab"),
+    *("<IS MAN>", "the  p", " x", "▁▁▁"),
 ]
 TEXTS = st.lists(
     st.one_of(

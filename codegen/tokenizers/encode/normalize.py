@@ -7,8 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tinyllm.codegen.tokenizers.formats.vocabulary import SPACE_MARK
-from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK, Tokenizer
 
 _SPACE_RUN = re.compile(rb" +")
 
@@ -17,7 +16,8 @@ def normalize(tokenizer: Tokenizer, text: bytes, first: bool = True) -> bytes:
     """The normal form of a section: what stands between two added tokens, or all of a text. first: it begins the text.
 
     1. Normal form C (Unicode annex 15), where the tokenizer asks for it.
-    2. The character map, where there is one: from left to right, the longest key that matches becomes its replacement.
+    2. The character map, if there is one: from left to right, the longest key that matches becomes its replacement.
+       Texts that are kept (`kept_texts`) stay as they stand, here and in step 3.
     3. Where the tokenizer removes extra whitespaces: drop leading spaces, make each run of spaces one space. Nothing
        left: nothing more.
     4. Turn every U+2581 (SentencePiece's space mark) into a space, unless words are cut into bytes.
@@ -27,7 +27,7 @@ def normalize(tokenizer: Tokenizer, text: bytes, first: bool = True) -> bytes:
     if tokenizer.nfc and not text.isascii():
         text = unicodedata.normalize("NFC", text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
     empty = not text
-    if tokenizer.character_map:
+    if tokenizer.character_map or (tokenizer.kept_texts and tokenizer.remove_extra_whitespaces):
         text, empty = _mapped(tokenizer, text)
     elif tokenizer.remove_extra_whitespaces:
         text = _SPACE_RUN.sub(b" ", text.lstrip(b" "))
@@ -61,14 +61,13 @@ def _mapped(tokenizer: Tokenizer, text: bytes) -> tuple[bytes, bool]:
 
 
 def _map_parts(tokenizer: Tokenizer, text: bytes) -> Iterator[bytes]:
-    """The text's keys replaced, USER_DEFINED pieces as they are, and every other character."""
+    """The text's keys replaced, what is kept as it stands, and every other character."""
     character_map = CharacterMap(tokenizer.character_map)
-    kept = [] if tokenizer.user_defined_first else [p.replace(b" ", SPACE_MARK) for p in tokenizer.user_defined_ids]
     at = 0
     while at < len(text):
-        length = next((len(piece) for piece in kept if text.startswith(piece, at)), 0)
+        length = next((len(kept) for kept in tokenizer.kept_texts if text.startswith(kept, at)), 0)
         part = text[at : at + length]
-        if not length:
+        if not length and tokenizer.character_map:
             length, part = character_map.longest(text, at)
         if not length:
             length = utf8_length(text, at)

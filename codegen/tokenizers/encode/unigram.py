@@ -12,8 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinyllm.codegen.tokenizers.encode.normalize import utf8_length
-from tinyllm.codegen.tokenizers.formats.vocabulary import SPACE_MARK
-from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK, Tokenizer
 
 UNKNOWN_PENALTY = 10.0
 """What an unknown character scores below the worst piece."""

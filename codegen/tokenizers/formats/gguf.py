@@ -19,8 +19,8 @@ import numpy as np
 from tinyllm.codegen.checkpoints.gguf.file import Gguf, open_gguf
 from tinyllm.codegen.tokenizers.formats.character_map import check_character_map
 from tinyllm.codegen.tokenizers.formats.gguf_bpe import read_byte_level
-from tinyllm.codegen.tokenizers.formats.vocabulary import MAX_VOCABULARY, SPACE_MARK, Entry, build_tokenizer, distinct
-from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Strip, Tokenizer
+from tinyllm.codegen.tokenizers.formats.vocabulary import MAX_VOCABULARY, Entry, build_tokenizer, distinct
+from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK, Algorithm, PieceKind, Strip, Tokenizer
 from tinyllm.errors import UserError, shown
 
 SENTENCEPIECE = {"llama": Algorithm.PIECES, "t5": Algorithm.UNIGRAM}
@@ -83,14 +83,13 @@ def _phi3_strips(tokenizer: Tokenizer) -> Iterator[tuple[int, Strip]]:
 
 def _sentencepiece(gguf: Gguf, algorithm: Algorithm) -> Tokenizer:
     texts = _texts(gguf)
-    kinds = _kinds(gguf, texts)
-    for token, (text, kind) in enumerate(zip(texts, kinds, strict=True)):
-        if b" " in text and kind in (PieceKind.NORMAL, PieceKind.USER_DEFINED):
-            # Text is matched after its spaces have become marks, so such a piece never matches anything.
-            raise UserError(
-                f"{gguf.path}: token {token} ({shown(text)}) holds a plain space, expected the mark U+2581 in"
-                " its place; convert the file again"
-            )
+    # Converters write the marks of a user-defined piece as spaces. Another piece with a plain space is one of
+    # SentencePiece's symbols that were given with it: it matches nothing, for a text's spaces have become marks.
+    kinds = [
+        PieceKind.UNREACHABLE if kind is PieceKind.NORMAL and b" " in text else kind
+        for text, kind in zip(texts, _kinds(gguf, texts), strict=True)
+    ]
+    symbols = [text for text, kind in zip(texts, kinds, strict=True) if kind is PieceKind.UNREACHABLE]
     scores = _numbers(gguf, "tokenizer.ggml.scores", len(texts))
     keeps_runs = any(2 * SPACE_MARK in text for text in texts)
     llama = algorithm is Algorithm.PIECES
@@ -106,6 +105,7 @@ def _sentencepiece(gguf: Gguf, algorithm: Algorithm) -> Tokenizer:
         algorithm=algorithm,
         add_bos=llama,
         character_map=_character_map(gguf),
+        unreachable_symbols=tuple(symbols),
     )
 
 

@@ -8,7 +8,8 @@ defaults: src/sentencepiece_model.proto of github.com/google/sentencepiece.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tinyllm.codegen.tokenizers.formats.character_map import check_character_map
@@ -65,6 +66,7 @@ def read_sentencepiece(path: Path) -> Tokenizer:
         )
         _refuse_unsupported(path, trainer, normalizer, denormalizer)
         entries = [_entry(value) for number, value in model if number == PIECES]
+        entries, unreachable_symbols = _without_plain_spaces(entries)
         controls = {entry.text: token for token, entry in enumerate(entries) if entry.kind is PieceKind.CONTROL}
         bos_text, eos_text = _bytes(trainer, BOS_PIECE, b"<s>"), _bytes(trainer, EOS_PIECE, b"</s>")
         if _flag(trainer, BYTE_FALLBACK, False) != any(entry.kind is PieceKind.BYTE for entry in entries):
@@ -79,6 +81,7 @@ def read_sentencepiece(path: Path) -> Tokenizer:
             source="sentencepiece",
             algorithm=ALGORITHMS[_integer(trainer, MODEL_TYPE, 1)],
             character_map=check_character_map(_bytes(normalizer, CHARACTER_MAP, b"")),
+            unreachable_symbols=unreachable_symbols,
         )
     except ValueError as error:
         raise UserError(f"{path} is not a sound sentencepiece model ({error}); download or export it again") from error
@@ -113,10 +116,21 @@ def _entry(message: Value) -> Entry:
     if len(score) != 4:
         raise ValueError("a score is not a 32-bit float")
     text = _bytes(fields, TEXT, b"")
-    if b" " in text:
-        # Text is matched after its spaces have become marks, so such a piece never matches anything.
+    if b" " in text and KINDS[kind] is PieceKind.NORMAL:
         raise ValueError(f"piece {text[:20]!r} holds a plain space, expected the mark U+2581 in its place")
     return Entry(text, struct.unpack("<f", score)[0], KINDS[kind])
+
+
+def _without_plain_spaces(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[bytes, ...]]:
+    """The entries, and the user-defined symbols with plain spaces, which the trainer takes as they are given.
+
+    A text is matched after its spaces have become marks, so that no symbol with a plain space ever matches.
+    """
+    symbols = [entry.text for entry in entries if entry.kind is PieceKind.USER_DEFINED and b" " in entry.text]
+    unreachable = {*symbols}
+    return [
+        replace(entry, kind=PieceKind.UNREACHABLE) if entry.text in unreachable else entry for entry in entries
+    ], tuple(symbols)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Value]]:

@@ -11,8 +11,8 @@ from typing import Any
 from tinyllm.codegen.checkpoints.huggingface.fields import Fields
 from tinyllm.codegen.tokenizers.formats.byte_level import BYTES, LETTERS, bytes_of
 from tinyllm.codegen.tokenizers.formats.tokenizer_json_steps import Steps
-from tinyllm.codegen.tokenizers.formats.vocabulary import MAX_VOCABULARY, SPACE_MARK, byte_value
-from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind
+from tinyllm.codegen.tokenizers.formats.vocabulary import MAX_VOCABULARY, byte_value
+from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK, Algorithm, PieceKind
 from tinyllm.errors import UserError, shown
 
 MAX_MERGES = 1 << 21
@@ -145,6 +145,8 @@ def _pieces(
             bytes_found += 1
             if fallback:
                 piece, kind = bytes([value]), PieceKind.BYTE
+        elif not steps.byte_level and " " in text:
+            kind = PieceKind.UNREACHABLE  # A text's spaces have become marks.
         if token == unknown:
             kind = PieceKind.UNKNOWN
         pieces[token], kinds[token] = piece, kind
@@ -154,12 +156,10 @@ def _pieces(
 
 
 def _marked(model: Fields, text: str) -> bytes:
-    where = f"{model.path}: {model.prefix}vocab[{text[:20]!r}]"
-    if " " in text:
-        raise UserError(f"{where} holds a space, expected U+2581 in its place; export it again")
     try:
         return text.encode().replace(SPACE_MARK, b" ")
     except UnicodeEncodeError:
+        where = f"{model.path}: {model.prefix}vocab[{text[:20]!r}]"
         raise UserError(f"{where} holds half a character, expected text; export it again") from None
 
 

@@ -16,7 +16,7 @@ from tinyllm.codegen.tokenizers.encode.normalize import CharacterMap
 from tinyllm.codegen.tokenizers.encode.pretokenize import DIGIT_REGEX, GPT2_REGEX, PATTERNS, find_pattern
 from tinyllm.codegen.tokenizers.encode.unicode_classes import WHITE_SPACE
 from tinyllm.codegen.tokenizers.formats.character_map import check_character_map
-from tinyllm.codegen.tokenizers.formats.vocabulary import SPACE_MARK
+from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK
 from tinyllm.errors import UserError, shown
 
 MARK = SPACE_MARK.decode()

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK, Algorithm, PieceKind, Tokenizer
 from tinyllm.errors import UserError, shown
 
 MAX_VOCABULARY = 1 << 20
 MAX_PIECE_LENGTH = 1 << 10
 """Bytes; the longest published pieces, runs of spaces and rulers of hyphens, have some 256."""
 FILE_LIMIT = 64 << 20
-SPACE_MARK = "\u2581".encode()
 LEAST_PADDING = 64
 
 TEXT_KINDS = (PieceKind.NORMAL, PieceKind.USER_DEFINED)
@@ -23,7 +22,10 @@ TEXT_KINDS = (PieceKind.NORMAL, PieceKind.USER_DEFINED)
 
 @dataclass(frozen=True)
 class Entry:
-    """One vocabulary entry as a file gives it; the text of a BYTE is "<0xNN>", a space may be a space mark."""
+    """One vocabulary entry as a file gives it: the text of a BYTE is "<0xNN>", a space may be a space mark.
+
+    A plain space in an UNREACHABLE text stays one, and only such a text matches nothing.
+    """
 
     text: bytes
     score: float
@@ -42,6 +44,7 @@ def build_tokenizer(
     algorithm: Algorithm = Algorithm.PIECES,
     add_bos: bool = True,
     character_map: bytes = b"",
+    unreachable_symbols: tuple[bytes, ...] = (),
 ) -> Tokenizer:
     """The Tokenizer that SentencePiece's entries make. Raises UserError where they break a rule of Tokenizer.
 
@@ -74,6 +77,7 @@ def build_tokenizer(
         scores=tuple(entry.score for entry in entries) if algorithm is Algorithm.UNIGRAM else (),
         add_bos=add_bos and bos is not None,
         character_map=character_map,
+        unreachable_symbols=unreachable_symbols,
     )
 
 
