@@ -1,12 +1,7 @@
-"""The two kinds of error a person sees, shared by every package because this is the lowest layer.
+"""What a person is told when a thing is wrong: two kinds of error and one of warning, shared by every package.
 
 The message is one or two lines: what is wrong, where, what was expected, what to do next.
 """
-
-import reprlib
-
-LONGEST_SHOWN = 80
-"""Characters of a value that a message quotes."""
 
 
 class TinyllmError(Exception):
@@ -27,7 +22,5 @@ class Failure(TinyllmError):
     exit_code = 1
 
 
-def shown(value: object) -> str:
-    """A value of a hostile file as a message quotes it: on one line, and short whatever is nested in it."""
-    text = reprlib.repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 4]} ..."
+class CheckpointWarning(UserWarning):
+    """A file of a model lacks something or contradicts itself, and is read all the same; the message tells how."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from tinyllm.codegen.chat.worker import CPU_SECONDS, MEMORY_BYTES
 from tinyllm.errors import UserError
+from tinyllm.text import one_line
 
 TEMPLATE_CHARACTERS = 1 << 18
 WALL_SECONDS = 10
@@ -102,10 +103,7 @@ def render_chats(
             f"the chat template cannot be rendered within {CPU_SECONDS} s and {MEMORY_BYTES >> 20} MB of memory. "
             "--raw does without it."
         )
-    return [Rendered(one.get("text", ""), _one_line(one.get("error", ""))) for one in json.loads(done.stdout)]
-
-
-def _one_line(text: str) -> str:
-    """A message from a template as it may stand in one of ours."""
-    line = "".join(c if c.isprintable() else " " for c in text[: 4 * MESSAGE_CHARACTERS])
-    return " ".join(line.split())[:MESSAGE_CHARACTERS].rstrip(".")
+    return [
+        Rendered(one.get("text", ""), one_line(one.get("error", ""), MESSAGE_CHARACTERS).rstrip("."))
+        for one in json.loads(done.stdout)
+    ]

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tinyllm.codegen.checkpoints.gguf.file import is_gguf_file, open_gguf
+from tinyllm.text import one_line
 
 READ_BYTES = 64 << 10
 """Of a card or licence: front matter and titles stand at the beginning."""
-LONGEST = 80
-"""Characters that are shown of a name."""
 FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
@@ -30,7 +29,7 @@ def find_licence(path: Path) -> Licence | None:
     """
     folder = path if path.is_dir() else path.parent
     if path.is_file() and is_gguf_file(path):
-        name = _shown(open_gguf(path).text("general.license") or "")
+        name = one_line(open_gguf(path).text("general.license") or "")
         if name:
             return Licence(name, path.name)
     name = _card_licence(_start(folder / "README.md"))
@@ -38,7 +37,7 @@ def find_licence(path: Path) -> Licence | None:
         return Licence(name, "README.md")
     if path.is_dir():
         for file in sorted(folder.glob("LICEN[CS]E*")):
-            title = next((shown for line in _start(file).splitlines() if (shown := _shown(line.strip(" #*=-")))), "")
+            title = next((shown for line in _start(file).splitlines() if (shown := one_line(line.strip(" #*=-")))), "")
             if title:
                 return Licence(title, file.name)
     return None
@@ -62,7 +61,7 @@ def _value(lines: list[str], key: str) -> str:
             if not value and following.startswith("- "):
                 value = following[2:]
             value = value.partition(" #")[0].strip().strip("[]\"'")
-            return "" if value[:1] in ("{", "&", "*", "!", "|", ">") else _shown(value)
+            return "" if value[:1] in ("{", "&", "*", "!", "|", ">") else one_line(value)
     return ""
 
 
@@ -74,9 +73,3 @@ def _start(path: Path) -> str:
             return file.read(READ_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
     except OSError:
         return ""
-
-
-def _shown(text: str) -> str:
-    """As it may stand on a line of a terminal."""
-    plain = "".join(character for character in text if character.isprintable())
-    return plain.strip()[:LONGEST]

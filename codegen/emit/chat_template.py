@@ -6,8 +6,7 @@ from typing import Any
 
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.chat.plan import SPACES, ChatPlan, Unsuited, derive
-from tinyllm.codegen.emit.render import render, rows
-from tinyllm.codegen.emit.vocabulary import printable
+from tinyllm.codegen.emit.render import in_comment, render, rows
 from tinyllm.codegen.tokenizers.encode.unicode_classes import WHITE_SPACE
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
@@ -43,8 +42,8 @@ def chat_files(config: ModelConfig, tokenizer: Tokenizer, text_max: int) -> dict
         "stripped": WHITE_SPACE,
         "trimmed": [list(space) for space in SPACES],
         "rows": rows,
-        "printable": printable,
-        "say": lambda tokens: printable(b"".join(tokenizer.pieces[token] for token in tokens)),
+        "in_comment": in_comment,
+        "say": lambda tokens: in_comment(b"".join(tokenizer.pieces[token] for token in tokens)),
     }
     names = ("chat_template.h", "chat_template.c") if plan else ("chat_template.h",)
     return {name: render(name, **fields) for name in names}

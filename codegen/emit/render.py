@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -10,6 +11,10 @@ import jinja2
 
 LINE = 112
 """Columns a row of numbers may take after its indent."""
+
+UNSAFE = re.compile(r"""[^ -~]|["\\]|(?<=\*)/|(?<=/)\*|(?<=\?)\?""")
+"""Bytes that a comment shows as hexadecimal: all but printable ASCII (no bidirectional control is left), what would end
+the comment or begin another in it, and what could make a trigraph."""
 
 
 @lru_cache(maxsize=1)
@@ -37,3 +42,8 @@ def rows(numbers: Iterable[object]) -> list[str]:
             lines.append("")
         lines[-1] += f" {number}," if lines[-1] else f"{number},"
     return lines
+
+
+def in_comment(text: bytes) -> str:
+    """The bytes of a text as they may stand in a C comment, whatever they are."""
+    return UNSAFE.sub(lambda match: f"\\x{ord(match[0]):02x}", text.decode("latin-1"))

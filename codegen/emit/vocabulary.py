@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
-from tinyllm.codegen.emit.render import render, rows
+from tinyllm.codegen.emit.render import in_comment, render, rows
 from tinyllm.codegen.tokenizers.encode.pretokenize import Pattern
 from tinyllm.codegen.tokenizers.encode.unicode_classes import CharClass
 from tinyllm.codegen.tokenizers.nfc_tables import nfc_tables
 from tinyllm.codegen.tokenizers.tables import CLASS_BITS, MERGE_STRIDE, VocabularyTables, integer_bytes, lay_out
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
-
-UNSAFE = re.compile(r"""[^ -~]|["\\]|(?<=\*)/|(?<=/)\*|(?<=\?)\?""")
-"""What a comment shows as hexadecimal: all but printable ASCII (bidirectional controls too), what would end or nest the
-comment, and what could make a trigraph."""
 
 
 def vocabulary_files(tokenizer: Tokenizer) -> dict[str, str]:
@@ -95,9 +90,4 @@ def piece_lines(tables: VocabularyTables) -> Iterator[str]:
 def line(text: bytes, note: str, shown: bytes | None = None) -> str:
     """Bytes, and a comment with what they spell."""
     numbers = "".join(f"{byte}," for byte in text)
-    return f'{numbers}  /* {note} "{printable(text if shown is None else shown)}" */'.lstrip()
-
-
-def printable(piece: bytes) -> str:
-    """The piece as it may stand in a C comment, whatever it holds."""
-    return UNSAFE.sub(lambda match: f"\\x{ord(match[0]):02x}", piece.decode("latin-1"))
+    return f'{numbers}  /* {note} "{in_comment(text if shown is None else shown)}" */'.lstrip()

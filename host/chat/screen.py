@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Protocol, TextIO
 
 from tinyllm.cache_folder import home
-from tinyllm.host.link.link import printable
 from tinyllm.host.output import Output
+from tinyllm.text import printable
 
 Commands = dict[str, str]
 """Name, with its slash -> what it does."""

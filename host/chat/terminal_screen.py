@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.status import Status
 
 from tinyllm.host.chat.screen import Commands
-from tinyllm.host.link.link import printable
 from tinyllm.host.output import Output
+from tinyllm.text import printable
 
 
 class TerminalScreen:

@@ -12,11 +12,11 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
-from tinyllm.host.link.link import printable
 from tinyllm.host.model.inspection import BoardFit, Inspection, inspect_model
 from tinyllm.host.model.load import LoadOptions, model_path
 from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
+from tinyllm.text import printable
 
 BAR = 30
 """Characters of the longest bar."""

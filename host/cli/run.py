@@ -14,11 +14,12 @@ from tinyllm.host.cli.options import board_option, json_option, port_option, vir
 from tinyllm.host.cli.sampler_options import sampler_options
 from tinyllm.host.cli.turn_options import raw_option, system_option
 from tinyllm.host.connect.attach import BoardRequest, attach, check_model, rate, reason_name, stopping, summary
-from tinyllm.host.link.link import Link, printable
+from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Done, Overflow, Progress, Setting, Token
 from tinyllm.host.link.settings import budget, encode_setting, setting_value
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
+from tinyllm.text import printable
 
 
 @click.command(epilog=MODEL_HELP)

@@ -17,6 +17,7 @@ from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.frames import Frame, FrameReader, Stray, encode_frame
 from tinyllm.host.link.serial_port import POLL_SECONDS, find_port, open_port
 from tinyllm.host.link.wire_log import WireLog
+from tinyllm.text import printable
 
 BAUD = 115200
 HANDSHAKE_SECONDS = 6.0
@@ -404,8 +405,3 @@ class Link:
             f"the prompt is too long: this board takes {self.hello.context} tokens and {self.hello.text_max} bytes at "
             "most, with overflow stop only what is left of the context. Shorten it, or build with a larger --context."
         )
-
-
-def printable(text: str) -> str:
-    """Text from a board made safe for a terminal: no control characters but newline and tab."""
-    return "".join(c for c in text if c in "\n\t" or c.isprintable())

@@ -6,7 +6,8 @@ import time
 
 import serial
 
-from tinyllm.host.link.link import BoardGone, printable
+from tinyllm.host.link.link import BoardGone
+from tinyllm.text import printable
 
 READY = b"\r\n> "
 SECONDS = 60.0

@@ -20,9 +20,9 @@ from tests.fuzz.test_fuzz_readers import damaged, only_a_user_error_comes_of
 from tests.unit.checkpoint_files import random_model
 from tests.unit.gguf_files import entry, header, metadata_of, string, table_entry, tensors_of, write_gguf
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
-from tinyllm.codegen.checkpoints.gguf.file import HEADER_LIMIT, NUMBERS, CheckpointWarning
+from tinyllm.codegen.checkpoints.gguf.file import HEADER_LIMIT, NUMBERS
 from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.errors import UserError
+from tinyllm.errors import CheckpointWarning, UserError
 
 QUICK = settings(deadline=20_000, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -21,7 +21,7 @@ from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.tokenizers.formats.gguf_bpe import PRE_TOKENIZERS
 from tinyllm.codegen.tokenizers.formats.tokenizer_json import read_tokenizer_json
 
-pytestmark = pytest.mark.filterwarnings("ignore::tinyllm.codegen.checkpoints.gguf.file.CheckpointWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::tinyllm.errors.CheckpointWarning")
 FAST = settings(QUICK, max_examples=60)
 TEXT = "the dog's 1234 <s>\n  猫e\u0301 <|endoftext|>\xff"
 

@@ -35,10 +35,11 @@ from tinyllm.host.link import messages as protocol
 from tinyllm.host.link import serial_port
 from tinyllm.host.link import usb as finding
 from tinyllm.host.link.frames import Frame, FrameReader, encode_frame
-from tinyllm.host.link.link import Link, printable
+from tinyllm.host.link.link import Link
 from tinyllm.host.link.settings import RANGES, encode_setting, format_setting, parse_setting
 from tinyllm.host.output import Output
 from tinyllm.models import bundled
+from tinyllm.text import printable
 
 VERBS = ["boards", "ports", "models", "pull", "doctor", "inspect"]
 VERBS += ["build", "flash", "run", "chat", "verify", "eval", "bench"]

@@ -18,7 +18,7 @@ from tests.unit.tokenizer_files import gpt2, write_tokenizer
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.checkpoints.licence import LONGEST, READ_BYTES, find_licence
+from tinyllm.codegen.checkpoints.licence import READ_BYTES, find_licence
 from tinyllm.codegen.memory.fit import check_fits, needs, room
 from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import plan_memory
@@ -29,6 +29,7 @@ from tinyllm.host.cli import app as cli
 from tinyllm.host.model.inspection import inspect_model
 from tinyllm.host.model.load import AS_STORED, LoadOptions, load_model
 from tinyllm.models import bundled
+from tinyllm.text import LONGEST_SHOWN
 
 SMALL = replace(HALF, context=32)
 MODEL = next(iter(bundled().values()))
@@ -213,7 +214,7 @@ CARDS = {
     "Windows": ("---\r\nlicense: mit\r\n---\r\n", "mit"),
     "a terminal's codes": ("---\nlicense: mit\x1b[2J\u202e\n---\n", "mit[2J"),
     "endless": (f"---\nlicense: {'x' * 100_000}", None),
-    "long": (f"---\nlicense: {'x' * 1000}\n---\n", "x" * LONGEST),
+    "long": (f"---\nlicense: {'x' * 1000}\n---\n", "x" * LONGEST_SHOWN),
     "outside the front matter": ("license: mit\n", None),
     "not first": ("# Card\n---\nlicense: mit\n---\n", None),
     "empty": ("---\nlicense:\n---\n", None),

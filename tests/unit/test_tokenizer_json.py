@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Theirs
 
 from tests.unit.tokenizer_files import REPLICAS, gpt2, marked, prepend_and_replace, write_document, write_tokenizer
-from tinyllm.codegen.checkpoints.gguf.file import CheckpointWarning
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
 from tinyllm.codegen.tokenizers.formats.tokenizer_json import as_serde_reads, read_tokenizer_json
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm
-from tinyllm.errors import UserError
+from tinyllm.errors import CheckpointWarning, UserError
 
 
 @dataclass(repr=False)

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
 from tinyllm.files import file_size
+from tinyllm.text import shown
 
 Scalar = int | float | bytes
 Value = Scalar | list[bytes] | NDArray[Any]
@@ -50,10 +51,6 @@ NUMBERS = {
 }
 """Type of a metadata value -> numpy's name for it."""
 FLOAT32, STRING, ARRAY = 6, 8, 9
-
-
-class CheckpointWarning(UserWarning):
-    """A checkpoint says something that is missing or cannot be so; the message tells what was made of it."""
 
 
 def is_gguf(start: bytes) -> bool:

@@ -21,7 +21,8 @@ from tinyllm.codegen.tokenizers.formats.character_map import check_character_map
 from tinyllm.codegen.tokenizers.formats.gguf_bpe import read_byte_level
 from tinyllm.codegen.tokenizers.formats.vocabulary import MAX_VOCABULARY, Entry, build_tokenizer, distinct
 from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK, Algorithm, PieceKind, Strip, Tokenizer
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
+from tinyllm.text import shown
 
 SENTENCEPIECE = {"llama": Algorithm.PIECES, "t5": Algorithm.UNIGRAM}
 BYTE_LEVEL = "gpt2"

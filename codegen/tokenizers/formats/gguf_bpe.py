@@ -13,7 +13,8 @@ from tinyllm.codegen.checkpoints.gguf.file import Gguf
 from tinyllm.codegen.tokenizers.formats.byte_level import bytes_of
 from tinyllm.codegen.tokenizers.formats.vocabulary import check_pieces
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
+from tinyllm.text import shown
 
 PRE = "tokenizer.ggml.pre"
 MAX_MERGES = 1 << 21

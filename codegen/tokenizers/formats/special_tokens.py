@@ -15,8 +15,9 @@ from typing import Any
 from tinyllm.codegen.checkpoints.huggingface.fields import Fields
 from tinyllm.codegen.tokenizers.formats.vocabulary import MAX_PIECE_LENGTH, MAX_VOCABULARY, add_control_pieces, distinct
 from tinyllm.codegen.tokenizers.tokenizer import Strip, Tokenizer
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
 from tinyllm.files import read_json_object
+from tinyllm.text import shown
 
 CONFIG_LIMIT = 8 << 20
 NAMED = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")

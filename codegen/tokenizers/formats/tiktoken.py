@@ -16,8 +16,9 @@ from pathlib import Path
 from tinyllm.codegen.tokenizers.formats.special_tokens import Settings, read_settings
 from tinyllm.codegen.tokenizers.formats.vocabulary import FILE_LIMIT, MAX_VOCABULARY, check_pieces, distinct
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
 from tinyllm.files import read_bytes
+from tinyllm.text import shown
 
 START = re.compile(rb"[A-Za-z0-9+/]+={0,2} \d+\r?\n")
 END_OF_TEXT = "<|endoftext|>"

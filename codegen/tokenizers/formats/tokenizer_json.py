@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinyllm.codegen.checkpoints.gguf.file import CheckpointWarning
 from tinyllm.codegen.checkpoints.huggingface.fields import Fields
 from tinyllm.codegen.tokenizers.formats.special_tokens import AddedToken, Settings, added_token, read_settings
 from tinyllm.codegen.tokenizers.formats.tokenizer_json_model import Words, read_words
 from tinyllm.codegen.tokenizers.formats.tokenizer_json_steps import MARK, Steps, first_special, read_steps
 from tinyllm.codegen.tokenizers.formats.vocabulary import MAX_VOCABULARY, check_pieces, distinct
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Strip, Tokenizer
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import CheckpointWarning, UserError
 from tinyllm.files import read_bytes
+from tinyllm.text import shown
 
 JSON_LIMIT = 40 << 20
 LARGEST_SIGNIFICAND = (1 << 64) - 1

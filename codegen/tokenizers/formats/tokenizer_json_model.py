@@ -13,7 +13,8 @@ from tinyllm.codegen.tokenizers.formats.byte_level import BYTES, LETTERS, bytes_
 from tinyllm.codegen.tokenizers.formats.tokenizer_json_steps import Steps
 from tinyllm.codegen.tokenizers.formats.vocabulary import MAX_VOCABULARY, byte_value
 from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK, Algorithm, PieceKind
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
+from tinyllm.text import shown
 
 MAX_MERGES = 1 << 21
 Merge = tuple[int, int, int]

@@ -17,7 +17,8 @@ from tinyllm.codegen.tokenizers.encode.pretokenize import DIGIT_REGEX, GPT2_REGE
 from tinyllm.codegen.tokenizers.encode.unicode_classes import WHITE_SPACE
 from tinyllm.codegen.tokenizers.formats.character_map import check_character_map
 from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
+from tinyllm.text import shown
 
 MARK = SPACE_MARK.decode()
 MAX_STEPS = 16

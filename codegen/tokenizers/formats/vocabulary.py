@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK, Algorithm, PieceKind, Tokenizer
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
+from tinyllm.text import shown
 
 MAX_VOCABULARY = 1 << 20
 MAX_PIECE_LENGTH = 1 << 10
