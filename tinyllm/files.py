@@ -8,9 +8,17 @@ from typing import Any
 
 from tinyllm.errors import UserError
 
+LFS_POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+"""How a file begins that Git LFS has not fetched: a few lines of text that name the real file's hash and size
+(docs/spec.md of github.com/git-lfs/git-lfs; the second is an older name of the first)."""
+LARGEST_LFS_POINTER = 1024
+
 
 def file_size(path: Path) -> int:
-    """Bytes in the regular file `path`. Raises UserError if there is none or it may not be read."""
+    """Bytes in the regular file `path`.
+
+    Raises UserError if there is none, if it may not be read, and if it is Git LFS's pointer to a file elsewhere.
+    """
     try:
         if path.is_dir():
             raise UserError(f"{path} is a folder, expected a file")
@@ -18,10 +26,17 @@ def file_size(path: Path) -> int:
             raise UserError(f"{path}: no such file; check the path")
         if not path.is_file():
             raise UserError(f"{path} is not a regular file; give a file on disk")
-        with path.open("rb"):
-            return path.stat().st_size
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            pointer = size < LARGEST_LFS_POINTER and file.read(LARGEST_LFS_POINTER).startswith(LFS_POINTERS)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+    if pointer:
+        raise UserError(
+            f"{path} is a Git LFS pointer of {size} bytes, not the file itself; run `git lfs pull` in its repository"
+            " (git-lfs must be installed), or download the file"
+        )
+    return size
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

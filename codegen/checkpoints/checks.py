@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
+from tinyllm.text import shown
 
 # Far above any model that a microcontroller could hold; a larger number means a damaged or foreign header.
 LIMITS = {
@@ -26,6 +27,8 @@ LIMITS = {
 
 def require_dimension(path: Path, name: str, value: object, limit: str) -> int:
     """`value` as an int from 1 to LIMITS[limit], or UserError naming the file and the field as `name`."""
+    if value is None:
+        raise UserError(f"{path}: {name} is missing, expected 1 to {LIMITS[limit]:,}; download or export it again")
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LIMITS[limit]:
         raise UserError(
             f"{path}: {name} is {shown(value)}, expected 1 to {LIMITS[limit]:,};"

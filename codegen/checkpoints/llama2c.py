@@ -4,13 +4,17 @@ Little-endian throughout. All share seven int32: dim, hidden_dim, n_layers, n_he
 
 legacy  28-byte header, the seven numbers; a negative vocab_size says that a separate head follows. Then fp32:
         embedding, attn_norm*, wq*, wk*, wv*, wo*, ffn_norm*, w_gate*, w_down*, w_up*, final_norm, two tables
-        (context, head_dim/2) of rotary cosines and sines that nothing uses any more, [head].
+        (context, head_dim/2) of rotary cosines and sines, [head].
 v1      256-byte header: magic 0x616b3432, version 1, the seven, a byte that is 1 for a tied head, zeros. Then fp32:
         attn_norm*, ffn_norm*, final_norm, embedding, wq*, wk*, wv*, wo*, w_gate*, w_down*, w_up*, [head].
 v2      as v1 with version 2 and, after the byte, an int32 group size. The norms are fp32; every other tensor is Q8_0:
         its int8 values, then one fp32 scale for each group of consecutive values (row by row).
 
 (* = once for each layer, all layers of one kind together; w1, w2, w3 of llama2.c are w_gate, w_down, w_up.)
+
+llama2.c's own programs now compute the rotary angles with base 10000, whatever the tables of a legacy file say. A model
+that was trained with another base (Code Llama has 1000000) goes wrong there. Here the tables count. Versions 1 and 2
+have no place for a base, so it is given as an option.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +36,11 @@ from tinyllm.codegen.checkpoints.checks import (
     require_even_split,
     require_finite,
 )
+from tinyllm.codegen.checkpoints.facts import CheckpointFacts, TensorFacts, common_features, part_of
+from tinyllm.codegen.checkpoints.rope_tables import USUAL_BASE, rope_of_tables
 from tinyllm.errors import UserError
 from tinyllm.files import file_size
+from tinyllm.text import harmless_name
 
 MAGIC = 0x616B3432
 LEGACY_HEADER_SIZE = 28
@@ -42,6 +49,8 @@ FIELDS = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size"
 
 NORMS = ("attn_norm", "ffn_norm")
 MATRICES = ("wq", "wk", "wv", "wo", "w_gate", "w_down", "w_up")
+ROTARY_TABLES = "rotary_tables"
+LEAST_BASE, LARGEST_BASE = 1.0, 1e12
 LEGACY_BLOCK_ORDER = ("attn_norm", "wq", "wk", "wv", "wo", "ffn_norm", "w_gate", "w_down", "w_up")
 
 
@@ -79,35 +88,23 @@ class Entry:
         return 4 * self.n_values
 
 
-def read_llama2c(path: Path) -> Model:
+def read_llama2c(path: Path, *, rope_base: float | None = None) -> Model:
     """The checkpoint at `path`, whichever of the three formats it has, every weight as float32.
 
-    The file's size is checked against its header before any weight is read. Raises UserError for a file that is
-    missing, truncated or over-long, for a header that is foreign, absurd or contradicts itself, and for weights that
-    are not finite.
-    """
-    size = file_size(path)
-    header = read_header(path, size)
-    entries = list(layout(header))
-    expected = header.size + sum(entry.n_bytes for entry in entries)
-    if size != expected:
-        config = header.config
-        raise UserError(
-            f"{path} is {'truncated' if size < expected else 'over-long'}: its header (dim {config.dim},"
-            f" {config.n_layers} layers, vocabulary {config.vocab_size}) asks for {expected:,} bytes,"
-            f" the file has {size:,}; download or export it again"
-        )
+    rope_base: of a version 1 or 2 file; None: 10000.
 
+    The file's size is checked against its header before any weight is read. Raises UserError for a file that is
+    missing, truncated or over-long, for a header that is foreign, absurd or contradicts itself, for rotary tables that
+    are none, for a base that the file does not need or that is absurd, and for weights that are not finite.
+    """
+    header, entries = _open(path, rope_base)
     data = np.memmap(path, np.uint8, "r")
     model = Model(header.config, np.zeros(0, np.float32))
     stored: list[dict[str, F32]] = [{} for _ in header.config.schedule]
-    offset = header.size
-    for entry in entries:
-        raw = data[offset : offset + entry.n_bytes]
-        offset += entry.n_bytes
-        if entry.field == "rotary_table":
+    for offset, entry in entries:
+        if entry.field == ROTARY_TABLES:
             continue
-        tensor = _decode(path, entry, raw)
+        tensor = _decode(path, entry, data[offset : offset + entry.n_bytes])
         if entry.block is None:
             setattr(model, entry.field, tensor)
         else:
@@ -116,7 +113,55 @@ def read_llama2c(path: Path) -> Model:
     return model
 
 
-def read_header(path: Path, size: int) -> Header:
+def inspect_llama2c(path: Path, *, rope_base: float | None = None) -> CheckpointFacts:
+    """What the checkpoint at `path` is, from its header and rotary tables; arguments and errors as read_llama2c."""
+    header, entries = _open(path, rope_base)
+    tensors = [
+        TensorFacts(entry.name, entry.shape, "Q8_0" if entry.group_size else "F32", entry.n_bytes, part_of(entry.field))
+        for _, entry in entries
+        if entry.field != ROTARY_TABLES
+    ]
+    names = {0: "legacy", 1: "version 1", 2: f"version 2, groups of {header.group_size}"}
+    features = [*common_features(header.config), f"llama2.c format: {names[header.version]}"]
+    if header.config.rope.factors is not None:
+        features.append("rotary frequencies as the file's own tables have them: no one base gives them")
+    return CheckpointFacts(header.config, tensors, features)
+
+
+def _open(path: Path, rope_base: float | None) -> tuple[Header, list[tuple[int, Entry]]]:
+    """The header of a file that is as long as it asks for, and each tensor with its offset; errors as read_llama2c."""
+    size = file_size(path)
+    header = _read_header(path, size)
+    config = header.config
+    entries, end = [], header.size
+    for entry in layout(header):
+        entries.append((end, entry))
+        end += entry.n_bytes
+    if size != end:
+        raise UserError(
+            f"{path} is {'truncated' if size < end else 'over-long'}: its header (dim {config.dim},"
+            f" {config.n_layers} layers, vocabulary {config.vocab_size}) asks for {end:,} bytes,"
+            f" the file has {size:,}; download or export it again"
+        )
+    if header.version == 0:
+        if rope_base is not None:
+            raise UserError(
+                f"{path}: --rope-base is for llama2.c files of version 1 and 2; this one has rotary tables of its own:"
+                " leave it out"
+            )
+        offset, entry = next(placed for placed in entries if placed[1].field == ROTARY_TABLES)
+        cosines, sines = np.memmap(path, "<f4", "r", offset, entry.shape)
+        rope = rope_of_tables(path, cosines, sines)
+    elif rope_base is None:
+        rope = config.rope
+    elif LEAST_BASE <= rope_base <= LARGEST_BASE:
+        rope = replace(config.rope, base=float(rope_base))
+    else:
+        raise UserError(f"--rope-base {rope_base:g}: expected {LEAST_BASE:g} to {LARGEST_BASE:g}")
+    return replace(header, config=replace(config, rope=rope)), entries
+
+
+def _read_header(path: Path, size: int) -> Header:
     """The checked header of a file of `size` bytes. Raises UserError if it is too short, foreign or contradictory."""
     with path.open("rb") as file:
         raw = file.read(VERSIONED_HEADER_SIZE)
@@ -164,7 +209,7 @@ def _config(path: Path, numbers: dict[str, int], tied_head: bool) -> ModelConfig
         require_dimension(path, f"header field {name}", value, name)
     head_dim = require_even_split(path, "dim", numbers["dim"], "n_heads", numbers["n_heads"])
     config = ModelConfig(
-        name=path.stem,
+        name=harmless_name(path.stem),
         family="llama",
         dim=numbers["dim"],
         hidden_dim=numbers["hidden_dim"],
@@ -174,7 +219,7 @@ def _config(path: Path, numbers: dict[str, int], tied_head: bool) -> ModelConfig
         vocab_size=numbers["vocab_size"],
         context=numbers["context"],
         schedule=tuple(range(numbers["n_layers"])),
-        rope=Rope(base=10000.0, pairing="interleaved", rotary_dim=head_dim),
+        rope=Rope(base=USUAL_BASE, pairing="interleaved", rotary_dim=head_dim),
         norm_epsilon=1e-5,
         tied_head=tied_head,
     )
@@ -211,7 +256,7 @@ def layout(header: Header) -> Iterator[Entry]:
         yield single("embedding")
         yield from for_each_block(LEGACY_BLOCK_ORDER)
         yield single("final_norm")
-        yield Entry("rotary_table", None, (2, config.context, config.head_dim // 2))
+        yield Entry(ROTARY_TABLES, None, (2, config.context, config.head_dim // 2))
     else:
         yield from for_each_block(NORMS)
         yield single("final_norm")

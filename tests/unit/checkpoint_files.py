@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from tinyllm.codegen.arithmetic.float_model import F32, Block, Model, ModelConfig, Rope
@@ -125,15 +126,20 @@ def _dimensions(config: ModelConfig, vocab_size: int) -> list[int]:
     ]
 
 
-def legacy_bytes(model: Model) -> bytes:
-    """llama2.c's first format."""
+def rotary_tables(frequencies: NDArray[np.float64], positions: int) -> F32:
+    """(2, positions, pairs): cosines and sines, computed in float32 as llama2.c's model.py does."""
+    angles = np.outer(np.arange(positions, dtype=np.float32), frequencies.astype(np.float32))
+    return np.stack([np.cos(angles), np.sin(angles)])
+
+
+def legacy_bytes(model: Model, tables: F32 | None = None) -> bytes:
+    """llama2.c's first format; `tables` in place of the rotary tables that the config asks for."""
     config, blocks = model.config, model.blocks
     tensors = [model.embedding]
     for field in ("attn_norm", "wq", "wk", "wv", "wo", "ffn_norm", "w_gate", "w_down", "w_up"):
         tensors += [getattr(block, field) for block in blocks]
     tensors.append(model.final_norm)
-    # What lies in the unused rotary tables must not matter.
-    tensors += [np.full((config.context, config.head_dim // 2), np.nan, np.float32)] * 2
+    tensors.append(rotary_tables(config.rope.frequencies(), config.context) if tables is None else tables)
     tensors += [] if model.head is None else [model.head]
     vocab_size = config.vocab_size if config.tied_head else -config.vocab_size
     return struct.pack("<7i", *_dimensions(config, vocab_size)) + b"".join(tensor.tobytes() for tensor in tensors)

@@ -22,11 +22,13 @@ from tests.unit.checkpoint_files import (
     configs,
     legacy_bytes,
     random_model,
+    rotary_tables,
     v1_bytes,
     v2_bytes,
+    write_huggingface,
 )
-from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
-from tinyllm.codegen.checkpoints import read_model
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
+from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.errors import UserError
 
 LEGACY_FIELDS = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "context")
@@ -39,10 +41,10 @@ def read_bytes(data: bytes) -> Model:
         return read_model(path)
 
 
-def refusal(path: Path) -> str:
+def refusal(path: Path, **options: Any) -> str:
     """What a person is told of the model at `path`: short, and naming it."""
     with pytest.raises(UserError) as caught:
-        read_model(path)
+        read_model(path, **options)
     message = str(caught.value)
     assert str(path) in message
     assert len(message.splitlines()) <= 2
@@ -86,6 +88,88 @@ def test_stories260k_is_the_model_its_card_describes(shared_data: Path) -> None:
     assert (config.vocab_size, config.context, config.tied_head) == (512, 512, True)
     assert (config.rope.pairing, config.rope.base, config.norm_epsilon) == ("interleaved", 10000.0, 1e-5)
     assert model.n_parameters() == 260_032
+
+
+# llama2.c: the rotary embedding
+
+
+TURNING = replace(
+    CONFIG, dim=16, n_heads=2, n_kv_heads=2, head_dim=8, context=700, rope=Rope(10000.0, "interleaved", 8)
+)
+
+
+def with_rope(rope: Rope, context: int = TURNING.context) -> Model:
+    return random_model(replace(TURNING, rope=rope, context=context))
+
+
+@pytest.mark.parametrize("base", [10000.0, 1000000.0, 500000.0, 1234567.0, 100.0, 1.5, 26000.5])
+@pytest.mark.parametrize("context", [2, 3, 700])
+def test_a_legacy_checkpoint_has_the_base_that_its_tables_show(base: float, context: int) -> None:
+    model = with_rope(replace(TURNING.rope, base=base), context)
+    assert_same_model(read_bytes(legacy_bytes(model)), model)
+
+
+def test_a_table_of_one_position_leaves_the_usual_base() -> None:
+    model = with_rope(replace(TURNING.rope, base=500.0), context=1)
+    assert read_bytes(legacy_bytes(model)).config.rope == TURNING.rope
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(-9, 1), min_size=4, max_size=4), st.integers(2, 700))
+def test_frequencies_that_no_base_gives_are_kept(logarithms: list[float], context: int) -> None:
+    frequencies = np.exp(logarithms)
+    rope = Rope(10000.0, "interleaved", 8, tuple(TURNING.rope.frequencies() / frequencies))
+    found = read_bytes(legacy_bytes(with_rope(rope, context))).config.rope
+    np.testing.assert_allclose(found.frequencies(), frequencies, rtol=1e-6)
+
+
+def test_it_is_said_that_no_base_gives_the_frequencies_of_a_file(tmp_path: Path) -> None:
+    factors = (1.0, 1.0, 2.0, 8.0)
+    (tmp_path / "tiny.bin").write_bytes(legacy_bytes(with_rope(replace(TURNING.rope, factors=factors))))
+    facts = inspect_checkpoint(tmp_path / "tiny.bin")
+    assert "rotary frequencies as the file's own tables have them: no one base gives them" in facts.features
+    np.testing.assert_allclose(facts.config.rope.factors, factors, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value", "positions", "first"),
+    [(0.0, slice(None), 1), (math.nan, slice(5, 6), 5), (1.0, slice(None), 1), (0.5, slice(-1, None), 699)],
+)
+def test_tables_that_are_no_rotary_embedding_are_refused(
+    value: float, positions: slice, first: int, tmp_path: Path
+) -> None:
+    tables = rotary_tables(TURNING.rope.frequencies(), TURNING.context)
+    tables[:, positions] = value
+    (tmp_path / "tiny.bin").write_bytes(legacy_bytes(random_model(TURNING), tables))
+    message = refusal(tmp_path / "tiny.bin")
+    assert f"no rotary embedding: position {first if value != 1.0 else 0} does" in message
+
+
+def test_cosines_and_sines_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
+    tables = rotary_tables(TURNING.rope.frequencies(), TURNING.context)[::-1]
+    (tmp_path / "tiny.bin").write_bytes(legacy_bytes(random_model(TURNING), tables))
+    assert "no rotary embedding" in refusal(tmp_path / "tiny.bin")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_base_of_versions_1_and_2_is_an_option(version: int, tmp_path: Path) -> None:
+    model = random_model(TURNING)
+    (tmp_path / "tiny.bin").write_bytes(v1_bytes(model) if version == 1 else v2_bytes(model, 4)[0])
+    assert read_model(tmp_path / "tiny.bin").config.rope.base == 10000.0
+    assert read_model(tmp_path / "tiny.bin", rope_base=1e6).config.rope == replace(TURNING.rope, base=1e6)
+    assert inspect_checkpoint(tmp_path / "tiny.bin", rope_base=1e6).config.rope.base == 1e6
+    for base in (0.0, -1.0, math.nan, math.inf, 1e13):
+        with pytest.raises(UserError, match=r"--rope-base .*: expected 1 to 1e\+12"):
+            read_model(tmp_path / "tiny.bin", rope_base=base)
+
+
+def test_a_base_is_refused_for_a_format_that_says_its_own(tmp_path: Path) -> None:
+    (tmp_path / "tiny.bin").write_bytes(legacy_bytes(random_model()))
+    assert "this one has rotary tables of its own: leave it out" in refusal(tmp_path / "tiny.bin", rope_base=1e6)
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF".ljust(300, b"\1"))
+    assert "its metadata say it as rope.freq_base" in refusal(tmp_path / "tiny.gguf", rope_base=1e6)
+    write_huggingface(tmp_path / "tiny", random_model())
+    assert "config.json says it as rope_theta" in refusal(tmp_path / "tiny", rope_base=1e6)
 
 
 # llama2.c: refusals

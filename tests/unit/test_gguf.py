@@ -46,10 +46,10 @@ from tinyllm.codegen.arithmetic.float_forward import FloatModel
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.gguf import tensors as gguf_tensors
-from tinyllm.codegen.checkpoints.gguf.file import CheckpointWarning, open_gguf
+from tinyllm.codegen.checkpoints.gguf.file import open_gguf
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
-from tinyllm.errors import UserError
+from tinyllm.errors import CheckpointWarning, UserError
 from tinyllm.host.cli import app as cli
 
 PHI3 = replace(half_paired(CONFIG), family="phi3", head_dim=6, rope=Rope(pairing="half", rotary_dim=4))
@@ -422,7 +422,7 @@ def test_inspecting_tells_what_reading_gives_and_reads_no_weight(tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"embedding_length": None}, "llama.embedding_length is None"),
+        ({"embedding_length": None}, "llama.embedding_length is missing"),
         ({"embedding_length": 0}, "llama.embedding_length is 0"),
         ({"embedding_length": 8.0}, "llama.embedding_length is 8.0"),
         ({"embedding_length": True}, "llama.embedding_length is True"),
@@ -493,7 +493,7 @@ def test_a_file_of_another_kind_is_refused_by_key(
         ("llama", {"rope_freqs.weight": np.ones(3, np.float32)}, "rope_freqs.weight has shape (3,), expected (1,)"),
         ("llama", {"rope_freqs.weight": np.zeros(1, np.float32)}, "rope_freqs.weight gives rotary factors of 0"),
         ("qwen2", {"blk.1.attn_k.bias": None}, "blk.1.attn_k.bias is missing"),
-        ("phi3", FACTORS, "phi3.rope.scaling.original_context_length is None"),
+        ("phi3", FACTORS, "phi3.rope.scaling.original_context_length is missing"),
         ("phi3", {"blk.0.attn_qkv.weight": np.ones((8, 8), np.float32)}, "attn_qkv.weight has shape (8, 8)"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,7 +39,7 @@ from tests.unit.huggingface_files import (
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.checkpoints import read_model
+from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.errors import UserError
@@ -196,6 +197,14 @@ def test_layer_sharing_runs_every_stored_block_twice_in_a_row(model_type: str, i
     assert_same_model(found, model)
 
 
+def test_a_mobilellm_shares_its_embedding_unless_it_says_otherwise(tmp_path: Path) -> None:
+    """As the configuration class beside its weights has it."""
+    model = random_model(HALF)
+    folder = write_huggingface(tmp_path / "tiny", model, model_type="mobilellm", tie_word_embeddings=False)
+    model.config = replace(HALF, family="mobilellm")
+    assert_same_model(read_model(folder), model)
+
+
 def test_an_option_overrides_the_config(tmp_path: Path) -> None:
     model = random_model(replace(HALF, tied_head=False))
     folder = write_huggingface(
@@ -209,7 +218,7 @@ def test_an_option_overrides_the_config(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ({"model_type": "mobilellm"}, "share_embedding is None, expected true or false"),
+        ({"model_type": "mobilellm", "share_embedding": None}, "share_embedding is null, expected true or false"),
         ({"share_embedding": 1}, "share_embedding is 1, expected true or false"),
         ({"layer_sharing": "yes"}, "layer_sharing is 'yes', expected true or false"),
         ({"share_embedding": False}, "lm_head.weight is missing, config.json asks for it; set tie_word_embeddings"),
@@ -232,7 +241,7 @@ def test_switches_are_not_for_other_files(tmp_path: Path) -> None:
     ("overrides", "words"),
     [
         ({"model_type": "gpt2"}, "model_type is 'gpt2', expected one of llama, mobilellm, phi3, qwen2, mistral"),
-        ({"model_type": None}, "model_type is None"),
+        ({"model_type": None}, "model_type is null"),
         ({"model_type": ["llama"]}, "model_type is ['llama']"),
         (
             {"model_type": "mixtral", "num_local_experts": 8},
@@ -274,7 +283,7 @@ def test_switches_are_not_for_other_files(tmp_path: Path) -> None:
         ),
         ({"hidden_size": 8.0}, "hidden_size is 8.0"),
         ({"hidden_size": True}, "hidden_size is True"),
-        ({"hidden_size": None}, "hidden_size is None"),
+        ({"hidden_size": None}, "hidden_size is null"),
         ({"hidden_size": 10**30}, "hidden_size is 1000"),
         ({"num_hidden_layers": 0}, "num_hidden_layers is 0"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000"),
@@ -292,6 +301,13 @@ def test_what_a_config_asks_for_and_cannot_be_had_is_refused_by_name(
 ) -> None:
     folder = write_huggingface(tmp_path / "tiny", random_model(), **overrides)
     assert words in refusal(folder)
+
+
+@pytest.mark.parametrize("field", ["hidden_size", "max_position_embeddings", "vocab_size", "rms_norm_eps"])
+def test_null_is_no_default_and_no_damage(field: str, tmp_path: Path) -> None:
+    message = refusal(write_huggingface(tmp_path / "tiny", random_model(), **{field: None}))
+    assert f"{field} is null, expected " in message
+    assert "damaged" not in message
 
 
 def test_the_config_is_refused_before_the_weights_are_looked_at(tmp_path: Path) -> None:
@@ -357,3 +373,86 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
 def test_one_file_of_a_folder_points_to_the_folder(name: str, tmp_path: Path) -> None:
     folder = write_huggingface(tmp_path / "tiny", random_model())
     assert f"give its folder, {folder}" in refusal(folder / name)
+
+
+# What else a folder may be
+
+
+def test_the_names_that_wrappers_of_pytorch_change_are_read_as_they_were(tmp_path: Path) -> None:
+    model = random_model(HALF)
+    tensors = huggingface_tensors(model)
+    for prefix in ("module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "_fsdp_wrapped_module."):
+        folder = write_huggingface(tmp_path / "tiny", model)
+        assert_same_model(read_model(rewrite(folder, {prefix + name: tensors[name] for name in tensors})), model)
+        assert inspect_checkpoint(folder).n_parameters == model.n_parameters()
+
+
+def test_blocks_that_were_compiled_one_by_one_are_read(tmp_path: Path) -> None:
+    model = random_model(HALF)
+    folder = write_shards(tmp_path / "tiny", model, 2)
+    (folder / "model.safetensors.index.json").unlink()
+    tensors = huggingface_tensors(model)
+    rewrite(folder, {re.sub(r"layers\.(\d+)\.", r"layers.\1._orig_mod.", name): tensors[name] for name in tensors})
+    assert_same_model(read_model(folder), model)
+
+
+def test_two_tensors_that_a_wrapper_alone_tells_apart_are_refused(tmp_path: Path) -> None:
+    model = random_model(HALF)
+    tensors = huggingface_tensors(model)
+    folder = write_huggingface(tmp_path / "tiny", model)
+    rewrite(folder, tensors | {"module.model.norm.weight": tensors["model.norm.weight"]})
+    message = refusal(folder)
+    assert "'module.model.norm.weight'" in message and "are both 'model.norm.weight'" in message
+
+
+@pytest.mark.parametrize("files", [("adapter_config.json", "adapter_model.safetensors"), ("adapter_model.bin",)])
+@pytest.mark.parametrize("beside_a_model", [True, False])
+def test_a_lora_adapter_is_to_be_merged_first(files: tuple[str, ...], beside_a_model: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    if beside_a_model:
+        write_huggingface(folder, random_model(HALF))
+    folder.mkdir(exist_ok=True)
+    for name in files:
+        (folder / name).write_text(json.dumps({"base_model_name_or_path": "owner/base", "r": 8}))
+    for path in (folder, folder / files[-1]):
+        message = refusal(path)
+        assert f"{path} is a LoRA adapter" in message
+        assert ("for 'owner/base'" in message) == ("adapter_config.json" in files)
+        assert message.endswith('.merge_and_unload().save_pretrained("merged")')
+
+
+def test_weights_that_were_saved_with_their_adapter_apart_are_to_be_merged_first(tmp_path: Path) -> None:
+    tensors = huggingface_tensors(random_model(HALF))
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight"
+    folder = rewrite(write_huggingface(tmp_path / "tiny", random_model(HALF)), tensors | {name: np.ones((2, 8))})
+    assert "a model with a LoRA adapter beside its weights ('base_model.model.model.layers.0" in refusal(folder)
+
+
+LFS_POINTER = (
+    "version https://git-lfs.github.com/spec/v1\n"
+    "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 17280\n"
+)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "pytorch_model.bin", "tokenizer_config.json"])
+def test_a_file_of_a_folder_that_git_lfs_has_not_fetched_is_named(name: str, tmp_path: Path) -> None:
+    folder = write_huggingface(tmp_path / "tiny", random_model(HALF))
+    if name == "pytorch_model.bin":
+        (folder / "model.safetensors").unlink()
+    (folder / name).write_text(LFS_POINTER)
+    message = refusal(folder)
+    assert f"{folder / name} is a Git LFS pointer of 130 bytes, not the file itself; run `git lfs pull`" in message
+
+
+@pytest.mark.parametrize("name", ["tiny.bin", "tiny.gguf"])
+def test_a_checkpoint_in_one_file_that_git_lfs_has_not_fetched_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(LFS_POINTER)
+    assert "is a Git LFS pointer" in refusal(tmp_path / name)
+    assert "`git lfs pull`" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.model", "tok512.bin", "qwen.tiktoken"])
+def test_a_tokenizer_that_git_lfs_has_not_fetched_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(LFS_POINTER)
+    with pytest.raises(UserError, match=f"{name} is a Git LFS pointer .* `git lfs pull`"):
+        read_tokenizer(tmp_path / name)

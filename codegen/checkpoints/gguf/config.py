@@ -10,9 +10,10 @@ import warnings
 
 from tinyllm.codegen.arithmetic.float_model import ModelConfig, Rope, RopePairing
 from tinyllm.codegen.checkpoints.checks import LIMITS, require_consistent, require_dimension, require_even_split
-from tinyllm.codegen.checkpoints.gguf.file import CheckpointWarning, Gguf
+from tinyllm.codegen.checkpoints.gguf.file import Gguf
 from tinyllm.codegen.checkpoints.gguf.tensors import StoredTensor, decode_tensor, require_tensor
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import CheckpointWarning, UserError
+from tinyllm.text import shown
 
 PAIRINGS: dict[str, RopePairing] = {"llama": "interleaved", "phi3": "half", "qwen2": "half"}
 """The architectures that are read, and which elements of a head rotate together.
@@ -109,7 +110,8 @@ def require_supported(gguf: Gguf) -> str:
         )
     kind = gguf.text("general.type")
     if kind not in (None, "model"):
-        raise UserError(f"{gguf.path}: general.type is {kind[:40]!r}, expected 'model'; give the model itself")
+        advice = "merge it first, with llama-export-lora" if kind == "adapter" else "give the model itself"
+        raise UserError(f"{gguf.path}: general.type is {kind[:40]!r}, expected 'model'; {advice}")
     parts = gguf.scalar("split.count")
     if parts not in (None, 0, 1):
         raise UserError(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.checkpoints.checks import require_consistent, require_even_split
+from tinyllm.codegen.checkpoints.huggingface.adapter import refuse_adapter
 from tinyllm.codegen.checkpoints.huggingface.families import FAMILIES, Family
 from tinyllm.codegen.checkpoints.huggingface.fields import Fields
 from tinyllm.codegen.checkpoints.huggingface.rope import read_rope
@@ -60,6 +61,7 @@ def read_configuration(
 
     The arguments are those of read_huggingface. Raises UserError naming the file and the field.
     """
+    refuse_adapter(folder)
     path = folder / "config.json"
     if not path.exists():
         files = sorted(file.name for pattern in ("*.gguf", "*.bin") for file in folder.glob(pattern))
@@ -98,7 +100,7 @@ def read_configuration(
         context=rope.reach,
         schedule=tuple(block for block in blocks for _ in range(passes)),
         rope=rope.rope,
-        norm_epsilon=fields.number("rms_norm_eps", 1e-6),
+        norm_epsilon=fields.number("rms_norm_eps"),
         tied_head=_tied_head(fields) if share_embedding is None else share_embedding,
         chat_template=_chat_template(folder),
         windows=tuple(window for window in windows for _ in range(passes)),

@@ -1,13 +1,14 @@
 """The model types that are read, and the tensors that a folder of each holds.
 
-Defaults are those of transformers' configuration classes, names those of its modelling code; MobileLLM is that of
-github.com/facebookresearch/MobileLLM and of its folders on the hub.
+Defaults are those of transformers' configuration classes (4.57 and 5.24 agree), names those of its modelling code.
+MobileLLM is that of github.com/facebookresearch/MobileLLM and of its folders on the hub, whose configuration class lies
+beside the weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
@@ -17,13 +18,14 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 class Family:
     """What one model_type does differently.
 
-    defaults: fields that its config.json may leave out. biases: Block fields that it always has.
-    optional_biases: those that it has where `attention_bias` is true. fused: q, k and v are one matrix, gate and up
-    another. partial_rotary: whether part of a head may stay unrotated. windows: the layers that `sliding_window` limits
-    unless `layer_types` says which; "late" are those from `max_window_layers` on, where `use_sliding_window` is true.
+    defaults: the fields that its config.json may leave out; a null there is no default but a value.
+    biases: Block fields that it always has. optional_biases: those that it has if `attention_bias` is true.
+    fused: q, k and v are one matrix, gate and up another. partial_rotary: whether part of a head may stay unrotated.
+    windows: the layers that `sliding_window` limits unless `layer_types` says which; "late" are those from
+    `max_window_layers` on, if `use_sliding_window` is true.
     """
 
-    defaults: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any]
     biases: tuple[str, ...] = ()
     optional_biases: tuple[str, ...] = ()
     fused: bool = False
@@ -31,21 +33,80 @@ class Family:
     windows: Literal["none", "all", "late"] = "none"
 
 
+COMMON_DEFAULTS: dict[str, Any] = {
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": None,
+    "head_dim": None,
+    "hidden_act": "silu",
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": False,
+    "rope_theta": 10000.0,
+    "attention_bias": False,
+    "mlp_bias": False,
+}
+"""Those of a llama. Without num_key_value_heads there are as many as num_attention_heads; head_dim is their share."""
+
 FAMILIES = {
-    "llama": Family(optional_biases=("bq", "bk", "bv", "bo")),
-    "mobilellm": Family({"rms_norm_eps": 1e-5}, optional_biases=("bq", "bk", "bv", "bo")),
+    "llama": Family(COMMON_DEFAULTS, optional_biases=("bq", "bk", "bv", "bo")),
+    "mobilellm": Family(
+        COMMON_DEFAULTS
+        | {
+            "hidden_size": 576,
+            "intermediate_size": 1536,
+            "num_hidden_layers": 30,
+            "num_attention_heads": 9,
+            "num_key_value_heads": 3,
+            "rms_norm_eps": 1e-5,
+            "share_embedding": True,
+            "layer_sharing": False,
+        },
+        optional_biases=("bq", "bk", "bv", "bo"),
+    ),
     "phi3": Family(
-        {"rms_norm_eps": 1e-5, "original_max_position_embeddings": 4096},
+        COMMON_DEFAULTS
+        | {
+            "vocab_size": 32064,
+            "hidden_size": 3072,
+            "intermediate_size": 8192,
+            "max_position_embeddings": 4096,
+            "original_max_position_embeddings": 4096,
+            "partial_rotary_factor": 1.0,
+            "rms_norm_eps": 1e-5,
+            "sliding_window": None,
+        },
         fused=True,
         partial_rotary=True,
         windows="all",
     ),
     "qwen2": Family(
-        {"num_key_value_heads": 32, "use_sliding_window": False, "sliding_window": 4096, "max_window_layers": 28},
+        COMMON_DEFAULTS
+        | {
+            "vocab_size": 151936,
+            "intermediate_size": 22016,
+            "num_key_value_heads": 32,
+            "max_position_embeddings": 32768,
+            "use_sliding_window": False,
+            "sliding_window": 4096,
+            "max_window_layers": 28,
+        },
         biases=("bq", "bk", "bv"),
         windows="late",
     ),
-    "mistral": Family({"num_key_value_heads": 8, "sliding_window": 4096}, windows="all"),
+    "mistral": Family(
+        COMMON_DEFAULTS
+        | {
+            "intermediate_size": 14336,
+            "num_key_value_heads": 8,
+            "max_position_embeddings": 131072,
+            "sliding_window": 4096,
+        },
+        windows="all",
+    ),
 }
 
 BLOCK_TENSORS = {

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyllm.codegen.checkpoints.checks import require_dimension
-from tinyllm.errors import UserError, shown
+from tinyllm.codegen.checkpoints.checks import LIMITS, require_dimension
+from tinyllm.errors import UserError
+from tinyllm.text import shown
 
 
 @dataclass(frozen=True)
@@ -19,21 +20,24 @@ class Fields:
     prefix: str = ""
 
     def get(self, key: str, default: object = None) -> Any:
-        """The value as it stands; `default` where it is absent or null."""
+        """The value as it stands; `default` if it is absent or null."""
         value = self.values.get(key)
         return default if value is None else value
 
     def refusal(self, key: str, expected: str, advice: str = "mend the file") -> UserError:
         """The error for a value other than the `expected`."""
-        found = shown(self.values.get(key))
+        value = self.values.get(key)
+        found = shown(value) if value is not None else "null" if key in self.values else "missing"
         return UserError(f"{self.path}: {self.prefix}{key} is {found}, expected {expected}; {advice}")
 
     def dimension(self, key: str, limit: str) -> int:
         """A whole number from 1 to what checks.LIMITS allows for `limit`."""
+        if self.values.get(key) is None:
+            raise self.refusal(key, f"1 to {LIMITS[limit]:,}", "add it")
         return require_dimension(self.path, f"{self.prefix}{key}", self.values.get(key), limit)
 
     def number(self, key: str, default: float | None = None, low: float = 1e-30, high: float = 1e30) -> float:
-        """A number from `low` to `high`; `default` where it is absent."""
+        """A number from `low` to `high`; `default` if it is absent or null."""
         value = self.get(key, default)
         if not _is_number(value, low, high):
             raise self.refusal(key, f"a number from {low:g} to {high:g}")
@@ -47,14 +51,14 @@ class Fields:
         return tuple(float(value) for value in values)
 
     def switch(self, key: str, default: bool) -> bool:
-        """True or false; `default` where it is absent."""
+        """True or false; `default` if it is absent or null."""
         value = self.get(key, default)
         if not isinstance(value, bool):
             raise self.refusal(key, "true or false")
         return value
 
     def inner(self, key: str) -> dict[str, Any]:
-        """The object under `key`, empty where it is absent or null."""
+        """The object under `key`, empty if it is absent or null."""
         value = self.get(key, {})
         if not isinstance(value, dict):
             raise self.refusal(key, "null or an object")

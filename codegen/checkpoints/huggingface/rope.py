@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from tinyllm.codegen.arithmetic.float_model import Rope
 from tinyllm.codegen.checkpoints.huggingface.fields import Fields
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
+from tinyllm.text import shown
 
 KINDS = {"default": "default", "linear": "linear", "llama3": "llama3", "longrope": "longrope", "su": "longrope"}
 PARAMETERS = {
@@ -59,7 +60,7 @@ def read_rope(fields: Fields, head_dim: int, trained: int, context: int | None, 
     if unknown:
         raise UserError(f"{fields.path}: {key} has {unknown[0][:80]!r}, which is unknown; choose another model")
 
-    base = (given if given.get("rope_theta") is not None else fields).number("rope_theta", 10000.0, low=1.0)
+    base = (given if given.get("rope_theta") is not None else fields).number("rope_theta", low=1.0)
     rotary_dim = _rotary_dim(fields, given, head_dim, partial)
     rope = Rope(base=base, pairing="half", rotary_dim=rotary_dim)
     if KINDS[kind] == "linear":

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyllm.codegen.checkpoints.huggingface.tensors import ITEM_SIZES, StoredTensor
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
 from tinyllm.files import file_size
+from tinyllm.text import shown
 
 HEADER_LIMIT = 4 << 20
 MAX_AXES = 8

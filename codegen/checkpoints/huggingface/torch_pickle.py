@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from tinyllm.errors import shown
+from tinyllm.text import shown
 
 DTYPES = {
     "FloatStorage": "F32",

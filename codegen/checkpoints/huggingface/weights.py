@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from tinyllm.codegen.checkpoints.huggingface.adapter import refuse_adapter_tensors
 from tinyllm.codegen.checkpoints.huggingface.families import HEAD, ExpectedTensor
 from tinyllm.codegen.checkpoints.huggingface.safetensors import read_safetensors_header
 from tinyllm.codegen.checkpoints.huggingface.tensors import StoredTensor, require_readable
 from tinyllm.codegen.checkpoints.huggingface.torch_archive import read_torch_archive
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
 from tinyllm.files import read_json_object
+from tinyllm.text import shown
 
 Reader = Callable[[Path], dict[str, StoredTensor]]
 
@@ -22,6 +24,9 @@ INDEX_LIMIT = 4 << 20
 MAX_SHARDS = 1000
 SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}")
 
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""What PyTorch puts between the dots of a name for DistributedDataParallel, torch.compile, FSDP and checkpointing."""
+
 IGNORED_SUFFIX = ".rotary_emb.inv_freq"
 """A buffer that old exports stored along with the weights; it follows from the config."""
 
@@ -29,15 +34,31 @@ IGNORED_SUFFIX = ".rotary_emb.inv_freq"
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """Every tensor of the folder by its name, none of them read.
 
-    Raises UserError where there are no weights, or the files contradict themselves or their index.
+    A name is without what a wrapper of PyTorch put into it. Raises UserError if there are no weights, if the files
+    contradict themselves or their index, and if they are those of an adapter.
     """
     for name, reader in READERS.items():
         path, index = folder / name, folder / f"{name}.index.json"
         if path.exists():
-            return reader(path)
+            return _unwrapped(path, reader(path))
         if index.exists():
-            return _sharded(index, reader)
+            return _unwrapped(index, _sharded(index, reader))
     raise UserError(f"{folder}: no {' or '.join(READERS)} in it, nor an index of shards; save the model as safetensors")
+
+
+def _unwrapped(path: Path, tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """The tensors by the names that they have in a model without wrappers. UserError if two had the same one then."""
+    refuse_adapter_tensors(path.parent, set(tensors))
+    found: dict[str, str] = {}
+    for name in tensors:
+        bare = ".".join(part for part in name.split(".") if part not in WRAPPERS)
+        if bare in found:
+            raise UserError(
+                f"{path}: tensors {shown(found[bare])} and {shown(name)} are both {shown(bare)} without what a wrapper"
+                " of PyTorch put into their names; save one model's state_dict() alone"
+            )
+        found[bare] = name
+    return {bare: tensors[name] for bare, name in found.items()}
 
 
 def _sharded(index: Path, reader: Reader) -> dict[str, StoredTensor]:
