@@ -1,0 +1,99 @@
+"""The numbers of docs/protocol.md and their names: types, reasons, error codes, settings, limits."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from enum import IntEnum
+
+PROTOCOL_VERSION = 2
+ATTENTION = b"\x03\x00\x00"
+"""Opens a connection: cancel what runs, drop what was half typed, close what was half framed."""
+UNTIL_STOP = 0xFFFFFFFF
+"""As `max_tokens`: until the model stops."""
+PROMPT_HEADER = 5
+"""Bytes of a PROMPT before its text or token ids."""
+MAX_LOGITS = 60
+"""Logits in one reply."""
+Q16 = 65536
+
+
+class RequestType(IntEnum):
+    HELLO = 0x01
+    PROMPT = 0x02
+    CANCEL = 0x03
+    RESET = 0x04
+    SET = 0x05
+    GET = 0x06
+    LOGITS = 0x07
+    MEMORY = 0x08
+    BYE = 0x09
+
+
+class ReplyType(IntEnum):
+    HELLO = 0x81
+    OK = 0x82
+    TOKEN = 0x83
+    DONE = 0x84
+    ERROR = 0x85
+    LOGITS = 0x86
+    MEMORY = 0x87
+    SETTINGS = 0x88
+    PROGRESS = 0x89
+
+
+class PromptKind(IntEnum):
+    """What a PROMPT holds."""
+
+    TEXT = 0
+    TOKENS = 1
+    CHAT = 2
+
+
+class Reason(IntEnum):
+    """Why an answer ended."""
+
+    STOP = 1
+    LENGTH = 2
+    CANCELLED = 3
+    CONTEXT = 4
+
+
+class ErrorCode(IntEnum):
+    CORRUPT = 1
+    BAD_REQUEST = 2
+    VERSION = 3
+    BUSY = 4
+    BAD_VALUE = 5
+    TOO_LONG = 6
+    NO_LOGITS = 7
+    MODEL = 8
+
+
+class Setting(IntEnum):
+    TEMPERATURE = 1
+    TOP_K = 2
+    TOP_P = 3
+    MIN_P = 4
+    REPETITION_PENALTY = 5
+    SEED = 6
+    MAX_TOKENS = 7
+    OVERFLOW = 8
+
+
+class Overflow(IntEnum):
+    """What happens when the context is full."""
+
+    SLIDE = 0
+    STOP = 1
+
+
+REAL_SETTINGS = frozenset({Setting.TEMPERATURE, Setting.TOP_P, Setting.MIN_P, Setting.REPETITION_PENALTY})
+"""Settings whose value is Q16.16; the others are whole numbers."""
+
+
+def token_digest(tokens: Iterable[int], digest: int = 0) -> int:
+    """CRC-32 (IEEE 802.3) over token ids as u32 each, continuing from `digest`."""
+    for token in tokens:
+        digest = zlib.crc32(token.to_bytes(4, "little"), digest)
+    return digest

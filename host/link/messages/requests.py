@@ -1,0 +1,91 @@
+"""Requests: what programs ask of a board (docs/protocol.md, section "Requests")."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tinyllm.host.link.messages.body import Fixed, MalformedBody, unpack, words
+from tinyllm.host.link.messages.codes import PROTOCOL_VERSION, PromptKind, RequestType
+
+
+@dataclass(frozen=True)
+class Hello(Fixed):
+    TYPE = RequestType.HELLO
+    LAYOUT = "<B"
+    version: int = PROTOCOL_VERSION
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """`content` is text, encoded on the board, or token ids, taken as they are.
+
+    chat: the text is a turn of a chat, to be put into the board's chat template.
+    """
+
+    TYPE: ClassVar[int] = RequestType.PROMPT
+    max_tokens: int
+    content: str | tuple[int, ...]
+    chat: bool = False
+
+    def body(self) -> bytes:
+        if isinstance(self.content, str):
+            kind = PromptKind.CHAT if self.chat else PromptKind.TEXT
+            return struct.pack("<IB", self.max_tokens, kind) + self.content.encode("utf-8", "surrogateescape")
+        return struct.pack(f"<IB{len(self.content)}I", self.max_tokens, PromptKind.TOKENS, *self.content)
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Prompt:
+        max_tokens, kind = unpack("<IB", body[:5])
+        if kind in (PromptKind.TEXT, PromptKind.CHAT):
+            return cls(max_tokens, body[5:].decode("utf-8", "surrogateescape"), kind == PromptKind.CHAT)
+        if kind != PromptKind.TOKENS:
+            raise MalformedBody(f"a prompt of unknown kind {kind}")
+        return cls(max_tokens, words("I", body[5:]))
+
+
+@dataclass(frozen=True)
+class Cancel(Fixed):
+    TYPE = RequestType.CANCEL
+
+
+@dataclass(frozen=True)
+class Reset(Fixed):
+    TYPE = RequestType.RESET
+
+
+@dataclass(frozen=True)
+class Set(Fixed):
+    TYPE = RequestType.SET
+    LAYOUT = "<BI"
+    setting: int
+    value: int
+
+
+@dataclass(frozen=True)
+class Get(Fixed):
+    TYPE = RequestType.GET
+
+
+@dataclass(frozen=True)
+class Logits(Fixed):
+    """Asks for at most MAX_LOGITS logits from token `first` on."""
+
+    TYPE = RequestType.LOGITS
+    LAYOUT = "<IH"
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Memory(Fixed):
+    TYPE = RequestType.MEMORY
+
+
+@dataclass(frozen=True)
+class Bye(Fixed):
+    TYPE = RequestType.BYE
+
+
+Request = Hello | Prompt | Cancel | Reset | Set | Get | Logits | Memory | Bye
