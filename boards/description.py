@@ -51,6 +51,10 @@ OWN_PLATFORM = "tinyllm"
 INSTRUCTION_SETS = ("generic", "armv6m", "armv8m", "rv32", "xtensa_s3")
 EMULATORS = ("unicorn", "qemu")
 BOARDS_DIR = "TINYLLM_BOARDS_DIR"
+HOST = "host"
+"""The name of the board that is this computer."""
+TWIN = "-virtual"
+"""How the names of virtual boards end."""
 LARGEST_FILE = 64 * 1024
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
@@ -173,7 +177,7 @@ class Board:
             raise UserError(f"board {self.name} has no virtual twin. `tinyllm boards` shows which have one.")
         return replace(
             self,
-            name=f"{self.name}-virtual",
+            name=f"{self.name}{TWIN}",
             memory=self.virtual.memory,
             reserve=None,
             usb=(),

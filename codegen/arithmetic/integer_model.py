@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 
+SMALLEST_CONTEXT, LARGEST_CONTEXT = 8, 65536
+"""Positions of the KV cache that the arithmetic allows."""
+
 N_SINKS = 4
 """Tokens at the start of a conversation that stay when a full context slides (Xiao et al., arXiv 2309.17453)."""
 
@@ -148,3 +151,7 @@ class IntegerModel:
             hasher.update(f"{name}{tensor.shape}".encode())
             hasher.update(np.ascontiguousarray(tensor, dtype=tensor.dtype.newbyteorder("<")).tobytes())
         return hasher.digest()
+
+    def short_digest(self) -> str:
+        """The digest's first 8 bytes in hexadecimal: the model_hash that a board reports."""
+        return self.digest()[:8].hex()

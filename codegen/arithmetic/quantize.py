@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.arithmetic.float_model import F32, Block, Model, ModelConfig
-from tinyllm.codegen.arithmetic.integer_model import MAX_K_SHIFT, IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import (
+    LARGEST_CONTEXT,
+    MAX_K_SHIFT,
+    SMALLEST_CONTEXT,
+    IntegerBlock,
+    IntegerGain,
+    IntegerMatrix,
+    IntegerModel,
+)
 from tinyllm.codegen.arithmetic.key_shifts import key_shifts
 from tinyllm.errors import UserError
 
@@ -116,5 +124,7 @@ def _check(config: ModelConfig) -> None:
         raise UserError(f"{config.name}: a layer is {widest} wide; int32 sums are exact only up to {MAX_COLUMNS}.")
     if round(config.dim * config.norm_epsilon * 2**32) >= 2**34:
         raise UserError(f"{config.name}: norm epsilon {config.norm_epsilon} is too large; expected about 1e-5.")
-    if not 8 <= config.context <= 65536:
-        raise UserError(f"{config.name}: a context of {config.context} positions; expected 8 to 65536.")
+    if not SMALLEST_CONTEXT <= config.context <= LARGEST_CONTEXT:
+        raise UserError(
+            f"{config.name}: a context of {config.context} positions; expected {SMALLEST_CONTEXT} to {LARGEST_CONTEXT}."
+        )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tinyllm.boards.description import Board, board_names, load_board
-from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT, IntegerModel
 from tinyllm.codegen.memory.placement import state_in_psram, static_room, variable_bytes
 from tinyllm.codegen.memory.plan import matrix_bytes, plan_memory
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -23,7 +23,6 @@ PSRAM_RESERVE = 64 * 1024
 """Of PSRAM, for the framework's heap: estimated."""
 
 CONTEXT_STEP = 8
-SMALLEST_CONTEXT = 8
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.boards.description import load_board
+from tinyllm.boards.description import HOST, load_board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
@@ -73,7 +73,7 @@ def verify(
     count = model.config.context if positions is None else positions
     if count < 1:
         raise UserError(f"--positions {count}: expected at least 1.")
-    files = emit_project(model, tokenizer, load_board("host"))
+    files = emit_project(model, tokenizer, load_board(HOST))
     expected: dict[float, Run] = {}
     with tempfile.TemporaryDirectory(prefix="tinyllm-verify-") as folder:
         for build in builds:

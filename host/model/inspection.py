@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinyllm.boards.description import Board, load_boards
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
-from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT, IntegerModel
 from tinyllm.codegen.chat.plan import Unsuited, derive
 from tinyllm.codegen.checkpoints.licence import Licence, find_licence
 from tinyllm.codegen.memory.fit import Bytes, largest_context, needs, room
@@ -21,8 +21,6 @@ from tinyllm.host.hub.store import RECORD, find_pulled_around
 from tinyllm.host.model.load import LoadOptions, load_tokenizer
 
 PARTS = ("embedding", "attention", "feed-forward", "norms", "head")
-LONGEST_CONTEXT = 65536
-"""What the arithmetic allows."""
 TYPICAL_PIECE = b"token "
 """Stands for each piece of a tokenizer that is not there, to estimate its tables."""
 
@@ -163,7 +161,7 @@ def _fit(model: IntegerModel, trained: int, tokenizer: Tokenizer, board: Board) 
     if there is None:
         return None
     needed = needs(model, tokenizer, board)
-    longest = replace(model, config=replace(model.config, context=min(trained, LONGEST_CONTEXT)))
+    longest = replace(model, config=replace(model.config, context=min(trained, LARGEST_CONTEXT)))
     if needs(longest, tokenizer, board).fits(there):
         largest: int | None = longest.config.context
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
+from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT
 from tinyllm.codegen.chat.plan import stopping_where_answers_end
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.facts import CheckpointFacts
@@ -20,7 +21,6 @@ from tinyllm.models import bundled
 from tinyllm.models.known import known_models
 
 DEFAULT_CONTEXT = 512
-SMALLEST_CONTEXT = 8
 TEXT_LIMIT = 64 * 2**20
 """Bytes of a text to evaluate on or to trim to."""
 
