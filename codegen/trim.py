@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
-from tinyllm.codegen.chat.plan import conversation_ids
+from tinyllm.codegen.chat.conversation import conversation_ids
 from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import plan_memory

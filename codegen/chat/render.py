@@ -1,7 +1,7 @@
 """Chat templates: a conversation written as the text that the model was trained on, by the checkpoint's Jinja template.
 
 They are rendered as transformers' apply_chat_template renders them, in a sandbox within a process of bounded time and
-memory (see chat_worker).
+memory (see worker).
 """
 
 from __future__ import annotations

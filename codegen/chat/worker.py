@@ -1,4 +1,4 @@
-"""Renders chat templates for `chat_rendering` in a process of its own: a job as JSON comes in, texts go out as JSON.
+"""Renders chat templates for `render` in a process of its own: a job as JSON comes in, texts go out as JSON.
 
 A template is a program from whoever made the checkpoint. The sandbox keeps it from Python's internals, this process
 from the time and memory of the one that asked.
@@ -135,7 +135,7 @@ def limit_itself() -> None:
 
 
 def main() -> None:
-    """See chat_rendering.render, which starts this."""
+    """See render.render_chats, which starts this."""
     job = json.loads(sys.stdin.buffer.read())
     limit_itself()
     template = compiled(job["template"], job["clock"])

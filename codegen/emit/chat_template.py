@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
-from tinyllm.codegen.chat.plan import SPACES, ChatPlan, Unsuited, derive
+from tinyllm.codegen.chat.derive import Unsuited, derive
+from tinyllm.codegen.chat.plan import SPACES, ChatPlan
 from tinyllm.codegen.emit.render import in_comment, render, rows
 from tinyllm.codegen.tokenizers.encode.unicode_classes import WHITE_SPACE
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer

@@ -135,10 +135,9 @@ class Tokenizer:
     def kept_texts(self) -> tuple[bytes, ...]:
         """Texts that the character map and the folding of spaces leave as they stand, longest first."""
         symbols = () if self.user_defined_first else self.user_defined_ids
-        marked = (piece.replace(b" ", SPACE_MARK) for piece in symbols)
-        if not self.character_map:
-            marked = iter(())  # They hold no space to fold.
-        kept = {*marked, *self.unreachable_symbols}
+        # Without a character map nothing folds the spaces of a marked symbol.
+        marked = {piece.replace(b" ", SPACE_MARK) for piece in symbols} if self.character_map else set()
+        kept = marked | {*self.unreachable_symbols}
         return tuple(sorted(kept, key=lambda text: (-len(text), text)))
 
     @cached_property

@@ -14,7 +14,7 @@ from pathlib import Path
 from tinyllm.boards.description import OWN_PLATFORM, Board
 from tinyllm.cache_folder import home
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.chat.plan import Unsuited
+from tinyllm.codegen.chat.derive import Unsuited
 from tinyllm.codegen.emit.chat_template import board_plan
 from tinyllm.codegen.emit.project import MANIFEST, emit_project, write_project
 from tinyllm.codegen.memory.fit import check_fits

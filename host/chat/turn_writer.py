@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tinyllm.codegen.chat.plan import ChatPlan, Unsuited, conversation_ids, derive
+from tinyllm.codegen.chat.conversation import conversation_ids
+from tinyllm.codegen.chat.derive import Unsuited, derive
+from tinyllm.codegen.chat.plan import ChatPlan
 from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.errors import UserError
@@ -62,7 +64,7 @@ class OnHost:
     name: str | None = "host"
 
     def write(self, said: str, turns: Sequence[Turn]) -> Sent:
-        """Errors as chat_rendering.render; UserError where a conversation to be read anew is too long."""
+        """Errors as render.render; UserError where a conversation to be read anew is too long."""
         read = [turn for turn in turns if turn.done is None or turn.done.context_used > 0]
         held = _held(turns)
         if self.plan is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tinyllm.boards.description import Board, load_boards
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT, IntegerModel
-from tinyllm.codegen.chat.plan import Unsuited, derive
+from tinyllm.codegen.chat.derive import Unsuited, derive
 from tinyllm.codegen.checkpoints.licence import Licence, find_licence
 from tinyllm.codegen.memory.fit import Bytes, largest_context, needs, room
 from tinyllm.codegen.memory.outline import outline

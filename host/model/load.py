@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT
-from tinyllm.codegen.chat.plan import stopping_where_answers_end
+from tinyllm.codegen.chat.derive import stopping_where_answers_end
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.facts import CheckpointFacts
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer

@@ -20,7 +20,8 @@ from tokenizers import Tokenizer as Theirs
 from tests.conftest import skip_unless_ci
 from tests.unit.chat_templates import CHATML, LLAMA2, LLAMA3, PHI3, ZEPHYR
 from tests.unit.tokenizer_files import begin_with, byte_level, marked, prepend_and_replace, split_by, write_tokenizer
-from tinyllm.codegen.chat.plan import conversation_ids, derive
+from tinyllm.codegen.chat.conversation import conversation_ids
+from tinyllm.codegen.chat.derive import derive
 from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode

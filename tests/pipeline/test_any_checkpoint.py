@@ -19,7 +19,7 @@ from tests.unit.huggingface_files import rewrite, tensors_of
 from tests.unit.tokenizer_files import REPLICAS, train_sentencepiece, write_tokenizer
 from tinyllm.codegen.arithmetic.float_model import Rope
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
-from tinyllm.codegen.chat.plan import conversation_ids
+from tinyllm.codegen.chat.conversation import conversation_ids
 from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode

@@ -34,7 +34,8 @@ from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import Sampler
-from tinyllm.codegen.chat.plan import ChatPlan, Unsuited, derive
+from tinyllm.codegen.chat.derive import Unsuited, derive
+from tinyllm.codegen.chat.plan import ChatPlan
 from tinyllm.codegen.emit.chat_template import board_plan, chat_files
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers.encode.encoder import encode

@@ -20,7 +20,7 @@ from tests.unit.checkpoint_files import write_huggingface
 from tests.unit.tokenizer_files import byte_level, split_by, write_tokenizer
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.chat.plan import derive
+from tinyllm.codegen.chat.derive import derive
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import encode

@@ -12,14 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.chat_templates import CHATML, FAMILIES, LLAMA2, PLAIN, Family, small_tokenizer
-from tinyllm.codegen.chat.plan import (
-    SPACES,
-    Unsuited,
-    conversation_ids,
-    derive,
-    special_names,
-    stopping_where_answers_end,
-)
+from tinyllm.codegen.chat.conversation import conversation_ids, special_names
+from tinyllm.codegen.chat.derive import Unsuited, derive, stopping_where_answers_end
+from tinyllm.codegen.chat.plan import SPACES
 from tinyllm.codegen.chat.render import TEMPLATE_CHARACTERS, Chat, Message, render, render_chats
 from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Strip

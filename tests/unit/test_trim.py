@@ -20,7 +20,7 @@ from tests.unit.tokenizer_forms import large_vocabulary
 from tinyllm.codegen.arithmetic.float_forward import FloatModel, generate_greedy
 from tinyllm.codegen.arithmetic.float_model import ModelConfig, Rope
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.chat.plan import conversation_ids
+from tinyllm.codegen.chat.conversation import conversation_ids
 from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.memory.outline import outline
