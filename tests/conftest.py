@@ -1,4 +1,4 @@
-"""Fixtures every test folder shares."""
+"""What every test folder shares: the bundled model, the project's own stories, and data that lies outside."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A busy machine must not fail a property: timing is never asserted. CI draws the same examples each time, so that what
-# fails there is the change; everybody else's runs explore.
+from tests.unit.checkpoint_files import legacy_bytes, rotating_neighbours
+from tests.unit.tokenizer_files import llama2c_bytes
+from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.checkpoints import read_model
+from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
+from tinyllm.models import bundled
+
+# A busy machine must not fail a property: timing is never asserted. CI draws the same examples each time, so that a
+# failure comes from the change; everybody else's runs explore.
 settings.register_profile("tinyllm", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("tinyllm")
 
-SHARED_DATA = Path(__file__).resolve().parents[1] / "../shared/data"
+TESTS = Path(__file__).resolve().parent
+SHARED_DATA = Path(os.environ.get("TINYLLM_TEST_DATA", TESTS.parents[0] / "../shared/data"))
+"""Checkpoints, golden outputs and texts of others, for the tests of accuracy alone."""
+
+BUNDLED = bundled()["tinystories-260k"]
 
 
 def skip_unless_ci(reason: str) -> None:
@@ -25,7 +36,35 @@ def skip_unless_ci(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of checkpoints, golden outputs and texts that lies beside the project."""
+    """The folder of SHARED_DATA."""
     if not SHARED_DATA.is_dir():
-        skip_unless_ci(f"no test data at {SHARED_DATA}")
+        skip_unless_ci(f"no accuracy data at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def stories_text() -> str:
+    """64 short stories, divided by <|endoftext|>; tests/data/README.md says where they come from."""
+    return (TESTS / "data/stories.txt").read_text("utf-8")
+
+
+@pytest.fixture(scope="session")
+def stories() -> Model:
+    """The bundled model; read it anew to change it."""
+    return read_model(BUNDLED)
+
+
+@pytest.fixture(scope="session")
+def stories_tokenizer() -> Tokenizer:
+    """The tokenizer of the bundled model."""
+    return read_tokenizer(BUNDLED / "tokenizer.model")
+
+
+@pytest.fixture(scope="session")
+def stories_llama2c(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model as a llama2.c file; tok512.bin and tok512.model beside it are its tokenizer."""
+    folder = tmp_path_factory.mktemp("llama2c")
+    (folder / "stories.bin").write_bytes(legacy_bytes(rotating_neighbours(read_model(BUNDLED))))
+    (folder / "tok512.model").write_bytes((BUNDLED / "tokenizer.model").read_bytes())
+    (folder / "tok512.bin").write_bytes(llama2c_bytes(BUNDLED / "tokenizer.model"))
+    return folder / "stories.bin"

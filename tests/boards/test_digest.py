@@ -8,6 +8,7 @@ from tinyllm.host.prove.board_under_test import BoardUnderTest
 from tinyllm.host.prove.prove import COUNT, PROMPT
 
 MODELS = [None, str(SHARED_DATA / "stories260K/stories260K.bin")]
+DIGESTS = {"tinystories-260k": "cfabd115", "stories260K": "2e02655e"}
 CONTEXT = 256
 SECOND_OPINION = True
 
@@ -25,3 +26,4 @@ def test_128_greedy_tokens_have_the_digest_of_the_reference(board: BoardUnderTes
         counted = sum(answer.done.decode_us for answer in answers) * process.counts.per_us / COUNT
         board.figures["per_token"] = f"{counted:,.0f} {process.counts.unit}, {process.clock.split()[0]}"
     assert (digest, tokens) == (token_digest(expected), list(expected))
+    assert DIGESTS.get(board.hello.model) in (f"{digest:08x}", None)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -36,8 +35,8 @@ REQUESTS: tuple[protocol.Request, ...] = (
 
 
 @pytest.fixture(scope="module")
-def board(shared_data: Path) -> Iterator[Board]:
-    with Board(build(shared_data, flags=SANITIZED).program) as board:
+def board() -> Iterator[Board]:
+    with Board(build(flags=SANITIZED).program) as board:
         yield board
 
 

@@ -1,29 +1,12 @@
-"""Models the pipeline is proved on: the real checkpoint, and random ones that use every feature of the Model form."""
+"""Random models that use every feature of the Model form."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tinyllm.codegen.arithmetic.float_model import Block, Model, ModelConfig, Rope
-from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
-
-
-@pytest.fixture(scope="session")
-def stories(shared_data: Path) -> Model:
-    """stories260K as its file has it."""
-    return read_model(shared_data / "stories260K/stories260K.bin")
-
-
-@pytest.fixture(scope="session")
-def stories_tokenizer(shared_data: Path) -> Tokenizer:
-    return read_tokenizer(shared_data / "stories260K/tok512.model")
-
 
 BASE = ModelConfig(
     name="random",

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from tests.conftest import BUNDLED
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
@@ -90,10 +91,10 @@ def _answers(
 
 
 @lru_cache
-def build(data: Path, context: int = 256, flags: tuple[str, ...] = ("-O2",)) -> Built:
-    """stories260K at this context, every emitted .c file compiled at once, without a warning."""
-    model = quantize(read_model(data / "stories260K/stories260K.bin"), context)
-    tokenizer = read_tokenizer(data / "stories260K/tok512.model")
+def build(context: int = 256, flags: tuple[str, ...] = ("-O2",)) -> Built:
+    """The bundled model at this context, every emitted .c file compiled at once, without a warning."""
+    model = quantize(read_model(BUNDLED), context)
+    tokenizer = read_tokenizer(BUNDLED / "tokenizer.model")
     files = emit_project(model, tokenizer, load_board("host"))
     folder = Path(_folder.name) / f"{context}{''.join(flags)}".replace("=", "-").replace(",", "-")
     return Built(compile_program(files, folder, flags), model, tokenizer, files)

@@ -23,8 +23,8 @@ DEFAULTS = {1: 52429, 2: 0, 3: 58982, 4: 0, 5: 65536, 6: 1, 7: 256, 8: 0}
 
 
 @pytest.fixture(scope="module")
-def built(shared_data: Path) -> Built:
-    return build(shared_data)
+def built() -> Built:
+    return build()
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,9 @@ def program(board: Board) -> Iterator[Program]:
 
 
 @pytest.fixture
-def small(shared_data: Path) -> Iterator[tuple[Built, Program]]:
+def small() -> Iterator[tuple[Built, Program]]:
     """A board with a context of 64 tokens, and a program that talks to it."""
-    built = build(shared_data, 64)
+    built = build(64)
     with Board(built.program) as board, board.connected() as stream:
         program = Program(stream)
         program.set(temperature=0)
@@ -64,7 +64,7 @@ def refusal(program: Program, request: protocol.Request) -> ErrorCode:
     return ErrorCode(reply.code)
 
 
-def test_hello_says_who_the_board_is(built: Built, shared_data: Path) -> None:
+def test_hello_says_who_the_board_is(built: Built) -> None:
     with Board(built.program) as board, board.connected() as stream:
         facts = Program(stream).facts
     assert (facts.version, facts.context, facts.vocab_size, facts.text_max) == (
@@ -73,7 +73,7 @@ def test_hello_says_who_the_board_is(built: Built, shared_data: Path) -> None:
         512,
         built.text_max,
     )
-    assert (facts.model, facts.board) == ("stories260K", "host")
+    assert (facts.model, facts.board) == ("tinystories-260k", "host")
     assert facts.model_hash == built.model.digest()[:8].hex()
     assert facts.build_id in built.files[".tinyllm.json"]
     assert f'"{facts.firmware}"' in built.files["src/model.h"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,8 +19,8 @@ RESET_DEFAULTS = ("/temp 0", "/topk 0", "/topp 0.9", "/minp 0", "/penalty 1", "/
 
 
 @pytest.fixture(scope="module")
-def built(shared_data: Path) -> Built:
-    return build(shared_data)
+def built() -> Built:
+    return build()
 
 
 @pytest.fixture(scope="module")
@@ -318,8 +317,8 @@ def test_echo_off_leaves_only_what_the_board_has_to_say(built: Built, person: Pe
     person.until(b"> ")
 
 
-def test_with_overflow_stop_a_full_context_is_said(shared_data: Path) -> None:
-    with Board(build(shared_data, 64).program) as board, board.connected() as stream:
+def test_with_overflow_stop_a_full_context_is_said() -> None:
+    with Board(build(64).program) as board, board.connected() as stream:
         person = Person(stream)
         person.interrupt()
         person.enter("/overflow stop")

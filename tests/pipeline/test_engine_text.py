@@ -16,7 +16,6 @@ from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import ENGINE, compile_c, load_c
 from tinyllm.codegen.emit.vocabulary import vocabulary_files
 from tinyllm.codegen.tokenizers.encode import encoder as specification
-from tinyllm.codegen.tokenizers.formats.llama2c import read_llama2c_tokenizer
 from tinyllm.codegen.tokenizers.tables import lay_out
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 
@@ -212,9 +211,9 @@ def test_more_pieces_than_16_bits_count_are_encoded_alike(build_encoder):
     assert encoder.piece_text(last) == specification.decode_piece(MANY, last)
 
 
-def test_the_stories_are_encoded_as_in_the_reference(shared_data, build_encoder):
-    encoder = build_encoder(read_llama2c_tokenizer(shared_data / "stories260K/tok512.bin"))
-    stories = (shared_data / "tinystories/valid-60.txt").read_bytes()[:30_000]
+def test_the_stories_are_encoded_as_in_the_reference(stories_text, stories_tokenizer, build_encoder):
+    encoder = build_encoder(stories_tokenizer)
+    stories = stories_text[:30_000].encode()
     chunks = [stories[start : start + TEXT_MAX] for start in range(0, len(stories), TEXT_MAX)]
     for chunk in chunks:
         assert encoder.encode(chunk) == specification.encode(encoder.tokenizer, chunk)

@@ -22,8 +22,8 @@ STREAMS = [("--tcp", "0"), ("--pty",)]
 
 
 @pytest.fixture(scope="module")
-def built(shared_data: Path) -> Built:
-    return build(shared_data)
+def built() -> Built:
+    return build()
 
 
 def run(built: Built, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -37,7 +37,7 @@ def run(built: Built, *arguments: str, stdin: str = "") -> subprocess.CompletedP
 def test_a_prompt_through_a_pipe_is_answered_and_the_end_of_input_ends_the_program(built: Built, end: str) -> None:
     done = run(built, stdin=f"/temp 0\n/max 40\n{ONCE}\n{CAT}{end}")
     greeting, *lines = done.stdout.split("\n", 3)
-    assert greeting == "tinyllm 0.1.0, stories260K on host. Type a prompt, or /help."
+    assert greeting == "tinyllm 0.1.0, tinystories-260k on host. Type a prompt, or /help."
     assert lines[:2] == ["temp 0", "max 40"]
     assert lines[2] == "".join(built.text(answer) + "\n" for answer in built.answers([ONCE, CAT], 40))
     assert (done.returncode, done.stderr) == (0, "")

@@ -159,7 +159,7 @@ def misdeeds(chip: str, folder: Path) -> Path:
 @pytest.mark.parametrize("chip", ["microbit"], indirect=True)
 @pytest.mark.parametrize(
     "model",
-    [MODELS[-1], *(pytest.param(model, marks=pytest.mark.sweep) for model in MODELS[:-1])],
+    [MODELS[0], *(pytest.param(model, marks=pytest.mark.sweep) for model in MODELS[1:])],
     ids=lambda model: Path(model).stem,
 )
 def test_128_greedy_tokens_have_the_digest_of_the_reference(chip: str, model: str, tmp_path: Path) -> None:

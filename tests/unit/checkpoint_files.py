@@ -145,6 +145,18 @@ def legacy_bytes(model: Model, tables: F32 | None = None) -> bytes:
     return struct.pack("<7i", *_dimensions(config, vocab_size)) + b"".join(tensor.tobytes() for tensor in tensors)
 
 
+def rotating_neighbours(model: Model) -> Model:
+    """The same model with llama2.c's rotary pairing: rows of q and k whose neighbours rotate together."""
+
+    def reordered(rows: F32) -> F32:
+        halves = rows.reshape(-1, 2, config.head_dim // 2, rows.shape[1])
+        return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(rows.shape))
+
+    config = model.config
+    blocks = [replace(block, wq=reordered(block.wq), wk=reordered(block.wk)) for block in model.blocks]
+    return replace(model, config=replace(config, rope=replace(config.rope, pairing="interleaved")), blocks=blocks)
+
+
 def versioned_header(model: Model, version: int, group_size: int = 0) -> bytes:
     """The 256 bytes before the weights of versions 1 and 2."""
     config = model.config

@@ -23,6 +23,7 @@ from tests.unit.checkpoint_files import (
     legacy_bytes,
     random_model,
     rotary_tables,
+    rotating_neighbours,
     v1_bytes,
     v2_bytes,
     write_huggingface,
@@ -79,15 +80,13 @@ def test_a_version_2_checkpoint_is_its_values_times_their_scales_exactly(
     assert_same_model(read_bytes(written), dequantized)
 
 
-def test_stories260k_is_the_model_its_card_describes(shared_data: Path) -> None:
-    model = read_model(shared_data / "stories260K/stories260K.bin")
-    config = model.config
-    assert (config.name, config.family) == ("stories260K", "llama")
-    assert (config.dim, config.hidden_dim, config.n_layers) == (64, 172, 5)
-    assert (config.n_heads, config.n_kv_heads, config.head_dim) == (8, 4, 8)
-    assert (config.vocab_size, config.context, config.tied_head) == (512, 512, True)
-    assert (config.rope.pairing, config.rope.base, config.norm_epsilon) == ("interleaved", 10000.0, 1e-5)
-    assert model.n_parameters() == 260_032
+def test_a_llama2c_file_is_named_after_its_file_and_rotates_neighbours(stories: Model, stories_llama2c: Path) -> None:
+    found = read_model(stories_llama2c)
+    expected = rotating_neighbours(stories)
+    assert (found.config.name, found.config.family) == ("stories", "llama")
+    assert found.config.rope.pairing == "interleaved"
+    assert_same_model(found, replace(expected, config=replace(expected.config, name="stories")))
+    assert found.n_parameters() == stories.n_parameters()
 
 
 # llama2.c: the rotary embedding

@@ -48,7 +48,7 @@ from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.gguf import tensors as gguf_tensors
 from tinyllm.codegen.checkpoints.gguf.file import open_gguf
 from tinyllm.codegen.emit.project import emit_project
-from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
+from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, read_tokenizer
 from tinyllm.errors import CheckpointWarning, UserError
 from tinyllm.host.cli import app as cli
 
@@ -83,25 +83,23 @@ def refusal(path: Path, reader: Callable[[Path], object] = read_model) -> str:
 
 
 @pytest.fixture(scope="module")
-def stories_gguf(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """stories260K and its tokenizer as one GGUF file."""
-    folder = shared_data / "stories260K"
-    model = read_model(folder / "stories260K.bin")
-    path = tmp_path_factory.mktemp("gguf") / "stories260K.gguf"
-    metadata = metadata_of(model) | sentencepiece_metadata(folder / "tok512.model")
+def stories_gguf(stories_llama2c: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of the llama2.c file and its tokenizer as one GGUF file."""
+    model = read_model(stories_llama2c)
+    path = tmp_path_factory.mktemp("gguf") / "stories.gguf"
+    metadata = metadata_of(model) | sentencepiece_metadata(stories_llama2c.parent / "tok512.model")
     return write_gguf(path, "llama", metadata, tensors_of(model))
 
 
-def test_stories260k_is_the_same_model_and_the_same_c_as_from_its_llama2c_file(
-    stories_gguf: Path, shared_data: Path
+def test_a_gguf_file_gives_the_same_model_and_the_same_c_as_the_llama2c_file(
+    stories_gguf: Path, stories_llama2c: Path, stories_tokenizer: Tokenizer
 ) -> None:
-    folder = shared_data / "stories260K"
-    expected, found = read_model(folder / "stories260K.bin"), read_model(stories_gguf)
+    expected, found = read_model(stories_llama2c), read_model(stories_gguf)
     assert_same_model(found, expected)
     integers, expected_integers = to_integers.quantize(found, 256), to_integers.quantize(expected, 256)
     assert integers.digest() == expected_integers.digest()
     emitted = emit_project(integers, read_tokenizer(find_tokenizer(stories_gguf, 512)), load_board("host"))
-    assert emitted == emit_project(expected_integers, read_tokenizer(folder / "tok512.model"), load_board("host"))
+    assert emitted == emit_project(expected_integers, stories_tokenizer, load_board("host"))
 
 
 # For each architecture that keeps Hugging Face's rows: config.json, the metadata beside it, and contexts asked for.
@@ -127,9 +125,8 @@ TWICE = {
 
 @pytest.mark.parametrize("architecture", TWICE)
 def test_a_gguf_file_gives_the_same_model_and_the_same_c_as_the_folder_it_was_converted_from(
-    architecture: str, shared_data: Path, tmp_path: Path
+    architecture: str, stories_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    tokenizer = read_tokenizer(shared_data / "stories260K/tok512.model")
     fields, keys, contexts = TWICE[architecture]
     config = replace(PHI3 if architecture == "phi3" else QWEN2, vocab_size=512, context=64, tied_head=False)
     model = random_model(config, biases=True)
@@ -153,7 +150,8 @@ def test_a_gguf_file_gives_the_same_model_and_the_same_c_as_the_folder_it_was_co
         found.config = replace(found.config, rope=rope)
         assert_same_model(found, expected)
         emitted = [
-            emit_project(to_integers.quantize(read), tokenizer, load_board("host")) for read in (found, expected)
+            emit_project(to_integers.quantize(read), stories_tokenizer, load_board("host"))
+            for read in (found, expected)
         ]
         assert emitted[0] == emitted[1]
 
@@ -164,7 +162,7 @@ def test_the_verbs_take_a_gguf_file(
     monkeypatch.setenv("TINYLLM_HOME", str(tmp_path))
     assert cli.run(["inspect", str(stories_gguf), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["config"]["name"], shown["parameters"]) == ("stories260K", 260_032)
+    assert (shown["config"]["name"], shown["parameters"]) == ("stories", read_model(stories_gguf).n_parameters())
     assert shown["tokenizer"]["path"] == str(stories_gguf)
     assert cli.run(["verify", str(stories_gguf), "--positions", "8", "--build", "O0"]) == 0
     assert "bit-exact: 8/8" in capsys.readouterr().out

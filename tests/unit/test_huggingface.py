@@ -41,7 +41,7 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.emit.project import emit_project
-from tinyllm.codegen.tokenizers import read_tokenizer
+from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.errors import UserError
 
 # Reading back what was written
@@ -159,17 +159,16 @@ def as_huggingface_rotates(rows: np.ndarray, head_dim: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", ["safetensors", "shards", "torch"])
-def test_stories260k_as_a_folder_gives_the_same_integers_and_the_same_c(
-    form: str, shared_data: Path, tmp_path: Path
+def test_a_folder_gives_the_same_integers_and_the_same_c_as_the_llama2c_file(
+    form: str, stories_llama2c: Path, stories_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    model = read_model(shared_data / "stories260K/stories260K.bin")
-    tokenizer = read_tokenizer(shared_data / "stories260K/tok512.model")
+    model = read_model(stories_llama2c)
     expected = quantize(model)
     model.config = half_paired(model.config)
     for block in model.blocks:
         block.wq = as_huggingface_rotates(block.wq, model.config.head_dim)
         block.wk = as_huggingface_rotates(block.wk, model.config.head_dim)
-    folder = write_huggingface(tmp_path / "stories260K", model)
+    folder = write_huggingface(tmp_path / "stories", model)
     if form == "shards":
         write_shards(folder, model, 3)
     elif form == "torch":
@@ -178,7 +177,7 @@ def test_stories260k_as_a_folder_gives_the_same_integers_and_the_same_c(
     found = quantize(read_model(folder))
     assert found.digest() == expected.digest()
     board = load_board("host")
-    assert emit_project(found, tokenizer, board) == emit_project(expected, tokenizer, board)
+    assert emit_project(found, stories_tokenizer, board) == emit_project(expected, stories_tokenizer, board)
 
 
 # MobileLLM's switches

@@ -49,9 +49,9 @@ def test_inspection_reads_no_weight(tmp_path: Path) -> None:
     assert "NaN" in refusal(folder)
 
 
-def test_inspection_knows_llama2c_files_too(shared_data: Path) -> None:
-    facts = inspect_checkpoint(shared_data / "stories260K/stories260K.bin")
-    assert facts.n_parameters == 260_032
+def test_inspection_knows_llama2c_files_too(stories_llama2c: Path) -> None:
+    facts = inspect_checkpoint(stories_llama2c)
+    assert facts.n_parameters == read_model(stories_llama2c).n_parameters()
     assert facts.parameters_by_part()["embedding"] == 512 * 64
     assert "llama2.c format: legacy" in facts.features
 

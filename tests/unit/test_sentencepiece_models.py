@@ -83,10 +83,10 @@ def test_any_text_encodes_as_sentencepiece_has_it(
 
 @pytest.mark.parametrize("name", MODELS)
 def test_stories_encode_as_sentencepiece_has_it(
-    pairs: Callable[[str], tuple[Tokenizer, SentencePieceProcessor]], name: str, shared_data: Path
+    pairs: Callable[[str], tuple[Tokenizer, SentencePieceProcessor]], name: str, stories_text: str
 ) -> None:
     ours, theirs = pairs(name)
-    for story in (shared_data / "tinystories/valid-60.txt").read_text().split("<|endoftext|>")[:10]:
+    for story in stories_text.split("<|endoftext|>")[:10]:
         assert encode(ours, story) == theirs.encode(story)
 
 

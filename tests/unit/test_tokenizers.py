@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
+from tests.conftest import BUNDLED
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode, decode_piece, encode, utf8_stream
 from tinyllm.errors import UserError
@@ -78,8 +79,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
 
 
 @pytest.fixture(scope="module")
-def tok512(shared_data: Path) -> Pair:
-    return Pair.read(shared_data / "stories260K/tok512.model")
+def bundled_pair() -> Pair:
+    return Pair.read(BUNDLED / "tokenizer.model")
 
 
 # Words that merge, the marks that have a meaning, and whatever else Unicode has.
@@ -125,23 +126,22 @@ def test_any_text_encodes_and_decodes_as_sentencepiece_has_it(trained: dict[str,
 @awkward
 @settings(deadline=None, max_examples=150)
 @given(text=TEXTS)
-def test_any_text_encodes_with_tok512_as_sentencepiece_has_it(tok512: Pair, text: str) -> None:
-    ours, theirs = tok512.ours, tok512.theirs
+def test_any_text_encodes_with_the_bundled_tokenizer_as_sentencepiece_has_it(bundled_pair: Pair, text: str) -> None:
+    ours, theirs = bundled_pair.ours, bundled_pair.theirs
     assert encode(ours, text) == theirs.encode(text)
 
 
-def test_every_story_encodes_and_decodes_as_sentencepiece_has_it(tok512: Pair, shared_data: Path) -> None:
-    ours, theirs = tok512.ours, tok512.theirs
-    text = (shared_data / "tinystories/valid.txt").read_text()
-    assert encode(ours, text) == theirs.encode(text)
-    for story in text.split("<|endoftext|>"):
+def test_every_story_encodes_and_decodes_as_sentencepiece_has_it(bundled_pair: Pair, stories_text: str) -> None:
+    ours, theirs = bundled_pair.ours, bundled_pair.theirs
+    assert encode(ours, stories_text) == theirs.encode(stories_text)
+    for story in stories_text.split("<|endoftext|>"):
         ids = theirs.encode(story)
         assert encode(ours, story) == ids
         assert decode(ours, ids).decode() == theirs.decode(ids)
 
 
-def test_tok512_is_the_same_tokenizer_in_both_formats(shared_data: Path) -> None:
-    folder = shared_data / "stories260K"
+def test_a_tokenizer_is_the_same_in_both_formats(stories_llama2c: Path) -> None:
+    folder = stories_llama2c.parent
     from_bin, from_model = read_tokenizer(folder / "tok512.bin"), read_tokenizer(folder / "tok512.model")
     assert (from_bin.source, from_model.source) == ("llama2.c tok.bin", "sentencepiece")
     assert replace(from_bin, source="") == replace(from_model, source="")
@@ -175,8 +175,8 @@ def test_an_unknown_piece_decodes_to_the_replacement_character(trained: dict[str
     assert encode(ours, "\x01\x02\x03").count(ours.unknown) == 1
 
 
-def test_the_space_of_the_dummy_prefix_is_dropped_after_bos_and_only_there(tok512: Pair) -> None:
-    ours = tok512.ours
+def test_the_space_of_the_dummy_prefix_is_dropped_after_bos_and_only_there(bundled_pair: Pair) -> None:
+    ours = bundled_pair.ours
     assert decode(ours, encode(ours, "the the", bos=True)) == b"the the"
     assert decode_piece(ours, encode(ours, "the")[0]) == b" the"
 

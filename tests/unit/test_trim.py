@@ -18,11 +18,10 @@ from tests.unit.checkpoint_files import random_model
 from tests.unit.tokenizer_files import CORPUS, REPLICAS, gpt2, write_tokenizer
 from tests.unit.tokenizer_forms import large_vocabulary
 from tinyllm.codegen.arithmetic.float_forward import FloatModel, generate_greedy
-from tinyllm.codegen.arithmetic.float_model import ModelConfig, Rope
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.chat.conversation import conversation_ids
 from tinyllm.codegen.chat.render import Message
-from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import plan_memory
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
@@ -231,12 +230,13 @@ def test_the_saving_is_what_the_plans_differ_by(bundled_tokenizer: Tokenizer, ti
     assert (trimmed.saving.tokens_before, trimmed.saving.tokens) == (512, len(trimmed.kept))
 
 
-def test_fewer_choices_make_no_text_less_likely(shared_data: Path) -> None:
-    model = read_model(shared_data / "stories260K/stories260K.bin")
-    tokenizer = read_tokenizer(shared_data / "stories260K/tok512.model")
-    stories = split_stories((shared_data / "tinystories/valid-60.txt").read_text())[:1]
-    trimmed = trim(model, tokenizer, stories)
-    tokens = [np.array(encode(trimmed.tokenizer, story, bos=True)) for story in stories]
+def test_fewer_choices_make_no_text_less_likely(
+    stories: Model, stories_tokenizer: Tokenizer, stories_text: str
+) -> None:
+    model, tokenizer = stories, stories_tokenizer
+    texts = split_stories(stories_text)[:6]
+    trimmed = trim(model, tokenizer, texts)
+    tokens = [np.array(encode(trimmed.tokenizer, story, bos=True)) for story in texts]
     kept = np.array(trimmed.kept)
     assert len(kept) < tokenizer.vocab_size
     before = perplexity(FloatModel(model).forward, [kept[ids] for ids in tokens])
@@ -244,9 +244,10 @@ def test_fewer_choices_make_no_text_less_likely(shared_data: Path) -> None:
     assert 0.9 * before < after < before
 
 
-def test_the_greedy_answer_is_the_same_while_it_stays_among_the_kept_tokens(shared_data: Path) -> None:
-    model = read_model(shared_data / "stories260K/stories260K.bin")
-    tokenizer = read_tokenizer(shared_data / "stories260K/tok512.model")
+def test_the_greedy_answer_is_the_same_while_it_stays_among_the_kept_tokens(
+    stories: Model, stories_tokenizer: Tokenizer
+) -> None:
+    model, tokenizer = stories, stories_tokenizer
     prompt = encode(tokenizer, "Once upon a time", bos=True)
     answer = generate_greedy(FloatModel(model), prompt, 60)
     trimmed = trim(model, tokenizer, [decode(tokenizer, prompt + answer).decode()])

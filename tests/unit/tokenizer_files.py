@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sentencepiece import SentencePieceTrainer
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from tinyllm.codegen.tokenizers import read_tokenizer
@@ -103,6 +104,18 @@ def train_sentencepiece(**options: Any) -> bytes:
     defaults = {"hard_vocab_limit": False, "minloglevel": 2}
     SentencePieceTrainer.train(sentence_iterator=iter(CORPUS), model_writer=model, **(defaults | options))
     return model.getvalue()
+
+
+def llama2c_bytes(path: Path) -> bytes:
+    """llama2.c's form of a sentencepiece model with <s> and </s>."""
+    pieces = SentencePieceProcessor(model_file=str(path))
+    texts = [pieces.id_to_piece(token).replace("▁", " ").encode() for token in range(pieces.vocab_size())]
+    for token in (pieces.bos_id(), pieces.eos_id()):
+        texts[token] = b"\n%s\n" % texts[token]
+    data = struct.pack("<I", max(map(len, texts)))
+    for token, text in enumerate(texts):
+        data += struct.pack("<fi", pieces.get_score(token), len(text)) + text
+    return data
 
 
 def character_map() -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,9 @@ import pytest
 from tests.pipeline.pull.hub_server import HubServer, Repository, hub_server
 from tinyllm.host.cli import app as cli
 from tinyllm.models import bundled
-from tinyllm.models.known import known_models
+from tinyllm.models.known import KnownFile, known_models, pinned_files
 
-STORIES = ("stories260K.bin", "tok512.model", "tok512.bin")
+NAMES = {"stories.bin": "stories260K.bin"}
 REPO = "someone/tiny-model"
 
 Tinyllm = Callable[..., tuple[int, str, str]]
@@ -30,11 +32,20 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def stories(hub: HubServer, shared_data: Path) -> Repository:
-    """The repository that stories260K is in, with its real files at the real commit."""
+def stories(hub: HubServer, stories_llama2c: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
+    """The repository of a known model: the name and commit of stories260K, the files and pins of a model made here."""
     known = known_models()["stories260K"]
-    files = {f"stories260K/{name}": (shared_data / "stories260K" / name).read_bytes() for name in STORIES}
-    return hub.repositories.setdefault(known.repo, Repository(files, commit=known.revision))
+    files = {
+        f"stories260K/{NAMES.get(path.name, path.name)}": path.read_bytes() for path in stories_llama2c.parent.iterdir()
+    }
+    pins = tuple(
+        KnownFile(known.repo, known.revision, file.path, len(files[file.path]), sha256(files[file.path]).hexdigest())
+        for file in known.files
+    )
+    monkeypatch.setitem(known_models(), known.name, replace(known, files=pins))
+    pinned_files.cache_clear()
+    yield hub.repositories.setdefault(known.repo, Repository(files, commit=known.revision))
+    pinned_files.cache_clear()
 
 
 @pytest.fixture

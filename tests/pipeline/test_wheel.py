@@ -1,0 +1,98 @@
+"""The wheel holds the whole package, and runs where nothing else of this tree is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+FOLDERS: dict[str, str] = PYPROJECT["tool"]["setuptools"]["package-dir"]
+"""Of each package that is mapped its folder."""
+
+
+def package_files(folder: str) -> list[Path]:
+    """The files of a folder, relative to it, without what Python leaves there."""
+    files = (path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("*") if path.is_file())
+    return sorted(path for path in files if "__pycache__" not in path.parts)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built without a network from a copy, so that this tree stays as it is."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", PYPROJECT["project"]["readme"], "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for folder in FOLDERS.values():
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+    command = [*pip, "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", target, source]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (built,) = target.glob("*.whl")
+    return built
+
+
+def test_pyproject_lists_every_package_of_the_tree() -> None:
+    found = {
+        ".".join((package, *path.parent.parts))
+        for package, folder in FOLDERS.items()
+        for path in package_files(folder)
+        if path.name == "__init__.py"
+    }
+    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == found
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    expected = {
+        f"{package.replace('.', '/')}/{path.as_posix()}"
+        for package, folder in FOLDERS.items()
+        for path in package_files(folder)
+    }
+    with ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert held == expected
+
+
+def test_an_installed_wheel_runs_every_part(wheel: Path, tmp_path: Path) -> None:
+    """In an environment of its own that borrows the dependencies of this one."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    python = tmp_path / "venv/bin/python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, "--no-deps", "--no-index", wheel], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (packages,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+    # Lines of a .pth file are only added to the path: what is installed for editing here is not seen there.
+    (packages / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
+
+    def tinyllm(*arguments: str) -> str:
+        done = subprocess.run(
+            [tmp_path / "venv/bin/tinyllm", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=tmp_path,
+            env=os.environ | {"TINYLLM_HOME": str(tmp_path / "home")},
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = "import sys, tinyllm.host; print(tinyllm.host.__path__[0])"
+    assert subprocess.check_output([python, "-c", where], text=True, cwd=tmp_path).strip() == str(
+        packages / "tinyllm/host"
+    )
+    assert PYPROJECT["project"]["version"] in tinyllm("--version")
+    assert "pico2" in tinyllm("boards")
+    assert tinyllm("run", "-p", "Once upon a time", "-n", "4", "--temperature", "0").strip()

@@ -1,0 +1,167 @@
+"""Which package may import which, read from the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("tinyllm", "boards", "codegen", "firmware", "host", "models")
+"""The folders of the package: tinyllm/ is its face, the others are packages under their own names."""
+
+# Each room and the rooms that it may import, which stand above it. A room is a package; codegen and host have one for
+# each folder or file in them. "tinyllm" stands for the modules that every layer uses, "tinyllm.api" for the rest of the
+# face: what `import tinyllm` and `python -m tinyllm` load.
+MAY_IMPORT = {
+    "tinyllm": "",
+    "firmware": "",
+    "models": "tinyllm",
+    "boards": "tinyllm",
+    "codegen.arithmetic": "tinyllm",
+    "codegen.checkpoints": "tinyllm codegen.arithmetic",
+    "codegen.tokenizers": "tinyllm codegen.checkpoints",
+    "codegen.chat": "tinyllm codegen.tokenizers",
+    "codegen.memory": "tinyllm boards codegen.arithmetic codegen.tokenizers",
+    "codegen.emit": "tinyllm boards codegen.arithmetic codegen.chat codegen.memory codegen.tokenizers",
+    "codegen.trim": "tinyllm codegen.arithmetic codegen.chat codegen.memory codegen.tokenizers",
+    "codegen.verify": "tinyllm boards codegen.arithmetic codegen.emit codegen.tokenizers",
+    "host.output": "",
+    "host.link": "tinyllm boards",
+    "host.hub": "tinyllm models",
+    "host.model": (
+        "tinyllm boards models codegen.arithmetic codegen.chat codegen.checkpoints codegen.memory codegen.tokenizers "
+        "codegen.trim codegen.verify host.hub"
+    ),
+    "host.virtual": "tinyllm codegen.verify",
+    "host.doctor": "tinyllm boards host.link host.virtual",
+    "host.build": ("tinyllm boards codegen.arithmetic codegen.chat codegen.emit codegen.memory host.link host.model"),
+    "host.connect": "tinyllm boards codegen.arithmetic host.build host.link host.model host.output host.virtual",
+    "host.chat": "tinyllm codegen.chat codegen.tokenizers host.connect host.link host.model host.output",
+    "host.prove": (
+        "tinyllm models codegen.arithmetic codegen.tokenizers host.chat host.connect host.link host.model host.output"
+    ),
+    "host.cli": (
+        "tinyllm boards models codegen.arithmetic codegen.checkpoints codegen.memory codegen.tokenizers codegen.verify "
+        "host.build host.chat host.connect host.doctor host.hub host.link host.model host.output host.prove"
+    ),
+    "tinyllm.api": "",
+}
+ROOMS = {room: frozenset(allowed.split()) for room, allowed in MAY_IMPORT.items()}
+LOWEST = {"tinyllm.cache_folder", "tinyllm.errors", "tinyllm.files", "tinyllm.text"}
+
+# Modules that import inside a function, and why.
+IMPORTS_INSIDE = {
+    "boards.description": "only a board of PlatformIO needs it",
+    "codegen.chat.worker": "resource: Unix only",
+    "codegen.checkpoints.gguf.tensors": "gguf is large",
+    "host.build.build": "PlatformIO is large",
+    "host.build.flash": "PlatformIO is large",
+    "host.chat.screen": "prompt_toolkit is large",
+    "host.cli.models": "the hub's client is large",
+    "host.link.usb": "PlatformIO is large",
+    "host.prove.pytest_plugin": "pytest loads the plugin in every project of a user",
+    "host.virtual.unicorn.__main__": "unicorn: an extra",
+    "host.virtual.unicorn.instruction_counter": "only counting compiles",
+    "host.virtual.unicorn.line": "tty: Unix only",
+    "models.training.train": "torch: an extra",
+}
+
+# Imports that close a circle between two modules of one room.
+CIRCLES = {("host.chat.screen", "host.chat.terminal_screen")}
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Every module of the package by its name without "tinyllm.": of the face with it."""
+    found = {}
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(path.read_text("utf-8"))
+    return found
+
+
+def room_of(module: str) -> str:
+    """The room of a module by its name in modules()."""
+    parts = module.split(".")
+    if parts[0] == "tinyllm":
+        return "tinyllm" if module in LOWEST else "tinyllm.api"
+    return ".".join(parts[:2]) if parts[0] in ("codegen", "host") else parts[0]
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """The modules of this package that an import statement names."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"line {node.lineno}: imports are absolute"
+        names = [f"{node.module}.{alias.name}" for alias in node.names]
+    else:
+        return
+    for name in names:
+        top, _, rest = name.partition(".")
+        if top == "tinyllm":
+            # A face's module keeps its first name; a name that is no module belongs to the module that has it.
+            found = rest if rest.split(".")[0] in FOLDERS else name
+            yield found if found in modules() else found.rpartition(".")[0]
+
+
+def arrows() -> dict[str, set[str]]:
+    """Of each module the modules that it imports."""
+    return {module: {name for node in ast.walk(tree) for name in imported(node)} for module, tree in modules().items()}
+
+
+def test_the_table_goes_one_way() -> None:
+    above: set[str] = set()
+    for room, allowed in ROOMS.items():
+        assert allowed <= above, f"{room} imports what does not stand above it: {sorted(allowed - above)}"
+        above.add(room)
+
+
+def test_every_room_stands_in_the_table() -> None:
+    """A folder's own __init__ imports nothing, so it needs no row."""
+    rooms = {room_of(module) for module in modules() if module not in ("codegen", "host")}
+    assert rooms == set(ROOMS)
+    for module in ("codegen", "host"):
+        assert arrows()[module] == set()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_what_the_table_says(room: str) -> None:
+    """No more, and no less: what is imported no longer goes out of the table."""
+    found: dict[str, str] = {}
+    for module, names in arrows().items():
+        if room_of(module) == room:
+            found |= {room_of(name): f"{module} imports {name}" for name in names}
+    found.pop(room, None)
+    beyond = {other: where for other, where in found.items() if other not in ROOMS[room]}
+    assert not beyond, f"{room} may not import {beyond}"
+    assert ROOMS[room] == set(found), f"{room} no longer imports {sorted(ROOMS[room] - set(found))}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """But for those listed; a circle that is open goes out of the list."""
+    graph = arrows()
+    for module, name in CIRCLES:
+        assert name in graph[module] and module in graph[name]
+        graph[module].remove(name)
+    TopologicalSorter(graph).prepare()
+
+
+def test_imports_stand_at_the_top_of_a_module() -> None:
+    """But for those listed; a module that no longer needs its reason goes out of the list."""
+    inside = {
+        module
+        for module, tree in modules().items()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert inside - set(IMPORTS_INSIDE) == set(), "imports inside a function"
+    assert set(IMPORTS_INSIDE) - inside == set(), "these import at the top and need no reason"
