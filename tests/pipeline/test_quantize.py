@@ -40,7 +40,7 @@ def test_the_bundled_model_keeps_its_perplexity_and_its_first_choices(
     result = evaluate(stories, quantize(stories), sequences)
     assert result.tokens == sum(map(len, sequences))
     assert result.ratio <= 1.003
-    # The stories are not in the style the model was trained on: it is less sure of its first choice than on TinyStories.
+    # The stories are not in the style that the model learned: it is less sure of its first choice than on TinyStories.
     assert result.top1_agreement >= 0.97
     assert result.kl <= 0.002
 

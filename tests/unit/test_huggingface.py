@@ -41,7 +41,7 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.emit.project import emit_project
-from tinyllm.codegen.tokenizers import Tokenizer
+from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
 from tinyllm.errors import UserError
 
 # Reading back what was written

@@ -62,7 +62,6 @@ IMPORTS_INSIDE = {
     "host.build.build": "PlatformIO is large",
     "host.build.flash": "PlatformIO is large",
     "host.chat.screen": "prompt_toolkit is large",
-    "host.cli.models": "the hub's client is large",
     "host.link.usb": "PlatformIO is large",
     "host.prove.pytest_plugin": "pytest loads the plugin in every project of a user",
     "host.virtual.unicorn.__main__": "unicorn: an extra",

@@ -267,7 +267,7 @@ UNIGRAM = {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["▁", -1.
 REFUSED: dict[str, tuple[Any, str]] = {
     "word pieces": (GPT2 | {"model": {"type": "WordPiece", "vocab": {}}}, "model.type is 'WordPiece'"),
     "words": (GPT2 | {"model": {"type": "WordLevel", "vocab": {}}}, "model.type is 'WordLevel'"),
-    "no model": ({"version": "1.0", "pre_tokenizer": GPT2["pre_tokenizer"]}, "model.type is None"),
+    "no model": ({"version": "1.0", "pre_tokenizer": GPT2["pre_tokenizer"]}, "model.type is missing"),
     "an unknown regex": (
         GPT2 | {"pre_tokenizer": regex_split(r"\w+|\W" * 99)},
         "pre_tokenizer.pretokenizers[0] splits by",
@@ -278,7 +278,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "normalizer.normalizers[1].type is 'Lowercase'",
     ),
     "a pre-tokenizer": (GPT2 | {"pre_tokenizer": {"type": "BertPreTokenizer"}}, "pre_tokenizer.type is 'BertPre"),
-    "no bytes, no marks": (GPT2 | {"pre_tokenizer": None}, "pre_tokenizer is None"),
+    "no bytes, no marks": (GPT2 | {"pre_tokenizer": None}, "pre_tokenizer is null"),
     "a decoder of another kind": (GPT2 | {"decoder": {"type": "Metaspace"}}, "expected ByteLevel"),
     "a post-processor": (GPT2 | {"post_processor": {"type": "BertProcessing"}}, "post_processor.type is 'BertProc"),
     "dropout": (model(GPT2, dropout=0.1), "model.dropout is 0.1"),
@@ -333,7 +333,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         LLAMA | {"model": UNIGRAM | {"vocab": [["a", 0], ["b", 0], ["a", 0]]}},
         "model.vocab[2] is ['a', 0], expected another text than that of 0",
     ),
-    "no unknown": (LLAMA | {"model": UNIGRAM | {"unk_id": None}}, "model.unk_id is None"),
+    "no unknown": (LLAMA | {"model": UNIGRAM | {"unk_id": None}}, "model.unk_id is null"),
     "an unknown beyond": (LLAMA | {"model": UNIGRAM | {"unk_id": 3}}, "model.unk_id is 3"),
     "a character map that is no base64": (
         LLAMA | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "?"}},

@@ -1,0 +1,145 @@
+"""The commands that a page of documentation shows, and what it says they print.
+
+In an indented block a line that begins with `$ ` is a command, and the lines up to the next command are what it prints.
+`[...]` stands for any output. Of a chat, the lines that begin with `> ` are typed.
+
+    python -m tests.pages.commands docs/cli.md     run the page's commands and write what they print into it
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+INDENT = "    "
+COMMAND = f"{INDENT}$ "
+TYPED = "> "
+ANYTHING = "[...]"
+WIDTH = 116
+"""Columns of output in a page, without the indent."""
+SECONDS = 300.0
+
+VARYING = (
+    (re.compile(r"\b[\d.,]+ (tokens/s|ms|s)\b"), r"N \1"),
+    (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{16}\b"), "HASH"),
+    (re.compile(r"\b\d+\.\d+\.\d+[\w.+~-]*"), "VERSION"),
+    (re.compile(r"(whole program|deepest stack) +[\d,]+"), r"\1 N"),
+    (re.compile(r"\S*/(?=tinystories-260k\b|story\b|\.cache\b|models\b)"), ""),
+    (re.compile(r"\S*/builds/\S+?-HASH"), "BUILD"),
+)
+"""What differs from run to run and from machine to machine: times, ids, versions, a compiler's bytes, folders."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A command of a page, and what the page says it prints; `line` is the command's, from 1."""
+
+    page: Path
+    line: int
+    command: str
+    output: tuple[str, ...]
+
+    @property
+    def typed(self) -> str:
+        """What a person types into it."""
+        return "".join(f"{line.removeprefix(TYPED)}\n" for line in self.output if line.startswith(TYPED))
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(REPOSITORY).as_posix()}:{self.line} {self.command}"
+
+
+def commands_of(page: Path) -> Iterator[Shown]:
+    """The commands of a page, in order."""
+    lines = page.read_text("utf-8").splitlines()
+    number = 0
+    while number < len(lines):
+        if not lines[number].startswith(COMMAND):
+            number += 1
+            continue
+        start, output = number, []
+        number += 1
+        while number < len(lines) and _is_output(lines, number):
+            output.append(lines[number].removeprefix(INDENT))
+            number += 1
+        while output and not output[-1].strip():
+            output.pop()
+        yield Shown(page, start + 1, lines[start].removeprefix(COMMAND), tuple(output))
+
+
+def _is_output(lines: list[str], number: int) -> bool:
+    """An empty line belongs to the output if an indented line follows it that is no command."""
+    if lines[number].strip():
+        return lines[number].startswith(INDENT) and not lines[number].startswith(COMMAND)
+    following = next((line for line in lines[number:] if line.strip()), "")
+    return following.startswith(INDENT) and not following.startswith(COMMAND)
+
+
+def workplace(folder: Path) -> Path:
+    """A folder to run a page's commands in: it has the repository's folders, and what is written stays in it."""
+    for name in ("models", "tests", "docs", "boards"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    return folder
+
+
+def printed_by(shown: Shown, folder: Path, environment: Mapping[str, str]) -> str:
+    """What the command prints, stdout and stderr as they come. AssertionError if it does not end in SECONDS."""
+    words = shlex.split(shown.command, comments=True)
+    if words[0] == "tinyllm":
+        words[:1] = [sys.executable, "-m", "tinyllm.host.cli.app"]
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env={**os.environ, **environment, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+        input=shown.typed,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=SECONDS,
+    )
+    return done.stdout
+
+
+def plain(text: str) -> str:
+    """The text with VARYING masked and every run of white space one space, so that folding does not count."""
+    for pattern, mask in VARYING:
+        text = pattern.sub(mask, text)
+    return " ".join(text.split())
+
+
+def agrees(shown: Shown, printed: str) -> bool:
+    """Whether the page shows what was printed."""
+    output = "\n".join(line for line in shown.output if not line.startswith(TYPED))
+    pattern = ".*".join(re.escape(plain(part)) for part in output.split(ANYTHING))
+    return re.fullmatch(rf"\s*{pattern}\s*", plain(printed), re.DOTALL) is not None
+
+
+def rewrite(page: Path) -> None:
+    """Run the page's commands and write what they print in the place of what it shows, unless both agree."""
+    lines = page.read_text("utf-8").splitlines()
+    with tempfile.TemporaryDirectory() as name:
+        folder = workplace(Path(name))
+        changes = []
+        for shown in commands_of(page):
+            printed = printed_by(shown, folder, {})
+            if not agrees(shown, printed):
+                changes.append((shown, printed))
+    for shown, printed in reversed(changes):
+        folded = [part for line in printed.splitlines() for part in textwrap.wrap(line, WIDTH) or [""]]
+        block = [f"{INDENT}{line}".rstrip() for line in folded]
+        lines[shown.line : shown.line + len(shown.output)] = block
+        sys.stdout.write(f"{shown}\n")
+    page.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        rewrite(Path(argument).resolve())
