@@ -6,71 +6,46 @@ probabilities Q30 relative to the likeliest token.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinyllm.codegen.arithmetic.fixedpoint import exp2_q30, rounding_shift, saturate, to_q16
-from tinyllm.errors import UserError
+from tinyllm.codegen.arithmetic.fixedpoint import exp2_q30, rounding_shift, saturate
+from tinyllm.codegen.arithmetic.sampler_settings import ONE, SAMPLING, SETTINGS, Setting, Unit
 
 I64 = NDArray[np.int64]
-
-ONE = 1 << 16
-"""1.0 in Q16.16."""
 
 LOG2E_Q58 = 415828534307635078
 """log2(e) in Q58, to nearest."""
 
-RANGES = {
-    "temperature": (0, 100 * ONE),
-    "top_k": (0, 2**32 - 1),
-    "top_p": (1, ONE),
-    "min_p": (0, ONE),
-    "repetition_penalty": (655, 100 * ONE),
-}
-"""Least and greatest value of each setting as an integer."""
-
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """How to sample; Q16.16 but for `top_k`. The defaults are a board's: temperature 0.8, top_p 0.9, the rest off.
+    """How to sample, integers as on the wire; the defaults are what a board starts with. Their ranges: SETTINGS.
 
-    temperature: 0 is greedy. top_k: 0 is all. Raises UserError for a value out of `RANGES`.
+    temperature: 0 is greedy. top_k: 0 is all, and so is the size of the vocabulary or more. Raises UserError for a
+    value out of its range.
     """
 
-    temperature: int = 52429
-    top_k: int = 0
-    top_p: int = 58982
-    min_p: int = 0
-    repetition_penalty: int = ONE
+    temperature: int = SETTINGS[Setting.TEMPERATURE].start
+    top_k: int = SETTINGS[Setting.TOP_K].start
+    top_p: int = SETTINGS[Setting.TOP_P].start
+    min_p: int = SETTINGS[Setting.MIN_P].start
+    repetition_penalty: int = SETTINGS[Setting.REPETITION_PENALTY].start
 
     def __post_init__(self) -> None:
-        for name, (least, greatest) in RANGES.items():
-            value = getattr(self, name)
-            if not least <= value <= greatest:
-                unit = 1 if name == "top_k" else ONE
-                raise UserError(
-                    f"{name} {value / unit:g} is out of range: expected {least / unit:.3g} to {greatest / unit:.10g}"
-                )
+        for setting in SAMPLING:
+            row = SETTINGS[setting]
+            value = getattr(self, row.name)
+            row.encode(value / ONE if row.unit is Unit.Q16 else value)
 
     @classmethod
-    def from_float(
-        cls,
-        temperature: float = 0.8,
-        top_k: int = 0,
-        top_p: float = 0.9,
-        min_p: float = 0.0,
-        repetition_penalty: float = 1.0,
-    ) -> SamplerSettings:
-        """Real values to the nearest Q16.16; UserError for what is not a number or out of range."""
-        real = {"temperature": temperature, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty}
-        for name, value in real.items():
-            if not math.isfinite(value):
-                raise UserError(f"{name} {value} is not a finite number")
-        return cls(top_k=top_k, **{name: int(to_q16(value)) for name, value in real.items()})
+    def from_float(cls, **values: float) -> SamplerSettings:
+        """Settings by name, real values to the nearest Q16.16; UserError for what is not a number or out of range."""
+        rows = {SETTINGS[setting].name: SETTINGS[setting] for setting in SAMPLING}
+        return cls(**{name: rows[name].encode(value) for name, value in values.items()})
 
 
 class Random:
@@ -142,8 +117,7 @@ class Sampler:
 
     def __init__(self, settings: SamplerSettings, seed: int) -> None:
         """seed: any uint32."""
-        if not 0 <= seed < 2**32:
-            raise UserError(f"seed {seed} is out of range: expected 0 to {2**32 - 1}")
+        SETTINGS[Setting.SEED].encode(seed)
         self.settings = settings
         self.random = Random(seed)
 

@@ -2,7 +2,7 @@
 
     platformio.ini
     platform/            our development platform, where the board needs it
-    src/                 model.h, model.c, weights.*, vocabulary.*, chat_template.*, tables.*
+    src/                 model.h, model.c, weights.*, vocabulary.*, chat_template.*, tables.*, settings_table.*
     src/engine, console, port    the firmware, as it lies in this package
 
 The same model, board and options give the same bytes.
@@ -20,6 +20,7 @@ from pathlib import Path, PureWindowsPath
 from tinyllm.boards.description import FIRMWARE, Board
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.arithmetic.integer_model import MAX_K_SHIFT, N_SINKS, IntegerModel
+from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS
 from tinyllm.codegen.emit.chat_template import chat_files
 from tinyllm.codegen.emit.render import render, rows
 from tinyllm.codegen.emit.vocabulary import vocabulary_files
@@ -111,6 +112,8 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str, in_
         "model.c": render("model.c", **fields),
         "tables.h": render("tables.h", **tables),
         "tables.c": render("tables.c", **tables, rows=lambda values: "\n".join(f"    {row}" for row in rows(values))),
+        "settings_table.h": render("settings_table.h", settings=SETTINGS.values()),
+        "settings_table.c": render("settings_table.c", settings=SETTINGS.values()),
         **weight_files(model),
         **vocabulary_files(tokenizer),
         **chat_files(config, tokenizer, plan.text_max),

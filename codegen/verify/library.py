@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS, Setting
 from tinyllm.errors import Failure, UserError
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -141,9 +142,9 @@ class HostLibrary:
         }
 
     def seed(self, seed: int) -> Any:
-        """A random state of the C sampler."""
+        """A random state of the C sampler. UserError for a seed that is no u32."""
         random = self.ffi.new("struct tl_random *")
-        self.c.tl_random_seed(random, seed)
+        self.c.tl_random_seed(random, SETTINGS[Setting.SEED].encode(seed))
         return random
 
     def sample(self, settings: SamplerSettings, random: Any) -> int:

@@ -5,6 +5,7 @@
 #include "port.h"
 #include "program_voice.h"
 #include "session.h"
+#include "settings.h"
 #include "text_voice.h"
 #include "wish.h"
 
@@ -13,6 +14,7 @@ static enum { TEXT, PROGRAM } voice;
 void tl_console_start(void) {
     voice = TEXT;
     tl_session_start();
+    tl_settings_start();
     tl_text_start();
 }
 

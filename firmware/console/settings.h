@@ -1,9 +1,11 @@
-/* The settings that both voices read and change: number, name, range. */
+/* The settings that both voices read and change: codegen/arithmetic/sampler_settings.py has their ranges. */
 #ifndef TL_SETTINGS_H
 #define TL_SETTINGS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "settings_table.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,14 +20,17 @@ enum tl_setting_form {
 struct tl_setting {
     uint8_t number;
     enum tl_setting_form form;
-    uint32_t minimum, maximum;
+    uint32_t minimum, maximum, start;
     const char *name; /* of the command in the text voice */
     const char *help;
-    const char *const *choices; /* maximum + 1 words, where the form is TL_CHOICE */
+    const char *const *choices; /* maximum + 1 words, if the form is TL_CHOICE */
 };
 
-#define TL_SETTINGS 8u
+/* In settings_table.c, which is written with the model. */
 extern const struct tl_setting tl_settings[TL_SETTINGS];
+
+/* Gives every setting the value that a board starts with. */
+void tl_settings_start(void);
 
 uint32_t tl_setting_get(const struct tl_setting *setting);
 

@@ -11,17 +11,14 @@ extern "C" {
 #endif
 
 #define TL_SAMPLER_ONE 65536u
-#define TL_TEMPERATURE_MAX (100u * TL_SAMPLER_ONE)
-#define TL_PENALTY_MIN 655u
-#define TL_PENALTY_MAX (100u * TL_SAMPLER_ONE)
 
-/* Q16.16 but for top_k. */
+/* Q16.16 but for top_k; docs/sampling.md has their ranges. */
 struct tl_sampler_settings {
-    uint32_t temperature;        /* 0 (greedy) to TL_TEMPERATURE_MAX */
-    uint32_t top_k;              /* 0: all */
-    uint32_t top_p;              /* 1 to TL_SAMPLER_ONE */
-    uint32_t min_p;              /* 0 to TL_SAMPLER_ONE */
-    uint32_t repetition_penalty; /* TL_PENALTY_MIN to TL_PENALTY_MAX; TL_SAMPLER_ONE: none */
+    uint32_t temperature;        /* 0: greedy */
+    uint32_t top_k;              /* 0, or TL_VOCAB_SIZE and more: all */
+    uint32_t top_p;              /* TL_SAMPLER_ONE: all */
+    uint32_t min_p;              /* 0: none is dropped */
+    uint32_t repetition_penalty; /* TL_SAMPLER_ONE: none */
 };
 
 struct tl_random {

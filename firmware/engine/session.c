@@ -7,8 +7,6 @@
 #include "model.h"
 #include "tokenizer.h"
 
-#define Q16(thousandths) ((uint32_t)((65536u * (thousandths) + 500u) / 1000u))
-
 static struct {
     tl_token_t history[TL_CONTEXT]; /* the tokens in the context, each in its slot of the KV cache */
     tl_token_t prompt[TL_CONTEXT];
@@ -25,16 +23,8 @@ static struct {
     struct tl_random random;
 } session;
 
-static const struct tl_settings default_settings = {
-    .sampler = {.temperature = Q16(800u), .top_k = 0, .top_p = Q16(900u), .min_p = 0, .repetition_penalty = Q16(1000u)},
-    .seed = 1,
-    .max_tokens = 256,
-    .overflow = TL_OVERFLOW_SLIDE,
-};
-
 void tl_session_start(void) {
     session.weights_intact = tl_weights_intact();
-    session.settings = default_settings;
     tl_session_reset();
 }
 

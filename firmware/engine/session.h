@@ -41,7 +41,7 @@ enum tl_overflow { TL_OVERFLOW_SLIDE = 0, TL_OVERFLOW_STOP = 1 };
 struct tl_settings {
     struct tl_sampler_settings sampler;
     uint32_t seed;
-    uint32_t max_tokens; /* default of the text voice; 0: until the model stops */
+    uint32_t max_tokens; /* the text voice's; 0: until the model stops */
     uint32_t overflow;   /* enum tl_overflow */
 };
 
@@ -61,7 +61,7 @@ struct tl_event {
     uint32_t token; /* of TL_EVENT_TOKEN */
 };
 
-/* Checks the weights, sets the default settings, and resets. */
+/* Checks the weights, and resets. All settings are 0 until the console sets them. */
 void tl_session_start(void);
 
 /* Forgets the conversation and the answer under way, and restarts the random numbers from the seed. */

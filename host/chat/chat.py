@@ -19,7 +19,7 @@ from tinyllm.host.link.settings import RANGES, budget, format_setting, parse_set
 COMMANDS = {
     "/help": "list the commands",
     "/reset": "forget the conversation, restart the random numbers from the seed",
-    **{f"/{allowed.slash}": allowed.meaning for allowed in RANGES.values()},
+    **{f"/{allowed.command}": allowed.meaning for allowed in RANGES.values()},
     "/overflow": "slide or stop: what happens when the context is full",
     "/stats": "settings, context, the last answer's counts and times, memory",
     "/replay": "reset the board and give it its memory of this conversation back",
@@ -123,7 +123,7 @@ class Chat:
 
     def _command(self, name: str, argument: str = "") -> None:
         argument = argument.strip()
-        setting = next((key for key, allowed in RANGES.items() if name == f"/{allowed.slash}"), None)
+        setting = next((key for key, allowed in RANGES.items() if name == f"/{allowed.command}"), None)
         if setting is not None:
             self._set(setting, parse_setting(setting, argument) if argument else None)
         elif name == "/overflow":

@@ -16,7 +16,7 @@ from tinyllm.host.cli.turn_options import raw_option, system_option
 from tinyllm.host.connect.attach import BoardRequest, attach, check_model, rate, reason_name, stopping, summary
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Done, Overflow, Progress, Setting, Token
-from tinyllm.host.link.settings import budget, encode_setting, setting_value
+from tinyllm.host.link.settings import budget, encode_setting, option_of, setting_value
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
 from tinyllm.text import printable
@@ -62,7 +62,7 @@ def command(
     output = Output(as_json)
     request = BoardRequest(model, options, board, port, virtual)
     settings[Setting.OVERFLOW] = Overflow.SLIDE
-    tokens = budget(encode_setting(Setting.MAX_TOKENS, max_tokens))
+    tokens = budget(encode_setting(Setting.MAX_TOKENS, max_tokens, option_of(Setting.MAX_TOKENS)))
     with attach(request, output) as connection, connection.open() as link:
         check_model(request, connection, link)
         writer = turn_writer_for(request, connection, link.hello, raw, system)

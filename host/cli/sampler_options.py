@@ -8,41 +8,22 @@ from typing import Any
 
 import click
 
+from tinyllm.codegen.arithmetic.sampler_settings import SAMPLING, SETTINGS, Setting, Unit
 from tinyllm.host.cli.options import seed_option
-from tinyllm.host.link.messages import Setting
-from tinyllm.host.link.settings import encode_setting
+from tinyllm.host.link.settings import encode_setting, option_of
 
-SETTINGS = (
-    Setting.TEMPERATURE,
-    Setting.TOP_K,
-    Setting.TOP_P,
-    Setting.MIN_P,
-    Setting.REPETITION_PENALTY,
-    Setting.SEED,
-)
-
-SAMPLER_OPTIONS = (
-    click.option(
-        "--temperature", type=float, default=0.8, show_default=True, help="Randomness of the choice, 0 = greedy."
-    ),
-    click.option("--top-k", type=int, default=0, show_default=True, help="Keep the K likeliest tokens, 0 = all."),
-    click.option(
-        "--top-p",
-        type=float,
-        default=0.9,
+SAMPLER_OPTIONS = {
+    setting: click.option(
+        option_of(setting),
+        type=float if SETTINGS[setting].unit is Unit.Q16 else int,
+        metavar="X" if SETTINGS[setting].unit is Unit.Q16 else "N",
+        default=SETTINGS[setting].decode(SETTINGS[setting].start),
         show_default=True,
-        help="Keep the smallest set of tokens of this probability, 1 = all.",
-    ),
-    click.option(
-        "--min-p",
-        type=float,
-        default=0.0,
-        show_default=True,
-        help="Drop tokens less likely than this times the likeliest.",
-    ),
-    click.option("--repetition-penalty", type=float, default=1.0, show_default=True, help="1 = none."),
-    seed_option,
-)
+        help=f"{SETTINGS[setting].meaning[0].upper()}{SETTINGS[setting].meaning[1:]}.",
+    )
+    for setting in SAMPLING
+} | {Setting.SEED: seed_option}
+"""The option of each setting, with the name, default and meaning that the table of settings has."""
 
 
 def sampler_options(verb: Callable[..., None]) -> Callable[..., None]:
@@ -53,9 +34,12 @@ def sampler_options(verb: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(verb)
     def command(**given: Any) -> None:
-        settings = {setting: encode_setting(setting, given.pop(setting.name.lower())) for setting in SETTINGS}
+        settings = {
+            setting: encode_setting(setting, given.pop(setting.name.lower()), option_of(setting))
+            for setting in SAMPLER_OPTIONS
+        }
         verb(settings=settings, **given)
 
-    for option in reversed(SAMPLER_OPTIONS):
+    for option in reversed(SAMPLER_OPTIONS.values()):
         command = option(command)
     return command

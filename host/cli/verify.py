@@ -14,6 +14,8 @@ from tinyllm.errors import UserError
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option, port_option, seed_option, virtual_option
 from tinyllm.host.connect.attach import HOST, BoardRequest, attach
+from tinyllm.host.link.messages import Setting
+from tinyllm.host.link.settings import encode_setting
 from tinyllm.host.model.load import LoadOptions, load_model
 from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
@@ -71,6 +73,9 @@ def command(
     for name in builds:
         if name not in BUILDS:
             raise UserError(f"--build {name}: expected one of {', '.join(BUILDS)}.")
+    for temperature in temperatures:
+        encode_setting(Setting.TEMPERATURE, temperature, "--temperature")
+    encode_setting(Setting.SEED, seed, "--seed")
     if positions is not None and positions < 1:
         raise UserError(f"--positions {positions}: expected at least 1.")
     if board is None and port is None and not virtual:

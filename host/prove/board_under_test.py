@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.codegen.arithmetic.sampler_settings import SAMPLING, SETTINGS
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.connect.connection import Connection
@@ -17,22 +18,13 @@ from tinyllm.host.link.serial_port import open_port
 from tinyllm.host.link.settings import encode_setting
 from tinyllm.host.link.text_voice import Terminal
 from tinyllm.host.link.wire_log import WireLog
-from tinyllm.host.prove.expected_answers import GREEDY, Answers, Expected, expected_of
-from tinyllm.host.prove.prove import wire_settings
+from tinyllm.host.prove.expected_answers import Answers, Expected, expected_of
 
 RECOVERY_SECONDS = 20.0
 """How long a board may take to be there again."""
 
-AT_THE_START = wire_settings(GREEDY, seed=1) | {Setting.MAX_TOKENS: 256}
+AT_THE_START: dict[Setting, int] = {setting: row.start for setting, row in SETTINGS.items()} | {Setting.TEMPERATURE: 0}
 """The settings of a board that has just started, but greedy."""
-
-SAMPLING = {
-    Setting.TEMPERATURE: "temperature",
-    Setting.TOP_K: "top_k",
-    Setting.TOP_P: "top_p",
-    Setting.MIN_P: "min_p",
-    Setting.REPETITION_PENALTY: "repetition_penalty",
-}
 
 
 @dataclass(frozen=True)
@@ -112,7 +104,7 @@ class BoardUnderTest:
 
     def expect(self, *prompts: str, max_tokens: int = 64) -> Answers:
         """What the reference answers to the prompts of one conversation, with the board's present settings."""
-        sampling = SamplerSettings(**{name: self._settings[setting] for setting, name in SAMPLING.items()})
+        sampling = SamplerSettings(**{SETTINGS[setting].name: self._settings[setting] for setting in SAMPLING})
         return self.expected.answers(prompts, max_tokens, sampling, self._settings[Setting.SEED])
 
     def conversation_digest(self, *parts: Sequence[int]) -> int:

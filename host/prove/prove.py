@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.codegen.arithmetic.sampler_settings import SAMPLING, SETTINGS
 from tinyllm.errors import Failure
 from tinyllm.host.chat.conversation import read
 from tinyllm.host.link.link import Link
@@ -68,11 +69,7 @@ def apply(link: Link, settings: SamplerSettings, seed: int) -> None:
 def wire_settings(settings: SamplerSettings, seed: int) -> dict[Setting, int]:
     """All settings that decide which tokens an answer has, as on the wire."""
     return {
-        Setting.TEMPERATURE: settings.temperature,
-        Setting.TOP_K: settings.top_k,
-        Setting.TOP_P: settings.top_p,
-        Setting.MIN_P: settings.min_p,
-        Setting.REPETITION_PENALTY: settings.repetition_penalty,
+        **{setting: getattr(settings, SETTINGS[setting].name) for setting in SAMPLING},
         Setting.SEED: seed,
         Setting.OVERFLOW: Overflow.SLIDE,
     }

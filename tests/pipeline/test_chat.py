@@ -560,6 +560,13 @@ def test_one_command_builds_runs_and_answers_and_the_next_one_only_answers(tool_
     assert (new / "built.json").stat().st_mtime_ns == built
 
 
+def test_a_top_k_above_the_vocabulary_means_all_of_it(board: BoardProcess) -> None:
+    arguments = ("--port", board.url, "-n", "15", "--temperature", "1.3", "--seed", "9", "--top-k")
+    every, above, largest = (run(*arguments, top_k) for top_k in ("0", "1000", "4294967295"))
+    assert above.returncode == 0, above.stderr
+    assert every.stdout == above.stdout == largest.stdout
+
+
 def test_a_board_that_runs_another_model_is_not_taken_for_the_one_that_was_named(board: BoardProcess) -> None:
     done = run(load_model(None).path.as_posix(), "--port", board.url)
     assert done.returncode == 2

@@ -11,6 +11,7 @@ import pytest
 from tests.pipeline.console_board import Board, Built, Person, Program, Refused, build, compile_program
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.frames import Frame, encode_frame
@@ -19,7 +20,7 @@ from tinyllm.host.link.messages import ErrorCode, Overflow, Reason, Setting, tok
 ONCE = "Once upon a time"
 CAT = "The cat sat"
 LONG = "Lily and Tom went to the park. " * 12
-DEFAULTS = {1: 52429, 2: 0, 3: 58982, 4: 0, 5: 65536, 6: 1, 7: 256, 8: 0}
+DEFAULTS = {setting: row.start for setting, row in SETTINGS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -188,28 +189,22 @@ def test_long_prompts_report_progress_every_16_tokens(built: Built, program: Pro
     assert program.prompt(LONG, 1).progress == [(done, length) for done in range(16, length + 1, 16)]
 
 
-@pytest.mark.parametrize(
-    ("setting", "least", "greatest"),
-    [
-        (Setting.TEMPERATURE, 0, 100 << 16),
-        (Setting.TOP_K, 0, 512),
-        (Setting.TOP_P, 1, 65536),
-        (Setting.MIN_P, 0, 65536),
-        (Setting.REPETITION_PENALTY, 655, 100 << 16),
-        (Setting.SEED, 0, 0xFFFFFFFF),
-        (Setting.MAX_TOKENS, 0, 0xFFFFFFFF),
-        (Setting.OVERFLOW, 0, 1),
-    ],
-)
-def test_a_setting_takes_its_range_and_refuses_the_rest(
-    program: Program, setting: Setting, least: int, greatest: int
-) -> None:
+@pytest.mark.parametrize("setting", Setting)
+def test_a_setting_takes_its_range_and_refuses_the_rest(program: Program, setting: Setting) -> None:
+    least, greatest = SETTINGS[setting].minimum, SETTINGS[setting].maximum
     for value in (least, greatest):
         program.ask(protocol.Set(setting, value), protocol.Ok)
         assert program.get()[setting] == value
     for value in (value for value in (least - 1, greatest + 1) if 0 <= value < 2**32):
         assert refusal(program, protocol.Set(setting, value)) == ErrorCode.BAD_VALUE
     assert program.get()[setting] == greatest
+
+
+@pytest.mark.parametrize("top_k", [512, 513, 1000, 2**32 - 1])
+def test_a_top_k_above_the_vocabulary_keeps_all_of_it(built: Built, program: Program, top_k: int) -> None:
+    program.set(temperature=65536, top_p=65536, seed=3, top_k=top_k)
+    everything = SamplerSettings(temperature=65536, top_p=65536)
+    assert program.prompt(ONCE, 30).tokens == built.answers([ONCE], 30, everything, seed=3)[0]
 
 
 def test_a_board_starts_with_the_documented_settings_and_keeps_them_over_a_reset(built: Built) -> None:

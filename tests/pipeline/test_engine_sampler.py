@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from tests.pipeline.c_library import ENGINE, load_c
 from tinyllm.codegen.arithmetic import fixedpoint
 from tinyllm.codegen.arithmetic.sampler import (
-    ONE,
-    RANGES,
     Random,
     Sampler,
     SamplerSettings,
@@ -21,6 +19,7 @@ from tinyllm.codegen.arithmetic.sampler import (
     penalize,
     probabilities,
 )
+from tinyllm.codegen.arithmetic.sampler_settings import ONE, SETTINGS, Setting
 from tinyllm.codegen.emit.render import render, rows
 
 INT32_MAX = 2**31 - 1
@@ -64,14 +63,18 @@ def sampler(request, build_sampler):
     return build_sampler(request.param), request.param
 
 
+def whole_range(setting: Setting) -> st.SearchStrategy[int]:
+    return st.integers(SETTINGS[setting].minimum, SETTINGS[setting].maximum)
+
+
 setting = st.fixed_dictionaries(
     {
-        "temperature": st.one_of(st.sampled_from([0, 1, 2, ONE, 100 * ONE]), st.integers(*RANGES["temperature"])),
+        "temperature": st.one_of(st.sampled_from([0, 1, 2, ONE, 100 * ONE]), whole_range(Setting.TEMPERATURE)),
         "top_k": st.one_of(st.sampled_from([0, 1, 2, 2**32 - 1]), st.integers(0, 600)),
-        "top_p": st.one_of(st.sampled_from([1, ONE - 1, ONE]), st.integers(*RANGES["top_p"])),
-        "min_p": st.one_of(st.sampled_from([0, 1, ONE]), st.integers(*RANGES["min_p"])),
+        "top_p": st.one_of(st.sampled_from([1, ONE - 1, ONE]), whole_range(Setting.TOP_P)),
+        "min_p": st.one_of(st.sampled_from([0, 1, ONE]), whole_range(Setting.MIN_P)),
         "repetition_penalty": st.one_of(
-            st.sampled_from([655, ONE, 100 * ONE]), st.integers(*RANGES["repetition_penalty"])
+            st.sampled_from([655, ONE, 100 * ONE]), whole_range(Setting.REPETITION_PENALTY)
         ),
     }
 )

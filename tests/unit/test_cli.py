@@ -27,6 +27,7 @@ from serial.tools import list_ports
 from tests.conftest import skip_unless_ci
 from tinyllm.boards.description import FOLDER, load_board
 from tinyllm.cache_folder import home
+from tinyllm.codegen.arithmetic.sampler_settings import ONE, Unit
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.chat.transcript import save_transcript
 from tinyllm.host.cli import app as cli
@@ -250,11 +251,37 @@ MISTAKES = {
     "a context too large": (["chat", "--context", "1000000"], "a context of 1000000 positions is asked for"),
     "a temperature too high": (
         ["run", "-p", "x", "--temperature", "101"],
-        "temperature 101: expected a number from 0 to 100",
+        "--temperature 101: expected a number from 0 to 100",
     ),
-    "a temperature that is none": (["run", "-p", "x", "--temperature", "nan"], "temperature nan"),
-    "a top_p of zero": (["run", "-p", "x", "--top-p", "0"], "top_p 0"),
-    "a negative seed": (["run", "-p", "x", "--seed", "-1"], "seed -1"),
+    "a negative top-k": (
+        ["run", "-p", "x", "--top-k", "-1"],
+        "--top-k -1: expected a whole number from 0 to 4294967295",
+    ),
+    "a top-k beyond all": (
+        ["run", "-p", "x", "--top-k", "1" * 400],
+        "--top-k 11111111111111111111...: expected a whole number from 0 to 4294967295",
+    ),
+    "a top-p of nothing": (["run", "-p", "x", "--top-p", "0"], "--top-p 0: expected a number from 0.00002 to 1"),
+    "a min-p too high": (["run", "-p", "x", "--min-p", "1.5"], "--min-p 1.5: expected a number from 0 to 1"),
+    "a penalty of nothing": (
+        ["run", "-p", "x", "--repetition-penalty", "0"],
+        "--repetition-penalty 0: expected a number from 0.01 to 100",
+    ),
+    "a seed too large": (
+        ["run", "-p", "x", "--seed", "4294967296"],
+        "--seed 4294967296: expected a whole number from 0 to 4294967295",
+    ),
+    "a negative number of tokens": (["run", "-p", "x", "-n", "-1"], "--max-tokens -1: expected a whole number from 0"),
+    "a temperature that is none": (
+        ["run", "-p", "x", "--temperature", "nan"],
+        "--temperature nan: expected a number from 0 to 100",
+    ),
+    "a negative seed": (["run", "-p", "x", "--seed", "-1"], "--seed -1: expected a whole number from 0 to 4294967295"),
+    "a negative seed to verify with": (["verify", "--seed", "-1"], "--seed -1: expected a whole number from 0"),
+    "a temperature to verify with": (
+        ["verify", "--temperature", "-1"],
+        "--temperature -1: expected a number from 0 to",
+    ),
     "a port that does not exist": (["run", "-p", "x", "--port", "/dev/ttyNONE"], "/dev/ttyNONE: no such port"),
     "a port of an unknown kind": (["chat", "--port", "gopher://x"], "gopher://x"),
     "an address without a port": (["chat", "--port", "socket://127.0.0.1"], "socket://127.0.0.1: cannot be opened"),
@@ -574,15 +601,15 @@ def doctors_advice(tinyllm: Tinyllm, port: str) -> str:
 @pytest.mark.parametrize("setting", RANGES)
 @given(data=st.data())
 def test_what_is_typed_is_what_is_shown(setting: protocol.Setting, data: st.DataObject) -> None:
-    allowed = RANGES[setting]
-    if setting in protocol.REAL_SETTINGS:
-        ten_thousandths = st.integers(math.ceil(allowed.lowest * 10_000), int(allowed.highest * 10_000))
+    row = RANGES[setting]
+    if row.unit is Unit.Q16:
+        ten_thousandths = st.integers(math.ceil(row.minimum / ONE * 10_000), row.maximum * 10_000 // ONE)
         typed = f"{data.draw(ten_thousandths) / 10_000:.4f}"
     else:
-        typed = str(data.draw(st.integers(int(allowed.lowest), int(allowed.highest))))
+        typed = str(data.draw(st.integers(row.minimum, row.maximum)))
     encoded = parse_setting(setting, typed)
     shown = format_setting(setting, encoded)
-    assert abs(float(shown) - float(typed)) <= 1 / protocol.Q16
+    assert abs(float(shown) - float(typed)) <= 1 / ONE
     assert parse_setting(setting, shown) == encoded == encode_setting(setting, float(typed))
 
 

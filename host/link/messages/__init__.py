@@ -4,6 +4,7 @@ Every message knows its type, writes its body with `body()` and reads it with `f
 on anything that is not exactly such a body. Integers are little-endian; Q16.16 values are the real value times 65536.
 """
 
+from tinyllm.codegen.arithmetic.sampler_settings import Overflow, Setting
 from tinyllm.host.link.messages.body import (
     MalformedBody,
 )
@@ -13,15 +14,12 @@ from tinyllm.host.link.messages.codes import (
     PROMPT_HEADER,
     PROTOCOL_VERSION,
     Q16,
-    REAL_SETTINGS,
     UNTIL_STOP,
     ErrorCode,
-    Overflow,
     PromptKind,
     Reason,
     ReplyType,
     RequestType,
-    Setting,
     token_digest,
 )
 from tinyllm.host.link.messages.parse import (
@@ -60,7 +58,6 @@ __all__ = [
     "PROMPT_HEADER",
     "PROTOCOL_VERSION",
     "Q16",
-    "REAL_SETTINGS",
     "UNTIL_STOP",
     "Bye",
     "Cancel",

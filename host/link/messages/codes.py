@@ -1,4 +1,4 @@
-"""The numbers of docs/protocol.md and their names: types, reasons, error codes, settings, limits."""
+"""The numbers of docs/protocol.md and their names: types, reasons, error codes, limits."""
 
 from __future__ import annotations
 
@@ -68,28 +68,6 @@ class ErrorCode(IntEnum):
     TOO_LONG = 6
     NO_LOGITS = 7
     MODEL = 8
-
-
-class Setting(IntEnum):
-    TEMPERATURE = 1
-    TOP_K = 2
-    TOP_P = 3
-    MIN_P = 4
-    REPETITION_PENALTY = 5
-    SEED = 6
-    MAX_TOKENS = 7
-    OVERFLOW = 8
-
-
-class Overflow(IntEnum):
-    """What happens when the context is full."""
-
-    SLIDE = 0
-    STOP = 1
-
-
-REAL_SETTINGS = frozenset({Setting.TEMPERATURE, Setting.TOP_P, Setting.MIN_P, Setting.REPETITION_PENALTY})
-"""Settings whose value is Q16.16; the others are whole numbers."""
 
 
 def token_digest(tokens: Iterable[int], digest: int = 0) -> int:
