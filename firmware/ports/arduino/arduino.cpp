@@ -10,8 +10,8 @@
  */
 #include <Arduino.h>
 
-#include "frames.h"
 #include "console.h"
+#include "frames.h"
 #include "model.h"
 #include "port.h"
 #include "second_core.h"
