@@ -1,6 +1,8 @@
 /* The portable kernels: plain C99, right on every chip, the measure for faster ones. */
 #include "kernels.h"
 
+#include <stddef.h>
+
 #include "parallel.h"
 
 int32_t tl_dot_s8s8(const int8_t *a, const int8_t *b, uint32_t n) {
@@ -10,7 +12,7 @@ int32_t tl_dot_s8s8(const int8_t *a, const int8_t *b, uint32_t n) {
 }
 
 static int32_t row_times_vector(const struct tl_matrix *w, uint32_t row, const int8_t *x, struct tl_scale scale) {
-    int32_t sum = tl_dot_s8s8(w->codes + row * w->stride, x, w->columns);
+    int32_t sum = tl_dot_s8s8(w->codes + (size_t)row * w->stride, x, w->columns);
     return tl_requantize(sum, w->mantissa[row] * scale.mantissa, -(w->exponent + scale.exponent + TL_FRACTION_BITS));
 }
 
@@ -48,7 +50,7 @@ void tl_matmul_add_s8s8_q16(const struct tl_matrix *w, const int8_t *x, struct t
 }
 
 void tl_row_s8_q16(const struct tl_matrix *w, uint32_t index, int32_t *y) {
-    const int8_t *codes = w->codes + index * w->stride;
+    const int8_t *codes = w->codes + (size_t)index * w->stride;
     for (uint32_t i = 0; i < w->columns; i++) {
         y[i] = tl_requantize(codes[i], w->mantissa[index], -(w->exponent + TL_FRACTION_BITS));
     }
@@ -66,7 +68,7 @@ void tl_attention_scores(const int8_t *q, struct tl_scale scale, const int8_t *k
                          uint32_t first, uint32_t last, uint32_t n, int32_t *scores) {
     for (uint32_t t = first; t < last; t++) {
         struct tl_scale other = tl_unpack_scale(k_scale[t]);
-        scores[t] = tl_requantize(tl_dot_s8s8(q, k + t * n, n), scale.mantissa * other.mantissa,
+        scores[t] = tl_requantize(tl_dot_s8s8(q, k + (size_t)t * n, n), scale.mantissa * other.mantissa,
                                   -(scale.exponent + other.exponent));
     }
 }

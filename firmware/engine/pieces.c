@@ -21,7 +21,7 @@ tl_token_t tl_find_slot(const uint8_t *bytes, uint32_t length) {
     high = group->n_sorted;
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2u;
-        const int order = memcmp(bytes, pieces + middle * length, length);
+        const int order = memcmp(bytes, pieces + (size_t)middle * length, length);
         if (order == 0) {
             return (tl_token_t)(group->first + middle);
         }
@@ -45,7 +45,7 @@ uint32_t tl_slot_bytes(uint32_t slot, const uint8_t **bytes) {
         }
     }
     const struct tl_piece_group *group = &tl_piece_group[low];
-    *bytes = tl_piece_bytes + group->offset + (slot - group->first) * group->length;
+    *bytes = tl_piece_bytes + group->offset + (size_t)(slot - group->first) * group->length;
     return group->length;
 }
 

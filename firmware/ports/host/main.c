@@ -46,15 +46,15 @@ int main(int argc, char **argv) {
         } else if (strcmp(argv[i], "--parent-pipe") == 0) {
             parent_pipe = true;
         } else if (strcmp(argv[i], "--help") == 0) {
-            fputs(usage, stdout);
+            (void)fputs(usage, stdout);
             return 0;
         } else {
-            fprintf(stderr, "tinyllm: unexpected argument %s\n%s", argv[i], usage);
+            (void)fprintf(stderr, "tinyllm: unexpected argument %s\n%s", argv[i], usage);
             return 2;
         }
     }
     if (parent_pipe && stream == STDIO) {
-        fprintf(stderr, "tinyllm: --parent-pipe needs --tcp or --pty\n%s", usage);
+        (void)fprintf(stderr, "tinyllm: --parent-pipe needs --tcp or --pty\n%s", usage);
         return 2;
     }
 

@@ -61,7 +61,7 @@ static bool set_nonblocking(int fd) {
 }
 
 static void say_where(const char *where) {
-    printf("tinyllm: listening on %s\n", where);
+    (void)printf("tinyllm: listening on %s\n", where);
     (void)fflush(stdout);
 }
 
@@ -91,8 +91,9 @@ bool tl_host_open_tcp(uint16_t port) {
     if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse) < 0 ||
         bind(listener, (const struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 1) < 0 ||
         getsockname(listener, (struct sockaddr *)&address, &length) < 0 || !set_nonblocking(listener)) {
-        fprintf(stderr, "tinyllm: cannot listen on 127.0.0.1:%u: %s; choose another port, or 0 for any free one\n",
-                port, strerror(errno));
+        (void)fprintf(stderr,
+                      "tinyllm: cannot listen on 127.0.0.1:%u: %s; choose another port, or 0 for any free one\n", port,
+                      strerror(errno));
         return false;
     }
     (void)snprintf(where, sizeof where, "socket://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
@@ -133,7 +134,7 @@ bool tl_host_open_pty(void) {
         pty_name = ptsname(input);
     }
     if (pty_name == NULL || !renew_pty() || !set_nonblocking(input)) {
-        fprintf(stderr, "tinyllm: cannot open a pseudo-terminal: %s; use --tcp instead\n", strerror(errno));
+        (void)fprintf(stderr, "tinyllm: cannot open a pseudo-terminal: %s; use --tcp instead\n", strerror(errno));
         return false;
     }
     absent = true;

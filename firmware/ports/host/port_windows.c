@@ -30,7 +30,7 @@ static struct {
 } ring;
 
 static void say_where(unsigned port) {
-    printf("tinyllm: listening on socket://127.0.0.1:%u\n", port);
+    (void)printf("tinyllm: listening on socket://127.0.0.1:%u\n", port);
     (void)fflush(stdout);
 }
 
@@ -103,7 +103,7 @@ bool tl_host_open_stdio(void) {
     InitializeCriticalSection(&ring.lock);
     InitializeConditionVariable(&ring.changed);
     if (!run_beside(fill_ring)) {
-        fprintf(stderr, "tinyllm: cannot read standard input (Windows error %lu)\n", GetLastError());
+        (void)fprintf(stderr, "tinyllm: cannot read standard input (Windows error %lu)\n", GetLastError());
         return false;
     }
     return true;
@@ -121,7 +121,7 @@ bool tl_host_open_tcp(uint16_t port) {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(port);
     if (WSAStartup(MAKEWORD(2, 2), &data) != 0) {
-        fprintf(stderr, "tinyllm: this Windows has no network\n");
+        (void)fprintf(stderr, "tinyllm: this Windows has no network\n");
         return false;
     }
     listener = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP);
@@ -130,10 +130,10 @@ bool tl_host_open_tcp(uint16_t port) {
         bind(listener, (const struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 1) != 0 ||
         getsockname(listener, (struct sockaddr *)&address, &length) != 0 ||
         ioctlsocket(listener, (long)FIONBIO, &nonblocking) != 0) {
-        fprintf(stderr,
-                "tinyllm: cannot listen on 127.0.0.1:%u (Windows error %d); "
-                "choose another port, or 0 for any free one\n",
-                port, WSAGetLastError());
+        (void)fprintf(stderr,
+                      "tinyllm: cannot listen on 127.0.0.1:%u (Windows error %d); "
+                      "choose another port, or 0 for any free one\n",
+                      port, WSAGetLastError());
         return false;
     }
     say_where(ntohs(address.sin_port));
@@ -141,7 +141,7 @@ bool tl_host_open_tcp(uint16_t port) {
 }
 
 bool tl_host_open_pty(void) {
-    fprintf(stderr, "tinyllm: Windows has no pseudo-terminals; use --tcp PORT instead\n");
+    (void)fprintf(stderr, "tinyllm: Windows has no pseudo-terminals; use --tcp PORT instead\n");
     return false;
 }
 
