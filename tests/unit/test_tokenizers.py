@@ -239,6 +239,45 @@ def test_a_llama2c_tokenizer_reads_back_equal(tmp_path: Path) -> None:
     assert (tokenizer.bos, tokenizer.eos, tokenizer.stop_ids) == (1, 2, (1, 2))
 
 
+CHARACTERS: list[Piece] = [(chr(byte).encode(), 0.0) for byte in range(256)]
+"""The bytes as files wrote them before August 2023."""
+
+
+def as_of_july_2023(pieces: list[Piece]) -> bytes:
+    """llama2.c's first tokenizer file: lengths and texts alone."""
+    return b"".join(struct.pack("<i", len(text)) + text for text, _ in pieces)
+
+
+def test_every_form_that_llama2c_has_written_is_the_same_tokenizer(tmp_path: Path) -> None:
+    """With the scores of Llama 2: they fall from id to id, but for pieces of spaces, which come last."""
+    words = [b"  ", b" t", b"er", b"in", b"    ", b" a", b"en", b" ", b"e", b"t", b"a", b"n", b"r", b"i"]
+    scored = [(word, -float(rank) if word.strip() else -1e9) for rank, word in enumerate(words)]
+    files = (
+        tok_bin(RESERVED + BYTES + scored),
+        tok_bin(RESERVED + CHARACTERS + scored),
+        as_of_july_2023(RESERVED + CHARACTERS + scored),
+    )
+    tokenizers = []
+    for data in files:
+        (tmp_path / "tokenizer.bin").write_bytes(data)
+        tokenizers.append(read_tokenizer(tmp_path / "tokenizer.bin"))
+    assert [tokenizer.source for tokenizer in tokenizers] == [
+        "llama2.c tok.bin",
+        "llama2.c tok.bin",
+        "llama2.c tokenizer.bin of July 2023",
+    ]
+    for tokenizer in tokenizers:
+        assert replace(tokenizer, source="") == replace(tokenizers[0], source="")
+    assert tokenizers[2].kinds[3:259] == (PieceKind.BYTE,) * 256
+
+
+def test_a_tokenizer_of_july_2023_cut_anywhere_is_refused_or_ends_with_a_piece(tmp_path: Path) -> None:
+    data = as_of_july_2023(RESERVED + CHARACTERS + WORDS)
+    for size in (9, 12, 40, len(data) - 1, len(data) - 5):
+        (tmp_path / "tokenizer.bin").write_bytes(data[:size])
+        assert "truncated" in refusal(tmp_path / "tokenizer.bin") or size == 9
+
+
 @pytest.mark.parametrize(("extra", "folds"), [([], True), ([(b"  ", -4.0)], False)])
 def test_a_vocabulary_with_a_run_of_spaces_is_one_that_keeps_them(
     extra: list[Piece], folds: bool, tmp_path: Path
@@ -346,6 +385,30 @@ def test_a_model_with_no_tokenizer_beside_it_is_told_what_was_looked_for(tmp_pat
         find_tokenizer(tmp_path / "model.bin", 263)
     with pytest.raises(UserError, match=r"no tokenizer\.json, no tokenizer\.model, no spiece\.model in it"):
         find_tokenizer(tmp_path, 263)
+
+
+def test_a_tokenizer_that_was_passed_over_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.bin").write_bytes(tok_bin(RESERVED + BYTES + WORDS))
+    (tmp_path / "tokenizer.model").write_bytes(tok_bin(RESERVED + BYTES + WORDS)[:-1])
+    (tmp_path / "other.bin").write_bytes(bytes(100))
+    with pytest.raises(UserError) as caught:
+        find_tokenizer(tmp_path / "model.bin", 512)
+    first, second = str(caught.value).splitlines()
+    assert "no tokenizer of 512 pieces beside it" in first and first.endswith("or give it with --tokenizer")
+    assert second == (
+        "Passed over: tokenizer.model is truncated in piece 262; download or export it again; "
+        "tokenizer.bin has 263 pieces."
+    )
+    for number in range(3):
+        (tmp_path / f"tok{number}.bin").write_bytes(tok_bin(RESERVED + BYTES + WORDS[:number]))
+    with pytest.raises(UserError, match=r"tokenizer\.bin has 263 pieces; tok0\.bin has 259 pieces; 2 more\."):
+        find_tokenizer(tmp_path / "model.bin", 512)
+
+
+def test_a_tokenizer_that_git_lfs_has_not_fetched_is_passed_over_by_that_reason(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(UserError, match=r"Passed over: tokenizer\.bin is a Git LFS pointer .* `git lfs pull`"):
+        find_tokenizer(tmp_path / "model.bin", 512)
 
 
 def test_two_tokenizers_that_would_do_are_not_guessed_between(tmp_path: Path) -> None:

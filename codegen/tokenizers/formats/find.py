@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tinyllm.codegen.checkpoints.gguf.file import is_gguf_file
@@ -12,25 +13,33 @@ from tinyllm.codegen.tokenizers.formats.tiktoken import is_tiktoken, read_tiktok
 from tinyllm.codegen.tokenizers.formats.tokenizer_json import is_tokenizer_json, read_tokenizer_json
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
+from tinyllm.text import one_line
 
 START_SIZE = 4096
 IN_A_FOLDER = ("tokenizer.json", "tokenizer.model", "spiece.model")
+SHOWN = 3
+"""Files that were passed over and are named."""
+LONGEST_REASON = 160
+"""Characters of why one was."""
+
+
+FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Tokenizer]], ...] = (
+    (is_tokenizer_json, read_tokenizer_json),
+    (is_tiktoken, read_tiktoken),
+    (is_sentencepiece_model, read_sentencepiece),
+    (is_llama2c_tokenizer, read_llama2c_tokenizer),
+)
+"""What tells a format by the beginning of a file, and its reader, in the order in which they are asked."""
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer at `path`, its format told by its content. Raises UserError if it is not sound."""
     if is_gguf_file(path):
         return read_gguf_tokenizer(path)
-    with path.open("rb") as file:
-        start = file.read(START_SIZE)
-    if is_tokenizer_json(start):
-        return read_tokenizer_json(path)
-    if is_tiktoken(start):
-        return read_tiktoken(path)
-    if is_sentencepiece_model(start):
-        return read_sentencepiece(path)
-    if is_llama2c_tokenizer(start):
-        return read_llama2c_tokenizer(path)
+    start = _start(path)
+    for is_format, read in FORMATS:
+        if is_format(start):
+            return read(path)
     raise UserError(
         f"{path} is not a tokenizer: it starts with {start[:12]!r}, expected a tokenizer.json, a sentencepiece .model,"
         " a .tiktoken, a llama2.c tok.bin or a .gguf; give one of these"
@@ -45,7 +54,8 @@ def find_tokenizer(model_path: Path, vocab_size: int) -> Path:
 
     Beside a file: tokenizer.model, tok<vocab_size>.model, tok<vocab_size>.bin, tokenizer.bin. A name without its
     vocabulary size is passed over if the vocabulary differs. Then the only other *.model or *.bin there that is a
-    tokenizer of this size. Raises UserError if there is none, or more than one.
+    tokenizer of this size. Raises UserError if there is none, naming those that were passed over and why, or more than
+    one.
     """
     if model_path.is_dir():
         return _find_in_folder(model_path)
@@ -53,12 +63,20 @@ def find_tokenizer(model_path: Path, vocab_size: int) -> Path:
         return model_path
     folder = model_path.parent
     names = ("tokenizer.model", f"tok{vocab_size}.model", f"tok{vocab_size}.bin", "tokenizer.bin")
-    for name in names:
-        path = folder / name
-        if path.is_file() and (str(vocab_size) in name or _has_vocabulary(path, vocab_size)):
+    passed_over = []
+    for path in (folder / name for name in names):
+        if not path.is_file():
+            continue
+        if str(vocab_size) in path.name or (why := _unfit(path, vocab_size)) is None:
             return path
-    others = sorted({*folder.glob("*.model"), *folder.glob("*.bin")} - {model_path})
-    matching = [path for path in others if _has_vocabulary(path, vocab_size)]
+        passed_over.append(why)
+    others = {*folder.glob("*.model"), *folder.glob("*.bin")} - {model_path} - {folder / name for name in names}
+    matching = []
+    for path in sorted(others):
+        if (why := _unfit(path, vocab_size)) is None:
+            matching.append(path)
+        elif _is_tokenizer(path):
+            passed_over.append(why)
     if len(matching) == 1:
         return matching[0]
     if matching:
@@ -66,9 +84,11 @@ def find_tokenizer(model_path: Path, vocab_size: int) -> Path:
             f"{model_path}: {len(matching)} tokenizers of {vocab_size} pieces beside it"
             f" ({', '.join(path.name for path in matching)}); name one of them tok{vocab_size}.bin or .model"
         )
+    more = [f"{len(passed_over) - SHOWN} more"] if len(passed_over) > SHOWN else []
+    rejected = f"\nPassed over: {'; '.join(passed_over[:SHOWN] + more)}." if passed_over else ""
     raise UserError(
         f"{model_path}: no tokenizer of {vocab_size} pieces beside it (looked for {', '.join(names)}"
-        f" and any other *.model or *.bin in {folder}); put it there"
+        f" and any other *.model or *.bin); put it there, or give it with --tokenizer{rejected}"
     )
 
 
@@ -86,8 +106,24 @@ def _find_in_folder(folder: Path) -> Path:
     )
 
 
-def _has_vocabulary(path: Path, vocab_size: int) -> bool:
+def _unfit(path: Path, vocab_size: int) -> str | None:
+    """Why a file is not the tokenizer of a model with this vocabulary, in one line; None if it is."""
     try:
-        return read_tokenizer(path).vocab_size == vocab_size
-    except UserError:
+        found = read_tokenizer(path).vocab_size
+    except UserError as error:
+        return one_line(str(error).replace(str(path), path.name), LONGEST_REASON)
+    return None if found == vocab_size else f"{path.name} has {found:,} pieces"
+
+
+def _is_tokenizer(path: Path) -> bool:
+    """Whether a file begins like a tokenizer, sound or not."""
+    try:
+        start = _start(path)
+    except OSError:
         return False
+    return any(is_format(start) for is_format, _ in FORMATS)
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(START_SIZE)

@@ -1,8 +1,13 @@
-"""llama2.c's tok*.bin, as tokenizer.py of github.com/karpathy/llama2.c writes it.
+"""llama2.c's tok*.bin, in the three forms that tokenizer.py of github.com/karpathy/llama2.c has written.
 
 Little-endian: uint32 length of the longest piece; then for each token id up to the end of the file a float32 score,
 an int32 length and that many bytes. The ids 0, 1, 2 are <unk>, "\\n<s>\\n" (BOS) and "\\n</s>\\n" (EOS); a piece
 "<0xNN>" is a byte; SentencePiece's space mark is already a space.
+
+Until August 2023 a byte was written as the character of its number, so that 0x41 looks like the letter A: the ids 3 to
+258 are then the characters 0 to 255 in order. From 24 to 28 July 2023 the file had neither the first length nor the
+scores, and was written of one vocabulary, Llama 2's. Its scores fall by 1 from id to id, in the order of the merges in
+training; but pieces of nothing but spaces all have the same one, far below.
 
 The file carries none of SentencePiece's flags. Its runner always adds the dummy prefix. Whether the vocabulary was
 trained on text with runs of spaces folded shows in the vocabulary itself: a piece with two spaces in a row can then
@@ -24,19 +29,22 @@ from tinyllm.files import read_bytes
 UNKNOWN, BOS, EOS = 0, 1, 2
 RESERVED = {UNKNOWN: (b"<unk>",), BOS: (b"\n<s>\n", b"<s>"), EOS: (b"\n</s>\n", b"</s>")}
 MAX_PIECE_LENGTH = 1 << 10
+FIRST_WITHOUT_HEADER = b"\x05\0\0\0<unk>"
+ONLY_SPACES = -1e9
+BYTES = slice(3, 259)
+BYTES_AS_CHARACTERS = [chr(byte).encode() for byte in range(256)]
 
 
 def is_llama2c_tokenizer(start: bytes) -> bool:
     """Whether a file that starts so (at least 12 bytes) has a believable header and first piece."""
-    if len(start) < 12:
-        return False
-    longest, _, length = struct.unpack_from("<IfI", start)
-    return bool(0 < length <= longest <= MAX_PIECE_LENGTH)
+    return _has_header(start) or start.startswith(FIRST_WITHOUT_HEADER)
 
 
 def read_llama2c_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer at `path`. Raises UserError for a file that is missing, truncated or contradicts itself."""
-    entries = list(_entries(path, read_bytes(path, FILE_LIMIT)))
+    data = read_bytes(path, FILE_LIMIT)
+    has_header = _has_header(data)
+    entries = list(_entries(path, data, has_header))
     for token, texts in RESERVED.items():
         found = entries[token].text if token < len(entries) else b""
         if found not in texts:
@@ -46,6 +54,8 @@ def read_llama2c_tokenizer(path: Path) -> Tokenizer:
             )
     for token in (BOS, EOS):
         entries[token] = replace(entries[token], text=entries[token].text.strip(b"\n"))
+    if [entry.text for entry in entries[BYTES]] == BYTES_AS_CHARACTERS:
+        entries[BYTES] = [Entry(b"<0x%02X>" % byte, 0.0, PieceKind.BYTE) for byte in range(256)]
     return build_tokenizer(
         path,
         entries,
@@ -53,34 +63,47 @@ def read_llama2c_tokenizer(path: Path) -> Tokenizer:
         eos=EOS,
         add_dummy_prefix=True,
         remove_extra_whitespaces=not any(b"  " in entry.text for entry in entries),
-        source="llama2.c tok.bin",
+        source="llama2.c tok.bin" if has_header else "llama2.c tokenizer.bin of July 2023",
     )
 
 
-def _entries(path: Path, data: bytes) -> Iterator[Entry]:
-    if len(data) < 4:
-        raise UserError(f"{path} is truncated: {len(data)} bytes, expected a llama2.c tokenizer; export it again")
-    (longest,) = struct.unpack_from("<I", data)
-    offset = 4
+def _has_header(start: bytes) -> bool:
+    if len(start) < 12:
+        return False
+    longest, _, length = struct.unpack_from("<IfI", start)
+    return bool(0 < length <= longest <= MAX_PIECE_LENGTH)
+
+
+def _entries(path: Path, data: bytes, has_header: bool) -> Iterator[Entry]:
+    """The entries in the order of their ids."""
+    longest = min(struct.unpack_from("<I", data)[0], MAX_PIECE_LENGTH) if has_header else MAX_PIECE_LENGTH
+    field = struct.Struct("<fi" if has_header else "<i")
+    offset = 4 if has_header else 0
     token = 0
     while offset < len(data):
         if token == MAX_VOCABULARY:
             raise UserError(f"{path} holds more than {MAX_VOCABULARY:,} pieces; it is no tokenizer")
-        if len(data) - offset < 8:
+        if len(data) - offset < field.size:
             raise UserError(f"{path} is truncated in the header of piece {token}; download or export it again")
-        score, length = struct.unpack_from("<fi", data, offset)
-        offset += 8
-        if not 0 < length <= min(longest, MAX_PIECE_LENGTH):
+        *score, length = field.unpack_from(data, offset)
+        offset += field.size
+        if not 0 < length <= longest:
             raise UserError(
-                f"{path}: piece {token} has length {length}, expected 1 to {min(longest, MAX_PIECE_LENGTH)};"
-                " download or export it again"
+                f"{path}: piece {token} has length {length}, expected 1 to {longest}; download or export it again"
             )
         text = data[offset : offset + length]
         if len(text) < length:
             raise UserError(f"{path} is truncated in piece {token}; download or export it again")
         offset += length
-        yield Entry(text, score, _kind(token, text))
+        yield Entry(text, score[0] if score else _score(token, text), _kind(token, text))
         token += 1
+
+
+def _score(token: int, text: bytes) -> float:
+    """That of a piece in Llama 2's sentencepiece model."""
+    if token < BYTES.stop:
+        return 0.0
+    return float(BYTES.stop - token) if text.strip(b" ") else ONLY_SPACES
 
 
 def _kind(token: int, text: bytes) -> PieceKind:
