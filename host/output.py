@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tinyllm.text import holds_surrogates, printable
+
 WIDE = 200
 """Columns where stdout is no terminal, so that nothing is folded or cut."""
 
@@ -34,15 +36,22 @@ class Output:
     def document(self, document: dict[str, Any]) -> None:
         """The one JSON document of a verb; spread over lines for a reader, on one line for a program."""
         indent = 2 if sys.stdout.isatty() else None
-        sys.stdout.write(json.dumps(document, indent=indent, ensure_ascii=False, default=str) + "\n")
+        text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
+        if holds_surrogates(text):  # of a path that is not UTF-8: only escapes keep it as it is
+            text = json.dumps(document, indent=indent, default=str)
+        sys.stdout.write(f"{text}\n")
 
     def note(self, text: str, style: str = "dim") -> None:
         """A line about the work, on stderr."""
-        self.stderr.print(escape(text), style=style, soft_wrap=True)
+        self.stderr.print(escape(printable(text)), style=style, soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """What went wrong, on stderr."""
+        self.stderr.print(f"[bold red]error:[/] {escape(printable(text))}", soft_wrap=True)
 
     def line(self, text: str, style: str = "") -> None:
         """A line of the result, on stdout."""
-        self.stdout.print(escape(text), style=style, soft_wrap=True)
+        self.stdout.print(escape(printable(text)), style=style, soft_wrap=True)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Aligned columns on stdout; no header line where all headers are empty."""
@@ -50,7 +59,7 @@ class Output:
         for header in headers:
             table.add_column(header, overflow="fold")
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*(escape(printable(cell)) for cell in row))
         with self.stdout.capture() as capture:
             self.stdout.print(table)
         sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
@@ -65,15 +74,15 @@ class Output:
             self.note(f"{what} ...")
             yield lambda step: None
             return
-        with self.stderr.status(escape(what)) as status:
-            yield lambda step: status.update(escape(f"{what}: {step}"))
+        with self.stderr.status(escape(printable(what))) as status:
+            yield lambda step: status.update(escape(printable(f"{what}: {step}")))
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Report]:
         """A progress bar from the first report on; yields the function to report to."""
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self.stderr, transient=True, disable=not self.stderr.is_terminal) as bar:
-            task = bar.add_task(escape(what), total=None, visible=False)
+            task = bar.add_task(escape(printable(what)), total=None, visible=False)
 
             def report(done: int, total: int) -> None:
                 bar.update(task, completed=done, total=total, visible=True)

@@ -54,5 +54,10 @@ def _in_name(character: str) -> str:
     return character if stays else "_"
 
 
+def holds_surrogates(text: str) -> bool:
+    """Whether a text cannot be written as UTF-8: it holds a byte of a file's name that is not."""
+    return any(map(_is_surrogate, text))
+
+
 def _is_surrogate(character: str) -> bool:
     return "\ud800" <= character <= "\udfff"

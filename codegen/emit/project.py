@@ -14,7 +14,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import re
 from pathlib import Path, PureWindowsPath
 
 from tinyllm.boards.description import FIRMWARE, Board
@@ -29,6 +28,7 @@ from tinyllm.codegen.memory.placement import state_in_psram
 from tinyllm.codegen.memory.plan import padded, plan_memory
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
+from tinyllm.text import harmless_name
 
 MANIFEST = ".tinyllm.json"
 """What was written, each file with its hash; while a project is being written, the names alone."""
@@ -61,14 +61,14 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dic
         options["platform"] = "symlink://${PROJECT_DIR}/platform"
         files |= {f"platform/{name}": text for name, text in _folder(FIRMWARE / "platform").items()}
     files["platformio.ini"] = render(
-        "platformio.ini", name=model.config.name, version=_version(), board=board, options=options
+        "platformio.ini", name=harmless_name(model.config.name), version=_version(), board=board, options=options
     )
     hashes = {name: _hash(files[name].encode()) for name in sorted(files)}
     build_id = hashlib.sha256(json.dumps(hashes).encode()).digest()
     files["src/model.h"] = files["src/model.h"].replace(UNBUILT, ",".join(f"0x{byte:02x}" for byte in build_id[:8]))
     hashes["src/model.h"] = _hash(files["src/model.h"].encode())
     facts = {
-        "model": model.config.name,
+        "model": harmless_name(model.config.name),
         "model_hash": model.digest()[:8].hex(),
         "build_id": build_id[:8].hex(),
         "board": board.name,
@@ -85,7 +85,7 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str, in_
     config = model.config
     plan = plan_memory(model, tokenizer)
     fields = {
-        "name": c_text(config.name),
+        "name": harmless_name(config.name),
         "board": board_name,
         "version": _version(),
         "model": model,
@@ -189,11 +189,6 @@ def _replace(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def c_text(text: str) -> str:
-    """A name as it may stand in a C string or comment, whatever it holds."""
-    return re.sub(r"[^A-Za-z0-9 ._+()-]", "_", text)[:63]
 
 
 def _written(manifest: Path) -> dict[str, str | None]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tinyllm.codegen.arithmetic.integer_model import IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
 from tinyllm.codegen.emit.render import render, rows
 from tinyllm.codegen.memory.plan import ALIGNMENT, SLACK, padded
+from tinyllm.text import harmless_name
 
 BIASES = ("bq", "bk", "bv", "bo")
 
@@ -82,7 +83,7 @@ def weight_files(model: IntegerModel) -> dict[str, str]:
     blocks = [_block(tables, f"block_{index}", block) for index, block in enumerate(model.blocks)]
     final_norm = tables.gain("final_norm", model.final_norm)
     head = None if model.head is None else tables.matrix("head", model.head)
-    name = model.config.name
+    name = harmless_name(model.config.name)
     return {
         "weights.h": render(
             "weights.h",

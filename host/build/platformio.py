@@ -20,6 +20,7 @@ from platformio.project.config import ProjectConfig
 
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.build.core_folder import prepare
+from tinyllm.text import holds_surrogates
 
 PROGRAM_NAMES = ("program", "program.exe", "firmware.elf")
 """What a build leaves behind: our platform's names, then the one of PlatformIO's platforms for real boards."""
@@ -122,8 +123,8 @@ def _platform_of(project: Path, environment: str) -> str:
     ini = project / "platformio.ini"
     if not ini.is_file():
         raise UserError(f"{project}: not a PlatformIO project (it has no platformio.ini); `tinyllm build` writes one.")
-    if "$" in str(project):
-        raise UserError(f"{project}: PlatformIO cannot build in a folder with a $ in its path; move the project.")
+    if (problem := _unsuited(str(project))) is not None:
+        raise UserError(f"{project}: PlatformIO cannot build in a folder with {problem}; move the project.")
     try:
         config = ProjectConfig(str(ini))
         known = config.envs()
@@ -133,6 +134,15 @@ def _platform_of(project: Path, environment: str) -> str:
         return str(config.get(f"env:{environment}", "platform", ""))
     except (PlatformioException, UnicodeDecodeError) as error:
         raise UserError(f"{ini}: PlatformIO cannot read it: {error}") from error
+
+
+def _unsuited(path: str) -> str | None:
+    """What PlatformIO and SCons stumble over in the path of a project, in words."""
+    if "$" in path:
+        return "a $ in its path"
+    if path.endswith(" "):
+        return "a space at the end of its name"
+    return "a name that is not UTF-8" if holds_surrogates(path) else None
 
 
 def _variables(core: Path, project: Path, platform: str) -> dict[str, str]:

@@ -15,7 +15,6 @@ import warnings
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from tinyllm.boards.description import BOARDS_DIR
 from tinyllm.errors import TinyllmError
@@ -138,7 +137,7 @@ def _report(kind: str, message: str, code: int, arguments: list[str]) -> int:
     output = Output(_wants_json(arguments))
     if output.as_json:
         output.document({"error": {"kind": kind, "message": message, "exit_code": code}})
-    output.stderr.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    output.error(message)
     return code
 
 

@@ -16,7 +16,6 @@ from tinyllm.host.model.inspection import BoardFit, Inspection, inspect_model
 from tinyllm.host.model.load import LoadOptions, model_path
 from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
-from tinyllm.text import printable
 
 BAR = 30
 """Characters of the longest bar."""
@@ -35,8 +34,8 @@ def command(model: str | None, options: LoadOptions, as_json: bool) -> None:
     if as_json:
         output.document(_document(seen))
         return
-    output.line(f"{printable(seen.config.name)}  ({seen.path.as_posix()})", style="bold")
-    output.table(["", ""], [[name, printable(value)] for name, value in _facts(seen)])
+    output.line(f"{seen.config.name}  ({seen.path.as_posix()})", style="bold")
+    output.table(["", ""], [[name, value] for name, value in _facts(seen)])
     output.line("")
     output.table(["part", "parameters", "share", ""], list(_parts(seen)))
     output.line("")

@@ -30,6 +30,12 @@ LOAD_OPTIONS = (
         "--trim-vocab", metavar="FILE", type=_PATH, help="Keep only the tokens that this text and all bytes need."
     ),
     click.option(
+        "--rope-base",
+        metavar="BASE",
+        type=float,
+        help="The base of the rotary embedding, for llama2.c files of version 1 and 2; default: 10000.",
+    ),
+    click.option(
         "--share-embedding/--no-share-embedding",
         default=None,
         help="The embedding is the head too (MobileLLM's GitHub configs do not say); default: as config.json says.",

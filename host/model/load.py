@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT
 from tinyllm.codegen.chat.derive import stopping_where_answers_end
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.facts import CheckpointFacts
+from tinyllm.codegen.checkpoints.huggingface.hub_cache import snapshot
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
 from tinyllm.codegen.trim import Saving, trim
 from tinyllm.codegen.verify.perplexity import split_stories
@@ -29,13 +31,15 @@ TEXT_LIMIT = 64 * 2**20
 class LoadOptions:
     """How a person wants a checkpoint read.
 
-    tokenizer: where none lies beside the checkpoint. context: positions of the KV cache; None: the model's own, at most
-    DEFAULT_CONTEXT. share_embedding, layer_sharing: override config.json of a Hugging Face folder. trim_vocab: a text;
-    only the tokens that it needs are kept.
+    tokenizer: if none lies beside the checkpoint. context: positions of the KV cache; None: the model's own, at most
+    DEFAULT_CONTEXT. rope_base: of a llama2.c file of version 1 or 2, which cannot say it; None: 10000.
+    share_embedding, layer_sharing: override config.json of a Hugging Face folder. trim_vocab: a text; only the tokens
+    that it needs are kept.
     """
 
     tokenizer: Path | None = None
     context: int | None = None
+    rope_base: float | None = None
     share_embedding: bool | None = None
     layer_sharing: bool | None = None
     trim_vocab: Path | None = None
@@ -53,15 +57,20 @@ class LoadOptions:
 
     def facts(self, path: Path) -> CheckpointFacts:
         """What the headers of the checkpoint say. Errors as inspect_checkpoint."""
-        return inspect_checkpoint(
-            path, context=self.context, share_embedding=self.share_embedding, layer_sharing=self.layer_sharing
-        )
+        return inspect_checkpoint(path, **self._of_checkpoint())
 
     def model(self, path: Path) -> Model:
         """The checkpoint with its weights. Errors as read_model."""
-        return read_model(
-            path, context=self.context, share_embedding=self.share_embedding, layer_sharing=self.layer_sharing
-        )
+        return read_model(path, **self._of_checkpoint())
+
+    def _of_checkpoint(self) -> dict[str, Any]:
+        """What read_model and inspect_checkpoint take."""
+        return {
+            "context": self.context,
+            "rope_base": self.rope_base,
+            "share_embedding": self.share_embedding,
+            "layer_sharing": self.layer_sharing,
+        }
 
     def stories(self) -> list[str]:
         """The texts that a vocabulary is trimmed to, [] where it is not. UserError where there is none in the file."""
@@ -98,7 +107,10 @@ class LoadedModel:
 
 
 def model_path(name: str | None) -> Path:
-    """The folder or file that `name` means: a bundled model, a pulled one, a path; by default the first bundled one."""
+    """The folder or file that `name` means: a bundled model, a pulled one, a path; by default the first bundled one.
+
+    Of a repository in huggingface_hub's cache it is the folder of a commit, as `snapshot` has it.
+    """
     models = bundled()
     if name is None:
         if not models:
@@ -108,13 +120,20 @@ def model_path(name: str | None) -> Path:
         return models[name]
     if (pulled := find_pulled(name)) is not None:
         return pulled.path
-    if Path(name).exists():
-        return Path(name)
+    if _is_there(Path(name)):
+        return snapshot(Path(name))
     if name in known_models():
         raise UserError(f"{name} is not on this computer yet; `tinyllm pull {name}` brings it.")
     near = difflib.get_close_matches(name, [*models, *known_models()], n=1)
     hint = f"Did you mean {near[0]}?" if near else "`tinyllm models` lists those there are."
     raise UserError(f"{name}: neither a bundled model nor a file, a folder or a pulled model. {hint}")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a path, or with a zero byte
+        return False
 
 
 def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedModel:

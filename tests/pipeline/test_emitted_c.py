@@ -307,7 +307,8 @@ def test_a_folder_of_something_else_is_left_alone(stories_tokenizer: Tokenizer, 
 def test_a_hostile_model_name_stays_inside_its_string(stories_tokenizer: Tokenizer, tmp_path: Path) -> None:
     config = replace(BASE, name='a"; */ int x; /* \\\n#error é')
     write_project(emit_project(quantize(random_model(config)), stories_tokenizer, load_board("host")), tmp_path)
-    run(["cc", *STRICT, *INCLUDE, "-c", "src/model.c", "-o", "/dev/null"], tmp_path)
+    for source in ("src/model.c", "src/weights.c"):
+        run(["cc", *STRICT, *INCLUDE, "-c", source, "-o", "/dev/null"], tmp_path)
 
 
 def test_a_tokenizer_of_another_size_is_refused(stories_tokenizer: Tokenizer) -> None:

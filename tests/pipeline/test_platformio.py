@@ -120,6 +120,14 @@ def test_in_a_path_of_spaces_and_signs_the_projects_flags_overrule_the_boards(ho
 def test_a_path_that_platformio_cannot_build_in_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a \$ in its path; move the project"):
         run(write_project(tmp_path / "us$"), "host")
+    with pytest.raises(UserError, match="a space at the end of its name; move the project"):
+        run(write_project(tmp_path / "us "), "host")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode here")
+def test_a_path_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a name that is not UTF-8; move the project"):
+        run(write_project(tmp_path / os.fsdecode(b"us\xff")), "host")
 
 
 def test_the_compilers_warnings_are_reported_once_each(home: Path, tmp_path: Path) -> None:

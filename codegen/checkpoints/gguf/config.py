@@ -13,7 +13,7 @@ from tinyllm.codegen.checkpoints.checks import LIMITS, require_consistent, requi
 from tinyllm.codegen.checkpoints.gguf.file import Gguf
 from tinyllm.codegen.checkpoints.gguf.tensors import StoredTensor, decode_tensor, require_tensor
 from tinyllm.errors import CheckpointWarning, UserError
-from tinyllm.text import shown
+from tinyllm.text import harmless_name, shown
 
 PAIRINGS: dict[str, RopePairing] = {"llama": "interleaved", "phi3": "half", "qwen2": "half"}
 """The architectures that are read, and which elements of a head rotate together.
@@ -81,7 +81,7 @@ def read_config(gguf: Gguf, stored: dict[str, StoredTensor], context: int | None
     schedule = tuple(range(dimension("block_count", "n_layers")))
     window = _window(gguf, name)
     config = ModelConfig(
-        name=path.stem,
+        name=harmless_name(path.stem),
         family=name,
         dim=dim,
         hidden_dim=dimension("feed_forward_length", "hidden_dim"),

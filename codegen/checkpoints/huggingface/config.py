@@ -13,6 +13,7 @@ from tinyllm.codegen.checkpoints.checks import require_consistent, require_even_
 from tinyllm.codegen.checkpoints.huggingface.adapter import refuse_adapter
 from tinyllm.codegen.checkpoints.huggingface.families import FAMILIES, Family
 from tinyllm.codegen.checkpoints.huggingface.fields import Fields
+from tinyllm.codegen.checkpoints.huggingface.hub_cache import folder_name
 from tinyllm.codegen.checkpoints.huggingface.rope import read_rope
 from tinyllm.errors import UserError
 from tinyllm.files import read_bytes, read_json_object
@@ -89,7 +90,7 @@ def read_configuration(
     windows = _windows(fields, family, len(blocks))
     passes = 2 if (fields.switch("layer_sharing", False) if layer_sharing is None else layer_sharing) else 1
     config = ModelConfig(
-        name=folder.resolve().name,
+        name=folder_name(folder),
         family=fields.values["model_type"],
         dim=dim,
         hidden_dim=fields.dimension("intermediate_size", "hidden_dim"),
