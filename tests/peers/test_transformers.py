@@ -6,6 +6,7 @@ stories model, so that the emitted C can be built with a tokenizer.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from copy import deepcopy
@@ -18,9 +19,11 @@ import pytest
 
 from tests.conftest import skip_unless_ci
 from tinyllm.codegen.arithmetic.float_forward import FloatModel
-from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import read_model
+from tinyllm.codegen.checkpoints.huggingface.config import read_configuration
+from tinyllm.codegen.checkpoints.huggingface.families import FAMILIES
 from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
 from tinyllm.codegen.verify.verify import verify
 from tinyllm.errors import UserError
@@ -181,6 +184,81 @@ def write_peer(case: Case, folder: Path) -> Any:
         fields = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(fields | {"model_type": "mistral"}))
     return peer
+
+
+CONFIGS = {"llama": "LlamaConfig", "phi3": "Phi3Config", "qwen2": "Qwen2Config", "mistral": "MistralConfig"}
+OTHER_VALUES = {
+    "vocab_size": 512,
+    "hidden_size": 1024,
+    "intermediate_size": 96,
+    "num_hidden_layers": 40,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 4,
+    "head_dim": 64,
+    "hidden_act": "silu",
+    "max_position_embeddings": 6000,
+    "rms_norm_eps": 1e-3,
+    "tie_word_embeddings": True,
+    "rope_theta": 500.0,
+    "attention_bias": True,
+    "use_sliding_window": True,
+    "sliding_window": 100,
+    "max_window_layers": 3,
+    "partial_rotary_factor": 1.0,
+    "original_max_position_embeddings": 4096,
+}
+"""For every field that a reader takes from config.json another value than any default; no family has all of them."""
+
+
+def as_transformers_reads(folder: Path) -> ModelConfig:
+    """The dimensions and switches that transformers takes from the config.json of a folder."""
+    config = transformers.AutoConfig.from_pretrained(folder)
+    heads, layers = config.num_attention_heads, config.num_hidden_layers
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * layers
+    windows = tuple(window if kind == "sliding_attention" else None for kind in kinds)
+    return ModelConfig(
+        name=folder.name,
+        family=config.model_type,
+        dim=config.hidden_size,
+        hidden_dim=config.intermediate_size,
+        n_heads=heads,
+        n_kv_heads=config.num_key_value_heads,
+        head_dim=head_dim,
+        vocab_size=config.vocab_size,
+        context=config.max_position_embeddings,
+        schedule=tuple(range(layers)),
+        rope=Rope(config.rope_parameters["rope_theta"], "half", head_dim),
+        norm_epsilon=config.rms_norm_eps,
+        tied_head=config.tie_word_embeddings,
+        windows=windows if any(windows) else (),
+    )
+
+
+@pytest.mark.parametrize("model_type", CONFIGS)
+def test_what_config_json_leaves_out_is_as_transformers_has_it(model_type: str, tmp_path: Path) -> None:
+    """Each field alone, all of them, and none."""
+    known = {*getattr(transformers, CONFIGS[model_type])().to_dict(), "rope_theta"} - {"layer_types"}
+    given = {field: value for field, value in OTHER_VALUES.items() if field in known}
+    kept = [{}, given, *({field: value} for field, value in given.items())]
+    kept += [{field: value for field, value in given.items() if field != absent} for absent in given]
+    for fields in kept:
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type} | fields))
+        assert read_configuration(tmp_path).config == as_transformers_reads(tmp_path), fields
+
+
+@pytest.mark.parametrize("model_type", CONFIGS)
+def test_every_default_of_ours_is_one_of_transformers(model_type: str) -> None:
+    theirs = getattr(transformers, CONFIGS[model_type])
+    for key, value in FAMILIES[model_type].defaults.items():
+        if key in ("rope_theta", "partial_rotary_factor"):
+            assert theirs().rope_parameters[key] == value, key
+        elif key in inspect.signature(theirs).parameters:
+            assert inspect.signature(theirs).parameters[key].default == value, key
+        else:
+            # A field of a llama that this family's configuration does not have.
+            assert value in (None, False), key
 
 
 @pytest.mark.parametrize("name", CASES)
