@@ -16,7 +16,7 @@ from rich.table import Table
 from tinyllm.text import holds_surrogates, printable
 
 WIDE = 200
-"""Columns where stdout is no terminal, so that nothing is folded or cut."""
+"""Columns if stdout is no terminal, so that nothing is folded or cut."""
 
 
 class Report(Protocol):
@@ -54,7 +54,7 @@ class Output:
         self.stdout.print(escape(printable(text)), style=style, soft_wrap=True)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Aligned columns on stdout; no header line where all headers are empty."""
+        """Aligned columns on stdout; no header line if all headers are empty."""
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0), show_header=any(headers))
         for header in headers:
             table.add_column(header, overflow="fold")
@@ -68,7 +68,7 @@ class Output:
     def working(self, what: str) -> Iterator[Callable[[str], None]]:
         """A spinner beside `what` and the step under way, which the yielded function takes.
 
-        Where stderr is no terminal, one plain line.
+        If stderr is no terminal, one plain line.
         """
         if not self.stderr.is_terminal:
             self.note(f"{what} ...")

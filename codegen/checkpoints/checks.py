@@ -38,7 +38,7 @@ def require_dimension(path: Path, name: str, value: object, limit: str) -> int:
 
 
 def require_even_split(path: Path, whole: str, total: int, part: str, parts: int) -> int:
-    """The quotient total / parts, or UserError where it does not come out even."""
+    """The quotient total / parts, or UserError if there is a remainder."""
     if total % parts:
         raise UserError(f"{path}: {whole} {total} is not a multiple of {part} {parts}; export the checkpoint again")
     return total // parts

@@ -15,16 +15,16 @@ FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^---[ \t]*$", re.DOTALL | r
 
 
 class Licence(NamedTuple):
-    """What it is called, and the file that says so."""
+    """The licence's name, and the file that says so."""
 
     name: str
     source: str
 
 
 def find_licence(path: Path) -> Licence | None:
-    """Of the checkpoint at `path`, None where none is named; a file that cannot be read names none.
+    """The licence of the checkpoint at `path`, None if none is named; a file that cannot be read names none.
 
-    GGUF's general.license; `license` (or `license_name` where that is "other") in the front matter of README.md; the
+    GGUF's general.license; `license` (or `license_name` if that is "other") in the front matter of README.md; the
     title of a file LICENSE* of a folder.
     """
     folder = path if path.is_dir() else path.parent

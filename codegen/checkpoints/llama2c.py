@@ -56,7 +56,7 @@ LEGACY_BLOCK_ORDER = ("attn_norm", "wq", "wk", "wv", "wo", "ffn_norm", "w_gate",
 
 @dataclass(frozen=True)
 class Header:
-    """version: 0 for legacy. size: bytes before the first tensor. group_size: values per scale, 0 where fp32."""
+    """version: 0 for legacy. size: bytes before the first tensor. group_size: values per scale, 0 for fp32."""
 
     version: int
     size: int

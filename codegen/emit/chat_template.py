@@ -1,4 +1,4 @@
-"""The chat template as C tables: chat_template.h, and chat_template.c where a board can follow it."""
+"""The chat template as C tables: chat_template.h, and chat_template.c if a board can follow it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOM = 8
 def board_plan(config: ModelConfig, tokenizer: Tokenizer, text_max: int) -> ChatPlan | None:
     """What the board does with a chat turn; None for a model without a template.
 
-    text_max: bytes that the board takes in one text. Raises Unsuited where the host must render the template.
+    text_max: bytes that the board takes in one text. Raises Unsuited if the host must render the template.
     """
     if config.chat_template is None:
         return None

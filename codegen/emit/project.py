@@ -1,7 +1,7 @@
 """IntegerModel + tokenizer + board -> a self-contained PlatformIO project that a maker can open, read and keep.
 
     platformio.ini
-    platform/            our development platform, where the board needs it
+    platform/            our development platform, if the board needs it
     src/                 model.h, model.c, weights.*, vocabulary.*, chat_template.*, tables.*, settings_table.*
     src/engine, console, port    the firmware, as it lies in this package
 
@@ -40,7 +40,7 @@ UNBUILT = ",".join(["0x00"] * 8)
 def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> dict[str, str]:
     """Path within the project -> text of every file, manifest included.
 
-    Raises UserError where model and tokenizer disagree.
+    Raises UserError if model and tokenizer disagree.
     """
     if tokenizer.vocab_size != model.config.vocab_size:
         raise UserError(
@@ -166,7 +166,7 @@ def write_project(files: dict[str, str], folder: Path) -> None:
 def _refuse_to_lose_edits(
     folder: Path, written: dict[str, str | None], there: dict[str, str | None], wanted: dict[str, str]
 ) -> None:
-    """UserError where a file is neither as it was written nor as it shall be; one that was removed is no loss."""
+    """UserError if a file is neither as it was written nor as it shall be; one that was removed is no loss."""
     edited = [
         name
         for name, was in written.items()
@@ -192,7 +192,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _written(manifest: Path) -> dict[str, str | None]:
-    """What an earlier emission wrote: path within the project -> hash, None where the manifest has none.
+    """What an earlier emission wrote: path within the project -> hash, None if the manifest has none.
 
     Older manifests list the names alone, and so does that of a project that was not finished.
     """
@@ -213,7 +213,7 @@ def _is_within(name: str) -> bool:
 
 
 def _hash_of(path: Path) -> str | None:
-    """Of a file as it is now; None where there is none."""
+    """Of a file as it is now; None if there is none."""
     return _hash(path.read_bytes()) if path.is_file() else None
 
 

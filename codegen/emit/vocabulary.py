@@ -80,7 +80,7 @@ def integer_type(n: int) -> str:
 
 
 def piece_lines(tables: VocabularyTables) -> Iterator[str]:
-    """One line per slot: the bytes, and a comment with the id, what it is where it is not NORMAL, and its text."""
+    """One line per slot: the bytes, and a comment with the id, what it is if it is not NORMAL, and its text."""
     for token, text in zip(tables.slots, tables.texts, strict=True):
         kind = tables.tokenizer.kinds[token]
         note = "" if kind is PieceKind.NORMAL else f" {PieceKind(kind).name.lower()}"

@@ -73,7 +73,7 @@ class LoadOptions:
         }
 
     def stories(self) -> list[str]:
-        """The texts that a vocabulary is trimmed to, [] where it is not. UserError where there is none in the file."""
+        """The texts that a vocabulary is trimmed to, [] if none was given. UserError if the file has no text."""
         if self.trim_vocab is None:
             return []
         stories = split_stories(read_text(self.trim_vocab))
@@ -89,8 +89,8 @@ AS_STORED = LoadOptions()
 class LoadedModel:
     """A model that has been read, with its tokenizer.
 
-    context: positions of the KV cache. whole, saving: where the vocabulary was trimmed, what the model was before and
-    what that saves.
+    context: positions of the KV cache. whole, saving: if the vocabulary was trimmed, the model before that and what it
+    saves.
     """
 
     path: Path
@@ -137,7 +137,7 @@ def _is_there(path: Path) -> bool:
 
 
 def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedModel:
-    """Read the model and its tokenizer, and trim the vocabulary where that is wanted."""
+    """Read the model and its tokenizer, and trim the vocabulary if that is wanted."""
     path = model_path(name)
     model = options.model(path)
     context = options.positions(model.config)
@@ -157,7 +157,7 @@ def load_tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tup
 
 
 def read_text(path: Path) -> str:
-    """A text. UserError where it is missing, too large or not UTF-8."""
+    """A text. UserError if it is missing, too large or not UTF-8."""
     try:
         return read_bytes(path, TEXT_LIMIT).decode()
     except UnicodeDecodeError as error:

@@ -31,6 +31,11 @@ def tok_bin_file() -> bytes:
     return struct.pack("<I", 6) + b"".join(struct.pack("<fi", -1.0, len(piece)) + piece for piece in pieces)
 
 
+def tokenizer_of_july_2023() -> bytes:
+    pieces = [b"<unk>", b"\n<s>\n", b"\n</s>\n", *(chr(byte).encode() for byte in range(256)), b" ", b"a", b" a"]
+    return b"".join(struct.pack("<i", len(piece)) + piece for piece in pieces)
+
+
 def gguf_file(**metadata: Any) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         named = {f"tokenizer.ggml.{key}": value for key, value in metadata.items()}
@@ -43,6 +48,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
 LETTERS = sorted(json.loads(gpt2().to_str())["model"]["vocab"].items(), key=lambda entry: entry[1])
 BINARY = {
     "tok.bin": tok_bin_file(),
+    "tokenizer.bin": tokenizer_of_july_2023(),
     "bpe.model": train_sentencepiece(model_type="bpe", vocab_size=120),
     "unigram.model": train_sentencepiece(model_type="unigram", vocab_size=120, normalization_rule_name="identity"),
     "mapped.model": train_sentencepiece(model_type="unigram", vocab_size=120),

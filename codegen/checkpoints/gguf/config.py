@@ -142,7 +142,7 @@ def _trained(gguf: Gguf, name: str, context: int | None) -> int:
 
 
 def _window(gguf: Gguf, name: str) -> int:
-    """Positions that a token attends to on every layer, itself included, where the model limits them; else 0."""
+    """Positions that a token attends to on every layer, itself included, if the model limits them; else 0."""
     key = f"{name}.attention.sliding_window"
     return require_dimension(gguf.path, key, gguf.scalar(key), "context") if gguf.scalar(key) else 0
 

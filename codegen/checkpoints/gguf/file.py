@@ -68,7 +68,7 @@ def is_gguf_file(path: Path) -> bool:
 class Cursor:
     """Reads the header from front to back and never past its end.
 
-    Raises UserError, with what was being read, where the file ends or HEADER_LIMIT is passed.
+    Raises UserError, with what was being read, if the file ends or HEADER_LIMIT is passed.
     """
 
     def __init__(self, path: Path, data: memoryview, offset: int = 0) -> None:
@@ -142,7 +142,7 @@ class Gguf:
     alignment: int
 
     def scalar(self, key: str) -> Scalar | None:
-        """The value, None where there is none. Raises UserError for an array."""
+        """The value, None if there is none. Raises UserError for an array."""
         value = self.metadata.get(key)
         if isinstance(value, (list, np.ndarray)):
             raise UserError(
@@ -152,7 +152,7 @@ class Gguf:
         return value
 
     def text(self, key: str) -> str | None:
-        """The string, None where there is none. Raises UserError if it is not UTF-8 text."""
+        """The string, None if there is none. Raises UserError if it is not UTF-8 text."""
         value = self.scalar(key)
         if value is None:
             return None
@@ -164,7 +164,7 @@ class Gguf:
         raise UserError(f"{self.path}: {key} is {shown(value)}, expected text; convert the file again")
 
     def flag(self, key: str, default: bool) -> bool:
-        """The truth value, `default` where there is none. Raises UserError if it is something else."""
+        """The truth value, `default` if there is none. Raises UserError if it is something else."""
         value = self.scalar(key)
         if value is None:
             return default
@@ -173,7 +173,7 @@ class Gguf:
         return value
 
     def real(self, key: str, default: float | None, least: float, most: float) -> float:
-        """The number, `default` where there is none. Raises UserError outside `least` to `most`, and without either."""
+        """The number, `default` if there is none. Raises UserError outside `least` to `most`, and without either."""
         value = self.scalar(key)
         if value is None:
             value = default

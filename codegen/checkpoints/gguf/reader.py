@@ -64,7 +64,7 @@ def read_gguf(path: Path, *, context: int | None = None) -> Model:
     context: positions the build will use, which decides between the two sets of longrope factors; None asks for the
         short ones. The result's config.context says how far it is right.
 
-    Warns (CheckpointWarning) where the context length is missing or absurd, vocab_size is not the embedding's, or a
+    Warns (CheckpointWarning) if the context length is missing or absurd, vocab_size is not the embedding's, or a
     tied head is stored as if it were one of its own. Raises UserError, naming the file and the field, for whatever else
     is missing, damaged or not supported.
     """

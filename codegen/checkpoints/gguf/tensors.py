@@ -1,4 +1,4 @@
-"""The tensors of a GGUF file: where each lies, checked, and its values as float32.
+"""The tensors of a GGUF file: the place of each, checked, and its values as float32.
 
 The table, for each tensor: its name, uint32 number of dimensions, that many uint64 (the innermost first), a uint32
 type, a uint64 offset from the start of the data. Types are ggml's: blocks of 1, 32 or 256 values of a row share

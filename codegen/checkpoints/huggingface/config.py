@@ -138,7 +138,7 @@ def _tied_head(fields: Fields) -> bool:
 def _windows(fields: Fields, family: Family, n_layers: int) -> tuple[int | None, ...]:
     """For each stored block the positions that a token attends to, itself included, None for all; empty: none limits.
 
-    As transformers has it: a key at k is seen by a query at q where q - k < sliding_window.
+    As transformers has it: a key at k is seen by a query at q if q - k < sliding_window.
     """
     if family.windows == "none" or fields.get("sliding_window") is None:
         return ()

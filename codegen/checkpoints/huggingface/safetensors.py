@@ -1,4 +1,4 @@
-"""The header of a safetensors file: where every tensor lies.
+"""The header of a safetensors file: the place of every tensor.
 
 Format (github.com/huggingface/safetensors): a little-endian uint64, the length of a JSON object that follows; it maps
 each name to dtype, shape and data_offsets (begin, end) within the rest of the file, which the tensors fill without hole

@@ -1,4 +1,4 @@
-"""A tensor where it lies in a file: its name, shape, dtype and place are known, and checked, before a byte is read."""
+"""A tensor that still lies in its file: name, shape, dtype and place are known and checked before a byte is read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RAW_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """offset: bytes from the start of `path` to the first element. strides: in elements, None where row-major."""
+    """offset: bytes from the start of `path` to the first element. strides: in elements, None for row-major."""
 
     path: Path
     name: str
@@ -82,7 +82,7 @@ def require_readable(stored: StoredTensor, shape: tuple[int, ...]) -> None:
 
 
 def read_stored(stored: StoredTensor) -> F32:
-    """The values as float32, row-major. Raises UserError where the file ends too soon or a value is not finite."""
+    """The values as float32, row-major. Raises UserError if the file ends too soon or a value is not finite."""
     span = stored.span()
     try:
         raw = np.fromfile(stored.path, RAW_DTYPES[stored.dtype], span, offset=stored.offset)
