@@ -55,12 +55,12 @@ def test_a_file_of_any_name_is_read_under_a_harmless_one(odd: tuple[Path, str]) 
 
 
 def test_inspect_shows_a_path_of_any_name(
-    odd: tuple[Path, str], shared_data: Path, capsys: pytest.CaptureFixture[str]
+    odd: tuple[Path, str], stories_llama2c: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, name = odd
     path.mkdir()
-    model = shutil.copy(shared_data / "stories260K/stories260K.bin", path / f"{path.name}.bin")
-    shutil.copy(shared_data / "stories260K/tok512.bin", path)
+    model = shutil.copy(stories_llama2c, path / f"{path.name}.bin")
+    shutil.copy(stories_llama2c.with_name("tok512.bin"), path)
     assert run(["inspect", str(model)]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"{name}  (")
