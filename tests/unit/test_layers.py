@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "codegen.emit": "tinyllm boards codegen.arithmetic codegen.chat codegen.memory codegen.tokenizers",
     "codegen.trim": "tinyllm codegen.arithmetic codegen.chat codegen.memory codegen.tokenizers",
     "codegen.verify": "tinyllm boards codegen.arithmetic codegen.emit codegen.tokenizers",
-    "host.output": "",
-    "host.link": "tinyllm boards",
+    "host.output": "tinyllm",
+    "host.link": "tinyllm boards codegen.arithmetic",
     "host.hub": "tinyllm models",
     "host.model": (
         "tinyllm boards models codegen.arithmetic codegen.chat codegen.checkpoints codegen.memory codegen.tokenizers "
