@@ -1,4 +1,5 @@
 # make demo   talk to a language model in the C that a board runs
+# make quick  the layers, the units and a conversation with the host board, in less than a minute
 # make test   check everything
 PYTHON ?= python3
 VENV := .venv
@@ -19,10 +20,13 @@ PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all lint types clean
+.PHONY: demo quick test test-all lint types clean
 
 demo: $(VENV)/installed
 	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --max-tokens 150 --temperature 0.8 --seed 5
+
+quick: $(VENV)/testing
+	$(BIN)/pytest -n 2 --dist worksteal -m "not sweep" tests/unit tests/boards/test_core.py --board host
 
 test: lint types
 	sh tests/system_packages.sh

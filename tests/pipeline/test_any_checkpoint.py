@@ -120,12 +120,12 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_the_board_gives_the_references_tokens_and_logits(running: Running) -> None:
     with running.connection.open() as link:
-        for agreement in prove(link, Expected(running.choice, CONTEXT), [0.8], count=CONTEXT + 16):
+        for agreement in prove(link, Expected(running.loaded, CONTEXT), [0.8], count=CONTEXT + 16):
             assert agreement.difference is None, agreement.difference
 
 
 def test_a_chat_has_the_tokens_of_the_rendered_conversation(running: Running) -> None:
-    config, tokenizer = running.choice.model.config, running.choice.tokenizer
+    config, tokenizer = running.loaded.model.config, running.loaded.tokenizer
     if config.chat_template is None:
         with running.connection.open() as link:
             assert link.hello.chat == 0
@@ -145,5 +145,5 @@ def test_what_the_board_says_is_what_its_tokens_decode_to(running: Running) -> N
         events = list(link.prompt(SAID[1], 12))
     ids = [event.token for event in events if isinstance(event, Token)]
     text = "".join(event.text for event in events if isinstance(event, (Token, Done)))
-    tokenizer = replace(running.choice.tokenizer, add_dummy_prefix=False)
+    tokenizer = replace(running.loaded.tokenizer, add_dummy_prefix=False)
     assert text == decode(tokenizer, ids).decode("utf-8", "replace")

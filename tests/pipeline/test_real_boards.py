@@ -368,7 +368,7 @@ def test_a_model_that_does_not_fit_is_told_with_a_context_and_boards_that_do(
     with pytest.raises(UserError) as error:
         check_fits(model, stories_tokenizer, board)
     first, second = str(error.value).splitlines()
-    assert first.startswith("stories260K with context 512 does not fit esp32: it needs 220 KB of RAM (estimated)")
+    assert first.startswith("tinystories-260k with context 512 does not fit esp32: it needs 200 KB of RAM (estimated)")
     assert f"--context {largest_context(model, stories_tokenizer, board)}" in second
     assert "pico2" in second and "esp32s3" in second
     assert "host" not in second
@@ -381,7 +381,7 @@ def test_a_twin_is_told_with_the_twins_that_have_room(stories: Model, stories_to
     with pytest.raises(UserError) as error:
         check_fits(long, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER).twin())
     first, second = str(error.value).splitlines()
-    assert first.startswith("stories260K with context 1024 does not fit esp32s3-n16r8-virtual: it needs ")
+    assert first.startswith("tinystories-260k with context 1024 does not fit esp32s3-n16r8-virtual: it needs ")
     assert first.endswith(" there are 311 KB.")
     assert second.endswith(", or with --board pico2.")
 

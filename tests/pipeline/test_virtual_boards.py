@@ -412,7 +412,7 @@ def test_a_cross_compiler_without_a_c_library_is_the_users_to_mend(
 
 def test_without_the_emulator_the_extra_is_named(built: Program, board: str) -> None:
     hidden = "import runpy, sys; sys.modules['unicorn'] = None; sys.argv[0] = 'virtual'; "
-    run = "runpy.run_module('tinyllm.host.virtual', run_name='__main__', alter_sys=True)"
+    run = "runpy.run_module('tinyllm.host.virtual.unicorn', run_name='__main__', alter_sys=True)"
     command = [sys.executable, "-c", hidden + run, str(built.program), "--chip", chip(board), "--tcp", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
