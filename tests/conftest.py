@@ -27,6 +27,14 @@ SHARED_DATA = Path(os.environ.get("TINYLLM_TEST_DATA", TESTS.parents[0] / "../sh
 BUNDLED = bundled()["tinystories-260k"]
 
 
+def pytest_configure() -> None:
+    """One home of the tool for every file, worker and run: what one of them built the others take as it is.
+
+    A build lies there under the hash of all its files. Tests of the home itself and of builds have their own.
+    """
+    os.environ["TINYLLM_HOME"] = str(TESTS.parent / ".pytest_cache/tinyllm")
+
+
 def skip_unless_ci(reason: str) -> None:
     """Skip on a person's machine; in CI a missing tool or folder is a failure, not a skip."""
     if os.environ.get("CI"):

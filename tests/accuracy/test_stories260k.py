@@ -21,7 +21,7 @@ from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
 from tinyllm.codegen.trim import trim
-from tinyllm.codegen.verify.perplexity import evaluate, evaluation_sequences, perplexity
+from tinyllm.codegen.verify.perplexity import evaluate, evaluation_sequences
 from tinyllm.codegen.verify.verify import verify
 from tinyllm.host.hub.download import sha256_of
 from tinyllm.models.known import known_models
@@ -77,22 +77,14 @@ def test_every_logit_of_a_run_is_within_a_ten_thousandth(shared_data: Path, mode
     np.testing.assert_allclose(model.forward(tokens[:128]), golden, rtol=0, atol=1e-4)
 
 
-def test_the_perplexity_of_unseen_stories_is_3_838(shared_data: Path, model: FloatModel, tokenizer: Tokenizer) -> None:
-    text = (shared_data / "tinystories/valid-60.txt").read_text()
-    sequences = evaluation_sequences(text, tokenizer, max_tokens=256)
-    assert len(sequences) == 60
-    assert sum(map(len, sequences)) == 15_283
-    assert perplexity(model.forward, sequences) == pytest.approx(3.838, abs=5e-4)
-
-
-def test_the_integers_keep_the_perplexity_and_the_first_choices(
+def test_the_perplexity_of_unseen_stories_is_3_838_and_the_integers_keep_it(
     shared_data: Path, checkpoint: Path, tokenizer: Tokenizer
 ) -> None:
     text = (shared_data / "tinystories/valid-60.txt").read_text()
-    whole = read_model(checkpoint)
-    result = evaluate(whole, quantize(whole), evaluation_sequences(text, tokenizer, 256))
-    assert result.tokens == 15_283
-    assert round(result.fp32_perplexity, 3) == 3.838
+    whole, sequences = read_model(checkpoint), evaluation_sequences(text, tokenizer, max_tokens=256)
+    result = evaluate(whole, quantize(whole), sequences)
+    assert (len(sequences), result.tokens) == (60, 15_283)
+    assert result.fp32_perplexity == pytest.approx(3.838, abs=5e-4)
     assert result.ratio <= 1.003
     assert result.top1_agreement >= 0.975
     assert result.kl <= 0.002
@@ -116,6 +108,11 @@ def test_its_tokenizer_is_the_same_in_both_formats_and_encodes_as_sentencepiece_
     theirs = SentencePieceProcessor(model_file=str(folder / "tok512.model"))
     text = (shared_data / "tinystories/valid.txt").read_text()
     assert encode(from_model, text) == theirs.encode(text)
+
+
+def test_the_emitted_c_is_bit_exact_over_its_whole_context(checkpoint: Path, tokenizer: Tokenizer) -> None:
+    verdicts = list(verify(quantize(read_model(checkpoint)), tokenizer, ("O2",)))
+    assert [str(verdict) for verdict in verdicts] == ["bit-exact: 512/512 positions"] * 2
 
 
 def test_a_trimmed_stories260k_is_bit_exact(checkpoint: Path, tokenizer: Tokenizer) -> None:

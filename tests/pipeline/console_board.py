@@ -18,18 +18,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from tests.conftest import BUNDLED
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
-from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.emit.project import emit_project
-from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
+from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
+from tinyllm.host.build.build import build as build_project
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.frames import FrameReader, Stray, encode_frame
+from tinyllm.host.model.load import load_model
 
 SECONDS = 20.0
 """Longest wait for anything: never reached by a program that works."""
@@ -91,11 +91,13 @@ def _answers(
 
 
 @lru_cache
-def build(context: int = 256, flags: tuple[str, ...] = ("-O2",)) -> Built:
-    """The bundled model at this context, every emitted .c file compiled at once, without a warning."""
-    model = quantize(read_model(BUNDLED), context)
-    tokenizer = read_tokenizer(BUNDLED / "tokenizer.model")
-    files = emit_project(model, tokenizer, load_board("host"))
+def build(context: int = 256, flags: tuple[str, ...] = ()) -> Built:
+    """The bundled model at this context: as `tinyllm build` compiles it, or with flags of its own."""
+    loaded, board = load_model(None), load_board("host")
+    model, tokenizer = quantize(loaded.model, context), loaded.tokenizer
+    files = emit_project(model, tokenizer, board)
+    if not flags:
+        return Built(build_project(loaded, board, context).program, model, tokenizer, files)
     folder = Path(_folder.name) / f"{context}{''.join(flags)}".replace("=", "-").replace(",", "-")
     return Built(compile_program(files, folder, flags), model, tokenizer, files)
 

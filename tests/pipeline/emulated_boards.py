@@ -73,11 +73,11 @@ def need(*tools: str) -> None:
             skip_unless_ci(f"no {tool} on PATH")
 
 
-def build_image(board: Board, model: str, folder: Path) -> Path:
-    """The emitted project of a model, built by PlatformIO."""
+def build_image(board: Board, model: str) -> Path:
+    """The image of a model, built by PlatformIO, or taken from the builds that the tests share."""
     if not Path(model).exists() and model not in bundled():
         skip_unless_ci(f"no test data at {model}")
-    return build(load_model(model), board, CONTEXT, folder).program
+    return build(load_model(model), board, CONTEXT).program
 
 
 def compile_firmware(board: str, ports: Sequence[str], source: str, folder: Path, defines: Sequence[str] = ()) -> Path:

@@ -112,10 +112,8 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = write_folder(tmp_path_factory.mktemp("checkpoint") / "tiny", family)
     options = LoadOptions(context=CONTEXT)
     request = BoardRequest(str(folder), options, family.board, None, virtual=family.board != "host")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYLLM_HOME", str(tmp_path_factory.mktemp("home")))
-        with attach(request, Output()) as connection:
-            yield Running(load_model(str(folder), options), connection)
+    with attach(request, Output()) as connection:
+        yield Running(load_model(str(folder), options), connection)
 
 
 def test_the_board_gives_the_references_tokens_and_logits(running: Running) -> None:

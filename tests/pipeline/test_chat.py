@@ -40,15 +40,7 @@ PROMPT = "Once upon a time"
 
 
 @pytest.fixture(scope="session")
-def tool_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYLLM_HOME", str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="session")
-def endless(tool_home: Path) -> Path:
+def endless() -> Path:
     """The bundled model with a head that gives its stop tokens logit 0, so that a greedy answer goes on for ever."""
     loaded = load_model(None)
     model = loaded.model
@@ -544,13 +536,15 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*RUN, *arguments], capture_output=True, text=True, timeout=120)
 
 
-def test_one_command_builds_runs_and_answers_and_the_next_one_only_answers(tool_home: Path, endless: Path) -> None:
+def test_one_command_builds_runs_and_answers_and_the_next_one_only_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path))
     arguments = ("--context", str(CONTEXT), "-n", "20", "--seed", "7")
-    before = set((tool_home / "builds").iterdir())
     first = run(*arguments)
     assert first.returncode == 0, first.stderr
     assert "wall clock of this host process" in first.stderr
-    (new,) = set((tool_home / "builds").iterdir()) - before
+    (new,) = (tmp_path / "builds").glob("host-*")
     built = (new / "built.json").stat().st_mtime_ns
     document = json.loads(run(*arguments, "--json").stdout)
     assert document["text"] + "\n" == first.stdout

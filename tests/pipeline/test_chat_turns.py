@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -153,10 +152,7 @@ def test_a_model_without_a_template_goes_on_from_the_text(boards: Running) -> No
             turn_writer_for(bundled, Connection(link.name), link.hello, False, "Be brief.")
 
 
-def test_a_build_tells_that_only_the_host_can_follow_a_template(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path))
+def test_a_build_tells_that_only_the_host_can_follow_a_template() -> None:
     notes: list[str] = []
     build(choice(CHANGING), load_board("host"), CONTEXT, notice=notes.append)
     assert [note for note in notes if "chat template" in note and "depends on the conversation" in note]
@@ -174,28 +170,24 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tinyllm(home: Path, *arguments: str, typed: str = "") -> dict[str, Any]:
+def tinyllm(*arguments: str, typed: str = "") -> dict[str, Any]:
     command = [sys.executable, "-m", "tinyllm.host.cli.app", *arguments, "--json"]
-    environment = os.environ | {"TINYLLM_HOME": str(home)}
-    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120, env=environment)
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
 
-def test_run_and_chat_use_the_template_of_a_checkpoint(
-    checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    home = tmp_path_factory.mktemp("home")
+def test_run_and_chat_use_the_template_of_a_checkpoint(checkpoint: Path) -> None:
     tokenizer = read_tokenizer(checkpoint / "tokenizer.json")
     options = ("-p", "Hello there!", "-n", "4", "--temperature", "0")
-    board = tinyllm(home, "run", str(checkpoint), *options)
-    system = tinyllm(home, "run", str(checkpoint), *options, "--system", "You are a helpful assistant.")
-    raw = tinyllm(home, "run", str(checkpoint), *options, "--raw")
+    board = tinyllm("run", str(checkpoint), *options)
+    system = tinyllm("run", str(checkpoint), *options, "--system", "You are a helpful assistant.")
+    raw = tinyllm("run", str(checkpoint), *options, "--raw")
     turn = derive(CHATML, tokenizer).turn(tokenizer, "Hello there!", first=True)
     assert [run["chat_template"] for run in (board, system, raw)] == ["board", "host", None]
     assert board["prompt_tokens"] == system["prompt_tokens"] == len(turn)
     assert board["tokens"] == system["tokens"]
     assert raw["prompt_tokens"] == len(encode(tokenizer, "Hello there!", bos=True))
-    chat = tinyllm(home, "chat", str(checkpoint), typed="/temp 0\n/max 4\nHello there!\nAnd then?\n")
+    chat = tinyllm("chat", str(checkpoint), typed="/temp 0\n/max 4\nHello there!\nAnd then?\n")
     assert chat["turns"][0]["tokens"] == board["tokens"]
     assert len(chat["turns"]) == 2

@@ -125,14 +125,6 @@ def board_of(chip: str, folder: Path) -> Board:
     return read_board(path)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def kept_home(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """A TINYLLM_HOME of our own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYLLM_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
-
-
 @pytest.fixture(scope="module", params=CHIPS)
 def chip(request: pytest.FixtureRequest) -> str:
     """Each chip, where its QEMU is there."""
@@ -144,7 +136,7 @@ def chip(request: pytest.FixtureRequest) -> str:
 def image(chip: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image of a bundled model."""
     folder = tmp_path_factory.mktemp(chip)
-    return build_image(board_of(chip, folder), MODELS[0], folder / "project")
+    return build_image(board_of(chip, folder), MODELS[0])
 
 
 def misdeeds(chip: str, folder: Path) -> Path:
@@ -164,7 +156,7 @@ def misdeeds(chip: str, folder: Path) -> Path:
 )
 def test_128_greedy_tokens_have_the_digest_of_the_reference(chip: str, model: str, tmp_path: Path) -> None:
     """On the strict ARMv6-M; tests/boards has the boards that ship."""
-    image = build_image(board_of(chip, tmp_path), model, tmp_path / "project")
+    image = build_image(board_of(chip, tmp_path), model)
     with BoardProcess([*command(image, chip), "--count"]) as process:
         said = answer(process)
     assert token_digest(said.tokens) == expected_digest(model)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,16 +40,13 @@ SEEN = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def kept_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A TINYLLM_HOME of our own, with rp2040js in it."""
+def rp2040js() -> None:
+    """The emulator, installed."""
     need("node", "npm")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYLLM_HOME", str(tmp_path_factory.mktemp("home")))
-        try:
-            install()
-        except UserError as error:
-            skip_unless_ci(str(error))
-        yield
+    try:
+        install()
+    except UserError as error:
+        skip_unless_ci(str(error))
 
 
 @pytest.mark.parametrize(("deed", "trouble"), SEEN)
@@ -65,8 +61,8 @@ def test_what_rp2040js_complains_about_stops_the_board(deed: str, trouble: str, 
     assert [line.split()[0] for line in lines if line.startswith(("r0", "sp", "lr", "pc"))] == ["r0", "sp", "lr", "pc"]
 
 
-def test_an_idle_board_does_not_spin_and_still_answers(tmp_path: Path) -> None:
-    image = build_image(load_board("pico").twin(), MODELS[0], tmp_path / "project")
+def test_an_idle_board_does_not_spin_and_still_answers() -> None:
+    image = build_image(load_board("pico").twin(), MODELS[0])
     with BoardProcess(command(image)) as process:
         with Link(process.url) as link:
             list(link.prompt("Once", 3))

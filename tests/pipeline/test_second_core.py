@@ -144,14 +144,13 @@ def test_a_full_fifo_has_no_room_and_loses_what_comes() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A TINYLLM_HOME of this module, and a proxy that refuses at once, so that no build waits for the registry."""
+def without_a_registry() -> Iterator[None]:
+    """A proxy that refuses at once, so that no build waits for PlatformIO's registry."""
     if importlib.util.find_spec("unicorn") is None:
         skip_unless_ci("the Unicorn emulator is not installed: pip install 'tinyllm[virtual]'")
     if shutil.which("arm-none-eabi-gcc") is None:
         skip_unless_ci("no arm-none-eabi-gcc on PATH")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYLLM_HOME", str(tmp_path_factory.mktemp("home")))
         for name in ("HTTPS_PROXY", "https_proxy"):
             patch.setenv(name, "http://127.0.0.1:9")
         yield

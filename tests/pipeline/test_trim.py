@@ -24,8 +24,7 @@ TEXT = "Once upon a time, there was a little girl named Lily. She loved to play 
 
 
 @pytest.fixture
-def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path / "home"))
+def text(tmp_path: Path) -> Path:
     path = tmp_path / "text"
     path.write_text(TEXT)
     return path

@@ -52,19 +52,17 @@ def chip(name: str) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A TINYLLM_HOME of this module, and a proxy that refuses at once, so that no build waits for the registry."""
+def without_a_registry() -> Iterator[None]:
+    """A proxy that refuses at once, so that no build waits for PlatformIO's registry."""
     if importlib.util.find_spec("unicorn") is None:
         skip_unless_ci("the Unicorn emulator is not installed: pip install 'tinyllm[virtual]'")
     for name in BOARDS:
         if shutil.which(f"{TOOLS[name][0]}gcc") is None:
             skip_unless_ci(f"no {TOOLS[name][0]}gcc on PATH")
-    home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYLLM_HOME", str(home))
         for name in ("HTTPS_PROXY", "https_proxy"):
             patch.setenv(name, "http://127.0.0.1:9")
-        yield home
+        yield
 
 
 @pytest.fixture(scope="module")

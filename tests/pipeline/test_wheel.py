@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -84,7 +83,6 @@ def test_an_installed_wheel_runs_every_part(wheel: Path, tmp_path: Path) -> None
             text=True,
             timeout=300,
             cwd=tmp_path,
-            env=os.environ | {"TINYLLM_HOME": str(tmp_path / "home")},
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
