@@ -13,9 +13,9 @@ EXTRAS := test,virtual$(if $(CI),$(comma)peers)
 
 C_FILES := $(shell find firmware tests/pipeline/arduino_stub -name '*.[ch]' -o -name '*.cpp')
 
-# A file stays with one worker, for its fixtures; in the order of their names the long files come first. Three workers for
-# two cores: a test that talks to a board often waits.
-PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+# A file stays with one worker, for its fixtures, and so do the tests of a board (tests/conftest.py); in the order of their
+# names the long files come first. Three workers for two cores: a test that talks to a board often waits.
+PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1

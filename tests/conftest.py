@@ -35,6 +35,17 @@ def pytest_configure() -> None:
     os.environ["TINYLLM_HOME"] = str(TESTS.parent / ".pytest_cache/tinyllm")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups for --dist loadgroup: a board's tests, so that it is started once, and else a file's, for its fixtures."""
+    for item in items:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        board = parameters.get("tinyllm_board_request")
+        group = item.path.name
+        if board is not None:
+            group = f"{board.board} {board.emulator} {Path(board.model or BUNDLED).name} {board.options.context}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def skip_unless_ci(reason: str) -> None:
     """Skip on a person's machine; in CI a missing tool or folder is a failure, not a skip."""
     if os.environ.get("CI"):

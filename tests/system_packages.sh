@@ -1,5 +1,5 @@
 #!/bin/sh
-# The compilers and checkers that the tests call; installed where apt-get is there and permitted, else named.
+# Install the compilers and checkers that the tests call, or, without a permitted apt-get, name those that are missing.
 set -eu
 missing=""
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }

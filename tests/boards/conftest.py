@@ -1,4 +1,4 @@
-"""Which boards the suite runs on: the one that the options name, else the host board and every virtual one."""
+"""The boards that the suite runs on: the one that the options name, else the host board and every virtual board."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def distinct(boards: list[Board]) -> list[Board]:
 
 
 def target(board: Board, virtual: bool, emulator: str | None, model: str | None, context: int) -> object:
-    """One board with one model, named for people; skipped where this computer lacks what it takes, but never in CI."""
+    """One board with one model, with a readable name. If this computer lacks a tool it is skipped, but not in CI."""
     board_request = BoardRequest(model, LoadOptions(context=context), board.name, None, virtual, virtual, emulator)
     name = f"{board.name}-{emulator or 'virtual'}" if virtual else board.name
     lacking = missing(board, virtual, emulator, model)
@@ -69,7 +69,7 @@ def target(board: Board, virtual: bool, emulator: str | None, model: str | None,
 
 
 def missing(board: Board, virtual: bool, emulator: str | None, model: str | None) -> str | None:
-    """What a board or a model needs and this computer has not."""
+    """What this computer lacks to run a board or a model; None if nothing."""
     if model is not None and model.startswith(str(SHARED_DATA)) and not SHARED_DATA.is_dir():
         return f"no test data at {SHARED_DATA}"
     if not virtual or board.virtual is None:

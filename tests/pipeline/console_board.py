@@ -1,4 +1,4 @@
-"""The emitted program, built from the real project, and the two who talk to it: a program and a person."""
+"""The emitted program as a board, and the two who talk to it: a program and a person."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 GREEDY = SamplerSettings(temperature=0)
 
-# A program that follows another must not take late replies to that one for its own.
+# Sequence numbers start apart, so that a program does not take late replies to another for its own.
 _first_sequences = itertools.cycle(range(0, 255, 50))
 _folder = tempfile.TemporaryDirectory(prefix="tinyllm-console-")
 _R = TypeVar("_R", bound=protocol.Reply)
@@ -46,7 +46,7 @@ _R = TypeVar("_R", bound=protocol.Reply)
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A compiled program and what it was made from; `text_max` is how many bytes of a prompt it takes."""
+    """A compiled program and its sources. `text_max`: the most bytes of a prompt that it takes."""
 
     program: Path
     model: IntegerModel
@@ -58,7 +58,7 @@ class Built:
         return int(self.files["src/model.h"].split("#define TL_TEXT_MAX ")[1].split("u\n")[0])
 
     def text(self, tokens: Sequence[int]) -> str:
-        """What the tokens of an answer say."""
+        """The text of an answer's tokens."""
         return b"".join(decode_piece(self.tokenizer, token) for token in tokens).decode()
 
     def answers(
@@ -117,7 +117,7 @@ def compile_program(files: dict[str, str], folder: Path, flags: Sequence[str]) -
 
 
 class Stream:
-    """Bytes both ways over file descriptors; silence for too long, or a board that takes nothing, fails the test."""
+    """Bytes both ways over file descriptors. A board that is silent, or takes nothing, for SECONDS fails the test."""
 
     def __init__(self, reader: int, writer: int) -> None:
         self._reader, self._writer = reader, writer
@@ -139,9 +139,9 @@ class Stream:
 
 
 class Board:
-    """A running program that listens; leaving it ends the program, which must have been well until then.
+    """A running program that listens. Leaving the context ends it; if it ended before, the test fails.
 
-    With parent_pipe the program ends with this process, however this one ends.
+    parent_pipe: the program ends with this process, however this one ends.
     """
 
     def __init__(self, program: Path, *arguments: str, parent_pipe: bool = True) -> None:
@@ -168,7 +168,7 @@ class Board:
 
     @contextmanager
     def connected(self) -> Iterator[Stream]:
-        """A connection to wherever the program listens."""
+        """A connection to the program's TCP port or pseudo-terminal."""
         if self.where.startswith("socket://"):
             with socket.create_connection(("127.0.0.1", int(self.where.split(":")[-1])), SECONDS) as connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -182,7 +182,7 @@ class Board:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """What is sent meanwhile has all arrived when the program goes on."""
+        """Stop the program for a while: all bytes sent meanwhile have arrived when it goes on."""
         self.process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
         yield

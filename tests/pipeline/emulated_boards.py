@@ -1,4 +1,4 @@
-"""What the tests of emulated boards share: images built for them, and small firmware that does what it must not."""
+"""What the tests of emulated boards share: their images, and small firmware that does what it must not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROMPT = "Once upon a time"
 SECONDS = 30.0
 MODELS = [*bundled(), str(SHARED_DATA / "stories260K/stories260K.bin")]
 
-# The console of an image that does what the byte it gets stands for.
+# A console in which each byte is an order to do something that stops a board.
 MISDEEDS = """\
 #include "console.h"
 #include "port.h"
@@ -67,7 +67,7 @@ bool tl_console_poll(void) {
 
 
 def need(*tools: str) -> None:
-    """Skip the test, or in CI fail it, where this machine lacks a tool."""
+    """Skip the test if this computer lacks a tool; in CI, fail it."""
     for tool in tools:
         if shutil.which(tool) is None:
             skip_unless_ci(f"no {tool} on PATH")
@@ -118,7 +118,7 @@ class Answer:
 
 
 def answer(process: BoardProcess, count: int = COUNT) -> Answer:
-    """Ask for greedy tokens, on through any that ends an answer."""
+    """Ask for greedy tokens; a token that ends an answer does not end this."""
     tokens: list[int] = []
     microseconds = 0
     with Link(process.url) as link:
@@ -139,7 +139,7 @@ def expected_digest(model: str) -> int:
 
 
 def send(process: BoardProcess, data: bytes) -> None:
-    """Bytes to a board, as any terminal would send them; what it says is read to the end or for a moment."""
+    """Send bytes as a terminal does, and read what the board says until it stops."""
     with socket.create_connection(("127.0.0.1", int(process.url.split(":")[-1])), SECONDS) as connection:
         connection.sendall(data)
         connection.settimeout(SECONDS)
@@ -148,7 +148,7 @@ def send(process: BoardProcess, data: bytes) -> None:
 
 
 def what_stopped(process: BoardProcess) -> list[str]:
-    """What a board said that has stopped; its process must have ended with code 1."""
+    """The last lines of a board that stopped. Its process must end with code 1."""
     deadline = time.monotonic() + SECONDS
     while process.running:
         assert time.monotonic() < deadline, "the board goes on"

@@ -28,7 +28,7 @@ class Cross:
     flags: tuple[str, ...]
 
     def tool(self, name: str) -> list[str]:
-        """The command of gcc or g++ with the flags; the test is skipped where the machine has no such compiler."""
+        """The command of gcc or g++ with the flags. The test is skipped if this computer has no such compiler."""
         if shutil.which(f"{self.prefix}{name}") is None:
             skip_unless_ci(f"no {self.prefix}{name} on PATH")
         return [f"{self.prefix}{name}", *self.flags]

@@ -56,7 +56,7 @@ PLAIN = (
 class Family:
     """A template, its vocabulary's control tokens by name, and which of them are BOS, EOS and the end of an answer.
 
-    end: None where an answer has no end in the template. strips_right: of all control tokens but BOS and EOS.
+    end: None if the template does not end an answer. strips_right: of all control tokens but BOS and EOS.
     """
 
     template: str
@@ -99,7 +99,7 @@ JOINED = (
 
 
 def small_tokenizer(family: Family) -> Tokenizer:
-    """Byte-pair encoding over all bytes and some longer pieces; with a dummy prefix where BOS is "<s>"."""
+    """Byte-pair encoding over all bytes and some longer pieces; with a dummy prefix if BOS is "<s>"."""
     pieces = [bytes([byte]) for byte in range(256)]
     pieces += [text.encode() for text in JOINED]
     n_text = len(pieces)

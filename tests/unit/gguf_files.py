@@ -126,7 +126,7 @@ def sentencepiece_metadata(path: Path) -> dict[str, Any]:
     }
 
 
-# The scales of a block: where in its bytes the float16 numbers lie.
+# The offsets of the float16 scales in the bytes of a block.
 SCALES = {
     "Q8_0": (0,),
     "Q4_0": (0,),

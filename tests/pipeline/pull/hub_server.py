@@ -162,7 +162,7 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Show no error where the client has gone: it may have read enough."""
+        """Show no error if the client has gone: it may have read enough."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             traceback.print_exc()
 
