@@ -44,7 +44,7 @@ def run(command: list[str], folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def project(stories: Model, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """stories260K at a context of 256, emitted for the host."""
+    """The bundled model at a context of 256, emitted for the host."""
     folder = tmp_path_factory.mktemp("emitted")
     write_project(emit_project(quantize(stories, 256), stories_tokenizer, load_board("host")), folder)
     return folder
@@ -118,7 +118,7 @@ def test_every_stack_frame_is_bounded_and_small(project: Path, tmp_path: Path) -
             assert int(size) <= 512, function
 
 
-def test_ram_of_stories260k_at_context_256_is_under_150_kb(project: Path) -> None:
+def test_ram_of_the_bundled_model_at_context_256_is_under_150_kb(project: Path) -> None:
     program = project / "sized"
     portable = [source for source in sources(project) if "/port/" not in source]
     objects = []

@@ -382,11 +382,10 @@ def test_what_the_chip_boots_from_is_in_its_place(images: dict[str, Program]) ->
     ],
 )
 def test_without_the_cross_compiler_the_package_is_named(
-    name: str, told: str, built: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, told: str, images: dict[str, Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    built = images[name]
     project = shutil.copytree(built.project, tmp_path / "project", ignore=shutil.ignore_patterns(".pio"))
-    ini = (project / "platformio.ini").read_text()
-    (project / "platformio.ini").write_text(re.sub(r"(?m)^board = .*", f"board = {chip(name)}", ini))
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     with pytest.raises(UserError) as error:
         platformio.run(project, built.board)
