@@ -15,9 +15,10 @@ from tinyllm.errors import Failure, TinyllmError, UserError
 from tinyllm.host.build.build import Line, Program, build, ignore
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import HelloReply
-from tinyllm.host.link.serial_port import PortInfo, find_again
-from tinyllm.host.link.serial_port import find_port as port_of_that_name
-from tinyllm.host.link.usb import check_usable, find_port, ports_of
+from tinyllm.host.link.port_names import resolve_port
+from tinyllm.host.link.port_url import is_url
+from tinyllm.host.link.serial_port import PortInfo, check_usable, find_again, port_info
+from tinyllm.host.link.usb import find_board_port, ports_of
 from tinyllm.host.model.load import LoadedModel
 
 RETURN_SECONDS = 30.0
@@ -45,12 +46,13 @@ def flash(
 ) -> Flashed:
     """Put the model on the board and talk to it.
 
-    port: where the board is; None looks for its USB numbers.
+    port: where the board is, as resolve_port takes it; None looks for its USB numbers.
     Raises UserError where no port, several or an unusable one is found, or the model does not fit; Failure where
     PlatformIO cannot upload, the board does not come back, or runs something else than was built.
     """
-    device = port_of_that_name(port) if port else find_port(board)
-    name = port or (device.device if device else None)
+    name = resolve_port(port) if port else None
+    device = port_info(name) if name else find_board_port(board)
+    name = name or (device.device if device else None)
     if name:
         check_usable(name)
     # One folder a board, not the cache: PlatformIO compiles the whole core again in a project that has moved.
@@ -110,7 +112,7 @@ def _where(board: Board, name: str | None, device: PortInfo | None, known: set[s
     if device is not None and device.vid is not None:
         return find_again(device)
     if name is not None:
-        return name if "://" in name or Path(name).exists() or os.name == "nt" else None
+        return name if is_url(name) or Path(name).exists() or os.name == "nt" else None
     return next((there.device for there in ports_of(board) if there.device not in known), None)
 
 

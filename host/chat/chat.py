@@ -10,9 +10,10 @@ from tinyllm.host.chat.conversation import Conversation, ReplayDiffers
 from tinyllm.host.chat.screen import Screen
 from tinyllm.host.chat.transcript import save_transcript, transcript
 from tinyllm.host.chat.turn_writer import TurnWriter
-from tinyllm.host.connect.attach import format_rate, rate, stopping, summary
 from tinyllm.host.connect.connection import Connection
-from tinyllm.host.link.link import BoardGone, Event, Link, LostFrame, Refused
+from tinyllm.host.link.answer import format_rate, rate, stopping, summary
+from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
+from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import Done, Overflow, Progress, Reason, Setting
 from tinyllm.host.link.settings import RANGES, budget, format_setting, parse_setting
 

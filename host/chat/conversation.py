@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from tinyllm.errors import Failure
-from tinyllm.host.link.link import Event, Link, Refused
+from tinyllm.host.link.errors import Refused
+from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import UNTIL_STOP, Done, HelloReply, Overflow, Reason, Setting, Token, token_digest
 
 EMPTY_DIGEST = token_digest(())

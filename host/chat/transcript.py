@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyllm.errors import UserError
 from tinyllm.host.chat.conversation import Conversation
-from tinyllm.host.connect.attach import rate, reason_name
+from tinyllm.host.link.answer import rate, reason_name
 from tinyllm.host.link.messages import HelloReply, Setting
 from tinyllm.host.link.settings import setting_value
 

@@ -6,16 +6,17 @@ from datetime import date
 
 import click
 
-from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
-from tinyllm.host.connect.attach import BoardRequest, attach, check_model, format_rate, rate
+from tinyllm.host.connect.attach import BoardRequest, attach
 from tinyllm.host.connect.connection import Connection
-from tinyllm.host.link.link import Link
-from tinyllm.host.link.messages import Done, Token, token_digest
+from tinyllm.host.link.answer import format_rate, generate, rate
+from tinyllm.host.link.messages import token_digest
+from tinyllm.host.link.settings import apply_settings, wire_settings
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
-from tinyllm.host.prove.prove import COUNT, PROMPT, apply
+from tinyllm.host.prove.expected_answers import GREEDY, check_model
+from tinyllm.host.prove.prove import COUNT, PROMPT
 
 
 @click.command(epilog=MODEL_HELP)
@@ -49,9 +50,12 @@ def command(
     with attach(request, output) as connection, connection.open() as link:
         check_model(request, connection, link)
         with output.working(f"{tokens} tokens of {link.hello.model} on {link.hello.board}"):
-            ids, done = _generate(link, tokens)
+            apply_settings(link, wire_settings(GREEDY, seed=1))
+            answers = generate(link, PROMPT, tokens)
         executed = _executed(connection)
         hello, kind = link.hello, _kind(connection)
+        ids = [token for answer in answers for token in answer.tokens]
+        done = [answer.done for answer in answers]
         phases = [
             _phase("prompt", sum(end.prompt_tokens for end in done), sum(end.prefill_us for end in done), connection),
             _phase("answer", len(ids), sum(end.decode_us for end in done), connection),
@@ -73,20 +77,6 @@ def command(
     if executed:
         each = ", ".join(f"core {core} {count:,}" for core, count in enumerate(executed))
         output.line(f"Instructions executed since the start, counted: {each}")
-
-
-def _generate(link: Link, count: int) -> tuple[list[int], list[Done]]:
-    """`count` greedy tokens, on through any that ends an answer, and how each answer ended."""
-    apply(link, SamplerSettings.from_float(temperature=0.0), seed=1)
-    ids: list[int] = []
-    ends: list[Done] = []
-    while len(ids) < count:
-        for event in link.prompt(() if ids else PROMPT, count - len(ids)):
-            if isinstance(event, Token):
-                ids.append(event.token)
-            elif isinstance(event, Done):
-                ends.append(event)
-    return ids, ends
 
 
 def _phase(name: str, tokens: int, microseconds: int, connection: Connection) -> dict[str, float | str | None]:

@@ -10,9 +10,10 @@ from tinyllm.host.chat.turn_writer import turn_writer_for
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
 from tinyllm.host.cli.turn_options import raw_option, system_option
-from tinyllm.host.connect.attach import BoardRequest, attach, check_model
+from tinyllm.host.connect.attach import BoardRequest, attach
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
+from tinyllm.host.prove.expected_answers import check_model
 
 
 @click.command(epilog=MODEL_HELP)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from tinyllm.boards.description import HOST
+
 board_option = click.option(
-    "--board", metavar="NAME", default="host", show_default=True, help="A board of `tinyllm boards`."
+    "--board", metavar="NAME", default=HOST, show_default=True, help="A board of `tinyllm boards`."
 )
 virtual_option = click.option(
     "--virtual", is_flag=True, help="The board's twin on this computer: its program in an emulator."

@@ -13,12 +13,14 @@ from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argum
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
 from tinyllm.host.cli.sampler_options import sampler_options
 from tinyllm.host.cli.turn_options import raw_option, system_option
-from tinyllm.host.connect.attach import BoardRequest, attach, check_model, rate, reason_name, stopping, summary
+from tinyllm.host.connect.attach import BoardRequest, attach
+from tinyllm.host.link.answer import rate, reason_name, stopping, summary
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Done, Overflow, Progress, Setting, Token
-from tinyllm.host.link.settings import budget, encode_setting, option_of, setting_value
+from tinyllm.host.link.settings import apply_settings, budget, encode_setting, option_of, setting_value
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
+from tinyllm.host.prove.expected_answers import check_model
 from tinyllm.text import printable
 
 
@@ -67,9 +69,7 @@ def command(
         check_model(request, connection, link)
         writer = turn_writer_for(request, connection, link.hello, raw, system)
         sent = writer.write(prompt, ())
-        for setting, value in settings.items():
-            link.set(setting, value)
-        link.reset()
+        apply_settings(link, settings)
         ids, text, done = _answer(link, sent, tokens, output)
         speed = rate(done.tokens, done.decode_us)
         if as_json:

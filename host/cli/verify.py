@@ -7,13 +7,14 @@ from dataclasses import asdict
 
 import click
 
+from tinyllm.boards.description import HOST
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.verify.library import BUILDS
 from tinyllm.codegen.verify.verify import verify
 from tinyllm.errors import UserError
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option, port_option, seed_option, virtual_option
-from tinyllm.host.connect.attach import HOST, BoardRequest, attach
+from tinyllm.host.connect.attach import BoardRequest, attach
 from tinyllm.host.link.messages import Setting
 from tinyllm.host.link.settings import encode_setting
 from tinyllm.host.model.load import LoadOptions, load_model
@@ -124,7 +125,7 @@ def _verify_board(request: BoardRequest, temperatures: Sequence[float], seed: in
     comparisons = []
     with attach(request, output) as connection, connection.open() as link:
         hello = link.hello
-        expected = expected_of(hello, request.model, request.options)
+        expected = expected_of(link, request.model, request.options)
         with output.working(f"verifying {hello.model} on {hello.board}") as step:
             for comparison in prove(link, expected, temperatures, seed, count, step):
                 comparisons.append(comparison)

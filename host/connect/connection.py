@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 import time
 
+from tinyllm.boards.description import HOST, TWIN
 from tinyllm.errors import TinyllmError, UserError
 from tinyllm.host.connect.board_process import BoardProcess
-from tinyllm.host.link.link import Link
-from tinyllm.host.link.serial_port import PortInfo, find_again, find_port
+from tinyllm.host.link.link import HANDSHAKE_SECONDS, Link
+from tinyllm.host.link.port_names import resolve_port
+from tinyllm.host.link.serial_port import PortInfo, find_again, port_info
 from tinyllm.host.link.wire_log import WireLog
 
 RETRY_SECONDS = 0.5
 REOPEN_HANDSHAKE_SECONDS = 2.5
-HOST, TWIN = "host", "-virtual"
-"""What a process of a computer calls itself, and how the names of virtual boards end (boards.loader.Board.twin)."""
+SILENCE_SECONDS = 2.0
+"""How long a port may say nothing at all. A process of ours is known to be starting, and gets the whole handshake."""
 
 
 class Connection:
-    """Where a board is reached. `process` is the board where it is our own; `reopen` starts it again where it ended."""
+    """Where a board is reached: on a port, or as a process of ours. `reopen` starts a process again that has ended."""
 
     def __init__(self, where: str | BoardProcess) -> None:
+        """where: a port's device, URL, id:SERIAL or given name, or the process."""
         self.process = where if isinstance(where, BoardProcess) else None
         self._name = "" if isinstance(where, BoardProcess) else where
         self._device: PortInfo | None = None
@@ -41,8 +44,11 @@ class Connection:
         return "wall clock of a host process" if self._board == HOST else f"emulated clock of {self._board}"
 
     def open(self, wire: WireLog | None = None) -> Link:
-        """Connect; `wire` and errors as Link."""
-        link = Link(self.process.url if self.process else self._name, wire=wire)
+        """Connect; `wire` and errors as Link and resolve_port."""
+        if self.process:
+            link = Link(self.process.url, wire=wire)
+        else:
+            link = Link(resolve_port(self._name), HANDSHAKE_SECONDS, SILENCE_SECONDS, wire)
         self._device = link.device
         self._board = link.hello.board
         return link
@@ -56,11 +62,11 @@ class Connection:
         while True:
             if self.process and not self.process.running:
                 self.process.start()
-            name = self.process.url if self.process else self._found_again()
             try:
+                name = self.process.url if self.process else self._found_again()
                 if name is None:
                     raise UserError(f"{self._name}: the board is not plugged in.")
-                link = Link(name, handshake_seconds=REOPEN_HANDSHAKE_SECONDS, wire=wire)
+                link = Link(name, REOPEN_HANDSHAKE_SECONDS, wire=wire)
             except TinyllmError:
                 if time.monotonic() > deadline:
                     raise
@@ -74,7 +80,8 @@ class Connection:
         return self.process.last_words() if self.process else ""
 
     def _found_again(self) -> str | None:
-        """The port's name now: a USB board may come back under another one. None where it is not there yet."""
-        if self._device is None or find_port(self._name):
-            return self._name
+        """The port's name now: a USB board may come back under another one. None if it is not there yet."""
+        name = resolve_port(self._name)
+        if self._device is None or port_info(name):
+            return name
         return find_again(self._device)

@@ -15,6 +15,13 @@ MAX_ENCODED = MAX_PAYLOAD + MAX_PAYLOAD // 254 + 1
 """COBS adds one byte to every 254 and one more."""
 
 
+XON, XOFF = b"\x11", b"\x13"
+"""What software flow control takes out of a stream, though frames hold these bytes too."""
+
+LONGEST_MENDED = 300
+"""Bytes of a damaged frame that is searched for a place where one of them is missing."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """A frame whose check held: type and sequence are u8, body is what the message says."""
@@ -37,8 +44,21 @@ def encode_frame(frame: Frame) -> bytes:
     return b"\x00%b\x00" % cobs.encode(payload + crc16(payload).to_bytes(2, "little"))
 
 
+def damage(encoded: bytes) -> str:
+    """Why bytes between two zeros are no frame, and of which type they would be."""
+    missing = ", valid with an XON or XOFF put back in" if lacks_flow_control(encoded) else ""
+    try:
+        payload = cobs.decode(encoded)
+    except cobs.DecodeError:
+        return f"not COBS{missing}"
+    if len(payload) < 4:
+        return f"too short for a frame{missing}"
+    sent, computed = int.from_bytes(payload[-2:], "little"), crc16(payload[:-2])
+    return f"#{payload[1]} type {payload[0]:02x}, CRC {sent:04x} instead of {computed:04x}{missing}"
+
+
 def decode_frame(encoded: bytes) -> Frame | None:
-    """The frame in `encoded` (without its zeros), or None where COBS, length or CRC does not hold."""
+    """The frame in `encoded` (without its zeros), or None if COBS, length or CRC does not hold."""
     if len(encoded) > MAX_ENCODED:
         return None
     try:
@@ -48,6 +68,14 @@ def decode_frame(encoded: bytes) -> Frame | None:
     if len(payload) < 4 or crc16(payload[:-2]) != int.from_bytes(payload[-2:], "little"):
         return None
     return Frame(payload[0], payload[1], bytes(payload[2:-2]))
+
+
+def lacks_flow_control(encoded: bytes) -> bool:
+    """Whether bytes that are no frame become one as soon as one XON or XOFF is put back in."""
+    if len(encoded) > LONGEST_MENDED:
+        return False
+    places = range(len(encoded) + 1)
+    return any(decode_frame(encoded[:at] + eaten + encoded[at:]) for at in places for eaten in (XON, XOFF))
 
 
 def crc16(data: bytes) -> int:

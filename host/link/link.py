@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-import serial
-
-from tinyllm.errors import Failure, UserError
+from tinyllm.errors import Failure
 from tinyllm.host.link import messages as protocol
-from tinyllm.host.link.frames import Frame, FrameReader, Stray, encode_frame
-from tinyllm.host.link.serial_port import POLL_SECONDS, find_port, open_port
+from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
+from tinyllm.host.link.frame_port import BAUD, FramePort
+from tinyllm.host.link.handshake import FLOW_CONTROL, check_flow_control, say_hello
 from tinyllm.host.link.wire_log import WireLog
 from tinyllm.text import printable
 
-BAUD = 115200
 HANDSHAKE_SECONDS = 6.0
-HELLO_SECONDS = 1.0
 REPLY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """How long to wait for a reply before a request is repeated; a board looks for input between two forward passes."""
 CORRUPT_SECONDS = 0.5
@@ -33,62 +28,38 @@ SILENCE_SECONDS = 30.0
 BYE_SECONDS = 0.5
 STUCK_SECONDS = 300.0
 """Longest wait for the next token or sign of progress of a board that says that it is at work."""
-READ_BYTES = 4096
-REPLY_TYPES = frozenset(int(kind) for kind in protocol.ReplyType)
 
 Event = protocol.Progress | protocol.Token | protocol.Done
 _R = TypeVar("_R", bound=protocol.Reply)
 
 
-class BoardGone(Failure):
-    """The connection broke or the board fell silent."""
+class Link(FramePort):
+    """A port with a board that has said hello; `hello` is what it said last.
 
-
-class LostFrame(Failure):
-    """The board is there, but part of what it sent never arrived."""
-
-
-class Refused(Failure):
-    """The board answered a request with ERROR; `code` says why, and whether it is the user who can mend it."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-        if code in (protocol.ErrorCode.TOO_LONG, protocol.ErrorCode.BAD_VALUE):
-            self.exit_code = UserError.exit_code
-
-
-class Link:
-    """An open connection to a board that has said hello; `hello` is what it said last.
-
-    Use it as a context manager: leaving it says BYE and closes the port. Every method raises BoardGone where the
-    board went away or does not answer, and Refused where it answers with an error.
+    Use it as a context manager: leaving it says BYE and closes the port. Every method raises BoardGone if the board
+    went away or does not answer, and Refused if it answers with an error.
     """
 
     def __init__(
         self,
         name: str,
-        baud: int = BAUD,
         handshake_seconds: float = HANDSHAKE_SECONDS,
+        silence_seconds: float = HANDSHAKE_SECONDS,
         wire: WireLog | None = None,
+        baud: int = BAUD,
     ) -> None:
         """Open the port, say hello and end an answer that may be under way; `wire` gets every byte both ways.
 
-        UserError where that fails, naming the port, what was seen and what to do.
+        handshake_seconds: how long to wait for the board; silence_seconds: how long, if it says nothing at all.
+        UserError if that fails, naming the port, what was seen and what to do.
         """
-        self.name = name
-        self._wire = wire
-        self.device = find_port(name)
-        self._port = open_port(name, baud)
-        self._reader = FrameReader()
-        self._inbox: deque[Frame] = deque()
-        self._sequence = random.randrange(256)
+        super().__init__(name, baud, wire)
         self._unsettled = True  # An answer may be under way that nobody waits for.
         self.stop_requested = False
-        self.damaged_frames = 0
         try:
-            self._handshake(handshake_seconds)
+            say_hello(self, handshake_seconds, silence_seconds)
             self._settle()
+            check_flow_control(self)
             self.hello = self.update_hello()
         except BaseException:
             self._port.close()
@@ -181,7 +152,7 @@ class Link:
                     if reply.index != len(tokens):
                         raise LostFrame(
                             f"{self.name}: token {len(tokens)} of the answer never arrived (token {reply.index} came)."
-                            f"{self._damage()} Check the cable or lower the baud rate."
+                            f"{self._damage()}"
                         )
                     if reply.index >= max_tokens:
                         raise Failure(f"{self.name}: {max_tokens} tokens were asked for and more came. Flash it again.")
@@ -239,8 +210,7 @@ class Link:
                 raise self._unexpected(reply, protocol.Logits(0, 0))
             elif reply.code != protocol.ErrorCode.BUSY:
                 raise LostFrame(
-                    f"{self.name}: the prompt or the end of its answer was lost on the way.{self._damage()} "
-                    "Check the cable or lower the baud rate."
+                    f"{self.name}: the prompt or the end of its answer was lost on the way.{self._damage()}"
                 )
 
     def _settle(self) -> None:
@@ -253,43 +223,10 @@ class Link:
         if done.tokens != len(tokens) or done.digest != protocol.token_digest(tokens):
             raise LostFrame(
                 f"{self.name}: the board sent {done.tokens} tokens (digest {done.digest:08x}), {len(tokens)} arrived "
-                f"(digest {protocol.token_digest(tokens):08x}).{self._damage()} Check the cable or lower the baud rate."
+                f"(digest {protocol.token_digest(tokens):08x}).{self._damage()}"
             )
 
     # --- Frames -------------------------------------------------------------------------------------------------------
-
-    def _handshake(self, seconds: float) -> None:
-        """Say hello until the board answers; a board that is just starting may miss the first ones."""
-        deadline = time.monotonic() + seconds
-        seen = bytearray()
-        while time.monotonic() < deadline:
-            try:
-                sequence = self.send(protocol.Hello(), before=protocol.ATTENTION)
-                waiting_until = min(deadline, time.monotonic() + HELLO_SECONDS)
-                while time.monotonic() < waiting_until:
-                    _, reply = self.receive(sequence, stray=seen)
-                    if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.VERSION:
-                        raise UserError(self._version_differs(reply.message))
-                    if isinstance(reply, protocol.HelloReply):
-                        if reply.version != protocol.PROTOCOL_VERSION:
-                            raise UserError(self._version_differs(str(reply.version)))
-                        self.damaged_frames = 0
-                        return
-            except BoardGone as gone:
-                raise UserError(f"{gone} Another program may be talking to it: close that one.") from None
-        seen += self._reader.pending
-        what = f"it sent {bytes(seen[:60])!r}" if seen else "it sent nothing"
-        raise UserError(
-            f"{self.name}: no tinyllm answers here ({what} in {seconds:g} s).\n"
-            "Check the port (`tinyllm ports`), close other programs that use it, press the board's reset button, "
-            "or build and flash tinyllm first."
-        )
-
-    def _version_differs(self, served: str) -> str:
-        return (
-            f"{self.name}: the board speaks protocol version {printable(served)}, this tinyllm speaks "
-            f"{protocol.PROTOCOL_VERSION}. Update this tool and flash the board again."
-        )
 
     def _ask(self, request: protocol.Request, expected: type[_R]) -> _R:
         """Send a request that may safely be repeated, and wait for its reply."""
@@ -314,79 +251,12 @@ class Link:
             "Reset the board or plug it in again."
         )
 
-    def send(self, request: protocol.Request, before: bytes = b"") -> int:
-        """Write one request, after any bytes `before` it, and return its sequence number.
-
-        What has no method of its own, such as two requests at once, is sent by this and followed with `receive`.
-        """
-        # 0 is left out: it marks replies to no request.
-        self._sequence = self._sequence % 255 + 1
-        data = before + encode_frame(protocol.to_frame(request, self._sequence))
-        if self._wire:
-            self._wire.sent(data)
-        try:
-            self._port.write(data)
-        except (serial.SerialException, OSError) as error:
-            raise BoardGone(f"{self.name}: the board went away ({error}).") from None
-        return self._sequence
-
-    def receive(self, *sequences: int, stray: bytearray | None = None) -> tuple[int, protocol.Reply | None]:
-        """The next reply to one of `sequences` and which, or 0 and None when none came within POLL_SECONDS.
-
-        A report of a corrupt frame (sequence 0) counts as a reply too. Replies to earlier requests are dropped.
-        `stray`, where it is given, gets what no tinyllm sends, at most a few hundred bytes: those outside frames, and
-        frames that are no replies, such as our own from whoever sends back what it receives.
-        """
-        if not self._inbox:
-            for item in self._reader.feed(self._read()):
-                if isinstance(item, Frame):
-                    self._inbox.append(item)
-                else:
-                    self._note(item, stray)
-        while self._inbox:
-            frame = self._inbox.popleft()
-            if stray is not None and frame.type not in REPLY_TYPES:
-                self._note(Stray(encode_frame(frame)), stray)
-                continue
-            try:
-                reply = protocol.parse_reply(frame)
-            except protocol.MalformedBody as error:
-                raise Failure(f"{self.name}: a malformed reply came ({error}). Flash the board again.") from None
-            corrupt = isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT
-            if frame.sequence in sequences or (corrupt and frame.sequence == 0):
-                return frame.sequence, reply
-        return 0, None
-
-    def _read(self) -> bytes:
-        data = bytearray()
-        try:
-            data += self._port.read(1)
-            if data:
-                data += self._read_waiting()
-        except (serial.SerialException, OSError) as error:
-            if not data:
-                raise BoardGone(f"{self.name}: the board went away ({error}).") from None
-        if self._wire and data:
-            self._wire.received(bytes(data))
-        return bytes(data)
-
-    def _read_waiting(self) -> bytes:
-        if not self.name.startswith("socket://"):
-            return bytes(self._port.read(min(self._port.in_waiting, READ_BYTES)))
-        # pyserial's sockets do not know how much is waiting, but read without waiting where the timeout is zero.
-        self._port.timeout = 0
-        try:
-            return bytes(self._port.read(READ_BYTES))
-        finally:
-            self._port.timeout = POLL_SECONDS
-
-    def _note(self, item: Stray, stray: bytearray | None) -> None:
-        self.damaged_frames += 1
-        if stray is not None and len(stray) < 256:
-            stray += item.data[:256]
-
     def _damage(self) -> str:
-        return f" {self.damaged_frames} damaged frames were received." if self.damaged_frames else ""
+        """What is known of the damage, and what to do about it."""
+        if 2 * self.without_flow_control > self.damaged_frames:
+            return f" {FLOW_CONTROL}"
+        damaged = f" {self.damaged_frames} damaged frames were received." if self.damaged_frames else ""
+        return f"{damaged} Check the cable or lower the baud rate."
 
     def _unexpected(self, reply: protocol.Reply, request: protocol.Request) -> Failure:
         return Failure(f"{self.name}: {type(reply).__name__} came as the answer to {type(request).__name__}.")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import re
 import shlex
 import socket
 import stat
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +18,20 @@ import serial
 from serial.tools import list_ports
 
 from tinyllm.errors import UserError
+from tinyllm.host.link.port_url import check_url, is_url, scheme_of
 
 POLL_SECONDS = 0.05
 """How long one read waits; so soon is a request to stop noticed."""
 WRITE_SECONDS = 5.0
+WATCH_SECONDS = 0.5
+PROBE_BAUD = 115200
 READ_AND_WRITE = stat.S_IRGRP | stat.S_IWGRP
 """What a port's group must be allowed."""
 
 
 @dataclass(frozen=True)
 class PortInfo:
-    """A serial port of this computer; the USB numbers are None where it is no USB port."""
+    """A serial port of this computer; the USB numbers are None if it is no USB port."""
 
     device: str
     description: str
@@ -35,15 +41,32 @@ class PortInfo:
 
 
 def list_serial_ports() -> list[PortInfo]:
-    """The serial ports that are there now, sorted by name."""
+    """The serial ports that are there now, sorted by name as people count: ttyACM10 after ttyACM9."""
     ports = [
         PortInfo(port.device, (port.description or "").replace("n/a", ""), port.vid, port.pid, port.serial_number)
         for port in list_ports.comports()
     ]
-    return sorted(ports, key=lambda port: port.device)
+    return sorted(ports, key=lambda port: natural_key(port.device))
 
 
-def find_port(device: str) -> PortInfo | None:
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Sorts names with numbers by the numbers' values."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def watch_ports(seconds: float = WATCH_SECONDS) -> Iterator[tuple[PortInfo, bool]]:
+    """Each port that is there now or comes later, with True, and each that goes, with False; without end."""
+    known: list[PortInfo] = []
+    while True:
+        now = list_serial_ports()
+        yield from ((port, False) for port in known if port not in now)
+        yield from ((port, True) for port in now if port not in known)
+        known = now
+        time.sleep(seconds)
+
+
+def port_info(device: str) -> PortInfo | None:
+    """The serial port of that name, None if there is none."""
     return next((port for port in list_serial_ports() if port.device == device), None)
 
 
@@ -58,29 +81,64 @@ def find_again(lost: PortInfo) -> str | None:
 def open_port(name: str, baud: int) -> serial.SerialBase:
     """Open `name` (/dev/ttyACM0, COM3, socket://host:port, rfc2217://host:port), locked against other programs.
 
-    DTR and RTS are low before the port opens: raising them resets many boards or puts them into download mode.
-    Raises UserError naming the port, what is wrong and the next step.
+    Afterwards DTR and RTS are low. Raises UserError naming the port, what is wrong and the next step.
     """
+    check_url(name)
     # pyserial's RFC 2217 client has no write timeout.
-    patience = None if name.startswith("rfc2217://") else WRITE_SECONDS
+    patience = None if scheme_of(name) == "rfc2217" else WRITE_SECONDS
     try:
         port = serial.serial_for_url(
             name, do_not_open=True, baudrate=baud, timeout=POLL_SECONDS, write_timeout=patience, exclusive=True
         )
-        port.dtr = False
-        port.rts = False
-        port.open()
+        if sys.platform == "win32" and not is_url(name):
+            # One call of the system sets both lines as the port opens.
+            port.dtr = port.rts = False
+            port.open()
+        else:
+            port.open()
+            _lower_lines(port)
     except (serial.SerialException, OSError, ValueError) as error:
         raise UserError(f"{name}: {_explain(name, error)}") from None
     return port
 
 
+def _lower_lines(port: serial.SerialBase) -> None:
+    """Lower RTS, then DTR, of a port that opened with both raised.
+
+    POSIX systems raise both at open. RTS raised with DTR low holds an ESP32 in reset, through the two transistors of
+    most boards (ESP32-DevKitC schematic) and in the chip's USB-Serial/JTAG (ESP32-S3 technical reference manual,
+    "USB Serial/JTAG Controller"), so DTR goes last. At close the system lowers both (HUPCL), and they are low by then.
+    """
+    try:
+        for line in ("rts", "dtr"):
+            try:
+                setattr(port, line, False)
+            except OSError as error:
+                # A pseudo-terminal has no such lines.
+                if error.errno not in (errno.EINVAL, errno.ENOTTY):
+                    raise
+    except BaseException:
+        port.close()
+        raise
+
+
+def check_usable(port: str) -> None:
+    """Open and close a serial port, so that what is in the way shows before a build. Errors as open_port.
+
+    Of a URL only the form is checked: what is to be reached there may be started by the upload.
+    """
+    check_url(port)
+    if not is_url(port):
+        open_port(port, PROBE_BAUD).close()
+
+
 def _explain(name: str, error: Exception) -> str:
-    cause = error
-    if not getattr(error, "errno", None) and isinstance(error.__context__, OSError):
-        cause = error.__context__
-    number = getattr(cause, "errno", None)
-    text = str(error)
+    """What is wrong and what to do, for an error of pyserial's."""
+    causes = [error, error.__cause__, error.__context__]
+    if is_url(name):
+        return _explain_address(name, [cause for cause in causes if cause is not None])
+    cause = next((one for one in causes if isinstance(one, OSError) and one.errno), error)
+    number, text = getattr(cause, "errno", None), str(error)
     if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV) or "FileNotFoundError" in text:
         found = ", ".join(port.device for port in list_serial_ports()) or "none"
         return f"no such port. Ports that are there: {found}. Plug the board in, then see `tinyllm ports`."
@@ -88,21 +146,32 @@ def _explain(name: str, error: Exception) -> str:
         return "the port is in use. Close the serial monitor or other program that has it open."
     if number in (errno.EACCES, errno.EPERM):
         return f"you may not open this port. {permission_advice(name)}"
-    if isinstance(cause, socket.gaierror):
-        return "no computer of that name was found."
-    if number == errno.ECONNREFUSED:
-        return "nothing listens at that address. Start the board's program or bridge first."
-    if isinstance(cause, TimeoutError):
-        return "no answer from that address. Check it, and that no firewall is between."
     if "Could not configure port" in text or number in (errno.EISDIR, errno.ENOTTY):
         return "this is not a serial port. `tinyllm ports` lists those that are."
+    return f"cannot be opened: {text}"
+
+
+def _explain_address(name: str, causes: Sequence[BaseException]) -> str:
+    numbers = [cause.errno for cause in causes if isinstance(cause, OSError)]
+    if any(isinstance(cause, socket.gaierror | UnicodeError) for cause in causes):
+        return "no computer of that name was found. Check the name, or give its address."
+    if errno.ECONNREFUSED in numbers:
+        return "nothing listens at that address. Start the board's program or bridge first."
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        return "no answer from that address. Check it, and that no firewall is between."
+    if errno.EHOSTUNREACH in numbers or errno.ENETUNREACH in numbers or errno.EADDRNOTAVAIL in numbers:
+        return "no way leads to that address. Check it, and this computer's network."
+    text = str(causes[0])
+    if "RFC2217" in text:
+        address = name.split("://", 1)[1].split("?")[0]
+        return f"what listens there is no RFC 2217 server. For a plain TCP connection say socket://{address}."
     return f"cannot be opened: {text}"
 
 
 def permission_advice(name: str) -> str:
     """How a person gets to use a port that they may not open.
 
-    They join the group that may; where that is root's, or it may not use the port either, only a udev rule helps.
+    They join the group that may. If that is root's, or may not use the port either, only a udev rule helps.
     """
     group: str | None = "dialout"
     try:

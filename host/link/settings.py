@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS, Setting, Unit
+from collections.abc import Mapping
+
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.codegen.arithmetic.sampler_settings import SAMPLING, SETTINGS, Overflow, Setting, Unit
 from tinyllm.errors import UserError
+from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import UNTIL_STOP
 
 RANGES = {setting: row for setting, row in SETTINGS.items() if row.unit is not Unit.CHOICE}
@@ -43,3 +47,19 @@ def format_setting(setting: Setting, value: int) -> str:
 def budget(max_tokens: int) -> int:
     """`max_tokens` of a PROMPT for a number as people write it, where 0 means until the model stops."""
     return max_tokens or UNTIL_STOP
+
+
+def wire_settings(sampling: SamplerSettings, seed: int) -> dict[Setting, int]:
+    """All settings that decide which tokens an answer has, as on the wire, with overflow slide."""
+    return {
+        **{setting: getattr(sampling, SETTINGS[setting].name) for setting in SAMPLING},
+        Setting.SEED: seed,
+        Setting.OVERFLOW: Overflow.SLIDE,
+    }
+
+
+def apply_settings(link: Link, settings: Mapping[Setting, int]) -> None:
+    """Change these settings, values as on the wire, and begin a new conversation. Errors as Link."""
+    for setting, value in settings.items():
+        link.set(setting, value)
+    link.reset()

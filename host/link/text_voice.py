@@ -6,7 +6,7 @@ import time
 
 import serial
 
-from tinyllm.host.link.link import BoardGone
+from tinyllm.host.link.errors import BoardGone
 from tinyllm.text import printable
 
 READY = b"\r\n> "

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tinyllm.boards.description import Board, load_boards
 from tinyllm.errors import UserError
-from tinyllm.host.link.serial_port import PortInfo, list_serial_ports, open_port
-
-PROBE_BAUD = 115200
+from tinyllm.host.link.drives import drives
+from tinyllm.host.link.port_names import BY_SERIAL
+from tinyllm.host.link.serial_port import PortInfo, list_serial_ports
 
 
 def boards_on(port: PortInfo, known: Sequence[Board]) -> list[Board]:
@@ -28,61 +27,61 @@ def ports_of(board: Board) -> list[PortInfo]:
     return [port for port in list_serial_ports() if boards_on(port, [board])]
 
 
-def find_port(board: Board, twin_will_do: bool = False) -> PortInfo | None:
-    """The one port that may be the board's; None where the board waits for a program as a drive.
+def find_board_port(board: Board, suggest_virtual: bool = False) -> PortInfo | None:
+    """The one port that may be the board's; None if the board waits for a program as a drive.
 
-    twin_will_do: whoever looks for it has --virtual too. Raises UserError where there is none, or more than one.
+    suggest_virtual: mention --virtual in the error. Raises UserError if there is none, or more than one.
     """
     ports = ports_of(board)
     if len(ports) == 1:
         return ports[0]
     if ports:
-        raise UserError(f"{len(ports)} ports may be a {board.name}: {_listed(ports)}. Say which one with --port.")
+        raise UserError(f"{len(ports)} ports may be a {board.name}: {_listed(ports)}. {_say_which(ports)}")
     if board.bootloader_drive and board.bootloader_drive in drives():
         return None
-    raise UserError(_missing(board, "--port, or add --virtual" if twin_will_do and board.virtual else "--port"))
+    raise UserError(_missing(board, "--port, or add --virtual" if suggest_virtual and board.virtual else "--port"))
+
+
+def find_any_port() -> PortInfo:
+    """The one port that may be a board's, of whatever kind: the board itself says who it is.
+
+    Raises UserError if there is none, or more than one.
+    """
+    known = load_boards()
+    ports = [port for port, _ in attached(known)]
+    if len(ports) == 1:
+        return ports[0]
+    if ports:
+        raise UserError(f"{len(ports)} ports may be a board's: {_listed(ports)}. {_say_which(ports)}")
+    shown = drives()
+    waiting = [board.name for board in known if board.bootloader_drive in shown]
+    if waiting:
+        raise UserError(f"{' or '.join(waiting)} waits for a program: `tinyllm flash --board {waiting[0]}`.")
+    raise UserError(_none_attached(known))
 
 
 def find_board() -> Board:
-    """The one kind of board that is attached. Raises UserError where there is none, or several it may be."""
+    """The one kind of board that is attached, to build for it. UserError if there is none, or if it may be several."""
     known = load_boards()
-    found = attached(known)
-    names = {board.name for _, boards in found for board in boards}
+    names = {board.name for _, boards in attached(known) for board in boards}
     shown = drives()
     names |= {board.name for board in known if board.bootloader_drive in shown}
     if len(names) == 1:
         return next(board for board in known if board.name in names)
     if not names:
-        raise UserError(
-            f"no board is attached: no port shows the USB numbers of {', '.join(b.name for b in known if b.usb)}.\n"
-            "Plug one in with a cable that carries data, or name it with --board and --port."
-        )
+        raise UserError(_none_attached(known))
     raise UserError(f"the board that is attached may be {' or '.join(sorted(names))}. Say which it is with --board.")
 
 
-def check_usable(port: str) -> None:
-    """Open and close a serial port, so that what stands in the way shows before a build. Errors as open_port.
-
-    URLs are left alone: what is to be reached there may be started by the upload.
-    """
-    if "://" not in port:
-        open_port(port, PROBE_BAUD).close()
-
-
-def drives() -> list[str]:
-    """Labels of the drives that are mounted; none where the system does not tell."""
-    # Imported where it is needed: what only looks at ports starts faster without it.
-    from platformio.device.list.util import list_logical_devices
-
-    try:
-        devices = list_logical_devices()
-    except (OSError, ValueError, AssertionError):
-        return []
-    return [device["name"] or Path(device["path"]).name for device in devices]
+def _none_attached(known: Sequence[Board]) -> str:
+    return (
+        f"no board is attached: no port shows the USB numbers of {', '.join(b.name for b in known if b.usb)}.\n"
+        "Plug one in with a cable that carries data, or name it with --board and --port."
+    )
 
 
 def _missing(board: Board, instead: str) -> str:
-    """What was looked for, and how the board is made to show it; `instead`: the options that do without that."""
+    """What was looked for, and how to make the board show it; `instead`: the options that do without that."""
     if not board.usb:
         return f"{board.name} has no USB numbers in its description. Say where it is with {instead}."
     numbers = " or ".join(f"{usb.vid:04x}:{usb.pid:04x}" for usb in board.usb)
@@ -93,6 +92,14 @@ def _missing(board: Board, instead: str) -> str:
         f"no {board.name} was found: no port with the USB numbers {numbers}{drive}. Ports that are there: {there}.\n"
         f"Plug it in with a cable that carries data.{bootsel} Or say where it is with {instead}."
     )
+
+
+def _say_which(ports: Sequence[PortInfo]) -> str:
+    """The serial number holds when a board is plugged in elsewhere, so it comes first."""
+    number = ports[0].serial_number
+    numbers = [port.serial_number for port in ports]
+    example = f"{BY_SERIAL}{number}" if number and numbers.count(number) == 1 else ports[0].device
+    return f"Say which one with --port, as in --port {example}."
 
 
 def _listed(ports: Sequence[PortInfo]) -> str:

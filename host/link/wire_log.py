@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import fields
 
-from tinyllm.host.link import messages as protocol
-from tinyllm.host.link.frames import Frame, FrameReader, Stray
+from tinyllm.host.link.describe import describe
+from tinyllm.host.link.frames import FrameReader
 
 KEPT_BYTES = 4096
 SHOWN_TEXT = 160
@@ -39,7 +38,7 @@ class WireLog:
             self._sizes[way] -= len(passed.popleft()[1])
 
     def lines(self) -> list[str]:
-        """One line for each message, and for what was none: seconds, > to the board or < from it, what it was."""
+        """One line for each message and for what is none: seconds, > to the board or < from it, what it was."""
         said = sorted((entry for way in "><" for entry in self._messages(way)), key=lambda entry: entry[0])
         return [shorten(f"{at:9.3f} {way} {text}") for at, way, text in said]
 
@@ -48,7 +47,7 @@ class WireLog:
         messages = []
         at = 0.0
         for at, data in self._passed[way]:
-            messages += [(at, way, _describe(way, item)) for item in reader.feed(data)]
+            messages += [(at, way, describe(item)) for item in reader.feed(data)]
         if reader.pending:
             messages.append((at, way, f"{reader.pending!r} and no more yet"))
         return messages
@@ -57,15 +56,3 @@ class WireLog:
 def shorten(line: str) -> str:
     """A line of at most SHOWN_TEXT characters."""
     return line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 3]}..."
-
-
-def _describe(way: str, item: Frame | Stray) -> str:
-    if isinstance(item, Stray):
-        return f"no frame: {item.data!r}"
-    parse = protocol.parse_request if way == ">" else protocol.parse_reply
-    try:
-        message = parse(item)
-    except protocol.MalformedBody as error:
-        return f"#{item.sequence} type {item.type:02x}, malformed ({error})"
-    values = (f"{field.name}={getattr(message, field.name)!r}" for field in fields(message))
-    return f"#{item.sequence} {type(message).__name__.removesuffix('Reply')} {' '.join(values)}".rstrip()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.arithmetic.sampler_settings import SAMPLING, SETTINGS
-from tinyllm.errors import Failure, UserError
+from tinyllm.errors import UserError
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.connect.connection import Connection
-from tinyllm.host.link.link import BAUD, BoardGone, Link
-from tinyllm.host.link.messages import Done, HelloReply, Reason, Setting, Token, token_digest
+from tinyllm.host.link.answer import Answer, collect
+from tinyllm.host.link.errors import BoardGone
+from tinyllm.host.link.frame_port import BAUD
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.messages import HelloReply, Setting, token_digest
 from tinyllm.host.link.serial_port import open_port
-from tinyllm.host.link.settings import encode_setting
+from tinyllm.host.link.settings import apply_settings, encode_setting
 from tinyllm.host.link.text_voice import Terminal
 from tinyllm.host.link.wire_log import WireLog
 from tinyllm.host.prove.expected_answers import Answers, Expected, expected_of
@@ -25,20 +27,6 @@ RECOVERY_SECONDS = 20.0
 
 AT_THE_START: dict[Setting, int] = {setting: row.start for setting, row in SETTINGS.items()} | {Setting.TEMPERATURE: 0}
 """The settings of a board that has just started, but greedy."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """All that came for one prompt."""
-
-    tokens: tuple[int, ...]
-    text: str
-    done: Done
-
-    @property
-    def reason(self) -> Reason:
-        """Why the answer ended."""
-        return Reason(self.done.reason)
 
 
 class BoardUnderTest:
@@ -69,7 +57,7 @@ class BoardUnderTest:
     @cached_property
     def expected(self) -> Expected:
         """The reference of the model that the board runs. UserError where that is not the one that was named."""
-        return expected_of(self.hello, self.request.model, self.request.options)
+        return expected_of(self.link, self.request.model, self.request.options)
 
     # --- Talking ------------------------------------------------------------------------------------------------------
 
@@ -92,15 +80,7 @@ class BoardUnderTest:
 
     def ask(self, prompt: str | Sequence[int], max_tokens: int = 64) -> Answer:
         """Append a prompt, text or token ids, to the conversation and collect the answer; errors as Link.prompt."""
-        tokens: list[int] = []
-        text = ""
-        for event in self.link.prompt(prompt, max_tokens):
-            if isinstance(event, Token):
-                tokens.append(event.token)
-                text += event.text
-            elif isinstance(event, Done):
-                return Answer(tuple(tokens), text + event.text, event)
-        raise Failure(f"{self.link.name}: the answer had no end.")
+        return collect(self.link.prompt(prompt, max_tokens))
 
     def expect(self, *prompts: str, max_tokens: int = 64) -> Answers:
         """What the reference answers to the prompts of one conversation, with the board's present settings."""
@@ -149,6 +129,4 @@ class BoardUnderTest:
         self.link.close()
 
     def _begin(self) -> None:
-        for setting, value in self._settings.items():
-            self.link.set(setting, value)
-        self.link.reset()
+        apply_settings(self.link, self._settings)

@@ -16,7 +16,9 @@ from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
 from tinyllm.errors import UserError
-from tinyllm.host.link.messages import HelloReply
+from tinyllm.host.connect.attach import BoardRequest
+from tinyllm.host.connect.connection import Connection
+from tinyllm.host.link.link import Link
 from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model
 from tinyllm.models import bundled
 
@@ -38,7 +40,7 @@ class Expected:
     @property
     def model_hash(self) -> str:
         """As a board reports it."""
-        return self.model.digest()[:8].hex()
+        return self.model.short_digest()
 
     def answers(
         self,
@@ -88,24 +90,32 @@ class Expected:
         return tuple(answers)
 
 
-def expected_of(hello: HelloReply, model: str | None = None, options: LoadOptions = AS_STORED) -> Expected:
+def expected_of(link: Link, model: str | None = None, options: LoadOptions = AS_STORED) -> Expected:
     """For the model that a board says it runs: the one that a person named, or the bundled one.
 
-    UserError where the board runs another.
+    UserError if the board runs another.
     """
+    hello = link.hello
     options = replace(options, context=hello.context)
+    runs = f"{link.name}: the board runs {hello.model} ({hello.model_hash})"
     for name in [model] if model is not None else _bundled(hello.context):
-        loaded = load_model(name, options)
+        loaded = _loaded(name, options)
         if hello.vocab_size == loaded.tokenizer.vocab_size:
             expected = _expected(name, options)
             if expected.model_hash == hello.model_hash:
                 return expected
     if model is not None:
         raise UserError(
-            f"the board runs {hello.model} ({hello.model_hash}), not {loaded.name}. Name the model that it runs, or "
+            f"{runs}, not {loaded.name}. Name the model that it runs, leave MODEL out to talk to what is there, or "
             "build and flash this one."
         )
-    raise UserError(f"the board runs {hello.model} ({hello.model_hash}), which is not bundled. Name its checkpoint.")
+    raise UserError(f"{runs}, which is not bundled. Name its checkpoint.")
+
+
+def check_model(request: BoardRequest, connection: Connection, link: Link) -> None:
+    """If a person names a model, a board that was there already must run it. Errors as expected_of."""
+    if connection.process is None and request.model is not None:
+        expected_of(link, request.model, request.options)
 
 
 def _bundled(context: int) -> list[str]:
@@ -114,7 +124,12 @@ def _bundled(context: int) -> list[str]:
 
 
 @lru_cache(maxsize=4)
+def _loaded(model: str, options: LoadOptions) -> LoadedModel:
+    return load_model(model, options)
+
+
+@lru_cache(maxsize=4)
 def _expected(model: str, options: LoadOptions) -> Expected:
     """One for all boards that run the same model: what it computed serves them all."""
-    loaded = load_model(model, options)
+    loaded = _loaded(model, options)
     return Expected(loaded, loaded.context)

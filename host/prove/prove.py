@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
-from tinyllm.codegen.arithmetic.sampler_settings import SAMPLING, SETTINGS
-from tinyllm.errors import Failure
 from tinyllm.host.chat.conversation import read
+from tinyllm.host.link.answer import generate
 from tinyllm.host.link.link import Link
-from tinyllm.host.link.messages import Overflow, Setting, Token, token_digest
+from tinyllm.host.link.messages import token_digest
+from tinyllm.host.link.settings import apply_settings, wire_settings
 from tinyllm.host.prove.expected_answers import Expected
 
 PROMPT = "Once upon a time"
@@ -51,41 +51,13 @@ def prove(
         settings = SamplerSettings.from_float(temperature=temperature)
         progress(f"computing the reference of {count} tokens at temperature {temperature:g}")
         (wanted,) = expected.answers([PROMPT], count, settings, seed, through_stops=True)
-        apply(link, settings, seed)
+        apply_settings(link, wire_settings(settings, seed))
         progress(f"the board generates {count} tokens at temperature {temperature:g}")
-        yield compare_tokens(generate(link, PROMPT, count), list(wanted), temperature)
+        got = [token for answer in generate(link, PROMPT, count) for token in answer.tokens]
+        yield compare_tokens(got, list(wanted), temperature)
     tokens = [*expected.encode(PROMPT), *expected.answers([PROMPT], count, through_stops=True)[0]][:count]
     progress(f"reading logits at {len(chosen_positions(count))} positions")
     yield compare_logits(link, expected, tokens, chosen_positions(count))
-
-
-def apply(link: Link, settings: SamplerSettings, seed: int) -> None:
-    """Begin a new conversation with these settings, overflow slide."""
-    for setting, value in wire_settings(settings, seed).items():
-        link.set(setting, value)
-    link.reset()
-
-
-def wire_settings(settings: SamplerSettings, seed: int) -> dict[Setting, int]:
-    """All settings that decide which tokens an answer has, as on the wire."""
-    return {
-        **{setting: getattr(settings, SETTINGS[setting].name) for setting in SAMPLING},
-        Setting.SEED: seed,
-        Setting.OVERFLOW: Overflow.SLIDE,
-    }
-
-
-def generate(link: Link, prompt: str, count: int) -> list[int]:
-    """`count` tokens, on through any token that ends an answer."""
-    tokens: list[int] = []
-    content: str | tuple[int, ...] = prompt
-    while len(tokens) < count:
-        before = len(tokens)
-        tokens += [event.token for event in link.prompt(content, count - before) if isinstance(event, Token)]
-        if len(tokens) == before:
-            raise Failure(f"{link.name}: the board ended an answer without a token.")
-        content = ()
-    return tokens
 
 
 def compare_tokens(got: list[int], wanted: list[int], temperature: float) -> Comparison:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import serial
 
-from tinyllm.host.link.link import BAUD
+from tinyllm.host.link.frame_port import BAUD
 from tinyllm.host.link.serial_port import open_port
 
 Damage = Callable[[random.Random, int], bytes]

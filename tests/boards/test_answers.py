@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tinyllm.host.link import messages as protocol
-from tinyllm.host.link.link import Refused
+from tinyllm.host.link.errors import Refused
 from tinyllm.host.link.messages import ErrorCode, Overflow, Reason, Setting
 from tinyllm.host.prove.board_under_test import BoardUnderTest
 

@@ -6,8 +6,8 @@ import pytest
 
 from tinyllm.host.chat.conversation import Conversation
 from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.errors import BoardGone
 from tinyllm.host.link.frames import encode_frame
-from tinyllm.host.link.link import BoardGone
 from tinyllm.host.link.messages import Done, Overflow, Reason, Setting, Token
 from tinyllm.host.prove.board_under_test import BoardUnderTest
 

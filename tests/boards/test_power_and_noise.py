@@ -11,7 +11,8 @@ import pytest
 
 from tests.boards.noisy_line import Damage, NoisyLine, drop, flip
 from tinyllm.errors import TinyllmError
-from tinyllm.host.link.link import SILENCE_SECONDS, BoardGone, Link
+from tinyllm.host.link.errors import BoardGone
+from tinyllm.host.link.link import SILENCE_SECONDS, Link
 from tinyllm.host.link.messages import Setting, Token
 from tinyllm.host.prove.board_under_test import BoardUnderTest
 

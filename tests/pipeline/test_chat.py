@@ -29,8 +29,9 @@ from tinyllm.host.chat.conversation import Conversation
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
 from tinyllm.host.link.frames import Frame, FrameReader, encode_frame
-from tinyllm.host.link.link import QUIET_SECONDS, SILENCE_SECONDS, BoardGone, Event, Link, LostFrame, Refused
+from tinyllm.host.link.link import QUIET_SECONDS, SILENCE_SECONDS, Event, Link
 from tinyllm.host.link.messages import Done, ErrorCode, Overflow, Reason, ReplyType, Setting, Token
 from tinyllm.host.model.load import load_model
 

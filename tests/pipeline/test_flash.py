@@ -31,7 +31,7 @@ from tinyllm.host.cli import app as cli
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link import serial_port
 from tinyllm.host.link import usb as finding
-from tinyllm.host.link.usb import find_board, find_port
+from tinyllm.host.link.usb import find_board, find_board_port
 
 HERE = Path(__file__).parent
 PICO = (0x2E8A, 0x000A)
@@ -220,17 +220,17 @@ def test_an_upload_that_fails_is_a_failure(desk: Desk, tinyllm: Tinyllm) -> None
 def test_two_boards_are_listed_and_the_port_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     attach(monkeypatch, ("/dev/ttyACM0", PICO, "E660"), ("/dev/ttyACM1", PICO, "E661"), ("/dev/ttyACM2", S3, ""))
     with pytest.raises(UserError) as error:
-        find_port(load_board("pico"))
+        find_board_port(load_board("pico"))
     assert str(error.value) == (
         "2 ports may be a pico: /dev/ttyACM0 (a board, serial E660), /dev/ttyACM1 (a board, serial E661). "
-        "Say which one with --port."
+        "Say which one with --port, as in --port id:E660."
     )
 
 
 def test_no_board_says_what_was_looked_for_and_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     attach(monkeypatch, ("/dev/ttyACM0", PICO, "E660"))
     with pytest.raises(UserError) as error:
-        find_port(load_board("esp32"))
+        find_board_port(load_board("esp32"))
     first, second = str(error.value).splitlines()
     assert "no esp32 was found: no port with the USB numbers 10c4:ea60 or 1a86:7523 or 1a86:55d4." in first
     assert "Ports that are there: /dev/ttyACM0 (a board, serial E660)." in first
@@ -241,9 +241,9 @@ def test_a_pico_that_waits_for_its_first_program_is_a_drive(monkeypatch: pytest.
     attach(monkeypatch)
     pico = load_board("pico")
     with pytest.raises(UserError, match=r"no drive named RPI-RP2(?s:.*)hold BOOTSEL while you plug it in"):
-        find_port(pico)
+        find_board_port(pico)
     monkeypatch.setattr(finding, "drives", lambda: ["home", "RPI-RP2"])
-    assert find_port(pico) is None
+    assert find_board_port(pico) is None
     assert find_board().name == "pico"
 
 
@@ -286,7 +286,7 @@ def test_a_port_that_may_not_be_opened_is_told_before_anything_is_built(
 def test_a_usb_board_is_waited_for_under_the_name_it_comes_back_with(monkeypatch: pytest.MonkeyPatch) -> None:
     pico = load_board("pico")
     attach(monkeypatch, ("/dev/ttyACM0", PICO, "E660"))
-    device = serial_port.find_port("/dev/ttyACM0")
+    device = serial_port.port_info("/dev/ttyACM0")
     attach(monkeypatch, ("/dev/ttyACM0", PICO, "E999"), ("/dev/ttyACM3", PICO, "E660"))
     assert flashing._where(pico, "/dev/ttyACM0", device, set()) == "/dev/ttyACM3"
     assert flashing._where(pico, None, None, {"/dev/ttyACM0"}) == "/dev/ttyACM3", "it was a drive before"

@@ -13,7 +13,8 @@ from tinyllm.boards.description import load_board
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.host.build.build import build
 from tinyllm.host.connect.board_process import BoardProcess
-from tinyllm.host.link.link import Link, Refused
+from tinyllm.host.link.errors import Refused
+from tinyllm.host.link.link import Link
 from tinyllm.host.model.load import LoadedModel
 from tinyllm.host.virtual import require_emulator
 

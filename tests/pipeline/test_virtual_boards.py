@@ -28,7 +28,8 @@ from tinyllm.host.build import build as building
 from tinyllm.host.build import platformio
 from tinyllm.host.build.build import Program
 from tinyllm.host.connect.board_process import BoardProcess
-from tinyllm.host.link.link import BoardGone, Link
+from tinyllm.host.link.errors import BoardGone
+from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Done, Setting, Token, token_digest
 from tinyllm.host.model.load import LoadedModel, load_model
 from tinyllm.host.prove.expected_answers import Expected

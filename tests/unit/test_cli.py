@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import serial
 from hypothesis import given
 from hypothesis import strategies as st
 from serial.tools import list_ports
@@ -35,8 +31,6 @@ from tinyllm.host.cli import boards as verbs_look
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link import serial_port
 from tinyllm.host.link import usb as finding
-from tinyllm.host.link.frames import Frame, FrameReader, encode_frame
-from tinyllm.host.link.link import Link
 from tinyllm.host.link.settings import RANGES, encode_setting, format_setting, parse_setting
 from tinyllm.host.output import Output
 from tinyllm.models import bundled
@@ -283,8 +277,8 @@ MISTAKES = {
         "--temperature -1: expected a number from 0 to",
     ),
     "a port that does not exist": (["run", "-p", "x", "--port", "/dev/ttyNONE"], "/dev/ttyNONE: no such port"),
-    "a port of an unknown kind": (["chat", "--port", "gopher://x"], "gopher://x"),
-    "an address without a port": (["chat", "--port", "socket://127.0.0.1"], "socket://127.0.0.1: cannot be opened"),
+    "a port of an unknown kind": (["chat", "--port", "gopher://x"], "gopher://x: gopher:// is no way to a board"),
+    "an address without a port": (["chat", "--port", "socket://127.0.0.1"], "the port's number is missing. Expected"),
     "a context with a port": (["chat", "--port", "x", "--context", "9"], "--context is settled when a board is built"),
     "a port for a virtual board": (["run", "-p", "x", "--port", "x", "--virtual"], "--virtual starts a board on this"),
     "a missing text to trim to": (["build", "--trim-vocab", "/nowhere/text"], "/nowhere/text: no such file"),
@@ -342,7 +336,7 @@ def test_a_virtual_board_is_not_offered_to_who_needs_the_real_one(
     for command in (("flash", "--board", "pico"), ("run", "-p", "x", "--board", "pico", "--port", "auto")):
         assert tinyllm(*command)[2].endswith("Or say where it is with --port.\n")
     with pytest.raises(UserError, match=r"Or say where it is with --port\.$"):
-        finding.find_port(replace(load_board("pico"), virtual=None), twin_will_do=True)
+        finding.find_board_port(replace(load_board("pico"), virtual=None), suggest_virtual=True)
 
 
 @pytest.mark.parametrize(("content", "complaint"), [(b"", "no text in it"), (b"a\xff", "not UTF-8 at byte 1")])
@@ -413,186 +407,6 @@ def test_every_module_can_be_imported_without_what_only_posix_has() -> None:
     code += "for module in sys.argv[1:]: importlib.import_module(f'tinyllm.host.{module}')"
     done = subprocess.run([sys.executable, "-c", code, *MODULES], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-
-
-# --- Ports that are not what was hoped for ----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def stranger() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
-    """Starts a server of one connection and gives its URL."""
-    listeners = []
-
-    def start(serve: Callable[[socket.socket], None]) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
-
-        def accept() -> None:
-            with listener.accept()[0] as connection:
-                serve(connection)
-
-        threading.Thread(target=accept, daemon=True).start()
-        return f"socket://127.0.0.1:{listener.getsockname()[1]}"
-
-    yield start
-    for listener in listeners:
-        listener.close()
-
-
-Stranger = Callable[[Callable[[socket.socket], None]], str]
-
-
-def listen(connection: socket.socket) -> None:
-    """Take everything and say nothing."""
-    while connection.recv(1000):
-        pass
-
-
-def test_a_port_where_nothing_listens_says_so() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        number = listener.getsockname()[1]
-    with pytest.raises(UserError, match=f"socket://127.0.0.1:{number}: nothing listens at that address"):
-        Link(f"socket://127.0.0.1:{number}")
-
-
-def test_something_that_is_not_tinyllm_is_shown_as_it_was_seen(stranger: Stranger) -> None:
-    def login(connection: socket.socket) -> None:
-        while connection.recv(100):
-            connection.sendall(b"login: \x1b[5m")
-
-    with pytest.raises(UserError, match=r"no tinyllm answers here \(it sent b'login: \\x1b\[5m"):
-        Link(stranger(login), handshake_seconds=0.5)
-
-
-def test_firmware_that_sends_back_what_it_receives_is_no_tinyllm(stranger: Stranger) -> None:
-    def echo(connection: socket.socket) -> None:
-        while data := connection.recv(1000):
-            connection.sendall(data)
-
-    with pytest.raises(UserError, match=r"no tinyllm answers here \(it sent b'.*\\x00.*' in 0\.5 s\)"):
-        Link(stranger(echo), handshake_seconds=0.5)
-
-
-def test_a_tinyllm_whose_hello_makes_no_sense_is_to_be_flashed_again(stranger: Stranger) -> None:
-    def mumble(connection: socket.socket) -> None:
-        reader = FrameReader()
-        while data := connection.recv(1000):
-            for item in reader.feed(data):
-                if isinstance(item, Frame):
-                    connection.sendall(encode_frame(Frame(protocol.ReplyType.HELLO, item.sequence, b"\x01")))
-
-    with pytest.raises(Failure, match=r"a malformed reply came \(.*\)\. Flash the board again"):
-        Link(stranger(mumble), handshake_seconds=5)
-
-
-def test_silence_is_called_silence(stranger: Stranger) -> None:
-    with pytest.raises(UserError, match=r"it sent nothing in 0\.5 s"):
-        Link(stranger(listen), handshake_seconds=0.5)
-
-
-def test_a_connection_that_is_closed_at_once_suggests_another_program(stranger: Stranger) -> None:
-    with pytest.raises(UserError, match="Another program may be talking to it"):
-        Link(stranger(lambda connection: None), handshake_seconds=5)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:serial")
-def test_an_address_that_does_not_speak_rfc2217_says_so(stranger: Stranger) -> None:
-    url = stranger(listen).replace("socket://", "rfc2217://")
-    with pytest.raises(UserError, match=f"{url}: cannot be opened: Remote does not seem to support RFC2217"):
-        Link(url)
-
-
-def test_another_protocol_version_is_named(stranger: Stranger) -> None:
-    def refuse(connection: socket.socket) -> None:
-        reader = FrameReader()
-        while data := connection.recv(1000):
-            for item in reader.feed(data):
-                if isinstance(item, Frame):
-                    error = protocol.Error(protocol.ErrorCode.VERSION, item.type, "7")
-                    connection.sendall(encode_frame(protocol.to_frame(error, item.sequence)))
-
-    with pytest.raises(
-        UserError, match=f"the board speaks protocol version 7, this tinyllm speaks {protocol.PROTOCOL_VERSION}"
-    ):
-        Link(stranger(refuse), handshake_seconds=5)
-
-
-@pytest.mark.parametrize("flood", [b"\x00" * 1000, b"x" * 1000, bytes(range(256)) * 4], ids=["zeros", "text", "bytes"])
-def test_a_flood_of_bytes_ends_in_an_error_too(stranger: Stranger, flood: bytes) -> None:
-    def pour(connection: socket.socket) -> None:
-        try:
-            while True:
-                connection.sendall(flood)
-        except OSError:
-            return
-
-    with pytest.raises(UserError, match="no tinyllm answers here"):
-        Link(stranger(pour), handshake_seconds=0.5)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="pseudo-terminals are a thing of POSIX")
-def test_a_port_that_another_program_has_open_is_busy() -> None:
-    import pty
-
-    _, other_end = pty.openpty()
-    name = os.ttyname(other_end)
-    with (
-        serial.Serial(name, exclusive=True),
-        pytest.raises(UserError, match=f"{name}: the port is in use. Close the serial monitor"),
-    ):
-        Link(name)
-
-
-def test_a_file_is_not_a_serial_port(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(UserError, match="this is not a serial port"):
-            Link(str(path))
-
-
-def test_a_port_without_permission_names_the_group() -> None:
-    denied = serial.SerialException(errno.EACCES, "could not open port")
-    assert "sudo usermod -aG dialout $USER" in serial_port._explain("/dev/ttyNONE", denied)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="a port has no group there")
-@pytest.mark.parametrize(
-    ("mode", "of_root", "told"),
-    [
-        (0o660, False, r"Join the group that owns it: `sudo usermod -aG {group} \$USER`, then log out and in\."),
-        (0o620, False, r"PlatformIO's udev rules .*: `sudo cp /.*/99-platformio-udev\.rules /etc/udev/rules\.d/`"),
-        (0o600, True, r"PlatformIO's udev rules .*: `sudo cp /.*/99-platformio-udev\.rules /etc/udev/rules\.d/`"),
-        (0o660, True, r"PlatformIO's udev rules .*: `sudo cp /.*/99-platformio-udev\.rules /etc/udev/rules\.d/`"),
-    ],
-)
-def test_doctor_and_who_opens_a_port_say_what_gives_the_permission(
-    tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: int, of_root: bool, told: str
-) -> None:
-    import grp
-
-    port = tmp_path / "ttyACM0"
-    port.touch()
-    port.chmod(mode)
-    if os.getuid() == 0:
-        os.chown(port, 0, 0 if of_root else max(group.gr_gid for group in grp.getgrall()))
-    elif of_root:
-        pytest.skip("only root can give a file to root's group")
-    denied = serial.SerialException(errno.EACCES, "could not open port")
-    explained = serial_port._explain(str(port), denied)
-    assert re.search(told.format(group=re.escape(port.group())), explained)
-    if rules := re.search(r"`sudo cp (\S+)", explained):
-        assert "2e8a" in Path(rules[1]).read_text(), "a Pico's USB numbers are among the rules"
-    there = SimpleNamespace(device=str(port), description="", vid=None, pid=None, serial_number=None)
-    monkeypatch.setattr(list_ports, "comports", lambda: [there])
-    monkeypatch.setattr(os, "access", lambda *arguments: False)
-    assert explained == f"you may not open this port. {doctors_advice(tinyllm, str(port))}"
-
-
-def doctors_advice(tinyllm: Tinyllm, port: str) -> str:
-    checks = json.loads(tinyllm("doctor", "--json")[1])["checks"]
-    (check,) = (check for check in checks if check["name"] == f"port {port}")
-    assert not check["ok"]
-    return str(check["advice"])
 
 
 # --- Small things -----------------------------------------------------------------------------------------------------

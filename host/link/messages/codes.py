@@ -42,6 +42,10 @@ class ReplyType(IntEnum):
     PROGRESS = 0x89
 
 
+REQUEST_TYPES = frozenset(int(kind) for kind in RequestType)
+REPLY_TYPES = frozenset(int(kind) for kind in ReplyType)
+
+
 class PromptKind(IntEnum):
     """What a PROMPT holds."""
 

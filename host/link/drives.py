@@ -1,0 +1,16 @@
+"""The drives of this computer: a board that waits for a program may show as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformio.device.list.util import list_logical_devices
+
+
+def drives() -> list[str]:
+    """Labels of the drives that are mounted; none if the system does not tell."""
+    try:
+        devices = list_logical_devices()
+    except (OSError, ValueError, AssertionError):
+        return []
+    return [device["name"] or Path(device["path"]).name for device in devices]

@@ -1,0 +1,123 @@
+"""An open port that carries frames: requests go out with a sequence number, replies come back with it."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import serial
+
+from tinyllm.errors import Failure
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.errors import BoardGone
+from tinyllm.host.link.frames import Frame, FrameReader, Stray, encode_frame, lacks_flow_control
+from tinyllm.host.link.port_url import scheme_of
+from tinyllm.host.link.serial_port import POLL_SECONDS, open_port, port_info
+from tinyllm.host.link.wire_log import WireLog
+
+BAUD = 115200
+READ_BYTES = 4096
+STRAY_BYTES = 1024
+"""Kept of what is no frame, to show what answers on a port."""
+
+
+class FramePort:
+    """A port and what its frames have told so far.
+
+    damaged_frames: pieces that were no valid frame. without_flow_control: how many of them are valid once an XON or
+    XOFF is put back in. echoed_frames: requests that came back, as from a half-duplex adapter that hears itself.
+    """
+
+    def __init__(self, name: str, baud: int = BAUD, wire: WireLog | None = None) -> None:
+        """Open the port; errors as open_port. wire: gets every byte both ways."""
+        self.name = name
+        self.device = port_info(name)
+        self.damaged_frames = 0
+        self.echoed_frames = 0
+        self.without_flow_control = 0
+        self._wire = wire
+        self._port = open_port(name, baud)
+        self._reader = FrameReader()
+        self._inbox: deque[Frame] = deque()
+        self._sequence = random.randrange(256)
+
+    @property
+    def pending(self) -> bytes:
+        """Bytes since the last frame: half of the next one, or text."""
+        return self._reader.pending
+
+    def send(self, request: protocol.Request, before: bytes = b"", sequence: int | None = None) -> int:
+        """Write one request, after any bytes `before` it, and return its sequence number.
+
+        sequence: the number to give it; None takes the next one. Raises BoardGone if the port is gone.
+        """
+        if sequence is None:
+            # 0 is left out: it marks replies to no request.
+            sequence = self._sequence = self._sequence % 255 + 1
+        data = before + encode_frame(protocol.to_frame(request, sequence))
+        if self._wire:
+            self._wire.sent(data)
+        try:
+            self._port.write(data)
+        except (serial.SerialException, OSError) as error:
+            raise BoardGone(f"{self.name}: the board went away ({error}).") from None
+        return sequence
+
+    def receive(self, *sequences: int, stray: bytearray | None = None) -> tuple[int, protocol.Reply | None]:
+        """The next reply to one of `sequences` and which, or 0 and None when none came within POLL_SECONDS.
+
+        A report of a corrupt frame (sequence 0) counts as a reply too. Replies to earlier requests are dropped.
+        stray: gets what is no frame, at most STRAY_BYTES. Raises BoardGone if the port is gone, Failure for a reply
+        that makes no sense.
+        """
+        if not self._inbox:
+            for item in self._reader.feed(self._read()):
+                if isinstance(item, Stray):
+                    self._note(item, stray)
+                elif item.type in protocol.REPLY_TYPES:
+                    self._inbox.append(item)
+                elif item.type in protocol.REQUEST_TYPES:
+                    self.echoed_frames += 1
+                else:
+                    self._note(Stray(encode_frame(item)), stray)
+        while self._inbox:
+            frame = self._inbox.popleft()
+            try:
+                reply = protocol.parse_reply(frame)
+            except protocol.MalformedBody as error:
+                raise Failure(f"{self.name}: a malformed reply came ({error}). Flash the board again.") from None
+            corrupt = isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT
+            if frame.sequence in sequences or (corrupt and frame.sequence == 0):
+                return frame.sequence, reply
+        return 0, None
+
+    def _read(self) -> bytes:
+        data = bytearray()
+        try:
+            data += self._port.read(1)
+            if data:
+                data += self._read_waiting()
+        except (serial.SerialException, OSError) as error:
+            if not data:
+                raise BoardGone(f"{self.name}: the board went away ({error}).") from None
+        if self._wire and data:
+            self._wire.received(bytes(data))
+        return bytes(data)
+
+    def _read_waiting(self) -> bytes:
+        if scheme_of(self.name) != "socket":
+            return bytes(self._port.read(min(self._port.in_waiting, READ_BYTES)))
+        # pyserial's sockets do not know how much is waiting, but read without waiting if the timeout is zero.
+        self._port.timeout = 0
+        try:
+            return bytes(self._port.read(READ_BYTES))
+        finally:
+            self._port.timeout = POLL_SECONDS
+
+    def _note(self, item: Stray, stray: bytearray | None) -> None:
+        if item.data == protocol.ATTENTION[:1]:
+            return  # The byte before a HELLO, sent back.
+        self.damaged_frames += 1
+        self.without_flow_control += lacks_flow_control(item.data)
+        if stray is not None:
+            stray += item.data[: STRAY_BYTES - len(stray)]

@@ -1,0 +1,138 @@
+"""Saying hello to a board, and telling who answers instead."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from tinyllm.errors import UserError
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.errors import BoardGone
+from tinyllm.host.link.frame_port import FramePort
+from tinyllm.host.link.frames import XON
+from tinyllm.text import printable
+
+HELLO_SECONDS = 1.0
+"""How long to wait for the answer to one HELLO."""
+SHOWN_BYTES = 60
+PROBES = 3
+PROBE_SECONDS = 0.5
+
+FLOW_CONTROL = (
+    "XON and XOFF (the bytes 11 and 13) are lost on the way, so software flow control is on somewhere between. "
+    "Turn it off in the adapter, the terminal server or the driver: frames need every byte."
+)
+
+SIGNS = {
+    rb"CircuitPython|to enter the REPL": (
+        "CircuitPython runs on this board, not tinyllm.\n"
+        "`tinyllm flash` puts tinyllm in its place; save the files of its drive first."
+    ),
+    rb"MicroPython|raw REPL|KeyboardInterrupt|(^|\n)>>> $": (
+        "MicroPython runs on this board, not tinyllm.\n"
+        "`tinyllm flash` puts tinyllm in its place; save the board's files first."
+    ),
+    rb"waiting for download": (
+        "the chip waits for a program (download mode).\n"
+        "Press its reset button to start the program that it has, or `tinyllm flash` one."
+    ),
+}
+"""What other programs of a board say -> who that is, and what to do."""
+
+
+def say_hello(port: FramePort, seconds: float, silence_seconds: float) -> None:
+    """Say hello until the board answers; one that is just starting may miss the first ones.
+
+    seconds: how long to try. silence_seconds: how long, if the board says nothing at all.
+    Raises UserError that tells what was seen instead of a tinyllm of this protocol version.
+    """
+    begun = time.monotonic()
+    seen = bytearray()
+    while True:
+        try:
+            if _hello(port, begun + seconds, seen):
+                port.damaged_frames = port.without_flow_control = 0
+                return
+        except BoardGone as gone:
+            raise UserError(f"{gone} Another program may be talking to it: close that one.") from None
+        elapsed = time.monotonic() - begun
+        heard = bytes(seen) + port.pending
+        if stranger := _known_stranger(port, heard):
+            raise UserError(f"{port.name}: {stranger}")
+        if elapsed >= (seconds if heard else min(seconds, silence_seconds)):
+            raise UserError(f"{port.name}: {_nobody(port, heard, elapsed)}")
+
+
+def _hello(port: FramePort, deadline: float, seen: bytearray) -> bool:
+    """Whether one HELLO is answered in time. `seen` gets what else comes."""
+    before = port.damaged_frames
+    sequence = port.send(protocol.Hello(), before=protocol.ATTENTION)
+    deadline = min(deadline, time.monotonic() + HELLO_SECONDS)
+    while time.monotonic() < deadline:
+        _, reply = port.receive(sequence, stray=seen)
+        if port.damaged_frames > before:
+            # It may have been the answer.
+            deadline = min(deadline, time.monotonic() + PROBE_SECONDS)
+            before = port.damaged_frames
+        if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.VERSION:
+            raise UserError(_version_differs(port, reply.message))
+        if isinstance(reply, protocol.HelloReply):
+            if reply.version != protocol.PROTOCOL_VERSION:
+                raise UserError(_version_differs(port, str(reply.version)))
+            return True
+    return False
+
+
+def _version_differs(port: FramePort, served: str) -> str:
+    return (
+        f"{port.name}: the board speaks protocol version {printable(served)}, this tinyllm speaks "
+        f"{protocol.PROTOCOL_VERSION}. Update this tool and flash the board again."
+    )
+
+
+def _known_stranger(port: FramePort, heard: bytes) -> str | None:
+    """Who answers, if that is plain from what was heard; None if the board may only be slow to start."""
+    if port.without_flow_control > 1:
+        return FLOW_CONTROL
+    return next((told for sign, told in SIGNS.items() if re.search(sign, heard)), None)
+
+
+def _nobody(port: FramePort, heard: bytes, seconds: float) -> str:
+    if port.echoed_frames and not heard:
+        return (
+            "no tinyllm answers here: the port sends back what it is sent, and nothing else.\n"
+            "Check that the adapter's TX and RX are not joined and reach the board, or flash tinyllm first."
+        )
+    what = f"it sent {heard[:SHOWN_BYTES]!r}" if heard else "it sent nothing"
+    return (
+        f"no tinyllm answers here ({what} in {seconds:.1g} s).\n"
+        "Check the port (`tinyllm ports`), close other programs that use it, press the board's reset button, "
+        "or build and flash tinyllm first. `tinyllm monitor` shows what it says."
+    )
+
+
+def check_flow_control(port: FramePort) -> None:
+    """Say hello under the sequence number of XON, which the reply repeats: whoever takes it out on the way is found.
+
+    Raises UserError only if no such frame passes and others do: a line that loses other bytes too is not judged.
+    """
+    for _ in range(PROBES):
+        before, explained = port.damaged_frames, port.without_flow_control
+        if _answered(port, XON[0]):
+            return
+        unexplained = port.damaged_frames - before > port.without_flow_control - explained
+        if unexplained or not _answered(port, None):
+            return
+    raise UserError(f"{port.name}: {FLOW_CONTROL}")
+
+
+def _answered(port: FramePort, sequence: int | None) -> bool:
+    sequence = port.send(protocol.Hello(), sequence=sequence)
+    deadline = time.monotonic() + PROBE_SECONDS
+    while time.monotonic() < deadline:
+        number, reply = port.receive(sequence)
+        if isinstance(reply, protocol.HelloReply):
+            return True
+        if reply is not None and number == 0:
+            return False
+    return False

@@ -1,0 +1,88 @@
+"""What a person may write for a port besides its own name: id:SERIAL, and names that they gave."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from filelock import FileLock
+
+from tinyllm.config_folder import config_folder
+from tinyllm.errors import UserError
+from tinyllm.files import read_json_object
+from tinyllm.host.link.port_url import check_url
+from tinyllm.host.link.serial_port import PortInfo, list_serial_ports
+
+BY_SERIAL = "id:"
+FILE = "ports.json"
+LARGEST_FILE = 1 << 20
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
+TAKEN = re.compile(r"auto|com\d+", re.IGNORECASE)
+"""Names that mean something already."""
+
+
+def resolve_port(name: str) -> str:
+    """The device or URL that is meant by a given name, id:SERIAL, a device or a URL.
+
+    Raises UserError if no port has that serial number, or several have, and for a URL that cannot be one.
+    """
+    meant = given_names().get(name, name)
+    if meant.startswith(BY_SERIAL):
+        return _port_by_serial(name, meant.removeprefix(BY_SERIAL)).device
+    check_url(meant)
+    return meant
+
+
+def _port_by_serial(name: str, number: str) -> PortInfo:
+    ports = list_serial_ports()
+    found = [port for port in ports if port.serial_number and port.serial_number.lower() == number.lower()]
+    if len(found) == 1:
+        return found[0]
+    shown = name if name.startswith(BY_SERIAL) else f"{name} ({BY_SERIAL}{number})"
+    if found:
+        devices = ", ".join(port.device for port in found)
+        raise UserError(f"{shown}: {len(found)} ports have this serial number: {devices}. Name one of them.")
+    there = ", ".join(f"{port.serial_number} ({port.device})" for port in ports if port.serial_number) or "none"
+    raise UserError(f"{shown}: no port has this serial number. Those that are there: {there}.")
+
+
+def given_names() -> dict[str, str]:
+    """Name -> id:SERIAL, device or URL, as a person gave them. UserError for a file that is damaged."""
+    path = config_folder() / FILE
+    if not path.exists():
+        return {}
+    names = read_json_object(path, LARGEST_FILE)
+    for name, meant in names.items():
+        if not (NAME.fullmatch(name) and isinstance(meant, str)):
+            raise UserError(f"{path}: {name!r} does not name a port. Mend the file or remove it.")
+    return names
+
+
+def give_name(assignment: str) -> dict[str, str]:
+    """Keep "NAME=PORT", or with "NAME=" forget the name; all names after that.
+
+    Raises UserError if it is neither, if the name cannot be one, or if the file cannot be written.
+    """
+    name, equals, meant = assignment.partition("=")
+    if not equals:
+        raise UserError(f"--name {assignment}: expected NAME=PORT or NAME=id:SERIAL; NAME= forgets the name.")
+    if not NAME.fullmatch(name) or TAKEN.fullmatch(name):
+        raise UserError(f"--name {assignment}: a name has letters, digits, - and _, and is not auto or like COM3.")
+    path = config_folder() / FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            names = given_names()
+            if meant:
+                # A name of a name would change its meaning with that one.
+                names[name] = names.get(meant, meant)
+                if not meant.startswith(BY_SERIAL):
+                    check_url(meant)
+            elif names.pop(name, None) is None:
+                raise UserError(f"--name {assignment}: no such name. Given: {', '.join(names) or 'none'}.")
+            new = path.with_suffix(".new")
+            new.write_text(json.dumps(names, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            new.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}).") from None
+    return names

@@ -1,0 +1,21 @@
+"""Where the tool keeps what a person told it, such as the names of their ports."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def config_folder() -> Path:
+    """The tool's folder in the user's configuration, which may not be there yet; TINYLLM_HOME overrides it."""
+    override = os.environ.get("TINYLLM_HOME")
+    return Path(override).expanduser().absolute() if override else _user_config() / "tinyllm"
+
+
+def _user_config() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA") or Path.home() / "AppData/Roaming")
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
