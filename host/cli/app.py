@@ -23,6 +23,7 @@ from tinyllm.host.output import Output
 VERBS = {
     "boards": "List the boards that tinyllm knows, and what is attached.",
     "ports": "List the serial ports, and the boards that may be on them.",
+    "monitor": "Show what a board says, and type to it.",
     "models": "List or remove models: bundled, pulled, and to be pulled.",
     "pull": "Fetch a checkpoint from the Hugging Face Hub.",
     "doctor": "Check what this machine has of what a build and a board need.",

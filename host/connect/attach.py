@@ -12,13 +12,11 @@ from tinyllm.host.connect.connection import Connection
 from tinyllm.host.connect.start import started
 from tinyllm.host.link.errors import BoardGone
 from tinyllm.host.link.link import Link
-from tinyllm.host.link.usb import find_any_port, find_board_port
+from tinyllm.host.link.port_names import AUTO
+from tinyllm.host.link.usb import find_running
 from tinyllm.host.link.wire_log import WireLog
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
-
-AUTO = "auto"
-"""As a port: the one that shows a board's USB numbers."""
 
 
 @dataclass(frozen=True)
@@ -88,20 +86,13 @@ def attach(request: BoardRequest, output: Output) -> Iterator[Connection]:
 
 
 def _port(request: BoardRequest, board: Board) -> str | None:
-    """Where the board is plugged in; None for one that is started on this computer. Errors as usb.find_board_port."""
+    """Where the board is plugged in; None for one that is started on this computer. Errors as find_running."""
     if request.port is None and (board.name == HOST or board.emulator):
         return None
-    port = _found(request, board) if request.port in (None, AUTO) else request.port
+    port = request.port
+    if port in (None, AUTO):
+        # The host board stands for whichever is attached.
+        port = find_running(None if board.name == HOST else board, suggest_virtual=port is None)
     if request.options.context is not None:
         raise UserError("--context is settled when a board is built; leave it out with a board that runs already.")
     return port
-
-
-def _found(request: BoardRequest, board: Board) -> str:
-    """The port that shows the board's USB numbers; the host board stands for whichever is attached."""
-    if board.name == HOST:
-        return find_any_port().device
-    found = find_board_port(board, suggest_virtual=request.port is None)
-    if found is None:
-        raise UserError(f"{board.name} waits for a program: `tinyllm flash --board {board.name}`.")
-    return found.device

@@ -9,8 +9,8 @@ from tinyllm.boards.description import HOST, TWIN
 from tinyllm.errors import TinyllmError, UserError
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.link import HANDSHAKE_SECONDS, Link
-from tinyllm.host.link.port_names import resolve_port
-from tinyllm.host.link.serial_port import PortInfo, find_again, port_info
+from tinyllm.host.link.port_names import find_port_again, resolve_port
+from tinyllm.host.link.serial_port import PortInfo
 from tinyllm.host.link.wire_log import WireLog
 
 RETRY_SECONDS = 0.5
@@ -63,7 +63,7 @@ class Connection:
             if self.process and not self.process.running:
                 self.process.start()
             try:
-                name = self.process.url if self.process else self._found_again()
+                name = self.process.url if self.process else find_port_again(self._name, self._device)
                 if name is None:
                     raise UserError(f"{self._name}: the board is not plugged in.")
                 link = Link(name, REOPEN_HANDSHAKE_SECONDS, wire=wire)
@@ -78,10 +78,3 @@ class Connection:
     def why_lost(self) -> str:
         """What is known about the end of the board's process; nothing for a port."""
         return self.process.last_words() if self.process else ""
-
-    def _found_again(self) -> str | None:
-        """The port's name now: a USB board may come back under another one. None if it is not there yet."""
-        name = resolve_port(self._name)
-        if self._device is None or port_info(name):
-            return name
-        return find_again(self._device)

@@ -11,12 +11,10 @@ from tinyllm.errors import Failure
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.errors import BoardGone
 from tinyllm.host.link.frames import Frame, FrameReader, Stray, encode_frame, lacks_flow_control
-from tinyllm.host.link.port_url import scheme_of
-from tinyllm.host.link.serial_port import POLL_SECONDS, open_port, port_info
+from tinyllm.host.link.serial_port import open_port, port_info, read_available
 from tinyllm.host.link.wire_log import WireLog
 
 BAUD = 115200
-READ_BYTES = 4096
 STRAY_BYTES = 1024
 """Kept of what is no frame, to show what answers on a port."""
 
@@ -92,27 +90,13 @@ class FramePort:
         return 0, None
 
     def _read(self) -> bytes:
-        data = bytearray()
         try:
-            data += self._port.read(1)
-            if data:
-                data += self._read_waiting()
+            data = read_available(self._port)
         except (serial.SerialException, OSError) as error:
-            if not data:
-                raise BoardGone(f"{self.name}: the board went away ({error}).") from None
+            raise BoardGone(f"{self.name}: the board went away ({error}).") from None
         if self._wire and data:
-            self._wire.received(bytes(data))
-        return bytes(data)
-
-    def _read_waiting(self) -> bytes:
-        if scheme_of(self.name) != "socket":
-            return bytes(self._port.read(min(self._port.in_waiting, READ_BYTES)))
-        # pyserial's sockets do not know how much is waiting, but read without waiting if the timeout is zero.
-        self._port.timeout = 0
-        try:
-            return bytes(self._port.read(READ_BYTES))
-        finally:
-            self._port.timeout = POLL_SECONDS
+            self._wire.received(data)
+        return data
 
     def _note(self, item: Stray, stray: bytearray | None) -> None:
         if item.data == protocol.ATTENTION[:1]:

@@ -11,13 +11,15 @@ from tinyllm.config_folder import config_folder
 from tinyllm.errors import UserError
 from tinyllm.files import read_json_object
 from tinyllm.host.link.port_url import check_url
-from tinyllm.host.link.serial_port import PortInfo, list_serial_ports
+from tinyllm.host.link.serial_port import PortInfo, find_again, list_serial_ports, port_info
 
+AUTO = "auto"
+"""The port that shows a board's USB numbers."""
 BY_SERIAL = "id:"
 FILE = "ports.json"
 LARGEST_FILE = 1 << 20
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
-TAKEN = re.compile(r"auto|com\d+", re.IGNORECASE)
+TAKEN = re.compile(rf"{AUTO}|com\d+", re.IGNORECASE)
 """Names that mean something already."""
 
 
@@ -31,6 +33,15 @@ def resolve_port(name: str) -> str:
         return _port_by_serial(name, meant.removeprefix(BY_SERIAL)).device
     check_url(meant)
     return meant
+
+
+def find_port_again(name: str, lost: PortInfo | None) -> str | None:
+    """The device or URL of a port that was lost: a USB board may come back under another name.
+
+    name: as for resolve_port, with its errors. lost: what the port was, None for a URL. None if it is not there yet.
+    """
+    there = resolve_port(name)
+    return there if lost is None or port_info(there) else find_again(lost)
 
 
 def _port_by_serial(name: str, number: str) -> PortInfo:

@@ -22,6 +22,7 @@ from tinyllm.host.link.port_url import check_url, is_url, scheme_of
 
 POLL_SECONDS = 0.05
 """How long one read waits; so soon is a request to stop noticed."""
+READ_BYTES = 4096
 WRITE_SECONDS = 5.0
 WATCH_SECONDS = 0.5
 PROBE_BAUD = 115200
@@ -100,6 +101,31 @@ def open_port(name: str, baud: int) -> serial.SerialBase:
     except (serial.SerialException, OSError, ValueError) as error:
         raise UserError(f"{name}: {_explain(name, error)}") from None
     return port
+
+
+def read_available(port: serial.SerialBase) -> bytes:
+    """What has come, b"" if nothing does within POLL_SECONDS. SerialException or OSError if the port is gone."""
+    data = bytearray()
+    try:
+        data += port.read(1)
+        if data:
+            data += _read_waiting(port)
+    except (serial.SerialException, OSError):
+        # What came before the end is shown first; the next read raises again.
+        if not data:
+            raise
+    return bytes(data)
+
+
+def _read_waiting(port: serial.SerialBase) -> bytes:
+    if scheme_of(port.port) != "socket":
+        return bytes(port.read(min(port.in_waiting, READ_BYTES)))
+    # pyserial's sockets do not know how much is waiting, but read without waiting if the timeout is zero.
+    port.timeout = 0
+    try:
+        return bytes(port.read(READ_BYTES))
+    finally:
+        port.timeout = POLL_SECONDS
 
 
 def _lower_lines(port: serial.SerialBase) -> None:

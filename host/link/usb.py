@@ -42,6 +42,19 @@ def find_board_port(board: Board, suggest_virtual: bool = False) -> PortInfo | N
     raise UserError(_missing(board, "--port, or add --virtual" if suggest_virtual and board.virtual else "--port"))
 
 
+def find_running(board: Board | None, suggest_virtual: bool = False) -> str:
+    """The device of the one board that is attached and runs a program, of that kind if one is named.
+
+    Errors as find_board_port and find_any_port; UserError too if it waits for a program.
+    """
+    if board is None:
+        return find_any_port().device
+    found = find_board_port(board, suggest_virtual)
+    if found is None:
+        raise UserError(f"{board.name} waits for a program: `tinyllm flash --board {board.name}`.")
+    return found.device
+
+
 def find_any_port() -> PortInfo:
     """The one port that may be a board's, of whatever kind: the board itself says who it is.
 
