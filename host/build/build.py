@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tinyllm.boards.description import OWN_PLATFORM, Board
+from tinyllm.boards.description import HOST, OWN_PLATFORM, Board
 from tinyllm.cache_folder import home
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.chat.derive import Unsuited
@@ -189,7 +189,7 @@ def deepest_stack(built: Program, board: Board) -> Stack | None:
         return None
     description = built.project / "platform" / "boards" / f"{board.platformio['board']}.json"
     options = json.loads(description.read_text(encoding="utf-8"))["build"]
-    compiler = next(filter(shutil.which, ["gcc"] if board.name == "host" else options["compilers"]), None)
+    compiler = next(filter(shutil.which, ["gcc"] if board.name == HOST else options["compilers"]), None)
     if compiler is None:
         return None
     flags = [*options["extra_flags"].split(), *options.get("cpu_flags", "").split()]

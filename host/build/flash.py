@@ -15,7 +15,7 @@ from tinyllm.errors import Failure, TinyllmError, UserError
 from tinyllm.host.build.build import Line, Program, build, ignore
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import HelloReply
-from tinyllm.host.link.port_names import resolve_port
+from tinyllm.host.link.port_names import AUTO, resolve_port
 from tinyllm.host.link.port_url import is_url
 from tinyllm.host.link.serial_port import PortInfo, check_usable, find_again, port_info
 from tinyllm.host.link.usb import find_board_port, ports_of
@@ -46,11 +46,11 @@ def flash(
 ) -> Flashed:
     """Put the model on the board and talk to it.
 
-    port: where the board is, as resolve_port takes it; None looks for its USB numbers.
+    port: where the board is, as resolve_port takes it; None or auto looks for its USB numbers.
     Raises UserError where no port, several or an unusable one is found, or the model does not fit; Failure where
     PlatformIO cannot upload, the board does not come back, or runs something else than was built.
     """
-    name = resolve_port(port) if port else None
+    name = None if port in (None, AUTO) else resolve_port(str(port))
     device = port_info(name) if name else find_board_port(board)
     name = name or (device.device if device else None)
     if name:

@@ -39,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def tinyllm_board_request(request: pytest.FixtureRequest) -> BoardRequest:
     """Which board the tests talk to: as the options say. May be overridden or parametrised."""
+    from tinyllm.boards.description import HOST
     from tinyllm.host.connect.attach import BoardRequest
     from tinyllm.host.model.load import LoadOptions
 
@@ -48,7 +49,7 @@ def tinyllm_board_request(request: pytest.FixtureRequest) -> BoardRequest:
     return BoardRequest(
         model=option("tinyllm_model"),
         options=LoadOptions(context=option("tinyllm_context")),
-        board=option("tinyllm_board") or "host",
+        board=option("tinyllm_board") or HOST,
         port=option("tinyllm_port"),
         virtual=option("tinyllm_virtual"),
         count=option("tinyllm_virtual"),

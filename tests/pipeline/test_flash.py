@@ -148,11 +148,17 @@ def test_a_board_that_runs_something_is_flashed_with_something_else(desk: Desk, 
         assert f"tinyllm chat --port {desk.port}" in out
 
 
-def test_a_board_is_found_by_its_usb_numbers(desk: Desk, tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_board_is_found_by_its_usb_numbers_or_its_serial_number(
+    desk: Desk, tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attach(monkeypatch, ("/dev/ttyACM9", PICO, "A"), (desk.port, DESK_USB, "B"))
-    code, out, err = tinyllm("flash", "--board", "desk", "--context", "64")
-    assert (code, err.count("error")) == (0, 0)
-    assert f"at {desk.port}" in out
+    for port in ("auto", "id:b"):
+        if port == "id:b":
+            # What has this serial number now is found by it, not by its USB numbers.
+            attach(monkeypatch, ("/dev/ttyACM9", PICO, "A"), (desk.port, S3, "B"))
+        code, out, err = tinyllm("flash", "--board", "desk", "--context", "64", "--port", port)
+        assert (code, err.count("error")) == (0, 0)
+        assert f"at {desk.port}" in out
 
 
 def test_the_only_board_that_is_attached_needs_no_name(
