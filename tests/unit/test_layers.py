@@ -40,19 +40,20 @@ MAY_IMPORT = {
     "host.virtual": "tinyllm codegen.verify",
     "host.doctor": "tinyllm boards host.link host.virtual",
     "host.build": ("tinyllm boards codegen.arithmetic codegen.chat codegen.emit codegen.memory host.link host.model"),
-    "host.connect": "tinyllm boards codegen.arithmetic host.build host.link host.model host.output host.virtual",
+    "host.monitor": "tinyllm host.link",
+    "host.connect": "tinyllm boards host.build host.link host.model host.output host.virtual",
     "host.chat": "tinyllm codegen.chat codegen.tokenizers host.connect host.link host.model host.output",
     "host.prove": (
-        "tinyllm models codegen.arithmetic codegen.tokenizers host.chat host.connect host.link host.model host.output"
+        "tinyllm boards models codegen.arithmetic codegen.tokenizers host.chat host.connect host.link host.model host.output"
     ),
     "host.cli": (
         "tinyllm boards models codegen.arithmetic codegen.checkpoints codegen.memory codegen.tokenizers codegen.verify "
-        "host.build host.chat host.connect host.doctor host.hub host.link host.model host.output host.prove"
+        "host.build host.chat host.connect host.doctor host.hub host.link host.model host.monitor host.output host.prove"
     ),
     "tinyllm.api": "",
 }
 ROOMS = {room: frozenset(allowed.split()) for room, allowed in MAY_IMPORT.items()}
-LOWEST = {"tinyllm.cache_folder", "tinyllm.errors", "tinyllm.files", "tinyllm.text"}
+LOWEST = {"tinyllm.cache_folder", "tinyllm.config_folder", "tinyllm.errors", "tinyllm.files", "tinyllm.text"}
 
 # Modules that import inside a function, and why.
 IMPORTS_INSIDE = {
@@ -62,7 +63,6 @@ IMPORTS_INSIDE = {
     "host.build.build": "PlatformIO is large",
     "host.build.flash": "PlatformIO is large",
     "host.chat.screen": "prompt_toolkit is large",
-    "host.link.usb": "PlatformIO is large",
     "host.prove.pytest_plugin": "pytest loads the plugin in every project of a user",
     "host.virtual.unicorn.__main__": "unicorn: an extra",
     "host.virtual.unicorn.instruction_counter": "only counting compiles",
