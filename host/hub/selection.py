@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from tinyllm.codegen.checkpoints.huggingface import adapter
 from tinyllm.errors import UserError
 from tinyllm.host.hub.client import Listing, RemoteFile
 from tinyllm.host.hub.store import NAME
@@ -94,6 +95,11 @@ def select(listing: Listing, file: str | None) -> list[RemoteFile]:
     cards = [remote for path, remote in root.items() if CARD.fullmatch(path)]
     if file is not None:
         return [*_single_file(listing, file), *cards]
+    if adapter.SETTINGS in root:
+        raise UserError(
+            f"{listing.repo} is a LoRA adapter, not a whole model. Merge it into its base model first, with peft, and "
+            "give the folder of the merged model."
+        )
     if "config.json" in root:
         for form in WEIGHTS:
             if weights := [remote for path, remote in root.items() if form.fullmatch(path)]:

@@ -256,6 +256,7 @@ def test_the_weights_are_taken_in_the_best_form_there_is(case: str) -> None:
 NO_MODEL = {
     "no model at all": (["README.md", "data.csv"], None, "holds no model that can be read"),
     "weights without a config": (["model.safetensors"], None, "holds no model that can be read"),
+    "an adapter": (["adapter_config.json", "adapter_model.safetensors"], None, "is a LoRA adapter, not a whole model"),
     "several ggufs": (["a.gguf", "b.gguf"], None, "say which: `--file a.gguf`"),
     "a file that is not there": (["tiny-Q4_0.gguf"], "tiny-Q4.gguf", "near to that: tiny-Q4_0.gguf"),
     "one file of a folder": (["config.json", "model.safetensors"], "model.safetensors", "is pulled whole"),
