@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from tinyllm.codegen.checkpoints.huggingface import adapter
 from tinyllm.errors import UserError
 from tinyllm.host.hub.client import Listing, RemoteFile
 from tinyllm.host.hub.store import NAME
@@ -29,6 +28,8 @@ COMPANION = re.compile(
     r"|vocab\.json|merges\.txt|chat_template[^/]*|[^/]*\.jinja|[^/]*\.tiktoken"
 )
 """What stands beside the weights of a Hugging Face folder."""
+ADAPTER = "adapter_config.json"
+"""What peft writes beside the weights of a LoRA adapter."""
 CARD = re.compile(r"README\.md|LICEN[CS]E[^/]*|USE_POLICY[^/]*")
 LLAMA2C_TOKENIZER = re.compile(r"tok\d*\.(?:bin|model)|tokenizer\.(?:bin|model)")
 SHOWN = 8
@@ -95,7 +96,7 @@ def select(listing: Listing, file: str | None) -> list[RemoteFile]:
     cards = [remote for path, remote in root.items() if CARD.fullmatch(path)]
     if file is not None:
         return [*_single_file(listing, file), *cards]
-    if adapter.SETTINGS in root:
+    if ADAPTER in root:
         raise UserError(
             f"{listing.repo} is a LoRA adapter, not a whole model. Merge it into its base model first, with peft, and "
             "give the folder of the merged model."

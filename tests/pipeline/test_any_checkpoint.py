@@ -26,10 +26,11 @@ from tinyllm.codegen.tokenizers.encode.encoder import decode
 from tinyllm.host.connect.attach import BoardRequest, attach
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.messages import Done, Token, token_digest
+from tinyllm.host.link.settings import apply_settings, wire_settings
 from tinyllm.host.model.load import LoadedModel, LoadOptions, load_model
 from tinyllm.host.output import Output
 from tinyllm.host.prove.expected_answers import Expected
-from tinyllm.host.prove.prove import apply, prove
+from tinyllm.host.prove.prove import prove
 
 CONTEXT = 96
 SAID = ("The dog <|im_end|> </s>", "  Ελλάδα, 1234 and\n2?")
@@ -129,7 +130,7 @@ def test_a_chat_has_the_tokens_of_the_rendered_conversation(running: Running) ->
             assert link.hello.chat == 0
         return
     with running.connection.open() as link:
-        apply(link, SamplerSettings.from_float(temperature=0.0), 1)
+        apply_settings(link, wire_settings(SamplerSettings.from_float(temperature=0.0), 1))
         assert link.hello.chat == 1
         *_, done = link.prompt(SAID[0], 0, chat=True)
     assert isinstance(done, Done)
@@ -139,7 +140,7 @@ def test_a_chat_has_the_tokens_of_the_rendered_conversation(running: Running) ->
 
 def test_what_the_board_says_is_what_its_tokens_decode_to(running: Running) -> None:
     with running.connection.open() as link:
-        apply(link, SamplerSettings.from_float(temperature=1.0), 5)
+        apply_settings(link, wire_settings(SamplerSettings.from_float(temperature=1.0), 5))
         events = list(link.prompt(SAID[1], 12))
     ids = [event.token for event in events if isinstance(event, Token)]
     text = "".join(event.text for event in events if isinstance(event, (Token, Done)))
