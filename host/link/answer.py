@@ -41,7 +41,7 @@ def collect(events: Iterable[Event]) -> Answer:
 
 
 def generate(link: Link, prompt: str, count: int) -> list[Answer]:
-    """Answers of `count` tokens in all; where a token ends one, the next goes on from it. Errors as Link.prompt.
+    """Answers of `count` tokens in all; if a token ends one, the next goes on from it. Errors as Link.prompt.
 
     Failure if an answer has no token, for then there would be no end.
     """

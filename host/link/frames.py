@@ -19,7 +19,7 @@ XON, XOFF = b"\x11", b"\x13"
 """What software flow control takes out of a stream, though frames hold these bytes too."""
 
 LONGEST_MENDED = 300
-"""Bytes of a damaged frame that is searched for a place where one of them is missing."""
+"""Most bytes of a damaged frame that is searched for a missing one."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class Link(FramePort):
         self._ask(protocol.Reset(), protocol.Ok)
 
     def set(self, setting: protocol.Setting, value: int) -> None:
-        """Change a setting; `value` as on the wire (Q16.16 where real)."""
+        """Change a setting; `value` as on the wire (a real number as Q16.16)."""
         self._ask(protocol.Set(setting, value), protocol.Ok)
 
     def get(self) -> dict[protocol.Setting, int]:
@@ -135,7 +135,7 @@ class Link(FramePort):
         content: text, encoded on the board, or token ids, taken as they are.
         max_tokens: 0 prefills only, protocol.UNTIL_STOP sets no limit. chat: the text is a turn of a chat, for the
         board's chat template.
-        Raises LostFrame where token indices, count or digest show a gap. A caller that leaves early cancels the answer.
+        Raises LostFrame if token indices, count or digest show a gap. A caller that leaves early cancels the answer.
         """
         message = protocol.Prompt(max_tokens, content if isinstance(content, str) else tuple(content), chat)
         text_max, ids_max = self.hello.text_max, max(self.hello.text_max, 4 * self.hello.context)

@@ -15,7 +15,7 @@ SECONDS = 60.0
 
 
 class Terminal:
-    """A serial monitor: lines in, text out. Every method raises BoardGone where the board falls silent."""
+    """A serial monitor: lines in, text out. Every method raises BoardGone if the board falls silent."""
 
     def __init__(self, name: str, port: serial.SerialBase) -> None:
         """Stop whatever the board does and wait until it is ready."""

@@ -46,7 +46,7 @@ class BoardUnderTest:
 
     @property
     def name(self) -> str:
-        """The board's, with the emulator where that is not its usual one."""
+        """The board's, with the emulator if that is not its usual one."""
         return f"{self.hello.board} in {self.request.emulator}" if self.request.emulator else self.hello.board
 
     @property
@@ -56,15 +56,15 @@ class BoardUnderTest:
 
     @cached_property
     def expected(self) -> Expected:
-        """The reference of the model that the board runs. UserError where that is not the one that was named."""
+        """The reference of the model that the board runs. UserError if that is not the one that was named."""
         return expected_of(self.link, self.request.model, self.request.options)
 
     # --- Talking ------------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """A new conversation, greedy, with the other settings as a board has them at its start; connects where needed.
+        """A new conversation, greedy, with the other settings as a board has them at its start; connects if needed.
 
-        Failure where the board is not there again within RECOVERY_SECONDS.
+        Failure if the board is not there again within RECOVERY_SECONDS.
         """
         self._settings = dict(AT_THE_START)
         try:
@@ -99,7 +99,7 @@ class BoardUnderTest:
         return self.connection.process is not None
 
     def cut_power(self) -> None:
-        """End the board at once. UserError where somebody would have to pull the plug."""
+        """End the board at once. UserError if somebody would have to pull the plug."""
         if self.connection.process is None:
             raise UserError(f"{self.link.name}: only the host board and virtual boards can be switched off from here.")
         self.connection.process.kill()

@@ -1,6 +1,6 @@
 """The pytest plugin: a fixture `board` for tests that talk to a language model on a board.
 
-docs/testing-boards.md shows how to use it. It is loaded in every run of pytest where tinyllm is installed, so it
+docs/testing-boards.md shows how to use it. It is loaded in every run of pytest if tinyllm is installed, so it
 imports nothing else of ours, or large, before a test asks for a board.
 """
 
@@ -95,7 +95,7 @@ def plainly() -> Iterator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Name the board in the report, and where the test failed show what went over the wire."""
+    """Name the board in the report, and if the test failed show what went over the wire."""
     report = yield
     tested = item.stash.get(TESTED, None)
     if tested is None:
@@ -123,7 +123,7 @@ def describe(tested: BoardUnderTest) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """One table: what each board was and how its tests went. Nothing where no test used a board."""
+    """One table: what each board was and how its tests went. Nothing if no test used a board."""
     boards: dict[tuple[str, ...], dict[str, Any]] = {}
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, ()):
