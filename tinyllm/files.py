@@ -1,8 +1,10 @@
-"""Reading files that may be hostile: what a path is and how large, before anything is read from it."""
+"""Reading files that may be hostile, a path's kind and size first; and writing files whole or not at all."""
 
 from __future__ import annotations
 
 import json
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +63,51 @@ def read_json_object(path: Path, limit: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path} holds a JSON {type(value).__name__}, expected an object; download or export it again")
     return value
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all, and the folders that it needs. Raises OSError, and then leaves nothing."""
+    with StagedFiles() as staged:
+        staged.add(path, content)
+        staged.put_in_place()
+
+
+class StagedFiles:
+    """Files that are written beside their places first, and put there together; a context manager.
+
+    A full disk shows before anything has changed. What was not put in its place when the context is left is removed,
+    with the folders that were made for it.
+    """
+
+    def __init__(self) -> None:
+        self._staged: list[tuple[Path, Path]] = []
+        self._made: list[Path] = []
+
+    def __enter__(self) -> StagedFiles:
+        return self
+
+    def add(self, path: Path, content: str | bytes) -> None:
+        """Write the content, text as UTF-8, beside `path`. Raises OSError."""
+        missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            self._made.append(folder)
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+        self._staged.append((temporary, path))
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def put_in_place(self) -> None:
+        """Give each file its name, in the order in which they were added. Raises OSError."""
+        while self._staged:
+            temporary, path = self._staged[0]
+            temporary.replace(path)
+            del self._staged[0]
+        self._made.clear()
+
+    def __exit__(self, *error: object) -> None:
+        for temporary, _ in self._staged:
+            with suppress(OSError):
+                temporary.unlink()
+        for folder in reversed(self._made):
+            with suppress(OSError):
+                folder.rmdir()

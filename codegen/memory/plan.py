@@ -1,9 +1,16 @@
-"""Where every byte goes: the tables in flash and the one static struct in RAM, counted before anything is emitted."""
+"""Where every byte goes: tables in flash, the one static struct in RAM or PSRAM; counted before anything is emitted.
+
+The tables and the state are counted, exactly as the templates declare them. What the engine and the console add is
+bounded, and the tests hold the bounds against the cross-compilers' objects. What a board's framework takes is in the
+board's description, which names its source.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tinyllm.boards.description import Board
 from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.tokenizers.tables import lay_out
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -14,6 +21,20 @@ ALIGNMENT = 16
 SLACK = 16
 """Readable bytes after the last row: pipelined vector loads read ahead."""
 
+CODE_BYTES = 40 * 1024
+"""Bound of the code and small constants of engine, console and port, on any instruction set at -O2."""
+
+SMALL_VARIABLES = 1024
+"""Bound of the variables of engine, console and port whose size does not depend on the model."""
+
+PSRAM_RESERVE = 64 * 1024
+"""Of PSRAM, for the framework's heap: estimated."""
+
+INT4_GROUP = 32
+"""Weights that share a scale."""
+INT4_GROUP_BYTES = INT4_GROUP // 2 + 2
+"""Their codes, and a 16-bit scale: 4.5 bits a weight."""
+
 
 def padded(size: int) -> int:
     """`size` rounded up to whole vectors."""
@@ -22,13 +43,15 @@ def padded(size: int) -> int:
 
 @dataclass(frozen=True)
 class Plan:
-    """Bytes by name. flash: constant tables; ram: members of the state struct, padding included.
+    """Bytes by name, the same for every board.
 
-    text_max: bytes of one prompt.
+    flash: constant tables. ram: members of the state struct, padding included. variables: bound of the static variables
+    of engine, console and port. text_max: bytes of one prompt.
     """
 
     flash: dict[str, int]
     ram: dict[str, int]
+    variables: int
     text_max: int
 
     @property
@@ -37,13 +60,37 @@ class Plan:
         return sum(self.ram.values())
 
 
+@dataclass(frozen=True)
+class Bytes:
+    """An amount of each memory: flash, RAM for static variables, PSRAM."""
+
+    flash: int
+    ram: int
+    psram: int = 0
+
+    def fits(self, room: Bytes) -> bool:
+        """Whether there is room for it in each memory."""
+        return self.flash <= room.flash and self.ram <= room.ram and self.psram <= room.psram
+
+
+@dataclass(frozen=True)
+class MemoryNeeds:
+    """What a model takes on one board. total: of the whole program, but for the board's framework."""
+
+    plan: Plan
+    total: Bytes
+
+    @property
+    def state_in(self) -> str:
+        """The memory that the state lies in, "RAM" or "PSRAM"."""
+        return "PSRAM" if self.total.psram else "RAM"
+
+
 def plan_memory(model: IntegerModel, tokenizer: Tokenizer) -> Plan:
     """Count the emitted tables and state, exactly as the templates declare them."""
     config = model.config
-    matrices = [model.embedding] + ([] if model.head is None else [model.head])
     vectors = 2 * config.dim  # the final norm's gain
     for block in model.blocks:
-        matrices += [part for part in vars(block).values() if isinstance(part, IntegerMatrix)]
         biases = sum(bias.size for bias in (block.bq, block.bk, block.bv, block.bo) if bias is not None)
         vectors += 2 * 2 * config.dim + 4 * biases
     rows = config.n_kv_heads * sum(config.slots)
@@ -54,10 +101,12 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer) -> Plan:
     # The angles come last of what needs no alignment; the codes after them start at a multiple of 16 again.
     middle = padded(4 * words + scores + logits + 2 * 2 * len(model.rope_steps))
     vectors_s8 = padded(max(config.dim, config.q_dim, config.hidden_dim)) + padded(config.head_dim)
+    # About four bytes of text make a token, so this is as much as fits the context.
+    text_max = min(max(4 * config.context, 512), 4096)
     return Plan(
         flash={
-            "weights": sum(matrix_bytes(matrix) for matrix in matrices) + vectors + model.k_shift.size,
-            "vocabulary": vocabulary_bytes(tokenizer),
+            "weights": sum(matrix_bytes(matrix) for matrix in _matrices(model)) + vectors + model.k_shift.size,
+            "vocabulary": sum(lay_out(tokenizer).sizes().values()),
         },
         ram={
             "kv_cache": cache,
@@ -65,8 +114,38 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer) -> Plan:
             "scores": scores,
             "activations": middle - scores - logits + vectors_s8,
         },
-        # About four bytes of text make a token, so this is as much as fits the context.
-        text_max=min(max(4 * config.context, 512), 4096),
+        variables=_variable_bytes(model, tokenizer, text_max),
+        text_max=text_max,
+    )
+
+
+def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None) -> MemoryNeeds:
+    """What the program takes on a board, its framework aside; None: on one that has RAM enough."""
+    return place(plan_memory(model, tokenizer), board)
+
+
+def place(plan: Plan, board: Board | None = None) -> MemoryNeeds:
+    """Choose the memory for the state: RAM; PSRAM if the board has some and its RAM is too small.
+
+    The other variables are in RAM wherever the state is.
+    """
+    flash = sum(plan.flash.values()) + CODE_BYTES
+    in_ram = Bytes(flash, ram=plan.state_bytes + plan.variables)
+    space = None if board is None else room(board)
+    if space is not None and space.psram and in_ram.ram > space.ram:
+        return MemoryNeeds(plan, Bytes(flash, ram=plan.variables, psram=plan.state_bytes))
+    return MemoryNeeds(plan, in_ram)
+
+
+def room(board: Board) -> Bytes | None:
+    """What a board has for a program and its static variables, less what its framework takes; None: no limit known."""
+    memory, reserve = board.memory, board.reserve
+    if memory is None:
+        return None
+    return Bytes(
+        flash=max(memory.app - (reserve.flash if reserve else 0), 0),
+        ram=max(memory.static - (reserve.ram if reserve else 0), 0),
+        psram=max(memory.psram - PSRAM_RESERVE, 0),
     )
 
 
@@ -75,6 +154,53 @@ def matrix_bytes(matrix: IntegerMatrix) -> int:
     return matrix.rows * padded(matrix.columns) + SLACK + 2 * matrix.rows
 
 
-def vocabulary_bytes(tokenizer: Tokenizer) -> int:
-    """All tables of vocabulary.c."""
-    return sum(lay_out(tokenizer).sizes().values())
+def kv_bytes_per_token(model: IntegerModel) -> int:
+    """int8 keys and values of all layers, and a 16-bit scale of each for every head that has them."""
+    config = model.config
+    return config.n_layers * config.n_kv_heads * 2 * (config.head_dim + 2)
+
+
+@dataclass(frozen=True)
+class WeightBytes:
+    """Bytes of all weights as C tables. int8: counted, as emitted; the others: estimated, for no kernel reads them.
+
+    fp16: rows padded as those of int8. int4: with a 16-bit scale for every 32 weights of a row, the last group padded.
+    """
+
+    fp16: int
+    int8: int
+    int4: int
+
+
+def weight_bytes(model: IntegerModel, planned: int) -> WeightBytes:
+    """The weights in several formats. planned: Plan.flash["weights"] of the same model."""
+    rest = planned - sum(matrix_bytes(matrix) for matrix in _matrices(model))
+
+    def total(row_bytes: Callable[[int], int]) -> int:
+        return rest + sum(matrix.rows * row_bytes(matrix.columns) + SLACK for matrix in _matrices(model))
+
+    return WeightBytes(
+        fp16=total(lambda columns: padded(2 * columns)),
+        int8=planned,
+        int4=total(lambda columns: -(-columns // INT4_GROUP) * INT4_GROUP_BYTES),
+    )
+
+
+def _variable_bytes(model: IntegerModel, tokenizer: Tokenizer, text_max: int) -> int:
+    """Bound of the static variables of engine, console and port, in bytes.
+
+    Those that grow: the frame or line that is received, what the encoder needs, the tokens of a prompt and of the
+    session's history, a bit for each token of the vocabulary, and for a chat template a text with its own.
+    """
+    context, tables = model.config.context, lay_out(tokenizer)
+    template = 0 if model.config.chat_template is None else text_max
+    growing = max(text_max, 4 * context) + tables.scratch(text_max) + 2 * tables.token_bytes * context + template
+    return growing + tokenizer.vocab_size // 8 + SMALL_VARIABLES
+
+
+def _matrices(model: IntegerModel) -> Iterator[IntegerMatrix]:
+    yield model.embedding
+    if model.head is not None:
+        yield model.head
+    for block in model.blocks:
+        yield from (part for part in vars(block).values() if isinstance(part, IntegerMatrix))

@@ -1,15 +1,14 @@
 """The most stack the firmware can take: gcc's frame sizes along the deepest chain of calls.
 
-gcc writes a call graph with the frame of every function (`-fcallgraph-info=su`, VCG format, GCC manual, "Developer
-Options"). There is no recursion, and what a call through a pointer can reach is known, so the deepest chain bounds the
-stack for that compiler and its options; functions of the C library count nothing.
+gcc writes a call graph with the frame of every function beside each object (`-fcallgraph-info=su`, VCG format, GCC
+manual, "Developer Options"); our platform's builder asks for it. There is no recursion, and what a call through a
+pointer can reach is known, so the deepest chain bounds the stack of that very program; functions of the C library count
+nothing.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +32,9 @@ file, and reach the static functions there that nobody calls by name."""
 
 INDIRECT = "__indirect_call"
 
+FLAG = "-fcallgraph-info=su"
+"""What makes gcc write the call graphs; firmware/platform/builder/main.py passes it."""
+
 NODE = re.compile(r'^node: \{ title: "([^"]+)" label: "[^"]*?\\n([^"]*?):\d+:\d+\\n(\d+) bytes \(([a-z,]+)\)')
 EDGE = re.compile(r'^edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 
@@ -45,27 +47,21 @@ class Stack:
     chain: tuple[str, ...]
 
 
-def stack_depth(project: Path, compiler: Sequence[str] = ("gcc", "-O2"), entries: Sequence[str] = ENTRIES) -> Stack:
-    """Compile the engine and console of an emitted project and follow the calls from `entries`.
+def stack_depth(objects: Path, entries: Sequence[str] = ENTRIES) -> Stack:
+    """Follow the calls from `entries` through the call graphs that lie beside the objects of an emitted project.
 
-    Raises Failure where the compiler cannot, or where a function's frame or calls are not bounded.
+    objects: the folder of what was compiled of src/, with the same folders in it; the port's are left out. Raises
+    Failure if the compiler wrote no call graph of an entry, or if a function's frame or calls are not bounded.
     """
-    sources = [path for path in sorted((project / "src").rglob("*.c")) if path.parent.name != "port"]
-    include = [f"-I{project / 'src' / folder}" for folder in ("", "engine", "console", "port")]
     frames: dict[str, int] = {}
     files: dict[str, str] = {}
     calls: dict[str, set[str]] = {}
-    with tempfile.TemporaryDirectory(prefix="tinyllm-stack-") as folder:
-        for source in sources:
-            target = Path(folder) / f"{source.stem}.o"
-            command = [*compiler, "-std=c99", "-fcallgraph-info=su", *include, "-c", str(source), "-o", str(target)]
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-            except OSError as error:
-                raise Failure(f"{compiler[0]}: cannot be run ({error.strerror})") from None
-            if done.returncode != 0:
-                raise Failure(f"{compiler[0]} cannot tell the stack of {source.name}: {done.stderr.strip()[:200]}")
-            _read_graph(target.with_suffix(".ci").read_text(encoding="utf-8"), frames, files, calls)
+    for graph in sorted(objects.rglob("*.ci")):
+        if graph.parent.name != "port":
+            _read_graph(graph.read_text(encoding="utf-8", errors="replace"), frames, files, calls)
+    for entry in entries:
+        if entry not in frames:
+            raise Failure(f"{objects}: no call graph of {entry}; compile with gcc and {FLAG}")
     _resolve_pointers(files, calls)
     return max((deepest(entry, frames, calls) for entry in entries), key=lambda stack: stack.bytes)
 

@@ -69,7 +69,7 @@ def find_compiler() -> str:
 
 
 def compile_library(files: dict[str, str], folder: Path, build: str = "O2") -> Path:
-    """Compile the model and the engine of an emitted project (see emit.emit_project) into a shared library in `folder`.
+    """Compile the model and the engine of an emitted project (Project.files) into a shared library in `folder`.
 
     Raises UserError without a compiler, Failure with the compiler's first words when it refuses.
     """

@@ -73,7 +73,7 @@ def verify(
     count = model.config.context if positions is None else positions
     if count < 1:
         raise UserError(f"--positions {count}: expected at least 1.")
-    files = emit_project(model, tokenizer, load_board(HOST))
+    files = emit_project(model, tokenizer, load_board(HOST)).files
     expected: dict[float, Run] = {}
     with tempfile.TemporaryDirectory(prefix="tinyllm-verify-") as folder:
         for build in builds:

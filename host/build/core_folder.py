@@ -1,8 +1,10 @@
-"""The folder PlatformIO works in for us, and its build engine SCons when the package registry cannot be reached.
+"""The folder PlatformIO works in for us, its build engine SCons, and whether what a board needs is there or can be had.
 
-PlatformIO fetches SCons as the package `tool-scons` from its registry. The same SCons is on PyPI, so where the registry
+PlatformIO fetches SCons as the package `tool-scons` from its registry. The same SCons is on PyPI, so if the registry
 is out of reach the package is made from the installed one: a folder with package.json, .piopm (the record in which
 PlatformIO checks type, owner and version) and scons.py. The package's version encodes SCons's own: 4.11.1 is 4.41101.0.
+
+Only the process that PlatformIO runs in (worker.py) and `tinyllm doctor` import this: PlatformIO is large.
 """
 
 from __future__ import annotations
@@ -11,24 +13,28 @@ import atexit
 import functools
 import json
 import os
+import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from shutil import copytree, ignore_patterns
 
 import platformio
 import requests
-from platformio import telemetry
+from platformio import fs, telemetry
 from platformio.dependencies import get_core_dependencies
 from platformio.exception import PlatformioException
 from platformio.package.manager.tool import ToolPackageManager
 from platformio.package.meta import PackageSpec
 from platformio.package.version import get_original_version
+from platformio.platform.exception import UnknownPlatform
+from platformio.platform.factory import PlatformFactory
 
+from tinyllm.cache_folder import home_path
 from tinyllm.errors import Failure, UserError
+from tinyllm.files import write_file
 
 # In this process PlatformIO has nothing to report, and on leaving it would make ~/.platformio to find that out.
 atexit.unregister(telemetry._finalize)
@@ -38,6 +44,9 @@ REGISTRY_PATIENCE = 2.0
 """Seconds in which the registry must answer."""
 
 OFFLINE = "PlatformIO's registry cannot be reached; building with the SCons from PyPI"
+
+PACKAGES_SHOWN = 3
+"""Missing packages that a message names."""
 
 SCONS_PY = """\
 import os
@@ -52,18 +61,9 @@ main()
 
 
 def core_dir() -> Path:
-    """PlatformIO's core folder: PLATFORMIO_CORE_DIR, else platformio/ in TINYLLM_HOME, else in the user's cache."""
-    if chosen := os.environ.get("PLATFORMIO_CORE_DIR"):
-        return Path(chosen).expanduser().absolute()
-    if chosen := os.environ.get("TINYLLM_HOME"):
-        return Path(chosen).expanduser().absolute() / "platformio"
-    if sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "tinyllm" / "platformio"
+    """PlatformIO's core folder: PLATFORMIO_CORE_DIR, else platformio/ in the cache folder."""
+    chosen = os.environ.get("PLATFORMIO_CORE_DIR")
+    return Path(chosen).expanduser().absolute() if chosen else home_path() / "platformio"
 
 
 def prepare(progress: Callable[[str], None]) -> Path:
@@ -77,35 +77,63 @@ def prepare(progress: Callable[[str], None]) -> Path:
     try:
         (core / "packages").mkdir(parents=True, exist_ok=True)
         _record_version(core / "appstate.json")
-        if not _has_scons(core) and not registry_answers():
+        if not _has_scons(core) and registry_trouble() is not None:
             progress(OFFLINE)
             _install_scons(core)
     except OSError as error:
         raise UserError(
-            f"{core}: PlatformIO's folder cannot be written ({error.strerror or error}); "
-            "set TINYLLM_HOME to a folder that can."
+            f"{core}: PlatformIO's folder cannot be written ({_reason(error)}); set TINYLLM_HOME to a folder that can."
         ) from error
     return core
 
 
 @functools.cache
-def registry_answers() -> bool:
-    """Whether PlatformIO's registry answers within REGISTRY_PATIENCE; asked once per process.
+def registry_trouble() -> str | None:
+    """Why PlatformIO's registry does not answer within REGISTRY_PATIENCE, None if it does; asked once per process.
 
     In a thread, because no timeout of the library bounds the look-up of the name.
     """
-    answers: list[int] = []
+    answers: list[str | None] = []
 
     def ask() -> None:
         try:
-            answers.append(requests.head(REGISTRY, timeout=REGISTRY_PATIENCE, allow_redirects=False).status_code)
-        except (requests.RequestException, OSError, ValueError):
-            return
+            status = requests.head(REGISTRY, timeout=REGISTRY_PATIENCE, allow_redirects=False).status_code
+        except (requests.RequestException, OSError, ValueError) as error:
+            answers.append(f"no connection ({_cause(error)})")
+        else:
+            answers.append(None if status < 500 else f"it is out of order (status {status})")
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(REGISTRY_PATIENCE)
-    return bool(answers) and answers[0] < 500
+    return answers[0] if answers else f"no answer within {REGISTRY_PATIENCE:g} s"
+
+
+def missing_packages(project: Path, environment: str, targets: Sequence[str]) -> list[str] | None:
+    """Names of the packages that the environment's platform needs and that are not installed.
+
+    None if the platform itself is not installed. The core folder is that of PLATFORMIO_CORE_DIR. What cannot be told,
+    since the platform's own code fails, is left to PlatformIO to say.
+    """
+    with fs.cd(project):
+        try:
+            platform = PlatformFactory.from_env(environment, targets)
+            needed = [name for name, options in platform.packages.items() if not options.get("optional")]
+            return [name for name in needed if platform.get_package(name) is None]
+        except UnknownPlatform:
+            return None
+        except Exception:  # code of a platform, which may do anything
+            return []
+
+
+def out_of_reach(environment: str, missing: Sequence[str] | None) -> str:
+    """The message for what is missing and cannot be fetched: packages, or None for the platform."""
+    if missing is None:
+        what = "a platform that PlatformIO has not fetched yet"
+    else:
+        more = [f"{len(missing) - PACKAGES_SHOWN} more"] if len(missing) > PACKAGES_SHOWN else []
+        what = f"packages that PlatformIO has not fetched yet ({', '.join([*missing[:PACKAGES_SHOWN], *more])})"
+    return f"{environment} needs {what}, and its registry cannot be reached."
 
 
 def _record_version(state: Path) -> None:
@@ -118,10 +146,7 @@ def _record_version(state: Path) -> None:
         values = {}
     if values.get("last_version") == platformio.__version__:
         return
-    values["last_version"] = platformio.__version__
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=state.parent, delete=False) as file:
-        json.dump(values, file)
-    Path(file.name).replace(state)
+    write_file(state, json.dumps(values | {"last_version": platformio.__version__}))
 
 
 def _has_scons(core: Path) -> bool:
@@ -144,12 +169,12 @@ def _install_scons(core: Path) -> None:
     with tempfile.TemporaryDirectory(dir=core) as scratch:
         package = Path(scratch) / "package"
         # docbook's style sheets are nine tenths of SCons's size and no part of building C
-        copytree(source, package / "SCons", ignore=ignore_patterns("docbook-xsl-*"))
-        (package / "scons.py").write_text(SCONS_PY, "utf-8")
+        shutil.copytree(source, package / "SCons", ignore=shutil.ignore_patterns("docbook-xsl-*"))
         about = {"name": "tool-scons", "version": version}
         spec = {"owner": "platformio", "id": None, "name": "tool-scons", "requirements": None, "uri": None}
-        (package / "package.json").write_text(json.dumps({**about, "system": "*"}), "utf-8")
-        (package / ".piopm").write_text(json.dumps({"type": "tool", **about, "spec": spec}), "utf-8")
+        write_file(package / "scons.py", SCONS_PY)
+        write_file(package / "package.json", json.dumps({**about, "system": "*"}))
+        write_file(package / ".piopm", json.dumps({"type": "tool", **about, "spec": spec}))
         try:
             package.rename(target)
         except OSError:
@@ -160,7 +185,7 @@ def _install_scons(core: Path) -> None:
 
 
 def _fitting_scons() -> tuple[Path, str]:
-    """The folder of the installed SCons and its package version; UserError where PlatformIO wants another."""
+    """The folder of the installed SCons and its package version; UserError if PlatformIO wants another."""
     requirement = get_core_dependencies()["tool-scons"]
     wanted = get_original_version(requirement.lstrip("~^="))
     try:
@@ -176,3 +201,20 @@ def _fitting_scons() -> tuple[Path, str]:
         f"PlatformIO {platformio.__version__} needs SCons {wanted}, found {found}; its registry cannot be reached.\n"
         f"Install it: {sys.executable} -m pip install scons=={wanted}"
     )
+
+
+def _reason(error: OSError) -> str:
+    """Why a folder cannot be written, in a few words: copying a tree collects the same complaint for each file."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1]).partition("] ")[2].partition(":")[0] or "copying failed"
+    return error.strerror or str(error)
+
+
+def _cause(error: BaseException) -> str:
+    """The system's own words for what stopped a connection, if they are among the causes."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__

@@ -12,7 +12,10 @@ from pathlib import Path
 from tinyllm.boards.description import Board
 from tinyllm.cache_folder import home
 from tinyllm.errors import Failure, TinyllmError, UserError
-from tinyllm.host.build.build import Line, Program, build, ignore
+from tinyllm.host.build import platformio
+from tinyllm.host.build.build import Line, build, ignore
+from tinyllm.host.build.lock import one_at_a_time
+from tinyllm.host.build.program import Program
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import HelloReply
 from tinyllm.host.link.port_names import AUTO, resolve_port
@@ -39,34 +42,35 @@ class Flashed:
 def flash(
     loaded: LoadedModel,
     board: Board,
-    context: int,
+    context: int | None = None,
     port: str | None = None,
     progress: Line = ignore,
     notice: Line = ignore,
 ) -> Flashed:
     """Put the model on the board and talk to it.
 
-    port: where the board is, as resolve_port takes it; None or auto looks for its USB numbers.
-    Raises UserError where no port, several or an unusable one is found, or the model does not fit; Failure where
-    PlatformIO cannot upload, the board does not come back, or runs something else than was built.
+    context: as emit takes it. port: where the board is, as resolve_port takes it; None or auto looks for its USB
+    numbers. Another process that flashes such a board is waited for, and notice told.
+    Raises UserError if no port, several or an unusable one is found, or the model does not fit; Failure if PlatformIO
+    cannot upload, the board does not come back, or runs something else than was built.
     """
-    name = None if port in (None, AUTO) else resolve_port(str(port))
-    device = port_info(name) if name else find_board_port(board)
-    name = name or (device.device if device else None)
-    if name:
-        check_usable(name)
-    # One folder a board, not the cache: PlatformIO compiles the whole core again in a project that has moved.
-    folder = home() / "flash" / board.name
-    built = build(loaded, board, context, folder, progress, notice, by_hand="pio run -t upload")
-    known = {there.device for there in ports_of(board)}
-    # Imported where it is needed, for all else starts faster without it.
-    from tinyllm.host.build import platformio
-
-    platformio.run(built.project, board.name, targets=["upload"], upload_port=name, progress=progress)
-    progress("waiting for the board to come back")
-    with _returned(board, name, device, known) as link:
-        check_built(built, link.name, link.hello)
-        return Flashed(built, link.name, link.hello)
+    # To the board's answer: another flash would put its own program into the folder, and reset the board in between.
+    busy = f"another tinyllm is flashing a {board.name}; waiting for it."
+    with one_at_a_time(f"flash {board.name}", busy, notice):
+        name = None if port in (None, AUTO) else resolve_port(str(port))
+        device = port_info(name) if name else find_board_port(board)
+        name = name or (device.device if device else None)
+        if name:
+            check_usable(name)
+        # One folder a board, not the cache: PlatformIO compiles the whole core again in a project that has moved.
+        folder = home() / "flash" / board.name
+        built = build(loaded, board, context, folder, progress, notice, by_hand="pio run -t upload")
+        known = {there.device for there in ports_of(board)}
+        platformio.run(built.project, board.name, targets=["upload"], upload_port=name, progress=progress)
+        progress("waiting for the board to come back")
+        with _returned(board, name, device, known) as link:
+            check_built(built, link.name, link.hello)
+            return Flashed(built, link.name, link.hello)
 
 
 def check_built(built: Program, port: str, hello: HelloReply) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from tinyllm.boards.description import load_board
-from tinyllm.codegen.memory.fit import Bytes, room
-from tinyllm.codegen.memory.stack import Stack
-from tinyllm.host.build.build import Program, Project, compile_emitted, deepest_stack, emit
+from tinyllm.codegen.emit.project import Project
+from tinyllm.codegen.memory.plan import Bytes, room
+from tinyllm.host.build.build import compile_project, emit
+from tinyllm.host.build.program import Program
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, virtual_option
 from tinyllm.host.model.load import LoadOptions, load_model
@@ -42,24 +43,21 @@ def command(
     if virtual:
         target = target.twin()
     with output.working(f"building {loaded.name} for {target.name}") as step:
-        project = emit(loaded, target, loaded.context, step, output.note)
+        project = emit(loaded, target, None, step, output.note)
     if not as_json:
         # At once, for compiling takes its time, and may not be possible here.
         output.line(project.title, style="bold")
         output.table(["memory", "part", "bytes"], _planned(project, room(target)))
     with output.working("compiling") as step:
-        built = compile_emitted(project, folder, step, output.note)
-        step("following the calls")
-        stack = deepest_stack(built, target)
+        built = compile_project(project, folder, step, output.note)
         step("measuring the perplexity")
         trimming = trimming_of(loaded, options.stories())
     if as_json:
-        document = asdict(built) | {"stack": stack and asdict(stack)}
-        output.document(document | {"trimming": trimming and asdict(trimming)})
+        output.document(asdict(built) | {"trimming": trimming and asdict(trimming)})
         return
     for warning in built.warnings:
         output.note(warning, style="yellow")
-    output.table(["memory", "of the program, counted", "bytes"], _compiled(built, stack))
+    output.table(["memory", "of the program, counted", "bytes"], _compiled(built))
     for line in trimming.lines() if trimming else ():
         output.line(line)
     output.line(f"project: {built.project}")
@@ -68,12 +66,11 @@ def command(
 
 def _planned(project: Project, space: Bytes | None) -> list[list[str]]:
     """The tables and the state, and what there is for them."""
-    state_in = str(project.facts["state_in"])
     beside = "the board has beside its core" if project.board.reserve else "the board has"
     rows: list[list[str]] = []
     for memory, where, parts, there in (
-        ("flash", "flash", project.plan.flash, space and space.flash),
-        ("RAM", state_in, project.plan.ram, space and space.ram),
+        ("flash", "flash", project.needs.plan.flash, space and space.flash),
+        ("RAM", project.needs.state_in, project.needs.plan.ram, space and space.ram),
     ):
         rows += [[where, part, f"{size:,}"] for part, size in parts.items()]
         if there is not None:
@@ -81,11 +78,11 @@ def _planned(project: Project, space: Bytes | None) -> list[list[str]]:
     return rows
 
 
-def _compiled(built: Program, stack: Stack | None) -> list[list[str]]:
+def _compiled(built: Program) -> list[list[str]]:
     """What the compiler made of it."""
     counted = (
         ("flash", "whole program", built.flash),
         ("RAM", "whole program", built.ram),
-        ("RAM", "deepest stack", stack.bytes if stack else None),
+        ("RAM", "deepest stack", built.stack.bytes if built.stack else None),
     )
     return [[memory, part, f"{size:,}"] for memory, part, size in counted if size is not None]

@@ -29,7 +29,7 @@ def command(model: str | None, board: str | None, port: str | None, options: Loa
     check_flashable(target)
     loaded = load_model(model, options)
     with output.working(f"flashing {loaded.name} to {target.name}") as step:
-        flashed = flash(loaded, target, loaded.context, port, step, output.note)
+        flashed = flash(loaded, target, None, port, step, output.note)
         step("measuring the perplexity")
         trimming = trimming_of(loaded, options.stories())
     if as_json:

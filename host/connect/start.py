@@ -29,6 +29,6 @@ def started(
         output.note(saving_line(loaded.saving))
     where = "this computer" if board.name == HOST else f"the virtual {board.name.removesuffix(TWIN)}"
     with output.working(f"building {loaded.name} for {where}") as step:
-        built = build(loaded, board, loaded.context, progress=step, notice=output.note)
+        built = build(loaded, board, progress=step, notice=output.note)
     with BoardProcess.of(board, built.program, count) as running:
         yield running

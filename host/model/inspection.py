@@ -10,10 +10,19 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT, IntegerModel
 from tinyllm.codegen.chat.derive import Unsuited, derive
 from tinyllm.codegen.checkpoints.licence import Licence, find_licence
-from tinyllm.codegen.memory.fit import Bytes, largest_context, needs, room
+from tinyllm.codegen.memory.fit import largest_context
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import Plan, plan_memory
-from tinyllm.codegen.memory.sizes import WeightBytes, kv_bytes_per_token, weight_bytes
+from tinyllm.codegen.memory.plan import (
+    Bytes,
+    Plan,
+    WeightBytes,
+    kv_bytes_per_token,
+    memory_needs,
+    place,
+    plan_memory,
+    room,
+    weight_bytes,
+)
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 from tinyllm.codegen.trim import Saving, needed_tokens, saving, trim_config, trim_tokenizer
 from tinyllm.errors import UserError
@@ -109,7 +118,7 @@ def inspect_model(path: Path, options: LoadOptions) -> Inspection:
         no_tokenizer=why,
         chat_template=_chat_template(config, tokenizer),
         saving=saved,
-        boards=[fit for board in load_boards() if (fit := _fit(model, config.context, pieces, board))],
+        boards=[fit for board in load_boards() if (fit := _fit(plan, model, config.context, pieces, board))],
     )
 
 
@@ -155,14 +164,14 @@ def _chat_template(config: ModelConfig, tokenizer: Tokenizer | None) -> ChatTemp
     return ChatTemplate(True)
 
 
-def _fit(model: IntegerModel, trained: int, tokenizer: Tokenizer, board: Board) -> BoardFit | None:
-    """None for a board without limits that are known."""
+def _fit(plan: Plan, model: IntegerModel, trained: int, tokenizer: Tokenizer, board: Board) -> BoardFit | None:
+    """None for a board without known limits. plan: of the model at its own context."""
     there = room(board)
     if there is None:
         return None
-    needed = needs(model, tokenizer, board)
+    needed = place(plan, board).total
     longest = replace(model, config=replace(model.config, context=min(trained, LARGEST_CONTEXT)))
-    if needs(longest, tokenizer, board).fits(there):
+    if memory_needs(longest, tokenizer, board).total.fits(there):
         largest: int | None = longest.config.context
     else:
         largest = largest_context(longest, tokenizer, board)

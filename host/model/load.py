@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,9 @@ AS_STORED = LoadOptions()
 class LoadedModel:
     """A model that has been read, with its tokenizer.
 
-    context: positions of the KV cache. whole, saving: if the vocabulary was trimmed, the model before that and what it
-    saves.
+    context: positions of the KV cache. context_chosen: whether a person named it; else it is the default, and a board
+    without room for it may get a smaller one. whole, saving: if the vocabulary was trimmed, the model before
+    that and what it saves.
     """
 
     path: Path
@@ -98,6 +99,7 @@ class LoadedModel:
     tokenizer_path: Path
     tokenizer: Tokenizer
     context: int
+    context_chosen: bool = False
     whole: LoadedModel | None = None
     saving: Saving | None = None
 
@@ -142,11 +144,12 @@ def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedMode
     model = options.model(path)
     context = options.positions(model.config)
     tokenizer_path, tokenizer = load_tokenizer(path, model.config, options)
-    whole = LoadedModel(path, model, tokenizer_path, tokenizer, context)
+    chosen = options.context is not None
+    whole = LoadedModel(path, model, tokenizer_path, tokenizer, context, chosen)
     if options.trim_vocab is None:
         return whole
     trimmed = trim(model, tokenizer, options.stories())
-    return LoadedModel(path, trimmed.model, tokenizer_path, trimmed.tokenizer, context, whole, trimmed.saving)
+    return replace(whole, model=trimmed.model, tokenizer=trimmed.tokenizer, whole=whole, saving=trimmed.saving)
 
 
 def load_tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path, Tokenizer]:

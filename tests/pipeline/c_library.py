@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cffi
+
+from tinyllm.codegen.memory.stack import FLAG
 
 ENGINE = Path(__file__).resolve().parents[2] / "firmware/engine"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
@@ -40,3 +43,12 @@ def load_c(folder: Path, files: dict[str, str], sources: list[str | Path], decla
     ffi = cffi.FFI()
     ffi.cdef(declarations)
     return CLibrary(ffi.dlopen(str(path)), ffi)
+
+
+def compile_call_graphs(project: Path, folder: Path, compiler: Sequence[str]) -> None:
+    """Compile an emitted project but for its port, so that gcc leaves who calls whom in `folder`."""
+    sources = [str(path) for path in sorted((project / "src").rglob("*.c")) if path.parent.name != "port"]
+    include = [f"-I{project / 'src' / part}" for part in ("", "engine", "console", "port")]
+    command = [*compiler, "-std=c99", FLAG, *include, "-c", *sources]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
+    assert done.returncode == 0, done.stderr

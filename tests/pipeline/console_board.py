@@ -95,7 +95,7 @@ def build(context: int = 256, flags: tuple[str, ...] = ()) -> Built:
     """The bundled model at this context: as `tinyllm build` compiles it, or with flags of its own."""
     loaded, board = load_model(None), load_board("host")
     model, tokenizer = quantize(loaded.model, context), loaded.tokenizer
-    files = emit_project(model, tokenizer, board)
+    files = emit_project(model, tokenizer, board).files
     if not flags:
         return Built(build_project(loaded, board, context).program, model, tokenizer, files)
     folder = Path(_folder.name) / f"{context}{''.join(flags)}".replace("=", "-").replace(",", "-")

@@ -7,17 +7,19 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from platformio.package.meta import PackageSpec
+
 from tests.conftest import skip_unless_ci
-from tinyllm.boards.description import FOLDER, Board, load_board, load_boards
+from tinyllm.boards.description import FOLDER, OWN_PLATFORM, Board, load_board, load_boards
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
-from tinyllm.codegen.emit.project import emit_project, write_project
+from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.emit.write import write_project
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
-from tinyllm.host.build.registry import platform_spec
 
 HERE = Path(__file__).parent
 STAND_INS = HERE.parent / "registry"
 ARDUINO_STUB = HERE / "arduino_stub"
-REAL_BOARDS = [board.name for board in load_boards(FOLDER) if board.platformio["platform"] != "tinyllm"]
+REAL_BOARDS = [board.name for board in load_boards(FOLDER) if board.platformio["platform"] != OWN_PLATFORM]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def install_stand_ins(core: Path) -> None:
     """Lay the stand-ins into PlatformIO's core folder as it would have installed the real ones."""
     for name in ("esp32", "pico"):
         board = load_board(name, FOLDER)
-        spec = platform_spec(board)
+        spec = PackageSpec(board.platformio["platform"])
         stand_in = STAND_INS / ("raspberrypi" if spec.external else "espressif32")
         folder = core / "platforms" / stand_in.name
         shutil.copytree(stand_in, folder)

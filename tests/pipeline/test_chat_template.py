@@ -107,7 +107,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Chatty]:
         family = FAMILIES[name]
         tokenizer = small_tokenizer(family)
         model = quantize(chat_model(family, tokenizer), CONTEXT)
-        files = emit_project(model, tokenizer, load_board("host"))
+        files = emit_project(model, tokenizer, load_board("host")).files
         built = Built(compile_program(files, tmp_path_factory.mktemp("chatty"), SANITIZED), model, tokenizer, files)
         return Chatty(built, derive(family.template, tokenizer))
 
@@ -307,7 +307,7 @@ def test_a_prompt_as_it_is_and_a_turn_of_a_chat_share_one_conversation(chatml: C
 
 def test_a_board_without_a_template_says_so_and_refuses_turns_of_a_chat(chatml: Chatty, tmp_path: Path) -> None:
     model = replace(chatml.built.model, config=replace(chatml.built.model.config, chat_template=None))
-    files = emit_project(model, chatml.built.tokenizer, load_board("host"))
+    files = emit_project(model, chatml.built.tokenizer, load_board("host")).files
     assert "src/chat_template.c" not in files
     with Board(compile_program(files, tmp_path, SANITIZED)) as board, board.connected() as stream:
         person = Person(stream)
@@ -351,7 +351,7 @@ def test_a_person_types_turns_of_a_chat_until_switching_them_off(chatml: Chatty)
 
 def test_a_template_that_does_not_fit_the_board_stays_on_the_host(chatml: Chatty) -> None:
     config = replace(chatml.built.model.config, context=40)
-    files = emit_project(replace(chatml.built.model, config=config), chatml.built.tokenizer, load_board("host"))
+    files = emit_project(replace(chatml.built.model, config=config), chatml.built.tokenizer, load_board("host")).files
     assert "#define TL_CHAT 0" in files["src/chat_template.h"]
     with pytest.raises(Unsuited, match="no room in a context of 40 tokens"):
         board_plan(config, chatml.built.tokenizer, 512)

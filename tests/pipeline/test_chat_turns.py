@@ -59,7 +59,7 @@ def boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     programs = []
     for template in (CHATML, None):
         model = quantize(choice(template).model, CONTEXT)
-        files = emit_project(model, TOKENIZER, load_board("host"))
+        files = emit_project(model, TOKENIZER, load_board("host")).files
         programs.append(compile_program(files, tmp_path_factory.mktemp("program"), ["-O1"]))
     with BoardProcess([programs[0]]) as chatty, BoardProcess([programs[1]]) as plain:
         yield Running(chatty, plain)

@@ -20,7 +20,8 @@ from tests.unit.chat_templates import FAMILIES, small_tokenizer
 from tests.unit.tokenizer_forms import form
 from tinyllm.boards.description import Board, load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.emit.project import emit_project, write_project
+from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.emit.write import write_project
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]

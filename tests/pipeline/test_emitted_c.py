@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -13,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import skip_unless_ci
+from tests.pipeline.c_library import compile_call_graphs
 from tests.pipeline.conftest import BASE, random_model
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.emit.project import MANIFEST, emit_project, write_project
+from tinyllm.codegen.emit.project import Project, emit_project, hash_of
+from tinyllm.codegen.emit.write import MANIFEST, write_project
 from tinyllm.codegen.memory.plan import plan_memory
 from tinyllm.codegen.memory.stack import deepest, stack_depth
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -169,12 +170,13 @@ def test_emitting_twice_gives_the_same_bytes(stories_tokenizer: Tokenizer) -> No
     once = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
     assert once == emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
     other = emit_project(quantize(random_model(BASE, seed=1)), stories_tokenizer, load_board("host"))
-    assert once["src/model.h"] != other["src/model.h"]
+    assert once.files["src/model.h"] != other.files["src/model.h"]
 
 
 def test_a_rebuild_touches_only_what_changed(stories_tokenizer: Tokenizer, tmp_path: Path) -> None:
-    files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
-    write_project(files, tmp_path / "project")
+    write_project(
+        emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host")), tmp_path / "project"
+    )
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "project").rglob("*") if path.is_file()}
     (tmp_path / "project/notes.txt").write_text("mine")
     (tmp_path / "project/src/mine.c").write_text("int mine;")
@@ -187,32 +189,36 @@ def test_a_rebuild_touches_only_what_changed(stories_tokenizer: Tokenizer, tmp_p
 
 
 @pytest.fixture(scope="module")
-def emitted(stories_tokenizer: Tokenizer) -> dict[str, str]:
+def emitted(stories_tokenizer: Tokenizer) -> Project:
     return emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
 
 
 @pytest.fixture(scope="module")
-def emitted_anew(stories_tokenizer: Tokenizer) -> dict[str, str]:
+def emitted_anew(stories_tokenizer: Tokenizer) -> Project:
     return emit_project(quantize(random_model(BASE, seed=1)), stories_tokenizer, load_board("host"))
 
 
-def with_another_file(files: dict[str, str]) -> dict[str, str]:
+def with_another_file(project: Project) -> Project:
     """An emission that has src/old.c too."""
     text = "int old;\n"
-    facts = json.loads(files[MANIFEST])
-    facts["files"]["src/old.c"] = hashlib.sha256(text.encode()).hexdigest()
-    return {**files, "src/old.c": text, MANIFEST: json.dumps(facts)}
+    hashes = project.manifest.files | {"src/old.c": hash_of(text.encode())}
+    return replace(project, files=project.files | {"src/old.c": text}, manifest=replace(project.manifest, files=hashes))
+
+
+def whole(project: Project) -> dict[str, bytes]:
+    """What the folder of a project holds."""
+    return {name: text.encode() for name, text in (project.files | {MANIFEST: project.manifest.text()}).items()}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_file_that_is_no_longer_emitted_is_removed(emitted: dict[str, str], tmp_path: Path) -> None:
+def test_a_file_that_is_no_longer_emitted_is_removed(emitted: Project, tmp_path: Path) -> None:
     write_project(with_another_file(emitted), tmp_path)
     assert (tmp_path / "src/old.c").exists()
     write_project(emitted, tmp_path)
-    assert contents(tmp_path) == {name: text.encode() for name, text in emitted.items()}
+    assert contents(tmp_path) == whole(emitted)
 
 
 @pytest.mark.parametrize("again", ["emitted", "emitted_anew"])
@@ -226,7 +232,7 @@ def test_a_file_that_is_no_longer_emitted_is_removed(emitted: dict[str, str], tm
     ],
 )
 def test_what_was_edited_in_a_project_is_not_lost(
-    edited: list[str], named: str, again: str, emitted: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+    edited: list[str], named: str, again: str, emitted: Project, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     write_project(with_another_file(emitted), tmp_path)
     for name in edited:
@@ -240,29 +246,26 @@ def test_what_was_edited_in_a_project_is_not_lost(
     assert contents(tmp_path) == before
 
 
-def test_a_file_of_a_project_that_was_deleted_is_written_again(emitted: dict[str, str], tmp_path: Path) -> None:
+def test_a_file_of_a_project_that_was_deleted_is_written_again(emitted: Project, tmp_path: Path) -> None:
     write_project(emitted, tmp_path)
     (tmp_path / "src/model.c").unlink()
     write_project(emitted, tmp_path)
-    assert contents(tmp_path) == {name: text.encode() for name, text in emitted.items()}
+    assert contents(tmp_path) == whole(emitted)
 
 
 def test_a_project_that_an_older_version_wrote_is_written_again(
-    emitted: dict[str, str], emitted_anew: dict[str, str], tmp_path: Path
+    emitted: Project, emitted_anew: Project, tmp_path: Path
 ) -> None:
     """Its manifest had the names alone."""
     older = with_another_file(emitted)
     write_project(older, tmp_path)
-    facts = json.loads(older[MANIFEST])
-    (tmp_path / MANIFEST).write_text(json.dumps(facts | {"files": sorted(facts["files"])}))
+    (tmp_path / MANIFEST).write_text(json.dumps({"model": "x", "files": sorted(older.manifest.files)}))
     (tmp_path / "src/model.c").write_text("mine\n")
     write_project(emitted_anew, tmp_path)
-    assert contents(tmp_path) == {name: text.encode() for name, text in emitted_anew.items()}
+    assert contents(tmp_path) == whole(emitted_anew)
 
 
-def test_a_project_that_was_not_finished_is_finished(
-    emitted: dict[str, str], emitted_anew: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_project_that_was_not_finished_is_finished(emitted: Project, emitted_anew: Project, tmp_path: Path) -> None:
     write_project(with_another_file(emitted), tmp_path / "project")
     (tmp_path / "project/src/weights.h").unlink()
     (tmp_path / "project/src/weights.h").mkdir()
@@ -270,7 +273,7 @@ def test_a_project_that_was_not_finished_is_finished(
         write_project(emitted_anew, tmp_path / "project")
     (tmp_path / "project/src/weights.h").rmdir()
     write_project(emitted_anew, tmp_path / "project")
-    assert contents(tmp_path / "project") == {name: text.encode() for name, text in emitted_anew.items()}
+    assert contents(tmp_path / "project") == whole(emitted_anew)
 
 
 @pytest.mark.parametrize(
@@ -286,21 +289,21 @@ def test_a_project_that_was_not_finished_is_finished(
         "[" * 100_000,
     ],
 )
-def test_a_manifest_that_is_none_names_no_files(text: str, emitted: dict[str, str], tmp_path: Path) -> None:
+def test_a_manifest_that_is_none_names_no_files(text: str, emitted: Project, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("not of the project")
     write_project(emitted, tmp_path / "project")
     (tmp_path / "project" / MANIFEST).write_text(text)
     write_project(emitted, tmp_path / "project")
-    assert contents(tmp_path / "project") == {name: text.encode() for name, text in emitted.items()}
+    assert contents(tmp_path / "project") == whole(emitted)
     assert (tmp_path / "x").exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(stories_tokenizer: Tokenizer, tmp_path: Path) -> None:
-    files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
+    project = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
     for name in ("thesis.tex", "platformio.ini"):
         (tmp_path / name).write_text("years of work")
         with pytest.raises(UserError, match="holds other files"):
-            write_project(files, tmp_path)
+            write_project(project, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"thesis.tex", "platformio.ini"}
 
 
@@ -317,13 +320,19 @@ def test_a_tokenizer_of_another_size_is_refused(stories_tokenizer: Tokenizer) ->
         emit_project(model, stories_tokenizer, load_board("host"))
 
 
-def test_the_deepest_chain_of_calls_is_known(project: Path) -> None:
-    stack = stack_depth(project)
+def test_the_deepest_chain_of_calls_is_known(project: Path, tmp_path: Path) -> None:
+    compile_call_graphs(project, tmp_path, ["gcc", "-O2"])
+    stack = stack_depth(tmp_path)
     assert stack.bytes < 2048
     assert stack.chain[0] == "tl_console_poll"
-    token = stack_depth(project, entries=["tl_answer_step"])
+    token = stack_depth(tmp_path, ["tl_answer_step"])
     assert "tl_forward" in token.chain
     assert token.bytes < stack.bytes
+
+
+def test_without_call_graphs_no_stack_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="no call graph of tl_console_start; compile with gcc and -fcallgraph-info=su"):
+        stack_depth(tmp_path)
 
 
 def test_a_stack_without_a_bound_is_refused() -> None:

@@ -17,7 +17,7 @@ from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.chat_template import board_plan, chat_files
-from tinyllm.codegen.emit.project import MANIFEST, emit_project
+from tinyllm.codegen.emit.project import Project, emit_project
 from tinyllm.codegen.emit.render import in_comment
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.text import harmless_name
@@ -65,10 +65,10 @@ def integers() -> IntegerModel:
 
 
 @pytest.fixture(scope="module")
-def emitted(integers: IntegerModel, stories_tokenizer: Tokenizer) -> Callable[[str], dict[str, str]]:
+def emitted(integers: IntegerModel, stories_tokenizer: Tokenizer) -> Callable[[str], Project]:
     """The project of a model of this name."""
 
-    def emit(name: str) -> dict[str, str]:
+    def emit(name: str) -> Project:
         named = replace(integers, config=replace(integers.config, name=name))
         return emit_project(named, stories_tokenizer, load_board("host"))
 
@@ -78,9 +78,10 @@ def emitted(integers: IntegerModel, stories_tokenizer: Tokenizer) -> Callable[[s
 @settings(deadline=None, max_examples=40)
 @given(name=HOSTILE)
 def test_any_model_name_changes_nothing_but_its_strings_and_comments(
-    name: str, emitted: Callable[[str], dict[str, str]]
+    name: str, emitted: Callable[[str], Project]
 ) -> None:
-    files, plain = emitted(name), emitted(BASE.name)
+    project = emitted(name)
+    files, plain = project.files, emitted(BASE.name).files
     assert files.keys() == plain.keys()
     for path in [path for path in files if path.endswith((".c", ".h")) and files[path] != plain[path]]:
         code, strings = code_and_strings(files[path])
@@ -91,7 +92,7 @@ def test_any_model_name_changes_nothing_but_its_strings_and_comments(
             for string in code_and_strings(plain[path])[1]
         ]
     assert settings_of(files["platformio.ini"]) == settings_of(plain["platformio.ini"])
-    assert json.loads(files[MANIFEST])["model"] == harmless_name(name)
+    assert json.loads(project.manifest.text())["model"] == harmless_name(name)
     assert all(text.encode() for text in files.values())
 
 

@@ -25,7 +25,6 @@ from serial.tools import list_ports
 from tests.conftest import skip_unless_ci
 from tinyllm.boards.description import BOARDS_DIR, load_board
 from tinyllm.errors import UserError
-from tinyllm.host.build import core_folder as toolchain
 from tinyllm.host.build import flash as flashing
 from tinyllm.host.cli import app as cli
 from tinyllm.host.link import messages as protocol
@@ -316,10 +315,8 @@ def test_a_model_that_does_not_fit_is_told_before_the_compiler(
 def test_without_the_registry_it_says_at_once_how_to_upload_the_project_that_was_written(
     desk: Desk, home: Path, tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toolchain.registry_answers.cache_clear()
     attach(monkeypatch, (desk.port, PICO, "E660"))
     code, _, err = tinyllm("flash", "--board", "pico", "--context", "64")
-    toolchain.registry_answers.cache_clear()
     assert code == 1
     project = home / "flash" / "pico"
     assert [line for line in err.splitlines() if not line.startswith("flashing")] == [

@@ -43,7 +43,7 @@ EDGES = np.array([0, 1, -1, 2, 127, 32767, 32768, -32768, 65536, 2**20, 2**30, f
 
 @pytest.fixture(scope="module")
 def c(stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
+    files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host")).files
     return ffi.dlopen(str(compile_library(files, tmp_path_factory.mktemp("c"), "ubsan")))
 
 

@@ -26,6 +26,7 @@ from tinyllm.errors import Failure, UserError
 from tinyllm.host.build import core_folder as toolchain
 from tinyllm.host.build.build import build
 from tinyllm.host.build.platformio import run
+from tinyllm.host.build.program import ProgramSize, program_size
 from tinyllm.host.model.load import load_model
 
 HELLO = """\
@@ -80,9 +81,9 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, NOBODY_LISTENS)
     monkeypatch.delenv("PLATFORMIO_CORE_DIR", raising=False)
-    toolchain.registry_answers.cache_clear()
+    toolchain.registry_trouble.cache_clear()
     yield
-    toolchain.registry_answers.cache_clear()
+    toolchain.registry_trouble.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_a_project_builds_without_a_warning_and_its_program_prints(home: Path, t
     if sys.platform == "linux" and shutil.which("size"):
         told = subprocess.run(["size", result.program], capture_output=True, text=True, check=True).stdout
         text, data, bss = (int(number) for number in told.splitlines()[1].split()[:3])
-        assert (result.flash, result.ram) == (text + data, data + bss)
+        assert program_size(result.program, None) == ProgramSize(flash=text + data, ram=data + bss)
 
 
 def test_in_a_path_of_spaces_and_signs_the_projects_flags_overrule_the_boards(home: Path, tmp_path: Path) -> None:
@@ -376,7 +377,7 @@ def test_the_registry_answers_when_it_says_anything_but_that_it_is_out_of_order(
     with web_server(status) as address:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setattr(toolchain, "REGISTRY", address)
-        assert toolchain.registry_answers() is answers
+        assert (toolchain.registry_trouble() is None) is answers
 
 
 def test_a_registry_that_keeps_silent_costs_two_seconds_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,5 +385,5 @@ def test_a_registry_that_keeps_silent_costs_two_seconds_once(monkeypatch: pytest
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setattr(toolchain, "REGISTRY", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         begin = time.monotonic()
-        assert [toolchain.registry_answers() for _ in range(3)] == [False] * 3
+        assert [toolchain.registry_trouble() for _ in range(3)] == ["no answer within 2 s"] * 3
         assert time.monotonic() - begin < toolchain.REGISTRY_PATIENCE + 1

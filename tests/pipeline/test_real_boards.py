@@ -16,13 +16,16 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
+from platformio.package.meta import PackageSpec
 from platformio.package.version import cast_version_to_semver
 from platformio.project.config import ProjectConfig
 
 from tests.conftest import skip_unless_ci
+from tests.pipeline.c_library import compile_call_graphs
 from tests.pipeline.conftest import BASE, random_model
 from tests.pipeline.console_board import SECONDS, Board, Program, Stream
 from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, REAL_BOARDS, install_stand_ins, write
@@ -33,18 +36,18 @@ from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.emit.project import MANIFEST, emit_project
-from tinyllm.codegen.memory import fit as fitting
-from tinyllm.codegen.memory.fit import CONTEXT_STEP, check_fits, largest_context, needs, room
-from tinyllm.codegen.memory.placement import SMALL_VARIABLES
+from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.memory import plan as planning
+from tinyllm.codegen.memory.fit import CONTEXT_STEP, check_fits, largest_context
+from tinyllm.codegen.memory.plan import SMALL_VARIABLES, memory_needs, room
 from tinyllm.codegen.memory.stack import stack_depth
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.build import core_folder as toolchain
-from tinyllm.host.build import registry
-from tinyllm.host.build.build import compile_emitted, emit
+from tinyllm.host.build.build import compile_project, emit
 from tinyllm.host.build.platformio import run
+from tinyllm.host.build.program import program_size
 from tinyllm.host.cli import app as cli
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.messages import token_digest
@@ -134,7 +137,7 @@ def test_the_environment_says_what_the_description_says(projects: Callable[[str]
 
 @pytest.mark.parametrize("name", REAL_BOARDS)
 def test_the_platforms_version_is_one_that_platformio_can_read(name: str) -> None:
-    spec = registry.platform_spec(load_board(name, FOLDER))
+    spec = PackageSpec(load_board(name, FOLDER).platformio["platform"])
     assert spec.external or spec.requirements.match(cast_version_to_semver("6.13.0"))
 
 
@@ -173,7 +176,6 @@ def test_platformio_builds_the_project_with_a_cross_compiler_and_it_fits_the_par
     board = load_board(name, FOLDER)
     CROSS[board.chip].tool("g++")
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(core))
-    assert registry.is_installed(board)
     result = run(projects(name), name)
     assert result.warnings == ()
     seen = json.loads((projects(name) / "seen.json").read_text())
@@ -182,11 +184,12 @@ def test_platformio_builds_the_project_with_a_cross_compiler_and_it_fits_the_par
     assert set(flags) <= set(seen["defines"])
     assert seen["partitions"] == board.platformio.get("board_build.partitions", "default.csv")
     space = room(board)
-    assert result.flash and result.ram and space
-    assert result.flash <= space.flash and result.ram <= space.ram
-    bound = needs(model, stories_tokenizer)
-    assert result.flash <= bound.flash <= result.flash + fitting.CODE_BYTES
-    assert result.ram <= bound.ram <= result.ram + 2 * SMALL_VARIABLES
+    size = program_size(result.program, None)  # the stand-in links for no chip
+    assert size and size.flash and size.ram and space
+    assert size.flash <= space.flash and size.ram <= space.ram
+    bound = memory_needs(model, stories_tokenizer).total
+    assert size.flash <= bound.flash <= size.flash + planning.CODE_BYTES
+    assert size.ram <= bound.ram <= size.ram + 2 * SMALL_VARIABLES
 
 
 def test_the_octal_psram_board_asks_for_its_memory_type_and_flash(
@@ -204,9 +207,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     """No registry, and a core folder that holds nothing."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "core"))
-    toolchain.registry_answers.cache_clear()
     yield
-    toolchain.registry_answers.cache_clear()
 
 
 @pytest.mark.parametrize("name", REAL_BOARDS)
@@ -216,7 +217,7 @@ def test_without_the_registry_it_is_told_at_once_that_nothing_can_be_compiled(
     emitted = emit(load_model(None), load_board(name, FOLDER), 64)
     begin = time.monotonic()
     with pytest.raises(Failure, match="its registry cannot be reached"):
-        compile_emitted(emitted, tmp_path / "story")
+        compile_project(emitted, tmp_path / "story")
     assert time.monotonic() - begin < toolchain.REGISTRY_PATIENCE + 1
 
 
@@ -338,8 +339,8 @@ def check_bounds(chip: str, model: IntegerModel, tokenizer: Tokenizer, tmp_path:
         sizes = [int(number) for number in told.split()[:3]]
         text += sizes[0] + sizes[1]
         ram += sizes[1] + sizes[2]
-    bound = needs(model, tokenizer)
-    assert text <= bound.flash <= text + fitting.CODE_BYTES
+    bound = memory_needs(model, tokenizer).total
+    assert text <= bound.flash <= text + planning.CODE_BYTES
     assert ram <= bound.ram <= ram + 2 * SMALL_VARIABLES
 
 
@@ -353,7 +354,7 @@ def test_the_largest_context_that_is_offered_fits_and_the_next_does_not(
 
     def fits(context: int) -> bool:
         smaller = replace(model, config=replace(model.config, context=context))
-        return needs(smaller, stories_tokenizer, board).fits(space)
+        return memory_needs(smaller, stories_tokenizer, board).total.fits(space)
 
     largest = largest_context(model, stories_tokenizer, board)
     assert largest and fits(largest)
@@ -403,14 +404,14 @@ def test_a_state_too_large_for_the_sram_goes_to_psram_where_there_is_some(
     first, second = str(error.value).splitlines()
     assert first.startswith("wide with context 16384 does not fit esp32s3: it needs 1,")
     assert second.endswith("or with --board esp32s3-n16r8.")
-    files = emit_project(wide, stories_tokenizer, with_psram)
-    assert "extern struct tl_state *tl_state_memory;" in files["src/model.h"]
-    assert '{"psram.kv_cache", ' in files["src/model.c"]
-    assert json.loads(files[MANIFEST])["state_in"] == "PSRAM"
+    project = emit_project(wide, stories_tokenizer, with_psram)
+    assert "extern struct tl_state *tl_state_memory;" in project.files["src/model.h"]
+    assert '{"psram.kv_cache", ' in project.files["src/model.c"]
+    assert project.manifest.state_in == "PSRAM"
 
 
 def test_a_state_that_fits_the_sram_stays_there(model: IntegerModel, stories_tokenizer: Tokenizer) -> None:
-    files = emit_project(model, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER))
+    files = emit_project(model, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER)).files
     assert "PSRAM" not in files["src/model.h"]
 
 
@@ -427,7 +428,7 @@ def test_a_model_too_large_for_the_psram_is_told_which_context_fits(
 def test_a_model_too_large_for_every_board_says_so(
     stories: Model, stories_tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "CODE_BYTES", 2**31)
+    monkeypatch.setattr(planning, "CODE_BYTES", 2**31)
     with pytest.raises(UserError, match=r"of flash \(estimated\).*\nNo board that is described has room for it"):
         check_fits(quantize(stories, 64), stories_tokenizer, load_board("pico", FOLDER))
 
@@ -436,17 +437,28 @@ def test_this_computer_has_room_for_anything(stories: Model, stories_tokenizer: 
     check_fits(quantize(stories, 512), stories_tokenizer, load_board("host", FOLDER))
 
 
+@pytest.fixture(scope="module")
+def graphs(projects: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Where a chip's gcc has left who calls whom in the engine and the console."""
+
+    @cache
+    def compiled(tool: tuple[str, ...]) -> Path:
+        folder = tmp_path_factory.mktemp("graphs")
+        compile_call_graphs(projects("pico"), folder, [*tool, "-O2", "-DTL_CORES=2"])
+        return folder
+
+    return lambda chip: compiled(tuple(CROSS[chip].tool("gcc")))
+
+
 @pytest.mark.parametrize("chip", sorted(CORE_STACK))
-def test_the_deepest_chain_of_calls_leaves_room_on_the_cores_stack(chip: str, projects: Callable[[str], Path]) -> None:
-    compiler = [*CROSS[chip].tool("gcc"), "-O2", "-DTL_CORES=2"]
-    depth = stack_depth(projects("pico"), compiler)
+def test_the_deepest_chain_of_calls_leaves_room_on_the_cores_stack(chip: str, graphs: Callable[[str], Path]) -> None:
+    depth = stack_depth(graphs(chip))
     assert depth.bytes <= CORE_STACK[chip] - CORE_SHARE
 
 
 @pytest.mark.parametrize("chip", sorted(CORE_STACK))
-def test_the_second_cores_part_of_a_job_leaves_room_on_its_stack(chip: str, projects: Callable[[str], Path]) -> None:
-    compiler = [*CROSS[chip].tool("gcc"), "-O2", "-DTL_CORES=2"]
-    depth = stack_depth(projects("pico"), compiler, ["tl_parallel_other"])
+def test_the_second_cores_part_of_a_job_leaves_room_on_its_stack(chip: str, graphs: Callable[[str], Path]) -> None:
+    depth = stack_depth(graphs(chip), ["tl_parallel_other"])
     assert {"matmul_rows", "matmul_add_rows"} & set(depth.chain)
     assert depth.bytes <= SECOND_CORE_STACK - CORE_SHARE // 2
 

@@ -17,7 +17,7 @@ from tinyllm.codegen.arithmetic.integer_model import N_SINKS
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.emit.project import Project, emit_project
 from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.verify.library import BUILDS, HostLibrary, compile_library
@@ -157,7 +157,7 @@ def test_verify_names_the_first_tensor_that_differs(
     tensor: str, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     model = quantize(random_model(BASE))
-    files = emit_project(model, stories_tokenizer, load_board("host"))
+    files = emit_project(model, stories_tokenizer, load_board("host")).files
     library = compile_library(files, tmp_path_factory.mktemp("c"))
     settings = SamplerSettings.from_float(temperature=0.8)
     got = generate(library, model.config, 1, settings, 1, 20)
@@ -178,7 +178,7 @@ def test_verify_names_the_first_tensor_that_differs(
 
 def test_a_wrong_kernel_is_found(stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> None:
     model = quantize(random_model(BASE))
-    files = emit_project(model, stories_tokenizer, load_board("host"))
+    files = emit_project(model, stories_tokenizer, load_board("host")).files
     kernels = files["src/engine/kernels.c"]
     files["src/engine/kernels.c"] = kernels.replace("31 + down - softmax.exponent", "30 + down - softmax.exponent")
     assert files["src/engine/kernels.c"] != kernels
@@ -193,11 +193,11 @@ def test_undefined_behaviour_is_reported_and_not_survived(
 ) -> None:
     model = quantize(random_model(BASE))
 
-    def overflowing(*arguments: Any) -> dict[str, str]:
-        files = emit_project(*arguments)
-        kernels = files["src/engine/kernels.c"]
-        files["src/engine/kernels.c"] = kernels.replace("int32_t sum = 0;", "int32_t sum = INT32_MAX - 5;", 1)
-        return files
+    def overflowing(*arguments: Any) -> Project:
+        project = emit_project(*arguments)
+        kernels = project.files["src/engine/kernels.c"]
+        project.files["src/engine/kernels.c"] = kernels.replace("int32_t sum = 0;", "int32_t sum = INT32_MAX - 5;", 1)
+        return project
 
     monkeypatch.setattr("tinyllm.codegen.verify.verify.emit_project", overflowing)
     with pytest.raises(Failure, match=r"ubsan build stopped: .*signed integer overflow"):
@@ -208,7 +208,7 @@ def test_the_weights_are_checked_at_start(
     stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     model = quantize(random_model(BASE))
-    files = emit_project(model, stories_tokenizer, load_board("host"))
+    files = emit_project(model, stories_tokenizer, load_board("host")).files
     whole = HostLibrary(compile_library(files, tmp_path_factory.mktemp("c")), model.config)
     assert whole.c.tl_weights_intact()
     changed, count = re.subn(r"(codes TL_ALIGNED = \{\n\{\n\")(\\...|.)", r"\1z", files["src/weights.c"], count=1)
@@ -228,7 +228,7 @@ def test_any_two_codes_in_a_row_stand_in_the_c_as_they_are(
     codes = np.resize(pairs, (512, 256)).astype(np.int8)
     assert codes.size > pairs.size
     model = replace(model, embedding=replace(model.embedding, codes=codes))
-    files = emit_project(model, stories_tokenizer, load_board("host"))
+    files = emit_project(model, stories_tokenizer, load_board("host")).files
     c = HostLibrary(compile_library(files, tmp_path_factory.mktemp("c")), model.config)
     assert c.c.tl_weights_intact()
 
@@ -236,7 +236,7 @@ def test_any_two_codes_in_a_row_stand_in_the_c_as_they_are(
 def test_c_that_does_not_compile_is_reported_in_one_line(
     stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
+    files = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host")).files
     files["src/model.c"] += "nonsense\n"
     with pytest.raises(Failure, match=r"cannot build the emitted C \(O2\): src/model.c"):
         compile_library(files, tmp_path_factory.mktemp("c"))

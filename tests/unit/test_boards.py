@@ -26,7 +26,7 @@ from tinyllm.boards.description import (
     load_boards,
     read_board,
 )
-from tinyllm.codegen.memory.fit import CODE_BYTES
+from tinyllm.codegen.memory.plan import CODE_BYTES
 from tinyllm.errors import UserError
 
 PORT_VARIABLES = 1024

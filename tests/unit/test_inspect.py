@@ -19,10 +19,9 @@ from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.checkpoints.licence import READ_BYTES, find_licence
-from tinyllm.codegen.memory.fit import check_fits, needs, room
+from tinyllm.codegen.memory.fit import check_fits
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import plan_memory
-from tinyllm.codegen.memory.sizes import kv_bytes_per_token, weight_bytes
+from tinyllm.codegen.memory.plan import kv_bytes_per_token, memory_needs, plan_memory, room, weight_bytes
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.cli import app as cli
@@ -68,7 +67,7 @@ def test_the_bytes_are_those_of_the_model_that_is_built(inspect: Inspect) -> Non
     assert seen["ram"] == plan.ram | {"state": plan.state_bytes}
     assert seen["parameters"] == sum(seen["parts"].values()) == loaded.model.n_parameters()
     for fit in seen["boards"]:
-        needed = needs(integers, loaded.tokenizer, load_board(fit["board"]))
+        needed = memory_needs(integers, loaded.tokenizer, load_board(fit["board"])).total
         assert fit["needed"] == {"flash": needed.flash, "ram": needed.ram, "psram": needed.psram}
 
 
@@ -104,8 +103,8 @@ def test_the_largest_context_fits_and_the_next_one_does_not() -> None:
     at_most, next_one = (
         replace(model, config=replace(seen.config, context=fit.largest_context + more)) for more in (0, 8)
     )
-    assert needs(at_most, tokenizer, board).fits(space)
-    assert not needs(next_one, tokenizer, board).fits(space)
+    assert memory_needs(at_most, tokenizer, board).total.fits(space)
+    assert not memory_needs(next_one, tokenizer, board).total.fits(space)
 
 
 def test_a_model_of_a_billion_parameters_fits_no_board(inspect: Inspect, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from typing import NoReturn
 
 from SCons.Script import COMMAND_LINE_TARGETS, Default, DefaultEnvironment
 
+CALL_GRAPH = "-fcallgraph-info=su"
+
 env = DefaultEnvironment()
 board = env.BoardConfig()
 
@@ -68,6 +70,12 @@ def choose_library(compiler: str, flags: list[str]) -> list[str]:
     return []
 
 
+def knows_flag(compiler: str, flag: str) -> bool:
+    """Whether a compiler takes a flag; clang and old gcc refuse what they do not know."""
+    found = shutil.which(compiler, path=env["ENV"].get("PATH", "")) or compiler
+    return subprocess.run([found, flag, "-E", "-x", "c", os.devnull], capture_output=True, check=False).returncode == 0
+
+
 def check_upload() -> None:
     """An upload that nobody described must not look as if it had happened."""
     if env.subst("$UPLOAD_PROTOCOL") != "custom":
@@ -95,6 +103,9 @@ if script:
     env.Append(LIBPATH=[str(path.parent)])
     env.Replace(PROGNAME="firmware", PROGSUFFIX=".elf", LDSCRIPT_PATH=str(path))
 env.Append(LIBS=board.get("build.libraries", {}).get(sys.platform, []))
+# gcc then writes beside each object who calls whom and the stack that it takes: tinyllm follows the deepest chain.
+if knows_flag(compiler, CALL_GRAPH):
+    env.Append(CCFLAGS=[CALL_GRAPH])
 env.Append(CCFLAGS=cpu_flags, LINKFLAGS=cpu_flags + board.get("build.link_flags", "").split())
 
 program = env.BuildProgram()

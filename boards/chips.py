@@ -1,0 +1,49 @@
+"""Where each chip's internal RAM is, for counting what a program takes: a section's flags do not tell it.
+
+The ESP32 chips show one RAM twice, on the bus for data and on that for instructions; code that runs from RAM has the
+addresses of the second. RTC memory and PSRAM are not counted: nothing of ours is static there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Chip:
+    """ram: address ranges, the first byte and the one after the last. source: the manual they are from."""
+
+    ram: tuple[tuple[int, int], ...]
+    source: str
+
+    def is_ram(self, address: int) -> bool:
+        """Whether the byte at that address is one of the internal RAM."""
+        return any(first <= address < end for first, end in self.ram)
+
+
+CHIPS = {
+    "rp2040": Chip(
+        ram=((0x2000_0000, 0x2004_2000),),
+        source="RP2040 Datasheet, section 2.6.2: four striped banks of 64 KB and two of 4 KB",
+    ),
+    "rp2350": Chip(
+        ram=((0x2000_0000, 0x2008_2000),),
+        source="RP2350 Datasheet, section 4.2: eight striped banks of 64 KB and two of 4 KB",
+    ),
+    "esp32": Chip(
+        ram=((0x3FFA_E000, 0x4000_0000), (0x4007_0000, 0x400C_0000)),
+        source="ESP32 Technical Reference Manual, embedded memory address mapping: SRAM1 and 2 as data, SRAM0 and 1 as"
+        " instructions",
+    ),
+    "esp32s3": Chip(
+        ram=((0x3FC8_8000, 0x3FD0_0000), (0x4037_0000, 0x403E_0000)),
+        source="ESP32-S3 Technical Reference Manual, internal memory address mapping: SRAM1 and 2 as data, SRAM0 and 1"
+        " as instructions",
+    ),
+    "esp32c3": Chip(
+        ram=((0x3FC8_0000, 0x3FCE_0000), (0x4037_C000, 0x403E_0000)),
+        source="ESP32-C3 Technical Reference Manual, internal memory address mapping: SRAM1 as data, SRAM0 and 1 as"
+        " instructions",
+    ),
+}
+"""By the name that a board's description gives; a chip that is not here is a user's own."""

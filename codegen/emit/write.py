@@ -1,0 +1,92 @@
+"""Putting an emitted project into a folder: what changed is written, what a person edited is not written over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PureWindowsPath
+
+from tinyllm.codegen.emit.project import Project, hash_of
+from tinyllm.errors import UserError
+from tinyllm.files import StagedFiles, write_file
+
+MANIFEST = ".tinyllm.json"
+"""The project's manifest, beside its files; while they are being written it names them without their hashes."""
+LARGEST_MANIFEST = 2**20
+
+
+def write_project(project: Project, folder: Path) -> None:
+    """Write an emitted project, touching only what changed so that a rebuild is quick.
+
+    What an earlier emission left and this one does not have is removed; other files in the folder stay. Raises
+    UserError, and changes nothing, for a folder that holds something else, a file that was edited since, and a disk
+    that is full.
+    """
+    manifest = folder / MANIFEST
+    wanted, text = project.manifest.files, project.manifest.text()
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; give a folder for the project.")
+        if folder.is_dir() and any(folder.iterdir()) and not manifest.is_file():
+            raise UserError(f"{folder} holds other files; give an empty or new folder for the project.")
+        written = _written(manifest) if manifest.is_file() else {}
+        there = {name: _hash_now(folder / name) for name in wanted | written}
+        _refuse_to_lose_edits(folder, written, there, wanted)
+        stale = [name for name in written if name not in wanted and there[name] is not None]
+        changed = [name for name in wanted if there[name] != wanted[name]]
+        if not stale and not changed and manifest.is_file() and manifest.read_bytes() == text.encode():
+            return
+        with StagedFiles() as staged:
+            for name in changed:
+                staged.add(folder / name, project.files[name])
+            staged.add(manifest, text)
+            # Of a project that is half old and half new no file is known to be as it was written.
+            write_file(manifest, json.dumps({"files": sorted(there)}))
+            for name in stale:
+                (folder / name).unlink()
+            staged.put_in_place()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write the project: {error.strerror or error}.") from None
+
+
+def _refuse_to_lose_edits(
+    folder: Path, written: dict[str, str | None], there: dict[str, str | None], wanted: dict[str, str]
+) -> None:
+    """UserError if a file is neither as it was written nor as it shall be; one that was removed is no loss."""
+    edited = [
+        name
+        for name, was in written.items()
+        if was is not None and there[name] is not None and there[name] not in (was, wanted.get(name))
+    ]
+    if not edited:
+        return
+    more = f" and {len(edited) - 1} more" if len(edited) > 1 else ""
+    raise UserError(
+        f"{folder / edited[0]}{more}: edited since tinyllm wrote the project; writing it again would lose that.\n"
+        "Give another folder (-o), or move what was edited away or delete it. `pio run` there builds it as it is."
+    )
+
+
+def _written(manifest: Path) -> dict[str, str | None]:
+    """What an earlier emission wrote: path within the project -> hash, None if the manifest has none.
+
+    Older manifests list the names alone, and so does that of a project that was not finished.
+    """
+    with manifest.open("rb") as file:
+        text = file.read(LARGEST_MANIFEST)
+    try:
+        found = json.loads(text)["files"]
+        names = {str(name): found[name] if isinstance(found, dict) else None for name in found}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return {name: was if isinstance(was, str) else None for name, was in names.items() if _is_within(name)}
+
+
+def _is_within(name: str) -> bool:
+    """Whether a name stays in the folder that it is joined to, on any system."""
+    path = PureWindowsPath(name)
+    return not (path.drive or path.root or ".." in path.parts)
+
+
+def _hash_now(path: Path) -> str | None:
+    """Of a file as it is now; None if there is none."""
+    return hash_of(path.read_bytes()) if path.is_file() else None

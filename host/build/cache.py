@@ -1,0 +1,74 @@
+"""Builds that were made before, in the user's cache under board and build id."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tinyllm.cache_folder import home
+from tinyllm.codegen.emit.project import Project
+from tinyllm.codegen.memory.stack import Stack
+from tinyllm.files import write_file
+from tinyllm.host.build.program import Program
+
+RECORD = "built.json"
+"""In a cached build: what the build gave."""
+KEPT_BUILDS = 64
+
+
+def builds_folder() -> Path:
+    """The folder of all cached builds, which may not be there yet."""
+    return home() / "builds"
+
+
+def place_of(project: Project) -> Path:
+    """Where the build of this project is, or will be."""
+    return builds_folder() / f"{project.board.name}-{project.manifest.build_id}"
+
+
+def find_build(project: Project) -> Program | None:
+    """The build of this very project; None if there is none or it is not whole."""
+    folder = place_of(project)
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        program = folder / record.pop("program")
+        record["warnings"] = tuple(record["warnings"])
+        if (stack := record.pop("stack")) is not None:
+            stack = Stack(stack["bytes"], tuple(stack["chain"]))
+        os.utime(folder)
+        found = Program(project=folder, program=program, plan=project.needs.plan, stack=stack, **record)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if program.is_file() else None
+
+
+def keep_build(project: Project, built: Program) -> Program:
+    """Move a whole build to its place in one step, and remove those that were not used for long.
+
+    If another process was faster its build is as good. Raises OSError.
+    """
+    fresh, place = built.project, place_of(project)
+    program = built.program.relative_to(fresh.absolute())
+    record = {key: value for key, value in asdict(built).items() if key not in ("project", "plan")}
+    write_file(fresh / RECORD, json.dumps(record | {"program": program.as_posix()}))
+    if place.exists() and find_build(project) is None:
+        shutil.rmtree(place)
+    try:
+        fresh.replace(place)
+    except OSError:
+        if find_build(project) is None:
+            raise
+    _prune(place.parent)
+    return replace(built, project=place, program=place / program)
+
+
+def _prune(folder: Path) -> None:
+    """Remove all but the builds used last."""
+    builds = sorted(
+        (path for path in folder.iterdir() if (path / RECORD).is_file()), key=lambda path: path.stat().st_mtime
+    )
+    for old in builds[:-KEPT_BUILDS]:
+        shutil.rmtree(old, ignore_errors=True)

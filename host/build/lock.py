@@ -1,0 +1,38 @@
+"""One process at a time: two builds into one folder follow one another, and so do two flashes of one board."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from tinyllm.cache_folder import home
+from tinyllm.errors import UserError
+
+
+@contextmanager
+def one_at_a_time(what: str, busy: str, notice: Callable[[str], None]) -> Iterator[None]:
+    """Keep this user's other processes from doing `what`, the same words, while the context lasts.
+
+    If one is at it already it is waited for, and notice gets `busy`. The lock is in the cache folder, so that a project
+    holds nothing but the project. Raises UserError if the cache folder cannot be written.
+    """
+    locks = home() / "locks"
+    lock = FileLock(locks / f"{hashlib.sha256(what.encode(errors='surrogateescape')).hexdigest()[:24]}.lock")
+    try:
+        locks.mkdir(exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            notice(busy)
+            lock.acquire()
+    except OSError as error:
+        raise UserError(
+            f"{locks}: cannot be written ({error.strerror or error}). Set TINYLLM_HOME to a folder of yours."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,73 @@
+"""A program that was compiled, and the bytes of flash and RAM that it takes, counted from its ELF sections."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+
+from tinyllm.boards.chips import Chip
+from tinyllm.codegen.memory.plan import Plan
+from tinyllm.codegen.memory.stack import Stack
+
+EMPTY = re.compile(r"(?:^|[._])(?:heap|stack\d*)(?:[._]|$)|dummy")
+"""Sections that hold nothing of the program: the heap's and the stacks' room, and those with which ESP-IDF's linker
+scripts pass over memory that another section has at another address (.dram0.dummy, .flash_rodata_dummy)."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled project.
+
+    flash, ram: bytes counted from the program's sections, None if it is no ELF file. state_in: the memory that the
+    plan's state lies in, "RAM" or "PSRAM". stack: the deepest of engine and console, None if no compiler told.
+    """
+
+    project: Path
+    program: Path
+    model: str
+    board: str
+    context: int
+    model_hash: str
+    build_id: str
+    seconds: float
+    warnings: tuple[str, ...]
+    flash: int | None
+    ram: int | None
+    stack: Stack | None
+    state_in: str
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class ProgramSize:
+    """Bytes. flash: code, constants and initial data. ram: static variables, and code that runs from RAM."""
+
+    flash: int
+    ram: int
+
+
+def program_size(program: Path, chip: Chip | None) -> ProgramSize | None:
+    """Count the sections of an ELF file; None if it is none.
+
+    What lies in the chip's RAM is RAM, whatever the flags say: Arduino-Pico's .partition is writable and in flash, its
+    .data holds code. Without a chip the flags decide, as binutils' `size` does. Heap and stacks are left out.
+    """
+    flash = ram = 0
+    try:
+        with program.open("rb") as file:
+            for section in ELFFile(file).iter_sections():
+                flags, size = section["sh_flags"], section["sh_size"]
+                if not flags & SH_FLAGS.SHF_ALLOC or EMPTY.search(section.name):
+                    continue
+                if section["sh_type"] != "SHT_NOBITS":
+                    flash += size
+                if chip.is_ram(section["sh_addr"]) if chip else flags & SH_FLAGS.SHF_WRITE:
+                    ram += size
+    except ELFError:
+        return None
+    return ProgramSize(flash, ram)

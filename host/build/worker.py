@@ -1,0 +1,61 @@
+"""The process that PlatformIO runs in: python -m tinyllm.host.build.worker PROJECT ENVIRONMENT [OPTIONS OF PIO RUN].
+
+It makes PlatformIO's folder ready, looks whether what the environment needs is there or can be had, since PlatformIO
+would find that out after a minute of waiting, and becomes `pio run`. So PlatformIO, which is large, is imported once a
+build, and never for one that is in the cache. What it says to the person begins as Voice of
+platformio.py has it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+from platformio.__main__ import main as platformio_main
+from platformio.exception import PlatformioException
+from platformio.project.config import ProjectConfig
+
+from tinyllm.errors import TinyllmError, UserError
+from tinyllm.host.build.core_folder import missing_packages, out_of_reach, prepare, registry_trouble
+from tinyllm.host.build.platformio import Voice
+
+
+def main(project: Path, environment: str, options: list[str]) -> int:
+    """Build, and return PlatformIO's exit code, or that of an error that was told."""
+    targets = [value for option, value in pairwise(options) if option == "-t"]
+    try:
+        platform = _platform_of(project, environment)
+        core = prepare(Voice.NOTE.say)
+    except TinyllmError as error:
+        (Voice.WRONG if isinstance(error, UserError) else Voice.FAILED).say(str(error))
+        return error.exit_code
+    os.environ["PLATFORMIO_CORE_DIR"] = str(core)
+    if platform.startswith("symlink://"):
+        # PlatformIO keeps one link per folder name: of two projects with a platform/, each would take the other's away
+        os.environ["PLATFORMIO_PLATFORMS_DIR"] = str(project / ".pio" / "platforms")
+    else:
+        missing = missing_packages(project, environment, targets)
+        if missing != [] and registry_trouble() is not None:
+            Voice.OUT_OF_REACH.say(out_of_reach(environment, missing))
+            return 1
+    return int(platformio_main(["platformio", "run", "-d", str(project), "-e", environment, *options]))
+
+
+def _platform_of(project: Path, environment: str) -> str:
+    """The platform of an environment as platformio.ini names it; UserError for no such environment."""
+    ini = project / "platformio.ini"
+    try:
+        config = ProjectConfig(str(ini))
+        known = config.envs()
+        if environment not in known:
+            raise UserError(f"{ini}: no environment {environment!r}; it has {', '.join(known) or 'none'}.")
+        config.validate([environment], silent=True)
+        return str(config.get(f"env:{environment}", "platform", ""))
+    except (PlatformioException, UnicodeDecodeError) as error:
+        raise UserError(f"{ini}: PlatformIO cannot read it: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:]))
