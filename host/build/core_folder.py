@@ -98,6 +98,8 @@ def registry_trouble() -> str | None:
     def ask() -> None:
         try:
             status = requests.head(REGISTRY, timeout=REGISTRY_PATIENCE, allow_redirects=False).status_code
+        except requests.Timeout:
+            return
         except (requests.RequestException, OSError, ValueError) as error:
             answers.append(f"no connection ({_cause(error)})")
         else:
