@@ -6,25 +6,25 @@ import importlib.metadata
 import json
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tinyllm.boards.description import FIRMWARE, FOLDER, load_boards
-from tinyllm.cache_folder import home
+from tinyllm.cache_folder import home_path
 from tinyllm.errors import UserError
+from tinyllm.files import write_file
+from tinyllm.host.build.registry import registry_trouble
 from tinyllm.host.link.serial_port import list_serial_ports, permission_advice
 from tinyllm.host.virtual import qemu, require_emulator, rp2040js
 
 PACKAGES = ("platformio", "scons", "cffi", "pyserial", "numpy")
 COMPILERS = ("cc", "gcc", "clang")
-REGISTRY = "https://api.registry.platformio.org"
-REGISTRY_SECONDS = 3.0
+OTHER_FOLDER = "Make it one that you may write, or set TINYLLM_HOME to a folder of yours."
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def check_machine() -> Iterator[Check]:
     yield _python()
     yield from map(_package, PACKAGES)
     yield _compiler()
-    yield Check("cache folder", True, str(home()))
+    yield _cache_folder()
     yield from _ports()
     yield _registry()
     yield from _virtual()
@@ -90,20 +90,29 @@ def _ports() -> Iterator[Check]:
         yield Check(f"port {port.device}", allowed, found.strip(), needed=False, advice=advice)
 
 
+def _cache_folder() -> Check:
+    """Whether a file can be made in the cache folder and in each folder of it: one of them may be somebody else's."""
+    name, place = "cache folder", home_path()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for folder in (place, *sorted(path for path in place.iterdir() if path.is_dir())):
+            place = folder
+            probe = folder / f"doctor-{secrets.token_hex(4)}"
+            write_file(probe, "tinyllm doctor tries whether it may write here\n")
+            probe.unlink()
+    except OSError as error:
+        found = f"{place}: cannot be written ({error.strerror or error})"
+        return Check(name, False, found, advice=OTHER_FOLDER)
+    return Check(name, True, str(home_path()))
+
+
 def _registry() -> Check:
     """Whether PlatformIO could download a platform. The host board needs none."""
     name = "PlatformIO registry"
-    try:
-        request = urllib.request.Request(REGISTRY, method="HEAD")
-        with urllib.request.urlopen(request, timeout=REGISTRY_SECONDS):
-            pass
-    except urllib.error.HTTPError:
-        pass  # It answered.
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        advice = "The host board builds without it; other boards need it once, to download their platform."
-        return Check(name, False, f"not reachable ({reason})", needed=False, advice=advice)
-    return Check(name, True, "reachable", needed=False)
+    if (trouble := registry_trouble()) is None:
+        return Check(name, True, "reachable", needed=False)
+    advice = "The host board builds without it; other boards need it once, to download their platform."
+    return Check(name, False, f"not reachable ({trouble})", needed=False, advice=advice)
 
 
 def _virtual() -> Iterator[Check]:

@@ -4,25 +4,22 @@ PlatformIO fetches SCons as the package `tool-scons` from its registry. The same
 is out of reach the package is made from the installed one: a folder with package.json, .piopm (the record in which
 PlatformIO checks type, owner and version) and scons.py. The package's version encodes SCons's own: 4.11.1 is 4.41101.0.
 
-Only the process that PlatformIO runs in (worker.py) and `tinyllm doctor` import this: PlatformIO is large.
+Only the process that PlatformIO runs in (worker.py) imports this: PlatformIO is large.
 """
 
 from __future__ import annotations
 
 import atexit
-import functools
 import json
 import os
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import platformio
-import requests
 from platformio import fs, telemetry
 from platformio.dependencies import get_core_dependencies
 from platformio.exception import PlatformioException
@@ -35,13 +32,10 @@ from platformio.platform.factory import PlatformFactory
 from tinyllm.cache_folder import home_path
 from tinyllm.errors import Failure, UserError
 from tinyllm.files import write_file
+from tinyllm.host.build.registry import registry_trouble
 
 # In this process PlatformIO has nothing to report, and on leaving it would make ~/.platformio to find that out.
 atexit.unregister(telemetry._finalize)
-
-REGISTRY = f"https://api.{platformio.__registry_mirror_hosts__[0]}/"
-REGISTRY_PATIENCE = 2.0
-"""Seconds in which the registry must answer."""
 
 OFFLINE = "PlatformIO's registry cannot be reached; building with the SCons from PyPI"
 
@@ -85,30 +79,6 @@ def prepare(progress: Callable[[str], None]) -> Path:
             f"{core}: PlatformIO's folder cannot be written ({_reason(error)}); set TINYLLM_HOME to a folder that can."
         ) from error
     return core
-
-
-@functools.cache
-def registry_trouble() -> str | None:
-    """Why PlatformIO's registry does not answer within REGISTRY_PATIENCE, None if it does; asked once per process.
-
-    In a thread, because no timeout of the library bounds the look-up of the name.
-    """
-    answers: list[str | None] = []
-
-    def ask() -> None:
-        try:
-            status = requests.head(REGISTRY, timeout=REGISTRY_PATIENCE, allow_redirects=False).status_code
-        except requests.Timeout:
-            return
-        except (requests.RequestException, OSError, ValueError) as error:
-            answers.append(f"no connection ({_cause(error)})")
-        else:
-            answers.append(None if status < 500 else f"it is out of order (status {status})")
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(REGISTRY_PATIENCE)
-    return answers[0] if answers else f"no answer within {REGISTRY_PATIENCE:g} s"
 
 
 def missing_packages(project: Path, environment: str, targets: Sequence[str]) -> list[str] | None:
@@ -210,13 +180,3 @@ def _reason(error: OSError) -> str:
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
         return str(error.args[0][0][-1]).partition("] ")[2].partition(":")[0] or "copying failed"
     return error.strerror or str(error)
-
-
-def _cause(error: BaseException) -> str:
-    """The system's own words for what stopped a connection, if they are among the causes."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__

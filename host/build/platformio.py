@@ -43,12 +43,12 @@ ERRORS = (
     re.compile(r"^\S.*?:\d+:(?:\d+:)? (?:fatal )?error: "),
     re.compile(r"undefined reference to|multiple definition of|Undefined symbols|duplicate symbol"),
     re.compile(r"^\S*\bld(?:\.\w+)?: "),
-    re.compile(r"^(?:\w+\.)*[A-Z]\w*[a-z]\w*: "),
+    re.compile(r"^(?:\w+\.)*[A-Z]\w*[a-z]\w*:(?: |$)"),
 )
 """A compiler's, a linker's, PlatformIO's (`UnknownPlatform: ...`): the first kind found is the cause of the rest."""
 
 TRACEBACK = "Traceback (most recent call last):"
-EXCEPTION = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:: |$)")
+EXCEPTION = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?::|$)")
 CONNECTION = re.compile(
     r"HTTPClientError|InternetConnectionError|ConnectionError|ConnectTimeout|ReadTimeout|SSLError|ProxyError"
     r"|ChunkedEncodingError|[Cc]ould not resolve host|unable to access '|Max retries exceeded"
@@ -218,7 +218,9 @@ def _explain(lines: Sequence[str], work: str, log: Path) -> UserError | Failure:
             return kind("\n".join(said))
     causes = _causes(lines)
     more = f" (and {len(causes) - 2} more)" if len(causes) > 2 else ""
-    shown = [cause if len(cause) <= LONGEST_CAUSE else f"{cause[:LONGEST_CAUSE]} ..." for cause in causes[:2]]
+    shown = [
+        f"{cause[:LONGEST_CAUSE]} ..." if len(cause) > LONGEST_CAUSE else cause.rstrip(": ") for cause in causes[:2]
+    ]
     kind = OutOfReach if any(CONNECTION.search(cause) for cause in causes[:2]) else Failure
     return kind("\n".join([*shown, f"{work} failed{more}; the whole log is {log}"]))
 
@@ -243,4 +245,4 @@ def _last_exception(lines: Sequence[str]) -> str:
             break
         if EXCEPTION.match(line):
             found = line
-    return found.rstrip(": ")
+    return found

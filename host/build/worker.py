@@ -17,29 +17,29 @@ from platformio.__main__ import main as platformio_main
 from platformio.exception import PlatformioException
 from platformio.project.config import ProjectConfig
 
-from tinyllm.errors import TinyllmError, UserError
-from tinyllm.host.build.core_folder import missing_packages, out_of_reach, prepare, registry_trouble
+from tinyllm.errors import Failure, TinyllmError, UserError
+from tinyllm.host.build.core_folder import core_dir, missing_packages, out_of_reach, prepare
 from tinyllm.host.build.platformio import Voice
+from tinyllm.host.build.registry import registry_trouble
 
 
 def main(project: Path, environment: str, options: list[str]) -> int:
     """Build, and return PlatformIO's exit code, or that of an error that was told."""
     targets = [value for option, value in pairwise(options) if option == "-t"]
+    os.environ["PLATFORMIO_CORE_DIR"] = str(core_dir())
     try:
-        platform = _platform_of(project, environment)
-        core = prepare(Voice.NOTE.say)
+        if _platform_of(project, environment).startswith("symlink://"):
+            # PlatformIO keeps one link per folder name: of two projects with a platform/, each would take the other's
+            os.environ["PLATFORMIO_PLATFORMS_DIR"] = str(project / ".pio" / "platforms")
+        else:
+            missing = missing_packages(project, environment, targets)
+            if missing != [] and registry_trouble() is not None:
+                Voice.OUT_OF_REACH.say(out_of_reach(environment, missing))
+                return Failure.exit_code
+        prepare(Voice.NOTE.say)
     except TinyllmError as error:
         (Voice.WRONG if isinstance(error, UserError) else Voice.FAILED).say(str(error))
         return error.exit_code
-    os.environ["PLATFORMIO_CORE_DIR"] = str(core)
-    if platform.startswith("symlink://"):
-        # PlatformIO keeps one link per folder name: of two projects with a platform/, each would take the other's away
-        os.environ["PLATFORMIO_PLATFORMS_DIR"] = str(project / ".pio" / "platforms")
-    else:
-        missing = missing_packages(project, environment, targets)
-        if missing != [] and registry_trouble() is not None:
-            Voice.OUT_OF_REACH.say(out_of_reach(environment, missing))
-            return 1
     return int(platformio_main(["platformio", "run", "-d", str(project), "-e", environment, *options]))
 
 

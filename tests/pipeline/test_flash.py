@@ -23,6 +23,7 @@ import serial
 from serial.tools import list_ports
 
 from tests.conftest import skip_unless_ci
+from tests.pipeline.two_processes import run_both
 from tinyllm.boards.description import BOARDS_DIR, load_board
 from tinyllm.errors import UserError
 from tinyllm.host.build import flash as flashing
@@ -167,6 +168,15 @@ def test_the_only_board_that_is_attached_needs_no_name(
     code, out, _ = tinyllm("flash", "--context", "64")
     assert code == 0
     assert "runs on desk" in out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script")
+def test_of_two_flashes_of_one_board_the_second_waits_and_says_so(desk: Desk, tmp_path: Path) -> None:
+    """Each finds its own build on the board."""
+    both = [["flash", "--board", "desk", "--port", desk.port, "--context", str(context)] for context in (40, 48)]
+    first, second = run_both(*both, "another tinyllm is flashing a desk; waiting for it.", tmp_path)
+    assert f"runs on desk at {desk.port}, context 40" in first
+    assert f"runs on desk at {desk.port}, context 48" in second
 
 
 # --- What answers is not what was built ---

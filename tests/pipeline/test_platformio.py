@@ -21,12 +21,17 @@ from pathlib import Path
 import platformio
 import pytest
 
+from tests.pipeline.two_processes import run_both
 from tinyllm.boards.description import load_board
+from tinyllm.codegen.emit.project import hash_of
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.build import core_folder as toolchain
+from tinyllm.host.build import registry
 from tinyllm.host.build.build import build
 from tinyllm.host.build.platformio import run
 from tinyllm.host.build.program import ProgramSize, program_size
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.link.link import Link
 from tinyllm.host.model.load import load_model
 
 HELLO = """\
@@ -81,9 +86,9 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, NOBODY_LISTENS)
     monkeypatch.delenv("PLATFORMIO_CORE_DIR", raising=False)
-    toolchain.registry_trouble.cache_clear()
+    registry.registry_trouble.cache_clear()
     yield
-    toolchain.registry_trouble.cache_clear()
+    registry.registry_trouble.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +299,23 @@ def test_two_builds_at_once_in_a_fresh_core_folder_get_each_its_own_platform(
     assert not list(core.glob("tmp*"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script")
+def test_of_two_builds_into_one_folder_the_second_waits_and_says_so(home: Path, tmp_path: Path) -> None:
+    story = tmp_path / "story"
+    _, second = run_both(
+        ["build", "--context", "24", "-o", str(story)],
+        ["build", "--context", "32", "-o", str(story)],
+        f"another tinyllm is building in {story}; waiting for it.",
+        tmp_path,
+    )
+    assert "for host, context 32" in second
+    manifest = json.loads((story / ".tinyllm.json").read_text())
+    assert manifest["context"] == 32
+    assert all(hash_of((story / name).read_bytes()) == digest for name, digest in manifest["files"].items())
+    with BoardProcess([story / ".pio/build/host/program"]) as process, Link(process.url) as link:
+        assert (link.hello.context, link.hello.build_id) == (32, manifest["build_id"])
+
+
 def test_platformio_by_hand_finds_the_platform_of_the_checkout_it_builds(home: Path, tmp_path: Path) -> None:
     sources = {"main.c": '#include <stdio.h>\nint main(void) { printf("%d", WHO); return 0; }\n'}
     core = toolchain.prepare(lambda line: None)
@@ -376,14 +398,14 @@ def test_the_registry_answers_when_it_says_anything_but_that_it_is_out_of_order(
 ) -> None:
     with web_server(status) as address:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setattr(toolchain, "REGISTRY", address)
-        assert (toolchain.registry_trouble() is None) is answers
+        monkeypatch.setattr(registry, "REGISTRY", address)
+        assert (registry.registry_trouble() is None) is answers
 
 
 def test_a_registry_that_keeps_silent_costs_two_seconds_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setattr(toolchain, "REGISTRY", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        monkeypatch.setattr(registry, "REGISTRY", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         begin = time.monotonic()
-        assert [toolchain.registry_trouble() for _ in range(3)] == ["no answer within 2 s"] * 3
-        assert time.monotonic() - begin < toolchain.REGISTRY_PATIENCE + 1
+        assert [registry.registry_trouble() for _ in range(3)] == ["no answer within 2 s"] * 3
+        assert time.monotonic() - begin < registry.REGISTRY_PATIENCE + 1

@@ -44,10 +44,10 @@ from tinyllm.codegen.memory.stack import stack_depth
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.errors import Failure, UserError
-from tinyllm.host.build import core_folder as toolchain
 from tinyllm.host.build.build import compile_project, emit
-from tinyllm.host.build.platformio import run
+from tinyllm.host.build.platformio import OutOfReach, run
 from tinyllm.host.build.program import program_size
+from tinyllm.host.build.registry import REGISTRY_PATIENCE
 from tinyllm.host.cli import app as cli
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.messages import token_digest
@@ -218,7 +218,78 @@ def test_without_the_registry_it_is_told_at_once_that_nothing_can_be_compiled(
     begin = time.monotonic()
     with pytest.raises(Failure, match="its registry cannot be reached"):
         compile_project(emitted, tmp_path / "story")
-    assert time.monotonic() - begin < toolchain.REGISTRY_PATIENCE + 1
+    assert time.monotonic() - begin < REGISTRY_PATIENCE + 1
+
+
+@pytest.fixture
+def esp32s_platform(unreachable: None, tmp_path: Path) -> Path:
+    """The folder of the ESP32's platform, which is installed; a test may change it."""
+    install_stand_ins(tmp_path / "core")
+    return tmp_path / "core/platforms/espressif32"
+
+
+def test_without_the_registry_packages_that_a_platform_lacks_are_named_at_once(
+    esp32s_platform: Path, projects: Callable[[str], Path]
+) -> None:
+    """PlatformIO itself would wait for them for a minute."""
+    about = json.loads((esp32s_platform / "platform.json").read_text())
+    needed = {f"toolchain-{number}": {"owner": "espressif", "version": "~1.2.0"} for number in range(5)}
+    unneeded = {"tool-openocd": {"owner": "espressif", "version": "~1.2.0", "optional": True}}
+    (esp32s_platform / "platform.json").write_text(json.dumps(about | {"packages": needed | unneeded}))
+    begin = time.monotonic()
+    with pytest.raises(OutOfReach) as error:
+        run(projects("esp32"), "esp32")
+    assert time.monotonic() - begin < REGISTRY_PATIENCE + 3
+    assert str(error.value) == (
+        "esp32 needs packages that PlatformIO has not fetched yet (toolchain-0, toolchain-1, toolchain-2, 2 more), "
+        "and its registry cannot be reached."
+    )
+
+
+CRASH = """\
+from platformio.public import PlatformBase
+
+class Espressif32Platform(PlatformBase):
+    def configure_default_packages(self, variables, targets):
+        {statement}
+"""
+
+
+def test_a_connection_that_breaks_in_platformio_is_told_in_its_last_words_with_advice(
+    esp32s_platform: Path, tmp_path: Path
+) -> None:
+    download = 'import requests; requests.get("http://127.0.0.1:9/package.tar.gz")'
+    (esp32s_platform / "platform.py").write_text(CRASH.format(statement=download))
+    with pytest.raises(Failure) as error:
+        compile_project(emit(load_model(None), load_board("esp32", FOLDER), 64), tmp_path / "story")
+    cause, log, advice = str(error.value).splitlines()
+    assert cause.startswith("requests.exceptions.ConnectionError: HTTPConnectionPool(host='127.0.0.1', port=9): ")
+    assert len(cause) < 320
+    assert log == f"esp32: build failed; the whole log is {tmp_path}/story/.pio/esp32.log"
+    assert advice == (
+        f"The project in {tmp_path}/story is written and whole: run `pio run` in it on a machine with internet."
+    )
+
+
+@pytest.mark.parametrize("words", ["", "no mirror answers"])
+def test_what_platformio_could_not_fetch_is_out_of_reach(
+    words: str, esp32s_platform: Path, projects: Callable[[str], Path]
+) -> None:
+    raising = f"from platformio.http import HTTPClientError; raise HTTPClientError({words!r})"
+    (esp32s_platform / "platform.py").write_text(CRASH.format(statement=raising))
+    with pytest.raises(OutOfReach) as error:
+        run(projects("esp32"), "esp32")
+    assert str(error.value).splitlines()[0] == (f"HTTPClientError: {words}" if words else "HTTPClientError")
+
+
+def test_a_crash_of_platformio_is_told_in_its_last_words(
+    esp32s_platform: Path, projects: Callable[[str], Path]
+) -> None:
+    (esp32s_platform / "platform.py").write_text(CRASH.format(statement='{}["mcu"]'))
+    with pytest.raises(Failure) as error:
+        run(projects("esp32"), "esp32")
+    assert not isinstance(error.value, OutOfReach)
+    assert str(error.value).splitlines()[0] == "KeyError: 'mcu'"
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +30,7 @@ from tinyllm.errors import Failure, UserError
 from tinyllm.host.chat.transcript import save_transcript
 from tinyllm.host.cli import app as cli
 from tinyllm.host.cli import boards as verbs_look
+from tinyllm.host.doctor import check_machine
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link import serial_port
 from tinyllm.host.link import usb as finding
@@ -38,6 +41,7 @@ from tinyllm.text import printable
 
 VERBS = ["boards", "ports", "models", "pull", "doctor", "inspect"]
 VERBS += ["build", "flash", "run", "chat", "verify", "eval", "bench"]
+NOBODY = 65534
 HOST = Path(cli.__file__).parents[1]
 MODULES = sorted(".".join(path.relative_to(HOST).with_suffix("").parts) for path in HOST.rglob("[!_]*.py"))
 
@@ -147,6 +151,54 @@ def test_doctor_says_what_to_install_where_there_is_no_compiler(
     assert code == 1
     assert "C compiler" in out
     assert "Install one: `" in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="folders of Linux")
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("{tmp_path}/a file", "/a file: cannot be written (File exists)"),
+        ("/proc/sys", "/proc/sys: cannot be written ("),
+    ],
+)
+def test_doctor_names_a_cache_folder_that_it_cannot_write_and_goes_on(
+    tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str, told: str
+) -> None:
+    """In /proc/sys nobody can make a file, whoever runs the test."""
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("TINYLLM_HOME", place.format(tmp_path=tmp_path))
+    code, out, _ = tinyllm("doctor", "--json")
+    assert code == 1
+    checks = {check["name"]: check for check in json.loads(out)["checks"]}
+    assert not checks["cache folder"]["ok"]
+    assert told in checks["cache folder"]["found"]
+    assert checks["cache folder"]["advice"].endswith("set TINYLLM_HOME to a folder of yours.")
+    assert "Node.js" in checks, "the last of all checks"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="owners of POSIX")
+def test_doctor_looks_into_the_folders_of_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `sudo tinyllm` leaves one behind."""
+    with tempfile.TemporaryDirectory() as cache:
+        (Path(cache) / "builds").mkdir()
+        (Path(cache) / "builds").chmod(0o555)
+        Path(cache).chmod(0o777)
+        monkeypatch.setenv("TINYLLM_HOME", cache)
+        am_root = os.geteuid() == 0
+        if am_root:
+            os.seteuid(NOBODY)
+        try:
+            (check,) = (check for check in islice(check_machine(), 8) if check.name == "cache folder")
+        finally:
+            if am_root:
+                os.seteuid(0)
+    assert (check.ok, check.found) == (False, f"{cache}/builds: cannot be written (Permission denied)")
+
+
+def test_doctor_leaves_nothing_in_the_cache_folder(tinyllm: Tinyllm, own_home: Path) -> None:
+    (own_home / "builds").mkdir(parents=True)
+    assert tinyllm("doctor", "--json")[0] == 0
+    assert [path.name for path in own_home.rglob("*")] == ["builds"]
 
 
 VIRTUAL = {"C for rp2040, rp2350", "C for esp32c3", "C for lx106", "unicorn", "qemu-system-xtensa", "Node.js"}

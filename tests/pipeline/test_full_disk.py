@@ -1,0 +1,102 @@
+"""A disk that is full: one line says so, and no file is left half written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tinyllm.errors import UserError
+from tinyllm.files import StagedFiles, write_file
+
+if sys.platform != "win32":
+    import resource
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits and file systems of POSIX")
+
+WEIGHTS, PORT = 100_000, 4_000
+"""Bytes of a file; the emitted weights and the port of a Pico are more."""
+
+
+def build(home: Path, *arguments: str, before: Callable[[], None] | None = None) -> tuple[int, list[str]]:
+    """Exit code and stderr of `tinyllm build` in a process of its own."""
+    command = [sys.executable, "-m", "tinyllm.host.cli.app", "build", "--context", "64", *arguments]
+    variables = os.environ | {"TINYLLM_HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, preexec_fn=before)
+    return done.returncode, done.stderr.splitlines()
+
+
+def limit_files(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_project_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    code, err = build(tmp_path / "home", "-o", str(tmp_path / "story"), before=partial(limit_files, WEIGHTS))
+    assert code == UserError.exit_code
+    assert err[-1] == f"error: {tmp_path / 'story'}: cannot write the project: File too large."
+    assert not (tmp_path / "story").exists()
+
+
+def test_a_project_that_is_there_is_untouched_if_a_new_one_cannot_be_written_whole(tmp_path: Path) -> None:
+    story = tmp_path / "story"
+    assert build(tmp_path / "home", "-o", str(story))[0] == 0
+    before = {path: path.read_bytes() for path in story.rglob("*") if path.is_file()}
+    code, err = build(tmp_path / "home", "--board", "pico", "-o", str(story), before=partial(limit_files, PORT))
+    assert code == UserError.exit_code
+    assert err[-1] == f"error: {story}: cannot write the project: File too large."
+    assert {path: path.read_bytes() for path in story.rglob("*") if path.is_file()} == before
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """A file system of that size at `folder`; the test is skipped if this user may not mount one."""
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
+    if mount.returncode != 0:
+        pytest.skip("this user may not mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("size", ["700k", "3m", "6m"])
+def test_a_cache_on_a_full_disk_is_told_in_one_line(size: str, tmp_path: Path) -> None:
+    """With 700 KB the project does not fit, with more PlatformIO's SCons does not."""
+    with small_disk(tmp_path, size):
+        code, err = build(tmp_path / "home")
+        assert code != 0
+        assert len(err) < 6 and max(map(len, err)) < 250
+        (told,) = (line for line in err if line.startswith("error: "))
+        assert "No space left on device" in told
+        assert not [path.name for path in (tmp_path / "home").rglob("*") if ".tmp" in path.name or "new-" in path.name]
+
+
+def test_a_project_on_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with small_disk(disk, "700k"):
+        code, err = build(tmp_path / "home", "-o", str(disk / "story"))
+        assert code == UserError.exit_code
+        assert err[-1] == f"error: {disk / 'story'}: cannot write the project: No space left on device."
+        assert not list(disk.iterdir())
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("as it was")
+    (tmp_path / "new").mkdir()
+    with pytest.raises(OSError, match="directory"), StagedFiles() as staged:
+        staged.add(tmp_path / "fresh/deep/file", "never seen")
+        staged.add(tmp_path / "old", "half of it")
+        staged.add(tmp_path / "old/impossible", "not below a file")
+        staged.put_in_place()
+    assert (tmp_path / "old").read_text() == "as it was"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old"]
+    write_file(tmp_path / "fresh/deep/file", "text of é")
+    assert (tmp_path / "fresh/deep/file").read_bytes() == "text of é".encode()
+    assert [path.name for path in (tmp_path / "fresh/deep").iterdir()] == ["file"]
