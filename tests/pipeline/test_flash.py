@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -320,6 +321,19 @@ def test_a_model_that_does_not_fit_is_told_before_the_compiler(
     assert code == 2
     assert "tinystories-260k with context 512 does not fit esp32" in err
     assert "It fits with --context " in err
+
+
+def test_a_board_too_small_for_the_default_context_gets_the_largest_that_fits(
+    desk: Desk, boards: Path, tinyllm: Tinyllm
+) -> None:
+    memory = "[memory]\nflash = 2_000_000\nsram = 100_000\n\n[[usb]]"
+    (boards / "small.toml").write_text((boards / "desk.toml").read_text().replace("[[usb]]", memory, 1))
+    code, out, err = tinyllm("flash", "--board", "small", "--port", desk.port)
+    (boards / "small.toml").unlink()
+    assert code == 0
+    (told,) = (line for line in err.splitlines() if "context" in line)
+    said = re.fullmatch(r"context (\d+) instead of 512: the largest with which .* fits small\. --context .*", told)
+    assert said and f"runs on small at {desk.port}, context {said[1]}" in out
 
 
 def test_without_the_registry_it_says_at_once_how_to_upload_the_project_that_was_written(

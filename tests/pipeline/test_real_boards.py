@@ -51,7 +51,7 @@ from tinyllm.host.build.registry import REGISTRY_PATIENCE
 from tinyllm.host.cli import app as cli
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.messages import token_digest
-from tinyllm.host.model.load import load_model
+from tinyllm.host.model.load import LoadOptions, load_model
 
 PICOS_PLATFORM = load_board("pico", FOLDER).platformio["platform"]
 ONCE = "Once upon a time"
@@ -444,6 +444,27 @@ def test_a_model_that_does_not_fit_is_told_with_a_context_and_boards_that_do(
     assert f"--context {largest_context(model, stories_tokenizer, board)}" in second
     assert "pico2" in second and "esp32s3" in second
     assert "host" not in second
+
+
+def test_the_largest_context_that_fits_is_taken_if_nobody_named_one() -> None:
+    esp32, notes = load_board("esp32", FOLDER), list[str]()
+    by_default, chosen = load_model(None), load_model(None, LoadOptions(context=512))
+    project = emit(by_default, esp32, notice=notes.append)
+    context = project.manifest.context
+    assert context == largest_context(quantize(by_default.model), by_default.tokenizer, esp32)
+    assert notes == [
+        f"context {context} instead of 512: the largest with which tinystories-260k fits esp32. --context sets another."
+    ]
+    with pytest.raises(UserError, match=f"with context 512 does not fit esp32(?s:.*)It fits with --context {context}"):
+        emit(chosen, esp32)
+    with pytest.raises(UserError, match="with context 512 does not fit esp32"):
+        emit(by_default, esp32, 512)
+
+
+def test_a_default_context_that_fits_is_kept_without_a_word() -> None:
+    notes: list[str] = []
+    assert emit(load_model(None), load_board("pico", FOLDER), notice=notes.append).manifest.context == 512
+    assert notes == []
 
 
 def test_a_twin_is_told_with_the_twins_that_have_room(stories: Model, stories_tokenizer: Tokenizer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -21,12 +22,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import skip_unless_ci
-from tinyllm.boards.description import Board, load_board
+from tinyllm.boards.description import BOARDS_DIR, FOLDER, Board, load_board
 from tinyllm.errors import UserError
 from tinyllm.host import virtual
 from tinyllm.host.build import build as building
 from tinyllm.host.build import platformio
-from tinyllm.host.build.build import Program
+from tinyllm.host.build.program import Program
+from tinyllm.host.cli import app as cli
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.errors import BoardGone
 from tinyllm.host.link.link import Link
@@ -441,7 +443,26 @@ def test_a_model_as_long_as_the_check_allows_fits_the_linkers_regions_too(
     built = building.build(long, twin(name), context, tmp_path / "project")
     memory = twin(name).memory
     assert memory and built.ram is not None
-    assert built.ram > memory.static
+    assert 0.97 * memory.static < built.ram <= memory.static
+
+
+def test_a_model_too_long_for_a_virtual_board_runs_with_the_largest_context_that_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = (FOLDER / "pico.toml").read_text().replace("static = 261_120", "static = 100_000")
+    (tmp_path / "small.toml").write_text(small)
+    monkeypatch.setenv(BOARDS_DIR, str(tmp_path))
+    command = ["run", "--board", "small", "--virtual", "-p", "Once upon a time", "-n", "5", "--temperature", "0"]
+    assert cli.run([*command, "--json"]) == 0
+    shown = capsys.readouterr()
+    context = json.loads(shown.out)["context"]
+    assert context % 8 == 0 and 200 < context < 256
+    assert [line for line in shown.err.splitlines() if "context" in line] == [
+        f"context {context} instead of 512: the largest with which tinystories-260k fits small-virtual. "
+        "--context sets another."
+    ]
+    assert cli.run([*command, "--context", "512"]) == 2
+    assert f"It fits with --context {context}, or with --board " in capsys.readouterr().err
 
 
 def test_an_image_of_another_chip_or_none_is_refused(images: dict[str, Program], tmp_path: Path) -> None:
