@@ -2,7 +2,8 @@
 
     description      one line for people
     chip             the chip's name
-    instruction_set  which kernels it runs: generic, armv6m, armv8m, rv32 or xtensa_s3
+    instruction_set  of its cores: generic, armv6m, armv8m, rv32 or xtensa_s3. Every board runs the portable C kernels;
+                     there are none yet that use an instruction set's own instructions
     cores            how many; the engine computes on two of them where there are more than one
     clock_mhz        optional
     ports            folders of firmware/ports whose files the project carries
@@ -35,6 +36,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 from tinyllm.errors import UserError
 from tinyllm.text import shown
@@ -60,6 +62,9 @@ LARGEST_FILE = 64 * 1024
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
 """What a board may be called: it becomes a C string and the name of a PlatformIO environment."""
 PORT = re.compile(r"[a-z0-9_]+")
+REQUIREMENT = re.compile(r"(?:==|!=|<=|>=|<|>|\^|~)?(?:\*|(?:0|[1-9]\d*)(?:\.(?:\*|0|[1-9]\d*)){0,2})")
+"""A clause of a version requirement that PlatformIO reads (semantic_version.SimpleSpec), but for pre-releases."""
+PLATFORM_NAME = re.compile(r"(?!id=|\d+$)\w")
 OPTION = re.compile(r"[a-z][a-z0-9_.]*")
 DEEPEST_OPTION = 4
 """Dots in an option's name; PlatformIO's own have two."""
@@ -339,22 +344,30 @@ def _platformio(table: _Table) -> Mapping[str, str]:
         options.choice("board", sorted(path.stem for path in (FIRMWARE / "platform/boards").glob("*.json")))
     else:
         options.text("board")
-        # Ours are checked by the tests; PlatformIO, which can tell, takes longer to import than all else here.
-        if table.path.parent != FOLDER:
-            _check_platform(options, platform)
+        _check_platform(options, platform)
     return MappingProxyType(dict(_flat(options, "")))
 
 
 def _check_platform(options: _Table, platform: str) -> None:
-    """Complain of a platform that PlatformIO cannot read."""
-    from platformio.exception import PlatformioException
-    from platformio.package.meta import PackageSpec
+    """Complain of a platform that PlatformIO cannot read: [owner/]name[@requirement], or an address or path.
 
+    PlatformIO could tell, but takes longer to import than all else here; the tests hold this against it.
+    """
+    place, at, requirement = platform.strip().rpartition("@")
+    if not at or ":" in requirement or "/" in requirement or platform.strip().startswith(("file://", "symlink://")):
+        place, requirement = platform.strip(), ""
+    for clause in requirement.split(",") if requirement.strip() else ():
+        if not REQUIREMENT.fullmatch(clause.strip()):
+            options.fail(
+                "platform",
+                f"is {shown(platform)}, which PlatformIO cannot read: {shown(clause)} is no version requirement like "
+                "^6.10.0",
+            )
     try:
-        spec = PackageSpec(platform)
-    except (PlatformioException, ValueError) as error:
+        path = urlsplit(place).path.removesuffix("/") if "://" in place else place
+    except ValueError as error:
         options.fail("platform", f"is {shown(platform)}, which PlatformIO cannot read: {error}")
-    if not spec.name:
+    if not PLATFORM_NAME.match(path.rpartition("/")[2].strip()):
         options.fail("platform", f"is {shown(platform)}, expected the name or address of a platform")
 
 

@@ -7,14 +7,16 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from platformio.package.meta import PackageSpec
 
 from tinyllm.boards.description import (
     BOARDS_DIR,
     FIRMWARE,
     FOLDER,
     LARGEST_FILE,
+    OWN_PLATFORM,
     Bandwidth,
     Board,
     Memory,
@@ -414,6 +416,54 @@ def test_tables_nested_without_end_are_refused(pico: Path) -> None:
     pico.write_text(PICO + "x = " + "[" * 20_000)
     with pytest.raises(UserError, match="not a readable TOML file"):
         read_board(pico)
+
+
+REQUIREMENTS = st.text("0123456789.x*^~<>=!, -+ab", max_size=8)
+PLATFORMS = st.one_of(
+    st.text("ab1.-_/@=:#~^*. ", max_size=16),
+    st.builds(
+        "{}@{}".format, st.sampled_from(["espressif32", "platformio/espressif32", "https://x.org/y"]), REQUIREMENTS
+    ),
+    st.builds("https://{}".format, st.text("ab./#@[]:", max_size=12)),
+)
+
+
+@settings(max_examples=300)
+@given(platform=PLATFORMS)
+def test_a_platform_that_is_accepted_is_one_that_platformio_reads(
+    platform: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "platform.toml"
+    path.write_text(PICO.replace('"raspberrypi"', f'"{platform}"'), encoding="utf-8")
+    try:
+        read_board(path)
+    except UserError:
+        return
+    if platform != OWN_PLATFORM:
+        assert PackageSpec(platform).name
+
+
+@pytest.mark.parametrize(
+    "platform",
+    [
+        "espressif32",
+        "platformio/espressif32@^6.10.0",
+        "espressif32 @ ~6.10",
+        "espressif32@>=6.1,<7",
+        "espressif32@*",
+        "espressif32@6.*",
+        "https://github.com/maxgerhardt/platform-raspberrypi.git#2d44502",
+        "git@github.com:me/platform.git",
+        "mine=https://example.org/platform.zip",
+        "symlink:///home/me/platform",
+        "/home/me/platform",
+        "./platform",
+    ],
+)
+def test_names_and_addresses_of_platforms_are_accepted(platform: str, pico: Path) -> None:
+    pico.write_text(PICO.replace('"raspberrypi"', f'"{platform}"'))
+    assert PackageSpec(platform).name
+    assert read_board(pico).platformio["platform"] == platform
 
 
 @given(text=st.text(max_size=400))
