@@ -38,17 +38,19 @@ MAY_IMPORT = {
         "codegen.trim codegen.verify host.hub"
     ),
     "host.virtual": "tinyllm codegen.verify",
-    "host.doctor": "tinyllm boards host.link host.virtual",
     "host.build": ("tinyllm boards codegen.arithmetic codegen.chat codegen.emit codegen.memory host.link host.model"),
     "host.monitor": "tinyllm host.link",
+    "host.doctor": "tinyllm boards host.build host.link host.virtual",
     "host.connect": "tinyllm boards host.build host.link host.model host.output host.virtual",
     "host.chat": "tinyllm codegen.chat codegen.tokenizers host.connect host.link host.model host.output",
     "host.prove": (
-        "tinyllm boards models codegen.arithmetic codegen.tokenizers host.chat host.connect host.link host.model host.output"
+        "tinyllm boards models codegen.arithmetic codegen.tokenizers host.chat host.connect host.link host.model "
+        "host.output"
     ),
     "host.cli": (
-        "tinyllm boards models codegen.arithmetic codegen.checkpoints codegen.memory codegen.tokenizers codegen.verify "
-        "host.build host.chat host.connect host.doctor host.hub host.link host.model host.monitor host.output host.prove"
+        "tinyllm boards models codegen.arithmetic codegen.checkpoints codegen.emit codegen.memory codegen.tokenizers "
+        "codegen.verify host.build host.chat host.connect host.doctor host.hub host.link host.model host.monitor "
+        "host.output host.prove"
     ),
     "tinyllm.api": "",
 }
@@ -57,11 +59,8 @@ API = {"tinyllm", "tinyllm.__main__"}
 
 # Modules that import inside a function, and why.
 IMPORTS_INSIDE = {
-    "boards.description": "only a board of PlatformIO needs it",
     "codegen.chat.worker": "resource: Unix only",
     "codegen.checkpoints.gguf.tensors": "gguf is large",
-    "host.build.build": "PlatformIO is large",
-    "host.build.flash": "PlatformIO is large",
     "host.chat.screen": "prompt_toolkit is large",
     "host.prove.pytest_plugin": "pytest loads the plugin in every project of a user",
     "host.virtual.unicorn.__main__": "unicorn: an extra",
