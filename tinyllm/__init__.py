@@ -1,1 +1,69 @@
-"""tinyllm: language models on microcontrollers."""
+"""tinyllm: language models on microcontrollers.
+
+    import tinyllm
+
+    with tinyllm.Board.host() as board:
+        for piece in board.ask("Once upon a time"):
+            print(piece, end="")
+
+docs/python.md shows the rest. A name is loaded when it is first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tinyllm.errors import Failure, TinyllmError, UserError
+    from tinyllm.host.api.answer import Answer, AnswerStream
+    from tinyllm.host.api.board import Board
+    from tinyllm.host.api.chat import BoardChat
+    from tinyllm.host.api.model import LanguageModel, load
+    from tinyllm.host.api.settings import UnknownSetting
+    from tinyllm.host.link.link import BoardGone, LostFrame, Refused
+
+_MODULES = {
+    "Answer": "tinyllm.host.api.answer",
+    "AnswerStream": "tinyllm.host.api.answer",
+    "Board": "tinyllm.host.api.board",
+    "BoardChat": "tinyllm.host.api.chat",
+    "BoardGone": "tinyllm.host.link.link",
+    "Failure": "tinyllm.errors",
+    "LanguageModel": "tinyllm.host.api.model",
+    "LostFrame": "tinyllm.host.link.link",
+    "Refused": "tinyllm.host.link.link",
+    "TinyllmError": "tinyllm.errors",
+    "UnknownSetting": "tinyllm.host.api.settings",
+    "UserError": "tinyllm.errors",
+    "load": "tinyllm.host.api.model",
+}
+"""Where each public name is defined."""
+
+__all__ = [
+    "Answer",
+    "AnswerStream",
+    "Board",
+    "BoardChat",
+    "BoardGone",
+    "Failure",
+    "LanguageModel",
+    "LostFrame",
+    "Refused",
+    "TinyllmError",
+    "UnknownSetting",
+    "UserError",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -53,6 +53,11 @@ class Verdict:
     positions: int
     difference: str | None = None
 
+    @property
+    def bit_exact(self) -> bool:
+        """Whether all agrees."""
+        return self.difference is None
+
     def __str__(self) -> str:
         return f"bit-exact: {self.exact}/{self.positions} positions"
 

@@ -7,7 +7,7 @@ the same model must give the same digest: that equality is the proof that the bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from tinyllm.errors import Failure
@@ -64,7 +64,7 @@ class Conversation:
         link.reset()
         self.turns.clear()
 
-    def ask(self, link: Link, prompt: str, max_tokens: int, sent: Sent | None = None) -> Iterator[Event]:
+    def ask(self, link: Link, prompt: str, max_tokens: int, sent: Sent | None = None) -> Generator[Event, None, None]:
         """Send a prompt (as it is, where `sent` is None), remember it and its answer, and yield what arrives.
 
         Errors as Link.prompt. A prompt that the board refuses leaves no trace here.
@@ -147,7 +147,7 @@ class Conversation:
         return event
 
 
-def send(link: Link, sent: Sent, max_tokens: int) -> Iterator[Event]:
+def send(link: Link, sent: Sent, max_tokens: int) -> Generator[Event, None, None]:
     """What the board says to it; errors as Link.prompt."""
     if sent.anew:
         link.reset()

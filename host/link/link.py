@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -129,7 +129,7 @@ class Link(FramePort):
         """Ask for the end of the answer under way; safe in a signal handler. `prompt` then ends with DONE cancelled."""
         self.stop_requested = True
 
-    def prompt(self, content: str | Sequence[int], max_tokens: int, chat: bool = False) -> Iterator[Event]:
+    def prompt(self, content: str | Sequence[int], max_tokens: int, chat: bool = False) -> Generator[Event, None, None]:
         """Append to the conversation and yield progress, tokens and, last, Done.
 
         content: text, encoded on the board, or token ids, taken as they are.

@@ -1,1 +1,1 @@
-"""A running board against the reference, and the pytest fixture `board`."""
+"""A running board against the reference."""

@@ -30,6 +30,11 @@ class Comparison:
     expected_digest: str | None = None
     difference: str | None = None
 
+    @property
+    def bit_exact(self) -> bool:
+        """Whether all agrees."""
+        return self.difference is None
+
     def __str__(self) -> str:
         shown = f", digest {self.digest}" if self.digest else ""
         return f"bit-exact: {self.exact}/{self.compared} {self.what}{shown}"

@@ -32,14 +32,14 @@ FAILING = """
 import pytest
 
 def test_that_fails(board):
-    board.ask("Once upon a time", 2)
+    board.ask("Once upon a time", 2).read()
     assert board.hello.board == "another"
 
 def test_after_it(board):
     board.cut_power()
 
 def test_that_finds_the_board_running_again(board):
-    assert board.ask("Once", 3).tokens == board.expect("Once", max_tokens=3)[0]
+    assert board.ask("Once", 3).read().tokens == board.expect("Once", max_tokens=3)[0]
 """
 
 
@@ -79,3 +79,18 @@ def test_who_does_not_use_the_fixture_notices_nothing(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, code)
     assert done.returncode == 0, done.stdout
     assert "- boards -" not in done.stdout
+
+
+@pytest.mark.parametrize("option", ["board", "virtual", "port", "model", "context"])
+def test_an_option_without_its_prefix_is_told_by_the_name_it_has(tmp_path: Path, option: str) -> None:
+    done = run_pytest(tmp_path, "def test_it(board): pass", f"--{option}=pico2")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"--{option}: tinyllm's options are called --tinyllm-{option}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_option_of_the_project_may_have_the_short_name(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("def pytest_addoption(parser):\n    parser.addoption('--board')\n")
+    code = "def test_it(request):\n    assert request.config.getoption('--board') == 'mine'\n"
+    done = run_pytest(tmp_path, code, "--board", "mine")
+    assert done.returncode == 0, done.stdout

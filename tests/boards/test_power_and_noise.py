@@ -11,10 +11,10 @@ import pytest
 
 from tests.boards.noisy_line import Damage, NoisyLine, drop, flip
 from tinyllm.errors import TinyllmError
+from tinyllm.host.api.board import Board
 from tinyllm.host.link.errors import BoardGone
 from tinyllm.host.link.link import SILENCE_SECONDS, Link
 from tinyllm.host.link.messages import Setting, Token
-from tinyllm.host.prove.board_under_test import BoardUnderTest
 
 ONCE = "Once upon a time"
 TOKENS = 24
@@ -24,7 +24,7 @@ ROUNDS = [None, pytest.param(100, marks=pytest.mark.sweep)]
 PATIENCE = SILENCE_SECONDS + 10
 
 
-def usual(board: BoardUnderTest) -> int:
+def usual(board: Board) -> int:
     """Rounds in a run without sweeps: it is this computer's side that is on trial, so the other boards get fewer."""
     return 8 if board.hello.board == "host" else 1
 
@@ -34,7 +34,7 @@ def ask(link: Link, tokens: int) -> tuple[int, ...]:
 
 
 @pytest.fixture(params=[drop, flip], ids=["dropped", "flipped"])
-def line(board: BoardUnderTest, request: pytest.FixtureRequest) -> Iterator[NoisyLine]:
+def line(board: Board, request: pytest.FixtureRequest) -> Iterator[NoisyLine]:
     """A bad cable to the board; the suite's own connection is closed meanwhile."""
     damage: Damage = request.param
     board.link.close()
@@ -45,7 +45,7 @@ def line(board: BoardUnderTest, request: pytest.FixtureRequest) -> Iterator[Nois
 
 @pytest.mark.parametrize("rounds", ROUNDS)
 def test_with_noise_on_the_line_an_answer_is_whole_or_an_error_and_the_next_one_is_whole(
-    board: BoardUnderTest, line: NoisyLine, rounds: int | None
+    board: Board, line: NoisyLine, rounds: int | None
 ) -> None:
     (expected,) = board.expect(ONCE, max_tokens=TOKENS)
     errors = []
@@ -70,7 +70,7 @@ def test_with_noise_on_the_line_an_answer_is_whole_or_an_error_and_the_next_one_
 
 @pytest.mark.parametrize("rounds", [None, pytest.param(8, marks=pytest.mark.sweep)])
 def test_with_noise_on_the_line_a_connection_is_had_or_refused(
-    board: BoardUnderTest, line: NoisyLine, rounds: int | None
+    board: Board, line: NoisyLine, rounds: int | None
 ) -> None:
     (expected,) = board.expect(ONCE, max_tokens=3)
     for _ in range(rounds or usual(board) // 4 + 1):
@@ -90,12 +90,12 @@ def test_with_noise_on_the_line_a_connection_is_had_or_refused(
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)
-def test_after_a_power_cut_at_any_moment_the_next_prompt_works(board: BoardUnderTest, rounds: int | None) -> None:
+def test_after_a_power_cut_at_any_moment_the_next_prompt_works(board: Board, rounds: int | None) -> None:
     if not board.can_restart:
         pytest.skip("somebody would have to pull the plug")
     (expected,) = board.expect(ONCE, max_tokens=TOKENS)
     begun = time.monotonic()
-    assert board.ask(ONCE, TOKENS).tokens == expected
+    assert board.ask(ONCE, TOKENS).read().tokens == expected
     seconds = time.monotonic() - begun
     moments = random.Random(1)
     for _ in range(rounds or usual(board)):
@@ -103,9 +103,9 @@ def test_after_a_power_cut_at_any_moment_the_next_prompt_works(board: BoardUnder
         cut = threading.Timer(moments.uniform(0, 1.2 * seconds), board.cut_power)
         cut.start()
         try:
-            assert board.ask(ONCE, TOKENS).tokens == expected
+            assert board.ask(ONCE, TOKENS).read().tokens == expected
         except BoardGone as gone:
             assert "the board went away" in str(gone)
         cut.join()
         board.reconnect()
-        assert board.ask(ONCE, TOKENS).tokens == expected
+        assert board.ask(ONCE, TOKENS).read().tokens == expected

@@ -1,0 +1,293 @@
+"""A board to talk to: a process of this computer, a virtual board in an emulator, or hardware on a port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.errors import UserError
+from tinyllm.host.api.answer import Answer, AnswerStream, Events, PromptProgress
+from tinyllm.host.api.chat import BoardChat
+from tinyllm.host.api.log import LogOutput
+from tinyllm.host.api.model import LanguageModel
+from tinyllm.host.api.settings import BoardSettings, Sampling
+from tinyllm.host.chat.turn_writer import turn_writer_for
+from tinyllm.host.connect.attach import AUTO, HOST, BoardRequest, attach, check_model
+from tinyllm.host.connect.connection import Connection
+from tinyllm.host.link.link import BAUD, Link
+from tinyllm.host.link.messages import HelloReply
+from tinyllm.host.link.serial_port import open_port
+from tinyllm.host.link.text_voice import Terminal
+from tinyllm.host.link.wire_log import WireLog
+from tinyllm.host.model.load import AS_STORED, LoadOptions
+from tinyllm.host.output import Output
+from tinyllm.host.prove.expected_answers import Answers, Expected, expected_of
+from tinyllm.host.prove.prove import COUNT, Comparison, prove
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+RECOVERY_SECONDS = 20.0
+"""How long a board may take to be there again."""
+
+ModelName = str | Path | LanguageModel
+
+
+class Board:
+    """An open connection to a board. Use it as a context manager, or call `close`.
+
+        with Board.host() as board:
+            for piece in board.ask("Once upon a time", max_tokens=40, temperature=0):
+                print(piece, end="")
+
+    `answer` is the last whole answer: None before the first one, and while one streams. `settings` is a mapping of the
+    board's settings. `link` is the connection, `wire` what went over it last, `request` what was asked for.
+
+    Methods that talk to the board raise BoardGone if it went away or does not answer, and Refused if it answers with an
+    error. One thing goes on at a time: whatever is asked of the board ends an answer that still streams.
+    """
+
+    def __init__(self, request: BoardRequest, output: Output | None = None) -> None:
+        """Build, start and connect what `request` names; the class methods below do this for the usual cases.
+
+        output: where to say what is going on; by default the logger "tinyllm". Errors as `attach` and Link.
+        """
+        self.request = request
+        self.wire = WireLog()
+        self.answer: Answer | None = None
+        self._stream: AnswerStream | None = None
+        with ExitStack() as opened:
+            self.connection: Connection = opened.enter_context(attach(request, output or LogOutput()))
+            self.link: Link = self.connection.open(self.wire)
+            opened.callback(lambda: self.link.close())
+            check_model(request, self.connection, self.link)
+            self.settings = BoardSettings(self.link)
+            self._opened = opened.pop_all()
+
+    @classmethod
+    def open(cls, port: str = AUTO, model: ModelName | None = None, board: str = HOST) -> Board:
+        """The board on a port that runs its program already, as `tinyllm flash` left it.
+
+        port: "/dev/ttyACM0", "COM3", "socket://host:port", or "auto": the port that shows a known board's USB numbers.
+        model: the checkpoint that it runs, needed for `chat` with a system message and for `expected` unless it is a
+        bundled one. board: its kind, if several are plugged in.
+        Raises UserError if no such port is there, no tinyllm answers, or another model runs than the one named.
+        """
+        return cls(_request(model, None, board, port=port))
+
+    @classmethod
+    def host(cls, model: ModelName | None = None, context: int | None = None) -> Board:
+        """The firmware as a process of this computer, built for `model` and ended with the connection.
+
+        model: a bundled or pulled model's name, a path, or what `load` gave; by default the first bundled model.
+        context: tokens that the model sees; by default its own, at most 512.
+        Raises UserError for a wrong model or a missing compiler, Failure if the C does not compile.
+        """
+        return cls(_request(model, context, HOST))
+
+    @classmethod
+    def virtual(
+        cls, board: str, model: ModelName | None = None, context: int | None = None, count: bool = False
+    ) -> Board:
+        """The virtual twin of a board: its program for the chip, in an emulator on this computer.
+
+        board: "pico", "pico2", "esp32c3", ...; `tinyllm boards` lists them. count: its clock counts instructions, which
+        the microseconds of an answer then are. model, context and errors as `host`; UserError also if the emulator is
+        missing.
+        """
+        return cls(replace(_request(model, context, board, virtual=True), count=count))
+
+    def close(self) -> None:
+        """Give the board back to the text voice and close the port. A board of this computer ends."""
+        self.__exit__(None, None, None)
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave_answer()
+        self._opened.__exit__(kind, error, traceback)
+
+    def __repr__(self) -> str:
+        return f"<Board {self.name} at {self.link.name}, {self.hello.model}>"
+
+    @property
+    def name(self) -> str:
+        """The board's, with the emulator if that is not its usual one."""
+        return f"{self.hello.board} in {self.request.emulator}" if self.request.emulator else self.hello.board
+
+    @property
+    def hello(self) -> HelloReply:
+        """Who the board said it is when it was asked last: model, context, vocab_size, board, firmware, ..."""
+        return self.link.hello
+
+    @property
+    def clock(self) -> str:
+        """What the times of an answer are: "the board's own clock", "counted instructions", ..."""
+        return self.connection.clock
+
+    # --- Talking ------------------------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        text: str | Sequence[int],
+        max_tokens: int | None = None,
+        progress: PromptProgress | None = None,
+        **settings: Unpack[Sampling],
+    ) -> AnswerStream:
+        """Append `text` to the conversation on the board, as it is, and stream how the model goes on.
+
+        text: a string, which the board encodes, or token ids, which it takes as they are; () goes on from where the
+        last answer ended. max_tokens: of the answer, 0 until the model stops; by default the board's setting.
+        progress: called with the tokens of the prompt that the board has read, and their number.
+        settings: temperature, top_k, top_p, min_p, repetition_penalty, seed, for this answer alone.
+
+        Iterate over the result for pieces of text, or call its `read()` for the whole Answer, which `answer` keeps.
+        Raises UnknownSetting for a wrong name, UserError for a value out of range, Refused if the prompt is too long.
+        """
+        limit = self.settings.limit(max_tokens)
+        return self.stream(lambda: self.link.prompt(text, limit), progress, **settings)
+
+    def chat(self, system: str | None = None, raw: bool = False) -> BoardChat:
+        """Begin a new conversation in which each turn goes through the model's chat template.
+
+        system: what the template tells the model before all else. raw: leave the template out.
+        Raises UserError for a system message that no template can take.
+        """
+        turns = turn_writer_for(self.request, self.connection, self.hello, raw, system)
+        self.reset()
+        return BoardChat(self, turns)
+
+    def reset(self) -> None:
+        """Begin a new conversation. The settings stay; the random numbers restart from the seed."""
+        self._leave_answer()
+        self.settings.apply({})
+        self.link.reset()
+
+    def logits(self, text: str | Sequence[int] | None = None) -> NDArray[np.int32]:
+        """Logits of the token that would come next, int32 (vocab_size,) in Q16.16: divide by 65536 for real numbers.
+
+        text: a string or token ids, appended to the conversation first, without an answer.
+        Raises Refused if nothing was read since the last answer.
+        """
+        self._leave_answer()
+        if text is not None:
+            for _ in self.link.prompt(text, 0):
+                pass
+        return np.array(self.link.logits(), np.int32)
+
+    def stream(
+        self,
+        events: Callable[[], Events],
+        progress: PromptProgress | None = None,
+        **settings: Unpack[Sampling],
+    ) -> AnswerStream:
+        """Stream the answer whose `events` come from a prompt that they send; for `ask` and BoardChat."""
+        self._leave_answer()
+        self.settings.apply(settings)
+        self.answer = None
+        counted = self.connection.process is not None and self.connection.process.counts is not None
+        self._stream = AnswerStream(self.link, events(), self._finish, progress, counted)
+        return self._stream
+
+    def _finish(self, answer: Answer) -> None:
+        self.answer = answer
+
+    def _leave_answer(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    # --- Against the reference ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def expected(self) -> Expected:
+        """The reference of the model that the board runs. UserError if that is neither the one named nor bundled."""
+        return expected_of(self.hello, self.request.model, self.request.options)
+
+    def expect(self, *prompts: str, max_tokens: int = 64) -> Answers:
+        """Token ids that the reference answers to the prompts of one conversation, with the board's settings."""
+        return self.expected.answers(prompts, max_tokens, self.settings.sampler, self.settings.seed)
+
+    def verify(
+        self,
+        temperatures: Sequence[float] = (0.0, 0.8),
+        seed: int = 1,
+        count: int = COUNT,
+        progress: Callable[[str], None] = lambda step: None,
+        each: Callable[[Comparison], None] = lambda comparison: None,
+    ) -> list[Comparison]:
+        """Compare the board with the reference, bit by bit: `count` tokens at each temperature, and logits.
+
+        progress takes a line about what goes on, `each` every comparison as soon as it is made. A comparison's
+        `bit_exact` says whether all agrees, its `difference` what does not. Afterwards a new conversation begins.
+        Errors as `expected`.
+        """
+        self._leave_answer()
+        self.settings.doubt(self.link)
+        comparisons = []
+        for comparison in prove(self.link, self.expected, temperatures, seed, count, progress):
+            each(comparison)
+            comparisons.append(comparison)
+        self.reset()
+        return comparisons
+
+    # --- The board itself ---------------------------------------------------------------------------------------------
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether the board is a process of this computer."""
+        return self.connection.process is not None
+
+    def cut_power(self) -> None:
+        """End the board at once. UserError if somebody would have to pull the plug."""
+        if self.connection.process is None:
+            raise UserError(f"{self.link.name}: only the host board and virtual boards can be switched off from here.")
+        self.connection.process.kill()
+
+    def restart(self) -> None:
+        """Cut the power, start again, connect. Settings stay, the conversation goes. Errors as cut_power and Link."""
+        self.cut_power()
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Close the connection and open it again, and begin a new conversation; a board that ended is started.
+
+        Raises what went wrong last if the board is not there again within RECOVERY_SECONDS.
+        """
+        self._leave_answer()
+        self.link.close()
+        self.link = self.connection.reopen(self.wire, RECOVERY_SECONDS)
+        self.settings.doubt(self.link)
+        self.reset()
+
+    @contextmanager
+    def typing(self) -> Iterator[Terminal]:
+        """The board's text voice, as a person has it; afterwards the program voice again, in the same conversation."""
+        self._leave_answer()
+        name = self.link.name
+        self.link.close()
+        with open_port(name, BAUD) as port:
+            yield Terminal(name, port)
+        self.link = self.connection.reopen(self.wire, RECOVERY_SECONDS)
+        self.settings.doubt(self.link)
+
+
+def _request(
+    model: ModelName | None, context: int | None, board: str, port: str | None = None, virtual: bool = False
+) -> BoardRequest:
+    options: LoadOptions = model.options if isinstance(model, LanguageModel) else AS_STORED
+    if context is not None:
+        options = replace(options, context=context)
+    name = model.path if isinstance(model, LanguageModel) else model
+    return BoardRequest(None if name is None else str(name), options, board, port, virtual)

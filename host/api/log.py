@@ -1,0 +1,23 @@
+"""What the work says on its way, as records of Python's logging: a library writes nothing to a terminal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tinyllm.host.output import Output
+
+LOGGER = logging.getLogger("tinyllm")
+
+
+class LogOutput(Output):
+    """An Output whose notes and steps go to the logger "tinyllm", at INFO."""
+
+    def note(self, text: str, style: str = "dim") -> None:
+        LOGGER.info("%s", text)
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[Callable[[str], None]]:
+        LOGGER.info("%s", what)
+        yield lambda step: LOGGER.info("%s: %s", what, step)

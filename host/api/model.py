@@ -1,0 +1,118 @@
+"""A model to work with: load a checkpoint, then quantize, verify, measure and build it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.verify.perplexity import Evaluation, evaluate, split_stories
+from tinyllm.codegen.verify.verify import Verdict, verify
+from tinyllm.host.build.build import Program, build, ignore
+from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model, read_text
+from tinyllm.host.model.trim_report import sequences_of
+
+STORY_TOKENS = 256
+"""Tokens of each story that the perplexity is measured on, by default."""
+
+
+@dataclass(frozen=True)
+class LanguageModel(LoadedModel):
+    """A checkpoint with its tokenizer, and what can be done with it. `load` gives one.
+
+    model: the float weights. tokenizer: with `encode` and `decode` in tinyllm.codegen.tokenizers. context: positions of
+    the KV cache. options: how it was read.
+    """
+
+    options: LoadOptions = AS_STORED
+
+    def quantize(self) -> IntegerModel:
+        """The integers that a board computes with: int8 weights with one scale a row, int8 KV cache."""
+        return quantize(self.model, self.context)
+
+    def verify(
+        self,
+        builds: Sequence[str] = ("O2",),
+        temperatures: Sequence[float] = (0.0, 0.8),
+        seed: int = 1,
+        positions: int | None = None,
+        progress: Callable[[str], None] = ignore,
+        each: Callable[[Verdict], None] = lambda verdict: None,
+    ) -> list[Verdict]:
+        """Compare the C, as a library of this computer, with the reference, bit by bit: logits, KV cache, tokens.
+
+        builds: how to compile: O0, O2, O3, ubsan, asan. positions: how many tokens; by default the context.
+        progress takes a line about what goes on, `each` every verdict as soon as it is there. A verdict's `bit_exact`
+        says whether all agrees. Raises UserError without a C compiler, Failure if the C does not compile.
+        """
+        verdicts = []
+        for verdict in verify(self.quantize(), self.tokenizer, builds, temperatures, seed, positions, progress):
+            each(verdict)
+            verdicts.append(verdict)
+        return verdicts
+
+    def build(
+        self,
+        board: str = "host",
+        folder: str | Path | None = None,
+        virtual: bool = False,
+        progress: Callable[[str], None] = ignore,
+        notice: Callable[[str], None] = ignore,
+    ) -> Program:
+        """Write the C for a board and compile it; the result says where it is and what flash and RAM it takes.
+
+        folder: where the PlatformIO project goes; by default the cache. virtual: for the board's virtual twin.
+        progress takes a line about what goes on, notice what a person should know.
+        Raises UserError if the model does not fit or a compiler is missing, Failure if the C does not compile.
+        """
+        target = load_board(board)
+        target = target.twin() if virtual else target
+        return build(self, target, self.context, None if folder is None else Path(folder), progress, notice)
+
+    def perplexity(
+        self,
+        text: str | Path,
+        max_tokens: int | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Evaluation:
+        """Perplexity of the float model and of its integers on a text, whose stories are apart by <|endoftext|>.
+
+        text: the text itself, or the Path of a UTF-8 file. max_tokens: of each story, BOS included; by default
+        STORY_TOKENS, at most the context. progress takes how many stories are done, and of how many.
+        Raises UserError if there is no token to predict, or if max_tokens is beyond the context.
+        """
+        stories = split_stories(read_text(text) if isinstance(text, Path) else text)
+        limit = min(STORY_TOKENS, self.context) if max_tokens is None else max_tokens
+        sequences = sequences_of(self, stories, limit)
+        return evaluate(self.model, self.quantize(), sequences, lambda done: progress(done, len(stories)))
+
+
+def load(
+    model: str | Path | None = None,
+    context: int | None = None,
+    tokenizer: str | Path | None = None,
+    trim_vocab: str | Path | None = None,
+    share_embedding: bool | None = None,
+    layer_sharing: bool | None = None,
+) -> LanguageModel:
+    """Read a checkpoint and its tokenizer.
+
+    model: the path of a file or folder, or the name of a bundled or pulled model; by default the first bundled one.
+    context: positions of the KV cache; by default the model's own, at most 512. tokenizer: its file, if it does not lie
+    beside the checkpoint. trim_vocab: a text file; only the tokens that it needs are kept. share_embedding,
+    layer_sharing: override a Hugging Face config.json.
+    Raises UserError for what is missing, damaged or not supported, naming the file and the field.
+    """
+    options = LoadOptions(
+        tokenizer=None if tokenizer is None else Path(tokenizer),
+        context=context,
+        share_embedding=share_embedding,
+        layer_sharing=layer_sharing,
+        trim_vocab=None if trim_vocab is None else Path(trim_vocab),
+    )
+    loaded = load_model(None if model is None else str(model), options)
+    parts = {field.name: getattr(loaded, field.name) for field in fields(LoadedModel)}
+    return LanguageModel(**parts, options=options)

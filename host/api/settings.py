@@ -1,0 +1,152 @@
+"""The settings of a board by name, in the units of the command line: temperature, top_k, ..., overflow."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, TypedDict
+
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.errors import UserError, shown
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.messages import Overflow, Setting
+from tinyllm.host.link.settings import budget, encode_setting, setting_value
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+SettingValue = float | int | str
+NAMES = tuple(setting.name.lower() for setting in Setting)
+
+
+class Sampling(TypedDict, total=False):
+    """The settings that decide which tokens an answer has. docs/sampling.md explains them.
+
+    temperature: 0 (greedy) to 100. top_k: 0 keeps all tokens. top_p: above 0, to 1. min_p: 0 to 1.
+    repetition_penalty: 1 is none. seed: u32; the same seed and prompts give the same tokens.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    seed: int
+
+
+class AllSettings(Sampling, total=False):
+    """Every setting of a board.
+
+    max_tokens: of one answer, 0 lets it go on until the model stops. overflow: what happens when the context is full,
+    "slide" forgets the oldest tokens, "stop" ends the answer.
+    """
+
+    max_tokens: int
+    overflow: str
+
+
+SAMPLING = tuple(Sampling.__annotations__)
+OF_AN_ANSWER = (*SAMPLING, "max_tokens")
+
+
+class UnknownSetting(UserError, TypeError):
+    """No setting has that name; the message lists those that there are. Also a TypeError, as Python's own is."""
+
+
+def encode(name: str, value: object) -> int:
+    """The u32 on the wire. Raises UnknownSetting, and UserError if `value` is out of the setting's range."""
+    setting = Setting[known(name, NAMES).upper()]
+    if setting is Setting.OVERFLOW:
+        if isinstance(value, str) and value.upper() in Overflow.__members__:
+            return int(Overflow[value.upper()])
+        raise UserError(f"overflow {shown(value)}: expected slide or stop.")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{name} {shown(value)}: expected a number.")
+    return encode_setting(setting, value)
+
+
+def known(name: str, names: tuple[str, ...]) -> str:
+    """`name`. Raises UnknownSetting, with the nearest of `names`, if it is none of them."""
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UnknownSetting(f"no setting is called {name!r}.{hint} The settings are {', '.join(names)}.")
+
+
+class BoardSettings(Mapping[str, SettingValue]):
+    """The settings of one board, as a mapping: `board.settings["temperature"] = 0` changes one.
+
+    An assignment goes to the board at once. Settings of a single answer (`Board.ask`) end with it and do not show here.
+    """
+
+    def __init__(self, link: Link) -> None:
+        """Read them from the board; errors as Link.get."""
+        self._link = link
+        self._own = link.get()
+        self._on_board = dict(self._own)
+
+    def __getitem__(self, name: str) -> SettingValue:
+        setting = Setting[known(name, NAMES).upper()]
+        return setting_value(setting, self._own[setting])
+
+    def __contains__(self, name: object) -> bool:
+        return name in NAMES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+    def __setitem__(self, name: str, value: SettingValue) -> None:
+        """Change one. Raises UnknownSetting and UserError as `encode`, and what Link.set raises."""
+        wire = encode(name, value)
+        self._own[Setting[name.upper()]] = wire
+        self._send(Setting[name.upper()], wire)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self)})"
+
+    def update(self, **settings: Unpack[AllSettings]) -> None:
+        """Change several; if one of them is wrong, none is changed. Errors as an assignment's."""
+        wire = {Setting[name.upper()]: encode(name, value) for name, value in settings.items()}
+        self._own |= wire
+        for setting, value in wire.items():
+            self._send(setting, value)
+
+    @property
+    def wire(self) -> dict[Setting, int]:
+        """All of them as on the wire (Q16.16 if real)."""
+        return dict(self._own)
+
+    @property
+    def sampler(self) -> SamplerSettings:
+        """As the Python sampler takes them."""
+        own = self._own
+        return SamplerSettings(**{name: own[Setting[name.upper()]] for name in SAMPLING if name != "seed"})
+
+    @property
+    def seed(self) -> int:
+        """The seed of the random numbers."""
+        return self._own[Setting.SEED]
+
+    def limit(self, max_tokens: int | None) -> int:
+        """`max_tokens` of a PROMPT: the given number or, if None, the board's setting. Errors as `encode`."""
+        return budget(self._own[Setting.MAX_TOKENS] if max_tokens is None else encode("max_tokens", max_tokens))
+
+    def apply(self, overrides: Mapping[str, object]) -> None:
+        """Give the board these settings and `overrides` of one answer. A seed that is named restarts the numbers."""
+        chosen = {Setting[known(name, OF_AN_ANSWER).upper()]: encode(name, value) for name, value in overrides.items()}
+        for setting, value in (self._own | chosen).items():
+            if self._on_board.get(setting) != value or (setting is Setting.SEED and setting in chosen):
+                self._send(setting, value)
+
+    def doubt(self, link: Link) -> None:
+        """The board, now at the end of `link`, may have other settings than these: `apply` sends all of them."""
+        self._link = link
+        self._on_board.clear()
+
+    def _send(self, setting: Setting, value: int) -> None:
+        self._link.set(setting, value)
+        self._on_board[setting] = value

@@ -1,0 +1,75 @@
+"""The boards that tests talk to: the one that the options name, connected once, and made as new before each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tinyllm.errors import TinyllmError
+from tinyllm.host.api.board import Board
+from tinyllm.host.api.settings import AllSettings
+from tinyllm.host.connect.attach import HOST, BoardRequest
+from tinyllm.host.link.link import BoardGone
+from tinyllm.host.model.load import LoadOptions
+from tinyllm.host.output import Output
+
+AT_THE_START: AllSettings = {
+    "temperature": 0,
+    "top_k": 0,
+    "top_p": 1,
+    "min_p": 0,
+    "repetition_penalty": 1,
+    "seed": 1,
+    "max_tokens": 256,
+    "overflow": "slide",
+}
+"""The settings of a board before each test."""
+
+
+def wanted(request: pytest.FixtureRequest) -> BoardRequest:
+    """Of the fixture's parameter, else of the options."""
+    if isinstance(chosen := getattr(request, "param", None), BoardRequest):
+        return chosen
+    option = request.config.getoption
+    return BoardRequest(
+        model=option("tinyllm_model"),
+        options=LoadOptions(context=option("tinyllm_context")),
+        board=option("tinyllm_board") or HOST,
+        port=option("tinyllm_port"),
+        virtual=option("tinyllm_virtual"),
+        count=option("tinyllm_virtual"),
+    )
+
+
+def connected(request: BoardRequest) -> Iterator[Board]:
+    """The board, for as long as the fixture lives."""
+    with plainly():
+        board = Board(request, Output())
+    with board:
+        yield board
+
+
+def refresh(board: Board) -> None:
+    """Begin a new conversation with the settings of AT_THE_START; a board that has ended is started again.
+
+    The test fails if the board is not there again in time.
+    """
+    with plainly():
+        try:
+            board.settings.update(**AT_THE_START)
+            board.reset()
+        except BoardGone:
+            board.reconnect()
+            board.settings.update(**AT_THE_START)
+            board.reset()
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """An error of ours is a line for a person, not a traceback."""
+    try:
+        yield
+    except TinyllmError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None

@@ -1,0 +1,88 @@
+"""What every run of pytest loads if tinyllm is installed: options, fixtures by name, and a hint at the options.
+
+It imports nothing else of ours, or large: boards.py does the work, and is imported when a test first asks for a board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tinyllm.host.pytest_plugin import report
+
+if TYPE_CHECKING:
+    from tinyllm.host.api.board import Board
+    from tinyllm.host.connect.attach import BoardRequest
+
+BOARDS = "tinyllm.host.pytest_plugin.boards"
+OPTIONS = ("board", "virtual", "port", "model", "context")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options with a prefix, for this is one of many plugins."""
+    group = parser.getgroup("tinyllm", "a board that runs a language model (tinyllm)")
+    add = group.addoption
+    add("--tinyllm-board", metavar="NAME", help="a board of `tinyllm boards`; default: host")
+    add("--tinyllm-virtual", action="store_true", help="the board's twin on this computer, in an emulator")
+    add("--tinyllm-port", metavar="PORT", help="a running board: /dev/ttyACM0, COM3, socket://host:port")
+    add("--tinyllm-model", metavar="MODEL", help="a bundled model's name or a checkpoint; default: a bundled one")
+    add("--tinyllm-context", metavar="N", type=int, help="tokens that a model that is built here sees")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Generator[None, None, None]:
+    """Name the option with the prefix to a person who left it out, unless a conftest.py has one of that name."""
+    yield
+    unknown = [argument.partition("=")[0] for argument in parser.parse_known_and_unknown_args(args)[1]]
+    if wrong := [option for option in OPTIONS if f"--{option}" in unknown]:
+        right = ", ".join(f"--tinyllm-{option}" for option in wrong)
+        raise pytest.UsageError(f"{', '.join(f'--{option}' for option in wrong)}: tinyllm's options are called {right}")
+
+
+@pytest.fixture(scope="session")
+def tinyllm_board_request(request: pytest.FixtureRequest) -> BoardRequest:
+    """Which board the tests talk to: as the options say. May be overridden or parametrised."""
+    wanted: BoardRequest = boards(request.config).wanted(request)
+    return wanted
+
+
+@pytest.fixture(scope="session")
+def tinyllm_board(tinyllm_board_request: BoardRequest, request: pytest.FixtureRequest) -> Iterator[Board]:
+    """The connection that all tests share; the host board and virtual boards are built and started."""
+    yield from boards(request.config).connected(tinyllm_board_request)
+
+
+@pytest.fixture
+def board(tinyllm_board: Board, request: pytest.FixtureRequest) -> Board:
+    """A board that has forgotten every conversation: greedy, its other settings as they are at a board's start."""
+    request.node.stash[report.TESTED] = tinyllm_board
+    boards(request.config).refresh(tinyllm_board)
+    return tinyllm_board
+
+
+def boards(config: pytest.Config) -> Any:
+    """The module that knows boards."""
+    config.pluginmanager.import_plugin(BOARDS)
+    return config.pluginmanager.get_plugin(BOARDS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Name the board in the report of a test that has one."""
+    made = yield
+    tested = item.stash.get(report.TESTED, None)
+    if tested is not None:
+        report.tell(made, tested)
+    return made
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """One table: what each board was and how its tests went. Nothing if no test used a board."""
+    if lines := report.summary(terminalreporter.stats):
+        terminalreporter.section("boards", sep="-")
+        for line in lines:
+            terminalreporter.write_line(line)
