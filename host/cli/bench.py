@@ -81,12 +81,12 @@ def command(
 
 def _phase(name: str, tokens: int, microseconds: int, connection: Connection) -> dict[str, float | str | None]:
     counts = connection.process.counts if connection.process else None
-    per_us, unit = (counts.per_us, counts.unit) if counts else (1, "microseconds")
+    unit = counts.unit if counts else "microseconds"
     return {
         "phase": name,
         "tokens": tokens,
         "unit": unit,
-        "per_token": microseconds * per_us / max(tokens, 1),
+        "per_token": microseconds / max(tokens, 1),
         # An emulator's count is no time: a chip takes more than one cycle for some instructions.
         "tokens_per_second": None if counts else rate(tokens, microseconds),
     }

@@ -33,24 +33,23 @@ COMPLAINT = re.compile(r"^(?:error|tinyllm): ")
 class Emulator:
     """The module that runs an image, and what it can count.
 
-    unit: instructions or cycles. per_us: how many of them are a microsecond of the board's clock.
-    clock: what that clock is where nothing is counted; CHIP stands for the chip's name.
+    unit: instructions or cycles; one is a microsecond of the board's clock if that counts.
+    clock: what that clock is if nothing is counted; CHIP stands for the chip's name.
     options: what selects the chip and makes the clock count; likewise.
     both_cores: whether it runs both cores of a chip that has two, and tells what each has executed.
     """
 
     module: str
     unit: str
-    per_us: int
     clock: str = "emulated clock of the virtual CHIP"
     options: tuple[str, ...] = ("--chip", "CHIP", "--count")
     both_cores: bool = False
 
 
 EMULATORS = {
-    "unicorn": Emulator("tinyllm.host.virtual.unicorn", "instructions", 1, both_cores=True),
-    "qemu": Emulator("tinyllm.host.virtual.qemu", "instructions", 1000, "wall clock of this computer, in QEMU"),
-    "rp2040js": Emulator("tinyllm.host.virtual.rp2040js", "cycles", 125, options=()),
+    "unicorn": Emulator("tinyllm.host.virtual.unicorn", "instructions", both_cores=True),
+    "qemu": Emulator("tinyllm.host.virtual.qemu", "instructions", "wall clock of this computer, in QEMU"),
+    "rp2040js": Emulator("tinyllm.host.virtual.rp2040js", "cycles", options=("--count",)),
 }
 
 

@@ -23,9 +23,6 @@ from tinyllm.host.virtual.elf import Elf, read_program
 from tinyllm.host.virtual.unicorn.chips import RP2040
 from tinyllm.host.virtual.unicorn.image import read_image
 
-CYCLES_PER_MICROSECOND = 125
-"""Of the board's clock."""
-
 SOURCES = Path(__file__).with_name("rp2040js_runner")
 NEEDED = ("package.json", "package-lock.json", "runner.mjs")
 RUNNER = "runner.mjs"
@@ -35,7 +32,7 @@ RETRY = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-ma
 FLASH_START, FLASH_BYTES = 0x10000000, 16 * 1024 * 1024
 
 
-def serve(program: Path, tcp_port: int = 0, parent_pipe: bool = False) -> int:
+def serve(program: Path, tcp_port: int = 0, parent_pipe: bool = False, count: bool = False) -> int:
     """Run a Pico's ELF image until asked to stop; see bridge.serve. Raises UserError as the readers and install."""
     read_image(program, RP2040)  # refuses what is for another chip
     image = read_program(program, "EM_ARM")
@@ -44,7 +41,7 @@ def serve(program: Path, tcp_port: int = 0, parent_pipe: bool = False) -> int:
     with tempfile.TemporaryDirectory(prefix="tinyllm-rp2040js-") as work:
         flash = Path(work) / "flash.bin"
         flash.write_bytes(image.flash(FLASH_START, FLASH_BYTES))
-        command = (node, folder / RUNNER, flash)
+        command = (node, folder / RUNNER, flash, *(("count",) if count else ()))
         return bridge.serve(command, partial(explain, image), tcp_port, parent_pipe)
 
 
@@ -121,9 +118,11 @@ def explain(image: Elf, complaints: Sequence[str]) -> str:
 
 
 def main() -> int:
-    """`python -m tinyllm.host.virtual.rp2040js PROGRAM --tcp PORT [--parent-pipe]`."""
-    given = bridge.argument_parser("Run a Pico's image in rp2040js.").parse_args()
-    return serve(given.program, given.tcp, given.parent_pipe)
+    """`python -m tinyllm.host.virtual.rp2040js PROGRAM --tcp PORT [--parent-pipe] [--count]`."""
+    parser = bridge.argument_parser("Run a Pico's image in rp2040js.")
+    parser.add_argument("--count", action="store_true", help="one cycle is one microsecond of the board's clock")
+    given = parser.parse_args()
+    return serve(given.program, given.tcp, given.parent_pipe, given.count)
 
 
 if __name__ == "__main__":

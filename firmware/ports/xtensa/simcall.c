@@ -1,6 +1,6 @@
 #include "simcall.h"
 
-enum { SYS_EXIT = 1, SYS_READ = 3, SYS_WRITE = 4, SYS_SELECT_ONE = 29 };
+enum { SYS_EXIT = 1, SYS_READ = 3, SYS_WRITE = 4, SYS_SELECT_ONE = 29, SYS_ARGC = 1000 };
 enum { STDIN = 0, STDOUT = 1 };
 enum { SELECT_READ = 1 };
 
@@ -24,6 +24,10 @@ int32_t tl_sim_write(const uint8_t *bytes, uint32_t n) {
 bool tl_sim_readable(uint32_t seconds) {
     const uint32_t limit[2] = {seconds, 0}; /* and microseconds */
     return simcall(SYS_SELECT_ONE, STDIN, SELECT_READ, (uint32_t)limit) > 0;
+}
+
+uint32_t tl_sim_arguments(void) {
+    return (uint32_t)simcall(SYS_ARGC, 0, 0, 0);
 }
 
 void tl_sim_exit(uint32_t code) {

@@ -15,6 +15,9 @@ int32_t tl_sim_write(const uint8_t *bytes, uint32_t n);
 /* Whether tl_sim_read would not wait, now or within so many seconds. */
 bool tl_sim_readable(uint32_t seconds);
 
+/* How many words QEMU's -append has, and one for the program's name. */
+uint32_t tl_sim_arguments(void);
+
 /* Ends QEMU. */
 void tl_sim_exit(uint32_t code) __attribute__((noreturn));
 

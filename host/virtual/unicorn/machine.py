@@ -90,7 +90,11 @@ class Machine:
         return min(ready, key=lambda processor: processor.time)
 
     def _signal(self) -> None:
-        """The core that runs gives the other an event; the boot ROM waits for it as long as there is no other."""
+        """The core that runs gives the other an event; the boot ROM waits for it as long as there is no other.
+
+        Its turn ends with the next basic block: what follows an event then depends on nothing that came before, and
+        the counts of an answer are the same in every run.
+        """
         if len(self.processors) == 1:
             launch = self._boot_rom.answer(self.now)
             self.processors[0].event = True
@@ -101,6 +105,7 @@ class Machine:
                 self.processors.append(second)
                 self._current.limit(SLICE)
             return
+        self._current.limit(0)
         other = self.processors[1 - self._current.number]
         if other.waits is Hint.WAIT:
             other.wake(self.now)
