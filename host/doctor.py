@@ -20,7 +20,8 @@ from tinyllm.errors import UserError
 from tinyllm.files import write_file
 from tinyllm.host.build.registry import registry_trouble
 from tinyllm.host.link.serial_port import list_serial_ports, permission_advice
-from tinyllm.host.virtual import qemu, require_emulator, rp2040js
+from tinyllm.host.virtual import qemu, rp2040js
+from tinyllm.host.virtual.emulators import require_unicorn
 
 PACKAGES = ("platformio", "scons", "cffi", "pyserial", "numpy")
 COMPILERS = ("cc", "gcc", "clang")
@@ -168,7 +169,7 @@ def _has_library(compiler: str, build: Any) -> bool:
 
 def _unicorn(boards: str) -> Check:
     try:
-        require_emulator()
+        require_unicorn()
         return Check("unicorn", True, f"{importlib.metadata.version('unicorn')}, for {boards}", needed=False)
     except (UserError, importlib.metadata.PackageNotFoundError) as error:
         return Check("unicorn", False, f"missing, for {boards}", needed=False, advice=str(error))

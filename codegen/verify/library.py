@@ -6,9 +6,7 @@ ABI mode, so a C compiler is all it needs (no Python headers).
 from __future__ import annotations
 
 import math
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +19,9 @@ from numpy.typing import NDArray
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS, Setting
-from tinyllm.errors import Failure, UserError
+from tinyllm.codegen.verify.compiler import find_compiler
+from tinyllm.errors import Failure
 
-COMPILERS = ("cc", "gcc", "clang")
 BUILDS: dict[str, tuple[str, ...]] = {
     "O0": ("-O0",),
     "O2": ("-O2",),
@@ -54,18 +52,6 @@ struct cache {
 };
 extern struct cache tl_state; /* the first members of struct tl_state */
 """
-
-
-def find_compiler() -> str:
-    """Path of a C compiler. Raises UserError saying how to get one."""
-    wanted = (os.environ["CC"],) if os.environ.get("CC") else COMPILERS
-    for name in wanted:
-        if path := shutil.which(name):
-            return path
-    remedy = {"darwin": "xcode-select --install", "win32": "install MSYS2 and its gcc"}.get(
-        sys.platform, "sudo apt-get install gcc"
-    )
-    raise UserError(f"no C compiler on PATH (looked for {', '.join(wanted)}); to get one: {remedy}")
 
 
 def compile_library(files: dict[str, str], folder: Path, build: str = "O2") -> Path:

@@ -27,7 +27,8 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
-from tinyllm.codegen.verify.library import HostLibrary, compile_library, find_compiler
+from tinyllm.codegen.verify.compiler import find_compiler
+from tinyllm.codegen.verify.library import HostLibrary, compile_library
 from tinyllm.errors import Failure, UserError
 
 SANITIZERS = ("ubsan", "asan")

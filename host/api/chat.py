@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tinyllm.host.api.answer import AnswerStream, Events, PromptProgress
-from tinyllm.host.api.settings import Sampling
+from tinyllm.host.api.settings import BoardSettings, Sampling
 from tinyllm.host.chat.conversation import Conversation, Turn
 from tinyllm.host.chat.transcript import transcript
 from tinyllm.host.chat.turn_writer import TurnWriter
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.messages import HelloReply
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from tinyllm.host.api.board import Board
+
+class Speaker(Protocol):
+    """What a chat needs of a Board."""
+
+    link: Link
+    settings: BoardSettings
+
+    @property
+    def hello(self) -> HelloReply:
+        """As Board.hello."""
+
+    def reset(self) -> None:
+        """As Board.reset."""
+
+    def stream(
+        self, events: Callable[[], Events], progress: PromptProgress | None = None, **settings: Unpack[Sampling]
+    ) -> AnswerStream:
+        """As Board.stream."""
 
 
 class BoardChat:
@@ -23,7 +43,7 @@ class BoardChat:
     the text: what is said is the beginning of a story.
     """
 
-    def __init__(self, board: Board, turns: TurnWriter) -> None:
+    def __init__(self, board: Speaker, turns: TurnWriter) -> None:
         self._board, self._turns = board, turns
         self._conversation = Conversation(board.hello)
 

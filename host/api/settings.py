@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
-from tinyllm.errors import UserError, shown
+from tinyllm.errors import UserError
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Overflow, Setting
 from tinyllm.host.link.settings import budget, encode_setting, setting_value
+from tinyllm.text import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

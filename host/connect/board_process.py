@@ -9,16 +9,15 @@ import contextlib
 import queue
 import re
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from tinyllm.boards.description import Board
 from tinyllm.errors import Failure, UserError
+from tinyllm.host.virtual.emulators import EMULATORS, Emulator
 
 START_SECONDS = 30.0
 END_SECONDS = 3.0
@@ -27,30 +26,6 @@ COUNT_SECONDS = 5.0
 COUNTED = re.compile(r"^tinyllm: counted ([0-9 ]+)$")
 LISTENING = re.compile(r"^tinyllm: listening on (socket://\S+)")
 COMPLAINT = re.compile(r"^(?:error|tinyllm): ")
-
-
-@dataclass(frozen=True)
-class Emulator:
-    """The module that runs an image, and what it can count.
-
-    unit: instructions or cycles; one is a microsecond of the board's clock if that counts.
-    clock: what that clock is if nothing is counted; CHIP stands for the chip's name.
-    options: what selects the chip and makes the clock count; likewise.
-    both_cores: whether it runs both cores of a chip that has two, and tells what each has executed.
-    """
-
-    module: str
-    unit: str
-    clock: str = "emulated clock of the virtual CHIP"
-    options: tuple[str, ...] = ("--chip", "CHIP", "--count")
-    both_cores: bool = False
-
-
-EMULATORS = {
-    "unicorn": Emulator("tinyllm.host.virtual.unicorn", "instructions", both_cores=True),
-    "qemu": Emulator("tinyllm.host.virtual.qemu", "instructions", "wall clock of this computer, in QEMU"),
-    "rp2040js": Emulator("tinyllm.host.virtual.rp2040js", "cycles", options=("--count",)),
-}
 
 
 class BoardProcess:
@@ -84,9 +59,7 @@ class BoardProcess:
         if board.emulator is None:
             return cls([program])
         emulator = EMULATORS[board.emulator]
-        chip = board.platformio["board"]
-        options = [chip if option == "CHIP" else option for option in emulator.options if count or option != "--count"]
-        command = [sys.executable, "-m", emulator.module, str(program), *options]
+        command = emulator.command(program, board.platformio["board"], count=count)
         if count and board.cores > 1 and emulator.both_cores:
             return cls(command, f"estimated from counted {emulator.unit}, the longer of both cores' ways", emulator)
         if count:
@@ -138,7 +111,8 @@ class BoardProcess:
     def instructions(self) -> tuple[int, ...]:
         """What each core of a virtual board has executed so far, counted; of core 1 nothing until it was started.
 
-        Raises Failure where the process does not tell: only the Unicorn emulator's does.
+        A board that is at work tells when it sleeps again. Raises Failure if the process does not tell: only the
+        Unicorn emulator's does.
         """
         if self._process is None or self._process.stdin is None or not (self.counts and self.counts.both_cores):
             raise Failure("this board does not count what its cores execute; start it with count and Unicorn.")

@@ -11,7 +11,7 @@ from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.model.load import LoadOptions, load_model
 from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
-from tinyllm.host.virtual import require_emulator
+from tinyllm.host.virtual.emulators import require_unicorn
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def started(
     count: a virtual board's clock is to count its instructions.
     """
     if board.emulator == "unicorn":
-        require_emulator()
+        require_unicorn()
     loaded = load_model(model, options)
     if loaded.saving is not None:
         output.note(saving_line(loaded.saving))

@@ -1,8 +1,7 @@
 """An emulator's standard input and output as a TCP port of this computer, and what its standard error means.
 
 The emulator is another program: what it reads from stdin arrives at the board's UART, what the board sends comes out of
-stdout. One client is served at a time and may come and go; what the board says while nobody listens is dropped, as on a
-wire. Standard error stays empty while all is well: a line there is the end of the board, and so is the firmware's own
+stdout. Standard error stays empty while all is well: a line there is the end of the board, and so is the firmware's own
 report of a fault on its UART.
 """
 
@@ -13,21 +12,16 @@ import contextlib
 import ctypes
 import os
 import re
-import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tinyllm.errors import TinyllmError, UserError
 from tinyllm.host.virtual.elf import Elf
-
-STALL_SECONDS = 1.0
-"""A client that takes nothing for so long loses what is sent to it."""
+from tinyllm.host.virtual.line import TcpLine
 
 LAST_WORDS_SECONDS = 0.5
 """How long an emulator that has complained may take to end by itself."""
@@ -49,10 +43,10 @@ Explain = Callable[[Sequence[str]], str]
 
 
 class Bridge:
-    """A running emulator and the port that leads to its UART. Use `serve`."""
+    """A running emulator and the line that leads to its UART. Use `serve`."""
 
-    def __init__(self, command: Sequence[str | Path], listener: socket.socket, ignore: re.Pattern[str] | None) -> None:
-        """Start the emulator. `ignore`: what it may say on stderr. Raises UserError where it cannot be started."""
+    def __init__(self, command: Sequence[str | Path], line: TcpLine, ignore: re.Pattern[str] | None) -> None:
+        """Start the emulator. `ignore`: what it may say on stderr. Raises UserError if it cannot be started."""
         try:
             self.process = subprocess.Popen(
                 [str(part) for part in command],
@@ -66,16 +60,13 @@ class Bridge:
             raise UserError(f"{command[0]}: cannot be started ({error.strerror or error}).") from None
         self.complaints: list[str] = []
         self.stopped = False
-        self._listener = listener
+        self._line = line
         self._ignore = ignore
-        self._client: socket.socket | None = None
-        self._stalled = False
-        self._lock = threading.Lock()
         self._outputs = [threading.Thread(target=work, daemon=True) for work in (self._send, self._listen_to_stderr)]
 
     def run(self) -> int:
         """Carry bytes until the emulator ends; its exit code."""
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._receive, daemon=True).start()
         for thread in self._outputs:
             thread.start()
         code = self.process.wait()
@@ -88,38 +79,17 @@ class Bridge:
         self.stopped = True
         self.process.kill()
 
-    # --- To the board -------------------------------------------------------------------------------------------------
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            with client:
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                client.setblocking(False)
-                self._stalled = False
-                self._client = client
-                self._receive(client)
-                # A send that is under way may still use the socket.
-                with self._lock:
-                    self._client = None
-
-    def _receive(self, client: socket.socket) -> None:
+    def _receive(self) -> None:
+        """To the board."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             while True:
-                select.select([client], [], [])
-                data = client.recv(4096)
-                if not data:
-                    return
+                data = self._line.receive(None)
                 while data:
                     data = data[self.process.stdin.write(data) :]
 
-    # --- From the board -----------------------------------------------------------------------------------------------
-
     def _send(self) -> None:
+        """From the board."""
         assert self.process.stdout is not None
         recent = b""
         while data := os.read(self.process.stdout.fileno(), 65536):
@@ -127,15 +97,7 @@ class Bridge:
             if fault := FAULT.search(recent):
                 recent = b""
                 self._complain(fault[1].decode())
-            with self._lock, contextlib.suppress(OSError):
-                while data and self._client is not None and self._has_room(self._client):
-                    data = data[self._client.send(data) :]
-
-    def _has_room(self, client: socket.socket) -> bool:
-        """Whether the client takes bytes; one that has stalled is not waited for again until it does."""
-        _, ready, _ = select.select([], [client], [], 0 if self._stalled else STALL_SECONDS)
-        self._stalled = not ready
-        return not self._stalled
+            self._line.send(data)
 
     def _listen_to_stderr(self) -> None:
         assert self.process.stderr is not None
@@ -163,18 +125,18 @@ def serve(
 ) -> int:
     """Run an emulator behind 127.0.0.1:`tcp_port` (0: any free port), say on stdout where, and return an exit code.
 
-    0 where we were asked to stop or the emulator ended well, 1 where it complained or failed: `explain` then turns its
+    0 if we were asked to stop or the emulator ended well, 1 if it complained or failed: `explain` then turns its
     lines into what is shown, the gist last. parent_pipe: the end of our stdin ends it. `ignore`: lines of stderr that
     mean nothing. Raises UserError for a port that cannot be had and for an emulator that cannot be started.
     """
-    with _listening(tcp_port) as listener:
-        bridge = Bridge(command, listener, ignore)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, bridge.stop)
-        if parent_pipe:
-            threading.Thread(target=_watch, args=(bridge.stop,), daemon=True).start()
-        print(f"tinyllm: listening on socket://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-        code = bridge.run()
+    line = TcpLine(tcp_port)
+    bridge = Bridge(command, line, ignore)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, bridge.stop)
+    if parent_pipe:
+        threading.Thread(target=_watch, args=(bridge.stop,), daemon=True).start()
+    print(f"tinyllm: listening on {line.where}", flush=True)
+    code = bridge.run()
     if bridge.stopped or (code == 0 and not bridge.complaints):
         return 0
     print(explain(bridge.complaints or [f"ended with code {code}"]), file=sys.stderr, flush=True)
@@ -194,19 +156,6 @@ def account(what: str, trouble: str, program: Elf, values: dict[str, int]) -> st
     if pc is not None and (function := program.where(pc)):
         place += f" ({function})"
     return "\n".join([*lines, f"{what} stopped: {trouble}{place}"])
-
-
-@contextmanager
-def _listening(port: int) -> Iterator[socket.socket]:
-    try:
-        listener = socket.create_server(("127.0.0.1", port), backlog=1)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"cannot listen on 127.0.0.1:{port}: {reason}; choose another port, or 0 for any free one."
-        ) from None
-    with listener:
-        yield listener
 
 
 def _end_with_parent() -> None:

@@ -1,47 +1,123 @@
-"""An ELF image for an emulator that is a program of its own: what its flash holds, and the names of its functions."""
+"""An ELF image: what it puts where in a chip's memory, and the names of its functions."""
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from elftools.elf.constants import P_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
 from tinyllm.errors import UserError
-from tinyllm.host.virtual.symbols import MAX_BYTES, Symbols, open_elf, read_symbols
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Larger than any flash."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of the image.
+
+    data: what lies at `address` before the chip starts. The program uses `size` bytes at `used_at`.
+    """
+
+    address: int
+    data: bytes
+    used_at: int
+    size: int
+    executable: bool
 
 
 @dataclass(frozen=True)
 class Elf:
-    """segments: (address, data) of what is there before the chip starts."""
+    """A 32-bit image. entry: where it begins.
+
+    functions: (address, size, name), sorted. symbols: the value of each by its name; none if it was stripped of them.
+    """
 
     path: Path
-    symbols: Symbols
-    segments: tuple[tuple[int, bytes], ...]
+    entry: int
+    segments: tuple[Segment, ...]
+    functions: tuple[tuple[int, int, str], ...]
+    symbols: dict[str, int]
 
     def where(self, address: int) -> str:
         """The function that an address is in, with the offset, or nothing."""
-        return self.symbols.where(address)
+        found = bisect.bisect(self.functions, (address, 1 << 64, ""))
+        if found == 0:
+            return ""
+        start, size, name = self.functions[found - 1]
+        return f"{name}+{address - start:#x}" if address < start + max(size, 1) else ""
 
     def flash(self, start: int, size: int) -> bytes:
         """The flash of `size` bytes at `start`, up to the last byte that is used; an erased one is FF.
 
         Raises UserError for an image that lies elsewhere.
         """
-        end = max((address + len(data) for address, data in self.segments), default=start)
-        if end > start + size or any(address < start for address, _ in self.segments):
+        stored = [segment for segment in self.segments if segment.data]
+        end = max((segment.address + len(segment.data) for segment in stored), default=start)
+        if end > start + size or any(segment.address < start for segment in stored):
             raise UserError(f"{self.path}: not all of it is in the flash of this board, {size} bytes at {start:#010x}.")
         flash = bytearray(b"\xff" * (end - start))
-        for address, data in self.segments:
-            flash[address - start : address - start + len(data)] = data
+        for segment in stored:
+            at = segment.address - start
+            flash[at : at + len(segment.data)] = segment.data
         return bytes(flash)
 
 
-def read_program(path: Path, machine: str) -> Elf:
-    """Read an ELF image for `machine` (EM_ARM, EM_XTENSA). Raises UserError for a file that is none."""
-    with open_elf(path) as elf:
-        if elf["e_machine"] != machine:
-            raise UserError(f"{path}: an image for {elf['e_machine']}, not for {machine}.")
-        parts = [part for part in elf.iter_segments("PT_LOAD") if part["p_filesz"]]
+def read_elf(path: Path, machine: str, chip: str = "") -> Elf:
+    """The image in a file, for `machine`: EM_ARM, EM_RISCV or EM_XTENSA. chip: what to call it in an error.
+
+    Raises UserError for a file that is missing, damaged, too large, or for another machine.
+    """
+    with _opened(path) as elf:
+        if elf["e_machine"] != machine or elf.elfclass != 32 or not elf.little_endian:
+            wanted = f"{machine}, the {chip}" if chip else machine
+            raise UserError(f"{path}: an image for {elf['e_machine']}, not for {wanted}.")
+        parts = [part for part in elf.iter_segments("PT_LOAD") if part["p_memsz"]]
         # Segments may share bytes of the file: together they can be far more than it is long.
         if sum(part["p_filesz"] for part in parts) > MAX_BYTES:
             raise UserError(f"{path}: its segments are larger than any flash; give the firmware.elf of a build.")
-        return Elf(path, read_symbols(elf), tuple((part["p_paddr"], part.data()) for part in parts))
+        segments = tuple(
+            Segment(
+                address=part["p_paddr"],
+                data=part.data(),
+                used_at=part["p_vaddr"],
+                size=part["p_memsz"],
+                executable=bool(part["p_flags"] & P_FLAGS.PF_X),
+            )
+            for part in parts
+        )
+        return Elf(path, elf["e_entry"], segments, *_symbols(elf))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ELFFile]:
+    """The file to read from, its errors as UserErrors."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: larger than any image; give the firmware.elf of a build.")
+        with path.open("rb") as file:
+            yield ELFFile(file)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
+    except UserError:
+        raise
+    except Exception:  # pyelftools raises whatever a damaged file leads it to
+        raise UserError(f"{path}: not a whole ELF image; build it again.") from None
+
+
+def _symbols(elf: ELFFile) -> tuple[tuple[tuple[int, int, str], ...], dict[str, int]]:
+    """Elf.functions and Elf.symbols."""
+    table = elf.get_section_by_name(".symtab")
+    functions, values = [], {}
+    for symbol in table.iter_symbols() if isinstance(table, SymbolTableSection) else ():
+        values[symbol.name] = symbol["st_value"]
+        if symbol["st_info"]["type"] == "STT_FUNC":
+            # Bit 0 of an Arm function's address is its instruction set, not its place.
+            functions.append((symbol["st_value"] & ~1, symbol["st_size"], symbol.name))
+    return tuple(sorted(functions)), values

@@ -4,8 +4,8 @@
     microbit   an nRF51 with a Pico's memory (firmware/ports/microbit): Thumb-2, misaligned and stray accesses fault
 
 QEMU runs with every complaint about the guest on stderr; the firmware's own report of a fault goes there too. With
-`count`, the board's clock counts instructions (-icount): an instruction of the lx106 is a microsecond, a thousand of the
-microbit are, whose timer knows nothing shorter.
+`count`, the board's clock counts instructions (-icount): one of the lx106 is a microsecond. A thousand
+of the microbit are one, whose timer knows nothing shorter.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from pathlib import Path
 
 from tinyllm.errors import UserError
 from tinyllm.host.virtual import bridge
-from tinyllm.host.virtual.elf import Elf, read_program
+from tinyllm.host.virtual.elf import Elf, read_elf
 
 
 @dataclass(frozen=True)
 class Machine:
     """How QEMU is called: its program, the Debian package that has it, its arguments; the ELF files that it runs.
 
-    count: arguments that make the board's clock count instructions. flash: where QEMU gets the flash's bytes and not the ELF file, for which it would write .bss behind them.
+    count: arguments that make the board's clock count instructions. flash: address and size of a flash whose bytes QEMU
+    gets in place of the ELF file, for which it would write .bss behind them.
     """
 
     program: str
@@ -79,16 +80,16 @@ firmware's own, for a debug exception."""
 
 
 def serve(program: Path, chip: str, tcp_port: int = 0, parent_pipe: bool = False, count: bool = False) -> int:
-    """Run an image until asked to stop; see bridge.serve. Raises UserError where QEMU, chip or image will not do."""
+    """Run an image until asked to stop; see bridge.serve. Raises UserError if QEMU, chip or image will not do."""
     machine = MACHINES.get(chip)
     if machine is None:
         raise UserError(f"QEMU has no machine for {chip!r} here; it has {', '.join(MACHINES)}.")
-    image = read_program(program, machine.elf_machine)
+    image = read_elf(program, machine.elf_machine)
     found = find(machine)
     counting = machine.count if count else ()
 
     def run(kernel: Path) -> int:
-        command = (found, *machine.arguments, *STRICT, *counting, "-kernel", kernel)
+        command: list[str | Path] = [found, *machine.arguments, *STRICT, *counting, "-kernel", kernel]
         return bridge.serve(command, partial(explain, chip, image), tcp_port, parent_pipe, RESET_READS)
 
     if machine.flash is None:
@@ -100,18 +101,13 @@ def serve(program: Path, chip: str, tcp_port: int = 0, parent_pipe: bool = False
 
 
 def find(machine: Machine) -> str:
-    """The path of QEMU. Raises UserError where it is missing."""
+    """The path of QEMU. Raises UserError if it is missing."""
     found = shutil.which(machine.program)
     if found is None:
         raise UserError(
             f"{machine.program} is not on PATH; to get it: sudo apt-get install {machine.package}, or see qemu.org."
         )
     return found
-
-
-def command(image: Path, chip: str, *options: str) -> list[str]:
-    """The command line that runs an ELF image as a virtual board; it takes the host program's options."""
-    return [sys.executable, "-m", "tinyllm.host.virtual.qemu", str(image), "--chip", chip, *options]
 
 
 def explain(chip: str, image: Elf, complaints: Sequence[str]) -> str:

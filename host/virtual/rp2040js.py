@@ -19,7 +19,7 @@ from pathlib import Path
 from tinyllm.cache_folder import home
 from tinyllm.errors import UserError
 from tinyllm.host.virtual import bridge
-from tinyllm.host.virtual.elf import Elf, read_program
+from tinyllm.host.virtual.elf import Elf
 from tinyllm.host.virtual.unicorn.chips import RP2040
 from tinyllm.host.virtual.unicorn.image import read_image
 
@@ -34,8 +34,7 @@ FLASH_START, FLASH_BYTES = 0x10000000, 16 * 1024 * 1024
 
 def serve(program: Path, tcp_port: int = 0, parent_pipe: bool = False, count: bool = False) -> int:
     """Run a Pico's ELF image until asked to stop; see bridge.serve. Raises UserError as the readers and install."""
-    read_image(program, RP2040)  # refuses what is for another chip
-    image = read_program(program, "EM_ARM")
+    image = read_image(program, RP2040).elf
     node = find("node")
     folder = install()
     with tempfile.TemporaryDirectory(prefix="tinyllm-rp2040js-") as work:
@@ -45,15 +44,10 @@ def serve(program: Path, tcp_port: int = 0, parent_pipe: bool = False, count: bo
         return bridge.serve(command, partial(explain, image), tcp_port, parent_pipe)
 
 
-def command(image: Path, *options: str) -> list[str]:
-    """The command line that runs an ELF image as a virtual board; it takes the host program's options."""
-    return [sys.executable, "-m", "tinyllm.host.virtual.rp2040js", str(image), *options]
-
-
 def install() -> Path:
-    """The folder with rp2040js and our runner, in the user's cache; fetched with npm where it is not there yet.
+    """The folder with rp2040js and our runner, in the user's cache; fetched with npm if it is not there yet.
 
-    Raises UserError where Node.js or npm is missing, or npm cannot fetch the package.
+    Raises UserError if Node.js or npm is missing, or npm cannot fetch the package.
     """
     files = {name: (SOURCES / name).read_bytes() for name in NEEDED}
     digest = hashlib.sha256(b"\0".join(files.values())).hexdigest()[:12]
@@ -91,7 +85,7 @@ def _fetch(npm: str, folder: Path) -> None:
 
 
 def _keep(fresh: Path, folder: Path) -> None:
-    """Move a whole folder to its place in one step; where another process was faster its folder is as good."""
+    """Move a whole folder to its place in one step; if another process was faster, its folder is as good."""
     try:
         fresh.replace(folder)
     except OSError:
@@ -100,7 +94,7 @@ def _keep(fresh: Path, folder: Path) -> None:
 
 
 def find(tool: str) -> str:
-    """The path of node or npm. Raises UserError where it is missing."""
+    """The path of node or npm. Raises UserError if it is missing."""
     found = shutil.which(tool)
     if found is None:
         raise UserError(

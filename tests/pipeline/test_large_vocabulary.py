@@ -16,7 +16,7 @@ from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.errors import Refused
 from tinyllm.host.link.link import Link
 from tinyllm.host.model.load import LoadedModel
-from tinyllm.host.virtual import require_emulator
+from tinyllm.host.virtual.emulators import require_unicorn
 
 CONTEXT = 256
 CYCLES = 2
@@ -28,7 +28,7 @@ TEXTS = {"words": STORY[:1024], "no spaces": STORY.replace(" ", "")[:1024], "one
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> BoardProcess:
     """The virtual Pico, counting."""
-    require_emulator()
+    require_unicorn()
     tokenizer = large_vocabulary()
     model = random_model(replace(BASE, vocab_size=tokenizer.vocab_size, context=CONTEXT))
     pico = load_board("pico").twin()

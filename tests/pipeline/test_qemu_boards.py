@@ -32,7 +32,8 @@ from tinyllm.errors import UserError
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Setting, token_digest
-from tinyllm.host.virtual.qemu import MACHINES, STRICT, command, serve
+from tinyllm.host.virtual.emulators import EMULATORS
+from tinyllm.host.virtual.qemu import MACHINES, STRICT, serve
 
 MICROBIT = """\
 description = "QEMU's micro:bit with a Pico's memory"
@@ -45,6 +46,7 @@ ports = ["bare", "microbit"]
 platform = "tinyllm"
 board = "microbit"
 """
+command = EMULATORS["qemu"].command
 PORTS = {"lx106": ("bare", "xtensa"), "microbit": ("bare", "microbit")}
 DEFINES = {
     "lx106": ("FLASH=0x400D0000", 'UNDEFINED="ill"'),
@@ -157,14 +159,14 @@ def misdeeds(chip: str, folder: Path) -> Path:
 def test_128_greedy_tokens_have_the_digest_of_the_reference(chip: str, model: str, tmp_path: Path) -> None:
     """On the strict ARMv6-M; tests/boards has the boards that ship."""
     image = build_image(board_of(chip, tmp_path), model)
-    with BoardProcess([*command(image, chip), "--count"]) as process:
+    with BoardProcess(command(image, chip, count=True)) as process:
         said = answer(process)
     assert token_digest(said.tokens) == expected_digest(model)
     print(f"\n{chip}, {Path(model).stem}: {said.microseconds * 1000:,.0f} instructions per token (counted)")
 
 
 def test_instructions_are_counted_the_same_each_time(chip: str, image: Path) -> None:
-    with BoardProcess([*command(image, chip), "--count"]) as process:
+    with BoardProcess(command(image, chip, count=True)) as process:
         first, second = answer(process, 16), answer(process, 16)
     assert first.tokens == second.tokens
     # Only the microsecond in which a step begins differs.

@@ -26,7 +26,8 @@ from tinyllm.boards.description import load_board
 from tinyllm.errors import UserError
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.link import Link
-from tinyllm.host.virtual.rp2040js import command, install
+from tinyllm.host.virtual.emulators import EMULATORS
+from tinyllm.host.virtual.rp2040js import install
 
 NOBODY_LISTENS = "http://127.0.0.1:9"
 
@@ -53,7 +54,7 @@ def rp2040js() -> None:
 def test_what_rp2040js_complains_about_stops_the_board(deed: str, trouble: str, tmp_path: Path) -> None:
     defines = ("NOWHERE=0x30000000", "FLASH=0x10000000", 'UNDEFINED=".inst.w 0xFBB0F0F1"')
     image = compile_firmware("rp2040", ("bare", "rp2", "rp2040"), MISDEEDS, tmp_path / "misdeeds", defines)
-    with BoardProcess(command(image)) as process:
+    with BoardProcess(EMULATORS["rp2040js"].command(image, "rp2040")) as process:
         send(process, deed.encode())
         *lines, gist = what_stopped(process)
     assert gist.startswith("the Pico in rp2040js stopped: ")
@@ -63,7 +64,7 @@ def test_what_rp2040js_complains_about_stops_the_board(deed: str, trouble: str, 
 
 def test_an_idle_board_does_not_spin_and_still_answers() -> None:
     image = build_image(load_board("pico").twin(), MODELS[0])
-    with BoardProcess(command(image)) as process:
+    with BoardProcess(EMULATORS["rp2040js"].command(image, "rp2040")) as process:
         with Link(process.url) as link:
             list(link.prompt("Once", 3))
         time.sleep(0.2)

@@ -24,7 +24,7 @@ from tinyllm.host.build.build import Program, build
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.messages import token_digest
 from tinyllm.host.model.load import load_model
-from tinyllm.host.virtual import command
+from tinyllm.host.virtual.emulators import EMULATORS
 from tinyllm.host.virtual.unicorn.boot_rom import BootRom, Launch
 from tinyllm.host.virtual.unicorn.devices import Fifos
 
@@ -243,7 +243,9 @@ def test_cores_that_wait_for_each_other_for_ever_stop_the_board(
     images: dict[tuple[str, int], Program], tmp_path: Path
 ) -> None:
     image = patched("pico", images["pico", 2].program, "1: wfe\nb 1b", tmp_path, "tl_session_start")
-    done = subprocess.run(command(image, "rp2040", "--tcp", "0"), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        EMULATORS["unicorn"].command(image, "rp2040", "--tcp", "0"), capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 1
     assert "it waits for an event, and there is nobody who could send one, at" in done.stderr.splitlines()[-1]
 
@@ -254,5 +256,7 @@ def test_a_core_that_never_waits_lets_the_other_have_its_turn(
     """Core 0 turns round and round; core 1, launched before, runs into its fault all the same."""
     image = patched("pico", images["pico", 2].program, "b .", tmp_path, "tl_session_start")
     image = patched("pico", image, "udf #0", tmp_path, "work")
-    done = subprocess.run(command(image, "rp2040", "--tcp", "0"), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        EMULATORS["unicorn"].command(image, "rp2040", "--tcp", "0"), capture_output=True, text=True, timeout=60
+    )
     assert "core 1 of the virtual rp2040 stopped after 1 instructions: an undefined instruction" in done.stderr

@@ -11,7 +11,7 @@ from typing import Literal
 
 from tinyllm.host.virtual.unicorn import devices
 from tinyllm.host.virtual.unicorn.devices import Clock, Device
-from tinyllm.host.virtual.unicorn.line import Line
+from tinyllm.host.virtual.unicorn.uart import UartLine
 
 CoreName = Literal["cortex-m0", "cortex-m33", "rv32imc"]
 
@@ -37,7 +37,7 @@ class Mapped:
 
     name: str
     start: int
-    make: Callable[[Line, Clock], Device]
+    make: Callable[[UartLine, Clock], Device]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from tinyllm.host.virtual.unicorn.line import Line
+from tinyllm.host.virtual.unicorn.uart import UartLine
 
 PAGE = 4096
 """Bytes of registers that one device has here."""
@@ -66,7 +66,7 @@ class Pl011(Device):
     """Baud rate (whole, fraction), line control, control, interrupt mask."""
     RX_EMPTY, TX_EMPTY = 1 << 4, 1 << 7
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: UartLine) -> None:
         super().__init__()
         self._line = line
 
@@ -173,7 +173,7 @@ class EspUart(Device):
 
     FIFO, STATUS = 0x00, 0x1C
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: UartLine) -> None:
         super().__init__()
         self._line = line
 

@@ -21,51 +21,10 @@ import unicorn
 from unicorn.unicorn_py3.unicorn import uclib
 
 from tinyllm.cache_folder import home
+from tinyllm.codegen.verify.compiler import find_compiler
 from tinyllm.errors import UserError
 
-SOURCE = """
-#include <stdint.h>
-
-/* blocks: for every halfword of code at which a block was entered, its bytes (high half) and instructions (low half) */
-struct memory { uint64_t start, end; const uint8_t *bytes; uint32_t *blocks; };
-struct counter {
-    uint64_t instructions, limit;
-    int (*stop)(void *engine);
-    uint64_t thumb, n;
-    struct memory code[4];
-};
-
-/* The first halfword of an instruction tells its length: Armv8-M Architecture Reference Manual, C1.2.2; RISC-V
-   Unprivileged ISA, 1.5. */
-static uint32_t count_instructions(const uint8_t *at, uint32_t size, uint64_t thumb) {
-    const uint8_t *const end = at + size;
-    uint32_t count = 0;
-    while (at < end) {
-        const int wide = thumb ? at[1] >= 0xE8 : (at[0] & 3) == 3;
-        at += wide ? 4 : 2;
-        count++;
-    }
-    return count;
-}
-
-void count_block(void *engine, uint64_t address, uint32_t size, void *data) {
-    struct counter *const counter = data;
-    for (uint64_t i = 0; i < counter->n; i++) {
-        const struct memory *const code = &counter->code[i];
-        if (address >= code->start && address + size <= code->end) {
-            uint32_t *const block = &code->blocks[(address - code->start) / 2];
-            if (*block >> 16 != size) {
-                *block = size << 16 | count_instructions(code->bytes + (address - code->start), size, counter->thumb);
-            }
-            counter->instructions += *block & 0xFFFF;
-            if (counter->instructions >= counter->limit) {
-                counter->stop(engine);
-            }
-            return;
-        }
-    }
-}
-"""
+SOURCE = Path(__file__).with_name("counter.c")
 MAX_MEMORIES = 4
 NO_LIMIT = 2**64 - 1
 
@@ -99,7 +58,7 @@ class _Counter(ctypes.Structure):
 
 
 class CompiledCounter:
-    """Counts in C. Raises UserError where there is no C compiler and none has compiled it before."""
+    """Counts in C. Raises UserError if there is no C compiler and none has compiled it before."""
 
     def __init__(self, engine: unicorn.Uc, code: Sequence[Code], thumb: bool) -> None:
         library = ctypes.CDLL(str(_library()))
@@ -173,20 +132,17 @@ MakeCounter = Callable[[unicorn.Uc, Sequence[Code], bool], Counter]
 
 
 def _library() -> Path:
-    """The callback as a shared library, compiled where it was not before."""
-    name = f"counter-{hashlib.sha256(SOURCE.encode()).hexdigest()[:12]}{'.dll' if os.name == 'nt' else '.so'}"
+    """The callback as a shared library, compiled if it was not before."""
+    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
+    name = f"counter-{digest}{'.dll' if os.name == 'nt' else '.so'}"
     library = home() / name
     if library.is_file():
         return library
-    # Imported where it is needed: what it needs takes longer to import than all else here.
-    from tinyllm.codegen.verify.library import find_compiler
-
     compiler = find_compiler()
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        source, built = Path(folder, "counter.c"), Path(folder, name)
-        source.write_text(SOURCE, encoding="utf-8")
+        built = Path(folder, name)
         flags = ["-O2", "-shared"] + ([] if sys.platform == "win32" else ["-fPIC"])
-        done = subprocess.run([compiler, *flags, str(source), "-o", str(built)], capture_output=True, check=False)
+        done = subprocess.run([compiler, *flags, str(SOURCE), "-o", str(built)], capture_output=True, check=False)
         if done.returncode != 0:
             raise UserError(f"{compiler} cannot build a shared library; set CC to a C compiler that can.")
         built.replace(library)

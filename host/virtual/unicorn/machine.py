@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import threading
 from typing import NoReturn
 
 from tinyllm.host.virtual.unicorn.boot_rom import BootRom
@@ -12,7 +13,7 @@ from tinyllm.host.virtual.unicorn.core_kinds import Hint
 from tinyllm.host.virtual.unicorn.devices import Device, Fifos
 from tinyllm.host.virtual.unicorn.image import Image
 from tinyllm.host.virtual.unicorn.instruction_counter import MakeCounter
-from tinyllm.host.virtual.unicorn.line import Line
+from tinyllm.host.virtual.unicorn.uart import UartLine
 
 SLICE = 50_000
 """Instructions of one core before the other has its turn, where neither waits."""
@@ -29,7 +30,7 @@ class Machine:
     at which the other ended its wait, so what one core's clock shows is the longer way through both.
     """
 
-    def __init__(self, chip: Chip, image: Image, line: Line, counter: MakeCounter, clock_mhz: int) -> None:
+    def __init__(self, chip: Chip, image: Image, line: UartLine, counter: MakeCounter, clock_mhz: int) -> None:
         """Put the image into flash. `counter` is one of counting's; errors are those of its constructor."""
         self._chip, self._image, self._line, self._counter, self._clock_mhz = chip, image, line, counter, clock_mhz
         self._memory = {region.name: memoryview(mmap.mmap(-1, region.size)) for region in chip.regions}
@@ -43,6 +44,8 @@ class Machine:
         self._boot_rom = BootRom(self._fifos)
         self.processors = [self._processor(0)]
         self._current = self.processors[0]
+        self.asleep = threading.Event()
+        """Set while the board waits for a byte."""
 
     @property
     def asking(self) -> int:
@@ -64,7 +67,7 @@ class Machine:
 
     def run(self) -> NoReturn:
         """Start the chip as its boot ROM does, and run it until it faults. Raises BoardFault."""
-        stack, address = 0, self._image.entry
+        stack, address = 0, self._image.elf.entry
         if self._chip.vectors is not None:
             stack, address = (self._word(self._chip.vectors + offset) for offset in (0, 4))
         self.processors[0].start(address, stack)
@@ -82,7 +85,9 @@ class Machine:
         first = self.processors[0]
         ready = [processor for processor in self.processors if processor.waits is None]
         if first.waits is Hint.SLEEP and (not ready or self._line.readable()):
+            self.asleep.set()
             self._line.wait()
+            self.asleep.clear()
             first.wake(first.time)
             return first
         if not ready:

@@ -11,56 +11,31 @@ import os
 import select
 import socket
 import sys
+import threading
 
 from tinyllm.errors import UserError
+
+if sys.platform != "win32":
+    import tty
 
 STALL_SECONDS = 1.0
 """A listener that takes nothing for so long loses what is sent to it."""
 RECEIVE_BYTES = 4096
-SEND_BYTES = 4096
-"""Bytes that are kept before they are sent; reading and waiting send them too."""
 
 
 class Line(abc.ABC):
-    """What a UART reads from and writes to; `where` says how to reach its other end."""
+    """A line; `where` says how to reach its other end. One thread may send while another receives."""
 
     def __init__(self) -> None:
         self.where = ""
-        self._received = b""
-        self._taken = 0
-        self._unsent = bytearray()
         self._stalled = False
 
-    def readable(self) -> bool:
-        """Whether a byte is there; does not wait."""
-        if self._taken < len(self._received):
-            return True
-        self.flush()
-        self._receive(0)
-        return self._taken < len(self._received)
+    @abc.abstractmethod
+    def receive(self, timeout: float | None) -> bytes:
+        """What has come, after waiting for it no longer than `timeout` seconds, None without end. It may be nothing."""
 
-    def take(self) -> int:
-        """The next byte, or 0 where there is none."""
-        if not self.readable():
-            return 0
-        self._taken += 1
-        return self._received[self._taken - 1]
-
-    def put(self, byte: int) -> None:
-        """Send a byte."""
-        self._unsent.append(byte)
-        if len(self._unsent) >= SEND_BYTES:
-            self.flush()
-
-    def wait(self) -> None:
-        """Sleep until a byte is there."""
-        self.flush()
-        while self._taken == len(self._received):
-            self._receive(None)
-
-    def flush(self) -> None:
-        """Send what was put, or lose it where nobody takes it."""
-        data, self._unsent = bytes(self._unsent), bytearray()
+    def send(self, data: bytes) -> None:
+        """Send it, or lose what nobody takes. One who stalled is not waited for again until they take bytes."""
         while data:
             try:
                 data = data[self._write(data) :]
@@ -72,12 +47,8 @@ class Line(abc.ABC):
                     return
 
     @abc.abstractmethod
-    def _receive(self, timeout: float | None) -> None:
-        """Take what has come, after waiting for it no longer than `timeout` seconds."""
-
-    @abc.abstractmethod
     def _write(self, data: bytes) -> int:
-        """Send what can be sent at once, and say how much; BlockingIOError where that is nothing."""
+        """Send what can be sent at once, and say how much; BlockingIOError if that is nothing."""
 
     @abc.abstractmethod
     def _writer(self) -> int:
@@ -85,11 +56,13 @@ class Line(abc.ABC):
 
 
 class TcpLine(Line):
-    """On 127.0.0.1 alone. Raises UserError where the port cannot be had; 0 is any free one."""
+    """On 127.0.0.1 alone. Raises UserError if the port cannot be had; 0 is any free one."""
 
     def __init__(self, port: int) -> None:
         super().__init__()
         self._client: socket.socket | None = None
+        self._hanging_up = threading.RLock()
+        """Held while bytes are sent, so that the client's socket does not go meanwhile."""
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             if os.name == "posix":  # elsewhere it would let two listen on one port
@@ -97,27 +70,33 @@ class TcpLine(Line):
             self._listener.bind(("127.0.0.1", port))
             self._listener.listen(1)
         except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"cannot listen on 127.0.0.1:{port}: {error}; choose another port, or 0 for any free one."
+                f"cannot listen on 127.0.0.1:{port}: {reason}; choose another port, or 0 for any free one."
             ) from None
         self._listener.setblocking(False)
         self.where = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def _receive(self, timeout: float | None) -> None:
-        source = self._client or self._listener
-        if not select.select([source], [], [], timeout)[0]:
-            return
-        if self._client is None:
+    def receive(self, timeout: float | None) -> bytes:
+        client = self._client
+        if not select.select([client or self._listener], [], [], timeout)[0]:
+            return b""
+        if client is None:
             self._accept()
-            return
+            return b""
         try:
-            self._received, self._taken = self._client.recv(RECEIVE_BYTES), 0
+            data = client.recv(RECEIVE_BYTES)
         except BlockingIOError:
-            return
+            return b""
         except OSError:
-            self._received, self._taken = b"", 0
-        if not self._received:
+            data = b""
+        if not data:
             self._hang_up()
+        return data
+
+    def send(self, data: bytes) -> None:
+        with self._hanging_up:
+            super().send(data)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -127,9 +106,10 @@ class TcpLine(Line):
             self._client, self._stalled = client, False
 
     def _hang_up(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        with self._hanging_up:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
     def _write(self, data: bytes) -> int:
         if self._client is None:
@@ -139,7 +119,7 @@ class TcpLine(Line):
         except BlockingIOError:
             raise
         except OSError:
-            self._hang_up()
+            # The other end is gone; `receive`, which may wait for it, finds that too and hangs up.
             return len(data)
 
     def _writer(self) -> int:
@@ -148,14 +128,12 @@ class TcpLine(Line):
 
 
 class PtyLine(Line):
-    """A pseudo-terminal that any serial monitor opens. Raises UserError where the system has none."""
+    """A pseudo-terminal that any serial monitor opens. Raises UserError if the system has none."""
 
     def __init__(self) -> None:
         super().__init__()
         if sys.platform == "win32":
             raise UserError("there are no pseudo-terminals on Windows; use --tcp instead.")
-        import tty
-
         try:
             # The other side stays open here too, so that it may be opened, closed and opened again.
             self._side, self._other = os.openpty()
@@ -165,10 +143,11 @@ class PtyLine(Line):
             raise UserError(f"cannot open a pseudo-terminal: {error.strerror}; use --tcp instead.") from None
         self.where = os.ttyname(self._other)
 
-    def _receive(self, timeout: float | None) -> None:
+    def receive(self, timeout: float | None) -> bytes:
         if select.select([self._side], [], [], timeout)[0]:
             with contextlib.suppress(BlockingIOError):
-                self._received, self._taken = os.read(self._side, RECEIVE_BYTES), 0
+                return os.read(self._side, RECEIVE_BYTES)
+        return b""
 
     def _write(self, data: bytes) -> int:
         return os.write(self._side, data)

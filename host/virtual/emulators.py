@@ -1,0 +1,49 @@
+"""The emulators: how the process is started that runs an image, and what each one can count."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyllm.errors import UserError
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """The module that runs an image, and what it can count.
+
+    unit: instructions or cycles; one is a microsecond of the board's clock if that counts.
+    clock: what that clock is if nothing is counted; CHIP stands for the chip's name.
+    chips: whether the module has several chips, and must be told which.
+    both_cores: whether it runs both cores of a chip that has two, and tells what each has executed.
+    """
+
+    module: str
+    unit: str
+    clock: str = "emulated clock of the virtual CHIP"
+    chips: bool = True
+    both_cores: bool = False
+
+    def command(self, image: Path, chip: str, *options: str, count: bool = False) -> list[str]:
+        """The command line that runs an ELF image; a board's process takes `--tcp PORT` and `--parent-pipe` too.
+
+        count: its clock counts.
+        """
+        named = ("--chip", chip) if self.chips else ()
+        counting = ("--count",) if count else ()
+        return [sys.executable, "-m", self.module, str(image), *named, *counting, *options]
+
+
+EMULATORS = {
+    "unicorn": Emulator("tinyllm.host.virtual.unicorn", "instructions", both_cores=True),
+    "qemu": Emulator("tinyllm.host.virtual.qemu", "instructions", "wall clock of this computer, in QEMU"),
+    "rp2040js": Emulator("tinyllm.host.virtual.rp2040js", "cycles", chips=False),
+}
+
+
+def require_unicorn() -> None:
+    """Raise UserError saying what to install if the Unicorn emulator is missing."""
+    if importlib.util.find_spec("unicorn") is None:
+        raise UserError("virtual boards need the Unicorn emulator; to get it: pip install 'tinyllm[virtual]'")
