@@ -29,6 +29,7 @@ from tinyllm.host.link.text_voice import Terminal
 from tinyllm.host.link.wire_log import WireLog
 from tinyllm.host.model.load import AS_STORED, LoadOptions
 from tinyllm.host.output import Output
+from tinyllm.host.prove.benchmark import Benchmark, measure
 from tinyllm.host.prove.expected_answers import Answers, Expected, expected_of
 from tinyllm.host.prove.prove import COUNT, Comparison, prove
 
@@ -241,6 +242,18 @@ class Board:
             comparisons.append(comparison)
         self.reset()
         return comparisons
+
+    def bench(self, tokens: int = COUNT) -> Benchmark:
+        """What a token takes: microseconds, or counted instructions of a virtual board that counts.
+
+        The tokens are greedy, in a conversation of their own; afterwards a new one begins. Counted figures are the same
+        in every run. Errors as `ask`, and Failure if a time does not fit into the board's reply.
+        """
+        self._leave_answer()
+        self.settings.doubt(self.link)
+        measured = measure(self.connection, self.link, tokens)
+        self.reset()
+        return measured
 
     # --- The board itself ---------------------------------------------------------------------------------------------
 

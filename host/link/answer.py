@@ -40,17 +40,19 @@ def collect(events: Iterable[Event]) -> Answer:
     raise Failure("the board's answer had no end. Flash the board again.")
 
 
-def generate(link: Link, prompt: str, count: int) -> list[Answer]:
+def generate(link: Link, prompt: str, count: int) -> Iterator[Answer]:
     """Answers of `count` tokens in all; if a token ends one, the next goes on from it. Errors as Link.prompt.
 
     Failure if an answer has no token, for then there would be no end.
     """
-    answers: list[Answer] = []
-    while (left := count - sum(len(answer.tokens) for answer in answers)) > 0:
-        answers.append(collect(link.prompt(() if answers else prompt, left)))
-        if not answers[-1].tokens:
+    content: str | tuple[int, ...] = prompt
+    while count > 0:
+        answer = collect(link.prompt(content, count))
+        yield answer
+        if not answer.tokens:
             raise Failure(f"{link.name}: the board ended an answer without a token.")
-    return answers
+        count -= len(answer.tokens)
+        content = ()
 
 
 @contextmanager

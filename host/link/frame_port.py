@@ -61,6 +61,13 @@ class FramePort:
             raise BoardGone(f"{self.name}: the board went away ({error}).") from None
         return sequence
 
+    def number_from(self, sequence: int) -> None:
+        """Give the next request this number, 1 to 255, and count on from it; none may be waiting for a reply.
+
+        The frames of the same requests are then the same bytes, and take a board the same instructions.
+        """
+        self._sequence = sequence - 1
+
     def receive(self, *sequences: int, stray: bytearray | None = None) -> tuple[int, protocol.Reply | None]:
         """The next reply to one of `sequences` and which, or 0 and None when none came within POLL_SECONDS.
 
