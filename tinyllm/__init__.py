@@ -16,23 +16,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyllm.errors import Failure, TinyllmError, UserError
-    from tinyllm.host.api.answer import Answer, AnswerStream
+    from tinyllm.host.api.answer_stream import AnswerStream
     from tinyllm.host.api.board import Board
     from tinyllm.host.api.chat import BoardChat
     from tinyllm.host.api.model import LanguageModel, load
     from tinyllm.host.api.settings import UnknownSetting
-    from tinyllm.host.link.link import BoardGone, LostFrame, Refused
+    from tinyllm.host.link.answer import Answer
+    from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
 
 _MODULES = {
-    "Answer": "tinyllm.host.api.answer",
-    "AnswerStream": "tinyllm.host.api.answer",
+    "Answer": "tinyllm.host.link.answer",
+    "AnswerStream": "tinyllm.host.api.answer_stream",
     "Board": "tinyllm.host.api.board",
     "BoardChat": "tinyllm.host.api.chat",
-    "BoardGone": "tinyllm.host.link.link",
+    "BoardGone": "tinyllm.host.link.errors",
     "Failure": "tinyllm.errors",
     "LanguageModel": "tinyllm.host.api.model",
-    "LostFrame": "tinyllm.host.link.link",
-    "Refused": "tinyllm.host.link.link",
+    "LostFrame": "tinyllm.host.link.errors",
+    "Refused": "tinyllm.host.link.errors",
     "TinyllmError": "tinyllm.errors",
     "UnknownSetting": "tinyllm.host.api.settings",
     "UserError": "tinyllm.errors",

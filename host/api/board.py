@@ -13,24 +13,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyllm.boards.description import HOST
 from tinyllm.errors import UserError
-from tinyllm.host.api.answer import Answer, AnswerStream, Events, PromptProgress
+from tinyllm.host.api.answer_stream import AnswerStream, Events, PromptProgress
 from tinyllm.host.api.chat import BoardChat
 from tinyllm.host.api.log import LogOutput
 from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.api.settings import BoardSettings, Sampling
 from tinyllm.host.chat.turn_writer import turn_writer_for
-from tinyllm.host.connect.attach import AUTO, HOST, BoardRequest, attach, check_model
+from tinyllm.host.connect.attach import BoardRequest, attach
 from tinyllm.host.connect.connection import Connection
-from tinyllm.host.link.link import BAUD, Link
+from tinyllm.host.link.answer import Answer
+from tinyllm.host.link.frame_port import BAUD
+from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import HelloReply
+from tinyllm.host.link.port_names import AUTO
 from tinyllm.host.link.serial_port import open_port
 from tinyllm.host.link.text_voice import Terminal
 from tinyllm.host.link.wire_log import WireLog
 from tinyllm.host.model.load import AS_STORED, LoadOptions
 from tinyllm.host.output import Output
 from tinyllm.host.prove.benchmark import Benchmark, measure
-from tinyllm.host.prove.expected_answers import Answers, Expected, expected_of
+from tinyllm.host.prove.expected_answers import Answers, Expected, check_model, expected_of
 from tinyllm.host.prove.prove import COUNT, Comparison, prove
 
 if TYPE_CHECKING:
@@ -214,7 +218,7 @@ class Board:
     @cached_property
     def expected(self) -> Expected:
         """The reference of the model that the board runs. UserError if that is neither the one named nor bundled."""
-        return expected_of(self.hello, self.request.model, self.request.options)
+        return expected_of(self.link, self.request.model, self.request.options)
 
     def expect(self, *prompts: str, max_tokens: int = 64) -> Answers:
         """Token ids that the reference answers to the prompts of one conversation, with the board's settings."""

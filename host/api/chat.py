@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tinyllm.host.api.answer import AnswerStream, Events, PromptProgress
+from tinyllm.host.api.answer_stream import AnswerStream, Events, PromptProgress
 from tinyllm.host.api.settings import BoardSettings, Sampling
 from tinyllm.host.chat.conversation import Conversation, Turn
 from tinyllm.host.chat.transcript import transcript

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.codegen.arithmetic.sampler_settings import SAMPLING, SETTINGS, Setting
 from tinyllm.errors import UserError
 from tinyllm.host.link.link import Link
-from tinyllm.host.link.messages import Overflow, Setting
-from tinyllm.host.link.settings import budget, encode_setting, setting_value
+from tinyllm.host.link.settings import budget
 from tinyllm.text import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 SettingValue = float | int | str
-NAMES = tuple(setting.name.lower() for setting in Setting)
+NAMES = {row.name: row for row in SETTINGS.values()}
 
 
 class Sampling(TypedDict, total=False):
@@ -46,8 +46,7 @@ class AllSettings(Sampling, total=False):
     overflow: str
 
 
-SAMPLING = tuple(Sampling.__annotations__)
-OF_AN_ANSWER = (*SAMPLING, "max_tokens")
+OF_AN_ANSWER = (*Sampling.__annotations__, "max_tokens")
 
 
 class UnknownSetting(UserError, TypeError):
@@ -56,17 +55,15 @@ class UnknownSetting(UserError, TypeError):
 
 def encode(name: str, value: object) -> int:
     """The u32 on the wire. Raises UnknownSetting, and UserError if `value` is out of the setting's range."""
-    setting = Setting[known(name, NAMES).upper()]
-    if setting is Setting.OVERFLOW:
-        if isinstance(value, str) and value.upper() in Overflow.__members__:
-            return int(Overflow[value.upper()])
-        raise UserError(f"overflow {shown(value)}: expected slide or stop.")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{name} {shown(value)}: expected a number.")
-    return encode_setting(setting, value)
+    row = NAMES[known(name)]
+    if row.choices and value in row.choices:
+        return row.choices.index(str(value))
+    if row.choices or isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{name} {shown(value)}: expected {row.expected}.")
+    return row.encode(value)
 
 
-def known(name: str, names: tuple[str, ...]) -> str:
+def known(name: str, names: Collection[str] = NAMES.keys()) -> str:
     """`name`. Raises UnknownSetting, with the nearest of `names`, if it is none of them."""
     if name in names:
         return name
@@ -88,8 +85,8 @@ class BoardSettings(Mapping[str, SettingValue]):
         self._on_board = dict(self._own)
 
     def __getitem__(self, name: str) -> SettingValue:
-        setting = Setting[known(name, NAMES).upper()]
-        return setting_value(setting, self._own[setting])
+        row = NAMES[known(name)]
+        return row.decode(self._own[row.setting])
 
     def __contains__(self, name: object) -> bool:
         return name in NAMES
@@ -103,15 +100,15 @@ class BoardSettings(Mapping[str, SettingValue]):
     def __setitem__(self, name: str, value: SettingValue) -> None:
         """Change one. Raises UnknownSetting and UserError as `encode`, and what Link.set raises."""
         wire = encode(name, value)
-        self._own[Setting[name.upper()]] = wire
-        self._send(Setting[name.upper()], wire)
+        self._own[NAMES[name].setting] = wire
+        self._send(NAMES[name].setting, wire)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({dict(self)})"
 
     def update(self, **settings: Unpack[AllSettings]) -> None:
         """Change several; if one of them is wrong, none is changed. Errors as an assignment's."""
-        wire = {Setting[name.upper()]: encode(name, value) for name, value in settings.items()}
+        wire = {NAMES[known(name)].setting: encode(name, value) for name, value in settings.items()}
         self._own |= wire
         for setting, value in wire.items():
             self._send(setting, value)
@@ -124,8 +121,7 @@ class BoardSettings(Mapping[str, SettingValue]):
     @property
     def sampler(self) -> SamplerSettings:
         """As the Python sampler takes them."""
-        own = self._own
-        return SamplerSettings(**{name: own[Setting[name.upper()]] for name in SAMPLING if name != "seed"})
+        return SamplerSettings(**{SETTINGS[setting].name: self._own[setting] for setting in SAMPLING})
 
     @property
     def seed(self) -> int:
@@ -138,7 +134,7 @@ class BoardSettings(Mapping[str, SettingValue]):
 
     def apply(self, overrides: Mapping[str, object]) -> None:
         """Give the board these settings and `overrides` of one answer. A seed that is named restarts the numbers."""
-        chosen = {Setting[known(name, OF_AN_ANSWER).upper()]: encode(name, value) for name, value in overrides.items()}
+        chosen = {NAMES[known(name, OF_AN_ANSWER)].setting: encode(name, value) for name, value in overrides.items()}
         for setting, value in (self._own | chosen).items():
             if self._on_board.get(setting) != value or (setting is Setting.SEED and setting in chosen):
                 self._send(setting, value)

@@ -15,16 +15,59 @@ from tinyllm.host.link.messages import Done, Reason, Token
 
 @dataclass(frozen=True)
 class Answer:
-    """All that came for one prompt: token ids, the text they make, and the board's counts, times and digests."""
+    """All that came for one prompt.
+
+    tokens: their ids. text: what they say, unfinished characters as U+FFFD. done: what the board said at the end.
+    counted: the board's clock counts instructions or cycles, and tells no time.
+    """
 
     tokens: tuple[int, ...]
     text: str
     done: Done
+    counted: bool = False
+
+    def __str__(self) -> str:
+        return self.text
 
     @property
-    def reason(self) -> Reason:
-        """Why the answer ended."""
-        return Reason(self.done.reason)
+    def reason(self) -> str:
+        """Why it ended: "stop" (the model ended it), "length" (max_tokens), "context" (full) or "cancelled"."""
+        return reason_name(self.done)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens that the board read before it answered."""
+        return self.done.prompt_tokens
+
+    @property
+    def prefill_us(self) -> int:
+        """Microseconds by the board's own clock of reading the prompt; if `counted`, instructions or cycles."""
+        return self.done.prefill_us
+
+    @property
+    def decode_us(self) -> int:
+        """Likewise, of making the tokens."""
+        return self.done.decode_us
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """By the board's own clock; None if nothing was timed."""
+        return None if self.counted else rate(len(self.tokens), self.decode_us)
+
+    @property
+    def digest(self) -> str:
+        """CRC-32 of the token ids, eight hexadecimal digits."""
+        return f"{self.done.digest:08x}"
+
+    @property
+    def conversation_digest(self) -> str:
+        """CRC-32 of every token since the reset, eight hexadecimal digits."""
+        return f"{self.done.conversation_digest:08x}"
+
+    @property
+    def context_used(self) -> int:
+        """Positions of the board's context that the conversation takes now."""
+        return self.done.context_used
 
 
 def collect(events: Iterable[Event]) -> Answer:

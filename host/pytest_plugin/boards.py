@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from tinyllm.boards.description import HOST
+from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS
 from tinyllm.errors import TinyllmError
 from tinyllm.host.api.board import Board
-from tinyllm.host.api.settings import AllSettings
-from tinyllm.host.connect.attach import HOST, BoardRequest
-from tinyllm.host.link.link import BoardGone
+from tinyllm.host.connect.attach import BoardRequest
+from tinyllm.host.link.errors import BoardGone
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
 
-AT_THE_START: AllSettings = {
-    "temperature": 0,
-    "top_k": 0,
-    "top_p": 1,
-    "min_p": 0,
-    "repetition_penalty": 1,
-    "seed": 1,
-    "max_tokens": 256,
-    "overflow": "slide",
-}
-"""The settings of a board before each test."""
+AT_THE_START: dict[str, Any] = {row.name: row.decode(row.start) for row in SETTINGS.values()} | {"temperature": 0}
+"""The settings of a board before each test: as at its start, but greedy."""
 
 
 def wanted(request: pytest.FixtureRequest) -> BoardRequest:

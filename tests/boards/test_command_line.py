@@ -242,6 +242,6 @@ def test_the_transcript_keeps_the_last_bytes_of_each_way() -> None:
         log.sent(b"to %d\0" % i)
         log.received(b"from %d\0" % i)
     lines = log.lines()
-    assert "> no frame: b'to 999'" in lines[-2]
-    assert "< no frame: b'from 999'" in lines[-1]
+    assert "> text 'to 999'" in lines[-2]
+    assert "< text 'from 999'" in lines[-1]
     assert sum(" > " in line for line in lines) < 20

@@ -115,9 +115,9 @@ def test_the_same_seed_with_an_answer_draws_the_same_again_without_a_reset_of_th
         ),
         ({"max_token": 3}, "no setting is called 'max_token'. Did you mean max_tokens? "),
         ({"temperature": 1000}, "temperature 1000: expected a number from 0 to 100."),
-        ({"temperature": "hot"}, "temperature 'hot': expected a number."),
-        ({"top_k": 1.5}, "top_k 1.5: expected a whole number."),
-        ({"max_tokens": -1}, "max_tokens -1: expected a number from 0 to 4294967294."),
+        ({"temperature": "hot"}, "temperature 'hot': expected a number from 0 to 100."),
+        ({"top_k": 1.5}, "top_k 1.5: expected a whole number from 0 to 4294967295."),
+        ({"max_tokens": -1}, "max_tokens -1: expected a whole number from 0 to 4294967295."),
     ],
 )
 def test_a_wrong_setting_is_told_before_the_board_is_asked(

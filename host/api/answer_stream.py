@@ -1,49 +1,19 @@
-"""An answer: as it comes, piece by piece, and whole."""
+"""An answer as it comes, piece by piece."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 
 from tinyllm.errors import Failure
-from tinyllm.host.connect.attach import rate, reason_name
+from tinyllm.host.link.answer import Answer
 from tinyllm.host.link.link import Event, Link
-from tinyllm.host.link.messages import Done, Progress, Token
+from tinyllm.host.link.messages import Progress, Token
 
 Events = Generator[Event, None, None]
 
 PromptProgress = Callable[[int, int], None]
 """Takes how many tokens of the prompt the board has read, and of how many."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """All that came for one prompt.
-
-    text: what the tokens say, unfinished characters as U+FFFD. tokens: their ids.
-    reason: why it ended: "stop" (the model ended it), "length" (max_tokens), "context" (full), or "cancelled".
-    prompt_tokens: tokens that the board read before it answered.
-    prefill_us, decode_us: microseconds by the board's own clock, of reading the prompt and of making the tokens; a
-    virtual board that counts has its instructions or cycles here.
-    tokens_per_second: by the same clock; None if nothing was timed, and for a board that counts.
-    digest: CRC-32 of the token ids, eight hexadecimal digits. conversation_digest: of every token since the reset.
-    context_used: positions of the board's context that the conversation takes now.
-    """
-
-    text: str
-    tokens: tuple[int, ...]
-    reason: str
-    prompt_tokens: int
-    prefill_us: int
-    decode_us: int
-    digest: str
-    conversation_digest: str
-    context_used: int
-    tokens_per_second: float | None
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class AnswerStream(Iterator[str]):
@@ -107,24 +77,8 @@ class AnswerStream(Iterator[str]):
                 if isinstance(event, Token):
                     self._tokens.append(event.token)
                 else:
-                    self._answer = whole(self._text, self._tokens, event, self._counted)
+                    self._answer = Answer(tuple(self._tokens), self._text, event, self._counted)
                     self._finished(self._answer)
                 if event.text:
                     yield event.text
             event = next(self._events, None)
-
-
-def whole(text: str, tokens: list[int], done: Done, counted: bool) -> Answer:
-    """The answer that ended with `done`; `counted` as AnswerStream's."""
-    return Answer(
-        text=text,
-        tokens=tuple(tokens),
-        reason=reason_name(done),
-        prompt_tokens=done.prompt_tokens,
-        prefill_us=done.prefill_us,
-        decode_us=done.decode_us,
-        digest=f"{done.digest:08x}",
-        conversation_digest=f"{done.conversation_digest:08x}",
-        context_used=done.context_used,
-        tokens_per_second=None if counted else rate(len(tokens), done.decode_us),
-    )
