@@ -18,7 +18,7 @@ from tinyllm.codegen.memory.outline import outline_of
 from tinyllm.codegen.memory.stack import Stack, stack_depth
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.build import platformio
-from tinyllm.host.build.cache import builds_folder, find_build, keep_build
+from tinyllm.host.build.cache import builds_folder, find_build, keep_build, place_of
 from tinyllm.host.build.lock import one_at_a_time
 from tinyllm.host.build.program import Program, program_size
 from tinyllm.host.model.load import LoadedModel
@@ -88,11 +88,15 @@ def compile_project(
 ) -> Program:
     """Compile in `folder`, or, if None, in the cache: there a build that was made before is taken as it is.
 
-    Another process that works in `folder` is waited for, and notice told. by_hand: what a person runs in a folder that
-    was written, and cannot be compiled here. Errors as write_project and platformio.run.
+    Another process that works in `folder`, or makes this very build, is waited for, and notice told. by_hand: what a
+    person runs in a folder that was written, and cannot be compiled here. Errors as write_project and platformio.run.
     """
     if folder is None:
-        return find_build(project) or _compile_in_cache(project, progress, notice, by_hand)
+        if found := find_build(project):
+            return found
+        busy = f"another tinyllm is building {project.title}; waiting for it."
+        with one_at_a_time(f"build {place_of(project)}", busy, notice):
+            return find_build(project) or _compile_in_cache(project, progress, notice, by_hand)
     busy = f"another tinyllm is building in {folder}; waiting for it."
     with one_at_a_time(f"build in {folder.resolve()}", busy, notice):
         write_project(project, folder)

@@ -316,6 +316,18 @@ def test_of_two_builds_into_one_folder_the_second_waits_and_says_so(home: Path, 
         assert (link.hello.context, link.hello.build_id) == (32, manifest["build_id"])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script")
+def test_of_two_processes_that_need_the_same_build_one_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path / "home"))
+    command = ["build", "--context", "24", "--json"]
+    told = run_both(command, command, "another tinyllm is building tinystories-260k for host, context 24", tmp_path)
+    first, second = (json.loads(said[said.index("{") :]) for said in told)
+    # The second took the record of the first as it was, with the time that its compilers took.
+    assert (second["seconds"], second["build_id"]) == (first["seconds"], first["build_id"])
+
+
 def test_platformio_by_hand_finds_the_platform_of_the_checkout_it_builds(home: Path, tmp_path: Path) -> None:
     sources = {"main.c": '#include <stdio.h>\nint main(void) { printf("%d", WHO); return 0; }\n'}
     core = toolchain.prepare(lambda line: None)
