@@ -43,16 +43,18 @@ MAY_IMPORT = {
     "host.doctor": "tinyllm boards host.build host.link host.virtual",
     "host.connect": "tinyllm boards host.build host.link host.model host.output host.virtual",
     "host.chat": "tinyllm codegen.chat codegen.tokenizers host.connect host.link host.model host.output",
-    "host.prove": (
-        "tinyllm boards models codegen.arithmetic codegen.tokenizers host.chat host.connect host.link host.model "
-        "host.output"
+    "host.prove": "tinyllm models codegen.arithmetic codegen.tokenizers host.chat host.connect host.link host.model",
+    "host.api": (
+        "tinyllm boards codegen.arithmetic codegen.verify host.build host.chat host.connect host.link host.model "
+        "host.output host.prove"
     ),
+    "host.pytest_plugin": "tinyllm host.api host.connect host.link host.model host.output",
     "host.cli": (
         "tinyllm boards models codegen.arithmetic codegen.checkpoints codegen.emit codegen.memory codegen.tokenizers "
         "codegen.verify host.build host.chat host.connect host.doctor host.hub host.link host.model host.monitor "
         "host.output host.prove"
     ),
-    "tinyllm.api": "",
+    "tinyllm.api": "tinyllm host.api host.link",
 }
 ROOMS = {room: frozenset(allowed.split()) for room, allowed in MAY_IMPORT.items()}
 API = {"tinyllm", "tinyllm.__main__"}
@@ -62,10 +64,6 @@ IMPORTS_INSIDE = {
     "codegen.chat.worker": "resource: Unix only",
     "codegen.checkpoints.gguf.tensors": "gguf is large",
     "host.chat.screen": "prompt_toolkit is large",
-    "host.prove.pytest_plugin": "pytest loads the plugin in every project of a user",
-    "host.virtual.unicorn.__main__": "unicorn: an extra",
-    "host.virtual.unicorn.instruction_counter": "only counting compiles",
-    "host.virtual.unicorn.line": "tty: Unix only",
     "models.training.train": "torch: an extra",
 }
 
