@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from tinyllm.boards.description import load_board
-from tinyllm.codegen.emit.project import Project
-from tinyllm.codegen.memory.plan import Bytes, room
+from tinyllm.boards.description import Board, load_board
+from tinyllm.codegen.memory.plan import MemoryNeeds, room
 from tinyllm.host.build.build import compile_project, emit
 from tinyllm.host.build.program import Program
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
@@ -47,7 +46,7 @@ def command(
     if not as_json:
         # At once, for compiling takes its time, and may not be possible here.
         output.line(project.title, style="bold")
-        output.table(["memory", "part", "bytes"], _planned(project, room(target)))
+        output.table(["memory", "part", "bytes"], _planned(project.needs, target))
     with output.working("compiling") as step:
         built = compile_project(project, folder, step, output.note)
         step("measuring the perplexity")
@@ -64,13 +63,13 @@ def command(
     output.line(f"program: {built.program}")
 
 
-def _planned(project: Project, space: Bytes | None) -> list[list[str]]:
-    """The tables and the state, and what there is for them."""
-    beside = "the board has beside its core" if project.board.reserve else "the board has"
+def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
+    """The tables and the state, and what the board has for them."""
+    space, beside = room(board), "the board has beside its core" if board.reserve else "the board has"
     rows: list[list[str]] = []
     for memory, where, parts, there in (
-        ("flash", "flash", project.needs.plan.flash, space and space.flash),
-        ("RAM", project.needs.state_in, project.needs.plan.ram, space and space.ram),
+        ("flash", "flash", needs.plan.flash, space and space.flash),
+        ("RAM", needs.state_in, needs.plan.ram, space and space.ram),
     ):
         rows += [[where, part, f"{size:,}"] for part, size in parts.items()]
         if there is not None:

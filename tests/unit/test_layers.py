@@ -39,6 +39,7 @@ MAY_IMPORT = {
     ),
     "host.virtual": "tinyllm codegen.verify",
     "host.build": ("tinyllm boards codegen.arithmetic codegen.chat codegen.emit codegen.memory host.link host.model"),
+    "host.doctor": "tinyllm boards host.build host.link host.virtual",
     "host.monitor": "tinyllm host.link",
     "host.doctor": "tinyllm boards host.build host.link host.virtual",
     "host.connect": "tinyllm boards host.build host.link host.model host.output host.virtual",
