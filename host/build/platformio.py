@@ -43,21 +43,30 @@ ERRORS = (
     re.compile(r"^\S.*?:\d+:(?:\d+:)? (?:fatal )?error: "),
     re.compile(r"undefined reference to|multiple definition of|Undefined symbols|duplicate symbol"),
     re.compile(r"^\S*\bld(?:\.\w+)?: "),
+    re.compile(r"^(?:error|fatal): "),
     re.compile(r"^(?:\w+\.)*[A-Z]\w*[a-z]\w*:(?: |$)"),
 )
-"""A compiler's, a linker's, PlatformIO's (`UnknownPlatform: ...`): the first kind found is the cause of the rest."""
+"""A compiler's, a linker's, git's, PlatformIO's (`UnknownPlatform: ...`): the first kind found causes the rest."""
 
 TRACEBACK = "Traceback (most recent call last):"
 EXCEPTION = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?::|$)")
 CONNECTION = re.compile(
     r"HTTPClientError|InternetConnectionError|ConnectionError|ConnectTimeout|ReadTimeout|SSLError|ProxyError"
     r"|ChunkedEncodingError|[Cc]ould not resolve host|unable to access '|Max retries exceeded"
+    r"|RPC failed|early EOF|unexpected disconnect"
 )
 """In PlatformIO's, requests' and git's own words: something could not be fetched."""
 LONGEST_CAUSE = 300
 """Characters of one line of what was said that a message shows."""
 
-STEP = re.compile(r"^(?:Compiling|Archiving|Linking|Uploading|(?:Tool|Platform) Manager: Installing) (?!symlink:)")
+LONG_PATHS = (
+    "git may not make so long a path on Windows until you allow it: run `git config --system core.longpaths true`; "
+    "docs/boards.md has the rest."
+)
+
+STEP = re.compile(
+    r"^(?:Compiling|Archiving|Linking|Uploading|Submodule path|(?:Tool|Platform) Manager: Installing) (?!symlink:)"
+)
 
 
 class OutOfReach(Failure):
@@ -217,6 +226,8 @@ def _explain(lines: Sequence[str], work: str, log: Path) -> UserError | Failure:
         if said := [line.removeprefix(voice.value) for line in lines if line.startswith(voice.value)]:
             return kind("\n".join(said))
     causes = _causes(lines)
+    if any("Filename too long" in cause for cause in causes):
+        return UserError(f"{causes[0][:LONGEST_CAUSE]}\n{LONG_PATHS}")
     more = f" (and {len(causes) - 2} more)" if len(causes) > 2 else ""
     shown = [
         f"{cause[:LONGEST_CAUSE]} ..." if len(cause) > LONGEST_CAUSE else cause.rstrip(": ") for cause in causes[:2]

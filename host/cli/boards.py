@@ -37,8 +37,9 @@ def command(as_json: bool) -> None:
         ]
         for board in known
     ]
-    output.table(["board", "chip", "kernels", "cores", "memory", "virtual", "what it is"], rows)
+    output.table(["board", "chip", "instruction set", "cores", "memory", "virtual", "what it is"], rows)
     output.line("")
+    output.line("Every board runs the portable C; there are no kernels for an instruction set yet.")
     ours = board_names(FOLDER)
     for name, path in own.items():
         output.line(f"your own: {name}, {path}{', in place of ours' if name in ours else ''}")

@@ -45,7 +45,7 @@ from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.build.build import compile_project, emit
-from tinyllm.host.build.platformio import OutOfReach, run
+from tinyllm.host.build.platformio import LONG_PATHS, OutOfReach, run
 from tinyllm.host.build.program import program_size
 from tinyllm.host.build.registry import REGISTRY_PATIENCE
 from tinyllm.host.cli import app as cli
@@ -280,6 +280,41 @@ def test_what_platformio_could_not_fetch_is_out_of_reach(
     with pytest.raises(OutOfReach) as error:
         run(projects("esp32"), "esp32")
     assert str(error.value).splitlines()[0] == (f"HTTPClientError: {words}" if words else "HTTPClientError")
+
+
+GIT_SAYS = """
+from platformio.package.exception import PackageException
+print("Submodule path 'pico-sdk/lib/lwip': checked out '0a0452b2c39bdd91e252aef045c115f88f6ca773'")
+print({said!r})
+raise PackageException("VCS: Could not process command ['git', 'clone', '--recursive']")
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "told"),
+    [
+        (
+            "error: RPC failed; curl 18 transfer closed with read data remaining\nfatal: early EOF",
+            OutOfReach,
+            "error: RPC failed; curl 18 transfer closed with read data remaining\nfatal: early EOF\nesp32: build",
+        ),
+        (
+            "error: unable to create file a/b.patch: Filename too long",
+            UserError,
+            f"error: unable to create file a/b.patch: Filename too long\n{LONG_PATHS}",
+        ),
+    ],
+)
+def test_what_git_says_of_a_clone_that_failed_is_told_with_advice(
+    said: str, kind: type[Exception], told: str, esp32s_platform: Path, projects: Callable[[str], Path]
+) -> None:
+    statement = f"exec({GIT_SAYS.format(said=said)!r})"
+    (esp32s_platform / "platform.py").write_text(CRASH.format(statement=statement))
+    steps: list[str] = []
+    with pytest.raises(kind) as error:
+        run(projects("esp32"), "esp32", progress=steps.append)
+    assert str(error.value).startswith(told)
+    assert any(step.startswith("Submodule path 'pico-sdk/lib/lwip'") for step in steps)
 
 
 def test_a_crash_of_platformio_is_told_in_its_last_words(

@@ -41,7 +41,6 @@ MAY_IMPORT = {
     "host.build": ("tinyllm boards codegen.arithmetic codegen.chat codegen.emit codegen.memory host.link host.model"),
     "host.doctor": "tinyllm boards host.build host.link host.virtual",
     "host.monitor": "tinyllm host.link",
-    "host.doctor": "tinyllm boards host.build host.link host.virtual",
     "host.connect": "tinyllm boards host.build host.link host.model host.output host.virtual",
     "host.chat": "tinyllm codegen.chat codegen.tokenizers host.connect host.link host.model host.output",
     "host.prove": "tinyllm models codegen.arithmetic codegen.tokenizers host.chat host.connect host.link host.model",
@@ -51,7 +50,7 @@ MAY_IMPORT = {
     ),
     "host.pytest_plugin": "tinyllm host.api host.connect host.link host.model host.output",
     "host.cli": (
-        "tinyllm boards models codegen.arithmetic codegen.checkpoints codegen.emit codegen.memory codegen.tokenizers "
+        "tinyllm boards models codegen.arithmetic codegen.checkpoints codegen.memory codegen.tokenizers "
         "codegen.verify host.build host.chat host.connect host.doctor host.hub host.link host.model host.monitor "
         "host.output host.prove"
     ),
