@@ -1,6 +1,6 @@
 """A board that is a process of this computer, reached by TCP: the `host` board's program, or an emulator with an image.
 
-It ends with us, however we end: it watches a pipe that closes when this process is gone.
+A Ctrl-C does not reach it. It ends with us, however we end: it watches a pipe that closes when this process is gone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import IO
 from tinyllm.boards.description import Board
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.virtual.emulators import EMULATORS, Emulator
+from tinyllm.processes import APART
 
 START_SECONDS = 30.0
 END_SECONDS = 3.0
@@ -92,6 +93,7 @@ class BoardProcess:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
+                **APART,
             )
         except OSError as error:
             raise Failure(f"{self.command[0]}: cannot be started ({error.strerror}). Build it again.") from None
@@ -103,6 +105,9 @@ class BoardProcess:
             url = found.get(timeout=START_SECONDS)
         except queue.Empty:
             url = None
+        except BaseException:
+            self.stop()
+            raise
         if url is None:
             self.stop()
             raise self._not_started()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,9 @@ from types import FrameType
 from tinyllm.errors import Failure
 from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import Done, Reason, Token
+
+STOP_SECONDS = 3.0
+"""How long a board may take to stop an answer: a forward pass, and once more if the request was lost."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,15 @@ def generate(link: Link, prompt: str, count: int) -> Iterator[Answer]:
 
 @contextmanager
 def stopping(link: Link) -> Iterator[None]:
-    """While an answer streams, Ctrl-C ends the answer; a second one interrupts, if the board does not listen."""
+    """While an answer streams, Ctrl-C ends the answer. Another one interrupts if the board has not listened by then."""
+    asked = math.inf
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if link.stop_requested:
+        nonlocal asked
+        if link.stop_requested and time.monotonic() - asked > STOP_SECONDS:
             raise KeyboardInterrupt
+        if not link.stop_requested:
+            asked = time.monotonic()
         link.stop()
 
     previous = signal.signal(signal.SIGINT, handle)

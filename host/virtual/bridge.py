@@ -22,6 +22,7 @@ from pathlib import Path
 from tinyllm.errors import TinyllmError, UserError
 from tinyllm.host.virtual.elf import Elf
 from tinyllm.host.virtual.line import TcpLine
+from tinyllm.processes import APART
 
 LAST_WORDS_SECONDS = 0.5
 """How long an emulator that has complained may take to end by itself."""
@@ -55,6 +56,7 @@ class Bridge:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+                **APART,
             )
         except OSError as error:
             raise UserError(f"{command[0]}: cannot be started ({error.strerror or error}).") from None

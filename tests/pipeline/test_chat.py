@@ -9,7 +9,6 @@ import re
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -588,79 +587,3 @@ def test_ctrl_c_ends_an_endless_answer_and_keeps_what_came(board: BoardProcess) 
     assert len(begun) == 200
     assert rest.endswith("\n")
     assert "ended: cancelled" in notes
-
-
-# --- A terminal -------------------------------------------------------------------------------------------------------
-
-
-class Terminal:
-    """A chat on a pseudo-terminal, driven by keys and read as a person would."""
-
-    def __init__(self, *arguments: str) -> None:
-        import fcntl
-        import pty
-        import termios
-
-        self.keys, screen = pty.openpty()
-        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
-
-        def own_terminal() -> None:
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-        environment = os.environ | {"TERM": "xterm"}
-        self.process = subprocess.Popen(
-            [*CHAT, *arguments], stdin=screen, stdout=screen, stderr=screen, env=environment, preexec_fn=own_terminal
-        )
-        os.close(screen)
-        self.seen = self.everything = ""
-        self.places_told = 0
-
-    def type(self, keys: str) -> None:
-        os.write(self.keys, keys.encode())
-
-    def wait_for(self, pattern: str, seconds: float = 20.0) -> None:
-        """Until the pattern appears in what comes from now on."""
-        deadline = time.monotonic() + seconds
-        while not (match := re.search(pattern, self.seen, re.DOTALL)):
-            assert time.monotonic() < deadline, f"{pattern!r} did not appear in {self.seen!r}"
-            if select.select([self.keys], [], [], 0.1)[0]:
-                shown = os.read(self.keys, 4096).decode(errors="replace")
-                self.seen += shown
-                self.everything += shown
-                while self.everything.count("\x1b[6n") > self.places_told:
-                    self.type("\x1b[10;1R")  # As a terminal does when it is asked where the cursor is.
-                    self.places_told += 1
-        self.seen = self.seen[match.end() :]
-
-    def close(self) -> int:
-        """The exit code, once the process has ended."""
-        try:
-            return self.process.wait(timeout=10)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            os.close(self.keys)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
-def test_ctrl_c_stops_the_answer_and_not_the_chat(board: BoardProcess) -> None:
-    terminal = Terminal("--port", board.url)
-    ready = "@host · context"
-    terminal.wait_for(f"lists the commands.*{ready} 0/64")
-    terminal.type("/temp 0\r")
-    terminal.wait_for(f"temperature 0.*{ready}")
-    terminal.type("/max 0\r")
-    terminal.wait_for(f"max_tokens 0.*{ready}")
-    terminal.type(f"{PROMPT}\r")
-    terminal.wait_for("\n.{400}")
-    terminal.type("\x03")
-    terminal.wait_for(rf"\(stopped\).*{ready} \d+/64.*tokens/s")
-    terminal.type("\x03")
-    terminal.wait_for(f"Ctrl-D or /quit leaves.*{ready}")
-    terminal.type("/ma")
-    terminal.wait_for("tokens per answer")
-    terminal.type("\t 5\r")
-    terminal.wait_for(f"max_tokens 5.*{ready}")
-    terminal.type("\x04")
-    assert terminal.close() == 0

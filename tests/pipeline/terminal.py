@@ -1,0 +1,113 @@
+"""A command on a pseudo-terminal, driven by keys and read as a person would."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+if sys.platform != "win32":
+    import fcntl
+    import pty
+    import termios
+
+TINYLLM = [sys.executable, "-m", "tinyllm.host.cli.app"]
+CURSOR_ASKED, CURSOR_TOLD = "\x1b[6n", "\x1b[10;1R"
+CONTROLS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")
+
+
+class Terminal:
+    """A command with a controlling terminal of its own, where the byte 0x03 becomes a signal.
+
+    everything: all text so far, without control sequences. seen: of that what wait_for has not passed.
+    """
+
+    def __init__(self, command: Sequence[str | Path], columns: int = 120, **environment: str) -> None:
+        self.keys, screen = pty.openpty()
+        self.resize(columns)
+        self.settings_before = self.settings()
+        self.process = subprocess.Popen(
+            command,
+            stdin=screen,
+            stdout=screen,
+            stderr=screen,
+            env=os.environ | {"TERM": "xterm"} | environment,
+            preexec_fn=_own_terminal,
+        )
+        self._screen = screen  # Stays open, so that the settings can be looked at after the command has ended.
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._begun = ""  # A control sequence whose end has not come.
+        self.seen = self.everything = ""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self.keys)
+        os.close(self._screen)
+
+    def resize(self, columns: int) -> None:
+        fcntl.ioctl(self.keys, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
+
+    def settings(self) -> list[Any]:
+        """What tcgetattr says of the terminal."""
+        return termios.tcgetattr(self.keys)
+
+    @property
+    def echoes(self) -> bool:
+        return bool(self.settings()[3] & termios.ECHO)
+
+    def type(self, keys: str) -> None:
+        os.write(self.keys, keys.encode())
+
+    def wait_for(self, pattern: str, seconds: float = 30.0) -> str:
+        """Wait until the pattern appears in the text that comes from now on; the text that came before it."""
+        deadline = time.monotonic() + seconds
+        while not (match := re.search(pattern, self.seen, re.DOTALL)):
+            assert time.monotonic() < deadline, f"{pattern!r} did not appear in {self.seen!r}"
+            assert self._read() or self.process.poll() is None, f"{pattern!r} did not appear in {self.seen!r}"
+        before, self.seen = self.seen[: match.start()], self.seen[match.end() :]
+        return before
+
+    def ended(self, seconds: float = 30.0) -> int:
+        """The exit code, once the process has ended."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"still running after {self.seen!r}"
+            self._read()
+        while self._read():
+            pass
+        return self.process.returncode
+
+    def _read(self) -> bool:
+        """Take what is there; answer as a terminal does if it is asked where the cursor is."""
+        if not select.select([self.keys], [], [], 0.1)[0]:
+            return False
+        shown = self._begun + self._decode(os.read(self.keys, 4096))
+        for _ in range(shown.count(CURSOR_ASKED)):
+            self.type(CURSOR_TOLD)
+        shown = CONTROLS.sub("", shown)
+        whole, escape, begun = shown.partition("\x1b")
+        self._begun = escape + begun
+        text = re.sub("\r+\n", "\n", whole)
+        self.seen += text
+        self.everything += text
+        return True
+
+
+def _own_terminal() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
