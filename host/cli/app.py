@@ -19,6 +19,7 @@ import click
 from tinyllm.boards.description import BOARDS_DIR
 from tinyllm.errors import TinyllmError
 from tinyllm.host.output import Output
+from tinyllm.host.standard_streams import finish_output, open_standard_streams
 
 VERBS = {
     "boards": "List the boards that tinyllm knows, and what is attached.",
@@ -84,7 +85,8 @@ def tinyllm(version: bool, boards_dir: Path | None) -> None:
 
 def main() -> None:
     """Run the command line and exit with its code: 0, 1 for a failure, 2 for the user's mistake, 130 for Ctrl-C."""
-    sys.exit(run(sys.argv[1:]))
+    open_standard_streams()
+    sys.exit(finish_output(run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:
@@ -92,7 +94,6 @@ def run(arguments: list[str]) -> int:
     warnings.showwarning = _show_warning
     try:
         code = tinyllm.main(args=list(arguments), prog_name="tinyllm", standalone_mode=False)
-        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except TinyllmError as error:
         return _report(type(error).__name__, str(error), error.exit_code, arguments)
@@ -104,9 +105,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone. The interpreter's last flush would complain, so it goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1  # The reader of our output has gone.
     except Exception as error:
         if os.environ.get("TINYLLM_TRACEBACK"):
             traceback.print_exc()
