@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.text import Text
 
+from tinyllm.host import layout
 from tinyllm.text import holds_surrogates, printable
-
-WIDE = 200
-"""Columns if stdout is no terminal, so that nothing is folded or cut."""
 
 
 class Report(Protocol):
@@ -31,38 +29,49 @@ class Output:
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
         self.stderr = Console(stderr=True, highlight=False)
-        self.stdout = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+        self.stdout = Console(highlight=False)
+
+    @property
+    def columns(self) -> int | None:
+        """The width of stdout; None if it is no terminal, so that nothing is wrapped."""
+        return self.stdout.width if sys.stdout.isatty() else None
 
     def document(self, document: dict[str, Any]) -> None:
         """The one JSON document of a verb; spread over lines for a reader, on one line for a program."""
         indent = 2 if sys.stdout.isatty() else None
         text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
-        if holds_surrogates(text):  # of a path that is not UTF-8: only escapes keep it as it is
+        narrow = not str(sys.stdout.encoding).lower().startswith("utf")
+        if narrow or holds_surrogates(text):  # of a path that is not UTF-8: only escapes keep it as it is
             text = json.dumps(document, indent=indent, default=str)
         sys.stdout.write(f"{text}\n")
 
     def note(self, text: str, style: str = "dim") -> None:
         """A line about the work, on stderr."""
-        self.stderr.print(escape(printable(text)), style=style, soft_wrap=True)
+        self._note(text, style=style)
 
     def error(self, text: str) -> None:
         """What went wrong, on stderr."""
-        self.stderr.print(f"[bold red]error:[/] {escape(printable(text))}", soft_wrap=True)
+        self._note(f"error: {text}", mark="error:")
 
-    def line(self, text: str, style: str = "") -> None:
-        """A line of the result, on stdout."""
-        self.stdout.print(escape(printable(text)), style=style, soft_wrap=True)
+    def _note(self, text: str, style: str = "", mark: str = "") -> None:
+        """A line on stderr, as wide as the terminal; it may begin with a mark."""
+        columns = self.stderr.width if sys.stderr.isatty() else None
+        line = Text("\n".join(layout.wrap(printable(text), columns)), style)
+        line.stylize("bold red", 0, len(mark))
+        self.stderr.print(line, soft_wrap=True)
 
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Aligned columns on stdout; no header line if all headers are empty."""
-        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0), show_header=any(headers))
-        for header in headers:
-            table.add_column(header, overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(printable(cell)) for cell in row))
-        with self.stdout.capture() as capture:
-            self.stdout.print(table)
-        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+    def line(self, text: str, style: str = "", indent: int = 0) -> None:
+        """A line of the result, on stdout. indent: of what does not fit a narrow terminal's first line."""
+        lines = layout.wrap(printable(text), self.columns, indent)
+        self.stdout.print(Text("\n".join(lines), style), soft_wrap=True)
+
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], wraps: Collection[str] = ()) -> None:
+        """Aligned columns on stdout. `wraps` names the columns of prose, which a narrow terminal breaks at spaces."""
+        cells = [[printable(cell) for cell in row] for row in rows]
+        heading, lines = layout.table(headers, cells, self.columns, wraps)
+        for text, style in ((heading, "bold"), (lines, "")):
+            for line in text:
+                self.stdout.print(Text(line, style), soft_wrap=True)
 
     @contextmanager
     def working(self, what: str) -> Iterator[Callable[[str], None]]:

@@ -37,7 +37,11 @@ def command(as_json: bool) -> None:
         ]
         for board in known
     ]
-    output.table(["board", "chip", "instruction set", "cores", "memory", "virtual", "what it is"], rows)
+    output.table(
+        ["board", "chip", "instruction set", "cores", "memory", "virtual", "what it is"],
+        rows,
+        wraps=["memory", "what it is"],
+    )
     output.line("")
     output.line("Every board runs the portable C; there are no kernels for an instruction set yet.")
     ours = board_names(FOLDER)

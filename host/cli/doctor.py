@@ -22,9 +22,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
         checks.append(check)
         if not as_json:
             mark, style = ("ok", "green") if check.ok else ("missing", "red") if check.needed else ("note", "yellow")
-            output.line(f"{mark:8} {check.name:20} {check.found}", style="" if check.ok else style)
+            output.line(f"{mark:8} {check.name:20} {check.found}", style="" if check.ok else style, indent=30)
             if not check.ok and check.advice:
-                output.line(f"{'':29} {check.advice}")
+                output.line(f"{'':29} {check.advice}", indent=30)
     healthy = all(check.ok for check in checks if check.needed)
     if as_json:
         output.document({"healthy": healthy, "checks": [asdict(check) for check in checks]})

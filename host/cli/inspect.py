@@ -19,6 +19,8 @@ from tinyllm.host.output import Output
 
 BAR = 30
 """Characters of the longest bar."""
+BESIDE_BAR = 46
+"""Columns of a terminal that a bar leaves to its row."""
 NAMED = 8
 """Special tokens that are shown by name."""
 
@@ -35,14 +37,19 @@ def command(model: str | None, options: LoadOptions, as_json: bool) -> None:
         output.document(_document(seen))
         return
     output.line(f"{seen.config.name}  ({seen.path.as_posix()})", style="bold")
-    output.table(["", ""], [[name, value] for name, value in _facts(seen)])
+    output.table(["", ""], list(_facts(seen)), wraps=[""])
     output.line("")
-    output.table(["part", "parameters", "share", ""], list(_parts(seen)))
+    output.table(
+        ["part", "parameters", "share", ""],
+        list(_parts(seen, BAR if output.columns is None else min(BAR, output.columns - BESIDE_BAR))),
+    )
     output.line("")
-    output.table(["memory", "what", "bytes", ""], list(_sizes(seen)))
+    output.table(["memory", "what", "bytes", ""], list(_sizes(seen)), wraps=[""])
     output.line("")
-    output.table(["board", "flash", "RAM", "PSRAM", "fits", "largest context"], [_board(fit) for fit in seen.boards])
-    output.note(f"Needed of what is there: estimated, with context {seen.context} and weights as int8.")
+    output.table(
+        ["board", "flash KB", "RAM KB", "PSRAM KB", "fits", "max context"], [_board(fit) for fit in seen.boards]
+    )
+    output.note(f"Each cell shows needed of available, estimated for context {seen.context} and weights as int8.")
     if seen.saving is not None:
         output.line(saving_line(seen.saving))
 
@@ -107,10 +114,10 @@ def _special_tokens(tokenizer: Tokenizer) -> str:
     return ", ".join(shown) or "none"
 
 
-def _parts(seen: Inspection) -> Iterator[list[str]]:
+def _parts(seen: Inspection, bar: int) -> Iterator[list[str]]:
     largest = max(seen.parts.values())
     for part, count in seen.parts.items():
-        yield [part, f"{count:,}", f"{count / seen.n_parameters:.1%}", "#" * -(-count * BAR // largest)]
+        yield [part, f"{count:,}", f"{count / seen.n_parameters:.1%}", "#" * -(-count * bar // largest)]
     yield ["all", f"{seen.n_parameters:,}", "", ""]
 
 
@@ -126,7 +133,7 @@ def _sizes(seen: Inspection) -> Iterator[list[str]]:
 
 def _board(fit: BoardFit) -> list[str]:
     pairs = [(fit.needed.flash, fit.there.flash), (fit.needed.ram, fit.there.ram), (fit.needed.psram, fit.there.psram)]
-    shown = [f"{-(-needed // 1024):,} of {there // 1024:,} KB" if there or needed else "-" for needed, there in pairs]
+    shown = [f"{-(-needed // 1024):,} of {there // 1024:,}" if there or needed else "-" for needed, there in pairs]
     return [fit.board, *shown, "yes" if fit.fits else "no", str(fit.largest_context or "-")]
 
 

@@ -50,7 +50,7 @@ def command(removed: str | None, as_json: bool) -> None:
     if available:
         output.line("")
         rows = [[k.name, in_bytes(k.size), k.licence, k.about + (", gated" if k.gated else "")] for k in available]
-        output.table(["to pull", "size", "licence", "what it is"], rows)
+        output.table(["to pull", "size", "licence", "what it is"], rows, wraps=["what it is"])
 
 
 def _bundled_facts(name: str) -> dict[str, Any]:

@@ -50,7 +50,11 @@ def command(assignments: tuple[str, ...], watch: bool, as_json: bool) -> None:
     if found:
         rows = [[port.device, ", ".join(_names(port, names)), *_cells(port, known)] for port in found]
         headers = ["port", "name", "usb id", "serial number", "board", "description"]
-        output.table(headers, [[cell or "-" for cell in row[:-1]] + row[-1:] for row in rows])
+        output.table(
+            headers,
+            [[cell or "-" for cell in row[:-1]] + row[-1:] for row in rows],
+            wraps=["name", "board", "description"],
+        )
     else:
         output.note("No serial ports. Plug a board in; if it stays away, try another cable: some only charge.")
     shown = {name for port in found for name in _names(port, names)}
