@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinyllm.errors import Failure, TinyllmError, UserError
 from tinyllm.host.chat.conversation import Conversation, ReplayDiffers
-from tinyllm.host.chat.screen import Screen
-from tinyllm.host.chat.transcript import save_transcript, transcript
+from tinyllm.host.chat.screen import MORE, Screen
+from tinyllm.host.chat.transcript import load_transcript, save_transcript, transcript
 from tinyllm.host.chat.turn_writer import TurnWriter
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.answer import format_rate, rate, stopping, summary
@@ -16,6 +16,8 @@ from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
 from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import Done, Overflow, Progress, Reason, Setting
 from tinyllm.host.link.settings import RANGES, budget, format_setting, parse_setting
+from tinyllm.host.standard_streams import OutputLost
+from tinyllm.text import printable
 
 COMMANDS = {
     "/help": "list the commands",
@@ -24,7 +26,8 @@ COMMANDS = {
     "/overflow": "slide or stop: what happens when the context is full",
     "/stats": "settings, context, the last answer's counts and times, memory",
     "/replay": "reset the board and give it its memory of this conversation back",
-    "/save": "write the conversation to a file, as JSON where its name ends so",
+    "/save": "write the conversation to a file: NAME.json for /load, another name for people",
+    "/load": "take up the conversation of a file that /save wrote as JSON",
     "/quit": "leave (so does Ctrl-D)",
 }
 
@@ -38,19 +41,22 @@ ENDINGS: dict[int, str] = {
 RECOVERIES = 5
 """How often in a row a board may be lost while it is given its memory back."""
 
+QUOTES = '"""'
+"""Begins and ends a text of several lines."""
+
 
 class Quit(Exception):
-    """The person wants to leave."""
+    """The user wants to leave."""
 
 
 class Chat:
-    """One conversation on one board, until the person leaves."""
+    """One conversation on one board, until the user leaves."""
 
-    def __init__(self, connection: Connection, link: Link, screen: Screen, turns: TurnWriter) -> None:
+    def __init__(self, connection: Connection, link: Link, screen: Screen, writer: TurnWriter) -> None:
         self.connection = connection
         self.link = link
         self.screen = screen
-        self.turns = turns
+        self.writer = writer
         self.conversation = Conversation(link.hello)
         self.settings = link.get()
         self.last: Done | None = None
@@ -64,24 +70,24 @@ class Chat:
         return transcript(self.conversation, self.link.hello, self.settings)
 
     def run(self) -> None:
-        """Read and answer until the end of input or /quit. Failure where a lost board is given up."""
-        hello = self.link.hello
-        if hello.context_used:
-            self.screen.note("The board held an earlier conversation; a new one begins.")
-        self.link.reset()
-        self.screen.note(f"{hello.model} on {hello.board}, context {hello.context} tokens. /help lists the commands.")
-        if self.turns.name:
-            self.screen.note(f"The model's chat template is used, on the {self.turns.name}; --raw leaves it out.")
+        """Read and answer until the end of input or /quit. Failure if a lost board is given up."""
+        self._greet()
         while True:
             try:
                 line = self.screen.read(self.status)
+                text = self._read_quoted(line) if line.startswith(QUOTES) else None
             except EOFError:
                 return
             except KeyboardInterrupt:
                 self.screen.note("Ctrl-D or /quit leaves.")
                 continue
             try:
-                self._handle(line)
+                if text is not None:
+                    self._handle(self._ask, text)
+                elif line.startswith("/"):
+                    self._handle(self._command, *line.split(maxsplit=1))
+                else:
+                    self._handle(self._ask, line)
             except Quit:
                 return
 
@@ -89,29 +95,60 @@ class Chat:
         """The status line."""
         hello = self.link.hello
         speed = rate(self.last.tokens, self.last.decode_us) if self.last else None
-        shown = f" · {format_rate(speed)} tokens/s" if speed else ""
-        return f"{hello.model}@{hello.board} · context {self.context_used}/{hello.context}{shown}"
+        rated = f" · {format_rate(speed)} tokens/s" if speed else ""
+        return f"{hello.model}@{hello.board} · context {self.context_used}/{hello.context}{rated}"
 
-    def _handle(self, line: str) -> None:
-        """One line: a command or a prompt. What goes wrong is said, and the chat goes on where it can."""
+    def _greet(self) -> None:
+        hello = self.link.hello
+        if hello.context_used:
+            self.screen.note("The board held an earlier conversation; a new one begins.")
+        self.link.reset()
+        self.screen.note(f"{hello.model} on {hello.board}, context {hello.context} tokens. /help lists the commands.")
+        if self.writer.name:
+            self.screen.note(f"The model's chat template is used, on the {self.writer.name}; --raw leaves it out.")
+        else:
+            self.screen.note("No chat template is used: the model continues your text. Type a beginning.")
+
+    def _read_quoted(self, line: str) -> str | None:
+        """A text between triple quotes, which may have several lines; None if the end of input comes before its end."""
+        lines = [line.removeprefix(QUOTES)]
         try:
-            if line.startswith("/"):
-                self._command(*line.split(maxsplit=1))
-            elif line.strip():
-                sent = self.turns.write(line, self.conversation.turns)
-                limit = budget(self.settings[Setting.MAX_TOKENS])
-                self._show(self.conversation.ask(self.link, line, limit, sent))
+            while not lines[-1].rstrip().endswith(QUOTES):
+                lines.append(self.screen.read(self.status, MORE))
+        except EOFError:
+            self.screen.note(f"The closing {QUOTES} is missing; this text was not sent.")
+            return ""
+        lines[-1] = lines[-1].rstrip().removesuffix(QUOTES)
+        return "\n".join(lines).strip("\n")
+
+    def _handle(self, do: Callable[..., None], *arguments: str) -> None:
+        """Do what a line asks for. What goes wrong is said, and the chat goes on if it can."""
+        try:
+            do(*arguments)
         except (BoardGone, LostFrame) as lost:
             self._recover(lost)
+        except OutputLost:
+            raise
         except TinyllmError as error:
             self.screen.note(str(error))
+        except KeyboardInterrupt:
+            if self.conversation.interrupted is not None:
+                raise  # The board does not stop its answer.
+            self.screen.note("Interrupted.")
+
+    def _ask(self, text: str) -> None:
+        """Send a prompt and show its answer; nothing for an empty one."""
+        if text.strip():
+            sent = self.writer.write(text, self.conversation.turns)
+            limit = budget(self.settings[Setting.MAX_TOKENS])
+            self._show(self.conversation.ask(self.link, text, limit, sent))
 
     def _show(self, events: Iterator[Event]) -> None:
         """Stream an answer; Ctrl-C ends it."""
         with stopping(self.link):
             for event in events:
                 if isinstance(event, Progress):
-                    self.screen.reading(event.done, event.total)
+                    self.screen.working(f"reading the prompt, {event.done} of {event.total} tokens")
                     continue
                 self.screen.write(event.text)
                 if isinstance(event, Done):
@@ -130,7 +167,7 @@ class Chat:
         elif name == "/overflow":
             self._set(Setting.OVERFLOW, parse_overflow(argument) if argument else None)
         elif name == "/help":
-            self.screen.note("\n".join(f"{command:10} {meaning}" for command, meaning in COMMANDS.items()))
+            self.screen.table(list(COMMANDS.items()))
         elif name == "/reset":
             self.conversation.reset(self.link)
             self.last, self.context_used = None, 0
@@ -143,6 +180,10 @@ class Chat:
             if not argument:
                 raise UserError("/save: name the file, as in /save talk.txt.")
             self.screen.note(f"Saved to {save_transcript(argument, self.transcript())}.")
+        elif name == "/load":
+            if not argument:
+                raise UserError("/load: name the file, as in /load talk.json.")
+            self._load(argument)
         elif name in ("/quit", "/exit"):
             raise Quit
         else:
@@ -157,6 +198,20 @@ class Chat:
                 raise
             self.settings[setting] = value
         self.screen.note(f"{setting.name.lower()} {format_setting(setting, self.settings[setting])}")
+
+    def _load(self, name: str) -> None:
+        """Take up a saved conversation with its settings. The present one stays if the file cannot be loaded."""
+        turns, settings = load_transcript(name, self.link.hello)
+        self.settings = settings
+        self.last = None
+        self.conversation = Conversation(self.link.hello)
+        self.conversation.turns = turns
+        for setting, value in settings.items():
+            self.link.set(setting, value)
+        self.screen.note(f"{name}: {count_turns(self.conversation)}" + (", the last of them:" if turns else "."))
+        if turns:
+            self.screen.note(printable(f"> {turns[-1].prompt}\n{turns[-1].text}"))
+        self._replay()
 
     def _stats(self) -> Iterator[str]:
         hello = self.link.update_hello()
@@ -229,9 +284,15 @@ class Chat:
 
     def _replay(self) -> None:
         try:
-            exact = self.conversation.replay(self.link)
+            exact = self.conversation.replay(
+                self.link, lambda done, total: self.screen.working(f"replaying, {done} of {total} turns")
+            )
         except (Refused, ReplayDiffers) as error:
             self.screen.note(f"{error}\nA new conversation begins.")
+            self._start_anew()
+            return
+        except KeyboardInterrupt:
+            self.screen.note("The replay was stopped. A new conversation begins.")
             self._start_anew()
             return
         hello = self.link.update_hello()

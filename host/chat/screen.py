@@ -1,27 +1,30 @@
-"""Where a chat is read and shown: a terminal with completion and a status line, or plain lines through pipes."""
+"""The two sides of a chat's screen: what it needs of one, and plain lines through pipes."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TextIO
 
-from tinyllm.cache_folder import home
+from tinyllm.host import layout
+from tinyllm.host.chat.answer_text import AnswerText
 from tinyllm.host.output import Output
-from tinyllm.text import printable
 
 Commands = dict[str, str]
 """Name, with its slash -> what it does."""
 
+PROMPT = "> "
+MORE = ". "
+"""The prompt for the lines of a text after its first."""
+
 
 class Screen(Protocol):
-    """What a chat needs of the world."""
+    """Where a chat reads lines and shows answers."""
 
-    def read(self, status: Callable[[], str]) -> str:
+    def read(self, status: Callable[[], str], prompt: str = PROMPT) -> str:
         """The next line; EOFError at the end of input, KeyboardInterrupt on a Ctrl-C that does not mean the end."""
 
-    def reading(self, done: int, total: int) -> None:
-        """How many tokens of the prompt the board has read, before the answer begins."""
+    def working(self, what: str) -> None:
+        """Show how far the board is, until the next call of another method."""
 
     def write(self, text: str) -> None:
         """A piece of the answer, as it comes."""
@@ -32,27 +35,20 @@ class Screen(Protocol):
     def note(self, text: str) -> None:
         """A line from the program itself, apart from the answer."""
 
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        """A name and its meaning a row, from the program itself."""
+
     def confirm(self, question: str) -> bool:
-        """Yes or no; yes where nobody can be asked."""
-
-
-def open_screen(output: Output, commands: Commands) -> Screen:
-    """A terminal where stdin and stdout are one; else plain lines, the answers on stdout (with --json on stderr)."""
-    if sys.stdin.isatty() and sys.stdout.isatty() and not output.as_json:
-        # Imported where it is needed, for pipes and programs start faster without it.
-        from tinyllm.host.chat.terminal_screen import TerminalScreen
-
-        return TerminalScreen(output, commands, home() / "chat_history")
-    return LineScreen(output, sys.stdin, sys.stderr if output.as_json else sys.stdout)
+        """Yes or no; yes if nobody can be asked."""
 
 
 class LineScreen:
     """Lines in, text out; notes go to stderr."""
 
     def __init__(self, output: Output, source: TextIO, answers: TextIO) -> None:
-        self._output, self._source, self._answers = output, source, answers
+        self._output, self._source, self._answer = output, source, AnswerText(answers)
 
-    def read(self, status: Callable[[], str]) -> str:
+    def read(self, status: Callable[[], str], prompt: str = PROMPT) -> str:
         try:
             line = self._source.readline()
         except KeyboardInterrupt:
@@ -61,18 +57,20 @@ class LineScreen:
             raise EOFError
         return line.rstrip("\r\n")
 
-    def reading(self, done: int, total: int) -> None:
+    def working(self, what: str) -> None:
         """Shown on a terminal only."""
 
     def write(self, text: str) -> None:
-        self._answers.write(printable(text) if self._answers.isatty() else text)
-        self._answers.flush()
+        self._answer.write(text)
 
     def end_answer(self) -> None:
-        self.write("\n")
+        self._answer.end()
 
     def note(self, text: str) -> None:
         self._output.note(text)
+
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        self._output.note("\n".join(layout.table(["", ""], rows, None)[1]))
 
     def confirm(self, question: str) -> bool:
         self.note(f"{question} yes (nobody to ask)")

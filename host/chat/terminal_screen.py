@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -13,49 +14,83 @@ from prompt_toolkit.history import FileHistory
 from rich.markup import escape
 from rich.status import Status
 
-from tinyllm.host.chat.screen import Commands
+from tinyllm.host.chat.answer_text import AnswerText
+from tinyllm.host.chat.screen import PROMPT, Commands
 from tinyllm.host.output import Output
-from tinyllm.text import printable
+
+YES, NO = ("", "y", "yes"), ("n", "no")
 
 
 class TerminalScreen:
     """prompt_toolkit for input, the terminal itself for the answers."""
 
-    def __init__(self, output: Output, commands: Commands, history: Path) -> None:
+    def __init__(self, output: Output, commands: Commands, history: Path | None) -> None:
+        """`history` is the file that keeps the lines for the next chat; None keeps them for this one alone."""
         self._output = output
-        self._reading: Status | None = None
+        self._answer = AnswerText(sys.stdout)
+        self._working: Status | None = None
+        self._kept = ""
         self._session: PromptSession[str] = PromptSession(
-            history=FileHistory(str(history)), completer=SlashCompleter(commands), complete_while_typing=True
+            history=LenientHistory(str(history)) if history else None,
+            completer=SlashCompleter(commands),
+            complete_while_typing=True,
         )
 
-    def read(self, status: Callable[[], str]) -> str:
-        return self._session.prompt("> ", bottom_toolbar=lambda: f" {status()} ")
+    def read(self, status: Callable[[], str], prompt: str = PROMPT) -> str:
+        self._stop_working()
+        kept, self._kept = self._kept, ""
+        return self._session.prompt(prompt, bottom_toolbar=lambda: f" {status()} ", default=kept)
 
-    def reading(self, done: int, total: int) -> None:
-        if self._reading is None:
-            self._reading = self._output.stdout.status("")
-            self._reading.start()
-        self._reading.update(f"reading the prompt, {done} of {total} tokens")
+    def working(self, what: str) -> None:
+        if self._working is None:
+            self._working = self._output.stdout.status("")
+            self._working.start()
+        self._working.update(escape(what))
 
     def write(self, text: str) -> None:
-        if self._reading is not None:
-            self._reading.stop()
-            self._reading = None
-        sys.stdout.write(printable(text))
-        sys.stdout.flush()
+        self._stop_working()
+        self._answer.write(text)
 
     def end_answer(self) -> None:
-        self.write("\n")
+        self._stop_working()
+        self._answer.end()
 
     def note(self, text: str) -> None:
-        self._output.stdout.print(escape(text), style="dim")
+        self._stop_working()
+        self._output.line(text, style="dim")
+
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        self._stop_working()
+        self._output.table(["", ""], rows, wraps=[""])
 
     def confirm(self, question: str) -> bool:
-        question_session: PromptSession[str] = PromptSession()
+        """Ask until the answer is yes or no. Any other text was meant for the chat: it waits in the next prompt."""
+        self._stop_working()
+        asking: PromptSession[str] = PromptSession()
         try:
-            return question_session.prompt(f"{question} [Y/n] ").strip().lower() in ("", "y", "yes")
+            while (said := asking.prompt(f"{question} [Y/n] ").strip()).lower() not in (*YES, *NO):
+                self._kept = said
+                self.note("Answer y or n first; what you typed is kept for the next prompt.")
         except (EOFError, KeyboardInterrupt):
             return False
+        return said.lower() in YES
+
+    def _stop_working(self) -> None:
+        if self._working is not None:
+            self._working.stop()
+            self._working = None
+
+
+class LenientHistory(FileHistory):
+    """A history whose file may be unreadable or the disk full: a chat does not end for that."""
+
+    def load_history_strings(self) -> Iterable[str]:
+        with contextlib.suppress(OSError):
+            yield from super().load_history_strings()
+
+    def store_string(self, string: str) -> None:
+        with contextlib.suppress(OSError):
+            super().store_string(string)
 
 
 class SlashCompleter(Completer):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
+from tinyllm.cache_folder import home
+from tinyllm.errors import UserError
 from tinyllm.host.chat.chat import COMMANDS, Chat
-from tinyllm.host.chat.screen import open_screen
+from tinyllm.host.chat.keyboard import quiet_keyboard
+from tinyllm.host.chat.screen import Commands, LineScreen, Screen
+from tinyllm.host.chat.terminal_screen import TerminalScreen
 from tinyllm.host.chat.turn_writer import turn_writer_for
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
@@ -38,7 +44,7 @@ def command(
     """Talk with the model; /help lists what can be changed on the way."""
     output = Output(as_json)
     request = BoardRequest(model, options, board, port, virtual)
-    with attach(request, output) as connection:
+    with quiet_keyboard(), attach(request, output) as connection:
         link = connection.open()
         try:
             check_model(request, connection, link)
@@ -53,3 +59,14 @@ def command(
             session.close()
         if as_json:
             output.document(session.transcript())
+
+
+def open_screen(output: Output, commands: Commands) -> Screen:
+    """A terminal if stdin and stdout are one; else plain lines, the answers on stdout (with --json on stderr)."""
+    if output.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return LineScreen(output, sys.stdin, sys.stderr if output.as_json else sys.stdout)
+    try:
+        history = home() / "chat_history"
+    except UserError:
+        history = None
+    return TerminalScreen(output, commands, history)

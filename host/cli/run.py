@@ -7,7 +7,9 @@ from contextlib import ExitStack
 
 import click
 
+from tinyllm.host.chat.answer_text import AnswerText
 from tinyllm.host.chat.conversation import Sent, send
+from tinyllm.host.chat.keyboard import quiet_keyboard
 from tinyllm.host.chat.turn_writer import turn_writer_for
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
@@ -21,7 +23,6 @@ from tinyllm.host.link.settings import apply_settings, budget, encode_setting, o
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
 from tinyllm.host.prove.expected_answers import check_model
-from tinyllm.text import printable
 
 
 @click.command(epilog=MODEL_HELP)
@@ -65,7 +66,7 @@ def command(
     request = BoardRequest(model, options, board, port, virtual)
     settings[Setting.OVERFLOW] = Overflow.SLIDE
     tokens = budget(encode_setting(Setting.MAX_TOKENS, max_tokens, option_of(Setting.MAX_TOKENS)))
-    with attach(request, output) as connection, connection.open() as link:
+    with quiet_keyboard(), attach(request, output) as connection, connection.open() as link:
         check_model(request, connection, link)
         writer = turn_writer_for(request, connection, link.hello, raw, system)
         sent = writer.write(prompt, ())
@@ -104,7 +105,7 @@ def _answer(link: Link, sent: Sent, max_tokens: int, output: Output) -> tuple[li
     ids: list[int] = []
     text = ""
     done: Done | None = None
-    to_terminal = sys.stdout.isatty()
+    shown = AnswerText(sys.stdout)
     with stopping(link), ExitStack() as until_token:
         report = until_token.enter_context(output.progress("reading the prompt"))
         for event in send(link, sent, max_tokens):
@@ -118,9 +119,8 @@ def _answer(link: Link, sent: Sent, max_tokens: int, output: Output) -> tuple[li
                 done = event
             text += event.text
             if not output.as_json:
-                sys.stdout.write(printable(event.text) if to_terminal else event.text)
-                sys.stdout.flush()
+                shown.write(event.text)
     if not output.as_json:
-        sys.stdout.write("\n")
+        shown.end()
     assert done is not None
     return ids, text, done

@@ -417,6 +417,49 @@ def test_a_chat_writes_the_answer_to_stdout_and_the_rest_to_stderr(board: BoardP
     assert done.stdout == "".join(f"{text}\n" for _, _, text in answers(document))
 
 
+def test_a_saved_conversation_is_taken_up_again_with_its_settings(board: BoardProcess, tmp_path: Path) -> None:
+    saved = tmp_path / "talk.json"
+    unbroken, _ = chat([*TALK, f"/save {saved}", "/max 15", "In the end"], "--port", board.url)
+    board.kill()
+    board.start()
+    again, notes = chat(["Something else", f"/load {saved}", "/max 15", "In the end"], "--port", board.url)
+    assert re.search(r"Replayed: the board holds \d+ tokens again \(digest [0-9a-f]{8}\)", notes)
+    assert answers(again) == answers(unbroken)
+    assert again["turns"][-1]["conversation_digest"] == unbroken["turns"][-1]["conversation_digest"]
+    assert again["settings"] == unbroken["settings"]
+
+
+def test_a_saved_conversation_with_a_changed_token_is_not_taken_up(board: BoardProcess, tmp_path: Path) -> None:
+    saved = tmp_path / "talk.json"
+    document, _ = chat([*TALK, f"/save {saved}"], "--port", board.url)
+    document["turns"][0]["tokens"][3] ^= 1
+    saved.write_text(json.dumps(document))
+    after, notes = chat([f"/load {saved}", "/max 2", "Then"], "--port", board.url)
+    assert "after replaying turn 1 the board holds other tokens" in notes
+    assert [prompt for prompt, _, _ in answers(after)] == ["Then"]
+
+
+def test_a_conversation_that_cannot_be_loaded_leaves_the_present_one(board: BoardProcess, tmp_path: Path) -> None:
+    (tmp_path / "talk.json").write_text("{}")
+    lines = ["/max 2", "Once", f"/load {tmp_path}/talk.json", f"/load {tmp_path}/none.json", "/load", "Then", "/load x"]
+    document, notes = chat(lines, "--port", board.url)
+    assert [prompt for prompt, _, _ in answers(document)] == ["Once", "Then"]
+    assert "is no conversation that this /save wrote" in notes
+    assert "none.json: no such file" in notes
+    assert "/load: name the file" in notes
+
+
+def test_a_text_in_triple_quotes_is_one_prompt(board: BoardProcess) -> None:
+    lines = ["/max 2", '"""one', "/quit", '"""', '"""in one line"""', '"""never closed', "lost"]
+    document, notes = chat(lines, "--port", board.url)
+    assert [prompt for prompt, _, _ in answers(document)] == ["one\n/quit", "in one line"]
+    assert 'The closing """ is missing; this text was not sent.' in notes
+
+
+def test_a_model_without_a_template_asks_for_a_beginning(board: BoardProcess) -> None:
+    assert "the model continues your text. Type a beginning." in chat([], "--port", board.url)[1]
+
+
 def test_a_chat_goes_on_where_it_was_when_the_board_lost_its_memory_in_mid_answer(
     board: BoardProcess, cable: Lay
 ) -> None:

@@ -1,0 +1,68 @@
+"""A terminal's keyboard while an answer streams: keys are not echoed into the answer, they wait for the next prompt."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+try:
+    import termios
+except ImportError:  # Windows, whose console echoes a key only while a program reads it.
+    termios = None  # type: ignore[assignment]
+
+LOCAL_FLAGS = 3
+"""Index of c_lflag in what tcgetattr returns."""
+
+
+@contextmanager
+def quiet_keyboard() -> Iterator[None]:
+    """Turn the echo off; Ctrl-C stays a signal. The terminal gets its settings back however the context is left.
+
+    Ctrl-Z gives them back until the shell continues us. SIGTERM and SIGHUP become SystemExit, so that they leave the
+    context. Nothing happens on Windows, or if standard input or output is no terminal: what reads our output, such as
+    a pager, may use the keyboard itself.
+    """
+    if termios is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        yield
+        return
+    found = termios.tcgetattr(sys.stdin)
+
+    def suspend(number: int, frame: FrameType | None) -> None:
+        ours = termios.tcgetattr(sys.stdin)
+        _apply(found)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)  # Stops here, until the shell continues us.
+        signal.signal(signal.SIGTSTP, suspend)
+        _apply(ours)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    handlers = {signal.SIGTSTP: suspend, signal.SIGTERM: end, signal.SIGHUP: end}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        _apply(_without_echo(found))
+        yield
+    finally:
+        _apply(found)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _without_echo(settings: list[Any]) -> list[Any]:
+    """NOFLSH: without it a Ctrl-C would throw away what was typed. No ICANON: keys arrive before the line is ended."""
+    local = settings[LOCAL_FLAGS] & ~(termios.ECHO | termios.ICANON) | termios.NOFLSH
+    return [*settings[:LOCAL_FLAGS], local, *settings[LOCAL_FLAGS + 1 :]]
+
+
+def _apply(settings: list[Any]) -> None:
+    """Set the terminal, if it is still there and ours: in the background the kernel would stop us for it."""
+    with contextlib.suppress(OSError, termios.error):
+        if os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp():
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, settings)
