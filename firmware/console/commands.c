@@ -109,13 +109,14 @@ static void chat(const char *text) {
 }
 #endif
 
+/* With a rate only if there were tokens and time enough for one to mean anything. */
 static void write_pass(const char *what, uint32_t tokens, uint32_t microseconds) {
     tl_write(what);
     tl_write_whole(tokens);
     tl_write(" tokens in ");
     tl_write_scaled(microseconds / 1000u, 3);
     tl_write(" s");
-    if (microseconds > 0) {
+    if (tokens >= 4u && microseconds >= 1000u) {
         tl_write(", ");
         tl_write_scaled((uint64_t)tokens * 10000000u / microseconds, 1);
         tl_write(" tok/s");

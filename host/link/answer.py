@@ -14,6 +14,8 @@ from tinyllm.errors import Failure
 from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import Done, Reason, Token
 
+FEWEST_RATED, SHORTEST_RATED_US = 4, 1000
+"""Tokens and time that a rate of tokens per second needs at least."""
 STOP_SECONDS = 3.0
 """How long a board may take to stop an answer: a forward pass, and once more if the request was lost."""
 
@@ -124,8 +126,12 @@ def stopping(link: Link) -> Iterator[None]:
 
 
 def rate(tokens: int, microseconds: int) -> float | None:
-    """Tokens per second, None if nothing was timed."""
-    return tokens / (microseconds / 1e6) if tokens and microseconds else None
+    """Tokens per second; None if there were too few, or too little time, for a rate to mean anything.
+
+    The first token of an answer is drawn after its prompt was read, in no time of its own.
+    """
+    enough = tokens >= FEWEST_RATED and microseconds >= SHORTEST_RATED_US
+    return tokens / (microseconds / 1e6) if enough else None
 
 
 def format_rate(speed: float) -> str:
@@ -144,6 +150,12 @@ def reason_name(done: Done) -> str:
 def summary(done: Done, clock: str) -> str:
     """The status line of one answer. clock: what its times are measured with."""
     speed = rate(done.tokens, done.decode_us)
-    decoded = f"{done.tokens} tokens" + (f", {format_rate(speed)} tokens/s ({clock})" if speed else "")
-    prefilled = f"prompt {done.prompt_tokens} tokens, {done.prefill_us / 1000:,.1f} ms"
+    took = f"{format_rate(speed)} tokens/s" if speed else f"{done.decode_us / 1000:,.1f} ms"
+    decoded = f"{counted(done.tokens)}, {took} ({clock})"
+    prefilled = f"prompt {counted(done.prompt_tokens)}, {done.prefill_us / 1000:,.1f} ms"
     return f"{decoded} · {prefilled} · ended: {reason_name(done)}"
+
+
+def counted(tokens: int) -> str:
+    """How many tokens, in words."""
+    return "1 token" if tokens == 1 else f"{tokens} tokens"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -240,6 +241,12 @@ def test_stats_show_settings_context_the_last_answer_and_memory(person: Person) 
     assert "context 45 of 256" in text
     assert "last prompt 5 tokens in " in text and "last answer 40 tokens in " in text
     assert " tok/s" in text and "ram.kv_cache" in text
+
+
+def test_one_token_has_no_rate(person: Person) -> None:
+    person.enter("/max 1")
+    person.enter(ONCE)
+    assert re.search(r"last answer 1 tokens in [0-9.]+ s\n", person.enter("/stats"))
 
 
 def test_reset_forgets_and_turns_follow_each_other_without_it(built: Built, person: Person) -> None:
