@@ -38,7 +38,14 @@ class Output:
 
     def document(self, document: dict[str, Any]) -> None:
         """The one JSON document of a verb; spread over lines for a reader, on one line for a program."""
-        indent = 2 if sys.stdout.isatty() else None
+        self._write_json(document, indent=2 if sys.stdout.isatty() else None)
+
+    def document_line(self, document: dict[str, Any]) -> None:
+        """One of several JSON documents, each on a line of its own, which arrives at once."""
+        self._write_json(document, indent=None)
+        sys.stdout.flush()
+
+    def _write_json(self, document: dict[str, Any], indent: int | None) -> None:
         text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
         narrow = not str(sys.stdout.encoding).lower().startswith("utf")
         if narrow or holds_surrogates(text):  # of a path that is not UTF-8: only escapes keep it as it is

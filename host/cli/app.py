@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from tinyllm.boards.description import BOARDS_DIR
 from tinyllm.errors import TinyllmError
@@ -55,6 +56,11 @@ class Verbs(click.Group):
             return None
         command: click.Command = importlib.import_module(f"tinyllm.host.cli.{name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The verbs by the table, for click's own way imports every one of them; then the options."""
+        verbs = [CompletionItem(verb, help=line) for verb, line in VERBS.items() if verb.startswith(incomplete)]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -124,7 +130,7 @@ def _wants_json(arguments: list[str]) -> bool:
         context = command.make_context(
             verb, rest, resilient_parsing=True, ignore_unknown_options=True, allow_extra_args=True
         )
-        return bool(context.params.get("as_json"))
+        return bool(context.params.get("as_json") or context.params.get("json_lines"))
     return False
 
 

@@ -8,6 +8,7 @@ import click
 
 from tinyllm.boards.description import load_board
 from tinyllm.host.build.flash import check_flashable, flash
+from tinyllm.host.cli.completion import complete_board, complete_port
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
 from tinyllm.host.link.usb import find_board
@@ -18,8 +19,18 @@ from tinyllm.host.output import Output
 
 @click.command(epilog=MODEL_HELP)
 @model_argument
-@click.option("--board", metavar="NAME", help="A board of `tinyllm boards`; default: the one attached.")
-@click.option("--port", metavar="PORT", help="Where the board is; default: found by its USB numbers.")
+@click.option(
+    "--board",
+    metavar="NAME",
+    shell_complete=complete_board,
+    help="A board of `tinyllm boards`; default: the one attached.",
+)
+@click.option(
+    "--port",
+    metavar="PORT",
+    shell_complete=complete_port,
+    help="Where the board is; default: found by its USB numbers.",
+)
 @load_options
 @json_option
 def command(model: str | None, board: str | None, port: str | None, options: LoadOptions, as_json: bool) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import click
 
+from tinyllm.host.cli.completion import complete_model
 from tinyllm.host.model.load import DEFAULT_CONTEXT, LoadOptions
 
 MODEL_HELP = "MODEL is the name of a bundled or pulled model (`tinyllm models`) or the path of a checkpoint."
 
-model_argument = click.argument("model", metavar="[MODEL]", required=False)
+model_argument = click.argument("model", metavar="[MODEL]", required=False, shell_complete=complete_model)
 
 _PATH = click.Path(path_type=Path)
 

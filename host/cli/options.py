@@ -5,15 +5,24 @@ from __future__ import annotations
 import click
 
 from tinyllm.boards.description import HOST
+from tinyllm.host.cli.completion import complete_board, complete_port
 
 board_option = click.option(
-    "--board", metavar="NAME", default=HOST, show_default=True, help="A board of `tinyllm boards`."
+    "--board",
+    metavar="NAME",
+    default=HOST,
+    show_default=True,
+    shell_complete=complete_board,
+    help="A board of `tinyllm boards`.",
 )
 virtual_option = click.option(
     "--virtual", is_flag=True, help="The board's twin on this computer: its program in an emulator."
 )
 port_option = click.option(
-    "--port", metavar="PORT", help="A running board: /dev/ttyACM0, COM3, socket://host:port, rfc2217://..., auto."
+    "--port",
+    metavar="PORT",
+    shell_complete=complete_port,
+    help="A running board: /dev/ttyACM0, COM3, socket://host:port, rfc2217://..., auto.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
 seed_option = click.option(

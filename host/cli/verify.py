@@ -12,6 +12,7 @@ from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.verify.library import BUILDS
 from tinyllm.codegen.verify.verify import verify
 from tinyllm.errors import UserError
+from tinyllm.host.cli.completion import complete_board
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option, port_option, seed_option, virtual_option
 from tinyllm.host.connect.attach import BoardRequest, attach
@@ -26,7 +27,12 @@ from tinyllm.host.prove.prove import COUNT, prove
 
 @click.command(epilog=MODEL_HELP)
 @model_argument
-@click.option("--board", metavar="NAME", help="Prove a running board instead, over its serial protocol.")
+@click.option(
+    "--board",
+    metavar="NAME",
+    shell_complete=complete_board,
+    help="Prove a running board instead, over its serial protocol.",
+)
 @virtual_option
 @port_option
 @click.option(

@@ -25,6 +25,7 @@ from tinyllm.errors import UserError
 from tinyllm.host.build.build import build
 from tinyllm.host.chat.chat import RECOVERIES
 from tinyllm.host.chat.conversation import Conversation
+from tinyllm.host.connect.attach import summary
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link import messages as protocol
@@ -630,3 +631,80 @@ def test_ctrl_c_ends_an_endless_answer_and_keeps_what_came(board: BoardProcess) 
     assert len(begun) == 200
     assert rest.endswith("\n")
     assert "ended: cancelled" in notes
+
+
+def run_on(board: BoardProcess, *arguments: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
+    """`tinyllm run` on a board that is there, with text piped into it."""
+    command = [*RUN[: RUN.index("-p")], "--port", board.url, "--temperature", "0", *arguments]
+    return subprocess.run(command, input=typed, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-p", "-")])
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_pipe_gives_the_prompt(board: BoardProcess, arguments: tuple[str, ...], ending: str) -> None:
+    done = run_on(board, *arguments, "-n", "5", "--json", typed=PROMPT + ending)
+    assert json.loads(done.stdout)["prompt"] == PROMPT
+
+
+def test_lines_and_spaces_of_a_piped_prompt_stay(board: BoardProcess) -> None:
+    assert json.loads(run_on(board, "-n", "1", "--json", typed=" a\n\nb \n\n").stdout)["prompt"] == " a\n\nb \n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"), [("", "holds no prompt"), ("\n", "holds no prompt"), ("x" * 1100000, "no board takes")]
+)
+def test_a_pipe_that_holds_no_prompt_is_the_users_mistake(board: BoardProcess, typed: str, complaint: str) -> None:
+    done = run_on(board, typed=typed)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+
+
+def test_json_lines_come_token_by_token_and_end_with_the_document(board: BoardProcess) -> None:
+    document = json.loads(run_on(board, "-p", PROMPT, "-n", "12", "--json").stdout)
+    *tokens, last = map(json.loads, run_on(board, "-p", PROMPT, "-n", "12", "--json-lines").stdout.splitlines())
+    assert [line["token"] for line in tokens] == document["tokens"]
+    assert "".join(line["text"] for line in tokens) == document["text"]
+    timed = {"prefill_us", "decode_us", "tokens_per_second"}
+    assert {name: last[name] for name in set(last) - timed} == {name: document[name] for name in set(document) - timed}
+
+
+def test_json_lines_arrive_while_the_board_still_answers(board: BoardProcess) -> None:
+    command = [*RUN, "--port", board.url, "--temperature", "0", "-n", "0", "--json-lines"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["text"] == ","
+    process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)
+    *_, last = process.communicate(timeout=20)[0].splitlines()
+    assert json.loads(last)["reason"] == "cancelled" or os.name == "nt"
+
+
+def test_a_mistake_is_a_json_line_too(board: BoardProcess) -> None:
+    (line,) = run_on(board, "-p", "x", "--board", "nosuch", "--json-lines").stdout.splitlines()
+    assert json.loads(line)["error"]["exit_code"] == 2
+
+
+# --- Rates ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tokens", "microseconds", "shown"),
+    [
+        (1, 2, "1 token, 0.0 ms (clock)"),
+        (0, 0, "0 tokens, 0.0 ms (clock)"),
+        (3, 500_000, "3 tokens, 500.0 ms (clock)"),
+        (100, 999, "100 tokens, 1.0 ms (clock)"),
+        (4, 1000, "4 tokens, 4,000 tokens/s (clock)"),
+        (20, 8_000_000, "20 tokens, 2.5 tokens/s (clock)"),
+    ],
+)
+def test_a_rate_is_shown_if_there_were_tokens_and_time_enough(tokens: int, microseconds: int, shown: str) -> None:
+    done = Done(Reason.LENGTH, 1, tokens, 900, microseconds, 0, 0, 0)
+    assert summary(done, "clock") == f"{shown} · prompt 1 token, 0.9 ms · ended: length"
+
+
+def test_one_token_has_no_rate_anywhere(board: BoardProcess) -> None:
+    assert json.loads(run_on(board, "-p", PROMPT, "-n", "1", "--json").stdout)["tokens_per_second"] is None
+    assert "tokens/s" not in run_on(board, "-p", PROMPT, "-n", "1").stderr
+    document, notes = chat(["/max 1", "Once", "/stats"], "--port", board.url)
+    assert document["turns"][0]["tokens_per_second"] is None
+    assert "tokens/s" not in notes

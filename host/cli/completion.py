@@ -1,0 +1,36 @@
+"""What a shell completes: names of boards, ports and models."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+
+import click
+from click.shell_completion import CompletionItem
+
+from tinyllm.boards.description import board_names
+from tinyllm.errors import TinyllmError
+from tinyllm.host.hub.store import Pulled, list_pulled
+from tinyllm.host.link.serial_port import list_serial_ports
+from tinyllm.models import bundled
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _one_of(names: Callable[[], Iterable[str]], files: bool = False) -> Complete:
+    """Completes one of the names, or the path of a file. An error offers nothing: a completion has no place for it."""
+
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        found: list[CompletionItem] = []
+        with contextlib.suppress(TinyllmError, OSError):
+            found = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+        return [CompletionItem(incomplete, type="file")] if files and not found else found
+
+    return complete
+
+
+complete_board = _one_of(board_names)
+complete_port = _one_of(lambda: ["auto", *(port.device for port in list_serial_ports())])
+complete_model = _one_of(
+    lambda: [*bundled(), *(model.name for model in list_pulled() if isinstance(model, Pulled))], files=True
+)

@@ -1,0 +1,5 @@
+"""`python -m tinyllm`: the command line."""
+
+from tinyllm.host.cli.app import main
+
+main()
