@@ -11,7 +11,8 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.verify.perplexity import Evaluation, evaluate, split_stories
 from tinyllm.codegen.verify.verify import Verdict, verify
-from tinyllm.host.build.build import Program, build, ignore
+from tinyllm.host.build.build import build, ignore
+from tinyllm.host.build.program import Program
 from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model, read_text
 from tinyllm.host.model.trim_report import sequences_of
 
