@@ -71,7 +71,8 @@ class LanguageModel(LoadedModel):
         """
         target = load_board(board)
         target = target.twin() if virtual else target
-        return build(self, target, self.context, None if folder is None else Path(folder), progress, notice)
+        place = None if folder is None else Path(folder)
+        return build(self, target, folder=place, progress=progress, notice=notice)
 
     def perplexity(
         self,
