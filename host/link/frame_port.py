@@ -24,6 +24,7 @@ class FramePort:
 
     damaged_frames: pieces that were no valid frame. without_flow_control: how many of them are valid once an XON or
     XOFF is put back in. echoed_frames: requests that came back, as from a half-duplex adapter that hears itself.
+    late_replies: replies to requests that nobody waits for.
     """
 
     def __init__(self, name: str, baud: int = BAUD, wire: WireLog | None = None) -> None:
@@ -32,6 +33,7 @@ class FramePort:
         self.device = port_info(name)
         self.damaged_frames = 0
         self.echoed_frames = 0
+        self.late_replies = 0
         self.without_flow_control = 0
         self._wire = wire
         self._port = open_port(name, baud)
@@ -94,6 +96,7 @@ class FramePort:
             corrupt = isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.CORRUPT
             if frame.sequence in sequences or (corrupt and frame.sequence == 0):
                 return frame.sequence, reply
+            self.late_replies += 1
         return 0, None
 
     def _read(self) -> bytes:

@@ -60,7 +60,9 @@ def say_hello(port: FramePort, seconds: float, silence_seconds: float) -> None:
         heard = bytes(seen) + port.pending
         if stranger := _known_stranger(port, heard):
             raise UserError(f"{port.name}: {stranger}")
-        if elapsed >= (seconds if heard else min(seconds, silence_seconds)):
+        # A slow board may be at work on what another program asked for.
+        silent = not heard and not port.late_replies
+        if elapsed >= (min(seconds, silence_seconds) if silent else seconds):
             raise UserError(f"{port.name}: {_nobody(port, heard, elapsed)}")
 
 
@@ -105,6 +107,8 @@ def _nobody(port: FramePort, heard: bytes, seconds: float) -> str:
             "Check that the adapter's TX and RX are not joined and reach the board, or flash tinyllm first."
         )
     what = f"it sent {heard[:SHOWN_BYTES]!r}" if heard else "it sent nothing"
+    if port.late_replies:
+        what = "it answers only what another program asked"
     return (
         f"no tinyllm answers here ({what} in {seconds:.1g} s).\n"
         "Check the port (`tinyllm ports`), close other programs that use it, press the board's reset button, "

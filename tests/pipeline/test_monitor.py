@@ -11,7 +11,8 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,14 +29,12 @@ from tinyllm.host.monitor.display import Frames, Text
 
 MONITOR = [sys.executable, "-m", "tinyllm.host.cli.app", "monitor"]
 STORY = ", there was a little girl named Lily"
-ASK = "/temp 0\n/max 12\nOnce upon a time\n"
+ASK = b"/temp 0\n/max 12\nOnce upon a time\n"
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYLLM_HOME", str(tmp_path_factory.mktemp("home")))
-        yield build(load_model(None), load_board("host"), 64).program
+def program() -> Path:
+    return build(load_model(None), load_board("host"), 64).program
 
 
 @pytest.fixture
@@ -114,22 +113,49 @@ def test_a_signal_ends_the_monitor_and_leaves_the_terminal_as_it_was(
         assert termios.tcgetattr(screen.terminal) == screen.before
 
 
+@contextmanager
+def piped(typed: bytes, *arguments: str) -> Iterator[Callable[[str], str]]:
+    """A monitor between pipes, ended by Ctrl-C; waits for a pattern in its output and gives all that came so far."""
+    process = subprocess.Popen(
+        [*MONITOR, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(typed)
+    process.stdin.close()
+    shown = bytearray()
+    reader = process.stdout
+
+    def wait_for(pattern: str) -> str:
+        deadline = time.monotonic() + 20
+        while not re.search(pattern.encode(), shown, re.MULTILINE):
+            assert time.monotonic() < deadline, f"{pattern!r} did not appear in {bytes(shown)!r}"
+            if select.select([reader], [], [], 0.1)[0]:
+                shown.extend(os.read(reader.fileno(), 4096))
+        return shown.decode()
+
+    try:
+        yield wait_for
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        reader.close()
+
+
 def test_through_pipes_the_bytes_are_the_boards_own(board: BoardProcess) -> None:
-    command = [*MONITOR, "--port", board.url, "--seconds", "1.5"]
-    done = subprocess.run(command, input=ASK.encode(), capture_output=True, timeout=30)
-    assert done.returncode == 0
-    lines = done.stdout.split(b"\r\n")
-    assert lines[0].endswith(b"/temp 0")
-    assert lines[1:5] == [b"temp 0", b"> /max 12", b"max 12", b"> Once upon a time"]
-    assert lines[5].decode().startswith(STORY)
-    assert done.stderr.decode() == f"{board.url} is open.\n"
+    with piped(ASK, "--port", board.url) as wait_for:
+        shown = wait_for(STORY + r".*\r\n> \Z")
+    echo, *lines = shown.split("\r\n")
+    assert echo.endswith("/temp 0")
+    assert lines[:4] == ["temp 0", "> /max 12", "max 12", "> Once upon a time"]
+    assert lines[-1] == "> "
 
 
 def test_each_line_begins_with_the_time_if_that_is_wanted(board: BoardProcess) -> None:
-    command = [*MONITOR, "--port", board.url, "--seconds", "1.5", "--timestamps"]
-    done = subprocess.run(command, input=ASK, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0
-    lines = done.stdout.split("\n")
+    with piped(ASK, "--port", board.url, "--timestamps") as wait_for:
+        shown = wait_for(STORY + r".*\n.*> \Z")
+    lines = shown.split("\n")
     assert all(re.match(r"\d\d:\d\d:\d\d\.\d\d\d ", line) for line in lines)
     assert [line[13:] for line in lines[1:5]] == ["temp 0", "> /max 12", "max 12", "> Once upon a time"]
 
@@ -139,20 +165,21 @@ def test_frames_are_shown_with_their_fields_and_the_board_is_left_as_it_was_foun
         encode_frame(to_frame(request, number))
         for number, request in enumerate((protocol.Get(), protocol.Prompt(2, "Once")), start=7)
     )
-    command = [*MONITOR, "--port", board.url, "--frames", "--seconds", "1.5"]
-    done = subprocess.run(command, input=asked + b"\0\x05damaged\0", capture_output=True, timeout=30)
-    assert done.returncode == 0
-    lines = [re.sub(r"^\d\d:\d\d:\d\d\.\d\d\d ", "", line) for line in done.stdout.decode().splitlines()]
-    assert lines[0] == "> #1 Hello version=2"
-    shown = "\n".join(lines)
-    assert re.search(r"^< #1 Hello version=2 context=64 .* board='host'", shown, re.MULTILINE)
-    assert re.search(r"^< #7 Settings entries=\(\(1, 52429\), ", shown, re.MULTILINE)
-    assert re.search(r"^< #8 Token index=0 token=\d+ text='", shown, re.MULTILINE)
-    assert re.search(r"^< #8 Done reason=2 prompt_tokens=\d+ tokens=2 ", shown, re.MULTILINE)
-    assert re.search(r"^< #0 Error code=1 request=0 message='", shown, re.MULTILINE)
-    assert lines[-2:] == ["> #2 Bye", "< #2 Ok request=9"]
+    with piped(asked + b"\0\x05damaged\0", "--port", board.url, "--frames") as wait_for:
+        wait_for(r"> #1 Hello version=2$")
+        wait_for(r"< #1 Hello version=2 context=64 .* board='host'")
+        wait_for(r"< #7 Settings entries=\(\(1, 52429\), ")
+        wait_for(r"< #8 Token index=0 token=\d+ text='")
+        wait_for(r"< #8 Done reason=2 prompt_tokens=\d+ tokens=2 ")
+        wait_for(r"< #0 Error code=1 request=0 message='")
+    with piped(b"/help\n", "--port", board.url) as wait_for:
+        wait_for("/stats")
+
+
+def test_the_monitor_leaves_by_itself_after_so_many_seconds(board: BoardProcess) -> None:
     command = [*MONITOR, "--port", board.url, "--seconds", "0.5"]
-    assert b"/stats" in subprocess.run(command, input=b"/help\n", capture_output=True, timeout=30).stdout
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, f"{board.url} is open.\n")
 
 
 def test_what_is_no_frame_is_shown_as_what_it_is() -> None:

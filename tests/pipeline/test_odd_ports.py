@@ -26,7 +26,7 @@ from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.answer import collect
 from tinyllm.host.link.errors import LostFrame
-from tinyllm.host.link.link import Link
+from tinyllm.host.link.link import HANDSHAKE_SECONDS, Link
 from tinyllm.host.link.messages import Setting
 from tinyllm.host.link.serial_port import open_port
 from tinyllm.host.model.load import load_model
@@ -38,11 +38,8 @@ Carry = Callable[[bytes], bytes]
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BoardProcess]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYLLM_HOME", str(tmp_path_factory.mktemp("home")))
-        program = build(load_model(None), load_board("host"), 64).program
-    with BoardProcess([program]) as running:
+def board() -> Iterator[BoardProcess]:
+    with BoardProcess([build(load_model(None), load_board("host"), 64).program]) as running:
         yield running
 
 
@@ -116,7 +113,7 @@ def test_xon_and_xoff_that_are_eaten_on_the_way_are_told_as_that_in_two_seconds(
         begun = time.monotonic()
         with pytest.raises(UserError, match=r"XON and XOFF \(the bytes 11 and 13\) are lost on the way"):
             Connection(port).open()
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < HANDSHAKE_SECONDS - 1
 
 
 def test_flow_control_that_is_switched_on_later_is_told_with_the_frame_that_is_lost(board: BoardProcess) -> None:
