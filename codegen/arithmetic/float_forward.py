@@ -29,8 +29,8 @@ class KVCache:
         return int(self.keys.shape[1])
 
 
-class FloatModel:
-    """A Model that computes, all positions of a call at once, in `dtype`."""
+class FloatForward:
+    """The forward pass of a Model in floats of `dtype`, all positions of a call at once."""
 
     def __init__(self, model: Model, dtype: type[np.floating] = np.float32) -> None:
         self.model = model
@@ -158,7 +158,9 @@ def rotate(heads: F32, positions: NDArray[np.int64], rope: Rope) -> F32:
     return rotated
 
 
-def generate_greedy(model: FloatModel, prompt: Sequence[int], n_tokens: int, stop_ids: Sequence[int] = ()) -> list[int]:
+def generate_greedy(
+    model: FloatForward, prompt: Sequence[int], n_tokens: int, stop_ids: Sequence[int] = ()
+) -> list[int]:
     """The prompt (not empty) and up to `n_tokens` more ids; ends at a stop id.
 
     Each is the likeliest, the lowest id of equals.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.codegen.arithmetic.float_forward import FloatModel
+from tinyllm.codegen.arithmetic.float_forward import FloatForward
 from tinyllm.codegen.arithmetic.float_model import F32, Model
 from tinyllm.codegen.arithmetic.integer_model import MAX_K_SHIFT
 
@@ -39,7 +39,7 @@ def key_shifts(model: Model) -> Shifts:
         for head in range(config.n_kv_heads):
             shifts[layer, head] = best_shifts(np.abs(k[:, head]).astype(np.float64), energy[head])
 
-    FloatModel(model, np.float64).hidden(tokens, observe=observe)
+    FloatForward(model, np.float64).hidden(tokens, observe=observe)
     return shifts
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.codegen.arithmetic.float_forward import FloatModel
+from tinyllm.codegen.arithmetic.float_forward import FloatForward
 from tinyllm.codegen.arithmetic.float_model import F32, Model
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
@@ -92,7 +92,7 @@ def evaluate(
     longest, context = max(map(len, sequences)), integers.config.context
     if longest > context:
         raise UserError(f"a story has {longest} tokens, the context holds {context}; lower --max-tokens.")
-    floats, reference = FloatModel(model), Reference(integers)
+    floats, reference = FloatForward(model), Reference(integers)
     fp32_loss = int8_loss = kl = 0.0
     agreed = 0
     for done, tokens in enumerate(sequences, start=1):

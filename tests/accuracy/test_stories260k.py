@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from sentencepiece import SentencePieceProcessor
 
-from tinyllm.codegen.arithmetic.float_forward import FloatModel, generate_greedy
+from tinyllm.codegen.arithmetic.float_forward import FloatForward, generate_greedy
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
@@ -35,12 +35,12 @@ def checkpoint(shared_data: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(checkpoint: Path) -> FloatModel:
-    return FloatModel(read_model(checkpoint))
+def model(checkpoint: Path) -> FloatForward:
+    return FloatForward(read_model(checkpoint))
 
 
 @pytest.fixture(scope="module")
-def tokenizer(checkpoint: Path, model: FloatModel) -> Tokenizer:
+def tokenizer(checkpoint: Path, model: FloatForward) -> Tokenizer:
     path = find_tokenizer(checkpoint, model.config.vocab_size)
     return fit_vocabulary(checkpoint, model.config.vocab_size, path, read_tokenizer(path))
 
@@ -55,7 +55,7 @@ def test_a_prompt_encodes_to_the_golden_ids(golden: dict[str, Any], tokenizer: T
     assert encode(tokenizer, golden["prompt"], bos=True) == golden["prompt_tokens"]
 
 
-def test_greedy_decoding_gives_the_golden_ids(golden: dict[str, Any], model: FloatModel) -> None:
+def test_greedy_decoding_gives_the_golden_ids(golden: dict[str, Any], model: FloatForward) -> None:
     prompt, tokens = golden["prompt_tokens"], golden["tokens"]
     assert generate_greedy(model, prompt, len(tokens) - len(prompt)) == tokens
 
@@ -65,12 +65,12 @@ def test_the_golden_ids_decode_to_the_golden_text(golden: dict[str, Any], tokeni
     assert text.startswith(golden["text"])
 
 
-def test_the_largest_logit_at_each_position_is_the_golden_one(golden: dict[str, Any], model: FloatModel) -> None:
+def test_the_largest_logit_at_each_position_is_the_golden_one(golden: dict[str, Any], model: FloatForward) -> None:
     logits = model.forward(golden["tokens"][: golden["positions_run"]])
     np.testing.assert_allclose(logits.max(axis=-1), golden["top1_logit"], rtol=0, atol=1e-4)
 
 
-def test_every_logit_of_a_run_is_within_a_ten_thousandth(shared_data: Path, model: FloatModel) -> None:
+def test_every_logit_of_a_run_is_within_a_ten_thousandth(shared_data: Path, model: FloatForward) -> None:
     folder = shared_data / "stories260K/golden"
     tokens = json.loads((folder / "g1.json").read_text())["tokens"]
     golden = np.fromfile(folder / "g1.logits.f32", "<f4").reshape(128, 512)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import skip_unless_ci
-from tinyllm.codegen.arithmetic.float_forward import FloatModel
+from tinyllm.codegen.arithmetic.float_forward import FloatForward
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.checkpoints import read_model
@@ -172,7 +172,7 @@ def peer_logits(peer: Any, tokens: np.ndarray) -> np.ndarray:
 
 
 def assert_same_logits(model: Model, peer: Any, tokens: np.ndarray) -> None:
-    np.testing.assert_allclose(FloatModel(model).forward(tokens), peer_logits(peer, tokens), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(FloatForward(model).forward(tokens), peer_logits(peer, tokens), rtol=0, atol=1e-4)
 
 
 def write_peer(case: Case, folder: Path) -> Any:
@@ -274,7 +274,7 @@ def test_longrope_changes_with_the_length_of_the_sequence_as_the_context_decides
     """Guards the cases above: neither set of factors gives the logits of the other."""
     peer = random_peer(CASES["phi3, longrope, long"])
     peer.save_pretrained(tmp_path / "tiny")
-    short, long = (FloatModel(read_model(tmp_path / "tiny", context=context)) for context in (24, 25))
+    short, long = (FloatForward(read_model(tmp_path / "tiny", context=context)) for context in (24, 25))
     tokens = random_tokens(30)
     expected = peer_logits(peer, tokens)
     assert np.abs(long.forward(tokens) - expected).max() < 1e-4
@@ -299,7 +299,7 @@ def test_a_window_equals_full_attention_up_to_its_size_and_not_beyond(name: str,
     assert set(model.config.windows) <= {window, None}
     model.config = replace(model.config, windows=())
     tokens = random_tokens(case.length)
-    difference = np.abs(FloatModel(model).forward(tokens) - peer_logits(peer, tokens)).max(axis=1)
+    difference = np.abs(FloatForward(model).forward(tokens) - peer_logits(peer, tokens)).max(axis=1)
     assert difference[:window].max() < 1e-4
     assert difference[window + 1 :].min() > 1e-3
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.pipeline.conftest import BASE, RANDOM_CONFIGS, random_model
-from tinyllm.codegen.arithmetic.float_forward import FloatModel
+from tinyllm.codegen.arithmetic.float_forward import FloatForward
 from tinyllm.codegen.arithmetic.float_model import Model, Rope
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import MAX_K_SHIFT
@@ -28,7 +28,7 @@ EVERYTHING = RANDOM_CONFIGS | {
 def test_integer_logits_follow_the_float_logits(feature: str, biases: bool) -> None:
     model = random_model(EVERYTHING[feature], biases=biases)
     tokens = np.random.default_rng(5).integers(0, 512, 32)
-    expected = FloatModel(model).forward(tokens)
+    expected = FloatForward(model).forward(tokens)
     got = Reference(quantize(model)).forward(tokens) / 2**16
     assert np.corrcoef(expected.ravel(), got.ravel())[0, 1] > 0.995
 

@@ -7,27 +7,13 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from platformio.package.meta import PackageSpec
 
-from tinyllm.boards.description import (
-    BOARDS_DIR,
-    FIRMWARE,
-    FOLDER,
-    LARGEST_FILE,
-    OWN_PLATFORM,
-    Bandwidth,
-    Board,
-    Memory,
-    Power,
-    Reserve,
-    UsbId,
-    board_names,
-    load_board,
-    load_boards,
-    read_board,
-)
+from tinyllm.boards.board import Bandwidth, Board, Memory, Power, Reserve, UsbId
+from tinyllm.boards.description import BOARDS_DIR, FIRMWARE, FOLDER, OWN_PLATFORM, board_names, load_board, load_boards
+from tinyllm.boards.reader import LARGEST_FILE, read_board
 from tinyllm.codegen.memory.plan import CODE_BYTES
 from tinyllm.errors import UserError
 
@@ -429,6 +415,7 @@ PLATFORMS = st.one_of(
 
 
 @settings(max_examples=300)
+@example(platform="#@/1:")
 @given(platform=PLATFORMS)
 def test_a_platform_that_is_accepted_is_one_that_platformio_reads(
     platform: str, tmp_path_factory: pytest.TempPathFactory

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.checkpoint_files import CONFIG, random_model
-from tinyllm.codegen.arithmetic.float_forward import FloatModel, generate_greedy, rotate, silu
+from tinyllm.codegen.arithmetic.float_forward import FloatForward, generate_greedy, rotate, silu
 from tinyllm.codegen.arithmetic.float_model import Block, Model, Rope
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer
 from tinyllm.codegen.verify.perplexity import evaluation_sequences, perplexity, split_stories, token_losses
@@ -95,7 +95,7 @@ def test_logits_are_those_of_the_definition(rope: Rope, tied_head: bool, biases:
     config = replace(WIDE, rope=rope, tied_head=tied_head, schedule=(0, 0, 1, 1), norm_epsilon=1e-3)
     model = random_model(config, biases=biases)
     tokens = [1, 7, 3, 3, 9, 0]
-    logits = FloatModel(model).forward(tokens)
+    logits = FloatForward(model).forward(tokens)
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits, logits_by_definition(model, tokens), rtol=1e-4, atol=1e-4)
 
@@ -103,10 +103,10 @@ def test_logits_are_those_of_the_definition(rope: Rope, tied_head: bool, biases:
 def test_a_window_hides_what_lies_as_many_positions_back() -> None:
     model = random_model(replace(WIDE, rope=ROPES[1], schedule=(0, 0, 1, 1), windows=(3, None, 1, 100)))
     tokens = [1, 7, 3, 3, 9, 0, 2, 5]
-    windowed = FloatModel(model).forward(tokens)
+    windowed = FloatForward(model).forward(tokens)
     np.testing.assert_allclose(windowed, logits_by_definition(model, tokens), rtol=1e-4, atol=1e-4)
     model.config = replace(model.config, windows=())
-    assert np.abs(FloatModel(model).forward(tokens) - windowed).max() > 0.01
+    assert np.abs(FloatForward(model).forward(tokens) - windowed).max() > 0.01
 
 
 @settings(deadline=None, max_examples=30)
@@ -114,7 +114,7 @@ def test_a_window_hides_what_lies_as_many_positions_back() -> None:
 def test_a_text_in_pieces_through_the_cache_gives_the_same_logits_as_at_once(
     tokens: list[int], lengths: list[int]
 ) -> None:
-    model = FloatModel(random_model(replace(WIDE, rope=ROPES[1], schedule=(0, 0, 1), windows=(None, 3, 2))))
+    model = FloatForward(random_model(replace(WIDE, rope=ROPES[1], schedule=(0, 0, 1), windows=(None, 3, 2))))
     cache = model.new_cache(len(tokens))
     pieces = []
     for length in lengths:
@@ -124,7 +124,7 @@ def test_a_text_in_pieces_through_the_cache_gives_the_same_logits_as_at_once(
 
 
 def test_a_full_cache_refuses_more() -> None:
-    model = FloatModel(random_model())
+    model = FloatForward(random_model())
     cache = model.new_cache(2)
     model.forward([1, 2], cache)
     with pytest.raises(ValueError, match="3 positions, the cache has room for 2"):
@@ -134,7 +134,7 @@ def test_a_full_cache_refuses_more() -> None:
 def test_greedy_decoding_takes_the_lowest_id_of_equals_and_ends_at_a_stop_id() -> None:
     flat = random_model()
     flat.embedding[:] = flat.embedding[0]
-    model = FloatModel(flat)
+    model = FloatForward(flat)
     assert generate_greedy(model, [5], 3) == [5, 0, 0, 0]
     assert generate_greedy(model, [5], 3, stop_ids=(0,)) == [5, 0]
 

@@ -42,7 +42,7 @@ from tests.unit.gguf_files import (
 )
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic import quantize as to_integers
-from tinyllm.codegen.arithmetic.float_forward import FloatModel
+from tinyllm.codegen.arithmetic.float_forward import FloatForward
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.gguf import tensors as gguf_tensors
@@ -193,7 +193,7 @@ def test_a_llama_with_permuted_rows_computes_as_the_hugging_face_model_it_was_co
     found = read_back(model, "llama", tensors)
     assert found.config.rope.pairing == "interleaved"
     tokens = np.arange(40) % config.vocab_size
-    logits, expected = FloatModel(found, np.float64).forward(tokens), FloatModel(model, np.float64).forward(tokens)
+    logits, expected = FloatForward(found, np.float64).forward(tokens), FloatForward(model, np.float64).forward(tokens)
     np.testing.assert_allclose(logits, expected, rtol=1e-9, atol=1e-9)
     assert to_integers.quantize(found).digest() == to_integers.quantize(model).digest()
 

@@ -17,7 +17,7 @@ from tests.unit.chat_templates import FAMILIES, small_tokenizer
 from tests.unit.checkpoint_files import random_model
 from tests.unit.tokenizer_files import CORPUS, REPLICAS, gpt2, write_tokenizer
 from tests.unit.tokenizer_forms import large_vocabulary
-from tinyllm.codegen.arithmetic.float_forward import FloatModel, generate_greedy
+from tinyllm.codegen.arithmetic.float_forward import FloatForward, generate_greedy
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.chat.conversation import conversation_ids
@@ -212,8 +212,8 @@ def test_a_trimmed_model_gives_the_kept_tokens_the_same_logits(bundled_tokenizer
     trimmed = trim(model, bundled_tokenizer, [CORPUS[0]])
     tokens = np.array(encode(trimmed.tokenizer, CORPUS[0], bos=True)[:32])
     kept = np.array(trimmed.kept)
-    got = FloatModel(trimmed.model).forward(tokens)
-    np.testing.assert_allclose(got, FloatModel(model).forward(kept[tokens])[:, kept], rtol=1e-4, atol=1e-5)
+    got = FloatForward(trimmed.model).forward(tokens)
+    np.testing.assert_allclose(got, FloatForward(model).forward(kept[tokens])[:, kept], rtol=1e-4, atol=1e-5)
     assert trimmed.model.config.name == f"small-trim{len(kept)}"
     assert trimmed.model.config.vocab_size == trimmed.tokenizer.vocab_size == len(kept)
 
@@ -239,8 +239,8 @@ def test_fewer_choices_make_no_text_less_likely(
     tokens = [np.array(encode(trimmed.tokenizer, story, bos=True)) for story in texts]
     kept = np.array(trimmed.kept)
     assert len(kept) < tokenizer.vocab_size
-    before = perplexity(FloatModel(model).forward, [kept[ids] for ids in tokens])
-    after = perplexity(FloatModel(trimmed.model).forward, tokens)
+    before = perplexity(FloatForward(model).forward, [kept[ids] for ids in tokens])
+    after = perplexity(FloatForward(trimmed.model).forward, tokens)
     assert 0.9 * before < after < before
 
 
@@ -249,11 +249,11 @@ def test_the_greedy_answer_is_the_same_while_it_stays_among_the_kept_tokens(
 ) -> None:
     model, tokenizer = stories, stories_tokenizer
     prompt = encode(tokenizer, "Once upon a time", bos=True)
-    answer = generate_greedy(FloatModel(model), prompt, 60)
+    answer = generate_greedy(FloatForward(model), prompt, 60)
     trimmed = trim(model, tokenizer, [decode(tokenizer, prompt + answer).decode()])
     new = {old: token for token, old in enumerate(trimmed.kept)}
     assert len(new) < tokenizer.vocab_size
-    got = generate_greedy(FloatModel(trimmed.model), [new[token] for token in prompt], 60)
+    got = generate_greedy(FloatForward(trimmed.model), [new[token] for token in prompt], 60)
     assert [trimmed.kept[token] for token in got] == answer
 
 

@@ -1,0 +1,119 @@
+"""What the tools know of a board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from tinyllm.errors import UserError
+
+HOST = "host"
+"""The name of the board that is this computer."""
+TWIN = "-virtual"
+"""How the names of virtual boards end."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of each memory that the chip and its board have; psram 0 where there is none.
+
+    app: of flash, what one program may take; static: of sram, what static variables may take.
+    """
+
+    flash: int
+    sram: int
+    psram: int
+    app: int
+    static: int
+
+
+@dataclass(frozen=True)
+class Reserve:
+    """Bytes of a program's flash and of static RAM that are the framework's, heap included, and who says so."""
+
+    flash: int
+    ram: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Bandwidth:
+    """MB/s (1e6 bytes a second) that one core reads; None where there is no such memory or no figure."""
+
+    flash: int | None
+    sram: int | None
+    psram: int | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Power:
+    """Milliwatts while the board computes, and who says so."""
+
+    busy_mw: int
+    source: str
+
+
+@dataclass(frozen=True)
+class UsbId:
+    """USB vendor and product number."""
+
+    vid: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class Virtual:
+    """How a board's twin is built and which emulator runs it.
+
+    memory: what the twin has, no PSRAM; None where the board has none. cores: how many of its cores compute there.
+    """
+
+    ports: tuple[str, ...]
+    emulator: str
+    platformio: Mapping[str, str]
+    memory: Memory | None
+    cores: int = 1
+
+
+@dataclass(frozen=True)
+class Board:
+    """What the tools need to know of a board. memory and clock_mhz are None for this computer itself."""
+
+    name: str
+    description: str
+    chip: str
+    instruction_set: str
+    cores: int
+    clock_mhz: int | None
+    memory: Memory | None
+    usb: tuple[UsbId, ...]
+    platformio: Mapping[str, str]
+    ports: tuple[str, ...]
+    reserve: Reserve | None = None
+    bandwidth: Bandwidth | None = None
+    power: Power | None = None
+    bootloader_drive: str | None = None
+    virtual: Virtual | None = None
+    emulator: str | None = None
+
+    def twin(self) -> Board:
+        """The virtual board that runs the same project on this computer, without a framework that takes memory.
+
+        Raises UserError if there is none.
+        """
+        if self.virtual is None:
+            raise UserError(f"board {self.name} has no virtual twin. `tinyllm boards` shows which have one.")
+        return replace(
+            self,
+            name=f"{self.name}{TWIN}",
+            memory=self.virtual.memory,
+            reserve=None,
+            usb=(),
+            bootloader_drive=None,
+            platformio=self.virtual.platformio,
+            ports=self.virtual.ports,
+            emulator=self.virtual.emulator,
+            cores=self.virtual.cores,
+            virtual=None,
+        )

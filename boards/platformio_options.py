@@ -1,0 +1,72 @@
+"""The [platformio] table of a board: the options of its PlatformIO environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from tinyllm.boards.toml_table import TomlTable
+from tinyllm.text import shown
+
+FIRMWARE = Path(__file__).resolve().parents[1] / "firmware"
+OWN_PLATFORM = "tinyllm"
+"""The PlatformIO platform that lies in firmware/platform."""
+
+REQUIREMENT = re.compile(r"(?:==|!=|<=|>=|<|>|\^|~)?(?:\*|(?:0|[1-9]\d*)(?:\.(?:\*|0|[1-9]\d*)){0,2})")
+"""A clause of a version requirement that PlatformIO reads (semantic_version.SimpleSpec), but for pre-releases."""
+PLATFORM_NAME = re.compile(r"(?!id=|\d+$)\w")
+OPTION = re.compile(r"[a-z][a-z0-9_.]*")
+DEEPEST_OPTION = 4
+"""Dots in an option's name; PlatformIO's own have two."""
+
+
+def platformio_options(table: TomlTable) -> Mapping[str, str]:
+    """The options of `table`'s [platformio] as platformio.ini has them. UserError naming the field that is wrong.
+
+    A dotted key of TOML, a table in a table, is one option again.
+    """
+    options = TomlTable(table.path, f"{table.prefix}platformio.", table.take("platformio", dict))
+    platform = options.text("platform")
+    if platform == OWN_PLATFORM:
+        options.choice("board", sorted(path.stem for path in (FIRMWARE / "platform/boards").glob("*.json")))
+    else:
+        options.text("board")
+        _check_platform(options, platform)
+    return MappingProxyType(dict(_flat(options, "")))
+
+
+def _check_platform(options: TomlTable, platform: str) -> None:
+    """Complain of a platform that PlatformIO cannot read: [owner/]name[@requirement], or an address or path.
+
+    PlatformIO could tell, but takes longer to import than all else here; the tests hold this against it.
+    """
+    place, at, requirement = platform.strip().rpartition("@")
+    if not at or ":" in requirement or "/" in requirement or platform.strip().startswith(("file://", "symlink://")):
+        place, requirement = platform.strip(), ""
+    for clause in requirement.split(",") if requirement.strip() else ():
+        if not REQUIREMENT.fullmatch(clause.strip()):
+            options.fail(
+                "platform",
+                f"is {shown(platform)}, which PlatformIO cannot read: {shown(clause)} is no version requirement like "
+                "^6.10.0",
+            )
+    try:
+        # What follows a # is the version of an address.
+        path = urlsplit(place).path.removesuffix("/") if "://" in place else place.partition("#")[0]
+    except ValueError as error:
+        options.fail("platform", f"is {shown(platform)}, which PlatformIO cannot read: {error}")
+    if not PLATFORM_NAME.match(path.rpartition("/")[2].strip()):
+        options.fail("platform", f"is {shown(platform)}, expected the name or address of a platform")
+
+
+def _flat(table: TomlTable, prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in table.values.items():
+        if not OPTION.fullmatch(key):
+            table.fail(repr(key), "is no option of PlatformIO, expected a name like board_build.partitions")
+        if isinstance(value, dict) and prefix.count(".") < DEEPEST_OPTION:
+            yield from _flat(TomlTable(table.path, f"{table.prefix}{key}.", value), f"{prefix}{key}.")
+            continue
+        yield f"{prefix}{key}", table.line(key)

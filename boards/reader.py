@@ -1,0 +1,170 @@
+"""Reads a board's TOML file, checking every field.
+
+    description      one line for people
+    chip             the chip's name
+    instruction_set  of its cores: generic, armv6m, armv8m, rv32 or xtensa_s3. Every board runs the portable C kernels;
+                     there are none yet that use an instruction set's own instructions
+    cores            how many; the engine computes on two of them if there are more than one
+    clock_mhz        optional
+    ports            folders of firmware/ports whose files the project carries
+    [memory]         flash, sram, psram in bytes; optional if the memory is this computer's. app: bytes of flash that
+                     one program may take, static: bytes of SRAM for static variables; default: all of it
+    [reserve]        optional: flash and ram in bytes that the core or framework takes of app and static, and source
+    [bandwidth]      optional: flash, sram, psram in MB/s (1e6 bytes), and source
+    [power]          optional: busy_mw, what it draws while it computes, and source
+    [[usb]]          vid, pid of the USB port that the board shows; none or several
+    bootloader_drive optional, the name of the drive that the board shows while it waits for a program
+    [platformio]     the options of its PlatformIO environment, texts; platform and board at least
+    [virtual]        optional, the board's twin on this computer: ports, [virtual.platformio], the emulator that runs
+                     it, unicorn or qemu, and cores, how many compute there; default: one
+    [virtual.memory] optional, app and static as in [memory], of the twin; default: all of the chip's flash and SRAM
+
+The file's name is the board's name. A source says where the figures come from, or that they are estimated.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from tinyllm.boards.board import Bandwidth, Board, Memory, Power, Reserve, UsbId, Virtual
+from tinyllm.boards.platformio_options import FIRMWARE, platformio_options
+from tinyllm.boards.toml_table import TomlTable
+from tinyllm.errors import UserError
+from tinyllm.text import shown
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LARGEST_FILE = 64 * 1024
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
+"""What a board may be called: it becomes a C string and the name of a PlatformIO environment."""
+PORT = re.compile(r"[a-z0-9_]+")
+INSTRUCTION_SETS = ("generic", "armv6m", "armv8m", "rv32", "xtensa_s3")
+EMULATORS = ("unicorn", "qemu")
+FIELDS = (
+    "description",
+    "chip",
+    "instruction_set",
+    "cores",
+    "clock_mhz",
+    "ports",
+    "memory",
+    "reserve",
+    "bandwidth",
+    "power",
+    "usb",
+    "bootloader_drive",
+    "platformio",
+    "virtual",
+)
+
+
+def read_board(path: Path) -> Board:
+    """The board in one file. Raises UserError naming the file and the field that is wrong."""
+    if not NAME.fullmatch(path.stem):
+        raise UserError(f"{path}: a board's file name is its name: letters, digits, - and _, at most 31.")
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise UserError(f"{path}: {size:,} bytes, expected at most {LARGEST_FILE:,}; this is no board description.")
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a readable TOML file: {error}.") from None
+    table = TomlTable(path, "", values)
+    table.allow(FIELDS)
+    memory = _memory(table)
+    return Board(
+        name=path.stem,
+        description=table.text("description"),
+        chip=table.text("chip"),
+        instruction_set=table.choice("instruction_set", INSTRUCTION_SETS),
+        cores=table.number("cores", 1, 64),
+        clock_mhz=table.optional("clock_mhz", 1, 10_000),
+        memory=memory,
+        usb=tuple(_usb(TomlTable(path, f"usb[{i}].", entry)) for i, entry in enumerate(table.take("usb", list, []))),
+        platformio=platformio_options(table),
+        ports=_ports(table),
+        reserve=_reserve(table),
+        bandwidth=_bandwidth(table),
+        power=_power(table),
+        bootloader_drive=table.text("bootloader_drive") if "bootloader_drive" in values else None,
+        virtual=_virtual(table, memory),
+    )
+
+
+def _memory(table: TomlTable) -> Memory | None:
+    memory = table.table("memory", ("flash", "sram", "psram", "app", "static"))
+    if memory is None:
+        return None
+    flash, sram = memory.number("flash", 1, 2**32), memory.number("sram", 1, 2**32)
+    return Memory(
+        flash=flash,
+        sram=sram,
+        psram=memory.optional("psram", 0, 2**32) or 0,
+        app=memory.optional("app", 1, flash) or flash,
+        static=memory.optional("static", 1, sram) or sram,
+    )
+
+
+def _reserve(table: TomlTable) -> Reserve | None:
+    reserve = table.table("reserve", ("flash", "ram", "source"))
+    if reserve is None:
+        return None
+    return Reserve(reserve.number("flash", 0, 2**32), reserve.number("ram", 0, 2**32), reserve.text("source"))
+
+
+def _bandwidth(table: TomlTable) -> Bandwidth | None:
+    bandwidth = table.table("bandwidth", ("flash", "sram", "psram", "source"))
+    if bandwidth is None:
+        return None
+    flash, sram, psram = (bandwidth.optional(memory, 1, 100_000) for memory in ("flash", "sram", "psram"))
+    return Bandwidth(flash, sram, psram, bandwidth.text("source"))
+
+
+def _power(table: TomlTable) -> Power | None:
+    power = table.table("power", ("busy_mw", "source"))
+    return None if power is None else Power(power.number("busy_mw", 1, 100_000), power.text("source"))
+
+
+def _usb(table: TomlTable) -> UsbId:
+    table.allow(("vid", "pid"))
+    return UsbId(table.number("vid", 0, 0xFFFF), table.number("pid", 0, 0xFFFF))
+
+
+def _virtual(table: TomlTable, memory: Memory | None) -> Virtual | None:
+    virtual = table.table("virtual", ("cores", "ports", "emulator", "memory", "platformio"))
+    if virtual is None:
+        return None
+    return Virtual(
+        ports=_ports(virtual),
+        emulator=virtual.choice("emulator", EMULATORS),
+        platformio=platformio_options(virtual),
+        memory=_virtual_memory(virtual, memory),
+        cores=virtual.optional("cores", 1, 64) or 1,
+    )
+
+
+def _virtual_memory(virtual: TomlTable, memory: Memory | None) -> Memory | None:
+    limits = virtual.table("memory", ("app", "static"))
+    if memory is None:
+        if limits is not None:
+            virtual.fail("memory", "needs [memory], which is missing")
+        return None
+    app = limits and limits.optional("app", 1, memory.flash)
+    static = limits and limits.optional("static", 1, memory.sram)
+    return Memory(memory.flash, memory.sram, psram=0, app=app or memory.flash, static=static or memory.sram)
+
+
+def _ports(table: TomlTable) -> tuple[str, ...]:
+    values = table.take("ports", list)
+    if not values or not all(isinstance(value, str) and PORT.fullmatch(value) for value in values):
+        table.fail("ports", f"is {shown(values)}, expected a list of names of folders below firmware/ports")
+    known = sorted(path.name for path in (FIRMWARE / "ports").iterdir() if path.is_dir())
+    for value in values:
+        if value not in known:
+            table.fail("ports", f"names {shown(value)}, expected folders of firmware/ports: {', '.join(known)}")
+    return tuple(values)
