@@ -15,7 +15,7 @@ TWIN = "-virtual"
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of each memory that the chip and its board have; psram 0 where there is none.
+    """Bytes of each memory that the chip and its board have; psram 0 if there is none.
 
     app: of flash, what one program may take; static: of sram, what static variables may take.
     """
@@ -38,7 +38,7 @@ class Reserve:
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """MB/s (1e6 bytes a second) that one core reads; None where there is no such memory or no figure."""
+    """MB/s (1e6 bytes a second) that one core reads; None if there is no such memory or no figure."""
 
     flash: int | None
     sram: int | None
@@ -66,7 +66,7 @@ class UsbId:
 class Virtual:
     """How a board's twin is built and which emulator runs it.
 
-    memory: what the twin has, no PSRAM; None where the board has none. cores: how many of its cores compute there.
+    memory: what the twin has, no PSRAM; None if the board has none. cores: how many of its cores compute there.
     """
 
     ports: tuple[str, ...]

@@ -28,7 +28,7 @@ class KnownFile:
 class KnownModel:
     """A checkpoint of the Hugging Face Hub that has a name here.
 
-    revision: a commit, or a branch where none is pinned. files: the checkpoint first; empty where the repository's
+    revision: a commit, or a branch if none is pinned. files: the checkpoint first; empty if the repository's
     own list decides what is taken.
     """
 
@@ -42,7 +42,7 @@ class KnownModel:
 
     @property
     def size(self) -> int | None:
-        """Bytes of the files; None where they are not pinned."""
+        """Bytes of the files; None if they are not pinned."""
         return sum(file.size for file in self.files) or None
 
 

@@ -49,8 +49,8 @@ class ModelConfig:
 
     schedule: for every pass through a block, in order, the index of the stored block it uses;
         (0, 0, 1, 1) is two stored blocks each run twice in a row, each pass with its own KV cache.
-    windows: for every pass how many positions a token attends to, the last of them its own, or None where that is all
-        of them; empty where it is None for every pass.
+    windows: for every pass how many positions a token attends to, the last of them its own, or None if that is all
+        of them; empty if it is None for every pass.
     """
 
     name: str
@@ -84,7 +84,7 @@ class ModelConfig:
 
     @property
     def slots(self) -> tuple[int, ...]:
-        """Positions that the KV cache of each pass holds: its window where that is shorter than the context."""
+        """Positions that the KV cache of each pass holds: its window if that is shorter than the context."""
         windows = self.windows or (None,) * self.n_layers
         return tuple(self.context if window is None else min(window, self.context) for window in windows)
 

@@ -50,7 +50,7 @@ def token_losses(logits: F32, tokens: Tokens) -> NDArray[np.float64]:
 def perplexity(forward: Callable[[Tokens], F32], sequences: Iterable[Tokens]) -> float:
     """The exponential of the mean loss of every predicted token.
 
-    forward: gives logits (T, vocab_size) for tokens (T,). Raises ValueError where there is no token to predict.
+    forward: gives logits (T, vocab_size) for tokens (T,). Raises ValueError if there is no token to predict.
     """
     losses = [token_losses(forward(tokens), tokens) for tokens in sequences]
     if not sum(map(len, losses)):
@@ -84,7 +84,7 @@ def evaluate(
 ) -> Evaluation:
     """Both forms of a model on the same tokens; `progress` is told how many sequences are done.
 
-    Raises UserError where there is no token to predict or a sequence is longer than the context.
+    Raises UserError if there is no token to predict or a sequence is longer than the context.
     """
     predicted = sum(len(tokens) - 1 for tokens in sequences)
     if predicted < 1:

@@ -38,7 +38,7 @@ TYPICAL_PIECE = b"token "
 class BoardFit:
     """A board that could hold the model, or not. needed: at the inspected context, estimated; there: for a program.
 
-    largest_context: that fits, up to what the model was trained for; None where none does.
+    largest_context: that fits, up to what the model was trained for; None if none does.
     """
 
     board: str
@@ -50,7 +50,7 @@ class BoardFit:
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """Whether a board can render it: where not, why, and only the host can."""
+    """Whether a board can render it; if not, only the host can, and `reason` says why."""
 
     on_board: bool
     reason: str = ""
@@ -58,7 +58,7 @@ class ChatTemplate:
 
 @dataclass(frozen=True)
 class Inspection:
-    """parts: stored numbers of each part. plan: at `context` positions. tokenizer: None where there is none, and
+    """parts: stored numbers of each part. plan: at `context` positions. tokenizer: None if there is none, and
     no_tokenizer says why: its tables are then estimated. stored_bytes: of the tensors in the checkpoint's own files.
     """
 

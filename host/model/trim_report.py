@@ -68,7 +68,7 @@ def saving_line(saving: Saving) -> str:
 
 
 def trimming_of(loaded: LoadedModel, stories: Sequence[str]) -> Trimming | None:
-    """What trimming to these stories did; None where the vocabulary is whole."""
+    """What trimming to these stories did; None if the vocabulary is whole."""
     if loaded.whole is None or loaded.saving is None:
         return None
     return Trimming(loaded.saving, compare(loaded.whole, loaded, stories, loaded.context, SAMPLE_TOKENS))

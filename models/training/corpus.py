@@ -25,7 +25,7 @@ LARGEST_TEXT = 1 << 28
 def read_stories(path: Path) -> list[str]:
     """The stories of a file, stripped, empty ones left out.
 
-    Raises UserError where the file cannot be read, is too large, is not UTF-8 or holds no story.
+    Raises UserError if the file cannot be read, is too large, is not UTF-8 or holds no story.
     """
     try:
         size = path.stat().st_size
@@ -46,7 +46,7 @@ def train_tokenizer(stories: list[str], vocab_size: int) -> bytes:
     """A SentencePiece BPE model, the bytes of a tokenizer.model, with the options of llama2.c's tinystories.py.
 
     Byte fallback makes every text encodable; ids 0, 1, 2 are unknown, BOS, EOS.
-    Raises UserError where the text is too small for the vocabulary.
+    Raises UserError if the text is too small for the vocabulary.
     """
     model = io.BytesIO()
     try:

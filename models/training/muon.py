@@ -33,7 +33,7 @@ class Muon:
         self.weight_decay, self.momentum = weight_decay, momentum
 
     def update(self, rate: float) -> None:
-        """Move every matrix by `rate`, scaled by sqrt(rows / columns) where it is tall."""
+        """Move every matrix by `rate`, scaled by sqrt(rows / columns) if it is tall."""
         with torch.no_grad():
             for group, velocity in zip(self.groups, self.velocities, strict=True):
                 gradients = torch.stack([matrix.grad for matrix in group])

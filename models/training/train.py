@@ -28,7 +28,7 @@ CHECKPOINT = "checkpoint.pt"
 
 
 def require_torch() -> None:
-    """Raise UserError where torch, an optional extra, is not installed."""
+    """Raise UserError if torch, an optional extra, is not installed."""
     if importlib.util.find_spec("torch") is None:
         raise UserError("training needs torch, which is not installed; run: pip install 'tinyllm[train]'")
 
@@ -36,7 +36,7 @@ def require_torch() -> None:
 def train(text: Path, valid: Path, out: Path, recipe: Recipe, scratch: Path) -> Training:
     """Train a model from the stories of `text`, keep the weights best on `valid`, write the folder `out`.
 
-    Raises UserError for a bad text, a folder that cannot be made, a checkpoint of another run in `scratch`, or where
+    Raises UserError for a bad text, a folder that cannot be made, a checkpoint of another run in `scratch`, or if
     torch is missing; all before the long work begins.
     """
     require_torch()

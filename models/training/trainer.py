@@ -145,7 +145,7 @@ class Training:
     def run(self, report: Callable[[int, float, float | None], None]) -> None:
         """Train to the last step; `report(step, training loss, validation loss or None)` is called after each.
 
-        Raises UserError where the checkpoint in the way is not of this run.
+        Raises UserError if the checkpoint in the way is not of this run.
         """
         self.resume()
         while self.step < self.recipe.steps:

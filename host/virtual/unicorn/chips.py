@@ -44,8 +44,8 @@ class Mapped:
 class Chip:
     """A chip.
 
-    vectors: where the boot ROM finds stack pointer and reset handler, None where it jumps to the entry.
-    fifos: where the FIFOs between its two cores are, None where it has one core.
+    vectors: where the boot ROM finds stack pointer and reset handler, None if it jumps to the entry.
+    fifos: where the FIFOs between its two cores are, None if it has one core.
     """
 
     name: str

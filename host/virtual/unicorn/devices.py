@@ -46,13 +46,13 @@ class Device:
         self._plain = dict.fromkeys(self.PLAIN, 0)
 
     def read(self, offset: int) -> int:
-        """The register's value; UnknownRegister where there is none."""
+        """The register's value; UnknownRegister if there is none."""
         if offset not in self._plain:
             raise UnknownRegister
         return self._plain[offset]
 
     def write(self, offset: int, value: int) -> None:
-        """Change the register; UnknownRegister where there is none."""
+        """Change the register; UnknownRegister if there is none."""
         if offset not in self._plain:
             raise UnknownRegister
         self._plain[offset] = value
@@ -164,7 +164,7 @@ class Fifos(Device):
             self._words[core].append((time, word))
 
     def take(self, core: int) -> int | None:
-        """The next word for a core, none where there is none."""
+        """The next word for a core, None if there is none."""
         return self._words[core].popleft()[1] if self._words[core] else None
 
 

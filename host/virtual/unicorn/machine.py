@@ -16,14 +16,14 @@ from tinyllm.host.virtual.unicorn.instruction_counter import MakeCounter
 from tinyllm.host.virtual.unicorn.uart import UartLine
 
 SLICE = 50_000
-"""Instructions of one core before the other has its turn, where neither waits."""
+"""Instructions of one core before the other has its turn, if neither waits."""
 
 
 class Machine:
     """A chip with an image in its flash.
 
     `microseconds` of the board's clock are instructions divided by the clock in MHz: an emulated clock that knows no
-    cycles, no waiting for flash or for the other core's use of a memory, and stands still while the board sleeps. Where
+    cycles, no waiting for flash or for the other core's use of a memory, and stands still while the board sleeps. If
     `clock_mhz` is 1 the times that the board reports are instructions.
 
     Two cores take turns, always the one whose own time is behind. A core that waits for the other goes on at the time
@@ -31,7 +31,7 @@ class Machine:
     """
 
     def __init__(self, chip: Chip, image: Image, line: UartLine, counter: MakeCounter, clock_mhz: int) -> None:
-        """Put the image into flash. `counter` is one of counting's; errors are those of its constructor."""
+        """Put the image into flash. counter: CompiledCounter or PythonCounter, whose errors these are."""
         self._chip, self._image, self._line, self._counter, self._clock_mhz = chip, image, line, counter, clock_mhz
         self._memory = {region.name: memoryview(mmap.mmap(-1, region.size)) for region in chip.regions}
         self._load()
