@@ -15,8 +15,10 @@ import threading
 
 from tinyllm.errors import UserError
 
-if sys.platform != "win32":
+try:
     import tty
+except ImportError:
+    tty = None  # type: ignore[assignment]  # Windows has none, and no PtyLine.
 
 STALL_SECONDS = 1.0
 """A listener that takes nothing for so long loses what is sent to it."""

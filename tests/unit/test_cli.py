@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -44,6 +45,11 @@ VERBS += ["build", "flash", "run", "chat", "verify", "eval", "bench"]
 NOBODY = 65534
 HOST = Path(cli.__file__).parents[1]
 MODULES = sorted(".".join(path.relative_to(HOST).with_suffix("").parts) for path in HOST.rglob("[!_]*.py"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_piped_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
 
 
 @pytest.fixture(autouse=True)
