@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from tinyllm.boards.description import Board as BoardDescription
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.emit.project import Project
 from tinyllm.codegen.verify.perplexity import Evaluation, evaluate, split_stories
 from tinyllm.codegen.verify.verify import Verdict, verify
-from tinyllm.host.build.build import build, ignore
+from tinyllm.host.build.build import compile_project, emit, ignore
 from tinyllm.host.build.program import Program
 from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model, read_text
 from tinyllm.host.model.trim_report import sequences_of
@@ -29,6 +31,12 @@ class LanguageModel(LoadedModel):
     """
 
     options: LoadOptions = AS_STORED
+
+    @classmethod
+    def read(cls, model: str | None = None, options: LoadOptions = AS_STORED) -> LanguageModel:
+        """The model of a name or path, read as `options` say. Errors as `load`, which most callers want instead."""
+        loaded = load_model(model, options)
+        return cls(**{field.name: getattr(loaded, field.name) for field in fields(LoadedModel)}, options=options)
 
     def quantize(self) -> IntegerModel:
         """The integers that a board computes with: int8 weights with one scale a row, int8 KV cache."""
@@ -55,6 +63,21 @@ class LanguageModel(LoadedModel):
             verdicts.append(verdict)
         return verdicts
 
+    def emit(
+        self,
+        board: str | BoardDescription = "host",
+        virtual: bool = False,
+        progress: Callable[[str], None] = ignore,
+        notice: Callable[[str], None] = ignore,
+    ) -> Project:
+        """The C for a board, not written anywhere yet: its files, and the memory that it needs.
+
+        If no context was asked for and the model's does not fit the board, the largest that fits is taken, and notice
+        told. Arguments as `build`. Raises UserError if the model does not fit, or for an unknown board.
+        """
+        target = load_board(board) if isinstance(board, str) else board
+        return emit(self, target.twin() if virtual else target, None, progress, notice)
+
     def build(
         self,
         board: str = "host",
@@ -69,10 +92,8 @@ class LanguageModel(LoadedModel):
         progress takes a line about what goes on, notice what a person should know.
         Raises UserError if the model does not fit or a compiler is missing, Failure if the C does not compile.
         """
-        target = load_board(board)
-        target = target.twin() if virtual else target
-        place = None if folder is None else Path(folder)
-        return build(self, target, folder=place, progress=progress, notice=notice)
+        project = self.emit(board, virtual, progress, notice)
+        return compile_project(project, None if folder is None else Path(folder), progress, notice)
 
     def perplexity(
         self,
@@ -115,6 +136,4 @@ def load(
         layer_sharing=layer_sharing,
         trim_vocab=None if trim_vocab is None else Path(trim_vocab),
     )
-    loaded = load_model(None if model is None else str(model), options)
-    parts = {field.name: getattr(loaded, field.name) for field in fields(LoadedModel)}
-    return LanguageModel(**parts, options=options)
+    return LanguageModel.read(None if model is None else str(model), options)

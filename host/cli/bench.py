@@ -6,14 +6,13 @@ from dataclasses import asdict
 
 import click
 
+from tinyllm.host.api.board import Board
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
-from tinyllm.host.connect.attach import BoardRequest, attach
+from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.link.answer import format_rate
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
-from tinyllm.host.prove.benchmark import measure
-from tinyllm.host.prove.expected_answers import check_model
 from tinyllm.host.prove.prove import COUNT
 
 
@@ -45,11 +44,10 @@ def command(
     """Measure what a token takes: instructions of an emulated chip, or time of a real one. Tokens are greedy."""
     output = Output(as_json)
     request = BoardRequest(model, options, board, port, virtual, count=virtual)
-    with attach(request, output) as connection, connection.open() as link:
-        check_model(request, connection, link)
-        hello = link.hello
+    with Board(request, output) as running:
+        hello = running.hello
         with output.working(f"{tokens} tokens of {hello.model} on {hello.board}"):
-            measured = measure(connection, link, tokens)
+            measured = running.bench(tokens)
     if as_json:
         named = {name: getattr(hello, name) for name in ("model", "model_hash", "board", "build_id", "context")}
         output.document(named | asdict(measured))

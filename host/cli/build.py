@@ -9,11 +9,12 @@ import click
 
 from tinyllm.boards.description import Board, load_board
 from tinyllm.codegen.memory.plan import MemoryNeeds, room
-from tinyllm.host.build.build import compile_project, emit
+from tinyllm.host.api.model import LanguageModel
+from tinyllm.host.build.build import compile_project
 from tinyllm.host.build.program import Program
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, virtual_option
-from tinyllm.host.model.load import LoadOptions, load_model
+from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.model.trim_report import trimming_of
 from tinyllm.host.output import Output
 
@@ -37,16 +38,15 @@ def command(
 ) -> None:
     """Write the C for a model and compile it: how much flash, RAM and stack it takes."""
     output = Output(as_json)
-    loaded = load_model(model, options)
     target = load_board(board)
-    if virtual:
-        target = target.twin()
+    target = target.twin() if virtual else target
+    loaded = LanguageModel.read(model, options)
     with output.working(f"building {loaded.name} for {target.name}") as step:
-        project = emit(loaded, target, None, step, output.note)
+        project = loaded.emit(target, progress=step, notice=output.note)
     if not as_json:
         # At once, for compiling takes its time, and may not be possible here.
         output.line(project.title, style="bold")
-        output.table(["memory", "part", "bytes"], _planned(project.needs, target))
+        output.table(["memory", "part", "bytes"], _planned(project.needs, project.board))
     with output.working("compiling") as step:
         built = compile_project(project, folder, step, output.note)
         step("measuring the perplexity")

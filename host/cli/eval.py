@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.verify.perplexity import Evaluation, evaluate, split_stories
+from tinyllm.codegen.verify.perplexity import Evaluation, split_stories
+from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
-from tinyllm.host.model.load import DEFAULT_CONTEXT, LoadOptions, load_model, read_text
-from tinyllm.host.model.trim_report import compare, saving_line, sequences_of
+from tinyllm.host.model.load import DEFAULT_CONTEXT, LoadOptions, read_text
+from tinyllm.host.model.trim_report import compare, saving_line
 from tinyllm.host.output import Output
 
 
@@ -41,7 +41,7 @@ def command(model: str | None, text: Path, max_tokens: int, options: LoadOptions
     output = Output(as_json)
     if options.context is None and max_tokens > DEFAULT_CONTEXT:
         options = replace(options, context=max_tokens)
-    loaded = load_model(model, options)
+    loaded = LanguageModel.read(model, options)
     stories = split_stories(read_text(text))
     facts: dict[str, Any] = {"model": loaded.name, "text": str(text), "max_tokens": max_tokens, "stories": len(stories)}
     effect = None
@@ -52,9 +52,7 @@ def command(model: str | None, text: Path, max_tokens: int, options: LoadOptions
             result, results = effect.trimmed, {" whole": effect.whole, " trimmed": effect.trimmed}
             facts |= {"whole": _variants(effect.whole), "same_tokens": effect.same_tokens}
         else:
-            sequences = sequences_of(loaded, stories, max_tokens)
-            integers = quantize(loaded.model, loaded.context)
-            result = evaluate(loaded.model, integers, sequences, lambda done: report(done, len(stories)))
+            result = loaded.perplexity(text, max_tokens, report)
             results = {"": result}
     if as_json:
         facts |= {"saving": loaded.saving and asdict(loaded.saving)}

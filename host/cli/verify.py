@@ -8,21 +8,21 @@ from dataclasses import asdict
 import click
 
 from tinyllm.boards.description import HOST
-from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.verify.library import BUILDS
-from tinyllm.codegen.verify.verify import verify
+from tinyllm.codegen.verify.verify import Verdict
 from tinyllm.errors import UserError
+from tinyllm.host.api.board import Board
+from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.cli.completion import complete_board
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option, port_option, seed_option, virtual_option
-from tinyllm.host.connect.attach import BoardRequest, attach
+from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.link.messages import Setting
 from tinyllm.host.link.settings import encode_setting
-from tinyllm.host.model.load import LoadOptions, load_model
+from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
-from tinyllm.host.prove.expected_answers import expected_of
-from tinyllm.host.prove.prove import COUNT, prove
+from tinyllm.host.prove.prove import COUNT, Comparison
 
 
 @click.command(epilog=MODEL_HELP)
@@ -106,41 +106,35 @@ def _verify_library(
     output: Output,
 ) -> bool:
     """The emitted C as a library of this computer: every position, and the KV cache too."""
-    loaded = load_model(model, options)
+    loaded = LanguageModel.read(model, options)
     if loaded.saving is not None:
         output.note(saving_line(loaded.saving))
-    with output.working(f"quantizing {loaded.name}"):
-        integers = quantize(loaded.model, loaded.context)
-    verdicts = []
+
+    def show(verdict: Verdict) -> None:
+        _show(output, str(verdict), f"{verdict.build}, temperature {verdict.temperature:g}", verdict.difference)
+
     with output.working(f"verifying {loaded.name}") as step:
-        for verdict in verify(integers, loaded.tokenizer, builds, temperatures, seed, positions, step):
-            verdicts.append(verdict)
-            if not output.as_json:
-                output.line(f"{verdict}  ({verdict.build}, temperature {verdict.temperature:g})")
-                if verdict.difference:
-                    output.line(f"  first difference: {verdict.difference}", style="red")
-    exact = all(verdict.difference is None for verdict in verdicts)
+        verdicts = loaded.verify(builds, temperatures, seed, positions, step, show)
+    exact = all(verdict.bit_exact for verdict in verdicts)
     if output.as_json:
         runs = [asdict(verdict) for verdict in verdicts]
-        output.document({"model": loaded.name, "context": integers.config.context, "bit_exact": exact, "runs": runs})
+        output.document({"model": loaded.name, "context": loaded.context, "bit_exact": exact, "runs": runs})
     return exact
 
 
 def _verify_board(request: BoardRequest, temperatures: Sequence[float], seed: int, count: int, output: Output) -> bool:
     """A running board, over its own protocol: its logits at some positions and all tokens."""
-    comparisons = []
-    with attach(request, output) as connection, connection.open() as link:
-        hello = link.hello
-        expected = expected_of(link, request.model, request.options)
+    with Board(request, output) as board:
+        hello = board.hello
+
+        def show(comparison: Comparison) -> None:
+            temperature = comparison.temperature
+            how = "logits" if temperature is None else f"temperature {temperature:g}"
+            _show(output, str(comparison), f"{hello.board}, {how}", comparison.difference)
+
         with output.working(f"verifying {hello.model} on {hello.board}") as step:
-            for comparison in prove(link, expected, temperatures, seed, count, step):
-                comparisons.append(comparison)
-                if not output.as_json:
-                    how = "logits" if comparison.temperature is None else f"temperature {comparison.temperature:g}"
-                    output.line(f"{comparison}  ({hello.board}, {how})")
-                    if comparison.difference:
-                        output.line(f"  first difference: {comparison.difference}", style="red")
-    exact = all(comparison.difference is None for comparison in comparisons)
+            comparisons = board.verify(temperatures, seed, count, step, show)
+    exact = all(comparison.bit_exact for comparison in comparisons)
     if output.as_json:
         output.document(
             {
@@ -154,3 +148,12 @@ def _verify_board(request: BoardRequest, temperatures: Sequence[float], seed: in
             }
         )
     return exact
+
+
+def _show(output: Output, verdict: str, how: str, difference: str | None) -> None:
+    """A line as soon as there is a verdict, and the first difference."""
+    if output.as_json:
+        return
+    output.line(f"{verdict}  ({how})")
+    if difference:
+        output.line(f"  first difference: {difference}", style="red")

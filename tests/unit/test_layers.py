@@ -50,14 +50,14 @@ MAY_IMPORT = {
     ),
     "host.prove": "tinyllm models codegen.arithmetic codegen.tokenizers host.link host.model host.connect host.chat",
     "host.api": (
-        "tinyllm boards codegen.arithmetic codegen.verify host.output host.link host.model host.build host.connect "
-        "host.chat host.prove"
+        "tinyllm boards codegen.arithmetic codegen.emit codegen.verify host.output host.link host.model host.build "
+        "host.connect host.chat host.prove"
     ),
     "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
     "host.cli": (
         "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.memory "
         "codegen.verify host.standard_streams host.output host.link host.hub host.model host.build host.doctor "
-        "host.monitor host.connect host.chat host.prove"
+        "host.monitor host.connect host.chat host.prove host.api"
     ),
     "tinyllm.api": "tinyllm host.link host.api host.cli",
 }
