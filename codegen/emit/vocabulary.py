@@ -7,9 +7,13 @@ from itertools import accumulate
 from typing import Any
 
 from tinyllm.codegen.emit.render import in_comment, render, rows
+from tinyllm.codegen.tokenizers.encode.automaton import NO_CHARACTER
+from tinyllm.codegen.tokenizers.encode.cut import Behavior
 from tinyllm.codegen.tokenizers.encode.pretokenize import Pattern
+from tinyllm.codegen.tokenizers.encode.rewrite import RewriteKind
 from tinyllm.codegen.tokenizers.encode.unicode_classes import CharClass
-from tinyllm.codegen.tokenizers.nfc_tables import nfc_tables
+from tinyllm.codegen.tokenizers.encode.unicode_data import LOWER_CASE
+from tinyllm.codegen.tokenizers.normal_forms import Decompositions, combining_classes, compositions
 from tinyllm.codegen.tokenizers.tables import CLASS_BITS, MERGE_STRIDE, VocabularyTables, integer_bytes, lay_out
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
 
@@ -52,17 +56,7 @@ def vocabulary_files(tokenizer: Tokenizer) -> dict[str, str]:
         "character_map_rows": rows([*tokenizer.character_map[4:], 0]),
         "character_map_units": int.from_bytes(tokenizer.character_map[:4], "little") // 4,
     }
-    if tokenizer.nfc:
-        nfc = nfc_tables()
-        fields |= {
-            "nfc": nfc,
-            "nfc_class_rows": rows(f"0x{run:x}u" for run in nfc.class_runs),
-            "nfc_apart_rows": rows(f"{{0x{code:x}, {offset}, {length}}}" for code, offset, length in nfc.apart),
-            "nfc_byte_rows": rows(nfc.text),
-            "nfc_together_rows": rows(
-                f"{{0x{first:x}, 0x{second:x}, 0x{code:x}}}" for first, second, code in nfc.together
-            ),
-        }
+    fields |= rewrite_fields(tables)
     if tables.merges is not None:
         fields |= {
             "left_type": "uint8_t" if tables.merges.last == 0x80 else "uint16_t",
@@ -72,6 +66,58 @@ def vocabulary_files(tokenizer: Tokenizer) -> dict[str, str]:
             "base_rows": rows(tables.merges.base),
         }
     return {name: render(name, **fields) for name in ("vocabulary.h", "vocabulary.c")}
+
+
+def rewrite_fields(tables: VocabularyTables) -> dict[str, Any]:
+    """What is emitted for the steps before the model: rewrites, automata, cuts."""
+    tokenizer = tables.tokenizer
+    alphabet, automata = tokenizer.automata
+    starts = [0, *accumulate(len(automaton.table) for automaton in automata)]
+    numbers = iter(range(len(automata)))
+    contents = [0, *accumulate(len(step.content) for step in tokenizer.rewrites)]
+    fields: dict[str, Any] = {
+        "rewrite_kinds": RewriteKind,
+        "behaviors": Behavior,
+        "rewrite_lines": [
+            f"{{TL_{step.kind.name}, {next(numbers) if step.pattern else 0}, {contents[n]}, {len(step.content)},"
+            f" {step.left + 2 * step.right}}},"
+            for n, step in enumerate(tokenizer.rewrites)
+        ],
+        "rewrite_bytes": line(b"".join(step.content for step in tokenizer.rewrites) + b"\0", "what is put in"),
+        "cut_lines": [f"{{{next(numbers)}, TL_{cut.behavior.name}, {int(cut.invert)}}}," for cut in tokenizer.cuts],
+        "n_automata": len(automata),
+        "n_symbols": alphabet.size,
+        "n_symbol_runs": len(alphabet.starts),
+        "no_character": NO_CHARACTER,
+        "symbol_rows": rows(
+            f"0x{start << 8 | symbol:x}u" for start, symbol in zip(alphabet.starts, alphabet.symbols, strict=True)
+        ),
+        "automaton_rows": rows(starts[:-1]),
+        "automaton_table_rows": rows(byte for automaton in automata for byte in automaton.table),
+        "lower_rows": rows(f"{{0x{first:x}, 0x{last:x}, {step}, {by}}}" for first, last, step, by in LOWER_CASE),
+        "lower_runs": len(LOWER_CASE) if tables.lowers else 0,
+        "bare_rows": rows([*tokenizer.bare, "TL_NO_TOKEN"]),
+    }
+    if not tables.decompositions:
+        return fields
+    composed = compositions()
+    return fields | {
+        "decompositions": {name: decomposition_fields(table) for name, table in tables.decompositions.items()},
+        "combining_rows": rows(f"0x{run:x}u" for run in combining_classes()),
+        "n_combining_runs": len(combining_classes()),
+        "compositions": composed,
+        "composition_rows": rows(
+            f"{{0x{first:x}, 0x{second:x}, 0x{code:x}}}" for first, second, code in composed.pairs
+        ),
+    }
+
+
+def decomposition_fields(table: Decompositions) -> dict[str, Any]:
+    return {
+        "runs": rows(f"{{0x{first:x}, {offset}, {count}, {length}}}" for first, offset, count, length in table.runs),
+        "n_runs": len(table.runs),
+        "text": rows(table.text),
+    }
 
 
 def integer_type(n: int) -> str:

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, pairwise
 
-from tinyllm.codegen.tokenizers.encode.encoder import REPLACEMENT
+from tinyllm.codegen.tokenizers.encode.encoder import decode_piece
 from tinyllm.codegen.tokenizers.encode.pretokenize import PATTERNS, Pattern
+from tinyllm.codegen.tokenizers.encode.rewrite import RewriteKind
 from tinyllm.codegen.tokenizers.encode.unicode_classes import CLASSES, STARTS, CharClass
+from tinyllm.codegen.tokenizers.encode.unicode_data import LOWER_CASE
 from tinyllm.codegen.tokenizers.encode.unigram import path_scores
-from tinyllm.codegen.tokenizers.nfc_tables import nfc_tables
-from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Strip, Tokenizer
+from tinyllm.codegen.tokenizers.normal_forms import Decompositions, combining_classes, compositions, decompositions
+from tinyllm.codegen.tokenizers.tokenizer import Algorithm, Strip, Tokenizer
 from tinyllm.errors import UserError
 
 MERGE_STRIDE = 16
@@ -94,11 +96,28 @@ class VocabularyTables:
     @property
     def longest(self) -> int:
         """Bytes of the longest piece that text may become, at least 1."""
-        return max((group.length for group in self.groups if group.n_sorted), default=1)
+        longest = max((group.length for group in self.groups if group.n_sorted), default=1)
+        return max(longest - self.tokenizer.joins, 1)
 
     @property
     def pattern(self) -> Pattern | None:
         return PATTERNS[self.tokenizer.pattern] if self.tokenizer.pattern else None
+
+    @property
+    def decompositions(self) -> dict[str, Decompositions]:
+        """Those that the tokenizer's normal forms need, by their names in the C tables."""
+        kinds = {step.kind for step in self.tokenizer.rewrites}
+        found = {}
+        if kinds & {RewriteKind.NFC, RewriteKind.NFD}:
+            found["canonical"] = decompositions(compatibility=False)
+        if kinds & {RewriteKind.NFKC, RewriteKind.NFKD}:
+            found["compatibility"] = decompositions(compatibility=True)
+        return found
+
+    @property
+    def lowers(self) -> bool:
+        """Whether a rewrite makes lower case."""
+        return any(step.kind is RewriteKind.LOWERCASE for step in self.tokenizer.rewrites)
 
     @property
     def token_bytes(self) -> int:
@@ -117,9 +136,13 @@ class VocabularyTables:
         length = 1 if self.longest < 256 else 2
         if self.tokenizer.algorithm is Algorithm.UNIGRAM:
             each = 1 + 2 * length + (8 if self.wide_scores else 4)
+        elif self.tokenizer.algorithm is Algorithm.WORDS:
+            each = 1
+        elif self.tokenizer.algorithm is Algorithm.WORD_PIECES:
+            each = 1 + length
         else:
             each = 1 + length + integer_bytes(self.n_ranks)
-        return each * (text_max + 2)
+        return each * (text_max + 2 + self.tokenizer.word_prefix + self.tokenizer.word_suffix)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each table in flash."""
@@ -139,7 +162,14 @@ class VocabularyTables:
             "kept": sum(1 + len(text) for text in self.kept) + 1 if self.kept else 0,
             "added": sum(len(added.name) + 12 for added in self.added),
             "classes": 4 * len(self.class_runs),
-            "nfc": nfc_tables().n_bytes if self.tokenizer.nfc else 0,
+            "normal_forms": sum(table.n_bytes for table in self.decompositions.values())
+            + (compositions().n_bytes + 4 * len(combining_classes()) if self.decompositions else 0),
+            "lower_case": 16 * len(LOWER_CASE) if self.lowers else 0,
+            "rewrites": sum(16 + len(step.content) for step in self.tokenizer.rewrites),
+            "automata": sum(4 + len(automaton.table) for automaton in self.tokenizer.automata[1])
+            + (4 * len(self.tokenizer.automata[0].starts) if self.tokenizer.automata[1] else 0),
+            "cuts": 8 * len(self.tokenizer.cuts),
+            "bare": token * (len(self.tokenizer.bare) + 1),
             "character_map": len(self.tokenizer.character_map) - 3 if self.tokenizer.character_map else 0,
         }
         return {name: size for name, size in sizes.items() if size}
@@ -204,9 +234,9 @@ def _order(found: set[int], texts: list[bytes], token: int) -> tuple[bool, bytes
 
 
 def _text(tokenizer: Tokenizer, token: int) -> bytes:
-    """What the token decodes to."""
-    kind = tokenizer.kinds[token]
-    return {PieceKind.CONTROL: b"", PieceKind.UNKNOWN: REPLACEMENT}.get(kind, tokenizer.pieces[token])
+    """What the token decodes to, with the space of one that is bare."""
+    space = b" " if token in tokenizer.bare else b""
+    return space + decode_piece(tokenizer, token)
 
 
 def _ranks(tokenizer: Tokenizer, slots: list[int]) -> tuple[int, ...]:
@@ -251,7 +281,7 @@ def _scores(tokenizer: Tokenizer, slots: list[int], texts: list[bytes]) -> tuple
         return (), False, 0
     by_text, unknown = path_scores(tokenizer)
     found = _found(tokenizer)
-    scores = [by_text[texts[token]] if token in found else 0.0 for token in slots]
+    scores = [by_text[texts[token][tokenizer.joins :]] if token in found else 0.0 for token in slots]
     for score in (*scores, unknown):
         if score and not SMALLEST_SCORE <= abs(score) <= LARGEST_SCORE:
             raise UserError(

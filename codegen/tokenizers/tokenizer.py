@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
+from tinyllm.codegen.tokenizers.encode.automaton import Alphabet, Automaton, build_automata
+from tinyllm.codegen.tokenizers.encode.cut import Cut
+from tinyllm.codegen.tokenizers.encode.rewrite import Rewrite
+
 SPACE_MARK = "\u2581".encode()
 """SentencePiece's mark for a space."""
 
@@ -37,6 +41,10 @@ class Algorithm(IntEnum):
     """Byte-pair encoding: only listed pairs merge, in the order of the list (Hugging Face tokenizers, GPT-2)."""
     UNIGRAM = 2
     """The cut into pieces whose scores have the largest sum (Kudo, arXiv 1804.10959)."""
+    WORDS = 3
+    """A word is one piece or unknown (Hugging Face's WordLevel)."""
+    WORD_PIECES = 4
+    """The longest piece that a word begins with, then the longest that goes on from there (WordPiece)."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,15 @@ class Tokenizer:
     prefix_unless_space: no dummy prefix before text that begins with a space already.
     user_defined_first: USER_DEFINED pieces are taken out of the text as it stands, so that each of them ends a section
         (Hugging Face's added tokens); else out of the normalised text (SentencePiece).
+    plain_spaces: U+2581 is a character like any other; no space stands for it, nor it for one.
+    rewrites: the steps that change a text first.
+    cuts: the steps that cut it into words before `pattern` does.
+    word_prefix: a space goes before each word when it is encoded. word_suffix: one goes behind it, and is of one
+        symbol with the word's last character (BPE's end_of_word_suffix).
+    longest_word: characters of a word that is still looked up (WORD_PIECES); a longer one is unknown.
+    joins: a space goes before each piece when it is decoded, though none is in it (Hugging Face without a decoder).
+    bare: ids, ascending, that decode without the space that their text begins with.
     strips: for an id of a CONTROL or USER_DEFINED piece that swallows white space, which side.
-    nfc: text is brought into Unicode normal form C first.
     character_map: SentencePiece's compiled normaliser (a Darts double array, then its replacements), b"" for none.
     unreachable_symbols: SentencePiece's user-defined symbols with plain spaces. No piece matches them, for every space
         of a text becomes a mark first, but normalisation leaves them as they stand.
@@ -108,7 +123,14 @@ class Tokenizer:
     prefix_unless_space: bool = False
     user_defined_first: bool = False
     strips: tuple[tuple[int, Strip], ...] = ()
-    nfc: bool = False
+    plain_spaces: bool = False
+    rewrites: tuple[Rewrite, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    word_prefix: bool = False
+    word_suffix: bool = False
+    longest_word: int = 0
+    joins: bool = False
+    bare: tuple[int, ...] = ()
     character_map: bytes = b""
     unreachable_symbols: tuple[bytes, ...] = ()
 
@@ -158,10 +180,30 @@ class Tokenizer:
             return b""
         return bytes(byte for byte in range(256) if bytes([byte]) not in self.normal_ids)
 
+    @property
+    def drops_unknown(self) -> bool:
+        """Whether a symbol that is no piece is left out before any merge."""
+        merges = self.algorithm in (Algorithm.PIECES, Algorithm.PAIRS)
+        return merges and not self.byte_level and self.unknown is None and not self.byte_ids
+
+    @property
+    def space_first(self) -> bool:
+        """Whether a text that is decoded from its start on begins with a space that was not in it."""
+        return self.add_dummy_prefix or self.word_prefix or self.joins
+
+    @cached_property
+    def automata(self) -> tuple[Alphabet, tuple[Automaton, ...]]:
+        """Of the patterns of rewrites, then of cuts. Raises UnknownRegexError where that is too much."""
+        patterns = [step.pattern for step in self.rewrites if step.pattern] + [cut.pattern for cut in self.cuts]
+        return build_automata(patterns)
+
     @cached_property
     def splits_at_spaces(self) -> bool:
         """Whether no piece holds a space after another character, so that no merge crosses such a place in a text."""
-        return not any(b" " in piece.lstrip(b" ") for piece in (*self.normal_ids, *self.user_defined_ids))
+        # What is dropped may stand between two spaces.
+        return not (self.word_suffix or self.drops_unknown) and not any(
+            b" " in piece.lstrip(b" ") for piece in (*self.normal_ids, *self.user_defined_ids)
+        )
 
     @cached_property
     def pair_ranks(self) -> dict[tuple[bytes, bytes], int]:

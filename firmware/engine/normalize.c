@@ -2,11 +2,9 @@
 
 #include <string.h>
 
+#include "rewrite.h"
 #include "utf8.h"
 #include "vocabulary.h"
-#if TL_NFC
-#include "nfc.h"
-#endif
 
 /* The next part of a text, and what it becomes. */
 struct part {
@@ -16,7 +14,7 @@ struct part {
 };
 
 static bool is_space_mark(const uint8_t *bytes, uint32_t n) {
-    return !TL_BYTE_LEVEL && n >= 3u && memcmp(bytes, "\xE2\x96\x81", 3) == 0; /* U+2581, SentencePiece's */
+    return TL_SPACE_MARKS && n >= 3u && memcmp(bytes, "\xE2\x96\x81", 3) == 0; /* U+2581, SentencePiece's */
 }
 
 #if TL_CHARACTER_MAP_UNITS > 0
@@ -99,9 +97,10 @@ uint32_t tl_normalize(const uint8_t *text, uint32_t n_bytes, bool first, uint8_t
     bool prefix = TL_ADD_DUMMY_PREFIX && (first || TL_PREFIX_SECTIONS); /* still to be put in front */
     bool empty = true, after_space = TL_REMOVE_EXTRA_WHITESPACES;
     uint32_t n = 0;
-#if TL_NFC
-    n_bytes = tl_nfc(text, n_bytes, out + 1, room - 1u); /* one byte behind where the loop below writes */
-    if (n_bytes > room - 1u) {
+#if TL_REWRITES > 0
+    memmove(out + 1, text, n_bytes); /* one byte behind where the loop below writes */
+    n_bytes = tl_rewrite(out + 1, n_bytes, room - 1u);
+    if (n_bytes == TL_REWRITE_TOO_LONG) {
         return TL_NORMAL_TOO_LONG;
     }
     text = out + 1;

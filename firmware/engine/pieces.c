@@ -3,17 +3,18 @@
 #include <string.h>
 
 tl_token_t tl_find_slot(const uint8_t *bytes, uint32_t length) {
+    const uint32_t stride = length + TL_JOINS; /* with the space in front */
     uint32_t low = 0, high = TL_PIECE_LENGTHS;
     while (low < high) { /* the first group of this length or more */
         const uint32_t middle = low + (high - low) / 2u;
-        if (tl_piece_group[middle].length < length) {
+        if (tl_piece_group[middle].length < stride) {
             low = middle + 1u;
         } else {
             high = middle;
         }
     }
     const struct tl_piece_group *group = &tl_piece_group[low]; /* one more than TL_PIECE_LENGTHS there is */
-    if (group->length != length) {
+    if (group->length != stride) {
         return TL_NO_SLOT;
     }
     const uint8_t *pieces = tl_piece_bytes + group->offset;
@@ -21,7 +22,7 @@ tl_token_t tl_find_slot(const uint8_t *bytes, uint32_t length) {
     high = group->n_sorted;
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2u;
-        const int order = memcmp(bytes, pieces + (size_t)middle * length, length);
+        const int order = memcmp(bytes, pieces + (size_t)middle * stride + TL_JOINS, length);
         if (order == 0) {
             return (tl_token_t)(group->first + middle);
         }
@@ -50,7 +51,14 @@ uint32_t tl_slot_bytes(uint32_t slot, const uint8_t **bytes) {
 }
 
 uint32_t tl_piece_text(uint32_t token, const uint8_t **bytes) {
-    return tl_slot_bytes(tl_token_slot[token], bytes);
+    uint32_t length = tl_slot_bytes(tl_token_slot[token], bytes);
+    for (const tl_token_t *bare = tl_bare_token; *bare != TL_NO_TOKEN; bare++) {
+        if (*bare == token) { /* without the space in front */
+            ++*bytes;
+            length--;
+        }
+    }
+    return length;
 }
 
 #if TL_ALGORITHM == TL_PIECES

@@ -27,18 +27,9 @@ uint32_t tl_word_end(const uint8_t *text, uint32_t at, uint32_t end) {
 
 /* The class of the character at text[at], as a set, and its length in bytes. */
 static uint32_t class_at(const uint8_t *text, uint32_t at, uint32_t end, uint32_t *length) {
-    const uint8_t lead = text[at];
-    uint32_t code = lead;
-    *length = tl_utf8_length(text + at, end - at);
-    if (*length == 0 || *length > end - at) {
-        *length = 1;
+    const uint32_t code = tl_utf8_code(text + at, end - at, length);
+    if (code == TL_NO_CHARACTER) {
         return IN(TL_CLASS_OTHER);
-    }
-    if (*length > 1) {
-        code &= 0x7Fu >> *length;
-        for (uint32_t i = 1; i < *length; i++) {
-            code = code << 6 | (text[at + i] & 0x3Fu);
-        }
     }
     uint32_t low = 0, high = TL_CLASS_RUNS;
     while (high - low > 1u) { /* the last run that begins at this code point or before */

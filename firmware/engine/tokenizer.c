@@ -2,19 +2,20 @@
 
 #include <string.h>
 
+#include "cut.h"
 #include "normalize.h"
 #include "pieces.h"
-#include "pretokenize.h"
 #include "unigram.h"
 #include "utf8.h"
+#include "word_pieces.h"
 
 /* A text is a row of symbols: at first its characters or bytes, in the end the pieces they merged into. The scratch
    takes four bytes for each byte of text, with ranks of 16 bits and no piece over 255 bytes; six with ranks of 32 bits,
-   seven with UNIGRAM's scores, eleven where these are doubles. */
-#define TEXT_ROOM (TL_TEXT_MAX + 1u) /* with the dummy prefix */
+   seven with UNIGRAM's scores, eleven where these are doubles; two for WORD_PIECES, one for WORDS. */
+#define NORMAL_ROOM (TL_TEXT_MAX + 1u) /* with the dummy prefix */
+#define TEXT_ROOM (NORMAL_ROOM + TL_WORD_PREFIX + TL_WORD_SUFFIX)
 
-static uint8_t text_bytes[TEXT_ROOM];             /* normalised */
-static tl_length_t symbol_length[TEXT_ROOM + 1u]; /* of the symbol that begins at this byte */
+static uint8_t text_bytes[TEXT_ROOM]; /* normalised */
 
 /* Tokens written so far. */
 struct output {
@@ -51,17 +52,40 @@ static void put_symbol(struct output *output, const uint8_t *bytes, uint32_t len
     output->after_unknown = slot == TL_NO_SLOT;
 }
 
+#if TL_ALGORITHM != TL_WORDS
+
+static tl_length_t symbol_length[TEXT_ROOM + 1u]; /* of the symbol that begins at this byte */
+
 static void put_symbols(struct output *output, uint32_t begin, uint32_t end) {
     for (uint32_t at = begin; at < end; at += symbol_length[at]) {
         put_symbol(output, text_bytes + at, symbol_length[at]);
     }
 }
 
+#endif
+
 #if TL_ALGORITHM == TL_UNIGRAM
 
 static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
     tl_unigram_cut(text_bytes + begin, end - begin, symbol_length + begin);
     put_symbols(output, begin, end);
+}
+
+#elif TL_ALGORITHM == TL_WORDS
+
+static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
+    put_symbol(output, text_bytes + begin, end - begin);
+}
+
+#elif TL_ALGORITHM == TL_WORD_PIECES
+
+static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
+    const uint32_t first = tl_word_pieces(text_bytes + begin, end - begin, symbol_length + begin);
+    if (first == TL_NO_PIECES) {
+        put(output, TL_UNKNOWN);
+    } else {
+        put_symbols(output, begin + first, end);
+    }
 }
 
 #else
@@ -116,12 +140,25 @@ static tl_token_t find_user_defined(uint32_t at, uint32_t end, uint32_t *length)
     return TL_NO_TOKEN;
 }
 
-/* Takes the bytes that are no pieces out of a word; where it ends now. */
-static uint32_t drop_bytes(uint32_t begin, uint32_t end) {
-    uint32_t kept = begin;
-    for (uint32_t at = begin; at < end; at++) {
-        text_bytes[kept] = text_bytes[at];
-        kept += tl_find_slot(text_bytes + at, 1) != TL_NO_SLOT;
+/* Bytes of the symbol that begins at `at`. suffix: the last one has the word's suffix with it. */
+static uint32_t first_length(uint32_t at, uint32_t end, bool suffix) {
+    uint32_t length = 1;
+    if (!TL_BYTE_LEVEL) {
+        (void)tl_utf8_code(text_bytes + at, end - at, &length);
+    }
+    return suffix && at + length + 1u == end ? length + 1u : length;
+}
+
+/* Takes the symbols that are no pieces out of a word; where it ends now, and whether it has its suffix still. */
+static uint32_t drop_symbols(uint32_t begin, uint32_t end, bool *suffix) {
+    uint32_t kept = begin, length;
+    const bool had_suffix = *suffix;
+    for (uint32_t at = begin; at < end; at += length) {
+        length = first_length(at, end, had_suffix);
+        const bool piece = tl_find_slot(text_bytes + at, length) != TL_NO_SLOT;
+        *suffix = had_suffix && piece;
+        memmove(text_bytes + kept, text_bytes + at, length);
+        kept += piece ? length : 0;
     }
     return kept;
 }
@@ -132,7 +169,8 @@ static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
         put_symbol(output, text_bytes + begin, end - begin);
         return;
     }
-    end = TL_DROPS_BYTES ? drop_bytes(begin, end) : end;
+    bool suffix = TL_WORD_SUFFIX;
+    end = TL_DROPS_SYMBOLS ? drop_symbols(begin, end, &suffix) : end;
     for (uint32_t at = begin; at < end;) { /* `begin` is of the symbols not put out yet */
         uint32_t length;
         const tl_token_t user_defined = find_user_defined(at, end, &length);
@@ -148,8 +186,7 @@ static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
             encode_span(output, begin, at);
             begin = at;
         }
-        length = TL_BYTE_LEVEL ? 1u : tl_utf8_length(text_bytes + at, end - at);
-        symbol_length[at] = (tl_length_t)(length == 0 || length > end - at ? 1u : length);
+        symbol_length[at] = (tl_length_t)first_length(at, end, suffix);
         at += symbol_length[at];
     }
     encode_span(output, begin, end);
@@ -159,20 +196,25 @@ static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
 
 /* Encodes what stands between two added tokens. */
 static void encode_section(struct output *output, const uint8_t *text, uint32_t n_bytes, bool first) {
-    const uint32_t end = tl_normalize(text, n_bytes, first, text_bytes, TEXT_ROOM);
+    const uint32_t end = tl_normalize(text, n_bytes, first, text_bytes + TL_WORD_PREFIX, NORMAL_ROOM);
     if (end == TL_NORMAL_TOO_LONG) {
         output->count = TL_ENCODE_TOO_LONG;
         return;
     }
-    for (uint32_t at = 0; at < end;) {
-#if TL_PATTERN != TL_PATTERN_NONE
-        const uint32_t next = tl_word_end(text_bytes, at, end);
-#else
-        const uint32_t next = end;
-#endif
+    struct tl_words words = {.at = TL_WORD_PREFIX, .end = TL_WORD_PREFIX + end};
+    for (uint32_t begin; tl_next_word(text_bytes, &words, &begin);) {
         output->after_unknown = false;
-        encode_word(output, at, next);
-        at = next;
+#if TL_WORD_PREFIX
+        text_bytes[--begin] = ' '; /* over what was encoded or dropped before */
+#endif
+#if TL_WORD_SUFFIX
+        const uint8_t covered = text_bytes[words.at];
+        text_bytes[words.at] = ' ';
+        encode_word(output, begin, words.at + 1u);
+        text_bytes[words.at] = covered;
+#else
+        encode_word(output, begin, words.at);
+#endif
     }
 }
 

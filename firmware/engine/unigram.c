@@ -50,7 +50,10 @@ void tl_unigram_cut(const uint8_t *text, uint32_t n_bytes, tl_length_t *piece_le
         character = character == 0 || character > n_bytes - begin ? 1u : character;
         bool single = false;
         for (uint32_t group = 0; group < TL_PIECE_LENGTHS; group++) {
-            const uint32_t length = tl_piece_group[group].length;
+            if (tl_piece_group[group].length <= TL_JOINS) {
+                continue;
+            }
+            const uint32_t length = tl_piece_group[group].length - TL_JOINS;
             if (length > n_bytes - begin) {
                 break;
             }

@@ -33,6 +33,33 @@ static uint32_t awaited_length(const struct tl_utf8 *gate) {
     return surrogate ? 3 : tl_utf8_length(gate->pending, gate->n);
 }
 
+uint32_t tl_utf8_code(const uint8_t *bytes, uint32_t n, uint32_t *length) {
+    *length = tl_utf8_length(bytes, n);
+    if (*length == 0 || *length > n) {
+        *length = 1;
+        return TL_NO_CHARACTER;
+    }
+    uint32_t code = *length == 1u ? bytes[0] : bytes[0] & (0x7Fu >> *length);
+    for (uint32_t i = 1; i < *length; i++) {
+        code = code << 6 | (bytes[i] & 0x3Fu);
+    }
+    return code;
+}
+
+uint32_t tl_utf8_put(uint32_t code, uint8_t *out) {
+    if (code < 0x80u) {
+        out[0] = (uint8_t)code;
+        return 1;
+    }
+    const uint32_t length = code < 0x800u ? 2u : code < 0x10000u ? 3u : 4u;
+    for (uint32_t i = length - 1u; i > 0; i--) {
+        out[i] = (uint8_t)(0x80u | (code & 0x3Fu));
+        code >>= 6;
+    }
+    out[0] = (uint8_t)((0xF00u >> length) | code);
+    return length;
+}
+
 uint32_t tl_utf8_pass(struct tl_utf8 *gate, const uint8_t *bytes, uint32_t n, uint8_t *out) {
     uint32_t written = 0;
     for (uint32_t i = 0; i < n; i++) {

@@ -21,6 +21,15 @@ struct tl_utf8 {
    It is whole when the answer is at most n. */
 uint32_t tl_utf8_length(const uint8_t *bytes, uint32_t n);
 
+#define TL_NO_CHARACTER UINT32_MAX
+
+/* The code of the character at `bytes`, n >= 1 of them, and its length; TL_NO_CHARACTER and 1 for a byte that begins
+   none. */
+uint32_t tl_utf8_code(const uint8_t *bytes, uint32_t n, uint32_t *length);
+
+/* Writes a character in UTF-8, at most 4 bytes, and returns its length. */
+uint32_t tl_utf8_put(uint32_t code, uint8_t *out);
+
 /* Passes n bytes through the gate into `out`, TL_UTF8_ROOM(n) bytes, and returns how many came out. An unfinished
    character waits for the next call; each maximal invalid part becomes one U+FFFD (Unicode 15.0, section 3.9), as in
    Python's incremental decoder with errors="replace". */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.pipeline.c_library import ENGINE, load_c
-from tests.pipeline.test_engine_text import ENCODER, TEXT_SOURCES, TOO_LONG, text_files
+from tests.pipeline.test_engine_text import ENCODER, TEXT_MAX, TEXT_SOURCES, TOO_LONG, text_files
 from tests.unit.tokenizer_forms import FORMS, TEXTS, form
+from tests.unit.trained_tokenizers import HAND_PICKED, TRAINED, document
+from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.codegen.tokenizers.encode import encoder
-from tinyllm.codegen.tokenizers.nfc_tables import nfc_tables
+from tinyllm.codegen.tokenizers.normal_forms import compositions, decompositions
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 CAPACITY = 1000
@@ -74,13 +77,38 @@ def test_the_board_encodes_a_section_as_the_reference_does(board, text, first):
     assert board.encode(text, first, section=True) == encoder.encode_section(board.tokenizer, text, first)
 
 
+@pytest.fixture(scope="module", params=TRAINED)
+def trained_board(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tokenizer.json").write_text(json.dumps(document(request.param)))
+    return build(read_tokenizer(folder / "tokenizer.json"), folder)
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=ANY_BYTES, bos=st.booleans())
+def test_the_board_encodes_any_bytes_with_a_trained_tokenizer_as_the_reference_does(trained_board, text, bos):
+    assert trained_board.encode(text, bos) == encoder.encode(trained_board.tokenizer, text, bos)
+
+
+def test_the_board_encodes_picked_texts_and_decodes_every_token_as_the_reference_does(trained_board):
+    tokenizer = trained_board.tokenizer
+    for text in HAND_PICKED:
+        raw = text.encode()
+        assert len(raw) <= TEXT_MAX
+        assert trained_board.encode(raw, first=False) == encoder.encode(tokenizer, raw)
+    start = trained_board.ffi.new("const uint8_t **")
+    for token in range(tokenizer.vocab_size):
+        length = trained_board.lib.tl_piece_text(token, start)
+        assert bytes(trained_board.ffi.buffer(start[0], length)) == encoder.decode_piece(tokenizer, token)
+
+
 MARKED = st.lists(
     st.one_of(
         st.sampled_from(
             ["e", "\u0301", "\u0323", "\u0307", "\u0344", "\u1100", "\u1161", "\u11a8", "각", "ẛ", "\U0001d160"]
         ),
-        st.sampled_from([chr(code) for code, _, _ in nfc_tables().apart]),
-        st.sampled_from([chr(part) for first, second, _ in nfc_tables().together for part in (first, second)]),
+        st.sampled_from(decompositions(False).characters),
+        st.sampled_from([chr(part) for first, second, _ in compositions().pairs for part in (first, second)]),
         st.sampled_from(["\udcff", "\udcc3", "a", " "]),
     ),
     max_size=20,

@@ -260,30 +260,90 @@ def regex_split(regex: str) -> dict[str, Any]:
     return {"type": "Sequence", "pretokenizers": [split, GPT2["pre_tokenizer"] | {"use_regex": False}]}
 
 
+def words_of(*words: str, **fields: Any) -> dict[str, Any]:
+    vocabulary = {word: token for token, word in enumerate(words)}
+    return {"model": {"type": "WordLevel", "vocab": vocabulary} | fields, "pre_tokenizer": {"type": "Whitespace"}}
+
+
+def word_pieces(*pieces: str, pre_tokenizer: Any = "Whitespace", **fields: Any) -> dict[str, Any]:
+    vocabulary = {piece: token for token, piece in enumerate(pieces)}
+    defaults = {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##"}
+    steps = pre_tokenizer and {"type": pre_tokenizer}
+    return {"model": defaults | {"vocab": vocabulary} | fields, "pre_tokenizer": steps}
+
+
 VOCABULARY = GPT2["model"]["vocab"]
 SIZE, NEXT = len(VOCABULARY) + 1, len(LLAMA["model"]["vocab"])
 UNIGRAM = {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["▁", -1.0], ["a", -2.0]]}
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "word pieces": (GPT2 | {"model": {"type": "WordPiece", "vocab": {}}}, "model.type is 'WordPiece'"),
-    "words": (GPT2 | {"model": {"type": "WordLevel", "vocab": {}}}, "model.type is 'WordLevel'"),
+    "word pieces of bytes": (GPT2 | {"model": {"type": "WordPiece", "vocab": {}}}, "model.type is 'WordPiece'"),
+    "words of bytes": (GPT2 | {"model": {"type": "WordLevel", "vocab": {}}}, "model.type is 'WordLevel'"),
+    "words without an unknown one": (words_of("a", unk_token="[UNK]"), "model.unk_token is '[UNK]'"),
+    "words and an unknown one without a name": (words_of("a", unk_token=None), "model.unk_token is null"),
+    "word pieces in words with spaces": (word_pieces("[UNK]", pre_tokenizer=None), "model.type is 'WordPiece'"),
+    "word pieces that go on otherwise": (
+        word_pieces("[UNK]", continuing_subword_prefix="@@"),
+        "model.continuing_subword_prefix is '@@'",
+    ),
+    "word pieces of words without end": (
+        word_pieces("[UNK]", max_input_chars_per_word=1 << 40),
+        "model.max_input_chars_per_word is 1099511627776",
+    ),
     "no model": ({"version": "1.0", "pre_tokenizer": GPT2["pre_tokenizer"]}, "model.type is missing"),
-    "an unknown regex": (
-        GPT2 | {"pre_tokenizer": regex_split(r"\w+|\W" * 99)},
-        "pre_tokenizer.pretokenizers[0] splits by",
+    **{
+        f"a regex with {name}": (
+            GPT2 | {"pre_tokenizer": regex_split(regex)},
+            f"pre_tokenizer.pretokenizers[0].pattern is {regex!r}: {words}",
+        )
+        for name, regex, words in [
+            ("hindsight", r"(?<=a)b", "'(?<' at character 2 cannot be followed"),
+            ("the edge of a word", r"\bword", r"'\\b' at character 2"),
+            ("the start of a line", r"^a", "'^' at character 0"),
+            ("much foresight", r"a(?=bc)", "'a look at more than one character'"),
+            ("a back reference", r"(a)\1", r"'\\1' at character 5"),
+            ("a possessive group", r"(?:ab)++", "'a possessive repetition of more than one character'"),
+            ("a script", r"\p{Greek}+", r"'\\p{Greek}' at character 9"),
+            ("nothing to find", r"a*", "it matches the empty text"),
+            ("too many states", r"(a|b)*a(a|b){9}", "more than 127 states"),
+            ("an open group", r"(a", "')' is missing"),
+            ("ligatures of any case", r"(?i:first)", "'(?i) before fi' at character 5"),
+        ]
+    },
+    "a regex too long": (GPT2 | {"pre_tokenizer": regex_split("a" * 2001)}, "2,001 characters, expected at most 2,000"),
+    "a normalizer": (
+        GPT2 | {"normalizer": {"type": "ByteLevel"}},
+        "normalizer.type is 'ByteLevel', expected one of NFC",
     ),
-    "a normalizer": (GPT2 | {"normalizer": {"type": "NFKC"}}, "normalizer.type is 'NFKC'"),
-    "lower case": (
-        GPT2 | {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}},
-        "normalizer.normalizers[1].type is 'Lowercase'",
+    "a normalizer behind marks": (
+        LLAMA
+        | {
+            "normalizer": {
+                "type": "Sequence",
+                "normalizers": [*LLAMA["normalizer"]["normalizers"], {"type": "NFKC"}],
+            }
+        },
+        "normalizer.normalizers[2].type is 'NFKC', expected no more than a Prepend",
     ),
-    "a pre-tokenizer": (GPT2 | {"pre_tokenizer": {"type": "BertPreTokenizer"}}, "pre_tokenizer.type is 'BertPre"),
-    "no bytes, no marks": (GPT2 | {"pre_tokenizer": None}, "pre_tokenizer is null"),
+    "a pre-tokenizer": (
+        GPT2 | {"pre_tokenizer": {"type": "UnicodeScripts"}},
+        "pre_tokenizer.type is 'UnicodeScripts', expected one of ByteLevel, Metaspace",
+    ),
+    "a behavior": (
+        GPT2 | {"pre_tokenizer": {"type": "Punctuation", "behavior": "Sometimes"}},
+        "pre_tokenizer.behavior is 'Sometimes'",
+    ),
+    "no bytes": (GPT2 | {"pre_tokenizer": None}, "expected no ByteLevel, as the pre_tokenizer has it"),
+    "a decoder that cannot be": (
+        words_of("[UNK]", unk_token="[UNK]") | {"decoder": {"type": "CTC"}},
+        "decoder.type is 'CTC', expected WordPiece",
+    ),
     "a decoder of another kind": (GPT2 | {"decoder": {"type": "Metaspace"}}, "expected ByteLevel"),
-    "a post-processor": (GPT2 | {"post_processor": {"type": "BertProcessing"}}, "post_processor.type is 'BertProc"),
+    "a post-processor": (GPT2 | {"post_processor": {"type": "Another"}}, "post_processor.type is 'Another'"),
+    "a post-processor without a token": (GPT2 | {"post_processor": {"type": "BertProcessing"}}, "cls is missing"),
     "dropout": (model(GPT2, dropout=0.1), "model.dropout is 0.1"),
     "a suffix": (model(GPT2, end_of_word_suffix="</w>"), "model.end_of_word_suffix is '</w>'"),
-    "unknowns one by one": (model(LLAMA, fuse_unk=False, byte_fallback=False), "model.byte_fallback is False"),
+    "a prefix of pieces": (model(GPT2, continuing_subword_prefix="##"), "model.continuing_subword_prefix is '##'"),
     "bytes that do not count": (model(LLAMA, byte_fallback=False), "256 byte pieces"),
     "a missing byte": (model(GPT2, vocab={k: v for k, v in VOCABULARY.items() if v}), "no piece has the id 0"),
     "a byte without a piece": (

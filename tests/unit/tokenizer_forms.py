@@ -20,6 +20,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.codegen.tokenizers.encode.pretokenize import PATTERNS
+from tinyllm.codegen.tokenizers.encode.rewrite import COMPOSE
 from tinyllm.codegen.tokenizers.encode.unicode_classes import CLASSES, STARTS, CharClass
 from tinyllm.codegen.tokenizers.formats.byte_level import LETTERS, bytes_of
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Strip, Tokenizer
@@ -131,7 +132,8 @@ def byte_level_bpe(pattern: str, added: list[AddedToken] | None = None, **fields
         if not prefix
         else pre_tokenizers.ByteLevel(add_prefix_space=True)
     )
-    if fields.get("nfc"):
+    if fields.pop("nfc", False):
+        fields["rewrites"] = (COMPOSE,)
         theirs.normalizer = normalizers.NFC()
     theirs.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

@@ -7,16 +7,20 @@ Encoding a text, which need not be valid UTF-8:
    (`user_defined_first`, as Hugging Face has it). A token that strips takes the white space beside it along. What
    stands between two of them is a section, encoded for itself.
 2. Normalise each section (normalize.py).
-3. Words. Cut it by the tokenizer's pattern, if it has one (pretokenize.py); steps 4 and 5 are for each word.
+3. Words. Cut it step by step (cut.py), then by the tokenizer's pattern, if it has one (pretokenize.py). Steps 4 and 5
+   are for each word. Where words have a prefix or a suffix, put it before or behind each.
 4. Symbols. Drop the bytes that a byte-level tokenizer has neither a piece nor an UNKNOWN piece for. Then, from left to
    right: the longest USER_DEFINED piece that starts here (such a symbol is frozen), unless these came first; else one
    byte where the tokenizer is byte-level; else one UTF-8 character, or (at a byte that starts no valid character:
-   overlong forms, surrogates and numbers above U+10FFFF are not valid) that one byte.
+   overlong forms, surrogates and numbers above U+10FFFF are not valid) that one byte. A suffix belongs to the last
+   symbol. Drop the symbols that are no pieces if there is no other way to write them.
 5. Pieces. Join symbols by the tokenizer's algorithm:
    PIECES: of all adjacent pairs without a frozen symbol whose joined bytes are a NORMAL piece, join the one whose piece
    has the lowest rank, the leftmost of equals; repeat until there is none.
    PAIRS: the same, but a pair must be in the list of merges, and its place there is its rank.
    UNIGRAM: the best cut (unigram.py).
+   WORDS: the word is one symbol.
+   WORD_PIECES: the longest pieces from left to right (word_pieces.py); if they do not cover it, the word is one symbol.
    Where whole words are preferred, a word that is a NORMAL piece is left whole.
 6. Ids. A symbol that is a piece becomes its id. Any other symbol becomes its bytes' ids where the vocabulary has byte
    pieces; else it becomes the UNKNOWN id, where such symbols fuse once for a run of them in a word.
@@ -32,13 +36,15 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 
+from tinyllm.codegen.tokenizers.encode.cut import cut_spans
 from tinyllm.codegen.tokenizers.encode.normalize import normalize, utf8_length
 from tinyllm.codegen.tokenizers.encode.pretokenize import words
 from tinyllm.codegen.tokenizers.encode.sections import cut_sections
 from tinyllm.codegen.tokenizers.encode.unigram import best_path
+from tinyllm.codegen.tokenizers.encode.word_pieces import greedy_pieces
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
 
 REPLACEMENT = "\ufffd".encode()
@@ -71,9 +77,23 @@ def _encode_text(tokenizer: Tokenizer, text: bytes, first: bool, special: bool) 
             ids.append(section.token)
             continue
         normal = normalize(tokenizer, section.text, first and section.first)
-        for word in words(tokenizer.pattern, normal) if tokenizer.pattern else [normal]:
-            ids += _encode_word(tokenizer, word)
+        for word in cut_words(tokenizer, normal):
+            ids += _encode_word(tokenizer, b" " * tokenizer.word_prefix + word + b" " * tokenizer.word_suffix)
     return ids
+
+
+def cut_words(tokenizer: Tokenizer, text: bytes) -> Iterator[bytes]:
+    """Step 3: the words of a normalised section, none of them empty."""
+    parts = [text] if text else []
+    if tokenizer.cuts:
+        alphabet, automata = tokenizer.automata
+        characters = text.decode("utf-8", "surrogateescape")
+        symbols, spans = alphabet.read(characters), [(0, len(characters))]
+        for cut, automaton in zip(tokenizer.cuts, automata[-len(tokenizer.cuts) :], strict=True):
+            spans = [part for span in spans for part in cut_spans(cut, automaton, symbols, *span)]
+        parts = [characters[start:end].encode("utf-8", "surrogateescape") for start, end in spans]
+    for part in parts:
+        yield from words(tokenizer.pattern, part) if tokenizer.pattern else [part]
 
 
 def _encode_word(tokenizer: Tokenizer, word: bytes) -> list[int]:
@@ -99,6 +119,10 @@ def _pieces(tokenizer: Tokenizer, word: bytes) -> Iterable[bytes]:
         return [word]
     if tokenizer.algorithm is Algorithm.UNIGRAM:
         return best_path(tokenizer, word)
+    if tokenizer.algorithm is Algorithm.WORDS:
+        return [word]
+    if tokenizer.algorithm is Algorithm.WORD_PIECES:
+        return greedy_pieces(tokenizer.normal_ids, tokenizer.longest_word, word) or [word]
     word = word.translate(None, tokenizer.dropped_bytes)
     parts = _WORD.findall(word) if tokenizer.splits_at_spaces else [word]
     return [symbol for part in parts for symbol in _merged(tokenizer, part)]
@@ -122,8 +146,12 @@ def _split(tokenizer: Tokenizer, text: bytes) -> tuple[list[bytes], list[bool]]:
     while offset < len(text):
         taken = next((piece for piece in user_defined if text.startswith(piece, offset)), None)
         length = len(taken) if taken else 1 if tokenizer.byte_level else utf8_length(text, offset)
-        symbols.append(text[offset : offset + length])
-        frozen.append(taken is not None)
+        if tokenizer.word_suffix and offset + length == len(text) - 1:
+            length += 1
+        symbol = text[offset : offset + length]
+        if not tokenizer.drops_unknown or taken or symbol in tokenizer.normal_ids:
+            symbols.append(symbol)
+            frozen.append(taken is not None)
         offset += length
     return symbols, frozen
 
@@ -162,10 +190,10 @@ def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> li
 
 
 def rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:
-    """What tells how early two neighbours join, the lower the sooner; None where they do not, as in UNIGRAM none do."""
+    """What tells how early two neighbours join, the lower the sooner; None where they do not, and without merges."""
     if tokenizer.algorithm is Algorithm.PAIRS:
         return lambda left, right: tokenizer.pair_ranks.get((left, right))
-    if tokenizer.algorithm is Algorithm.UNIGRAM:
+    if tokenizer.algorithm is not Algorithm.PIECES:
         return lambda left, right: None
 
     def piece_rank(left: bytes, right: bytes) -> int | None:
@@ -176,20 +204,24 @@ def rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:
 
 
 def decode_piece(tokenizer: Tokenizer, token: int) -> bytes:
-    """The bytes that one token stands for: none for a CONTROL piece, U+FFFD for the UNKNOWN one.
+    """The bytes that one token stands for, and the space before them: none for a CONTROL piece, U+FFFD for the UNKNOWN.
 
     A byte-level piece may be part of a character (`utf8_stream` puts them together).
     """
     kind = tokenizer.kinds[token]
     if kind is PieceKind.CONTROL:
         return b""
-    return REPLACEMENT if kind is PieceKind.UNKNOWN else tokenizer.pieces[token]
+    text = REPLACEMENT if kind is PieceKind.UNKNOWN else tokenizer.pieces[token]
+    if tokenizer.joins or (tokenizer.algorithm is Algorithm.WORD_PIECES and kind is not PieceKind.NORMAL):
+        text = b" " + text
+    return text[1:] if token in tokenizer.bare else text
 
 
 def decode(tokenizer: Tokenizer, ids: Iterable[int]) -> bytes:
-    """The bytes of a whole text, from its first token on: without the space that a dummy prefix put in front."""
+    """The bytes of a whole text, from its first token on: without the space that a prefix put in front."""
     text = b"".join(decode_piece(tokenizer, token) for token in ids)
-    return text[1:] if tokenizer.add_dummy_prefix and text.startswith(b" ") else text
+    text = text[1:] if tokenizer.space_first and text.startswith(b" ") else text
+    return text[:-1] if tokenizer.word_suffix and text.endswith(b" ") else text
 
 
 def utf8_stream() -> codecs.IncrementalDecoder:

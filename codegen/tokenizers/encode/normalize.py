@@ -1,12 +1,12 @@
-"""What becomes of a text before it is cut into words: normal form C, SentencePiece's character map, and spaces."""
+"""What becomes of a text before it is cut into words: rewriting, SentencePiece's character map, and spaces."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tinyllm.codegen.tokenizers.encode.rewrite import rewrite
 from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK, Tokenizer
 
 _SPACE_RUN = re.compile(rb" +")
@@ -15,17 +15,18 @@ _SPACE_RUN = re.compile(rb" +")
 def normalize(tokenizer: Tokenizer, text: bytes, first: bool = True) -> bytes:
     """The normal form of a section: what stands between two added tokens, or all of a text. first: it begins the text.
 
-    1. Normal form C (Unicode annex 15), where the tokenizer asks for it.
+    1. The rewrites, one after the other (rewrite.py).
     2. The character map, if there is one: from left to right, the longest key that matches becomes its replacement.
        Texts that are kept (`kept_texts`) stay as they stand, here and in step 3.
     3. Where the tokenizer removes extra whitespaces: drop leading spaces, make each run of spaces one space. Nothing
        left: nothing more.
-    4. Turn every U+2581 (SentencePiece's space mark) into a space, unless words are cut into bytes.
+    4. Turn every U+2581 (SentencePiece's space mark) into a space, unless words are cut into bytes or it stands for
+       none.
     5. Where a dummy prefix is due: put a space in front.
     6. Where the tokenizer removes extra whitespaces: drop trailing spaces.
     """
-    if tokenizer.nfc and not text.isascii():
-        text = unicodedata.normalize("NFC", text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    if tokenizer.rewrites:
+        text = _rewritten(tokenizer, text)
     empty = not text
     if tokenizer.character_map or (tokenizer.kept_texts and tokenizer.remove_extra_whitespaces):
         text, empty = _mapped(tokenizer, text)
@@ -34,12 +35,21 @@ def normalize(tokenizer: Tokenizer, text: bytes, first: bool = True) -> bytes:
         empty = not text
     if empty:
         return b""
-    if not tokenizer.byte_level:
+    if not (tokenizer.byte_level or tokenizer.plain_spaces):
         text = text.replace(SPACE_MARK, b" ")
     prefixed = tokenizer.add_dummy_prefix and (first or tokenizer.prefix_sections)
     if prefixed and not (tokenizer.prefix_unless_space and text[:1] in (b"", b" ")):
         text = b" " + text
     return text.rstrip(b" ") if tokenizer.remove_extra_whitespaces else text
+
+
+def _rewritten(tokenizer: Tokenizer, text: bytes) -> bytes:
+    alphabet, automata = tokenizer.automata
+    found = iter(automata)
+    characters = text.decode("utf-8", "surrogateescape")
+    for step in tokenizer.rewrites:
+        characters = rewrite(step, alphabet, next(found) if step.pattern else None, characters)
+    return characters.encode("utf-8", "surrogateescape")
 
 
 def _mapped(tokenizer: Tokenizer, text: bytes) -> tuple[bytes, bool]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyllm.codegen.checkpoints.gguf.file import Gguf
+from tinyllm.codegen.tokenizers.encode.rewrite import COMPOSE
 from tinyllm.codegen.tokenizers.formats.byte_level import bytes_of
 from tinyllm.codegen.tokenizers.formats.vocabulary import check_pieces
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
@@ -89,7 +90,7 @@ def read_byte_level(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKin
         whole_words=pre.whole_words,
         add_bos=pre.add_bos,
         user_defined_first=True,
-        nfc=pre.nfc,
+        rewrites=(COMPOSE,) if pre.nfc else (),
     )
 
 

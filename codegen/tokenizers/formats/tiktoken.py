@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinyllm.codegen.tokenizers.encode.rewrite import COMPOSE
 from tinyllm.codegen.tokenizers.formats.special_tokens import Settings, read_settings
 from tinyllm.codegen.tokenizers.formats.vocabulary import FILE_LIMIT, MAX_VOCABULARY, check_pieces, distinct
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
@@ -122,7 +123,7 @@ def _tokenizer(known: Known, settings: Settings, pieces: tuple[bytes, ...], kind
         pattern=known.pattern,
         whole_words=True,
         add_bos=bos is not None and (known.bos is not None if settings.add_bos is None else settings.add_bos),
-        nfc=known.nfc,
+        rewrites=(COMPOSE,) if known.nfc else (),
     )
 
 

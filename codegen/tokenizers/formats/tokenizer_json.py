@@ -1,4 +1,4 @@
-"""Hugging Face's tokenizer.json: BPE (byte-level, or with byte fallback) and Unigram.
+"""Hugging Face's tokenizer.json: BPE, Unigram, WordLevel and WordPiece.
 
 The file is read as data: nothing in it is called by name. Fields: the serialisation of
 github.com/huggingface/tokenizers; what stands in tokenizer_config.json beside it counts as transformers has it.
@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from tinyllm.codegen.checkpoints.huggingface.fields import Fields
+from tinyllm.codegen.tokenizers.encode.automaton import build_automata
+from tinyllm.codegen.tokenizers.encode.regex import UnknownRegexError
 from tinyllm.codegen.tokenizers.formats.special_tokens import AddedToken, Settings, added_token, read_settings
-from tinyllm.codegen.tokenizers.formats.tokenizer_json_model import Words, read_words
-from tinyllm.codegen.tokenizers.formats.tokenizer_json_steps import MARK, Steps, first_special, read_steps
+from tinyllm.codegen.tokenizers.formats.tokenizer_json_model import Words, bare_tokens, read_words
+from tinyllm.codegen.tokenizers.formats.tokenizer_json_normalizer import read_normalizer
+from tinyllm.codegen.tokenizers.formats.tokenizer_json_pre_tokenizer import read_pre_tokenizer
+from tinyllm.codegen.tokenizers.formats.tokenizer_json_steps import MARK, Steps, first_special, flatten, read_decoder
 from tinyllm.codegen.tokenizers.formats.vocabulary import MAX_VOCABULARY, check_pieces, distinct
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Strip, Tokenizer
 from tinyllm.errors import CheckpointWarning, UserError
@@ -42,14 +46,21 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
     contradicts itself, and for every model, step and token that would not be followed to the letter.
     """
     document = Fields(path, _read_object(path))
-    steps = read_steps(document)
+    steps = _read_steps(document)
     words = read_words(document, steps)
     settings = read_settings(path.parent)
     before_text = first_special(document)
     specials = settings.specials if before_text is None else (*settings.specials, before_text)
     added = _added_tokens(document, words, settings, specials)
     pieces, kinds = _pieces(path, words, added)
-    check_pieces(path, pieces, kinds, steps.byte_level, user_defined_first=True)
+    check_pieces(
+        path,
+        pieces,
+        kinds,
+        steps.byte_level,
+        user_defined_first=True,
+        drops_unknown=words.algorithm is Algorithm.PAIRS,
+    )
     _warn_of_normalized(path, steps, added)
     _refuse_text_tokens(document, steps, [token for token in added if not token.special])
     names = {token.content: token.token for token in added} | words.ids
@@ -86,9 +97,30 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
         strips=tuple(
             (token.token, Strip(token.lstrip, token.rstrip)) for token in added if token.lstrip or token.rstrip
         ),
-        nfc=steps.nfc,
         character_map=steps.character_map,
+        plain_spaces=not (steps.byte_level or steps.marks),
+        rewrites=steps.rewrites,
+        cuts=steps.cuts,
+        word_prefix=steps.word_prefix or words.algorithm is Algorithm.WORD_PIECES,
+        word_suffix=words.word_suffix,
+        longest_word=words.longest_word,
+        joins=steps.joins and words.joins,
+        bare=bare_tokens(pieces, kinds, words.joins) if steps.cleans_up else (),
     )
+
+
+def _read_steps(document: Fields) -> Steps:
+    """The steps around the model. Raises UserError, naming the first that cannot be followed."""
+    steps = read_normalizer(flatten(document, "normalizer", "normalizers"))
+    steps = read_pre_tokenizer(document, flatten(document, "pre_tokenizer", "pretokenizers"), steps)
+    try:
+        patterns = [step.pattern for step in steps.rewrites if step.pattern] + [cut.pattern for cut in steps.cuts]
+        build_automata(patterns)
+    except UnknownRegexError as error:
+        raise UserError(
+            f"{document.path}: normalizer and pre_tokenizer have {error} together; choose another tokenizer"
+        ) from None
+    return read_decoder(document, steps)
 
 
 def _read_object(path: Path) -> dict[str, Any]:

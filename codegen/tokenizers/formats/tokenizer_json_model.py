@@ -1,14 +1,16 @@
 """The model of a tokenizer.json: its vocabulary, merges or scores, each entry checked.
 
-Source: tokenizers/src/models/{bpe,unigram}/serialization.rs of github.com/huggingface/tokenizers.
+Source: tokenizers/src/models/{bpe,unigram,wordlevel,wordpiece}/serialization.rs of github.com/huggingface/tokenizers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tinyllm.codegen.checkpoints.huggingface.fields import Fields
+from tinyllm.codegen.tokenizers.encode.word_pieces import CONTINUES
 from tinyllm.codegen.tokenizers.formats.byte_level import BYTES, LETTERS, bytes_of
 from tinyllm.codegen.tokenizers.formats.tokenizer_json_steps import Steps
 from tinyllm.codegen.tokenizers.formats.vocabulary import MAX_VOCABULARY, byte_value
@@ -17,6 +19,9 @@ from tinyllm.errors import UserError
 from tinyllm.text import shown
 
 MAX_MERGES = 1 << 21
+LONGEST_WORD = 1 << 16
+WITHOUT_SPACE = (b" .", b" ?", b" !", b" ,", b" ' ", b" n't", b" 'm", b" 's", b" 've", b" 're")
+"""What WordPiece's decoder takes the space away from."""
 Merge = tuple[int, int, int]
 
 
@@ -26,7 +31,7 @@ class Words:
 
     ids: of each text as the file has it. pieces, kinds: of each id but those, of a byte-level model, whose texts hold
     other letters than those for bytes; they must be added tokens. unknown: the id of the UNKNOWN piece.
-    merges, scores, whole_words, fuses_unknown: as in Tokenizer.
+    joins: pieces may stand with a space before each. The other fields are those of Tokenizer.
     """
 
     algorithm: Algorithm
@@ -38,6 +43,9 @@ class Words:
     scores: tuple[float, ...] = ()
     whole_words: bool = False
     fuses_unknown: bool = True
+    word_suffix: bool = False
+    longest_word: int = 0
+    joins: bool = True
 
 
 def read_words(document: Fields, steps: Steps) -> Words:
@@ -48,15 +56,18 @@ def read_words(document: Fields, steps: Steps) -> Words:
         return _bpe(model, steps)
     if kind == "Unigram":
         return _unigram(model, steps)
-    raise model.refusal("type", "BPE or Unigram", "choose another tokenizer")
+    if kind == "WordLevel":
+        return _words(model, steps)
+    if kind == "WordPiece":
+        return _word_pieces(model, steps)
+    raise model.refusal("type", "BPE, Unigram, WordLevel or WordPiece", "choose another tokenizer")
 
 
 def _bpe(model: Fields, steps: Steps) -> Words:
     if model.get("dropout"):
         raise model.refusal("dropout", "none: it is for training", "remove it")
-    for key in ("continuing_subword_prefix", "end_of_word_suffix"):
-        if model.get(key):
-            raise model.refusal(key, "none", "choose another tokenizer")
+    if model.get("continuing_subword_prefix"):
+        raise model.refusal("continuing_subword_prefix", "none", "choose another tokenizer")
     ids = _vocabulary(model)
     fallback, fuses = model.switch("byte_fallback", False), model.switch("fuse_unk", False)
     unknown = None
@@ -68,19 +79,89 @@ def _bpe(model: Fields, steps: Steps) -> Words:
         if steps.character_map or steps.remove_extra_whitespaces:
             raise model.refusal("type", "Unigram behind a Precompiled normalizer", "choose another tokenizer")
         unknown = _unknown(model, ids)
-        if not fallback and (unknown is None or not fuses or steps.pattern):
-            raise model.refusal("byte_fallback", "true, or unk_token and fuse_unk", "choose another tokenizer")
-    pieces, kinds = _pieces(model, ids, steps, unknown, fallback and not steps.byte_level)
-    merges = _merges(model, ids)
+    whole_words = model.switch("ignore_merges", False)
+    suffix = _suffix(model, steps, whole_words)
+    pieces, kinds = _pieces(model, ids, steps, unknown, fallback and not steps.byte_level, suffix)
     return Words(
         Algorithm.PAIRS,
         ids,
         pieces,
         kinds,
         unknown,
-        merges,
-        whole_words=model.switch("ignore_merges", False),
-        fuses_unknown=fuses or unknown is None or not steps.byte_level,
+        _merges(model, ids),
+        whole_words=whole_words,
+        fuses_unknown=fuses or unknown is None,
+        word_suffix=bool(suffix),
+        joins=not suffix,
+    )
+
+
+def _suffix(model: Fields, steps: Steps, whole_words: bool) -> str:
+    """What the last piece of a word ends in. It becomes a space, so that no word may hold one already."""
+    suffix = model.get("end_of_word_suffix") or ""
+    if not isinstance(suffix, str):
+        raise model.refusal("end_of_word_suffix", "a text", "export it again")
+    if suffix and (steps.marks or steps.byte_level or whole_words or not steps.drops_spaces):
+        raise model.refusal(
+            "end_of_word_suffix",
+            "none, unless the pre_tokenizer drops spaces (Whitespace, WhitespaceSplit, BertPreTokenizer)",
+            "choose another tokenizer",
+        )
+    return suffix
+
+
+def _words(model: Fields, steps: Steps) -> Words:
+    ids, unknown = _closed_vocabulary(model, steps)
+    pieces, kinds = _pieces(model, ids, steps, unknown, fallback=False)
+    return Words(Algorithm.WORDS, ids, pieces, kinds, unknown)
+
+
+def _word_pieces(model: Fields, steps: Steps) -> Words:
+    """The pieces in the form of word_pieces.py: a space before one that begins a word, nothing before others."""
+    ids, unknown = _closed_vocabulary(model, steps)
+    if model.get("continuing_subword_prefix") != CONTINUES.decode():
+        raise model.refusal("continuing_subword_prefix", CONTINUES.decode(), "choose another tokenizer")
+    if steps.marks or not steps.drops_spaces:
+        raise model.refusal(
+            "type",
+            "BPE, Unigram or WordLevel, as the pre_tokenizer does not drop spaces (Whitespace, BertPreTokenizer)",
+            "choose another tokenizer",
+        )
+    longest = model.get("max_input_chars_per_word", 100)
+    if not isinstance(longest, int) or isinstance(longest, bool) or not 0 < longest <= LONGEST_WORD:
+        raise model.refusal("max_input_chars_per_word", f"1 to {LONGEST_WORD:,}", "choose another tokenizer")
+    pieces, kinds = _pieces(model, ids, steps, unknown, fallback=False)
+    for token, piece in pieces.items():
+        if kinds[token] is PieceKind.NORMAL:
+            goes_on = piece.startswith(CONTINUES) and len(piece) > len(CONTINUES)
+            pieces[token] = piece[len(CONTINUES) :] if goes_on else b" " + piece
+        if kinds[token] is PieceKind.NORMAL and b" " in piece:
+            kinds[token] = PieceKind.UNREACHABLE
+    return Words(Algorithm.WORD_PIECES, ids, pieces, kinds, unknown, longest_word=longest, joins=False)
+
+
+def _closed_vocabulary(model: Fields, steps: Steps) -> tuple[dict[str, int], int]:
+    """The vocabulary of a model that needs an unknown piece, and its id."""
+    if steps.byte_level:
+        raise model.refusal("type", "BPE, as the pre_tokenizer is ByteLevel", "choose another tokenizer")
+    ids = _vocabulary(model)
+    unknown = _unknown(model, ids)
+    if unknown is None:
+        raise model.refusal("unk_token", "a text of the vocabulary", "export it again")
+    return ids, unknown
+
+
+def bare_tokens(pieces: Sequence[bytes], kinds: Sequence[PieceKind], joins: bool) -> tuple[int, ...]:
+    """The ids, ascending, before which WordPiece's decoder cleans the space away.
+
+    joins: a space goes before each piece; else those that have one begin with it. Source: cleanup in
+    tokenizers/src/decoders/wordpiece.rs of github.com/huggingface/tokenizers.
+    """
+    texts = (b" " + piece if joins else piece for piece in pieces)
+    return tuple(
+        token
+        for token, text in enumerate(texts)
+        if kinds[token] in (PieceKind.NORMAL, PieceKind.USER_DEFINED) and text.startswith(WITHOUT_SPACE)
     )
 
 
@@ -132,13 +213,15 @@ def _unknown(model: Fields, ids: dict[str, int]) -> int | None:
 
 
 def _pieces(
-    model: Fields, ids: dict[str, int], steps: Steps, unknown: int | None, fallback: bool
+    model: Fields, ids: dict[str, int], steps: Steps, unknown: int | None, fallback: bool, suffix: str = ""
 ) -> tuple[dict[int, bytes], dict[int, PieceKind]]:
     pieces: dict[int, bytes] = {}
     kinds: dict[int, PieceKind] = {}
     bytes_found = 0
     for text, token in ids.items():
-        piece, kind = bytes_of(text) if steps.byte_level else _marked(model, text), PieceKind.NORMAL
+        piece, kind = bytes_of(text) if steps.byte_level else _encoded(model, text), PieceKind.NORMAL
+        if piece is not None and steps.marks:
+            piece = piece.replace(SPACE_MARK, b" ")
         if piece is None:
             continue
         value = None if steps.byte_level else byte_value(piece)
@@ -146,8 +229,10 @@ def _pieces(
             bytes_found += 1
             if fallback:
                 piece, kind = bytes([value]), PieceKind.BYTE
-        elif not steps.byte_level and " " in text:
-            kind = PieceKind.UNREACHABLE  # A text's spaces have become marks.
+        elif (steps.marks or suffix) and " " in text:
+            kind = PieceKind.UNREACHABLE  # A text's spaces have become marks, or are no part of a word.
+        elif suffix and text.endswith(suffix):
+            piece = piece[: -len(suffix.encode())] + b" "
         if token == unknown:
             kind = PieceKind.UNKNOWN
         pieces[token], kinds[token] = piece, kind
@@ -156,9 +241,9 @@ def _pieces(
     return pieces, kinds
 
 
-def _marked(model: Fields, text: str) -> bytes:
+def _encoded(model: Fields, text: str) -> bytes:
     try:
-        return text.encode().replace(SPACE_MARK, b" ")
+        return text.encode()
     except UnicodeEncodeError:
         where = f"{model.path}: {model.prefix}vocab[{text[:20]!r}]"
         raise UserError(f"{where} holds half a character, expected text; export it again") from None

@@ -89,10 +89,12 @@ def check_pieces(
     byte_level: bool = False,
     every_byte: bool = False,
     user_defined_first: bool = False,
+    drops_unknown: bool = False,
 ) -> None:
     """Raises UserError, naming the piece, where these break a rule that Tokenizer states of them.
 
     every_byte: each byte must be a NORMAL piece, as tiktoken needs it; else, where byte_level, one of them.
+    drops_unknown: characters without a piece may be left out.
     """
     seen: dict[tuple[bytes, PieceKind], int] = {}
     for token, (piece, kind) in enumerate(zip(pieces, kinds, strict=True)):
@@ -118,7 +120,7 @@ def check_pieces(
         if missing and (every_byte or len(missing) == len(tokens)):
             wanted = "one for each byte" if every_byte else "some to begin with"
             raise _unsound(path, f"no piece stands for the single byte 0x{missing[0]:02X}, expected {wanted}")
-    elif not counts[PieceKind.BYTE] and not counts[PieceKind.UNKNOWN]:
+    elif not drops_unknown and not counts[PieceKind.BYTE] and not counts[PieceKind.UNKNOWN]:
         raise _unsound(path, "neither byte pieces nor an unknown piece, one is needed for text without pieces")
 
 

@@ -1,13 +1,12 @@
-#include "nfc.h"
+#include "normal_form.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "utf8.h"
 #include "vocabulary.h"
 
-#if TL_NFC
-
-#define NO_CHARACTER UINT32_MAX
+#if TL_FORMS
 
 /* Hangul syllables (The Unicode Standard, section 3.12): a leading consonant, a vowel, perhaps a trailing consonant. */
 #define SYLLABLE 0xAC00u
@@ -19,75 +18,54 @@
 #define TRAILINGS 28u /* none among them */
 #define SYLLABLES (LEADINGS * VOWELS * TRAILINGS)
 
-/* The character at text[0], NO_CHARACTER for a byte that begins none, and its length. */
-static uint32_t character_at(const uint8_t *text, uint32_t n, uint32_t *length) {
-    *length = tl_utf8_length(text, n);
-    if (*length == 0 || *length > n) {
-        *length = 1;
-        return NO_CHARACTER;
-    }
-    uint32_t code = *length == 1u ? text[0] : text[0] & (0x7Fu >> *length);
-    for (uint32_t i = 1; i < *length; i++) {
-        code = code << 6 | (text[i] & 0x3Fu);
-    }
-    return code;
-}
-
-/* Writes a character from U+0080 on in UTF-8 and returns its length. */
-static uint32_t put_character(uint32_t code, uint8_t *out) {
-    const uint32_t length = code < 0x800u ? 2u : code < 0x10000u ? 3u : 4u;
-    for (uint32_t i = length - 1u; i > 0; i--) {
-        out[i] = (uint8_t)(0x80u | (code & 0x3Fu));
-        code >>= 6;
-    }
-    out[0] = (uint8_t)((0xF00u >> length) | code);
-    return length;
-}
-
 /* The canonical combining class: 0 for what begins anew, and for what is no character. */
 static uint32_t combining_class(uint32_t code) {
-    uint32_t low = 0, high = TL_NFC_CLASS_RUNS;
-    if (code == NO_CHARACTER) {
+    uint32_t low = 0, high = TL_COMBINING_RUNS;
+    if (code == TL_NO_CHARACTER) {
         return 0;
     }
     while (high - low > 1u) { /* the last run that begins at this code point or before */
         const uint32_t middle = low + (high - low) / 2u;
-        if (tl_nfc_class_run[middle] >> 8 <= code) {
+        if (tl_combining_run[middle] >> 8 <= code) {
             low = middle;
         } else {
             high = middle;
         }
     }
-    return tl_nfc_class_run[low] & 0xFFu;
+    return tl_combining_run[low] & 0xFFu;
 }
 
-/* Points `bytes` to what a character is taken apart into, at most 12 bytes, and returns how many; 0: it is whole. */
-static uint32_t apart(uint32_t code, uint8_t hangul[9], const uint8_t **bytes) {
+/* Points `bytes` to what a character is taken apart into, at most 33 bytes, and returns how many; 0: it is whole. */
+static uint32_t apart(const struct tl_decompositions *table, uint32_t code, uint8_t hangul[9], const uint8_t **bytes) {
     if (code >= SYLLABLE && code < SYLLABLE + SYLLABLES) {
         const uint32_t index = code - SYLLABLE, trailing = index % TRAILINGS;
-        uint32_t n = put_character(LEADING + index / (VOWELS * TRAILINGS), hangul);
-        n += put_character(VOWEL + index / TRAILINGS % VOWELS, hangul + n);
-        n += trailing > 0 ? put_character(TRAILING + trailing, hangul + n) : 0;
+        uint32_t n = tl_utf8_put(LEADING + index / (VOWELS * TRAILINGS), hangul);
+        n += tl_utf8_put(VOWEL + index / TRAILINGS % VOWELS, hangul + n);
+        n += trailing > 0 ? tl_utf8_put(TRAILING + trailing, hangul + n) : 0;
         *bytes = hangul;
         return n;
     }
-    uint32_t low = 0, high = TL_NFC_APART;
-    while (low < high) {
+    uint32_t low = 0, high = table->n_runs;
+    while (low < high) { /* to the first run that begins behind this character */
         const uint32_t middle = low + (high - low) / 2u;
-        if (tl_nfc_apart[middle].code == code) {
-            *bytes = tl_nfc_bytes + tl_nfc_apart[middle].offset;
-            return tl_nfc_apart[middle].length;
-        }
-        if (tl_nfc_apart[middle].code < code) {
+        if (table->runs[middle].first <= code) {
             low = middle + 1u;
         } else {
             high = middle;
         }
     }
-    return 0;
+    if (low == 0) {
+        return 0;
+    }
+    const struct tl_decomposition_run *run = &table->runs[low - 1u];
+    if (code - run->first >= run->count) {
+        return 0;
+    }
+    *bytes = table->text + run->offset + (code - run->first) * run->length;
+    return run->length;
 }
 
-/* The character that two make together, or NO_CHARACTER. */
+/* The character that two make together, or TL_NO_CHARACTER. */
 static uint32_t together(uint32_t first, uint32_t second) {
     if (first >= LEADING && first < LEADING + LEADINGS && second >= VOWEL && second < VOWEL + VOWELS) {
         return SYLLABLE + ((first - LEADING) * VOWELS + (second - VOWEL)) * TRAILINGS;
@@ -96,34 +74,43 @@ static uint32_t together(uint32_t first, uint32_t second) {
         second < TRAILING + TRAILINGS) {
         return first + (second - TRAILING);
     }
-    uint32_t low = 0, high = TL_NFC_TOGETHER;
+    const uint32_t plane = first >> 16;
+    if (plane > 1u || plane != second >> 16) {
+        return TL_NO_CHARACTER;
+    }
+    uint32_t low = plane == 0 ? 0 : TL_COMPOSITIONS_FIRST_PLANE;
+    uint32_t high = plane == 0 ? TL_COMPOSITIONS_FIRST_PLANE : TL_COMPOSITIONS;
+    const uint32_t wanted = first << 16 | (second & 0xFFFFu);
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2u;
-        const struct tl_nfc_together *pair = &tl_nfc_together[middle];
-        if (pair->first == first && pair->second == second) {
-            return pair->code;
+        const struct tl_composition *pair = &tl_composition[middle];
+        const uint32_t found = (uint32_t)pair->first << 16 | pair->second;
+        if (found == wanted) {
+            return plane << 16 | pair->code;
         }
-        if (pair->first < first || (pair->first == first && pair->second < second)) {
+        if (found < wanted) {
             low = middle + 1u;
         } else {
             high = middle;
         }
     }
-    return NO_CHARACTER;
+    return TL_NO_CHARACTER;
 }
 
-static uint32_t take_apart(const uint8_t *text, uint32_t n, uint8_t *out, uint32_t room) {
+/* Writes what the n bytes of text at the end of `out` are taken apart into to its start; TL_FORM_TOO_LONG if that
+   would reach what is not read yet. */
+static uint32_t take_apart(const struct tl_decompositions *table, uint8_t *out, uint32_t n, uint32_t room) {
     uint32_t written = 0, length;
-    for (uint32_t at = 0; at < n; at += length) {
+    for (uint32_t at = room - n; at < room; at += length) {
         uint8_t hangul[9];
-        const uint8_t *bytes = text + at;
-        const uint32_t code = character_at(text + at, n - at, &length);
-        const uint32_t parts = code == NO_CHARACTER ? 0 : apart(code, hangul, &bytes);
+        const uint8_t *bytes = out + at;
+        const uint32_t code = tl_utf8_code(bytes, room - at, &length);
+        const uint32_t parts = code == TL_NO_CHARACTER || code < 0x80u ? 0 : apart(table, code, hangul, &bytes);
         const uint32_t n_bytes = parts > 0 ? parts : length;
-        if (n_bytes > room - written) {
-            return TL_NFC_TOO_LONG;
+        if (n_bytes > at + length - written) {
+            return TL_FORM_TOO_LONG;
         }
-        memcpy(out + written, bytes, n_bytes);
+        memmove(out + written, bytes, n_bytes);
         written += n_bytes;
     }
     return written;
@@ -135,7 +122,7 @@ static uint32_t before(const uint8_t *text, uint32_t at) {
     while (start > 0 && at - start < 4u && (text[start] & 0xC0u) == 0x80u) {
         start--;
     }
-    return character_at(text + start, at - start, &length) != NO_CHARACTER && length == at - start ? start : at - 1u;
+    return tl_utf8_code(text + start, at - start, &length) != TL_NO_CHARACTER && length == at - start ? start : at - 1u;
 }
 
 /* Puts the marks after a character in the order of their classes, those of one class as they come. */
@@ -143,12 +130,12 @@ static void sort_marks(uint8_t *text, uint32_t n) {
     uint32_t length;
     for (uint32_t at = 0; at < n; at += length) {
         uint8_t mark[4];
-        const uint32_t mark_class = combining_class(character_at(text + at, n - at, &length));
+        const uint32_t mark_class = combining_class(tl_utf8_code(text + at, n - at, &length));
         uint32_t to = at;
         while (mark_class > 0 && to > 0) {
             uint32_t other_length;
             const uint32_t other = before(text, to);
-            if (combining_class(character_at(text + other, to - other, &other_length)) <= mark_class) {
+            if (combining_class(tl_utf8_code(text + other, to - other, &other_length)) <= mark_class) {
                 break;
             }
             to = other;
@@ -164,15 +151,15 @@ static void sort_marks(uint8_t *text, uint32_t n) {
 /* Puts together what makes one character, and returns the length of what remains. */
 static uint32_t put_together(uint8_t *text, uint32_t n) {
     uint32_t written = 0, length;
-    uint32_t base = NO_CHARACTER, base_at = 0, base_length = 0; /* what marks may join */
+    uint32_t base = TL_NO_CHARACTER, base_at = 0, base_length = 0; /* what marks may join */
     uint32_t last_class = 0;                                    /* of the character written last */
     for (uint32_t at = 0; at < n; at += length) {
-        const uint32_t code = character_at(text + at, n - at, &length), code_class = combining_class(code);
-        const bool reaches = base != NO_CHARACTER && (last_class == 0 || last_class < code_class);
-        const uint32_t joined = reaches && code != NO_CHARACTER ? together(base, code) : NO_CHARACTER;
-        if (joined != NO_CHARACTER) { /* never longer than the two */
+        const uint32_t code = tl_utf8_code(text + at, n - at, &length), code_class = combining_class(code);
+        const bool reaches = base != TL_NO_CHARACTER && (last_class == 0 || last_class < code_class);
+        const uint32_t joined = reaches && code != TL_NO_CHARACTER ? together(base, code) : TL_NO_CHARACTER;
+        if (joined != TL_NO_CHARACTER) { /* never longer than the two */
             uint8_t bytes[4];
-            const uint32_t joined_length = put_character(joined, bytes);
+            const uint32_t joined_length = tl_utf8_put(joined, bytes);
             const uint32_t base_end = base_at + base_length;
             memmove(text + base_at + joined_length, text + base_end, written - base_end);
             memcpy(text + base_at, bytes, joined_length);
@@ -193,13 +180,15 @@ static uint32_t put_together(uint8_t *text, uint32_t n) {
     return written;
 }
 
-uint32_t tl_nfc(const uint8_t *text, uint32_t n, uint8_t *out, uint32_t room) {
-    const uint32_t length = take_apart(text, n, out, room);
-    if (length == TL_NFC_TOO_LONG) {
-        return length;
+uint32_t tl_normal_form(uint32_t form, uint8_t *out, uint32_t n, uint32_t room) {
+    const bool compatibility = form == TL_NFKC || form == TL_NFKD;
+    memmove(out + room - n, out, n);
+    n = take_apart(compatibility ? &tl_compatibility : &tl_canonical, out, n, room);
+    if (n == TL_FORM_TOO_LONG) {
+        return n;
     }
-    sort_marks(out, length);
-    return put_together(out, length);
+    sort_marks(out, n);
+    return form == TL_NFC || form == TL_NFKC ? put_together(out, n) : n;
 }
 
 #endif

@@ -1,0 +1,30 @@
+/* Cutting text into words, step by step: see codegen/tokenizers/encode/cut.py. */
+#ifndef TL_CUT_H
+#define TL_CUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vocabulary.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A place in a text: text[at..end) is not cut yet. ends[i]: where the part under way of step i ends. All zero to begin
+   with, but for `at` and `end`. Nothing before `at` is read again. */
+struct tl_words {
+    uint32_t at, end;
+#if TL_CUTS > 0
+    uint32_t ends[TL_CUTS];
+#endif
+};
+
+/* Whether there is one more word: text[begin..words->at). */
+bool tl_next_word(const uint8_t *text, struct tl_words *words, uint32_t *begin);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,21 @@
+/* The steps that change a text before it is cut into words: see codegen/tokenizers/encode/rewrite.py. */
+#ifndef TL_REWRITE_H
+#define TL_REWRITE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TL_REWRITE_TOO_LONG UINT32_MAX
+
+/* Takes the n bytes of text at the start of `out` through all steps and returns their length then, or
+   TL_REWRITE_TOO_LONG if it does not find room on its way. */
+uint32_t tl_rewrite(uint8_t *out, uint32_t n, uint32_t room);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
