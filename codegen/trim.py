@@ -114,6 +114,7 @@ def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
         ranks=tuple(ranks.tolist()),
         scores=of_kept(tokenizer.scores),
         merges=tuple((left, right, joined) for left, right, joined in merges if min(left, right, joined) >= 0),
+        bare=tuple(new[old] for old in tokenizer.bare if old in new),
         strips=tuple((new[old], strip) for old, strip in tokenizer.strips if old in new),
         bos=None if tokenizer.bos is None else new[tokenizer.bos],
         eos=None if tokenizer.eos is None else new[tokenizer.eos],

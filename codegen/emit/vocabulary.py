@@ -94,7 +94,7 @@ def rewrite_fields(tables: VocabularyTables) -> dict[str, Any]:
         ),
         "automaton_rows": rows(starts[:-1]),
         "automaton_table_rows": rows(byte for automaton in automata for byte in automaton.table),
-        "lower_rows": rows(f"{{0x{first:x}, 0x{last:x}, {step}, {by}}}" for first, last, step, by in LOWER_CASE),
+        "lower_rows": rows(f"{{0x{first:x}, {by}, {last - first}, {step}}}" for first, last, step, by in LOWER_CASE),
         "lower_runs": len(LOWER_CASE) if tables.lowers else 0,
         "bare_rows": rows([*tokenizer.bare, "TL_NO_TOKEN"]),
     }

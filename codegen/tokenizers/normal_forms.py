@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from tinyllm.codegen.tokenizers.encode.unicode_data import LATER_FORMS
 
@@ -68,7 +69,7 @@ def combining_classes() -> tuple[int, ...]:
 @cache
 def decompositions(compatibility: bool) -> Decompositions:
     """Canonical ones, or the compatibility ones with them."""
-    form = "NFKD" if compatibility else "NFD"
+    form: Literal["NFKD", "NFD"] = "NFKD" if compatibility else "NFD"
     found: list[list[tuple[int, bytes]]] = []
     for code in _known():
         whole = unicodedata.normalize(form, chr(code))

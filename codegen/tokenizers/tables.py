@@ -164,7 +164,7 @@ class VocabularyTables:
             "classes": 4 * len(self.class_runs),
             "normal_forms": sum(table.n_bytes for table in self.decompositions.values())
             + (compositions().n_bytes + 4 * len(combining_classes()) if self.decompositions else 0),
-            "lower_case": 16 * len(LOWER_CASE) if self.lowers else 0,
+            "lower_case": 12 * len(LOWER_CASE) if self.lowers else 0,
             "rewrites": sum(16 + len(step.content) for step in self.tokenizer.rewrites),
             "automata": sum(4 + len(automaton.table) for automaton in self.tokenizer.automata[1])
             + (4 * len(self.tokenizer.automata[0].starts) if self.tokenizer.automata[1] else 0),

@@ -53,7 +53,7 @@ static uint32_t lower_case(uint32_t code) {
         }
     }
     const struct tl_lowercase_run *run = &tl_lowercase_run[low > 0 ? low - 1u : 0];
-    const bool upper = code >= run->first && code <= run->last && (code - run->first) % run->step == 0;
+    const bool upper = code >= run->first && code - run->first <= run->span && (code - run->first) % run->step == 0;
     return upper ? (uint32_t)((int32_t)code + run->distance) : code;
 }
 

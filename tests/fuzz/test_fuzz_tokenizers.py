@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.fuzz.test_fuzz_readers import JSON, QUICK, damaged, only_a_user_error_comes_of
 from tests.unit.gguf_files import write_gguf
 from tests.unit.tokenizer_files import REPLICAS, gpt2, rank_file, ranks_of, train_sentencepiece
+from tests.unit.trained_tokenizers import document
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.tokenizers.formats.gguf_bpe import PRE_TOKENIZERS
@@ -44,6 +45,16 @@ def gguf_file(**metadata: Any) -> bytes:
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     name: json.loads(REPLICAS[name]().to_str()) for name in ("Llama 2", "Qwen2", "SmolLM", "T5", "Phi-3")
+} | {
+    name: document(name)
+    for name in (
+        "bpe, own regex 1",
+        "bpe, Replace by a regex",
+        "bpe, an end of word, unknown",
+        "bpe, Metaspace then Punctuation",
+        "words, CharDelimiterSplit",
+        "word pieces, BERT uncased",
+    )
 }
 LETTERS = sorted(json.loads(gpt2().to_str())["model"]["vocab"].items(), key=lambda entry: entry[1])
 BINARY = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 from tinyllm.codegen.tokenizers.encode import regex
 from tinyllm.codegen.tokenizers.encode.code_sets import CodeSet
@@ -26,6 +26,7 @@ MOST_STEPS = 4000
 MOST_SYMBOLS = 255
 NO_CHARACTER = 0xDC80
 """The code that a byte counts as that is no part of a character."""
+_HALVES = range(0xD800, 0xE000)
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,21 @@ class Alphabet:
         return max(self.symbols) + 1
 
     def symbol(self, code: int) -> int:
+        """The symbol of a character, and of half a character that of no character."""
+        code = NO_CHARACTER if code in _HALVES else code
         return self.symbols[bisect_right(self.starts, code) - 1]
 
     def read(self, text: str) -> bytes:
         """The symbol of each character of a text, in which bytes that are no UTF-8 are escaped as surrogates."""
-        return bytes(_symbol(self, character) for character in text)
+        known = self._known
+        for character in {*text} - known.keys():
+            known[character] = self.symbol(ord(character))
+        return bytes(map(known.__getitem__, text))
 
-
-@lru_cache(maxsize=1 << 14)
-def _symbol(alphabet: Alphabet, character: str) -> int:
-    return alphabet.symbol(ord(character))
+    @cached_property
+    def _known(self) -> dict[str, int]:
+        """The symbols of characters met before."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,8 @@ def _alphabet(sets: Sequence[CodeSet]) -> Alphabet:
         for first, last in codes.runs:
             changes[first] = changes.get(first, 0) ^ 1 << number
             changes[last + 1] = changes.get(last + 1, 0) ^ 1 << number
-    starts, symbols, known, member = [], [], dict[int, int](), 0
+    starts, symbols = list[int](), list[int]()
+    known, member = dict[int, int](), 0
     for code in sorted(changes):
         member ^= changes[code]
         symbol = known.setdefault(member, len(known))

@@ -122,18 +122,26 @@ def _pieces(tokenizer: Tokenizer, word: bytes) -> Iterable[bytes]:
     if tokenizer.algorithm is Algorithm.WORDS:
         return [word]
     if tokenizer.algorithm is Algorithm.WORD_PIECES:
-        return greedy_pieces(tokenizer.normal_ids, tokenizer.longest_word, word) or [word]
+        return _greedy(tokenizer, word)
     word = word.translate(None, tokenizer.dropped_bytes)
     parts = _WORD.findall(word) if tokenizer.splits_at_spaces else [word]
     return [symbol for part in parts for symbol in _merged(tokenizer, part)]
 
 
+def _greedy(tokenizer: Tokenizer, word: bytes) -> list[bytes]:
+    return _cached(tokenizer, word, lambda: greedy_pieces(tokenizer.normal_ids, tokenizer.longest_word, word) or [word])
+
+
 def _merged(tokenizer: Tokenizer, part: bytes) -> list[bytes]:
+    return _cached(tokenizer, part, lambda: _merge(tokenizer, *_split(tokenizer, part)))
+
+
+def _cached(tokenizer: Tokenizer, part: bytes, make: Callable[[], list[bytes]]) -> list[bytes]:
     cache = tokenizer.word_cache
     if part not in cache:
         if len(cache) >= WORD_CACHE:
             cache.clear()
-        cache[part] = _merge(tokenizer, *_split(tokenizer, part))
+        cache[part] = make()
     return cache[part]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from typing import Literal
 
 from tinyllm.codegen.tokenizers.encode.automaton import Alphabet, Automaton
 from tinyllm.codegen.tokenizers.encode.code_sets import (
@@ -49,7 +50,13 @@ class RewriteKind(IntEnum):
     """`content` goes before a text that is not empty."""
 
 
-FORMS = (RewriteKind.NFC, RewriteKind.NFD, RewriteKind.NFKC, RewriteKind.NFKD)
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+FORMS: dict[RewriteKind, Form] = {
+    RewriteKind.NFC: "NFC",
+    RewriteKind.NFD: "NFD",
+    RewriteKind.NFKC: "NFKC",
+    RewriteKind.NFKD: "NFKD",
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ def rewrite(step: Rewrite, alphabet: Alphabet, automaton: Automaton | None, text
     automaton: that of `step.pattern`, reading `alphabet`.
     """
     if step.kind in FORMS:
-        return normal_form(step.kind, text)
+        return normal_form(FORMS[step.kind], text)
     if step.kind is RewriteKind.LOWERCASE:
         return text.translate(_lower_case())
     content = step.content.decode()
@@ -100,12 +107,12 @@ def rewrite(step: Rewrite, alphabet: Alphabet, automaton: Automaton | None, text
     return "".join(content if match else segment for segment, match in segments)
 
 
-def normal_form(kind: RewriteKind, text: str) -> str:
+def normal_form(form: Form, text: str) -> str:
     """The text in a normal form, as tokenizers has it, to which characters of LATER_FORMS are of no kind."""
     if text.isascii():
         return text
     parts = _later().split(text)  # Every other one is such a character.
-    parts[::2] = (unicodedata.normalize(kind.name, part) for part in parts[::2])
+    parts[::2] = (unicodedata.normalize(form, part) for part in parts[::2])
     return "".join(parts)
 
 

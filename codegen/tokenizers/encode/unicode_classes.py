@@ -54,7 +54,7 @@ def _read_runs() -> tuple[tuple[int, ...], tuple[CharClass, ...]]:
     ]
     control = [(first, last, CharClass.OTHER) for first, last in ((0, 8), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F))]
     spaces = [(first, last, CharClass.SPACE) for first, last in _CONTROL_SPACES]
-    starts, classes = [], []
+    starts, classes = list[int](), list[CharClass]()
     for first, _, kind in sorted(runs + control + spaces):
         if not classes or kind != classes[-1]:
             starts.append(first)

@@ -17,7 +17,7 @@ from tinyllm.codegen.checkpoints.huggingface.fields import Fields
 from tinyllm.codegen.tokenizers.encode.automaton import build_automata
 from tinyllm.codegen.tokenizers.encode.regex import UnknownRegexError
 from tinyllm.codegen.tokenizers.formats.special_tokens import AddedToken, Settings, added_token, read_settings
-from tinyllm.codegen.tokenizers.formats.tokenizer_json_model import Words, bare_tokens, read_words
+from tinyllm.codegen.tokenizers.formats.tokenizer_json_model import Words, bare_tokens, check_decoder, read_words
 from tinyllm.codegen.tokenizers.formats.tokenizer_json_normalizer import read_normalizer
 from tinyllm.codegen.tokenizers.formats.tokenizer_json_pre_tokenizer import read_pre_tokenizer
 from tinyllm.codegen.tokenizers.formats.tokenizer_json_steps import MARK, Steps, first_special, flatten, read_decoder
@@ -48,6 +48,7 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
     document = Fields(path, _read_object(path))
     steps = _read_steps(document)
     words = read_words(document, steps)
+    check_decoder(document, steps, words)
     settings = read_settings(path.parent)
     before_text = first_special(document)
     specials = settings.specials if before_text is None else (*settings.specials, before_text)

@@ -151,6 +151,22 @@ def _closed_vocabulary(model: Fields, steps: Steps) -> tuple[dict[str, int], int
     return ids, unknown
 
 
+def check_decoder(document: Fields, steps: Steps, words: Words) -> None:
+    """Raises UserError if the decoder WordPiece would take its prefix from a piece that has it for another reason."""
+    if steps.continues is None:
+        return
+    if words.algorithm is Algorithm.WORD_PIECES:
+        sound = steps.continues == CONTINUES.decode()
+    else:
+        begin = steps.continues.encode("utf-8", "surrogatepass")
+        normal = (token for token, kind in words.kinds.items() if kind is PieceKind.NORMAL)
+        sound = not any(words.pieces[token].startswith(begin) for token in normal)
+    if not sound:
+        raise Fields(document.path, document.inner("decoder"), "decoder.").refusal(
+            "prefix", "what the model's pieces that go on begin with, and no other", "mend the file"
+        )
+
+
 def bare_tokens(pieces: Sequence[bytes], kinds: Sequence[PieceKind], joins: bool) -> tuple[int, ...]:
     """The ids, ascending, before which WordPiece's decoder cleans the space away.
 
