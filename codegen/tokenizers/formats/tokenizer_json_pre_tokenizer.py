@@ -159,7 +159,7 @@ def _split(step: Fields) -> _Found:
 
 def _behavior(step: Fields) -> Behavior:
     name = step.get("behavior", "Isolated")
-    if name not in BEHAVIORS:
+    if not isinstance(name, str) or name not in BEHAVIORS:
         raise step.refusal("behavior", f"one of {', '.join(BEHAVIORS)}")
     return BEHAVIORS[name]
 
