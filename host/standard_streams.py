@@ -5,9 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from tinyllm.errors import Failure
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class OutputLost(Failure):
@@ -24,9 +30,13 @@ def open_standard_streams() -> None:
     # In the order of their numbers: what opens takes the lowest number that is free.
     sys.stdin = _text(sys.stdin) or open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123
     sys.stdin.reconfigure(errors="surrogateescape")
-    for name, kind in (("stdout", _StandardOutput), ("stderr", _StandardError)):
+    for name, kind in (("stdout", _StandardOutput), ("stderr", _Lenient)):
         stream = _text(getattr(sys, name)) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
-        checked = kind(stream.detach(), stream.encoding, "replace", line_buffering=stream.line_buffering)
+        encoding, by_line = stream.encoding, stream.line_buffering or stream.write_through
+        raw: Any = stream.detach()
+        if isinstance(raw, io.BufferedWriter):  # of `python -u` it is the raw stream already
+            raw = raw.detach()
+        checked = io.TextIOWrapper(io.BufferedWriter(kind(raw)), encoding, "replace", line_buffering=by_line)
         setattr(sys, name, checked)
         setattr(sys, f"__{name}__", checked)
 
@@ -37,9 +47,11 @@ def _text(stream: object) -> io.TextIOWrapper | None:
     return stream
 
 
-def finish_output(code: int) -> int:
-    """Write what is still buffered; the exit code, which is not 0 if that failed."""
+def run_to_the_end(work: Callable[[], int]) -> int:
+    """The exit code of `work`, which is not 0 if standard output could not take all that was written to it."""
+    code = 0
     try:
+        code = work()
         sys.stdout.flush()
     except OutputLost as lost:
         sys.stderr.write(f"error: {lost}\n")
@@ -49,35 +61,41 @@ def finish_output(code: int) -> int:
     return code
 
 
-class _Checked(io.TextIOWrapper):
-    """Hands what it cannot write to _give_up."""
+class _Lenient(io.RawIOBase):
+    """A stream that loses what cannot be written, and all that comes after it: notes may be lost, the work goes on."""
 
-    def write(self, text: str) -> int:
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+
+    def write(self, data: Buffer) -> int:
         try:
-            return super().write(text)
+            while (written := self._raw.write(data)) is None:  # of a pipe that does not block: until there is room
+                select.select([], [self], [])
+            return written
         except OSError as error:
-            self._give_up(error)
-            return len(text)
+            # Also what is still buffered goes nowhere, so that no later flush fails again.
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._raw.fileno())
+            return self.lost(error, memoryview(data).nbytes)
 
-    def flush(self) -> None:
-        try:
-            super().flush()
-        except OSError as error:
-            self._give_up(error)
+    def lost(self, error: OSError, size: int) -> int:
+        """What `write` returns for so many bytes that were lost."""
+        return size
 
-    def _give_up(self, error: OSError) -> None:
-        """Whatever is buffered goes nowhere, so that no later flush fails again."""
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def isatty(self) -> bool:
+        return self._raw.isatty()
 
 
-class _StandardOutput(_Checked):
-    def _give_up(self, error: OSError) -> None:
-        super()._give_up(error)
+class _StandardOutput(_Lenient):
+    """Here lost text is the end of the work."""
+
+    def lost(self, error: OSError, size: int) -> int:
         if isinstance(error, BrokenPipeError):
             raise error
         raise OutputLost(f"standard output cannot be written ({error.strerror or error}).") from None
-
-
-class _StandardError(_Checked):
-    """Notes are lost if nobody takes them; the work goes on."""

@@ -51,7 +51,7 @@ class LineScreen:
     def read(self, status: Callable[[], str], prompt: str = PROMPT) -> str:
         try:
             line = self._source.readline()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OSError):
             line = ""
         if not line:
             raise EOFError

@@ -20,7 +20,7 @@ from click.shell_completion import CompletionItem
 from tinyllm.boards.description import BOARDS_DIR
 from tinyllm.errors import TinyllmError
 from tinyllm.host.output import Output
-from tinyllm.host.standard_streams import finish_output, open_standard_streams
+from tinyllm.host.standard_streams import OutputLost, open_standard_streams, run_to_the_end
 
 VERBS = {
     "boards": "List the boards that tinyllm knows, and what is attached.",
@@ -92,7 +92,7 @@ def tinyllm(version: bool, boards_dir: Path | None) -> None:
 def main() -> None:
     """Run the command line and exit with its code: 0, 1 for a failure, 2 for the user's mistake, 130 for Ctrl-C."""
     open_standard_streams()
-    sys.exit(finish_output(run(sys.argv[1:])))
+    sys.exit(run_to_the_end(lambda: run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:
@@ -141,9 +141,12 @@ def _show_warning(message: Warning | str, *where: object, **rest: object) -> Non
 
 def _report(kind: str, message: str, code: int, arguments: list[str]) -> int:
     output = Output(_wants_json(arguments))
-    if output.as_json:
-        output.document({"error": {"kind": kind, "message": message, "exit_code": code}})
     output.error(message)
+    if output.as_json:
+        try:
+            output.document({"error": {"kind": kind, "message": message, "exit_code": code}})
+        except OutputLost as lost:
+            output.error(str(lost))
     return code
 
 

@@ -120,7 +120,10 @@ def read_prompt() -> str:
     """
     if sys.stdin.isatty():
         raise UserError("a prompt is missing: say it with -p TEXT, or pipe it in, as in `echo TEXT | tinyllm run`.")
-    text = sys.stdin.read(LONGEST_PROMPT + 1)
+    try:
+        text = sys.stdin.read(LONGEST_PROMPT + 1)
+    except OSError as error:
+        raise UserError(f"no prompt: standard input cannot be read ({error}). Say it with -p TEXT.") from None
     if len(text) > LONGEST_PROMPT:
         raise UserError(f"standard input holds more than {LONGEST_PROMPT:,} characters; no board takes such a prompt.")
     if not text.strip():

@@ -25,10 +25,10 @@ from tinyllm.errors import UserError
 from tinyllm.host.build.build import build
 from tinyllm.host.chat.chat import RECOVERIES
 from tinyllm.host.chat.conversation import Conversation
-from tinyllm.host.connect.attach import summary
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.answer import summary
 from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
 from tinyllm.host.link.frames import Frame, FrameReader, encode_frame
 from tinyllm.host.link.link import QUIET_SECONDS, SILENCE_SECONDS, Event, Link

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,27 @@ def test_an_answer_arrives_whatever_happens_to_the_other_streams(home: Path) -> 
     for others in ("<&-", "2>&-", "<&- 2>&-", *(["2>/dev/full"] if Path("/dev/full").exists() else [])):
         done = shell(f"{run} {others}", home)
         assert (done.returncode, done.stdout) == (0, usual.stdout)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_python_may_be_told_not_to_buffer(unbuffered: str, home: Path) -> None:
+    done = shell("tinyllm models --json", home, PYTHONUNBUFFERED=unbuffered)
+    assert json.loads(done.stdout)["models"]
+    assert sound(shell("tinyllm models >&-", home, PYTHONUNBUFFERED=unbuffered))
+
+
+@posix
+def test_a_pipe_that_does_not_block_is_waited_for(home: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    code = "import sys; from tinyllm.host.standard_streams import open_standard_streams, run_to_the_end\n"
+    code += "open_standard_streams(); sys.exit(run_to_the_end(lambda: sys.stdout.write('x' * 1000000) * 0))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=writer) as process:
+        os.close(writer)
+        time.sleep(0.5)
+        with os.fdopen(reader, "rb") as pipe:
+            assert len(pipe.read()) == 1000000
+    assert process.returncode == 0
 
 
 @posix
