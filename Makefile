@@ -20,7 +20,7 @@ PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo quick test test-all lint types clean
+.PHONY: demo quick test test-all packages lint types clean
 
 demo: $(VENV)/installed
 	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --max-tokens 150 --temperature 0.8 --seed 5
@@ -28,13 +28,14 @@ demo: $(VENV)/installed
 quick: $(VENV)/testing
 	$(BIN)/pytest -n 2 --dist worksteal -m "not sweep" tests/unit tests/boards/test_core.py --board host
 
-test: lint types
-	sh tests/system_packages.sh
+test: packages lint types
 	$(BIN)/pytest $(PARALLEL) -m "not sweep"
 
-test-all: lint types
-	sh tests/system_packages.sh
+test-all: packages lint types
 	$(BIN)/pytest $(PARALLEL)
+
+packages:
+	sh tests/system_packages.sh
 
 lint: $(VENV)/testing
 	$(BIN)/ruff check .
