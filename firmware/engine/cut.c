@@ -25,10 +25,14 @@ static uint32_t segment_end(const struct tl_cut *cut, const uint8_t *text, uint3
 /* Whether the second of two segments side by side belongs to the word of the first. */
 static bool joins(uint32_t behavior, bool match, bool match_too) {
     switch (behavior) {
-    case TL_MERGED_WITH_PREVIOUS: return !match && match_too;
-    case TL_MERGED_WITH_NEXT: return match && !match_too;
-    case TL_CONTIGUOUS: return match == match_too;
-    default: return false;
+    case TL_MERGED_WITH_PREVIOUS:
+        return !match && match_too;
+    case TL_MERGED_WITH_NEXT:
+        return match && !match_too;
+    case TL_CONTIGUOUS:
+        return match == match_too;
+    default:
+        return false;
     }
 }
 

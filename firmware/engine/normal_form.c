@@ -152,7 +152,7 @@ static void sort_marks(uint8_t *text, uint32_t n) {
 static uint32_t put_together(uint8_t *text, uint32_t n) {
     uint32_t written = 0, length;
     uint32_t base = TL_NO_CHARACTER, base_at = 0, base_length = 0; /* what marks may join */
-    uint32_t last_class = 0;                                    /* of the character written last */
+    uint32_t last_class = 0;                                       /* of the character written last */
     for (uint32_t at = 0; at < n; at += length) {
         const uint32_t code = tl_utf8_code(text + at, n - at, &length), code_class = combining_class(code);
         const bool reaches = base != TL_NO_CHARACTER && (last_class == 0 || last_class < code_class);

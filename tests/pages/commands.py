@@ -28,7 +28,15 @@ WIDTH = 116
 """Columns of output in a page, without the indent."""
 SECONDS = 300.0
 
+OFFLINE = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "NO_PROXY": "127.0.0.1,localhost",
+}
+"""Nothing is fetched from elsewhere: PlatformIO's registry cannot be reached, on any machine."""
+
 VARYING = (
+    (re.compile(r"PlatformIO's registry cannot be reached; building with the SCons from PyPI\n"), ""),
     (re.compile(r"\b[\d.,]+ (tokens/s|ms|s)\b"), r"N \1"),
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{16}\b"), "HASH"),
     (re.compile(r"\b\d+\.\d+\.\d+[\w.+~-]*"), "VERSION"),
@@ -98,7 +106,7 @@ def printed_by(shown: Shown, folder: Path, environment: Mapping[str, str]) -> st
     done = subprocess.run(
         words,
         cwd=folder,
-        env={**os.environ, **environment, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+        env={**os.environ, **OFFLINE, **environment, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
         input=shown.typed,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@
 #define TICK_NS 25u
 /* With -icount shift=5 that time is instructions: the smallest shift that gives each one a tick of its own. */
 #define INSTRUCTION_NS 32u
-#define WAIT_SECONDS 60u           /* less than CCOUNT takes to go round */
+#define WAIT_SECONDS 60u /* less than CCOUNT takes to go round */
 
 static uint8_t received[256] __attribute__((aligned(256)));
 static int32_t n_received, n_taken;
