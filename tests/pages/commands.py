@@ -16,8 +16,14 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.conftest import SHARED_DATA
+from tests.pipeline.pull.hub_server import Repository, hub_server
+from tinyllm.models import bundled
+from tinyllm.models.known import known_models
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INDENT = "    "
@@ -27,6 +33,7 @@ ANYTHING = "[...]"
 WIDTH = 116
 """Columns of output in a page, without the indent."""
 SECONDS = 300.0
+STORIES = "stories260K"
 
 OFFLINE = {
     "HTTP_PROXY": "http://127.0.0.1:9",
@@ -40,11 +47,12 @@ VARYING = (
     (re.compile(r"\b[\d.,]+ (tokens/s|ms|s)\b"), r"N \1"),
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{16}\b"), "HASH"),
     (re.compile(r"\b\d+\.\d+\.\d+[\w.+~-]*"), "VERSION"),
+    (re.compile(r"\b\d+\.\d{4,5}\b|\b\d+\.\d\d%"), "FLOAT"),
     (re.compile(r"(whole program|deepest stack) +[\d,]+"), r"\1 N"),
     (re.compile(r"\S*/(?=tinystories-260k\b|story\b|\.cache\b|models\b)"), ""),
     (re.compile(r"\S*/builds/\S+?-HASH"), "BUILD"),
 )
-"""What differs from run to run and from machine to machine: times, ids, versions, a compiler's bytes, folders."""
+"""What differs from run to run and from machine to machine: times, ids, versions, a compiler's bytes, float sums, folders."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +99,53 @@ def _is_output(lines: list[str], number: int) -> bool:
     return following.startswith(INDENT) and not following.startswith(COMMAND)
 
 
-def workplace(folder: Path) -> Path:
-    """A folder to run a page's commands in: it has the repository's folders, and what is written stays in it."""
+@contextmanager
+def desk(folder: Path, repositories: Mapping[str, Repository]) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Where a page's commands run: a folder with the repository's own, and the environment of a new user in it.
+
+    The hub is on this computer, and has `repositories`; nothing else can be reached.
+    """
     for name in ("models", "tests", "docs", "boards"):
         (folder / name).symlink_to(REPOSITORY / name)
-    return folder
+    home = folder / "home/you"
+    home.mkdir(parents=True)
+    with hub_server() as hub:
+        hub.repositories.update(repositories)
+        yield (
+            folder,
+            {
+                **{name: value for name, value in os.environ.items() if not name.startswith(("TINYLLM_", "HF_"))},
+                **OFFLINE,
+                "HF_ENDPOINT": hub.address,
+                "HF_HOME": str(home / "huggingface"),
+                "HOME": str(home),
+                "XDG_CACHE_HOME": str(home / ".cache"),
+                "NO_COLOR": "1",
+                "PYTHONUNBUFFERED": "1",
+            },
+        )
+
+
+def repositories() -> dict[str, Repository]:
+    """What the hub has for the pages: the bundled model as somebody's, and one GGUF file among others.
+
+    stories260K itself only if SHARED_DATA is there.
+    """
+    folder = next(iter(bundled().values()))
+    found = {
+        "someone/tiny-model": Repository({path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}),
+        "someone/many-checkpoints": Repository({"tiny.Q8_0.gguf": bytes(64), "tiny.F16.gguf": bytes(64)}),
+    }
+    if SHARED_DATA.is_dir():
+        known = known_models()[STORIES]
+        files = {file.path: (SHARED_DATA / file.path).read_bytes() for file in known.files}
+        found[known.repo] = Repository(files, commit=known.revision)
+    return found
+
+
+def can_run(shown: Shown) -> bool:
+    """Whether what the command needs is on this computer: stories260K may not be."""
+    return STORIES not in shown.command or SHARED_DATA.is_dir()
 
 
 def printed_by(shown: Shown, folder: Path, environment: Mapping[str, str]) -> str:
@@ -106,7 +156,7 @@ def printed_by(shown: Shown, folder: Path, environment: Mapping[str, str]) -> st
     done = subprocess.run(
         words,
         cwd=folder,
-        env={**os.environ, **OFFLINE, **environment, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+        env=dict(environment),
         input=shown.typed,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -133,16 +183,17 @@ def agrees(shown: Shown, printed: str) -> bool:
 def rewrite(page: Path) -> None:
     """Run the page's commands and write what they print in the place of what it shows, unless both agree."""
     lines = page.read_text("utf-8").splitlines()
-    with tempfile.TemporaryDirectory() as name:
-        folder = workplace(Path(name))
-        changes = []
+    changes = []
+    with tempfile.TemporaryDirectory() as name, desk(Path(name), repositories()) as (folder, environment):
         for shown in commands_of(page):
-            printed = printed_by(shown, folder, {})
+            printed = printed_by(shown, folder, environment)
             if not agrees(shown, printed):
-                changes.append((shown, printed))
+                printed = printed.replace(f"{folder}/home/you", "/home/you").replace(f"{folder}/", "/home/you/")
+                changes.append((shown, printed.replace(f"{REPOSITORY}/", "")))
     for shown, printed in reversed(changes):
         folded = [part for line in printed.splitlines() for part in textwrap.wrap(line, WIDTH) or [""]]
-        block = [f"{INDENT}{line}".rstrip() for line in folded]
+        typed = [line for line in shown.output if line.startswith(TYPED)]
+        block = [f"{INDENT}{line}".rstrip() for line in [*typed, *folded]]
         lines[shown.line : shown.line + len(shown.output)] = block
         sys.stdout.write(f"{shown}\n")
     page.write_text("\n".join(lines) + "\n", "utf-8")
