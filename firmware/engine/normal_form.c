@@ -1,6 +1,7 @@
 #include "normal_form.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "utf8.h"
@@ -61,7 +62,7 @@ static uint32_t apart(const struct tl_decompositions *table, uint32_t code, uint
     if (code - run->first >= run->count) {
         return 0;
     }
-    *bytes = table->text + run->offset + (code - run->first) * run->length;
+    *bytes = table->text + run->offset + (size_t)(code - run->first) * run->length;
     return run->length;
 }
 

@@ -17,7 +17,8 @@ import pytest
 from tests.conftest import skip_unless_ci
 from tests.pipeline.conftest import BASE, random_model
 from tests.unit.chat_templates import FAMILIES, small_tokenizer
-from tests.unit.tokenizer_forms import form
+from tests.unit.tokenizer_forms import FORMS, form
+from tests.unit.trained_tokenizers import read_trained
 from tinyllm.boards.description import Board, load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import emit_project
@@ -82,9 +83,12 @@ def test_the_host_boards_program_is_clean(tokenizer: Tokenizer, tmp_path: Path) 
     tidy(project, files(project, *PORTABLE, "src/port"), C99)
 
 
-@pytest.mark.parametrize("name", ["unigram", "byte-level qwen2 with normal form C"])
+OTHERS = ["unigram", "byte-level qwen2 with normal form C", "word pieces, BERT uncased", "bpe, an end of word, unknown"]
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_other_tokenizers_and_two_cores_are_clean(name: str, tmp_path: Path) -> None:
-    project = emit(tmp_path, load_board("host"), form(name).ours)
+    project = emit(tmp_path, load_board("host"), form(name).ours if name in FORMS else read_trained(name))
     tidy(project, files(project, "src", "src/engine"), [*C99, "-DTL_CORES=2"])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,7 @@ from hypothesis import strategies as st
 from tests.pipeline.c_library import ENGINE, load_c
 from tests.pipeline.test_engine_text import ENCODER, TEXT_MAX, TEXT_SOURCES, TOO_LONG, text_files
 from tests.unit.tokenizer_forms import FORMS, TEXTS, form
-from tests.unit.trained_tokenizers import HAND_PICKED, TRAINED, document
-from tinyllm.codegen.tokenizers import read_tokenizer
+from tests.unit.trained_tokenizers import HAND_PICKED, TRAINED, read_trained
 from tinyllm.codegen.tokenizers.encode import encoder
 from tinyllm.codegen.tokenizers.normal_forms import compositions, decompositions
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -79,9 +77,7 @@ def test_the_board_encodes_a_section_as_the_reference_does(board, text, first):
 
 @pytest.fixture(scope="module", params=TRAINED)
 def trained_board(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "tokenizer.json").write_text(json.dumps(document(request.param)))
-    return build(read_tokenizer(folder / "tokenizer.json"), folder)
+    return build(read_trained(request.param), tmp_path_factory.mktemp("trained"))
 
 
 @settings(max_examples=40, deadline=None)

@@ -55,7 +55,7 @@ def test_picked_texts_encode_as_tokenizers_has_it(pairs: Callable[[str], Pair], 
         agree(pairs(name), text)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(text=st.one_of(TEXTS, st.text(max_size=20)))
 @pytest.mark.parametrize("name", TRAINED)
 def test_any_text_encodes_as_tokenizers_has_it(pairs: Callable[[str], Pair], name: str, text: str) -> None:

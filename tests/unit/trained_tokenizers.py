@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+import tinyllm.codegen.tokenizers as read
 
 CORPUS = [
     "Once upon a time there was a small dog who liked the park. It's the dog's park, they'll say.",
@@ -194,6 +198,14 @@ def document(name: str) -> dict[str, Any]:
     """The tokenizer.json of one of TRAINED."""
     found: dict[str, Any] = json.loads(TRAINED[name]().to_str())
     return found
+
+
+def read_trained(name: str) -> read.Tokenizer:
+    """One of TRAINED as it is read here."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokenizer.json"
+        path.write_text(json.dumps(document(name)))
+        return read.read_tokenizer(path)
 
 
 HAND_PICKED = [
