@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import skip_unless_ci
-from tests.unit.test_tokenizer_json import LLAMA, template
-from tests.unit.tokenizer_files import write_document
+from tests.unit.tokenizer_files import LLAMA_JSON, template, write_document
 from tinyllm.codegen.tokenizers import read_tokenizer
 
 try:
@@ -40,7 +39,7 @@ def peers() -> None:
 def write(folder: Path, tokenizer_class: str, add_bos_token: bool | None, processor_adds: bool) -> Path:
     config = {"tokenizer_class": tokenizer_class, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     config |= {} if add_bos_token is None else {"add_bos_token": add_bos_token}
-    return write_document(folder, template(LLAMA, processor_adds), tokenizer_config=config)
+    return write_document(folder, template(LLAMA_JSON, processor_adds), tokenizer_config=config)
 
 
 def theirs(folder: Path) -> bool:

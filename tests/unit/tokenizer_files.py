@@ -258,6 +258,15 @@ def write_document(folder: Path, document: Document, **files: Document) -> Path:
     return folder / "tokenizer.json"
 
 
+LLAMA_JSON: Document = json.loads(marked(prepend_and_replace(), None).to_str())
+"""The tokenizer.json of a Llama 2."""
+
+
+def template(document: Document, bos: bool) -> Document:
+    """The file with a post-processor that puts BOS before a text, or with none."""
+    return document if bos else document | {"post_processor": None}
+
+
 def rank_file(ranks: dict[bytes, int]) -> bytes:
     """A tiktoken file."""
     return b"".join(base64.b64encode(piece) + b" %d\n" % rank for piece, rank in ranks.items())
