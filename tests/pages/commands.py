@@ -150,11 +150,10 @@ def can_run(shown: Shown) -> bool:
 
 def printed_by(shown: Shown, folder: Path, environment: Mapping[str, str]) -> str:
     """What the command prints, stdout and stderr as they come. AssertionError if it does not end in SECONDS."""
-    words = shlex.split(shown.command, comments=True)
-    if words[0] == "tinyllm":
-        words[:1] = [sys.executable, "-m", "tinyllm.host.cli.app"]
+    tool = f"{shlex.quote(sys.executable)} -m tinyllm.host.cli.app"
     done = subprocess.run(
-        words,
+        re.sub(r"(^|\| )tinyllm ", rf"\1{tool} ", shown.command),
+        shell=True,
         cwd=folder,
         env=dict(environment),
         input=shown.typed,
