@@ -226,13 +226,15 @@ def test_words_are_whole_on_a_terminal(endless: Path, columns: int) -> None:
 def test_a_run_in_the_background_does_not_stop_for_the_terminal(endless: Path) -> None:
     command = " ".join(map(str, [*TINYLLM, "run", endless, "-p", "Once", "-n", "5", *on("host")]))
     with Terminal(["bash", "--norc", "-i"]) as shell:
-        shell.type(f"set +o emacs\rset -m; {command} & wait $!; echo code-$?\r")
+        shell.wait_for("[#$] ")
+        shell.type(f"{command} & wait $!; echo code-$?\r")
         shell.wait_for("ended: length.*code-0\n", 60)
 
 
 def test_a_suspended_chat_goes_on_without_echo(slow: list[str | Path]) -> None:
     command = " ".join(map(str, slow))
     with Terminal(["bash", "--norc", "-i"]) as shell:
+        shell.wait_for("[#$] ")
         shell.type(f"{command}\r")
         shell.wait_for(f"lists the commands.*{READY}", 120)
         enter(shell, "/max 0", "max_tokens 0")
