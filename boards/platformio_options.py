@@ -15,7 +15,7 @@ FIRMWARE = Path(__file__).resolve().parents[1] / "firmware"
 OWN_PLATFORM = "tinyllm"
 """The PlatformIO platform that lies in firmware/platform."""
 
-REQUIREMENT = re.compile(r"(?:==|!=|<=|>=|<|>|\^|~)?(?:\*|(?:0|[1-9]\d*)(?:\.(?:\*|0|[1-9]\d*)){0,2})")
+REQUIREMENT = re.compile(r"\*|(?:==|!=|<=|>=|<|>|\^|~)?(?:0|[1-9]\d*)(?:\.(?:\*|0|[1-9]\d*)){0,2}")
 """A clause of a version requirement that PlatformIO reads (semantic_version.SimpleSpec), but for pre-releases."""
 PLATFORM_NAME = re.compile(r"(?!id=|\d+$)\w")
 OPTION = re.compile(r"[a-z][a-z0-9_.]*")
@@ -46,19 +46,20 @@ def _check_platform(options: TomlTable, platform: str) -> None:
     place, at, requirement = platform.strip().rpartition("@")
     if not at or ":" in requirement or "/" in requirement or platform.strip().startswith(("file://", "symlink://")):
         place, requirement = platform.strip(), ""
-    for clause in requirement.split(",") if requirement.strip() else ():
-        if not REQUIREMENT.fullmatch(clause.strip()):
+    for clause in requirement.strip().split(",") if requirement.strip() else ():
+        if not REQUIREMENT.fullmatch(clause):
             options.fail(
                 "platform",
                 f"is {shown(platform)}, which PlatformIO cannot read: {shown(clause)} is no version requirement like "
                 "^6.10.0",
             )
     try:
-        # What follows a # is the version of an address.
-        path = urlsplit(place).path.removesuffix("/") if "://" in place else place.partition("#")[0]
+        # What follows a # is the version of an address, or part of a name in the registry.
+        address, mark, _ = place.partition("#")
+        paths = [urlsplit(address if mark else address.removesuffix("/")).path] if "://" in place else [place, address]
     except ValueError as error:
         options.fail("platform", f"is {shown(platform)}, which PlatformIO cannot read: {error}")
-    if not PLATFORM_NAME.match(path.rpartition("/")[2].strip()):
+    if not all(PLATFORM_NAME.match(path.rpartition("/")[2].strip()) for path in paths):
         options.fail("platform", f"is {shown(platform)}, expected the name or address of a platform")
 
 

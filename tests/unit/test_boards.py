@@ -416,6 +416,10 @@ PLATFORMS = st.one_of(
 
 @settings(max_examples=300)
 @example(platform="#@/1:")
+@example(platform="1:#/")
+@example(platform="https:///a/#")
+@example(platform="espressif32@<*")
+@example(platform="espressif32@0, 0")
 @given(platform=PLATFORMS)
 def test_a_platform_that_is_accepted_is_one_that_platformio_reads(
     platform: str, tmp_path_factory: pytest.TempPathFactory
