@@ -52,7 +52,7 @@ VARYING = (
     (re.compile(r"\S*/(?=tinystories-260k\b|story\b|\.cache\b|models\b)"), ""),
     (re.compile(r"\S*/builds/\S+?-HASH"), "BUILD"),
 )
-"""What differs from run to run and from machine to machine: times, ids, versions, a compiler's bytes, float sums, folders."""
+"""What differs between runs and machines: times, ids, versions, a compiler's bytes, float sums, folders."""
 
 
 @dataclass(frozen=True)
