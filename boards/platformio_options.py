@@ -15,8 +15,11 @@ FIRMWARE = Path(__file__).resolve().parents[1] / "firmware"
 OWN_PLATFORM = "tinyllm"
 """The PlatformIO platform that lies in firmware/platform."""
 
-REQUIREMENT = re.compile(r"\*|(?:==|!=|<=|>=|<|>|\^|~)?(?:0|[1-9]\d*)(?:\.(?:\*|0|[1-9]\d*)){0,2}")
-"""A clause of a version requirement that PlatformIO reads (semantic_version.SimpleSpec), but for pre-releases."""
+NUMBER = r"(?:0|[1-9]\d*)"
+REQUIREMENT = re.compile(
+    rf"\*|(?:==|!=|<=|>=|<|>|\^|~)?{NUMBER}(?:\.{NUMBER}){{0,2}}|{NUMBER}(?:\.{NUMBER})?\.\*", re.ASCII
+)
+"""A clause of a version requirement; PlatformIO reads some more (semantic_version.SimpleSpec)."""
 PLATFORM_NAME = re.compile(r"(?!id=|\d+$)\w")
 OPTION = re.compile(r"[a-z][a-z0-9_.]*")
 DEEPEST_OPTION = 4
@@ -54,12 +57,13 @@ def _check_platform(options: TomlTable, platform: str) -> None:
                 "^6.10.0",
             )
     try:
-        # What follows a # is the version of an address, or part of a name in the registry.
-        address, mark, _ = place.partition("#")
-        paths = [urlsplit(address if mark else address.removesuffix("/")).path] if "://" in place else [place, address]
+        urlsplit(place)
     except ValueError as error:
         options.fail("platform", f"is {shown(platform)}, which PlatformIO cannot read: {error}")
-    if not all(PLATFORM_NAME.match(path.rpartition("/")[2].strip()) for path in paths):
+    # The name is the last part of the path; of an address a # or ? ends it.
+    address = re.split("[#?]", place.removesuffix("/"))[0]
+    names = [address] if "://" in place else [address, place]
+    if not all(PLATFORM_NAME.match(name.rpartition("/")[2].strip()) for name in names):
         options.fail("platform", f"is {shown(platform)}, expected the name or address of a platform")
 
 

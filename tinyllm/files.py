@@ -87,14 +87,18 @@ class StagedFiles:
         return self
 
     def add(self, path: Path, content: str | bytes) -> None:
-        """Write the content, text as UTF-8, beside `path`. Raises OSError."""
+        """Write the content, text as UTF-8, beside `path`. Raises OSError that names the path."""
         missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
         for folder in reversed(missing):
             folder.mkdir(exist_ok=True)
             self._made.append(folder)
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
         self._staged.append((temporary, path))
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        try:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        except OSError as error:
+            error.filename = str(path)
+            raise
 
     def put_in_place(self) -> None:
         """Give each file its name, in the order in which they were added. Raises OSError."""

@@ -21,6 +21,7 @@ from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS, Setting
 from tinyllm.codegen.verify.compiler import find_compiler
 from tinyllm.errors import Failure
+from tinyllm.files import write_file
 
 BUILDS: dict[str, tuple[str, ...]] = {
     "O0": ("-O0",),
@@ -62,9 +63,7 @@ def compile_library(files: dict[str, str], folder: Path, build: str = "O2") -> P
     compiler = find_compiler()
     for name, text in files.items():
         if name.startswith("src/"):
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            write_file(folder / name, text)
     sources = [name for name in files if re.fullmatch(r"src/(engine/)?\w+\.c", name)]
     library = folder / f"model-{build}{'.dll' if sys.platform == 'win32' else '.so'}"
     include = [f"-Isrc{part}" for part in ("", "/engine", "/console", "/port")]

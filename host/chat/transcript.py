@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
 
 from tinyllm.errors import UserError
-from tinyllm.files import read_json_object
+from tinyllm.files import read_json_object, write_file
 from tinyllm.host.chat.conversation import Conversation, Sent, Turn
 from tinyllm.host.link.answer import rate, reason_name
 from tinyllm.host.link.messages import UNTIL_STOP, Done, HelloReply, Overflow, Reason, Setting
@@ -61,15 +61,11 @@ def save_transcript(name: str, document: dict[str, Any]) -> Path:
     else:
         text = "".join(f"> {turn['prompt']}\n{turn['text']}\n\n" for turn in document["turns"])
     try:
-        with path.open("x", encoding="utf-8", errors="replace") as file:
-            try:
-                file.write(text)
-                file.flush()
-            except OSError:
-                path.unlink(missing_ok=True)
-                raise
-    except FileExistsError:
-        raise UserError(f"{path}: there is such a file already. Choose another name.") from None
+        if path.exists():
+            raise UserError(f"{path}: there is such a file already. Choose another name.")
+        if not path.parent.is_dir():
+            raise UserError(f"{path}: there is no such folder. Make it, or choose another name.")
+        write_file(path, text.encode(errors="replace"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}).") from None
     return path

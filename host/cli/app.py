@@ -6,6 +6,7 @@ A verb's module is imported when the verb is called, so that `tinyllm --help` an
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import importlib.metadata
 import os
@@ -40,6 +41,8 @@ VERBS = {
 }
 """Verb -> its line in `tinyllm --help`. The module of that name in this package holds it as `command`."""
 
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""What the system says of a disk, a quota or a limit that is full."""
 INTERRUPTED = 130
 _JSON = click.Option(["--json", "as_json"], is_flag=True)
 """Every verb has it, so one that was mistyped had it too."""
@@ -113,6 +116,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return 1  # The reader of our output has gone.
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            what = f"{error.filename or 'a file'}: {error.strerror}"
+            return _report("Failure", f"{what}. Nothing is left half written; make room and try again.", 1, arguments)
         if os.environ.get("TINYLLM_TRACEBACK"):
             traceback.print_exc()
         place = traceback.extract_tb(error.__traceback__)[-1]

@@ -20,7 +20,7 @@ from typing import Any
 
 from tinyllm.cache_folder import home_path
 from tinyllm.errors import Failure, UserError
-from tinyllm.files import read_json_object
+from tinyllm.files import read_json_object, write_file
 
 RECORD = "pulled.json"
 FORMAT = 1
@@ -143,7 +143,7 @@ def read_record(folder: Path) -> Pulled:
 def publish(pulled: Pulled, staging: Path) -> Pulled:
     """Make `staging`, which holds the files, the folder of the model in one step; the model as it is found then."""
     record = {"format": FORMAT} | {key: value for key, value in asdict(pulled).items() if key != "folder"}
-    (staging / RECORD).write_text(json.dumps(record, indent=1), "utf-8")
+    write_file(staging / RECORD, json.dumps(record, indent=1))
     target = folder_of(pulled.name)
     older = _set_aside(target) if target.exists() else None
     try:

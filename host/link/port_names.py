@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from tinyllm.config_folder import config_folder
 from tinyllm.errors import UserError
-from tinyllm.files import read_json_object
+from tinyllm.files import read_json_object, write_file
 from tinyllm.host.link.port_url import check_url
 from tinyllm.host.link.serial_port import PortInfo, find_again, list_serial_ports, port_info
 
@@ -91,9 +91,7 @@ def give_name(assignment: str) -> dict[str, str]:
                     check_url(meant)
             elif names.pop(name, None) is None:
                 raise UserError(f"--name {assignment}: no such name. Given: {', '.join(names) or 'none'}.")
-            new = path.with_suffix(".new")
-            new.write_text(json.dumps(names, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            new.replace(path)
+            write_file(path, json.dumps(names, indent=1, sort_keys=True) + "\n")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}).") from None
     return names

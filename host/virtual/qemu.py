@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from tinyllm.errors import UserError
+from tinyllm.files import write_file
 from tinyllm.host.virtual import bridge
 from tinyllm.host.virtual.elf import Elf, read_elf
 
@@ -96,7 +97,7 @@ def serve(program: Path, chip: str, tcp_port: int = 0, parent_pipe: bool = False
         return run(program)
     with tempfile.TemporaryDirectory(prefix="tinyllm-qemu-") as work:
         flash = Path(work) / "flash.bin"
-        flash.write_bytes(image.flash(*machine.flash))
+        write_file(flash, image.flash(*machine.flash))
         return run(flash)
 
 

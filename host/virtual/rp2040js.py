@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tinyllm.cache_folder import home
 from tinyllm.errors import UserError
+from tinyllm.files import write_file
 from tinyllm.host.virtual import bridge
 from tinyllm.host.virtual.elf import Elf
 from tinyllm.host.virtual.unicorn.chips import RP2040
@@ -39,7 +40,7 @@ def serve(program: Path, tcp_port: int = 0, parent_pipe: bool = False, count: bo
     folder = install()
     with tempfile.TemporaryDirectory(prefix="tinyllm-rp2040js-") as work:
         flash = Path(work) / "flash.bin"
-        flash.write_bytes(image.flash(FLASH_START, FLASH_BYTES))
+        write_file(flash, image.flash(FLASH_START, FLASH_BYTES))
         command = (node, folder / RUNNER, flash, *(("count",) if count else ()))
         return bridge.serve(command, partial(explain, image), tcp_port, parent_pipe)
 
@@ -58,9 +59,8 @@ def install() -> Path:
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="rp2040js-new-") as work:
             fresh = Path(work) / "rp2040js"
-            fresh.mkdir()
             for name, data in files.items():
-                (fresh / name).write_bytes(data)
+                write_file(fresh / name, data)
             _fetch(npm, fresh)
             _keep(fresh, folder)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyllm.errors import UserError
+from tinyllm.errors import Failure, UserError
 from tinyllm.files import StagedFiles, write_file
 
 if sys.platform != "win32":
@@ -85,6 +86,17 @@ def test_a_project_on_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         assert code == UserError.exit_code
         assert err[-1] == f"error: {disk / 'story'}: cannot write the project: No space left on device."
         assert not list(disk.iterdir())
+
+
+def test_a_verb_that_finds_no_room_for_what_it_compiles_says_so_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tinyllm.host.cli.app", "verify", "--positions", "2"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, preexec_fn=partial(limit_files, WEIGHTS)
+    )
+    assert done.returncode == Failure.exit_code
+    assert re.fullmatch(
+        r"error: \S+weights.c\S*: File too large\. .* make room and try again\.", done.stderr.splitlines()[-1]
+    )
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
