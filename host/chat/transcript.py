@@ -64,7 +64,7 @@ def save_transcript(name: str, document: dict[str, Any]) -> Path:
         if path.exists():
             raise UserError(f"{path}: there is such a file already. Choose another name.")
         if not path.parent.is_dir():
-            raise UserError(f"{path}: there is no such folder. Make it, or choose another name.")
+            raise UserError(f"{path}: cannot be written (there is no such folder).")
         write_file(path, text.encode(errors="replace"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}).") from None
