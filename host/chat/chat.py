@@ -255,7 +255,7 @@ class Chat:
 
     def _reconnect(self, gone: BoardGone) -> None:
         """Wait for the board, and set it as it was. Failure where the person gives up."""
-        self.screen.note(f"{gone}{self.connection.why_lost()}")
+        self.screen.note(f"{str(gone).removesuffix('.')}{self.connection.why_lost()}.")
         self.screen.note("Waiting for it to come back; Ctrl-C gives up.")
         self.link.close()
         try:

@@ -6,6 +6,7 @@ A verb's module is imported when the verb is called, so that `tinyllm --help` an
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import importlib
 import importlib.metadata
@@ -22,6 +23,7 @@ from tinyllm.boards.description import BOARDS_DIR
 from tinyllm.errors import TinyllmError
 from tinyllm.host.output import Output
 from tinyllm.host.standard_streams import OutputLost, open_standard_streams, run_to_the_end
+from tinyllm.text import shown
 
 VERBS = {
     "boards": "List the boards that tinyllm knows, and what is attached.",
@@ -59,6 +61,15 @@ class Verbs(click.Group):
             return None
         command: click.Command = importlib.import_module(f"tinyllm.host.cli.{name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"no verb is called {shown(args[0])}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The verbs by the table, for click's own way imports every one of them; then the options."""
@@ -110,7 +121,9 @@ def run(arguments: list[str]) -> int:
         click.echo(error.ctx.get_help() if error.ctx else "")
         return 2
     except click.ClickException as error:
-        return _report("UsageError", f"{error.format_message()} See `tinyllm --help`.", 2, arguments)
+        context = getattr(error, "ctx", None)
+        place = context.command_path if context else "tinyllm"
+        return _report("UsageError", f"{error.format_message()} See `{place} --help`.", 2, arguments)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from tinyllm.codegen.arithmetic.sampler_settings import U32_MAX
 from tinyllm.host.api.board import Board
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
@@ -25,7 +26,7 @@ from tinyllm.host.prove.prove import COUNT
     "-n",
     "--tokens",
     metavar="N",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=U32_MAX),
     default=COUNT,
     show_default=True,
     help="Tokens to generate.",

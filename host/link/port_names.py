@@ -26,9 +26,11 @@ TAKEN = re.compile(rf"{AUTO}|com\d+", re.IGNORECASE)
 def resolve_port(name: str) -> str:
     """The device or URL that is meant by a given name, id:SERIAL, a device or a URL.
 
-    Raises UserError if no port has that serial number, or several have, and for a URL that cannot be one.
+    Raises UserError if no port has that serial number, or several have, and for a URL or name that cannot be one.
     """
     meant = given_names().get(name, name)
+    if not meant.strip():
+        raise UserError("a port's name is empty. `tinyllm ports` lists the ports; auto finds the one of a board.")
     if meant.startswith(BY_SERIAL):
         return _port_by_serial(name, meant.removeprefix(BY_SERIAL)).device
     check_url(meant)

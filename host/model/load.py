@@ -64,7 +64,9 @@ class LoadOptions:
         return read_model(path, **self._of_checkpoint())
 
     def _of_checkpoint(self) -> dict[str, Any]:
-        """What read_model and inspect_checkpoint take."""
+        """What read_model and inspect_checkpoint take. UserError for a context that no model has."""
+        if self.context is not None and self.context < SMALLEST_CONTEXT:
+            raise UserError(f"--context {self.context}: expected {SMALLEST_CONTEXT} or more.")
         return {
             "context": self.context,
             "rope_base": self.rope_base,

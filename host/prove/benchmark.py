@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import zip_longest
 
-from tinyllm.errors import Failure
+from tinyllm.codegen.arithmetic.sampler_settings import U32_MAX
+from tinyllm.errors import Failure, UserError
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.answer import generate, rate
 from tinyllm.host.link.link import Link
@@ -15,7 +16,7 @@ from tinyllm.host.link.settings import apply_settings, wire_settings
 from tinyllm.host.prove.expected_answers import GREEDY
 from tinyllm.host.prove.prove import COUNT, PROMPT
 
-MOST = 2**32 - 1
+MOST = U32_MAX
 """What DONE says of a time that does not fit (docs/protocol.md)."""
 
 
@@ -52,8 +53,11 @@ class Benchmark:
 def measure(connection: Connection, link: Link, tokens: int = COUNT) -> Benchmark:
     """Let the board make `tokens` greedy tokens in a new conversation, on through any that ends an answer.
 
-    Errors as Link.prompt; Failure if a time does not fit into the board's reply.
+    Errors as Link.prompt; UserError for a number of tokens that no board takes; Failure if a time does not fit into the
+    board's reply.
     """
+    if not 1 <= tokens <= U32_MAX:
+        raise UserError(f"{tokens} tokens to bench: expected 1 to {U32_MAX}.")
     process = connection.process
     counts = process.counts if process else None
     apply_settings(link, wire_settings(GREEDY, seed=1))

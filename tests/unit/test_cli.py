@@ -293,13 +293,19 @@ def test_every_verb_has_help(tinyllm: Tinyllm, verb: str) -> None:
 # --- Mistakes ---------------------------------------------------------------------------------------------------------
 
 MISTAKES = {
-    "an unknown verb": (["fly"], "No such command 'fly'"),
-    "an unknown option": (["boards", "--fly"], "--fly"),
+    "an unknown verb": (["fly"], "no verb is called 'fly'. See `tinyllm --help`."),
+    "a near verb": (["benhc"], "no verb is called 'benhc'. Did you mean bench? See `tinyllm --help`."),
+    "an unknown option": (["boards", "--fly"], "No such option '--fly'. See `tinyllm boards --help`."),
+    "an unknown option of all": (["--fly", "boards"], "No such option '--fly'. See `tinyllm --help`."),
+    "a number that is none": (["build", "--context", "x"], "'x' is not a valid integer. See `tinyllm build --help`."),
     "no prompt": (["run"], "prompt"),
     "an unknown model": (["inspect", "no-such-model"], "no-such-model: neither a bundled model nor a file"),
     "a near model": (["inspect", f"{next(iter(bundled()))}x"], f"Did you mean {next(iter(bundled()))}?"),
     "an unknown board": (["build", "--board", "hots"], "unknown board 'hots'. Did you mean host?"),
-    "a context too small": (["build", "--context", "2"], "--context 2"),
+    "a context too small": (["build", "--context", "2"], "--context 2: expected 8 or more"),
+    "a negative context": (["build", "--context", "-5"], "--context -5: expected 8 or more"),
+    "no token to bench": (["bench", "-n", "0"], "0 is not in the range 1<=x<=4294967295"),
+    "more tokens than a board takes": (["bench", "-n", "4294967296"], "not in the range 1<=x<=4294967295"),
     "a context too large": (["chat", "--context", "1000000"], "a context of 1000000 positions is asked for"),
     "a temperature too high": (
         ["run", "-p", "x", "--temperature", "101"],
@@ -336,6 +342,9 @@ MISTAKES = {
     ),
     "a port that does not exist": (["run", "-p", "x", "--port", "/dev/ttyNONE"], "/dev/ttyNONE: no such port"),
     "a port of an unknown kind": (["chat", "--port", "gopher://x"], "gopher://x: gopher:// is no way to a board"),
+    "a port without a name": (["run", "-p", "x", "--port", ""], "a port's name is empty. `tinyllm ports` lists"),
+    "no port to flash": (["flash", "--port", ""], "a port's name is empty"),
+    "an address to flash without a port": (["flash", "--port", "socket://127.0.0.1"], "the port's number is missing"),
     "an address without a port": (["chat", "--port", "socket://127.0.0.1"], "the port's number is missing. Expected"),
     "a context with a port": (["chat", "--port", "x", "--context", "9"], "--context is settled when a board is built"),
     "a port for a virtual board": (["run", "-p", "x", "--port", "x", "--virtual"], "--virtual starts a board on this"),
