@@ -128,7 +128,7 @@ static void stats(const char *text) {
     (void)text;
     const struct tl_answer *const answer = tl_session_answer();
     for (uint32_t i = 0; i < TL_SETTINGS; i++) {
-        write_setting(&tl_settings[i]);
+        write_setting(&tl_setting_table[i]);
         tl_write(i + 1u < TL_SETTINGS ? ", " : TL_LINE_END);
     }
 #if TL_CHAT
@@ -186,7 +186,7 @@ static void help(const char *text) {
         write_help(commands[i].name, commands[i].help);
     }
     for (uint32_t i = 0; i < TL_SETTINGS; i++) {
-        write_help(tl_settings[i].name, tl_settings[i].help);
+        write_help(tl_setting_table[i].name, tl_setting_table[i].help);
     }
     tl_write("Any other line is a prompt. Ctrl-C stops an answer." TL_LINE_END);
 }
@@ -208,8 +208,8 @@ void tl_command(char *line) {
         }
     }
     for (uint32_t i = 0; i < TL_SETTINGS; i++) {
-        if (strcmp(name, tl_settings[i].name) == 0) {
-            change_setting(&tl_settings[i], argument);
+        if (strcmp(name, tl_setting_table[i].name) == 0) {
+            change_setting(&tl_setting_table[i], argument);
             return;
         }
     }

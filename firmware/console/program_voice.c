@@ -118,8 +118,8 @@ static enum tl_error prompt(const struct tl_frame *request) {
 
 static enum tl_error set(const struct tl_frame *request) {
     for (uint32_t i = 0; i < TL_SETTINGS; i++) {
-        if (tl_settings[i].number == request->body[0]) {
-            return tl_setting_set(&tl_settings[i], read_u32(request->body + 1)) ? TL_OK : TL_ERROR_BAD_VALUE;
+        if (tl_setting_table[i].number == request->body[0]) {
+            return tl_setting_set(&tl_setting_table[i], read_u32(request->body + 1)) ? TL_OK : TL_ERROR_BAD_VALUE;
         }
     }
     return TL_ERROR_BAD_VALUE;
@@ -128,8 +128,8 @@ static enum tl_error set(const struct tl_frame *request) {
 static void get(const struct tl_frame *request) {
     tl_frame_begin(REPLY_SETTINGS, request->sequence);
     for (uint32_t i = 0; i < TL_SETTINGS; i++) {
-        tl_frame_put_u8(tl_settings[i].number);
-        tl_frame_put_u32(tl_setting_get(&tl_settings[i]));
+        tl_frame_put_u8(tl_setting_table[i].number);
+        tl_frame_put_u32(tl_setting_get(&tl_setting_table[i]));
     }
     tl_frame_end();
 }

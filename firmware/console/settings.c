@@ -26,7 +26,7 @@ static uint32_t *value_of(const struct tl_setting *setting) {
 
 void tl_settings_start(void) {
     for (uint32_t i = 0; i < TL_SETTINGS; i++) {
-        (void)tl_setting_set(&tl_settings[i], tl_settings[i].start);
+        (void)tl_setting_set(&tl_setting_table[i], tl_setting_table[i].start);
     }
 }
 

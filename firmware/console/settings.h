@@ -27,7 +27,7 @@ struct tl_setting {
 };
 
 /* In settings_table.c, which is written with the model. */
-extern const struct tl_setting tl_settings[TL_SETTINGS];
+extern const struct tl_setting tl_setting_table[TL_SETTINGS];
 
 /* Gives every setting the value that a board starts with. */
 void tl_settings_start(void);
