@@ -124,7 +124,7 @@ def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
 
 
 def _template_tokens(tokenizer: Tokenizer, chat_template: str | None) -> set[int]:
-    """What a chat template writes around the messages; nothing where it cannot be used."""
+    """What a chat template writes around the messages; nothing if it cannot be used."""
     used: set[int] = set()
     if chat_template is None:
         return used

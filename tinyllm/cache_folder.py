@@ -12,7 +12,7 @@ from tinyllm.errors import UserError
 def home() -> Path:
     """The tool's folder in the user's cache, made where missing; TINYLLM_HOME overrides it.
 
-    Raises UserError where it cannot be made.
+    Raises UserError if it cannot be made.
     """
     folder = home_path()
     try:

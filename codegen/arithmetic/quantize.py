@@ -37,7 +37,7 @@ ROW_BLOCK = 1 << 16
 def quantize(model: Model, context: int | None = None) -> IntegerModel:
     """The integer model with a KV cache of `context` positions (default: all the model was trained for).
 
-    Raises UserError where a dimension exceeds what the arithmetic proves safe.
+    Raises UserError if a dimension exceeds what the arithmetic proves safe.
     """
     config = model.config
     config = replace(config, context=config.context if context is None else context)

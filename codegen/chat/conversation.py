@@ -26,7 +26,7 @@ def conversation_ids(
 
 
 def special_names(tokenizer: Tokenizer) -> tuple[str | None, str | None]:
-    """BOS and EOS as a template writes them, None where the vocabulary has none."""
+    """BOS and EOS as a template writes them, None if the vocabulary has none."""
     bos, eos = tokenizer.bos, tokenizer.eos
     return (
         None if bos is None else tokenizer.pieces[bos].decode("utf-8", "replace"),

@@ -26,7 +26,7 @@ typedef uint32_t sum_t;
 #define SCORE(slot) tl_score_widen(tl_piece_score[slot])
 #endif
 
-/* The best path to each place in the word: its sum, and its last piece's length, 0 where there is no path. */
+/* The best path to each place in the word: its sum, and its last piece's length, 0 if there is no path. */
 static sum_t best_sum[TL_TEXT_MAX + 2u];
 static tl_length_t last_length[TL_TEXT_MAX + 2u];
 

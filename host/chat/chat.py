@@ -230,7 +230,7 @@ class Chat:
     def _recover(self, lost: BoardGone | LostFrame) -> None:
         """Give the board its memory back; again where it is lost in the meantime.
 
-        Failure where it is lost RECOVERIES times in a row without one more token of an answer in between.
+        Failure if it is lost RECOVERIES times in a row without one more token of an answer in between.
         """
         left, arrived = RECOVERIES, self._arrived()
         while left:
@@ -254,7 +254,7 @@ class Chat:
         return sum(len(turn.answer) for turn in self.conversation.turns)
 
     def _reconnect(self, gone: BoardGone) -> None:
-        """Wait for the board, and set it as it was. Failure where the person gives up."""
+        """Wait for the board, and set it as it was. Failure if the person gives up."""
         self.screen.note(f"{str(gone).removesuffix('.')}{self.connection.why_lost()}.")
         self.screen.note("Waiting for it to come back; Ctrl-C gives up.")
         self.link.close()

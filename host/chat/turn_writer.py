@@ -64,7 +64,7 @@ class OnHost:
     name: str | None = "host"
 
     def write(self, said: str, turns: Sequence[Turn]) -> Sent:
-        """Errors as render.render; UserError where a conversation to be read anew is too long."""
+        """Errors as render.render; UserError if a conversation to be read anew is too long."""
         read = [turn for turn in turns if turn.done is None or turn.done.context_used > 0]
         held = _held(turns)
         if self.plan is not None:
@@ -116,7 +116,7 @@ def turn_writer_for(
 
 
 def _on_host(request: BoardRequest, hello: HelloReply, system: str | None) -> OnHost | None:
-    """The model's own template, None where it has none."""
+    """The model's own template, None if it has none."""
     path, reading = model_path(request.model), request.options
     config = reading.facts(path).config
     if config.chat_template is None:

@@ -33,7 +33,7 @@ class BoardProcess:
     """A running board, ended when the context manager is left. `url` is where it listens, on this computer only.
 
     command: what to start; it gets `--tcp 0 --parent-pipe`. clock: what the times that the board reports are.
-    counts: the emulator whose instructions or cycles that clock counts, None where it counts none.
+    counts: the emulator whose instructions or cycles that clock counts, None if it counts none.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class BoardProcess:
     def start(self) -> None:
         """Start the process on a free port.
 
-        UserError where it says that something is missing here, Failure where it does not say in time where it listens.
+        UserError if it says that something is missing here, Failure if it does not say in time where it listens.
         """
         self.stop()
         self._said.clear()
@@ -145,11 +145,11 @@ class BoardProcess:
             self._reap()
 
     def report(self) -> list[str]:
-        """What a process that ended said last, such as the registers of a fault; nothing where it still runs."""
+        """What a process that ended said last, such as the registers of a fault; nothing if it still runs."""
         return list(self._said) if self._ended() else []
 
     def last_words(self) -> str:
-        """How a process that ended did so, and what it said last; nothing where it still runs or was never started."""
+        """How a process that ended did so, and what it said last; nothing if it still runs or was never started."""
         if not self._ended():
             return ""
         assert self._process is not None

@@ -121,7 +121,7 @@ class Hub:
     def listing(self, repo: str, revision: str) -> Listing:
         """What `repo` ("owner/name") holds at a branch, tag or commit.
 
-        Raises UserError where there is no such repository or revision for this user, Failure where the hub fails or
+        Raises UserError if there is no such repository or revision for this user, Failure if the hub fails or
         answers with something else.
         """
         url = f"{self.endpoint}/api/models/{repo}/revision/{quote(revision, safe='')}?blobs=true"

@@ -42,8 +42,8 @@ class Item:
 def fetch(hub: Hub, item: Item, folder: Path, advance: Callable[[int], None]) -> int:
     """Bring the file into `folder` under its name; returns the bytes that were transferred.
 
-    advance: takes how many bytes of the file are here. Raises Failure where the connection breaks for good, and what
-    has come is kept; Failure where the content is wrong, and it is deleted.
+    advance: takes how many bytes of the file are here. Raises Failure if the connection breaks for good, and what
+    has come is kept; Failure if the content is wrong, and it is deleted.
     """
     target, part = folder / item.name, folder / item.part
     if target.is_file() and fault(item, target) is None:
@@ -80,7 +80,7 @@ def fetch(hub: Hub, item: Item, folder: Path, advance: Callable[[int], None]) ->
 
 
 def fault(item: Item, path: Path) -> str | None:
-    """What keeps the file at `path` from being the one that was asked for; None where nothing does."""
+    """What keeps the file at `path` from being the one that was asked for; None if nothing does."""
     size = _size(path)
     if size != item.remote.size:
         return f"it has {size:,} bytes, expected {item.remote.size:,}"

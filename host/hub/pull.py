@@ -38,7 +38,7 @@ class Outcome:
 def pull(request: Request, *, confirmed: bool, report: Report) -> Outcome:
     """Bring the model into the cache; where it is there, whole and at the commit asked for, the hub is not asked.
 
-    confirmed: take it also if it is LARGE. Raises UserError where it cannot be had as asked; Failure where hub,
+    confirmed: take it also if it is LARGE. Raises UserError if it cannot be had as asked; Failure if hub,
     connection or disk fail, or a file is not what it has to be. Then whatever model was there before is unchanged, and
     what has come and may be right is kept for the next pull.
     """

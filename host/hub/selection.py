@@ -59,7 +59,7 @@ class Request:
 def read_request(name: str, revision: str | None, file: str | None) -> Request:
     """What `name` ("NAME", "owner/repo" or "owner/repo@revision") and the options ask for.
 
-    Raises UserError where they fit no model.
+    Raises UserError if they fit no model.
     """
     known = known_models().get(name)
     if known is not None:
@@ -90,7 +90,7 @@ def select(listing: Listing, file: str | None) -> list[RemoteFile]:
     """The files to take, the checkpoint first.
 
     file: one checkpoint of the repository, a .gguf or a llama2.c .bin, whose tokenizer may lie beside it; None: the
-    repository is a Hugging Face folder, or holds one such file. Raises UserError where it is neither.
+    repository is a Hugging Face folder, or holds one such file. Raises UserError if it is neither.
     """
     root = {path: remote for path, remote in listing.files.items() if "/" not in path}
     cards = [remote for path, remote in root.items() if CARD.fullmatch(path)]

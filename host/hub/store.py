@@ -93,7 +93,7 @@ def partial_folder_of(name: str) -> Path:
 
 
 def find_pulled(name: str) -> Pulled | None:
-    """The pulled model of this name, or None. Raises UserError where its record is damaged."""
+    """The pulled model of this name, or None. Raises UserError if its record is damaged."""
     if not NAME.fullmatch(name) or not (folder_of(name) / RECORD).is_file():
         return None
     pulled = read_record(folder_of(name))
@@ -101,7 +101,7 @@ def find_pulled(name: str) -> Pulled | None:
 
 
 def find_pulled_around(path: Path) -> Pulled | None:
-    """The pulled model that `path` belongs to, or None. Raises UserError where its record is damaged."""
+    """The pulled model that `path` belongs to, or None. Raises UserError if its record is damaged."""
     folder = next((parent for parent in path.resolve().parents if parent.parent == models_folder().resolve()), None)
     return read_record(folder) if folder is not None and (folder / RECORD).is_file() else None
 
@@ -160,7 +160,7 @@ def publish(pulled: Pulled, staging: Path) -> Pulled:
 def remove(name: str) -> int:
     """Delete a pulled model and what an interrupted pull of it left; returns the bytes that were freed.
 
-    Raises UserError where there is neither, Failure where it cannot be deleted.
+    Raises UserError if there is neither, Failure if it cannot be deleted.
     """
     folders = [folder_of(name), partial_folder_of(name)] if NAME.fullmatch(name) else []
     found = [folder for folder in folders if folder.is_dir()]

@@ -61,7 +61,7 @@ def has_file(compiler: str, name: str, flags: list[str]) -> bool:
 
 
 def choose_library(compiler: str, flags: list[str]) -> list[str]:
-    """The flag that selects the board's C library, none where it is the cross-compiler's own."""
+    """The flag that selects the board's C library, none if it is the cross-compiler's own."""
     specs = board.get("build.specs", "")
     if specs and has_file(compiler, specs, flags):
         return [f"--specs={specs}"]
