@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.spinner import Spinner
 from rich.text import Text
 
 from tinyllm.host import layout
@@ -30,6 +32,7 @@ class Output:
         self.as_json = as_json
         self.stderr = Console(stderr=True, highlight=False)
         self.stdout = Console(highlight=False)
+        self._spinner: Live | None = None
 
     @property
     def columns(self) -> int | None:
@@ -69,16 +72,22 @@ class Output:
 
     def line(self, text: str, style: str = "", indent: int = 0) -> None:
         """A line of the result, on stdout. indent: of what does not fit a narrow terminal's first line."""
-        lines = layout.wrap(printable(text), self.columns, indent)
-        self.stdout.print(Text("\n".join(lines), style), soft_wrap=True)
+        self._print([(line, style) for line in layout.wrap(printable(text), self.columns, indent)])
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], wraps: Collection[str] = ()) -> None:
         """Aligned columns on stdout. `wraps` names the columns of prose, which a narrow terminal breaks at spaces."""
         cells = [[printable(cell) for cell in row] for row in rows]
         heading, lines = layout.table(headers, cells, self.columns, wraps)
-        for text, style in ((heading, "bold"), (lines, "")):
-            for line in text:
-                self.stdout.print(Text(line, style), soft_wrap=True)
+        self._print([*((line, "bold") for line in heading), *((line, "") for line in lines)])
+
+    def _print(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Lines and their styles on stdout. A spinner, which is on stderr, would not know of them: it makes room."""
+        if self._spinner:
+            self._spinner.stop()
+        for line, style in lines:
+            self.stdout.print(Text(line, style), soft_wrap=True)
+        if self._spinner:
+            self._spinner.start()
 
     @contextmanager
     def working(self, what: str) -> Iterator[Callable[[str], None]]:
@@ -90,14 +99,28 @@ class Output:
             self.note(f"{what} ...")
             yield lambda step: None
             return
-        with self.stderr.status(escape(printable(what))) as status:
-            yield lambda step: status.update(escape(printable(f"{what}: {step}")))
+        spinner = Spinner("dots", self._one_line(what), style="green")
+        with Live(spinner, console=self.stderr, transient=True, redirect_stdout=False, redirect_stderr=False) as live:
+            self._spinner = live
+            try:
+                yield lambda step: spinner.update(text=self._one_line(f"{what}: {step}"))
+            finally:
+                self._spinner = None
+
+    def _one_line(self, text: str) -> Text:
+        """Cut to what fits a line of stderr beside a spinner."""
+        line = Text(printable(text).replace("\n", " "))
+        line.truncate(self.stderr.width - 3, overflow="ellipsis")
+        return line
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Report]:
         """A progress bar from the first report on; yields the function to report to."""
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self.stderr, transient=True, disable=not self.stderr.is_terminal) as bar:
+        hidden = not self.stderr.is_terminal
+        with Progress(
+            *columns, console=self.stderr, transient=True, redirect_stdout=False, redirect_stderr=False, disable=hidden
+        ) as bar:
             task = bar.add_task(escape(printable(what)), total=None, visible=False)
 
             def report(done: int, total: int) -> None:

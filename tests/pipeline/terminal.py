@@ -29,7 +29,8 @@ CONTROLS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")
 class Terminal:
     """A command with a controlling terminal of its own, where the byte 0x03 becomes a signal.
 
-    everything: all text so far, without control sequences. seen: of that what wait_for has not passed.
+    raw: all that came so far. everything: the same without control sequences. seen: of that what wait_for has not
+    passed.
     """
 
     def __init__(self, command: Sequence[str | Path], columns: int = 120, **environment: str) -> None:
@@ -47,7 +48,7 @@ class Terminal:
         self._screen = screen  # Stays open, so that the settings can be looked at after the command has ended.
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._begun = ""  # A control sequence whose end has not come.
-        self.seen = self.everything = ""
+        self.seen = self.everything = self.raw = ""
 
     def __enter__(self) -> Terminal:
         return self
@@ -96,7 +97,9 @@ class Terminal:
         """Take what is there; answer as a terminal does if it is asked where the cursor is."""
         if not select.select([self.keys], [], [], 0.1)[0]:
             return False
-        shown = self._begun + self._decode(os.read(self.keys, 4096))
+        came = self._decode(os.read(self.keys, 4096))
+        self.raw += came
+        shown = self._begun + came
         for _ in range(shown.count(CURSOR_ASKED)):
             self.type(CURSOR_TOLD)
         shown = CONTROLS.sub("", shown)
@@ -106,6 +109,25 @@ class Terminal:
         self.seen += text
         self.everything += text
         return True
+
+    def screen(self) -> list[str]:
+        """The lines that stand on the screen now, after what was erased and written over."""
+        lines, row, column = [""], 0, 0
+        for control, character in re.findall(rf"({CONTROLS.pattern})|(.)", self.raw, re.DOTALL):
+            count = int(digits[0]) if (digits := re.findall(r"\d+", control)) else 1
+            if control.endswith("A"):
+                row = max(row - count, 0)
+            elif control.endswith("K"):
+                lines[row] = "" if count == 2 else lines[row][:column]
+            elif character == "\n":
+                row += 1
+                lines += [""] if row == len(lines) else []
+            elif character == "\r":
+                column = 0
+            elif character:
+                lines[row] = lines[row].ljust(column)[:column] + character + lines[row][column + 1 :]
+                column += 1
+        return lines
 
 
 def _own_terminal() -> None:

@@ -223,6 +223,17 @@ def test_words_are_whole_on_a_terminal(endless: Path, columns: int) -> None:
     assert max(map(len, piped.stdout.splitlines())) > 80
 
 
+@pytest.mark.parametrize("columns", [40, 100])
+def test_a_spinner_leaves_no_trace_and_erases_no_result(columns: int) -> None:
+    with Terminal(
+        [*TINYLLM, "verify", "--context", "16", "--temperature", "0", "--temperature", "1"], columns
+    ) as verify:
+        assert verify.ended(120) == 0
+    assert "verifying tinystories-260k: comp" in verify.everything
+    shown = " ".join(" ".join(verify.screen()).split())
+    assert shown == ("bit-exact: 16/16 positions (O2, temperature 0) bit-exact: 16/16 positions (O2, temperature 1)")
+
+
 def test_a_run_in_the_background_does_not_stop_for_the_terminal(endless: Path) -> None:
     command = " ".join(map(str, [*TINYLLM, "run", endless, "-p", "Once", "-n", "5", *on("host")]))
     with Terminal(["bash", "--norc", "-i"]) as shell:
