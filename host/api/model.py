@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from tinyllm.boards.description import HOST, load_board
 from tinyllm.boards.description import Board as BoardDescription
-from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import Project
@@ -65,7 +65,7 @@ class LanguageModel(LoadedModel):
 
     def emit(
         self,
-        board: str | BoardDescription = "host",
+        board: str | BoardDescription = HOST,
         virtual: bool = False,
         progress: Callable[[str], None] = ignore,
         notice: Callable[[str], None] = ignore,
@@ -80,7 +80,7 @@ class LanguageModel(LoadedModel):
 
     def build(
         self,
-        board: str = "host",
+        board: str = HOST,
         folder: str | Path | None = None,
         virtual: bool = False,
         progress: Callable[[str], None] = ignore,

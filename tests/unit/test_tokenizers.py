@@ -387,6 +387,15 @@ def test_a_model_with_no_tokenizer_beside_it_is_told_what_was_looked_for(tmp_pat
         find_tokenizer(tmp_path, 263)
 
 
+def test_a_reason_that_is_cut_ends_as_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.bin").write_bytes(b"junkjunkjunk")
+    with pytest.raises(UserError) as caught:
+        find_tokenizer(tmp_path / "model.bin", 512)
+    reason = str(caught.value).splitlines()[1]
+    assert reason.startswith("Passed over: tokenizer.bin is not a tokenizer: it starts with b'junkjunkjunk'")
+    assert reason[-2].isalnum() and reason.endswith(".")
+
+
 def test_a_tokenizer_that_was_passed_over_is_named_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.bin").write_bytes(tok_bin(RESERVED + BYTES + WORDS))
     (tmp_path / "tokenizer.model").write_bytes(tok_bin(RESERVED + BYTES + WORDS)[:-1])

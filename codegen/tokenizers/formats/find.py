@@ -111,7 +111,8 @@ def _unfit(path: Path, vocab_size: int) -> str | None:
     try:
         found = read_tokenizer(path).vocab_size
     except UserError as error:
-        return one_line(str(error).replace(str(path), path.name), LONGEST_REASON)
+        # A reason that is cut may end at a mark between two of its parts.
+        return one_line(str(error).replace(str(path), path.name), LONGEST_REASON).rstrip(";,: ")
     return None if found == vocab_size else f"{path.name} has {found:,} pieces"
 
 
