@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT
 from tinyllm.codegen.verify.perplexity import Evaluation, split_stories
 from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
@@ -29,7 +30,7 @@ from tinyllm.host.output import Output
 @click.option(
     "--max-tokens",
     metavar="N",
-    type=click.IntRange(min=2),
+    type=click.IntRange(2, LARGEST_CONTEXT),
     default=256,
     show_default=True,
     help="Tokens of each story, BOS included.",

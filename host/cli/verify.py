@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from tinyllm.boards.description import HOST
+from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT
 from tinyllm.codegen.verify.library import BUILDS
 from tinyllm.codegen.verify.verify import Verdict
 from tinyllm.errors import UserError
@@ -83,8 +84,8 @@ def command(
     for temperature in temperatures:
         encode_setting(Setting.TEMPERATURE, temperature, "--temperature")
     encode_setting(Setting.SEED, seed, "--seed")
-    if positions is not None and positions < 1:
-        raise UserError(f"--positions {positions}: expected at least 1.")
+    if positions is not None and not 1 <= positions <= LARGEST_CONTEXT:
+        raise UserError(f"--positions {positions}: expected 1 to {LARGEST_CONTEXT}.")
     if board is None and port is None and not virtual:
         exact = _verify_library(model, options, builds or ("O2",), temperatures, seed, positions, output)
     elif builds:
