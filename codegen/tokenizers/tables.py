@@ -240,7 +240,7 @@ def _text(tokenizer: Tokenizer, token: int) -> bytes:
 
 
 def _ranks(tokenizer: Tokenizer, slots: list[int]) -> tuple[int, ...]:
-    """By slot, or nothing where the ids of the pieces that merges make are in the very order of their ranks."""
+    """By slot, or nothing if the ids of the pieces that merges make are in the very order of their ranks."""
     if tokenizer.algorithm is not Algorithm.PIECES:
         return ()
     joined = (token for piece, token in tokenizer.normal_ids.items() if _n_symbols(tokenizer, piece) > 1)

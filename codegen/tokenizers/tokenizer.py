@@ -64,7 +64,7 @@ class Tokenizer:
     kinds: PieceKind of each id.
     ranks: merge order of each id (Algorithm.PIECES): the adjacent pair whose joined piece has the LOWEST rank merges
         first, leftmost on a tie. () for the other algorithms.
-    bos, eos: token ids, None where the vocabulary has none. stop_ids: sampling one of these ends an answer.
+    bos, eos: token ids, None if the vocabulary has none. stop_ids: sampling one of these ends an answer.
     add_dummy_prefix: put a space before non-empty text before encoding, as SentencePiece does.
     remove_extra_whitespaces: trim leading and trailing spaces and fold runs of them, as SentencePiece does where its
         model says so.

@@ -41,7 +41,7 @@ void tl_parallel(tl_part *part, const void *job, uint32_t n, uint32_t macs);
 /* What the other core does between tl_port_fork and tl_port_join. */
 void tl_parallel_other(void);
 
-/* Has the other core call tl_parallel_other once, which sees all that was written before; false where that core is not
+/* Has the other core call tl_parallel_other once, which sees all that was written before; false if that core is not
  * ready, and then nothing happens. */
 bool tl_port_fork(void);
 

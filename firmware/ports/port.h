@@ -12,7 +12,7 @@ extern "C" {
 /* The next byte that arrived, or -1: never waits. */
 int tl_port_read(void);
 
-/* Sends n bytes; drops them where nobody listens. */
+/* Sends n bytes; drops them if nobody listens. */
 void tl_port_write(const uint8_t *bytes, uint32_t n);
 
 /* Microseconds since some moment, never going back. */
@@ -21,7 +21,7 @@ uint64_t tl_port_micros(void);
 /* Called when an answer begins and when it has ended: a board with an LED shows it. */
 void tl_port_thinking(bool thinking);
 
-/* The most bytes of stack used since the start, and how many there are; false where the board cannot tell. */
+/* The most bytes of stack used since the start, and how many there are; false if the board cannot tell. */
 bool tl_port_stack(uint32_t *used, uint32_t *size);
 
 #ifdef __cplusplus

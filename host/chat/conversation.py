@@ -89,7 +89,7 @@ class Conversation:
         return hello.conversation_digest == (digests[-1] if digests else EMPTY_DIGEST)
 
     def replay(self, link: Link, on_progress: Callable[[int, int], None] = lambda done, total: None) -> bool:
-        """Give the board its memory of the finished turns back, by prefill alone; True where that is proved exact.
+        """Give the board its memory of the finished turns back, by prefill alone; True if that is proved exact.
 
         A turn that was stopped while the board still read its prompt is read whole this time; where that makes a
         difference the replay is not exact. Any other difference of digests raises ReplayDiffers; another model on the

@@ -59,7 +59,7 @@ class RangeRefused(Failure):
 class RemoteFile:
     """A file as the hub lists it: its path there, its size in bytes, and what its content has to be, in hex digits.
 
-    sha256: where the hub stores it as a large file; git_sha1: the name of the git blob otherwise.
+    sha256: if the hub stores it as a large file; git_sha1: the name of the git blob otherwise.
     """
 
     path: str
@@ -79,7 +79,7 @@ class Listing:
 
 
 class Hub:
-    """The hub at HF_ENDPOINT, huggingface.co by default. Raises UserError where that is no address."""
+    """The hub at HF_ENDPOINT, huggingface.co by default. Raises UserError if that is no address."""
 
     def __init__(self) -> None:
         given = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
@@ -96,7 +96,7 @@ class Hub:
         self._token = get_token()
 
     def check_reachable(self) -> None:
-        """Raise Failure, within CONNECT_PATIENCE, where nobody answers at the hub's address."""
+        """Raise Failure, within CONNECT_PATIENCE, if nobody answers at the hub's address."""
         if constants.HF_HUB_OFFLINE:
             raise Failure(f"HF_HUB_OFFLINE is set: nothing is pulled. Unset it. {OTHERWISE}")
         if self._scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(self._host):
@@ -141,9 +141,10 @@ class Hub:
 
     @contextmanager
     def content(self, listing: Listing, path: str, start: int) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """The bytes of a file, from `start` on or, where the server cannot do that, from 0: which, and the chunks.
+        """The bytes of a file, from `start` on or, if the server cannot do that, from 0: the first position, and the
+        chunks.
 
-        Raises Interrupted where the connection breaks, also while chunks are taken; RangeRefused where the file ends
+        Raises Interrupted if the connection breaks, also while chunks are taken; RangeRefused if the file ends
         before `start`; UserError and Failure as `listing`.
         """
         url = hf_hub_url(listing.repo, path, revision=listing.commit, endpoint=self.endpoint)
@@ -214,7 +215,7 @@ class Hub:
 
 
 def read_listing(repo: str, description: dict[str, Any]) -> Listing:
-    """What the hub's JSON says of `repo`. Raises ValueError, KeyError, TypeError or AttributeError where it is none."""
+    """What the hub's JSON says of `repo`. Raises ValueError, KeyError, TypeError or AttributeError if it is none."""
     commit = description["sha"]
     if not COMMIT.fullmatch(commit):
         raise ValueError(commit)

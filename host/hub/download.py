@@ -1,4 +1,4 @@
-"""One file of a repository onto the disk: gone on with where it broke off, and checked before it has its name."""
+"""One file of a repository onto the disk: continued from where it broke off, and checked before it has its name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Item:
-    """A file to take. name: of the file here. sha256: what it has to be, where anything tells.
+    """A file to take. name: of the file here. sha256: what it has to be, if anything tells.
 
     vouched: whether tinyllm's own list or an earlier pull told that, and not only the hub that sends the file.
     """
@@ -73,7 +73,7 @@ def fetch(hub: Hub, item: Item, folder: Path, advance: Callable[[int], None]) ->
         part.unlink(missing_ok=True)
         raise Failure(
             f"{item.name} of {item.listing.repo}: {wrong}. It was deleted; "
-            "pull again, and where that is no help distrust the connection or the mirror."
+            "pull again, and if that is no help distrust the connection or the mirror."
         )
     part.replace(target)
     return came
@@ -115,7 +115,7 @@ def _digest(path: Path, digest: Any) -> str:
 
 
 def _go_on(hub: Hub, item: Item, part: Path, have: int, advance: Callable[[int], None]) -> None:
-    """Add what is missing from byte `have` on. Raises Interrupted where less comes, else as Hub.content."""
+    """Add what is missing from byte `have` on. Raises Interrupted if less comes, else as Hub.content."""
     with hub.content(item.listing, item.remote.path, have) as (start, chunks), part.open("ab") as file:
         file.truncate(start)
         position = start

@@ -36,7 +36,7 @@ class Outcome:
 
 
 def pull(request: Request, *, confirmed: bool, report: Report) -> Outcome:
-    """Bring the model into the cache; where it is there, whole and at the commit asked for, the hub is not asked.
+    """Bring the model into the cache. If it is there, whole and at the commit asked for, the hub is not asked.
 
     confirmed: take it also if it is LARGE. Raises UserError if it cannot be had as asked; Failure if hub,
     connection or disk fail, or a file is not what it has to be. Then whatever model was there before is unchanged, and
@@ -66,7 +66,7 @@ def pull(request: Request, *, confirmed: bool, report: Report) -> Outcome:
 
 
 def _there_before(request: Request) -> Pulled | None:
-    """The model as an earlier pull left it; None also where its record is damaged."""
+    """The model as an earlier pull left it; None also if its record is damaged."""
     try:
         return find_pulled(request.name)
     except UserError:
@@ -130,7 +130,7 @@ def _items(hub: Hub, request: Request, there: Pulled | None) -> list[Item]:
 def _take(
     hub: Hub, request: Request, items: list[Item], staging: Path, there: Pulled | None, report: Report
 ) -> Outcome:
-    """Fetch everything into `staging` and make it visible. OSError where the disk refuses."""
+    """Fetch everything into `staging` and make it visible. OSError if the disk refuses."""
     files = staging / request.label
     files.mkdir(parents=True, exist_ok=True)
     wanted = {name for item in items for name in (item.name, item.part)}

@@ -41,7 +41,7 @@ class Request:
     """What was asked for.
 
     name: what the model is called once it is here. file: the path of one checkpoint in the repository. known: the entry
-    of hub.toml, where it was asked for by that name.
+    of hub.toml, if it was asked for by that name.
     """
 
     name: str
@@ -120,7 +120,7 @@ def select(listing: Listing, file: str | None) -> list[RemoteFile]:
 
 
 def _single_file(listing: Listing, file: str) -> list[RemoteFile]:
-    """A checkpoint in one file, and the tokenizers beside it where it holds none itself."""
+    """A checkpoint in one file, and the tokenizers beside it if it holds none itself."""
     if file not in listing.files:
         near = difflib.get_close_matches(file, listing.files, n=3, cutoff=0.4)
         hint = f"near to that: {', '.join(near)}" if near else f"it holds {_some(listing.files) or 'no files'}"

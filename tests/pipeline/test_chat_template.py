@@ -204,7 +204,7 @@ class Turns:
     library: CLibrary
 
     def turn(self, text: bytes, first: bool, last_token: int, capacity: int = 4 * TEXT_MAX) -> list[int] | None:
-        """None where it is too long; what lies behind the capacity must stay as it was."""
+        """None if it is too long; what lies behind the capacity must stay as it was."""
         tokens = self.library.ffi.new("tl_token_t[]", [0xABCD] * (capacity + 8))
         count = self.library.lib.tl_chat_turn(text, len(text), first, last_token, tokens, capacity)
         assert list(tokens[capacity : capacity + 8]) == [0xABCD] * 8

@@ -133,7 +133,7 @@ class Encoder:
     ffi: Any
 
     def encode(self, text: bytes, bos: bool = False, capacity: int = 2 * TEXT_MAX) -> list[int] | None:
-        """None where it is too long; what lies behind the capacity must stay as it was."""
+        """None if it is too long; what lies behind the capacity must stay as it was."""
         tokens = self.ffi.new("tl_token_t[]", [0xABCD] * (capacity + 8))
         count = self.lib.tl_encode(text, len(text), bos, tokens, capacity)
         assert list(tokens[capacity : capacity + 8]) == [0xABCD] * 8

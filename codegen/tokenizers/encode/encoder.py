@@ -198,7 +198,7 @@ def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> li
 
 
 def rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:
-    """What tells how early two neighbours join, the lower the sooner; None where they do not, and without merges."""
+    """What tells how early two neighbours join, the lower the sooner; None if they do not, and without merges."""
     if tokenizer.algorithm is Algorithm.PAIRS:
         return lambda left, right: tokenizer.pair_ranks.get((left, right))
     if tokenizer.algorithm is not Algorithm.PIECES:

@@ -14,7 +14,7 @@ BYTES = {letter: byte for byte, letter in LETTERS.items()}
 
 
 def bytes_of(letters: str) -> bytes | None:
-    """The bytes that these letters stand for, None where one of them is no such letter."""
+    """The bytes that these letters stand for, None if one of them is no such letter."""
     try:
         return bytes([BYTES[letter] for letter in letters])
     except KeyError:

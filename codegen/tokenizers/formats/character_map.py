@@ -17,7 +17,7 @@ MAX_REPLACEMENT = 256
 
 
 def check_character_map(data: bytes) -> bytes:
-    """The same bytes. Raises ValueError where a value would lead out of the map or a replacement is too long."""
+    """The same bytes. Raises ValueError if a value would lead out of the map or a replacement is too long."""
     if not data:
         return b""
     size = int.from_bytes(data[:4], "little")

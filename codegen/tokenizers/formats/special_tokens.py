@@ -40,7 +40,7 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the files of a folder say; None, empty where they say nothing.
+    """What the files of a folder say; None, empty if they say nothing.
 
     bos, eos: contents. specials: contents of all tokens with a role. added: by id. bos_id: as config.json has it.
     llama_class: tokenizer_class is LlamaTokenizer, with or without "Fast".
@@ -118,7 +118,7 @@ def _llama_class(fields: Fields) -> bool:
 
 
 def added_token(fields: Fields, token: object) -> AddedToken:
-    """The added token with the id `token` that these fields describe. Raises UserError where it cannot be followed."""
+    """The added token with the id `token` that these fields describe. Raises UserError if it cannot be followed."""
     content = fields.get("content")
     if not isinstance(content, str) or not 0 < len(content) <= MAX_PIECE_LENGTH or not _is_text(content):
         raise fields.refusal("content", f"a text of 1 to {MAX_PIECE_LENGTH} characters")

@@ -84,7 +84,7 @@ def read_decoder(document: Fields, steps: Steps) -> Steps:
 
 
 def first_special(document: Fields) -> str | None:
-    """The name of the token that the post-processor puts before a text, None where it puts none there."""
+    """The name of the token that the post-processor puts before a text, None if it puts none there."""
     for step in flatten(document, "post_processor", "processors"):
         kind = step.get("type")
         if kind == "ByteLevel":

@@ -47,7 +47,7 @@ def build_tokenizer(
     character_map: bytes = b"",
     unreachable_symbols: tuple[bytes, ...] = (),
 ) -> Tokenizer:
-    """The Tokenizer that SentencePiece's entries make. Raises UserError where they break a rule of Tokenizer.
+    """The Tokenizer that SentencePiece's entries make. Raises UserError if they break a rule of Tokenizer.
 
     SentencePiece knows no control tokens in a text: programs cut it there and encode each section for itself.
     Sampling BOS or EOS ends an answer. Without BOS, `add_bos` has no effect.
