@@ -77,7 +77,7 @@ def require_readable(stored: StoredTensor, shape: tuple[int, ...]) -> None:
     if stored.shape != shape:
         raise UserError(
             f"{stored.path}: tensor {stored.name} has shape {stored.shape}, config.json asks for {shape};"
-            " download or export it again"
+            " a field that it leaves out has transformers' default, so add what is missing or export it again"
         )
 
 
