@@ -48,6 +48,7 @@ VARYING = (
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{16}\b"), "HASH"),
     (re.compile(r"\b\d+\.\d+\.\d+[\w.+~-]*"), "VERSION"),
     (re.compile(r"\b\d+\.\d{4,5}\b|\b\d+\.\d\d%"), "FLOAT"),
+    (re.compile(r'"(prefill_us|decode_us|tokens_per_second)": (\d[\d.]*|null)'), r'"\1": N'),
     (re.compile(r"(whole program|deepest stack) +[\d,]+"), r"\1 N"),
     (re.compile(r"\S*/(?=tinystories-260k\b|story\b|\.cache\b|models\b)"), ""),
     (re.compile(r"\S*/builds/\S+?-HASH"), "BUILD"),
