@@ -26,7 +26,7 @@ demo: $(VENV)/installed
 	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --max-tokens 150 --temperature 0.8 --seed 5
 
 quick: $(VENV)/testing
-	$(BIN)/pytest -n 2 --dist worksteal -m "not sweep" tests/unit tests/boards/test_core.py --board host
+	$(BIN)/pytest -n 3 --dist worksteal -m "not sweep" tests/unit tests/boards/test_core.py --board host
 
 test: packages lint types
 	$(BIN)/pytest $(PARALLEL) -m "not sweep"
