@@ -2,8 +2,7 @@
 
     description      one line for people
     chip             the chip's name
-    instruction_set  of its cores: generic, armv6m, armv8m, rv32 or xtensa_s3. Every board runs the portable C kernels;
-                     there are none yet that use an instruction set's own instructions
+    instruction_set  of its cores: generic, armv6m, armv8m, rv32 or xtensa_s3; it chooses the kernels
     cores            how many; the engine computes on two of them if there are more than one
     clock_mhz        optional
     ports            folders of firmware/ports whose files the project carries

@@ -122,6 +122,9 @@ def reciprocal_sqrt(value: ArrayLike) -> tuple[I64, I64]:
 EXP2_TABLE: I64 = np.rint(np.exp2(-np.arange(257) / 256) * 2**30).astype(np.int64)
 """2**(-j/256) as Q30, j = 0..256."""
 
+SOFTMAX_TABLE: I64 = np.minimum(np.rint(np.exp2(-np.arange(512) / 512) * 2**16), 2**16 - 1).astype(np.int64)
+"""2**(-j/512) as Q16, j = 0..511, at most 65535 so that it fits uint16."""
+
 SIGMOID_TABLE: I64 = np.rint(2**15 / (1 + np.exp(-np.arange(513) / 32))).astype(np.int64)
 """sigmoid(j/32) as Q15, j = 0..512."""
 
@@ -147,13 +150,6 @@ def sigmoid_q15(x: ArrayLike) -> I64:
     here, next_ = SIGMOID_TABLE[index], SIGMOID_TABLE[index + 1]
     positive = here + (((next_ - here) * rest + 1024) >> 11)
     return np.where(x < 0, 32768 - positive, positive)
-
-
-def silu_mul(gate: ArrayLike, up: ArrayLike) -> I64:
-    """silu(gate) * up, all Q16.16, saturated (SwiGLU, Shazeer, arXiv 2002.05202)."""
-    gate, up = np.asarray(gate, np.int64), np.asarray(up, np.int64)
-    activated = rounding_shift(gate * sigmoid_q15(gate), 15)
-    return saturate(rounding_shift(activated * up, 16))
 
 
 def sine_q15(phase: ArrayLike) -> I64:

@@ -22,7 +22,7 @@ from tinyllm.codegen.arithmetic.integer_model import (
     IntegerMatrix,
     IntegerModel,
 )
-from tinyllm.codegen.arithmetic.vectors import Quantized, quantize_int8, rmsnorm_int8, rotate
+from tinyllm.codegen.arithmetic.vectors import Quantized, quantize_int8, rmsnorm_int8, rotate, silu_mul
 
 DType = TypeVar("DType", bound=np.generic)
 
@@ -31,7 +31,8 @@ class Reference:
     """A model with its KV cache; `position` counts the tokens since the last reset and may pass the context.
 
     k, v: for each pass int8 codes (n_kv_heads, slots, head_dim); k_scale, v_scale: packed uint16 scales without the
-    last axis. A pass with a window has as many slots as the window, and a new token takes the oldest one's. Any other
+    last axis; k_top, v_top (n_layers, n_kv_heads): the largest exponent of a scale since the reset.
+    A pass with a window has as many slots as the window, and a new token takes the oldest one's. Any other
     has as many as the context, and past it a new token takes the slot of the oldest one that is not a sink.
     """
 
@@ -45,6 +46,7 @@ class Reference:
 
         self.k, self.v = cache(np.int8, config.head_dim), cache(np.int8, config.head_dim)
         self.k_scale, self.v_scale = cache(np.uint16), cache(np.uint16)
+        self.k_top, self.v_top = np.zeros((2, config.n_layers, config.n_kv_heads), np.int64)
         self._float_codes: dict[int, NDArray[np.float64]] = {}
 
     def reset(self) -> None:
@@ -98,8 +100,8 @@ class Reference:
             if block.bo is not None:
                 x = fp.saturate(x + block.bo)
             normed = self._norm(x, block.ffn_norm)
-            hidden = fp.silu_mul(self._matmul(block.w_gate, normed), self._matmul(block.w_up, normed))
-            x = fp.saturate(x + self._matmul(block.w_down, q16_int8(hidden)))
+            hidden, exponent = silu_mul(self._matmul(block.w_gate, normed), self._matmul(block.w_up, normed))
+            x = fp.saturate(x + self._matmul(block.w_down, q16_int8(hidden, exponent)))
         self.position += tokens.size
         return self._matmul(model.output_head, self._norm(x, model.final_norm))
 
@@ -132,64 +134,118 @@ class Reference:
         held, written = self._slots(layer, past), self._slots(layer, positions[-config.slots[layer] :])
         rotated_k = rotated(k, phases[:, None], self.model.k_shift[layer])
         k_codes, k_scale = remember(self.k[layer], self.k_scale[layer], rotated_k, held, written)
-        v_codes, v_scale = remember(self.v[layer], self.v_scale[layer], quantize_int8(v), held, written)
+        quantized_v = quantize_int8(v)
+        v_codes, v_scale = remember(self.v[layer], self.v_scale[layer], quantized_v, held, written)
 
-        scores = self._scores(layer, q, phases, k_codes, k_scale)  # (T, heads, S)
+        k_top, v_top = (
+            np.repeat(self._top(tops[layer], new), heads // kv_heads, axis=1)  # (T, heads)
+            for tops, new in ((self.k_top, rotated_k), (self.v_top, quantized_v))
+        )
+        angles = phases[:, None]  # (T, 1, rotary_dim/2)
         if config.slots[layer] == config.context <= positions[-1]:
             # A sink seems as far away as the context is long, however far the conversation has gone.
             last = np.int64(config.context - 1) * self.model.rope_steps.astype(np.int64) & 0xFFFFFFFF
-            sinks = self._scores(layer, q, last[None], k_codes[:, :N_SINKS], k_scale[:, :N_SINKS])
-            scores[..., :N_SINKS] = sinks
-        else:
-            distance = positions[:, None] - seen
-            hidden = (distance < 0) | (distance >= config.slots[layer])
-            scores = np.where(hidden[:, None], -(2**40), scores)
-        weights, shifts, total = self._attention_weights(scores, v_scale)
+            angles = np.stack([phases, last[None]], axis=1)
+        queries = self._queries(layer, q, angles)
+        sums = self._score_sums(queries.codes[..., :size], k_codes, k_scale, k_top)
+        if angles.shape[1] == 2:
+            sinks = self._score_sums(queries.codes[..., size:], k_codes[:, :N_SINKS], k_scale[:, :N_SINKS], k_top)
+            sums[..., :N_SINKS] = sinks
+        distance = positions[:, None] - seen
+        visible = (distance >= 0) & ((distance < config.slots[layer]) | (config.slots[layer] == config.context))
+        probabilities = softmax_q15(
+            sums, visible[:, None], queries.mantissa, queries.exponent + k_top + dot_shift(config.head_dim)
+        )
+        packed = np.repeat(v_scale, heads // kv_heads, axis=0)
+        weights, weight_down, total = weights_of(probabilities, packed, v_top, self.model.attention_weight_bits)
         grouped = weights.reshape(count, kv_heads, heads // kv_heads, seen.size)
         sums = np.einsum("tgqs,gsd->tgqd", grouped.astype(np.float64), v_codes.astype(np.float64))
         accumulator = sums.astype(np.int64).reshape(count, heads, size)
         # Divide by the sum of probabilities: as 16 bits, then its reciprocal as 17.
         down = fp.bit_length(total) - 16
         inverse = (np.int64(1) << 31) // fp.shift(total, down)
-        right = 31 + down - shifts
+        right = 31 + down - (weight_down + v_top)
         return fp.requantize(accumulator, inverse[..., None], right[..., None]).reshape(count, config.q_dim)
 
-    def _scores(self, layer: int, q: I64, phases: I64, k_codes: NDArray[np.int8], k_scale: NDArray[np.uint16]) -> I64:
-        """Scores times log2(e) / sqrt(head_dim), Q16.16 saturated, (T, heads, S)."""
-        model, config = self.model, self.model.config
-        right = np.repeat(MAX_K_SHIFT - model.k_shift[layer], config.n_heads // config.n_kv_heads, axis=0)
-        codes, mantissa, exponent = rotated(q, phases[:, None], right)
-        mantissa, exponent = fp.normalize_scale(mantissa * model.score_mantissa, exponent + model.score_exponent)
-        grouped = codes.reshape(len(q), config.n_kv_heads, -1, config.head_dim).astype(np.float64)
-        dots = np.einsum("tgqd,gsd->tgqs", grouped, k_codes.astype(np.float64)).astype(np.int64)
-        k_mantissa, k_exponent = fp.unpack_scale(np.repeat(k_scale, dots.shape[2], axis=0))
-        right = -(exponent[..., None] + k_exponent[None])
-        dots = dots.reshape(len(q), config.n_heads, -1)
-        return fp.requantize(dots, mantissa[..., None] * k_mantissa, right)
+    def _top(self, top: I64, new: Quantized) -> I64:
+        """The largest exponent of a packed scale since the reset, up to each of the tokens, (T, n_kv_heads).
 
-    def _attention_weights(self, scores: I64, v_scale: NDArray[np.uint16]) -> tuple[I64, I64, I64]:
-        """Integer weights (T, heads, S) for the codes of V, their exponent in Q16.16 and the sum of probabilities.
+        top (n_kv_heads,): what it was before; set to what it is after them. new: their keys or values.
+        """
+        if self.position == 0:
+            top[:] = -fp.SCALE_EXPONENT_BIAS
+        _, exponent = fp.unpack_scale(fp.pack_scale(new.mantissa, new.exponent))
+        tops = np.maximum(np.maximum.accumulate(exponent, axis=0), top)
+        top[:] = tops[-1]
+        return tops
 
-        weight = probability * scale of V at that position, over a common power of two per head.
+    def _queries(self, layer: int, q: I64, angles: I64) -> Quantized:
+        """Queries turned by each of their angles (T, A, rotary_dim/2), one scale for all turns of a head.
+
+        Codes (T, heads, A * head_dim); mantissa * 2**exponent times a key's value counts in 2**-16 octaves.
         """
         model, config = self.model, self.model.config
-        relative = np.maximum(scores - np.max(scores, axis=-1, keepdims=True), -fp.INT32_MAX)
-        probabilities = (fp.exp2_q30(relative) + (1 << 14)) >> 15  # Q15
-        total = np.sum(probabilities, axis=-1)
-        packed = np.repeat(v_scale, config.n_heads // config.n_kv_heads, axis=0)
-        mantissa, exponent = fp.unpack_scale(packed)
-        visible = probabilities > 0
-        top = np.max(np.where(visible, exponent[None], -fp.SCALE_EXPONENT_BIAS), axis=-1)
-        product = (probabilities * mantissa) >> np.minimum(np.where(visible, top[..., None] - exponent, 0), 31)
-        down = np.maximum(fp.bit_length(np.max(product, axis=-1)) - model.attention_weight_bits, 0)
-        weights = np.minimum(fp.rounding_shift(product, down[..., None]), (1 << model.attention_weight_bits) - 1)
-        return weights, down + top, total
+        right = np.repeat(MAX_K_SHIFT - model.k_shift[layer], config.n_heads // config.n_kv_heads, axis=0)
+        turns = [rotate(q, fp.cosine_q15(a), fp.sine_q15(a)) for a in np.moveaxis(angles[:, :, None], 1, 0)]
+        scaled = quantize_int8(np.concatenate([turned >> right for turned, _ in turns], axis=-1))
+        exponent = scaled.exponent + turns[0][1] + model.score_exponent
+        return Quantized(scaled.codes, *fp.normalize_scale(scaled.mantissa * model.score_mantissa, exponent))
+
+    def _score_sums(self, q: I64, k_codes: NDArray[np.int8], k_scale: NDArray[np.uint16], top: I64) -> I64:
+        """Products of queries and keys, and of the keys' mantissas, in units of 2**(top + dot_shift), (T, heads, S).
+
+        q: codes (T, heads, head_dim). k_codes (n_kv_heads, S, head_dim), k_scale (n_kv_heads, S). top (T, heads).
+        """
+        config = self.model.config
+        grouped = q.reshape(len(q), config.n_kv_heads, -1, config.head_dim).astype(np.float64)
+        dots = np.einsum("tgqd,gsd->tgqs", grouped, k_codes.astype(np.float64)).astype(np.int64)
+        mantissa, exponent = fp.unpack_scale(np.repeat(k_scale, dots.shape[2], axis=0))
+        product = (dots.reshape(len(q), config.n_heads, -1) >> dot_shift(config.head_dim)) * mantissa
+        # What a token does not see yet may have a larger exponent.
+        return product >> np.clip(top[..., None] - exponent, 0, 31)
 
 
-def q16_int8(vector: I64) -> Quantized:
-    """Quantise a Q16.16 vector; the exponent is that of the real value."""
-    codes, mantissa, exponent = quantize_int8(vector)
-    return Quantized(codes, mantissa, exponent - fp.FRACTION_BITS)
+def dot_shift(head_dim: int) -> int:
+    """How far q . k is shifted right so that its product with a scale's mantissa, at most 1033, fits int32."""
+    return max(0, (head_dim - 1).bit_length() - 7)
+
+
+def softmax_q15(sums: I64, visible: NDArray[np.bool_], mantissa: I64, exponent: I64) -> I64:
+    """Probabilities Q15 (..., S), the largest 32768, of scores `sums * mantissa * 2**exponent` in 2**-16 octaves.
+
+    sums: int32 (..., S), of which only the visible count. mantissa (...,): 15 bits, or 0 if the query is zero.
+    A distance from the largest sum that is surely 16 octaves has probability 0. Any other is brought to 16 bits, so
+    that its product with the mantissa fits int32, and the product to 2**-9 octaves, to nearest.
+    """
+    distance = np.max(np.where(visible, sums, -(2**40)), axis=-1, keepdims=True) - sums
+    bits = np.clip(6 - exponent, 0, 32)  # mantissa >= 2**14, so 2**bits are 2**20 in 2**-16 octaves
+    near = visible & (distance < np.int64(1) << bits[..., None])
+    down = np.maximum(bits - 16, 0)
+    right = np.clip(7 - exponent - down, 1, 31)
+    product = (np.where(near, distance, 0) >> down[..., None]) * mantissa[..., None]
+    octaves = fp.rounding_shift(product, right[..., None])
+    return np.where(near, ((fp.SOFTMAX_TABLE[octaves & 511] >> (octaves >> 9)) + 1) >> 1, 0)
+
+
+def weights_of(probabilities: I64, packed: I64 | NDArray[np.uint16], top: I64, bits: int) -> tuple[I64, I64, I64]:
+    """Integer weights (..., S) for the codes of V of at most `bits` bits, how far they were shifted down, and the sum
+    of probabilities (...,).
+
+    weight = probability * scale of V, in units of 2**(top + down). packed: V's scales (..., S), none of whose exponents
+    exceeds top (...,) if it is visible.
+    """
+    mantissa, exponent = fp.unpack_scale(packed)
+    product = (probabilities * mantissa) >> np.clip(top[..., None] - exponent, 0, 31)
+    largest = np.max(product, axis=-1)
+    # One bit more if rounding could carry into it.
+    down = np.maximum(fp.bit_length(largest + (largest >> bits)) - bits, 0)
+    return fp.rounding_shift(product, down[..., None]), down, np.sum(probabilities, axis=-1)
+
+
+def q16_int8(vector: I64, exponent: I64 | int = 0) -> Quantized:
+    """Quantise vectors (..., n) in units of 2**exponent (...,) of Q16.16; the result's exponent is the real value's."""
+    scaled = quantize_int8(vector)
+    return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + exponent - fp.FRACTION_BITS)
 
 
 def remember(

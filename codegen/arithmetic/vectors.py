@@ -11,7 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinyllm.codegen.arithmetic.fixedpoint import I64, bit_length, normalize_scale, reciprocal_sqrt, shift
+from tinyllm.codegen.arithmetic.fixedpoint import (
+    FRACTION_BITS,
+    I64,
+    bit_length,
+    normalize_scale,
+    reciprocal_sqrt,
+    shift,
+    sigmoid_q15,
+)
 
 
 class Quantized(NamedTuple):
@@ -60,6 +68,18 @@ def rmsnorm_int8(vector: ArrayLike, gain: ArrayLike, epsilon: int) -> Quantized:
     mantissa, exponent = normalize_scale(scaled.mantissa * inverse, scaled.exponent + inverse_exponent)
     nonzero = largest > 0
     return Quantized(np.where(nonzero[..., None], scaled.codes, 0), np.where(nonzero, mantissa, 0), exponent)
+
+
+def silu_mul(gate: ArrayLike, up: ArrayLike) -> tuple[I64, I64]:
+    """silu(gate) * up (SwiGLU, Shazeer, arXiv 2002.05202) of Q16.16 vectors (..., n).
+
+    Both are first brought to 15 bits, so |result| <= 2**30. Returns int32 (..., n) and the exponent (...,) that brings
+    it back to Q16.16.
+    """
+    gate, up = np.asarray(gate, np.int64), np.asarray(up, np.int64)
+    gate_down, up_down = (bit_length(np.max(np.abs(vector), axis=-1)) - 15 for vector in (gate, up))
+    activated = (shift(gate, gate_down[..., None]) * sigmoid_q15(gate) + (1 << 14)) >> 15
+    return activated * shift(up, up_down[..., None]), gate_down + up_down - FRACTION_BITS
 
 
 def rotate(vector: ArrayLike, cosine: ArrayLike, sine: ArrayLike) -> tuple[I64, I64]:

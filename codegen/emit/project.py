@@ -4,6 +4,7 @@
     platform/            our development platform, if the board needs it
     src/                 model.h, model.c, weights.*, vocabulary.*, chat_template.*, tables.*, settings_table.*
     src/engine, console, port    the firmware, as it lies in this package
+    src/kernels          the inner loops for the board's instruction set
 
 The same model, board and options give the same bytes. write.py puts them into a folder.
 """
@@ -18,13 +19,17 @@ from pathlib import Path
 
 from tinyllm.boards.description import FIRMWARE, OWN_PLATFORM, Board
 from tinyllm.codegen.arithmetic import fixedpoint as fp
+from tinyllm.codegen.arithmetic.integer_forward import dot_shift
 from tinyllm.codegen.arithmetic.integer_model import MAX_K_SHIFT, N_SINKS, IntegerModel
 from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS
 from tinyllm.codegen.emit.chat_template import chat_files
 from tinyllm.codegen.emit.render import render, rows
 from tinyllm.codegen.emit.vocabulary import vocabulary_files
 from tinyllm.codegen.emit.weights import weight_files
-from tinyllm.codegen.memory.plan import MemoryNeeds, memory_needs, padded
+from tinyllm.codegen.kernels.choose import kernel_set_of
+from tinyllm.codegen.kernels.generic import GENERIC
+from tinyllm.codegen.kernels.kernel_set import KernelSet
+from tinyllm.codegen.memory.plan import MemoryNeeds, memory_needs, widest_codes
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
 from tinyllm.text import harmless_name
@@ -83,13 +88,13 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
             "give the tokenizer that the model was trained with (--tokenizer)."
         )
     needs = needs or memory_needs(model, tokenizer, board)
-    files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board.name, needs).items()}
+    files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board, needs).items()}
     files |= {f"src/{name}": text for name, text in firmware_files(board).items()}
     options = dict(board.platformio)
     # Everything is in src/: no library needs to be searched for.
     options["lib_ldf_mode"] = "off"
     # For our sources alone, and before a framework's folders: a header of theirs may be named like one of ours.
-    quoted = " ".join(f"-iquote {folder}" for folder in ("src", "src/engine", "src/console", "src/port"))
+    quoted = " ".join(f"-iquote {folder}" for folder in ("src", "src/engine", "src/kernels", "src/console", "src/port"))
     cores = ["-DTL_CORES=2"] if board.cores > 1 else []
     options["build_src_flags"] = " ".join([*filter(None, [options.get("build_src_flags")]), *cores, quoted])
     if options["platform"] == OWN_PLATFORM:
@@ -114,12 +119,12 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     return Project(board, files, manifest, needs)
 
 
-def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str, needs: MemoryNeeds) -> dict[str, str]:
+def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> dict[str, str]:
     """File name -> text of what is written for this model; the build id is still zero."""
     config, plan = model.config, needs.plan
     fields = {
         "name": harmless_name(config.name),
-        "board": board_name,
+        "board": board.name,
         "version": _version(),
         "model": model,
         "config": config,
@@ -130,7 +135,10 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str, nee
         "sinks": N_SINKS,
         "rotary_half": len(model.rope_steps),
         "widest_hidden": max(config.hidden_dim, config.dim),
-        "widest_codes": padded(max(config.dim, config.q_dim, config.hidden_dim)),
+        "widest_codes": widest_codes(config),
+        "cores": board.cores,
+        "kernel_set": kernel_set_of(board).name,
+        "dot_shift": dot_shift(config.head_dim),
         "state_bytes": plan.state_bytes,
         "model_hash": _c_bytes(model.digest()[:8]),
         "build_id": UNBUILT,
@@ -139,7 +147,12 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str, nee
         "max_k_shift": MAX_K_SHIFT,
         "head_name": "tl_embedding" if model.head is None else "tl_head",
     }
-    tables = {"exp2": fp.EXP2_TABLE.tolist(), "sigmoid": fp.SIGMOID_TABLE.tolist(), "sine": fp.SINE_TABLE.tolist()}
+    tables = {
+        "exp2": fp.EXP2_TABLE.tolist(),
+        "softmax": fp.SOFTMAX_TABLE.tolist(),
+        "sigmoid": fp.SIGMOID_TABLE.tolist(),
+        "sine": fp.SINE_TABLE.tolist(),
+    }
     return {
         "model.h": render("model.h", **fields),
         "model.c": render("model.c", **fields),
@@ -147,20 +160,28 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board_name: str, nee
         "tables.c": render("tables.c", **tables, rows=lambda values: "\n".join(f"    {row}" for row in rows(values))),
         "settings_table.h": render("settings_table.h", settings=SETTINGS.values()),
         "settings_table.c": render("settings_table.c", settings=SETTINGS.values()),
-        **weight_files(model),
+        **weight_files(model, kernel_set_of(board)),
         **vocabulary_files(tokenizer),
         **chat_files(config, tokenizer, plan.text_max),
     }
 
 
 def firmware_files(board: Board) -> dict[str, str]:
-    """Path within src/ -> text of the engine, the console and the board's port."""
-    files = {f"engine/{name}": text for name, text in _folder(FIRMWARE / "engine").items()}
+    """Path within src/ -> text of the engine, its kernels, the console and the board's port."""
+    engine = FIRMWARE / "engine"
+    files = {f"engine/{name}": text for name, text in _folder(engine).items() if "/" not in name}
+    files |= {f"kernels/{name}": text for name, text in kernel_files(kernel_set_of(board)).items()}
     files |= {f"console/{name}": text for name, text in _folder(FIRMWARE / "console").items()}
     files["port/port.h"] = (FIRMWARE / "ports/port.h").read_text(encoding="utf-8")
     for port in board.ports:
         files |= {f"port/{name}": text for name, text in _folder(FIRMWARE / "ports" / port).items()}
     return files
+
+
+def kernel_files(kernels: KernelSet) -> dict[str, str]:
+    """Path within src/kernels/ -> text of a kernel set; what it does not have is the portable one's."""
+    folder = FIRMWARE / "engine" / "kernels"
+    return _folder(folder / GENERIC.name) | _folder(folder / kernels.name)
 
 
 def hash_of(content: bytes) -> str:

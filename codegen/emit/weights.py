@@ -1,8 +1,7 @@
-"""The weights as C tables: weights.h and weights.c, rows padded for vector loads and covered by one CRC-32.
+"""The weights as C tables: weights.h and weights.c, packed for a kernel set and covered by one CRC-32.
 
-The codes of a matrix are string literals: a compiler takes some thirty times longer for a list of numbers, and five
-times the memory. C99 promises literals of 4095 bytes, which is then the widest row for any compiler at all; gcc and
-clang take any, MSVC 65,535.
+The codes of a matrix are string literals, one for each group of rows: a compiler takes some thirty times longer for a
+list of numbers, and five times the memory. C99 promises literals of 4095 bytes; gcc and clang take any, MSVC 65,535.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic.integer_model import IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
 from tinyllm.codegen.emit.render import render, rows
-from tinyllm.codegen.memory.plan import ALIGNMENT, SLACK, padded
+from tinyllm.codegen.kernels.kernel_set import ALIGNMENT, KernelSet
+from tinyllm.codegen.memory.plan import SLACK
 from tinyllm.text import harmless_name
 
 BIASES = ("bq", "bk", "bv", "bo")
@@ -38,7 +38,8 @@ class Table:
 class _Tables:
     """Collects arrays in the order they are written, and the CRC over their bytes as they lie in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernels: KernelSet) -> None:
+        self.kernels = kernels
         self.tables: list[Table] = []
         self.crc = 0
 
@@ -50,15 +51,14 @@ class _Tables:
 
     def matrix(self, name: str, matrix: IntegerMatrix) -> str:
         """The initializer of its tl_matrix."""
-        stride = padded(matrix.columns)
-        codes = np.zeros((matrix.rows, stride), np.int8)
-        codes[:, : matrix.columns] = matrix.codes
-        text = ",\n".join(_literal(row.tobytes()) for row in codes)
-        fields = f"int8_t rows[{matrix.rows}][{stride}]; int8_t slack[{SLACK}];"
+        groups = self.kernels.pack(matrix.codes)
+        count, group_bytes = groups.shape
+        text = ",\n".join(_literal(group.tobytes()) for group in groups)
+        fields = f"uint8_t groups[{count}][{group_bytes}]; uint8_t slack[{SLACK}];"
         declaration = f"struct {{ {fields} }} {name}_codes TL_ALIGNED"
-        table = self._add(f"{name}_codes", declaration, f"{{\n{text}\n}}, {{0}}", codes.tobytes() + bytes(SLACK))
+        table = self._add(f"{name}_codes", declaration, f"{{\n{text}\n}}, {{0}}", groups.tobytes() + bytes(SLACK))
         mantissa = self.vector(f"{name}_mantissa", matrix.mantissa)
-        return f"{{{table}.rows[0], {mantissa}, {matrix.rows}, {matrix.columns}, {stride}, {matrix.exponent}}}"
+        return f"{{{table}.groups[0], {mantissa}, {matrix.rows}, {matrix.columns}, {group_bytes}, {matrix.exponent}}}"
 
     def gain(self, name: str, gain: IntegerGain) -> str:
         """The initializer of its tl_gain."""
@@ -70,15 +70,15 @@ class _Tables:
         return name
 
 
-def _literal(row: bytes) -> str:
+def _literal(group: bytes) -> str:
     """The bytes as a string literal, over as many lines as it takes."""
-    lines = (row[start : start + CODES_PER_LINE] for start in range(0, len(row), CODES_PER_LINE))
+    lines = (group[start : start + CODES_PER_LINE] for start in range(0, len(group), CODES_PER_LINE))
     return "\n".join(f'"{"".join([ESCAPED[byte] for byte in line])}"' for line in lines)
 
 
-def weight_files(model: IntegerModel) -> dict[str, str]:
-    """File name -> text of weights.h and weights.c, the same text for the same model."""
-    tables = _Tables()
+def weight_files(model: IntegerModel, kernels: KernelSet) -> dict[str, str]:
+    """File name -> text of weights.h and weights.c, packed for a kernel set: the same text for the same model."""
+    tables = _Tables(kernels)
     embedding = tables.matrix("embedding", model.embedding)
     blocks = [_block(tables, f"block_{index}", block) for index, block in enumerate(model.blocks)]
     final_norm = tables.gain("final_norm", model.final_norm)
@@ -96,6 +96,7 @@ def weight_files(model: IntegerModel) -> dict[str, str]:
             "weights.c",
             name=name,
             alignment=ALIGNMENT,
+            kernel_set=kernels.name,
             tables=tables.tables,
             blocks=blocks,
             final_norm=final_norm,

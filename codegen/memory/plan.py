@@ -11,15 +11,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tinyllm.boards.description import Board
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
+from tinyllm.codegen.kernels.choose import kernel_set_of
+from tinyllm.codegen.kernels.generic import GENERIC
+from tinyllm.codegen.kernels.kernel_set import KernelSet, padded
 from tinyllm.codegen.tokenizers.tables import lay_out
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
-ALIGNMENT = 16
-"""Rows of weight tables start at multiples of this many bytes: vector loads of the ESP32-S3 ignore lower bits."""
-
 SLACK = 16
-"""Readable bytes after the last row: pipelined vector loads read ahead."""
+"""Readable bytes after the last group of rows: pipelined vector loads read ahead."""
+
+HEADS_AT_ONCE = 2
+"""Query heads that attention's kernels take at once."""
 
 CODE_BYTES = 40 * 1024
 """Bound of the code and small constants of engine, console and port, on any instruction set at -O2."""
@@ -36,14 +40,9 @@ INT4_GROUP_BYTES = INT4_GROUP // 2 + 2
 """Their codes, and a 16-bit scale: 4.5 bits a weight."""
 
 
-def padded(size: int) -> int:
-    """`size` rounded up to whole vectors."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
 @dataclass(frozen=True)
 class Plan:
-    """Bytes by name, the same for every board.
+    """Bytes by name.
 
     flash: constant tables. ram: members of the state struct, padding included. variables: bound of the static variables
     of engine, console and port. text_max: bytes of one prompt.
@@ -86,9 +85,12 @@ class MemoryNeeds:
         return "PSRAM" if self.total.psram else "RAM"
 
 
-def plan_memory(model: IntegerModel, tokenizer: Tokenizer) -> Plan:
-    """Count the emitted tables and state, exactly as the templates declare them."""
-    config = model.config
+def plan_memory(model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None) -> Plan:
+    """Count the emitted tables and state for a board, exactly as the templates declare them.
+
+    None: for the portable kernels on one core.
+    """
+    config, kernels, cores = model.config, kernel_set_of(board), 1 if board is None else board.cores
     vectors = 2 * config.dim  # the final norm's gain
     for block in model.blocks:
         biases = sum(bias.size for bias in (block.bq, block.bk, block.bv, block.bo) if bias is not None)
@@ -96,23 +98,28 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer) -> Plan:
     rows = config.n_kv_heads * sum(config.slots)
     codes = rows * config.head_dim
     cache = padded(codes) + padded(codes + 2 * 2 * rows)
-    words = config.dim + config.q_dim + 2 * config.kv_dim + 2 * max(config.hidden_dim, config.dim) + config.head_dim
-    scores, logits = 4 * max(config.slots), 4 * config.vocab_size
-    # The angles come last of what needs no alignment; the codes after them start at a multiple of 16 again.
-    middle = padded(4 * words + scores + logits + 2 * 2 * len(model.rope_steps))
-    vectors_s8 = padded(max(config.dim, config.q_dim, config.hidden_dim)) + padded(config.head_dim)
+    words = config.dim + config.q_dim + 2 * config.kv_dim + 2 * max(config.hidden_dim, config.dim)
+    logits = 4 * config.vocab_size
+    tops = 2 * config.n_layers * config.n_kv_heads
+    # The tops come last of what needs no alignment; the codes after them start at a multiple of 16 again.
+    middle = padded(4 * words + logits + 2 * 2 * 2 * len(model.rope_steps) + tops)
+    codes = widest_codes(config) + kernels.input_bytes(widest_codes(config))
+    scores = cores * HEADS_AT_ONCE * 4 * max(config.slots)
+    # Of each core: the turns of a head, the sums and the codes of all heads at once.
+    heads = 4 * 2 * config.head_dim + 4 * HEADS_AT_ONCE * config.head_dim + 3 * 2 * config.head_dim
+    scratch = cores * padded(HEADS_AT_ONCE * 4 * max(config.slots) + heads)
     # About four bytes of text make a token, so this is as much as fits the context.
     text_max = min(max(4 * config.context, 512), 4096)
     return Plan(
         flash={
-            "weights": sum(matrix_bytes(matrix) for matrix in _matrices(model)) + vectors + model.k_shift.size,
+            "weights": sum(matrix_bytes(matrix, kernels) for matrix in _matrices(model)) + vectors + model.k_shift.size,
             "vocabulary": sum(lay_out(tokenizer).sizes().values()),
         },
         ram={
             "kv_cache": cache,
             "logits": logits,
             "scores": scores,
-            "activations": middle - scores - logits + vectors_s8,
+            "activations": middle - logits + codes + scratch - scores,
         },
         variables=_variable_bytes(model, tokenizer, text_max),
         text_max=text_max,
@@ -121,10 +128,10 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer) -> Plan:
 
 def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None) -> MemoryNeeds:
     """What the program takes on a board, its framework aside; None: on one that has RAM enough."""
-    return place(plan_memory(model, tokenizer), board)
+    return _place(plan_memory(model, tokenizer, board), board)
 
 
-def place(plan: Plan, board: Board | None = None) -> MemoryNeeds:
+def _place(plan: Plan, board: Board | None = None) -> MemoryNeeds:
     """Choose the memory for the state: RAM; PSRAM if the board has some and its RAM is too small.
 
     The other variables are in RAM wherever the state is.
@@ -149,9 +156,14 @@ def room(board: Board) -> Bytes | None:
     )
 
 
-def matrix_bytes(matrix: IntegerMatrix) -> int:
-    """Padded rows, slack and the row mantissas."""
-    return matrix.rows * padded(matrix.columns) + SLACK + 2 * matrix.rows
+def matrix_bytes(matrix: IntegerMatrix, kernels: KernelSet = GENERIC) -> int:
+    """Packed codes, slack and the row mantissas."""
+    return kernels.matrix_bytes(matrix.rows, matrix.columns) + SLACK + 2 * matrix.rows
+
+
+def widest_codes(config: ModelConfig) -> int:
+    """The longest input of a matrix, as bytes of its codes."""
+    return padded(max(config.dim, config.q_dim, config.hidden_dim))
 
 
 def kv_bytes_per_token(model: IntegerModel) -> int:
@@ -173,7 +185,7 @@ class WeightBytes:
 
 
 def weight_bytes(model: IntegerModel, planned: int) -> WeightBytes:
-    """The weights in several formats. planned: Plan.flash["weights"] of the same model."""
+    """The weights in several formats. planned: Plan.flash["weights"] of the same model with the portable kernels."""
     rest = planned - sum(matrix_bytes(matrix) for matrix in _matrices(model))
 
     def total(row_bytes: Callable[[int], int]) -> int:

@@ -64,9 +64,9 @@ def compile_library(files: dict[str, str], folder: Path, build: str = "O2") -> P
     for name, text in files.items():
         if name.startswith("src/"):
             write_file(folder / name, text)
-    sources = [name for name in files if re.fullmatch(r"src/(engine/)?\w+\.c", name)]
+    sources = [name for name in files if re.fullmatch(r"src/(engine/|kernels/)?\w+\.c", name)]
     library = folder / f"model-{build}{'.dll' if sys.platform == 'win32' else '.so'}"
-    include = [f"-Isrc{part}" for part in ("", "/engine", "/console", "/port")]
+    include = [f"-Isrc{part}" for part in ("", "/engine", "/kernels", "/console", "/port")]
     shared = ["-shared"] if sys.platform == "win32" else ["-shared", "-fPIC"]
     command = [compiler, *WARNINGS, *BUILDS[build], *shared, *include, *sources, "-o", str(library)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -8,11 +8,6 @@ uint16_t tl_pack_scale(struct tl_scale scale) {
     return (uint16_t)((uint32_t)biased << 11 | (uint32_t)scale.mantissa);
 }
 
-struct tl_scale tl_unpack_scale(uint16_t packed) {
-    struct tl_scale scale = {packed & 2047, (packed >> 11) - TL_SCALE_EXPONENT_BIAS};
-    return scale;
-}
-
 uint32_t tl_isqrt32(uint32_t value) {
     uint32_t root = 0;
     for (uint32_t bit = 1u << 15; bit != 0; bit >>= 1) {
@@ -44,11 +39,6 @@ int32_t tl_sigmoid_q15(int32_t x) {
     int32_t here = tl_sigmoid_table[index], next = tl_sigmoid_table[index + 1];
     int32_t positive = here + (((next - here) * rest + 1024) >> 11);
     return x < 0 ? 32768 - positive : positive;
-}
-
-int32_t tl_silu_mul(int32_t gate, int32_t up) {
-    int64_t activated = tl_rounding_shift((int64_t)gate * tl_sigmoid_q15(gate), 15);
-    return tl_saturate(tl_rounding_shift(activated * up, 16));
 }
 
 int32_t tl_sine_q15(uint32_t phase) {

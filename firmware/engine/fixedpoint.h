@@ -77,7 +77,11 @@ static inline struct tl_scale tl_normalize_scale(uint32_t mantissa, int32_t expo
 
 /* A scale in 16 bits for the KV cache, and back; 0 is the zero scale. */
 uint16_t tl_pack_scale(struct tl_scale scale);
-struct tl_scale tl_unpack_scale(uint16_t packed);
+
+static inline struct tl_scale tl_unpack_scale(uint16_t packed) {
+    struct tl_scale scale = {packed & 2047, (packed >> 11) - TL_SCALE_EXPONENT_BIAS};
+    return scale;
+}
 
 uint32_t tl_isqrt32(uint32_t value);
 
@@ -89,9 +93,6 @@ uint32_t tl_exp2_q30(int32_t z);
 
 /* sigmoid of Q16.16 as Q15, 0..32768. */
 int32_t tl_sigmoid_q15(int32_t x);
-
-/* silu(gate) * up, all Q16.16. */
-int32_t tl_silu_mul(int32_t gate, int32_t up);
 
 /* sin and cos of 2 pi phase / 2^32 as Q15 within +-32767. */
 int32_t tl_sine_q15(uint32_t phase);

@@ -1,7 +1,8 @@
-/* The typed kernels that an emitted model calls: int8 in, int32 sums, Q16.16 out.
+/* What a kernel set supplies: the inner loops, int8 in, int32 out.
  *
- * codegen/arithmetic/integer_forward.py says what each must give; sums may run in any order, so a chip may have its own
- * version.
+ * firmware/engine/kernels/ has a folder for each set. generic/ is portable C and defines what each function gives;
+ * another set's folder has the files of the same names that it does better, and every result is the same. Its layout.h
+ * says how a matrix and an input lie in memory; codegen/kernels/ writes the matrices so.
  */
 #ifndef TL_KERNELS_H
 #define TL_KERNELS_H
@@ -9,57 +10,70 @@
 #include <stdint.h>
 
 #include "fixedpoint.h"
+#include "layout.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* W (rows, columns): value = codes[r * stride + c] * mantissa[r] * 2^exponent. Rows are padded with zeros to the stride,
- * a multiple of 16 bytes, and start 16-byte aligned; 16 readable bytes follow the last one. */
+/* W (rows, columns): value = code * mantissa[row] * 2^exponent. The codes of TL_GROUP_ROWS rows lie together, in
+ * group_bytes, a multiple of 16, and start 16-byte aligned; the last group is filled up with rows of zeros. 16 readable
+ * bytes follow it. */
 struct tl_matrix {
-    const int8_t *codes;
+    const uint8_t *groups;
     const uint16_t *mantissa;
     uint32_t rows;
     uint32_t columns;
-    uint32_t stride;
+    uint32_t group_bytes;
     int32_t exponent;
 };
 
-/* sum of a[i] * b[i], n <= 133144 so that int32 cannot overflow */
-int32_t tl_dot_s8s8(const int8_t *a, const int8_t *b, uint32_t n);
+/* Codes (n,) as tl_dot_groups reads them: TL_INPUT_BYTES(n), 16-byte aligned. */
+void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input);
 
-/* W (rows, columns) @ x (columns,) -> y (rows,) Q16.16 */
-void tl_matmul_s8s8_q16(const struct tl_matrix *w, const int8_t *x, struct tl_scale scale, int32_t *y);
+/* sums (TL_GROUP_ROWS * (last - first),) = the rows of these groups of W (rows, columns) times the codes (columns,) that
+ * were expanded. At most 133,144 columns, so that int32 cannot overflow. */
+void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums);
 
-/* y (rows,) += W (rows, columns) @ x (columns,), saturated */
-void tl_matmul_add_s8s8_q16(const struct tl_matrix *w, const int8_t *x, struct tl_scale scale, int32_t *y);
+/* Code of W at a row and column. */
+int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
 
-/* Row `index` of W (rows, columns) -> y (columns,) Q16.16 */
-void tl_row_s8_q16(const struct tl_matrix *w, uint32_t index, int32_t *y);
+/* values[i] = saturate(values[i] * mantissa[i] * multiplier / 2^right) to nearest, ties up, i < n. mantissa[i] *
+ * multiplier < 2^31, any right; no value is -2^31. */
+void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
 
-/* y (n,) += bias (n,), saturated */
-void tl_add_q16(int32_t *y, const int32_t *bias, uint32_t n);
+/* Query heads that tl_score_rows and tl_mix_rows take at once. */
+#define TL_HEADS_AT_ONCE 2u
 
-/* gate (n,) = silu(gate) * up, Q16.16 */
-void tl_silu_mul_q16(int32_t *gate, const int32_t *up, uint32_t n);
-
-/* scores[t] for first <= t < last: q (n,) . k[t] (n,) * scale * scale of k[t], Q16.16.
- * k (slots, n), k_scale (slots,) packed */
-void tl_attention_scores(const int8_t *q, struct tl_scale scale, const int8_t *k, const uint16_t *k_scale,
-                         uint32_t first, uint32_t last, uint32_t n, int32_t *scores);
-
-/* The softmax of one head: total of the probabilities and the exponent of the weights. */
-struct tl_softmax {
-    uint32_t total;   /* of the probabilities, Q15 */
-    int32_t exponent; /* of the weights, for Q16.16 values */
+/* Query heads (heads, head_dim), their keys, and where their scores go: of head h at slot t to scores[h * stride + t]. */
+struct tl_score_job {
+    const int8_t *queries;
+    const int8_t *keys;         /* (slots, head_dim), 16 readable bytes after the last */
+    const uint16_t *key_scales; /* (slots,) packed */
+    int32_t *scores;
+    uint32_t heads; /* 1 or 2 */
+    uint32_t head_dim;
+    uint32_t stride;
+    int32_t top;       /* no key's exponent is larger */
+    int32_t dot_shift; /* of the sums, so that their product with a mantissa fits int32 */
 };
 
-/* scores (slots,) become int32 weights of at most `bits` bits: probability times the scale of V at that slot. */
-struct tl_softmax tl_attention_weights(int32_t *scores, const uint16_t *v_scale, uint32_t slots, int32_t bits);
+/* Scores of the slots first <= t < last: ((query . key) >> dot_shift) * mantissa >> (top - exponent) of the key's scale. */
+void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last);
 
-/* out (n,) Q16.16 = weights (slots,) @ v (slots, n) / total */
-void tl_attention_mix(const int32_t *weights, struct tl_softmax softmax, const int8_t *v, uint32_t slots, uint32_t n,
-                      int32_t *out);
+/* The weights of a head's slots: weight[t] >> down to nearest, ties up, is below 2^15 and multiplies V[t]. */
+struct tl_mix_job {
+    const int32_t *weights; /* (heads, stride), of head h at slot t at [h * stride + t] */
+    const int8_t *values;   /* (slots, head_dim), 16 readable bytes after the last */
+    uint32_t heads;         /* 1 or 2 */
+    uint32_t head_dim;
+    uint32_t stride;
+    uint32_t slots;
+    int32_t down[TL_HEADS_AT_ONCE];
+};
+
+/* sums (heads, head_dim) = weights (heads, slots) @ values (slots, head_dim) */
+void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums);
 
 #ifdef __cplusplus
 }

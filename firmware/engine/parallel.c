@@ -15,16 +15,16 @@ void tl_parallel(tl_part *part, const void *job, uint32_t n, uint32_t macs) {
     other.job = job;
     other.first = half;
     other.last = n;
-    if (macs < TL_PARALLEL_MACS || !tl_port_fork()) {
-        part(job, 0, n);
+    if (n < 2 || macs < TL_PARALLEL_MACS || !tl_port_fork()) {
+        part(job, 0, n, 0);
         return;
     }
-    part(job, 0, half);
+    part(job, 0, half, 0);
     tl_port_join();
 }
 
 void tl_parallel_other(void) {
-    other.part(other.job, other.first, other.last);
+    other.part(other.job, other.first, other.last, 1);
 }
 
 #endif

@@ -18,15 +18,16 @@ extern "C" {
 #define TL_CORES 1
 #endif
 
-/* Does the parts first <= i < last of a job. Both cores run it at once: it writes to nothing that two parts share. */
-typedef void tl_part(const void *job, uint32_t first, uint32_t last);
+/* Does the parts first <= i < last of a job, on the core of that number. Both cores run it at once: it writes to nothing
+ * that two parts share, but to scratch of its core. */
+typedef void tl_part(const void *job, uint32_t first, uint32_t last, uint32_t core);
 
 #if TL_CORES == 1
 
 /* Does the parts 0 <= i < n. macs: multiplications, in all of them. */
 static inline void tl_parallel(tl_part *part, const void *job, uint32_t n, uint32_t macs) {
     (void)macs;
-    part(job, 0, n);
+    part(job, 0, n, 0);
 }
 
 #elif TL_CORES == 2

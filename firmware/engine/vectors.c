@@ -51,3 +51,7 @@ int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const 
     for (uint32_t i = 2 * half; i < n; i++) turned[i] = tl_shift(head[i], down) * (1 << 15);
     return down - 15;
 }
+
+void tl_add_q16(int32_t *y, const int32_t *bias, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) y[i] = tl_saturate((int64_t)y[i] + bias[i]);
+}

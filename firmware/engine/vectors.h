@@ -29,6 +29,9 @@ struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t 
 int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
                   int32_t *turned);
 
+/* y (n,) += bias (n,), saturated */
+void tl_add_q16(int32_t *y, const int32_t *bias, uint32_t n);
+
 #ifdef __cplusplus
 }
 #endif

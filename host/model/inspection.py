@@ -18,7 +18,6 @@ from tinyllm.codegen.memory.plan import (
     WeightBytes,
     kv_bytes_per_token,
     memory_needs,
-    place,
     plan_memory,
     room,
     weight_bytes,
@@ -118,7 +117,7 @@ def inspect_model(path: Path, options: LoadOptions) -> Inspection:
         no_tokenizer=why,
         chat_template=_chat_template(config, tokenizer),
         saving=saved,
-        boards=[fit for board in load_boards() if (fit := _fit(plan, model, config.context, pieces, board))],
+        boards=[fit for board in load_boards() if (fit := _fit(model, config.context, pieces, board))],
     )
 
 
@@ -164,12 +163,12 @@ def _chat_template(config: ModelConfig, tokenizer: Tokenizer | None) -> ChatTemp
     return ChatTemplate(True)
 
 
-def _fit(plan: Plan, model: IntegerModel, trained: int, tokenizer: Tokenizer, board: Board) -> BoardFit | None:
-    """None for a board without known limits. plan: of the model at its own context."""
+def _fit(model: IntegerModel, trained: int, tokenizer: Tokenizer, board: Board) -> BoardFit | None:
+    """None for a board without known limits."""
     there = room(board)
     if there is None:
         return None
-    needed = place(plan, board).total
+    needed = memory_needs(model, tokenizer, board).total
     longest = replace(model, config=replace(model.config, context=min(trained, LARGEST_CONTEXT)))
     if memory_needs(longest, tokenizer, board).total.fits(there):
         largest: int | None = longest.config.context

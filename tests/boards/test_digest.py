@@ -10,7 +10,7 @@ from tinyllm.host.link.messages import token_digest
 from tinyllm.host.prove.prove import COUNT, PROMPT
 
 MODELS = [None, str(SHARED_DATA / "stories260K/stories260K.bin")]
-DIGESTS = {"tinystories-260k": "cfabd115", "stories260K": "2e02655e"}
+DIGESTS = {"tinystories-260k": "cfabd115", "stories260K": "97148539"}
 CONTEXT = 256
 SECOND_OPINION = True
 

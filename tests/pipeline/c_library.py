@@ -48,7 +48,7 @@ def load_c(folder: Path, files: dict[str, str], sources: list[str | Path], decla
 def compile_call_graphs(project: Path, folder: Path, compiler: Sequence[str]) -> None:
     """Compile an emitted project but for its port, so that gcc leaves who calls whom in `folder`."""
     sources = [str(path) for path in sorted((project / "src").rglob("*.c")) if path.parent.name != "port"]
-    include = [f"-I{project / 'src' / part}" for part in ("", "engine", "console", "port")]
+    include = [f"-I{project / 'src' / part}" for part in ("", "engine", "kernels", "console", "port")]
     command = [*compiler, "-std=c99", FLAG, *include, "-c", *sources]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
     assert done.returncode == 0, done.stderr

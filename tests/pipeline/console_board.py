@@ -108,7 +108,7 @@ def compile_program(files: dict[str, str], folder: Path, flags: Sequence[str]) -
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     sources = [str(folder / name) for name in files if name.endswith(".c")]
-    include = [f"-I{folder / 'src' / part}" for part in ("", "engine", "console", "port")]
+    include = [f"-I{folder / 'src' / part}" for part in ("", "engine", "kernels", "console", "port")]
     program = folder / "program"
     command = ["cc", *WARNINGS, *flags, *include, *sources, "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

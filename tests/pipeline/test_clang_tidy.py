@@ -26,9 +26,9 @@ from tinyllm.codegen.emit.write import write_project
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-INCLUDE = [f"-Isrc{folder}" for folder in ("", "/engine", "/console", "/port")]
+INCLUDE = [f"-Isrc{folder}" for folder in ("", "/engine", "/kernels", "/console", "/port")]
 C99 = ["-std=c99", *INCLUDE]
-PORTABLE = ("src", "src/engine", "src/console")
+PORTABLE = ("src", "src/engine", "src/kernels", "src/console")
 AT_ONCE = 4
 """Files that one process of clang-tidy gets."""
 

@@ -24,7 +24,7 @@ from tinyllm.codegen.memory.stack import deepest, stack_depth
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import Failure, UserError
 
-INCLUDE = [f"-Isrc{folder}" for folder in ("", "/engine", "/console", "/port")]
+INCLUDE = [f"-Isrc{folder}" for folder in ("", "/engine", "/kernels", "/console", "/port")]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Wvla", "-Werror"]
 HEAP = re.compile(r"\b(malloc|calloc|realloc|free|alloca|strdup)\b *(\(|$|@)", re.MULTILINE)
 
@@ -226,7 +226,7 @@ def test_a_file_that_is_no_longer_emitted_is_removed(emitted: Project, tmp_path:
     ("edited", "named"),
     [
         (["platformio.ini"], "platformio.ini: edited"),
-        (["src/engine/kernels.c"], "src/engine/kernels.c: edited"),
+        (["src/engine/matmul.c"], "src/engine/matmul.c: edited"),
         (["src/old.c"], "src/old.c: edited"),
         (["src/weights.c", "src/model.h"], "src/model.h and 1 more: edited"),
     ],

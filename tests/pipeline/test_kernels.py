@@ -11,17 +11,16 @@ import pytest
 from tests.pipeline.conftest import BASE, random_model
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic import fixedpoint as fp
+from tinyllm.codegen.arithmetic.integer_forward import softmax_q15, weights_of
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.arithmetic.vectors import quantize_int8, rmsnorm_int8, rotate
+from tinyllm.codegen.arithmetic.vectors import quantize_int8, rmsnorm_int8, rotate, silu_mul
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.verify.library import compile_library
 
 DECLARATIONS = """
 struct tl_scale { int32_t mantissa; int32_t exponent; };
-int32_t tl_dot_s8s8(const int8_t *a, const int8_t *b, uint32_t n);
 uint16_t tl_pack_scale(struct tl_scale scale);
-struct tl_scale tl_unpack_scale(uint16_t packed);
 struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes);
 struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon, int32_t *products,
                                 int8_t *codes);
@@ -29,7 +28,10 @@ struct tl_scale tl_reciprocal_sqrt(uint64_t value);
 uint32_t tl_isqrt32(uint32_t value);
 uint32_t tl_exp2_q30(int32_t z);
 int32_t tl_sigmoid_q15(int32_t x);
-int32_t tl_silu_mul(int32_t gate, int32_t up);
+int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n);
+struct tl_softmax { uint32_t total; int32_t down; int32_t exponent; };
+struct tl_softmax tl_softmax_weights(int32_t *scores, struct tl_scale scale, const uint16_t *v_scales, int32_t top,
+                                     uint32_t slots, int32_t bits);
 int32_t tl_sine_q15(uint32_t phase);
 int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
                   int32_t *turned);
@@ -73,9 +75,6 @@ def test_scalar_functions_agree(c: Any) -> None:
     phases = values & 0xFFFFFFFF
     assert [c.tl_sine_q15(int(v)) for v in phases] == fp.sine_q15(phases).tolist()
     assert [c.tl_isqrt32(int(v)) for v in phases] == fp.isqrt32(phases).tolist()
-    other = values[::-1]
-    pairs = zip(values, other, strict=True)
-    assert [c.tl_silu_mul(int(g), int(u)) for g, u in pairs] == fp.silu_mul(values, other).tolist()
 
 
 def test_the_reciprocal_square_root_agrees_at_every_size(c: Any) -> None:
@@ -98,8 +97,6 @@ def test_quantisation_and_packed_scales_agree(c: Any) -> None:
         assert codes.tolist() == expected.codes[index].tolist()
         assert (scale.mantissa, scale.exponent) == (expected.mantissa[index], expected.exponent[index])
         assert c.tl_pack_scale(scale) == packed[index]
-        unpacked = c.tl_unpack_scale(int(packed[index]))
-        assert (unpacked.mantissa, unpacked.exponent) == tuple(int(part[index]) for part in fp.unpack_scale(packed))
 
 
 @pytest.mark.parametrize("epsilon", [0, 1, 2748779, 2**34 - 1])
@@ -146,8 +143,29 @@ def test_rope_agrees_at_the_extremes(c: Any, size: int, half: int) -> None:
         assert exponent == exponents[index]
 
 
-def test_the_longest_dot_product_of_extreme_codes_fits(c: Any) -> None:
-    size = 133144
-    a, b = np.full(size, 127, np.int8), np.full(size, -127, np.int8)
-    assert c.tl_dot_s8s8(pointer("int8_t", a), pointer("int8_t", a), size) == 127 * 127 * size
-    assert c.tl_dot_s8s8(pointer("int8_t", a), pointer("int8_t", b), size) == -127 * 127 * size
+def test_silu_mul_agrees_at_the_extremes(c: Any) -> None:
+    gates, ups = int32_vectors(400, 9), int32_vectors(400, 9)[::-1]
+    expected, exponents = silu_mul(gates, ups)
+    for index, (gate, up) in enumerate(zip(gates.astype(np.int32), ups.astype(np.int32), strict=True)):
+        assert c.tl_silu_mul(pointer("int32_t", gate), pointer("int32_t", up), 9) == exponents[index]
+        assert gate.tolist() == expected[index].tolist()
+
+
+@pytest.mark.parametrize("bits", [15, 8])
+def test_the_softmax_agrees_at_every_scale(c: Any, bits: int) -> None:
+    """Sums from alike to as far apart as int32 allows, and scales from no difference at all to all but one hidden."""
+    random = np.random.default_rng(5)
+    for sums, exponent in zip(int32_vectors(600, 21), random.integers(-45, 12, 600), strict=True):
+        sums[random.integers(0, 21, 4)] = sums[0]
+        mantissa, top = int(random.integers(2**14, 2**15)), int(random.integers(-16, 16))
+        v_exponent, v_mantissa = random.integers(-16, top + 1, 21), random.integers(516, 1034, 21)
+        packed = fp.pack_scale(v_mantissa, v_exponent)
+        probabilities = softmax_q15(sums, np.ones(21, bool), np.array(mantissa), np.array(exponent))
+        weights, down, total = weights_of(probabilities, packed, np.array(top), bits)
+        got, v_scales = sums.astype(np.int32), packed.astype(np.uint16)
+        softmax = c.tl_softmax_weights(
+            pointer("int32_t", got), {"mantissa": mantissa, "exponent": int(exponent)},
+            pointer("uint16_t", v_scales), top, 21, bits,
+        )  # fmt: skip
+        assert (softmax.total, softmax.down, softmax.exponent) == (total, down, down + top)
+        assert fp.rounding_shift(got, down).tolist() == weights.tolist()

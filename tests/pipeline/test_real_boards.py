@@ -102,7 +102,7 @@ def projects(
 
 
 def include(project: Path) -> list[str]:
-    return [f"-I{project / 'src' / part}" for part in ("", "engine", "console", "port")]
+    return [f"-I{project / 'src' / part}" for part in ("", "engine", "kernels", "console", "port")]
 
 
 def compile_to(command: list[str]) -> None:

@@ -41,7 +41,7 @@ THREADS = """\
 #include "parallel.h"
 
 static pthread_t other;
-static int begun, done[1000], split;
+static int begun, done[1000], split, cores[2];
 
 static void *run(void *nothing) {
     tl_parallel_other();
@@ -57,18 +57,21 @@ void tl_port_join(void) {
     (void)pthread_join(other, 0);
 }
 
-static void count(const void *job, uint32_t first, uint32_t last) {
+static void count(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     for (uint32_t i = first; i < last; i++) done[i] += *(const int *)job;
+    cores[core]++;
 }
 
-/* How often the other core was asked; counts[i]: how often part i was done. */
-int spread(int ready, uint32_t n, uint32_t macs, int *counts) {
+/* How often the other core was asked; counts[i]: how often part i was done; shares: parts of the job on each core. */
+int spread(int ready, uint32_t n, uint32_t macs, int *counts, int *shares) {
     static const int job = 1;
     begun = ready;
     split = 0;
     memset(done, 0, sizeof done);
+    memset(cores, 0, sizeof cores);
     tl_parallel(count, &job, n, macs);
     memcpy(counts, done, sizeof done);
+    memcpy(shares, cores, sizeof cores);
     return split;
 }
 """
@@ -79,17 +82,18 @@ LEAST = 512
 def threads(tmp_path_factory: pytest.TempPathFactory) -> CLibrary:
     folder = tmp_path_factory.mktemp("threads")
     files = {"threads.c": f"#define TL_CORES 2\n{THREADS}", "cores.c": '#define TL_CORES 2\n#include "parallel.c"\n'}
-    declaration = "int spread(int ready, uint32_t n, uint32_t macs, int *counts);"
+    declaration = "int spread(int ready, uint32_t n, uint32_t macs, int *counts, int *shares);"
     assert f"#define TL_PARALLEL_MACS {LEAST}u" in (ENGINE / "parallel.h").read_text()
     return load_c(folder, files, list(files), declaration)
 
 
 @given(n=st.integers(0, 1000), macs=st.integers(0, 2 * LEAST), ready=st.booleans())
 def test_every_part_of_a_job_is_done_once_whoever_does_it(threads: CLibrary, n: int, macs: int, ready: bool) -> None:
-    counts = threads.ffi.new("int[1000]")
-    asked = threads.lib.spread(ready, n, macs, counts)
+    counts, shares = threads.ffi.new("int[1000]"), threads.ffi.new("int[2]")
+    asked = threads.lib.spread(ready, n, macs, counts, shares)
     assert list(counts) == [1] * n + [0] * (1000 - n)
-    assert asked == (macs >= LEAST), "a small job is not worth the other core's while"
+    assert asked == (n > 1 and macs >= LEAST), "a small job is not worth the other core's while"
+    assert list(shares) == [1, int(asked and ready)]
 
 
 # --- The boot ROM ---

@@ -179,9 +179,9 @@ def test_verify_names_the_first_tensor_that_differs(
 def test_a_wrong_kernel_is_found(stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> None:
     model = quantize(random_model(BASE))
     files = emit_project(model, stories_tokenizer, load_board("host")).files
-    kernels = files["src/engine/kernels.c"]
-    files["src/engine/kernels.c"] = kernels.replace("31 + down - softmax.exponent", "30 + down - softmax.exponent")
-    assert files["src/engine/kernels.c"] != kernels
+    attention = files["src/engine/attention.c"]
+    files["src/engine/attention.c"] = attention.replace("31 + down - softmax.exponent", "30 + down - softmax.exponent")
+    assert files["src/engine/attention.c"] != attention
     library = compile_library(files, tmp_path_factory.mktemp("c"))
     settings = SamplerSettings.from_float(temperature=0.0)
     got = generate(library, model.config, 1, settings, 1, 5)
@@ -195,8 +195,8 @@ def test_undefined_behaviour_is_reported_and_not_survived(
 
     def overflowing(*arguments: Any) -> Project:
         project = emit_project(*arguments)
-        kernels = project.files["src/engine/kernels.c"]
-        project.files["src/engine/kernels.c"] = kernels.replace("int32_t sum = 0;", "int32_t sum = INT32_MAX - 5;", 1)
+        name = "src/kernels/dot_groups.c"
+        project.files[name] = project.files[name].replace("int32_t sum = 0;", "int32_t sum = INT32_MAX - 5;", 1)
         return project
 
     monkeypatch.setattr("tinyllm.codegen.verify.verify.emit_project", overflowing)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinyllm.codegen.arithmetic import fixedpoint as fp
-from tinyllm.codegen.arithmetic.vectors import quantize_int8, rmsnorm_int8, rotate
+from tinyllm.codegen.arithmetic.vectors import quantize_int8, rmsnorm_int8, rotate, silu_mul
 
 INT32 = st.integers(-fp.INT32_MAX, fp.INT32_MAX)
 VECTORS = hnp.arrays(np.int64, st.integers(1, 40), elements=INT32)
@@ -51,6 +51,20 @@ def test_a_scale_of_the_cache_survives_packing(vector: np.ndarray) -> None:
     assert 0 <= packed < 2**16
     if mantissa:
         assert fp.unpack_scale(packed) == (mantissa, exponent)
+
+
+@given(st.integers(1, 40).flatmap(lambda n: hnp.arrays(np.int64, (2, n), elements=INT32)))
+def test_silu_mul_keeps_15_bits_of_both_and_fits_int32(vectors: np.ndarray) -> None:
+    gate, up = vectors
+    product, exponent = silu_mul(gate, up)
+    assert np.max(np.abs(product)) <= 2**30
+    g, u = gate / 65536, up / 65536
+    sigmoid = np.exp(-np.logaddexp(0, -g))
+    step_g, step_u = np.max(np.abs(g)) * 2**-14, np.max(np.abs(u)) * 2**-14
+    # Of the gate a step of its 15 bits, half of one of rounding, and the sigmoid's error; of up a step.
+    error_g = step_g * (sigmoid + 0.5) + np.abs(g) * 2**-14
+    bound = error_g * (np.abs(u) + step_u) + step_u * np.abs(g * sigmoid)
+    assert np.all(np.abs(product * 2.0 ** float(exponent) / 65536 - g * sigmoid * u) <= bound + 2**-30)
 
 
 @given(VECTORS, st.integers(0, 2**32 - 1))

@@ -1,0 +1,15 @@
+"""Which kernel set a board gets."""
+
+from __future__ import annotations
+
+from tinyllm.boards.description import Board
+from tinyllm.codegen.kernels.generic import GENERIC
+from tinyllm.codegen.kernels.kernel_set import KernelSet
+
+KERNEL_SETS = {"generic": GENERIC}
+"""By the `instruction_set` of a board's description."""
+
+
+def kernel_set_of(board: Board | None) -> KernelSet:
+    """The set of a board's cores; the portable one if there is none of their own, or no board."""
+    return GENERIC if board is None else KERNEL_SETS.get(board.instruction_set, GENERIC)

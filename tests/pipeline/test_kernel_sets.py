@@ -1,0 +1,219 @@
+"""Each kernel set gives what numpy gives: packed matrices, requantisation, scores and mixes, at random and extremes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cffi
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.pipeline.c_library import compile_c
+from tinyllm.codegen.arithmetic import fixedpoint as fp
+from tinyllm.codegen.emit.project import kernel_files
+from tinyllm.codegen.kernels.choose import KERNEL_SETS
+from tinyllm.codegen.kernels.kernel_set import KernelSet
+
+DECLARATIONS = """
+struct tl_matrix {
+    const uint8_t *groups;
+    const uint16_t *mantissa;
+    uint32_t rows, columns, group_bytes;
+    int32_t exponent;
+};
+void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input);
+void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums);
+int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
+void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
+struct tl_score_job {
+    const int8_t *queries, *keys;
+    const uint16_t *key_scales;
+    int32_t *scores;
+    uint32_t heads, head_dim, stride;
+    int32_t top, dot_shift;
+};
+void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last);
+struct tl_mix_job {
+    const int32_t *weights;
+    const int8_t *values;
+    uint32_t heads, head_dim, stride, slots;
+    int32_t down[2];
+};
+void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums);
+"""
+
+ffi = cffi.FFI()
+ffi.cdef(DECLARATIONS)
+
+SHAPES = [(1, 1), (3, 5), (4, 16), (5, 64), (13, 172), (8, 176), (2, 700), (1, 4099)]
+
+
+def aligned(size: int, dtype: type[np.generic] = np.uint8, offset: int = 0) -> np.ndarray:
+    """A zeroed vector that begins `offset` elements after a multiple of 64 bytes."""
+    itemsize = np.dtype(dtype).itemsize
+    memory = np.zeros(size * itemsize + 64 + offset * itemsize, np.uint8)
+    start = -memory.ctypes.data % 64 + offset * itemsize
+    return memory[start : start + size * itemsize].view(dtype)
+
+
+def pointer(kind: str, array: np.ndarray) -> Any:
+    return ffi.from_buffer(f"{kind}[]", array)
+
+
+@pytest.fixture(scope="module", params=KERNEL_SETS)
+def kernels(request: pytest.FixtureRequest) -> KernelSet:
+    return KERNEL_SETS[request.param]
+
+
+@pytest.fixture(scope="module", params=["-O0", "-O2", "-O3"])
+def c(request: pytest.FixtureRequest, kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The set's C on this computer, undefined behaviour trapped."""
+    folder = tmp_path_factory.mktemp("kernels")
+    files = kernel_files(kernels)
+    sources = [folder / name for name in files if name.endswith(".c")]
+    flags = ["-std=c99", request.param, "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-shared", "-fPIC"]
+    compile_c(folder, files, sources, *flags, "-o", str(folder / "kernels.so"))
+    return ffi.dlopen(str(folder / "kernels.so"))
+
+
+def matrix_of(kernels: KernelSet, codes: np.ndarray) -> tuple[Any, list[np.ndarray]]:
+    """A tl_matrix, and what it points to."""
+    groups = kernels.pack(codes)
+    memory = aligned(groups.size + 16)
+    memory[: groups.size] = groups.ravel()
+    mantissa = np.ones(codes.shape[0], np.uint16)
+    rows, columns = codes.shape
+    value = (pointer("uint8_t", memory), pointer("uint16_t", mantissa), rows, columns, groups.shape[1], 0)
+    return ffi.new("struct tl_matrix *", value), [memory, mantissa]
+
+
+def codes_of(random: np.random.Generator, *shape: int) -> np.ndarray:
+    return random.integers(-127, 128, shape).astype(np.int8)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_matrix_is_packed_whole_and_comes_back(kernels: KernelSet, shape: tuple[int, int]) -> None:
+    codes = codes_of(np.random.default_rng(0), *shape)
+    groups = kernels.pack(codes)
+    assert groups.dtype == np.uint8
+    assert groups.shape == (kernels.groups(shape[0]), kernels.group_bytes(shape[1]))
+    assert groups.shape[1] % 16 == 0
+    assert np.array_equal(kernels.unpack(groups, *shape), codes)
+
+
+@pytest.mark.parametrize("extreme", [None, (127, 127), (127, -127), (-127, -127)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sums_of_packed_rows_are_exact(
+    c: Any, kernels: KernelSet, shape: tuple[int, int], extreme: tuple[int, int] | None
+) -> None:
+    random = np.random.default_rng(1)
+    codes, x = codes_of(random, *shape), codes_of(random, shape[1])
+    if extreme is not None:
+        codes[:], x[:] = extreme
+    matrix, alive = matrix_of(kernels, codes)
+    # What lies behind the input from an earlier, longer one must not count.
+    given_codes, expanded = aligned(shape[1] + 16, np.int8), aligned(kernels.input_bytes(shape[1]))
+    expanded[:] = 77
+    given_codes[:] = 55
+    given_codes[: shape[1]] = x
+    c.tl_expand(pointer("int8_t", given_codes), shape[1], pointer("uint8_t", expanded))
+    groups = kernels.groups(shape[0])
+    for first, last in {(0, groups), (groups // 2, groups), (0, (groups + 1) // 2)}:
+        sums = np.full((last - first) * kernels.rows, 99, np.int32)
+        c.tl_dot_groups(matrix, pointer("uint8_t", expanded), first, last, pointer("int32_t", sums))
+        expected = codes[first * kernels.rows : last * kernels.rows].astype(np.int64) @ x.astype(np.int64)
+        assert sums[: len(expected)].tolist() == expected.tolist()
+    assert alive
+
+
+@pytest.mark.parametrize("extreme", [(127, 127), (127, -127)])
+def test_the_longest_dot_product_of_extreme_codes_fits(c: Any, kernels: KernelSet, extreme: tuple[int, int]) -> None:
+    size = 133144
+    matrix, alive = matrix_of(kernels, np.full((1, size), extreme[0], np.int8))
+    given_codes, expanded = aligned(size + 16, np.int8), aligned(kernels.input_bytes(size))
+    given_codes[:] = extreme[1]
+    c.tl_expand(pointer("int8_t", given_codes), size, pointer("uint8_t", expanded))
+    sums = np.zeros(kernels.rows, np.int32)
+    c.tl_dot_groups(matrix, pointer("uint8_t", expanded), 0, 1, pointer("int32_t", sums))
+    assert sums[0] == extreme[0] * extreme[1] * size
+    assert alive
+
+
+def test_a_code_is_found_in_the_packed_rows(c: Any, kernels: KernelSet) -> None:
+    codes = codes_of(np.random.default_rng(2), 7, 21)
+    matrix, alive = matrix_of(kernels, codes)
+    assert [[c.tl_code(matrix, row, column) for column in range(21)] for row in range(7)] == codes.tolist()
+    assert alive
+
+
+@given(
+    values=st.lists(st.integers(-fp.INT32_MAX, fp.INT32_MAX), min_size=1, max_size=9),
+    spread=st.integers(0, 31),
+    multiplier=st.integers(0, 2**15),
+    right=st.integers(-40, 70),
+    data=st.data(),
+)
+def test_rows_are_requantised_as_the_specification_says(
+    c: Any, values: list[int], spread: int, multiplier: int, right: int, data: st.DataObject
+) -> None:
+    got = np.array(values, np.int64) >> spread
+    mantissa = np.array(data.draw(st.lists(st.integers(1, 65535), min_size=len(values), max_size=len(values))))
+    expected = fp.requantize(got, mantissa * min(multiplier, 32767), right)
+    got, mantissas = got.astype(np.int32), mantissa.astype(np.uint16)
+    c.tl_requantize_rows(
+        pointer("int32_t", got), pointer("uint16_t", mantissas), len(values), min(multiplier, 32767), right
+    )
+    assert got.tolist() == expected.tolist()
+
+
+HEAD_DIMS = [1, 2, 8, 10, 16, 32, 64, 100, 128, 256]
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("head_dim", HEAD_DIMS)
+def test_scores_are_the_specifications(c: Any, heads: int, head_dim: int) -> None:
+    random = np.random.default_rng(head_dim)
+    slots, stride, shift = 13, 17, max(0, (head_dim - 1).bit_length() - 7)
+    for extreme in (False, True):
+        queries, keys = codes_of(random, heads, head_dim), codes_of(random, slots, head_dim)
+        mantissa, exponent = random.integers(516, 1034, slots), random.integers(-16, 16, slots)
+        if extreme:
+            queries[:], keys[::2], keys[1::2], mantissa[:] = 127, 127, -127, 1033
+        top = int(exponent.max())
+        scales = fp.pack_scale(mantissa, exponent).astype(np.uint16)
+        dots = queries.astype(np.int64) @ keys.T.astype(np.int64)
+        expected = ((dots >> shift) * mantissa) >> (top - exponent)
+        scores, memory = np.full((heads, stride), 7, np.int32), aligned((slots + 16) * head_dim + 16, np.int8)
+        memory[: keys.size] = keys.ravel()
+        job = ffi.new("struct tl_score_job *")
+        job.queries, job.keys = pointer("int8_t", queries), pointer("int8_t", memory)
+        job.key_scales, job.scores = pointer("uint16_t", scales), pointer("int32_t", scores)
+        job.heads, job.head_dim, job.stride, job.top, job.dot_shift = heads, head_dim, stride, top, shift
+        c.tl_score_rows(job, 4, slots)
+        assert np.all(scores[:, :4] == 7) and np.all(scores[:, slots:] == 7)
+        c.tl_score_rows(job, 0, 4)
+        assert scores[:, :slots].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("head_dim", HEAD_DIMS)
+def test_weighted_values_are_summed_exactly(c: Any, heads: int, head_dim: int) -> None:
+    random = np.random.default_rng(head_dim)
+    for slots in (1, 2, 3, 31, 512):
+        values, stride = codes_of(random, slots, head_dim), slots + 3
+        down = random.integers(0, 12, heads)
+        weights = np.zeros((heads, stride), np.int32)
+        weights[:, :slots] = random.integers(0, 32767 << down[:, None], (heads, slots))
+        weights[:, :slots] *= random.random((heads, slots)) < 0.8
+        if slots == 512:
+            down[:], weights[:], values[:] = 0, 32767, random.choice([127, -127])
+        sums, memory = np.full((heads, head_dim), 9, np.int32), aligned(values.size + 16, np.int8)
+        memory[: values.size] = values.ravel()
+        job = ffi.new("struct tl_mix_job *")
+        job.weights, job.values = pointer("int32_t", weights), pointer("int8_t", memory)
+        job.heads, job.head_dim, job.stride, job.slots, job.down = heads, head_dim, stride, slots, list(down[:2])
+        c.tl_mix_rows(job, pointer("int32_t", sums))
+        rounded = fp.rounding_shift(weights[:, :slots], down[:, None])
+        assert sums.tolist() == (rounded @ values.astype(np.int64)).tolist()
