@@ -1,8 +1,8 @@
 """The tables of Unicode's normal forms for the board, from Python's `unicodedata`.
 
-Unicode never changes the normal form of a character once assigned (its stability policy), so that of two versions the
-later only knows more characters; those that tokenizers does not know are left out. Source of the rules: The Unicode
-Standard, section 3.11, and Unicode annex 15.
+Unicode never changes the normal form of a character once assigned (its stability policy), so the later of two versions
+only knows more characters; those that tokenizers does not know are left out. Source of the rules: The Unicode Standard,
+section 3.11, and Unicode annex 15.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def combining_classes() -> tuple[int, ...]:
 
 @cache
 def decompositions(compatibility: bool) -> Decompositions:
-    """Canonical ones, or the compatibility ones with them."""
+    """The canonical decompositions, with `compatibility` the compatibility ones too."""
     form: Literal["NFKD", "NFD"] = "NFKD" if compatibility else "NFD"
     found: list[list[tuple[int, bytes]]] = []
     for code in _known():

@@ -2,10 +2,10 @@
 
 Pieces lie in slots: by their length, and those of one length by their bytes. So a piece is found by a binary search
 among those of its length, and needs no offset: its place follows from its slot. Two tables lead from a slot to its id
-and back; nothing else is kept of a piece that can be had another way:
+and back. Nothing is stored that follows from other tables:
 
 - what a piece is shows in its bytes: a CONTROL piece has none, the UNKNOWN one has those of U+FFFD.
-- a merge's rank is its id, where the order is the same.
+- a merge's rank is its id, if the order is the same.
 - a merge of listed pairs is the joined piece and the length of its left part.
 """
 
@@ -48,8 +48,8 @@ class Group:
 class Merges:
     """The merges of all slots, one after the other (Algorithm.PAIRS).
 
-    left: the length of the left part, 0 where a slot has no merge, plus `last` for the last of a slot. ranks: of each
-    entry; () where (id of the joined piece) * most + (place in its slot's row) is the order. base: the first entry of
+    left: the length of the left part, 0 if a slot has no merge, plus `last` for the last of a slot. ranks: of each
+    entry; () if (id of the joined piece) * most + (place in its slot's row) is the order. base: the first entry of
     every 16th slot.
     """
 
@@ -73,7 +73,7 @@ class Added:
 class VocabularyTables:
     """What is emitted. slots: the id in each slot; texts: its bytes; token_slots: the slot of each id.
 
-    ranks: by slot, or () where they are the ids. scores: bits of a float or of a double (wide_scores) by slot, and
+    ranks: by slot, or () if they are the ids. scores: bits of a float or of a double (wide_scores) by slot, and
     those of an unknown character's double. user_defined: ids, longest piece first, that are found in the normalised
     text; kept: texts that normalisation leaves as they stand. class_runs: (first code point << 3) + CharClass.
     """
@@ -105,7 +105,7 @@ class VocabularyTables:
 
     @property
     def decompositions(self) -> dict[str, Decompositions]:
-        """Those that the tokenizer's normal forms need, by their names in the C tables."""
+        """The decompositions that the tokenizer's normal forms need, by their names in the C tables."""
         kinds = {step.kind for step in self.tokenizer.rewrites}
         found = {}
         if kinds & {RewriteKind.NFC, RewriteKind.NFD}:
@@ -116,7 +116,7 @@ class VocabularyTables:
 
     @property
     def lowers(self) -> bool:
-        """Whether a rewrite makes lower case."""
+        """Whether a rewrite converts text to lower case."""
         return any(step.kind is RewriteKind.LOWERCASE for step in self.tokenizer.rewrites)
 
     @property
@@ -295,7 +295,7 @@ def _scores(tokenizer: Tokenizer, slots: list[int], texts: list[bytes]) -> tuple
 
 
 def _added(tokenizer: Tokenizer) -> tuple[Added, ...]:
-    """Longest name first; none where no USER_DEFINED piece is taken out of the text as it stands."""
+    """The added tokens, longest name first; none if no USER_DEFINED piece is taken out of the text as it stands."""
     if not tokenizer.user_defined_first or not tokenizer.user_defined_ids:
         return ()
     strips = dict(tokenizer.strips)
@@ -305,7 +305,7 @@ def _added(tokenizer: Tokenizer) -> tuple[Added, ...]:
 
 
 def _class_runs(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """Only what the pattern tells apart."""
+    """The runs of character classes, with classes merged that the pattern does not tell apart."""
     if not tokenizer.pattern or PATTERNS[tokenizer.pattern].at_spaces:
         return ()
     same = {CharClass.UPPER: CharClass.LETTER, CharClass.LOWER: CharClass.LETTER, CharClass.MARK: CharClass.OTHER}

@@ -66,15 +66,15 @@ class Tokenizer:
         first, leftmost on a tie. () for the other algorithms.
     bos, eos: token ids, None if the vocabulary has none. stop_ids: sampling one of these ends an answer.
     add_dummy_prefix: put a space before non-empty text before encoding, as SentencePiece does.
-    remove_extra_whitespaces: trim leading and trailing spaces and fold runs of them, as SentencePiece does where its
+    remove_extra_whitespaces: trim leading and trailing spaces and fold runs of them, as SentencePiece does if its
         model says so.
     source: what it was read from, for `inspect` ("llama2.c tok.bin", "sentencepiece", "tokenizer.json", ...).
     algorithm: how a word becomes pieces.
     merges: (left id, right id, joined id) in the order of their ranks (Algorithm.PAIRS), else ().
-    scores: one for each id (Algorithm.UNIGRAM), else (). Values of float32, or of doubles where wide_sums.
+    scores: one for each id (Algorithm.UNIGRAM), else (). Values of float32, or of doubles if wide_sums.
     wide_sums: scores are added in double precision (Hugging Face), else in single as SentencePiece does.
     byte_level: words are cut into bytes at first, not characters. A byte that is no NORMAL piece becomes the UNKNOWN
-        piece or, where there is none, is dropped before anything merges.
+        piece or, if there is none, is dropped before anything merges.
     fuses_unknown: a run of symbols that are no pieces becomes one UNKNOWN piece, else each of them one.
     pattern: how text is cut into words before that, a name in `pretokenize.PATTERNS`; "" for no cut.
     whole_words: a word that is a NORMAL piece is taken whole, whatever the merges say (ignore_merges).
@@ -96,9 +96,9 @@ class Tokenizer:
     unreachable_symbols: SentencePiece's user-defined symbols with plain spaces. No piece matches them, for every space
         of a text becomes a mark first, but normalisation leaves them as they stand.
 
-    At most one UNKNOWN piece, exactly one where text may need it (no byte level and no BYTE pieces); NORMAL and
-    USER_DEFINED pieces are distinct (from each other too, unless user_defined_first) and non-empty, and valid UTF-8
-    unless byte_level; the BYTE pieces are all 256 or none.
+    There is at most one UNKNOWN piece, and exactly one if text may need it (no byte level and no BYTE pieces). NORMAL
+    and USER_DEFINED pieces are distinct (from each other too, unless user_defined_first) and non-empty, and valid UTF-8
+    unless byte_level. There are all 256 BYTE pieces or none.
     """
 
     pieces: tuple[bytes, ...]
@@ -169,7 +169,7 @@ class Tokenizer:
 
     @cached_property
     def byte_ids(self) -> tuple[int, ...]:
-        """The id of each byte 0..255, or () where the vocabulary has no byte fallback."""
+        """The id of each byte 0..255, or () if the vocabulary has no byte fallback."""
         ids = self._ids(PieceKind.BYTE)
         return tuple(ids[bytes([byte])] for byte in range(256)) if ids else ()
 
@@ -188,12 +188,12 @@ class Tokenizer:
 
     @property
     def space_first(self) -> bool:
-        """Whether a text that is decoded from its start on begins with a space that was not in it."""
+        """Whether a text decoded from its start begins with a space that was not in it."""
         return self.add_dummy_prefix or self.word_prefix or self.joins
 
     @cached_property
     def automata(self) -> tuple[Alphabet, tuple[Automaton, ...]]:
-        """Of the patterns of rewrites, then of cuts. Raises UnknownRegexError where that is too much."""
+        """The automata of the rewrites' patterns, then of the cuts'. Raises UnknownRegexError if they are too large."""
         patterns = [step.pattern for step in self.rewrites if step.pattern] + [cut.pattern for cut in self.cuts]
         return build_automata(patterns)
 
@@ -217,7 +217,7 @@ class Tokenizer:
 
     @cached_property
     def word_cache(self) -> dict[bytes, list[bytes]]:
-        """What words met before were cut into."""
+        """The pieces of each word met before."""
         return {}
 
     def _ids(self, kind: PieceKind) -> dict[bytes, int]:

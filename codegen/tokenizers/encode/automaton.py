@@ -25,7 +25,7 @@ MOST_STATES = ACCEPT - 1
 MOST_STEPS = 4000
 MOST_SYMBOLS = 255
 NO_CHARACTER = 0xDC80
-"""The code that a byte counts as that is no part of a character."""
+"""The code of a byte that is no part of a character."""
 _HALVES = range(0xD800, 0xE000)
 
 
@@ -41,7 +41,7 @@ class Alphabet:
         return max(self.symbols) + 1
 
     def symbol(self, code: int) -> int:
-        """The symbol of a character, and of half a character that of no character."""
+        """The symbol of a character; a surrogate's is that of NO_CHARACTER."""
         code = NO_CHARACTER if code in _HALVES else code
         return self.symbols[bisect_right(self.starts, code) - 1]
 
@@ -137,7 +137,7 @@ _MATCH = 0
 
 
 class _Builder:
-    """From a tree to the steps of Pike's machine, and from those to states: ordered lists of steps."""
+    """Turns a tree into the steps of Pike's machine, and these into states: ordered lists of steps."""
 
     def __init__(self, alphabet: Alphabet) -> None:
         self.alphabet = alphabet

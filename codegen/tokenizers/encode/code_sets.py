@@ -51,7 +51,7 @@ class CodeSet:
 
 
 def union(sets: Iterable[CodeSet]) -> CodeSet:
-    """All that is in one of them."""
+    """The union of the sets."""
     runs: list[tuple[int, int]] = []
     for first, last in sorted(run for one in sets for run in one.runs):
         if runs and first <= runs[-1][1] + 1:
@@ -71,7 +71,7 @@ def characters(text: str) -> CodeSet:
 
 
 def category(name: str) -> CodeSet:
-    """A general category, or with one letter all that begin with it. Raises KeyError for a name that is none."""
+    """A general category, or with one letter all that begin with it. Raises KeyError for an unknown name."""
     found = [CodeSet(runs) for key, runs in CATEGORIES.items() if key == name or (len(name) == 1 and key[0] == name)]
     if not found:
         raise KeyError(name)
@@ -89,8 +89,8 @@ DECIMALS = category("Nd")
 _CIRCLED = union(code_range(*run) for run in ((0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169)))
 _ALPHABETIC_SYMBOLS = _CIRCLED | code_range(0x1F170, 0x1F189)
 
-# \w of two regular expression engines: Oniguruma's, which Split and Replace use, in brackets and outside (where it goes
-# by an older table for Latin-1), and that of Rust, which Whitespace does.
+# \w of two regular expression engines: Oniguruma's, which Split and Replace use, in brackets and outside (there it
+# follows an older table for Latin-1), and that of Rust, which Whitespace uses.
 BRACKET_WORD = LETTERS | MARKS | DECIMALS | category("Nl") | category("Pc") | _ALPHABETIC_SYMBOLS
 ONIGURUMA_WORD = BRACKET_WORD | characters("\xb2\xb3\xb9\xbc\xbd\xbe")
 RUST_WORD = BRACKET_WORD | characters("\u200c\u200d")

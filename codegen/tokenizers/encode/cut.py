@@ -39,7 +39,7 @@ class Cut:
 
 
 def cut_spans(cut: Cut, automaton: Automaton, symbols: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The words, as start and end, that symbols[start:end] is cut into; those that are dropped left out."""
+    """Cut symbols[start:end] into words, each as start and end; dropped ones are left out."""
     while start < end:
         stop, match = _segment(cut, automaton, symbols, start, end)
         dropped = cut.behavior is Behavior.REMOVED and match

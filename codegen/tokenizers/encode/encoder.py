@@ -2,16 +2,16 @@
 
 Encoding a text, which need not be valid UTF-8:
 
-1. Sections. From left to right take out the longest added token that begins here: a CONTROL piece's name where the
-   text is a rendered chat template, never in what a person typed; a USER_DEFINED piece where these come first
-   (`user_defined_first`, as Hugging Face has it). A token that strips takes the white space beside it along. What
-   stands between two of them is a section, encoded for itself.
+1. Sections. From left to right take out the longest added token that begins here: a CONTROL piece's name if the
+   text is a rendered chat template, never in what a person typed; a USER_DEFINED piece if these come first
+   (`user_defined_first`, as Hugging Face has it). A token that strips takes the white space beside it along. The text
+   between two of them is a section, encoded on its own.
 2. Normalise each section (normalize.py).
 3. Words. Cut it step by step (cut.py), then by the tokenizer's pattern, if it has one (pretokenize.py). Steps 4 and 5
-   are for each word. Where words have a prefix or a suffix, put it before or behind each.
+   are for each word. If words have a prefix or a suffix, put it before or behind each.
 4. Symbols. Drop the bytes that a byte-level tokenizer has neither a piece nor an UNKNOWN piece for. Then, from left to
    right: the longest USER_DEFINED piece that starts here (such a symbol is frozen), unless these came first; else one
-   byte where the tokenizer is byte-level; else one UTF-8 character, or (at a byte that starts no valid character:
+   byte if the tokenizer is byte-level; else one UTF-8 character, or (at a byte that starts no valid character:
    overlong forms, surrogates and numbers above U+10FFFF are not valid) that one byte. A suffix belongs to the last
    symbol. Drop the symbols that are no pieces if there is no other way to write them.
 5. Pieces. Join symbols by the tokenizer's algorithm:
@@ -21,9 +21,9 @@ Encoding a text, which need not be valid UTF-8:
    UNIGRAM: the best cut (unigram.py).
    WORDS: the word is one symbol.
    WORD_PIECES: the longest pieces from left to right (word_pieces.py); if they do not cover it, the word is one symbol.
-   Where whole words are preferred, a word that is a NORMAL piece is left whole.
-6. Ids. A symbol that is a piece becomes its id. Any other symbol becomes its bytes' ids where the vocabulary has byte
-   pieces; else it becomes the UNKNOWN id, where such symbols fuse once for a run of them in a word.
+   If whole words are preferred, a word that is a NORMAL piece is left whole.
+6. Ids. A symbol that is a piece becomes its id. Any other symbol becomes its bytes' ids if the vocabulary has byte
+   pieces; else it becomes the UNKNOWN id: if such symbols fuse, once for a run of them in a word.
 
 Memory is bounded by the text: each symbol is a span of it, so a few arrays of its length are all there is.
 
@@ -49,7 +49,7 @@ from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
 
 REPLACEMENT = "\ufffd".encode()
 WORD_CACHE = 1 << 16
-"""Words of which the pieces are remembered, so that a long text is encoded quickly."""
+"""Words whose pieces are remembered, so that a long text is encoded quickly."""
 
 _WORD = re.compile(rb" *[^ ]+| +")
 
@@ -57,7 +57,7 @@ _WORD = re.compile(rb" *[^ ]+| +")
 def encode(tokenizer: Tokenizer, text: str | bytes, bos: bool = False, special: bool = False) -> list[int]:
     """Token ids of `text`. A lone surrogate in a str counts as its three bytes.
 
-    bos: a conversation begins here, with the BOS id where the tokenizer adds one. special: names of CONTROL pieces are
+    bos: a conversation begins here, with the BOS id if the tokenizer adds one. special: names of CONTROL pieces are
     these pieces, as in a rendered chat template.
     """
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
@@ -114,7 +114,7 @@ def _encode_word(tokenizer: Tokenizer, word: bytes) -> list[int]:
 
 
 def _pieces(tokenizer: Tokenizer, word: bytes) -> Iterable[bytes]:
-    """Steps 4 and 5. Where no merge can cross a space, what lies between is merged part by part: the same, sooner."""
+    """Steps 4 and 5. If no merge can cross a space, merge part by part: the same result, sooner."""
     if tokenizer.whole_words and word in tokenizer.normal_ids:
         return [word]
     if tokenizer.algorithm is Algorithm.UNIGRAM:
@@ -198,7 +198,7 @@ def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> li
 
 
 def rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:
-    """What tells how early two neighbours join, the lower the sooner; None if they do not, and without merges."""
+    """The function that gives the rank of two neighbours: the lowest joins first, None never joins."""
     if tokenizer.algorithm is Algorithm.PAIRS:
         return lambda left, right: tokenizer.pair_ranks.get((left, right))
     if tokenizer.algorithm is not Algorithm.PIECES:

@@ -18,12 +18,12 @@ def normalize(tokenizer: Tokenizer, text: bytes, first: bool = True) -> bytes:
     1. The rewrites, one after the other (rewrite.py).
     2. The character map, if there is one: from left to right, the longest key that matches becomes its replacement.
        Texts that are kept (`kept_texts`) stay as they stand, here and in step 3.
-    3. Where the tokenizer removes extra whitespaces: drop leading spaces, make each run of spaces one space. Nothing
-       left: nothing more.
+    3. If the tokenizer removes extra whitespaces: drop leading spaces, make each run of spaces one space. Stop if
+       nothing is left.
     4. Turn every U+2581 (SentencePiece's space mark) into a space, unless words are cut into bytes or it stands for
        none.
-    5. Where a dummy prefix is due: put a space in front.
-    6. Where the tokenizer removes extra whitespaces: drop trailing spaces.
+    5. If a dummy prefix is due: put a space in front.
+    6. If the tokenizer removes extra whitespaces: drop trailing spaces.
     """
     if tokenizer.rewrites:
         text = _rewritten(tokenizer, text)

@@ -8,9 +8,9 @@ long as it can be:
     number          one or a few digits, or one space before any number of them
     punctuation     one space before, neither white space nor letters nor digits, line ends after
     line ends       white space up to the last line end of its run
-    white space     a run, without its last character where something else follows and that leaves one
+    white space     a run, without its last character if something else follows and that leaves one
 
-What differs between them are the fields of `Pattern`. Sources: github.com/openai/tiktoken (tiktoken_ext), and the
+They differ in the fields of `Pattern`. Sources: github.com/openai/tiktoken (tiktoken_ext), and the
 pre_tokenizer of the published tokenizer.json files.
 """
 

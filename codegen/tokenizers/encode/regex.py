@@ -1,8 +1,8 @@
 r"""The regular expressions that an automaton without memory can follow, read into a tree.
 
 Syntax: that of Oniguruma's Ruby mode, in which Hugging Face tokenizers reads the `Regex` of a Split or a Replace
-(doc/RE of github.com/kkos/oniguruma). What needs more than one character of foresight or any hindsight is not among
-them: lookbehind, ^, \b, back references, atomic groups, possessive repetition of more than one character.
+(doc/RE of github.com/kkos/oniguruma). An expression that must look back, or more than one character ahead, is
+refused: lookbehind, ^, \b, back references, atomic groups, possessive repetition of more than one character.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ _POSIX = {
     "cntrl": category("Cc"),
 }
 _NAMES = {"any": ANYTHING, "ascii": code_range(0, 127)}
-# What one character becomes two of, or two one, if case does not count: none of these is followed.
+# If case does not count, one character matches two of these, or two match one: none of them is followed.
 _FOLDED_PAIRS = ("ss", "ff", "fi", "fl", "st")
 _OTHER_CASE = {"s": "\u017f", "S": "\u017f", "k": "\u212a", "K": "\u212a"}
 _ASCII_LETTERS = code_range(0x41, 0x5A) | code_range(0x61, 0x7A)
@@ -235,7 +235,7 @@ class _Reader:
             raise UnknownRegexError("')' is missing")
 
     def look(self, node: Node) -> Look:
-        """What is looked for behind a place, if it is one character at most."""
+        """A lookahead, of one character at most."""
         if isinstance(node, Chars):
             return Look(node.codes, end=False)
         if isinstance(node, Look):
@@ -288,7 +288,7 @@ class _Reader:
         return Sequence((Repeat(item, low, high), Look(~item.codes, end=True)))
 
     def escape(self, in_brackets: bool = False) -> CodeSet:
-        """What stands behind a backslash, which is one character or a set."""
+        """The part behind a backslash: one character or a set."""
         character = self.next()
         if in_brackets and character in "wW":
             return BRACKET_WORD if character == "w" else ~BRACKET_WORD
@@ -366,7 +366,7 @@ class _Reader:
         return code_range(ends[0][0], ends[1][0])
 
     def set_of_case(self, codes: CodeSet) -> CodeSet:
-        """The set, if case does not count with the other case of its letters."""
+        """The set, with the other case of its letters if case does not count."""
         if not self.any_case:
             return codes
         letters = [chr(code) for code in range(0x41, 0x7B) if code in _ASCII_LETTERS and code in codes]

@@ -108,7 +108,7 @@ def rewrite(step: Rewrite, alphabet: Alphabet, automaton: Automaton | None, text
 
 
 def normal_form(form: Form, text: str) -> str:
-    """The text in a normal form, as tokenizers has it, to which characters of LATER_FORMS are of no kind."""
+    """The text in a normal form, as tokenizers has it: it leaves the characters of LATER_FORMS as they are."""
     if text.isascii():
         return text
     parts = _later().split(text)  # Every other one is such a character.

@@ -1,4 +1,4 @@
-"""Cutting a text at its added tokens: each is an id of its own, and what stands between two is a section."""
+"""Cutting a text at its added tokens: each is an id of its own, and the text between two is a section."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinyllm.codegen.tokenizers.tokenizer import Strip, Tokenizer
 
 @dataclass(frozen=True)
 class Section:
-    """Text, or where `token` is not None an added token. first: the text begins here."""
+    """Text, or if `token` is not None an added token. first: the text begins here."""
 
     text: bytes
     token: int | None
@@ -23,8 +23,8 @@ def cut_sections(tokenizer: Tokenizer, text: bytes, special: bool) -> Iterator[S
     """The sections of `text` and the added tokens between them, sections without text left out.
 
     Added tokens are found from left to right, the longest that begins at a place. special: CONTROL pieces are among
-    them; else where USER_DEFINED pieces are added tokens a CONTROL piece's name hides what it overlaps and stays text,
-    as in tokenizers (tokenizer/added_vocabulary.rs of github.com/huggingface/tokenizers).
+    them. If not special, and USER_DEFINED pieces are added tokens, a CONTROL piece's name hides what it overlaps and
+    stays text, as in tokenizers (tokenizer/added_vocabulary.rs of github.com/huggingface/tokenizers).
     """
     ids = (tokenizer.control_ids if special or tokenizer.user_defined_first else {}) | (
         tokenizer.user_defined_ids if tokenizer.user_defined_first else {}

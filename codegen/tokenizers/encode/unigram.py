@@ -1,7 +1,7 @@
-"""The cut into pieces whose scores have the largest sum, in the very arithmetic of the library that is followed.
+"""The cut into pieces whose scores have the largest sum, in the arithmetic of the library that it follows.
 
-Viterbi's algorithm over the characters of a word: at each, every piece that begins there and, where none is that one
-character alone, an unknown character, may end the best path so far. Equal sums: the path that was found first stays.
+Viterbi's algorithm over the characters of a word: at each, every piece that begins there and, if none is that one
+character alone, an unknown character, may extend the best path so far. Equal sums: the path that was found first stays.
 
 The libraries differ in how they add: sentencepiece (src/unigram_model.cc, EncodeOptimized) in single precision,
 tokenizers (src/models/unigram/model.rs, encode_optimized) in double precision.

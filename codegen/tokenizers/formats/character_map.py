@@ -1,9 +1,9 @@
-"""SentencePiece's compiled normaliser, checked so that whoever walks it need not look where it leads.
+"""SentencePiece's compiled normaliser, checked so that a walk of it needs no bounds checks.
 
 Format: src/normalizer.cc of github.com/google/sentencepiece, and github.com/s-yata/darts-clone: a little-endian uint32,
 the size of a double array in bytes; that array of uint32 units; then the replacements, each ending in a zero byte. A
-unit with bit 8 set has a value: in the low 31 bits of the unit at (its own index xor its offset) stands where in the
-replacements its own begins.
+unit with bit 8 set has a value: the unit at (its own index xor its offset) holds, in its low 31 bits, the offset of
+its replacement among the replacements.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a path to a tokenizer: which file it is that belongs to a model, and of which format."""
+"""From a path to a tokenizer: which file belongs to a model, and what format it has."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tinyllm.text import one_line
 START_SIZE = 4096
 IN_A_FOLDER = ("tokenizer.json", "tokenizer.model", "spiece.model")
 SHOWN = 3
-"""Files that were passed over and are named."""
+"""Most files passed over that a message names."""
 LONGEST_REASON = 160
-"""Characters of why one was."""
+"""Most characters of the reason for one."""
 
 
 FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Tokenizer]], ...] = (
@@ -29,7 +29,7 @@ FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Tokenizer]], ...]
     (is_sentencepiece_model, read_sentencepiece),
     (is_llama2c_tokenizer, read_llama2c_tokenizer),
 )
-"""What tells a format by the beginning of a file, and its reader, in the order in which they are asked."""
+"""For each format, in the order of trial: the test of a file's beginning, and the reader."""
 
 
 def read_tokenizer(path: Path) -> Tokenizer:

@@ -3,7 +3,7 @@
 tokenizer.ggml.model tells which: "llama" is SentencePiece's BPE, "t5" its unigram, "gpt2" byte-level BPE. Keys:
 gguf-py/gguf/constants.py of github.com/ggml-org/llama.cpp. Of SentencePiece's flags, converters write add_space_prefix
 alone. Whether runs of spaces are folded then shows in the vocabulary, as for llama2.c: a piece with two spaces in a row
-can only have arisen where they are not.
+can only have arisen if they are not.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _sentencepiece(gguf: Gguf, algorithm: Algorithm) -> Tokenizer:
     return build_tokenizer(
         gguf.path,
         [Entry(*entry) for entry in zip(texts, scores, kinds, strict=True)],
-        # What llama.cpp takes where the file has no ids: those of Llama; T5 has no BOS.
+        # If the file has no ids, llama.cpp takes Llama's; T5 has no BOS.
         bos=1 if llama and len(texts) > 1 else None,
         eos=(2 if llama else 1) if len(texts) > 2 else None,
         add_dummy_prefix=gguf.flag("tokenizer.ggml.add_space_prefix", True),

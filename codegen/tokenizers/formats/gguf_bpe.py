@@ -1,7 +1,7 @@
 """Byte-level BPE in a GGUF file: tokenizer.ggml.model "gpt2", with its merges and the name of its pre-tokenizer.
 
-The names are llama.cpp's (src/llama-vocab.cpp of github.com/ggml-org/llama.cpp). Only those stand here that are one
-published pattern. What it calls "default", and takes where the name is missing, is none.
+The names are llama.cpp's (src/llama-vocab.cpp of github.com/ggml-org/llama.cpp). Only names that stand for one
+published pattern are listed. "default", which it takes if the name is missing, is not such a pattern.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def _pre_tokenizer(gguf: Gguf) -> PreTokenizer:
 def _piece(gguf: Gguf, token: int, text: bytes, kind: PieceKind) -> bytes:
     if kind is PieceKind.BYTE:
         raise UserError(
-            f"{gguf.path}: token {token} ({shown(text)}) has tokenizer.ggml.token_type 6, expected another where"
-            " every piece is of bytes; convert the file again"
+            f"{gguf.path}: token {token} ({shown(text)}) has tokenizer.ggml.token_type 6, expected another type:"
+            " in byte-level BPE every piece is bytes; convert the file again"
         )
     if kind is not PieceKind.NORMAL:
         return text

@@ -22,7 +22,7 @@ from tinyllm.files import read_bytes
 Value = int | bytes
 
 MAX_FIELDS = MAX_VOCABULARY
-"""Of one message: the pieces of a model are fields of it."""
+"""Most fields of one message: the pieces of a model are fields of it."""
 
 # ModelProto
 PIECES, TRAINER_SPEC, NORMALIZER_SPEC, DENORMALIZER_SPEC = 1, 2, 3, 5

@@ -1,4 +1,4 @@
-"""What the files beside a Hugging Face tokenizer say of its special tokens.
+"""The special tokens that the files beside a Hugging Face tokenizer name.
 
 tokenizer_config.json: bos_token, eos_token and others by name, the flags of every added token, add_bos_token and
 tokenizer_class, and with LlamaTokenizer whether it is legacy.
@@ -40,7 +40,7 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the files of a folder say; None, empty if they say nothing.
+    """What the files of a folder say; None or empty if they say nothing.
 
     bos, eos: contents. specials: contents of all tokens with a role. added: by id. bos_id: as config.json has it.
     llama_class: tokenizer_class is LlamaTokenizer, with or without "Fast".
@@ -173,7 +173,7 @@ def _control(tokenizer: Tokenizer, name: str | None, default: int | None) -> int
 
 
 def _is_text(content: str) -> bool:
-    """Whether it holds no half of a surrogate pair."""
+    """Whether a text holds no half of a surrogate pair."""
     return not any("\ud800" <= character <= "\udfff" for character in content)
 
 

@@ -29,8 +29,8 @@ Merge = tuple[int, int, int]
 class Words:
     """The model, without the added tokens.
 
-    ids: of each text as the file has it. pieces, kinds: of each id but those, of a byte-level model, whose texts hold
-    other letters than those for bytes; they must be added tokens. unknown: the id of the UNKNOWN piece.
+    ids: the id of each text as the file has it. pieces, kinds: of each id, except texts of a byte-level model with
+    letters that stand for no byte; these must be added tokens. unknown: the id of the UNKNOWN piece.
     joins: pieces may stand with a space before each. The other fields are those of Tokenizer.
     """
 
@@ -206,7 +206,7 @@ def _unigram(model: Fields, steps: Steps) -> Words:
 
 
 def _vocabulary(model: Fields) -> dict[str, int]:
-    """The ids by text, each once and none beyond what a vocabulary may have."""
+    """The ids by text, each once and within the limit of a vocabulary."""
     ids = model.inner("vocab")
     if not 0 < len(ids) <= MAX_VOCABULARY:
         raise model.refusal("vocab", f"an object of 1 to {MAX_VOCABULARY:,} ids", "export it again")
@@ -287,5 +287,5 @@ def _merges(model: Fields, ids: dict[str, int]) -> tuple[Merge, ...]:
     return tuple((left, right, joined) for (left, right), joined in merges.items())
 
 
-def _refused(model: Fields, where: str, found: Any, expected: str) -> UserError:
-    return UserError(f"{model.path}: {model.prefix}{where} is {shown(found)}, expected {expected}; export it again")
+def _refused(model: Fields, field: str, found: Any, expected: str) -> UserError:
+    return UserError(f"{model.path}: {model.prefix}{field} is {shown(found)}, expected {expected}; export it again")

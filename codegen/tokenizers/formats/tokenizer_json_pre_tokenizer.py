@@ -64,7 +64,7 @@ def read_pre_tokenizer(document: Fields, sequence: list[Fields], steps: Steps) -
             raise step.refusal("type", "nothing behind ByteLevel", "choose another tokenizer")
         if kind == "ByteLevel":
             if steps.marks:
-                raise step.refusal("type", "no ByteLevel where spaces become marks", "choose another tokenizer")
+                raise step.refusal("type", "no ByteLevel if spaces become marks", "choose another tokenizer")
             if step.switch("use_regex", True):
                 found.append(_Found(Cut(read_regex(GPT2_REGEX), Behavior.ISOLATED), GPT2_REGEX))
             steps = _byte_level(step, steps, first=step is sequence[0])
@@ -165,7 +165,7 @@ def _behavior(step: Fields) -> Behavior:
 
 
 def _with_marks(found: _Found) -> _Found:
-    """A step that sees marks where there are spaces here."""
+    """The cut of a step that reads marks, for text that has spaces in their place."""
     return _Found(replace(found.cut, pattern=_marked(found.cut.pattern)))
 
 

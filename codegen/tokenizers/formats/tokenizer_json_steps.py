@@ -1,7 +1,7 @@
 """The steps of a tokenizer.json around its model: normalizer, pre-tokenizer, post-processor and decoder.
 
-Each is an object with a type, or a Sequence of such objects. They are brought into the terms of Tokenizer; one that
-cannot be followed to the letter is refused by its name, for the ids would not be the same.
+Each is an object with a type, or a Sequence of such objects. They become fields of Tokenizer. A step that
+cannot be followed exactly is refused by its name: the ids would differ.
 Source: the serialisation of github.com/huggingface/tokenizers, tokenizers/src/{normalizers,pre_tokenizers,processors}.
 """
 
@@ -26,7 +26,7 @@ CONCATENATING = ("BPEDecoder", "ByteFallback", "Fuse", "Metaspace")
 
 @dataclass(frozen=True)
 class Steps:
-    """What happens to a text before the model, in the terms of Tokenizer, and how pieces become text again.
+    """The steps before the model, in the terms of Tokenizer, and how pieces become text again.
 
     byte_level, or marks: spaces become marks; or neither. normalizers: the types of the normalizer's steps.
     joins: a space goes before each piece, after it was read with `continues` cut off its start if `continues` is not
@@ -128,7 +128,7 @@ def flatten(parent: Fields, key: str, inner: str) -> list[Fields]:
 
 
 def pattern_of(step: Fields) -> Node:
-    """What a Split or a Replace looks for. Raises UserError for a regex that no automaton can follow."""
+    """The regular expression of a Split or a Replace. Raises UserError for a regex that no automaton can follow."""
     pattern = step.inner("pattern")
     ((kind, text),) = pattern.items() if len(pattern) == 1 else ((None, None),)
     if kind not in ("String", "Regex") or not isinstance(text, str) or not text:

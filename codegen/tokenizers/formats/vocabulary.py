@@ -91,9 +91,9 @@ def check_pieces(
     user_defined_first: bool = False,
     drops_unknown: bool = False,
 ) -> None:
-    """Raises UserError, naming the piece, where these break a rule that Tokenizer states of them.
+    """Raise UserError, naming the piece, if the pieces break a rule of Tokenizer's docstring.
 
-    every_byte: each byte must be a NORMAL piece, as tiktoken needs it; else, where byte_level, one of them.
+    every_byte: each byte must be a NORMAL piece, as tiktoken needs it; else, if byte_level, one of them.
     drops_unknown: characters without a piece may be left out.
     """
     seen: dict[tuple[bytes, PieceKind], int] = {}
@@ -128,7 +128,7 @@ def fit_vocabulary(model_path: Path, vocab_size: int, tokenizer_path: Path, toke
     """The tokenizer with as many pieces as the model has rows.
 
     Checkpoints round the rows of the embedding up to a multiple of 64 or more; the rows without a piece get CONTROL
-    pieces named "[PAD<id>]", as GGUF converters name them. Raises UserError, with both files and numbers, where the
+    pieces named "[PAD<id>]", as GGUF converters name them. Raises UserError, with both files and numbers, if the
     tokenizer is larger, or smaller by more than such rounding explains.
     """
     missing = vocab_size - tokenizer.vocab_size
@@ -156,7 +156,7 @@ def add_control_pieces(tokenizer: Tokenizer, names: tuple[bytes, ...]) -> Tokeni
 
 
 def distinct(*tokens: int | None) -> tuple[int, ...]:
-    """The ids that are there, each once."""
+    """The ids that are not None, each once."""
     return tuple(dict.fromkeys(token for token in tokens if token is not None))
 
 
