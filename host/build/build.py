@@ -24,10 +24,10 @@ from tinyllm.host.build.program import Program, program_size
 from tinyllm.host.model.load import LoadedModel
 
 FAILED_LOG = "failed.log"
-"""Beside the cached builds: what was said in the last one that failed."""
+"""Beside the cached builds: the log of the last one that failed."""
 
 BY_HAND = "pio run"
-"""What compiles a project that was written."""
+"""Compiles a project that was written."""
 
 Line = Callable[[str], None]
 
@@ -54,9 +54,9 @@ def emit(
 ) -> Project:
     """The project of a model for a board, not written anywhere yet.
 
-    context: positions of the KV cache. None: as the model was loaded; and if no person chose that, and it does not fit
-    the board, the largest that does, which notice is told. progress takes one short line per step, notice what a person
-    should know. Errors as check_fits and emit_project.
+    context: positions of the KV cache. None: as the model was loaded; if no person chose that and it does not fit
+    the board, the largest that does, and notice gets a line. progress takes one short line per step, notice a line that
+    a person should read. Errors as check_fits and emit_project.
     """
     positions = loaded.context if context is None else context
     outline = outline_of(loaded.model, positions)
@@ -86,10 +86,10 @@ def compile_project(
     notice: Line = ignore,
     by_hand: str = BY_HAND,
 ) -> Program:
-    """Compile in `folder`, or, if None, in the cache: there a build that was made before is taken as it is.
+    """Compile in `folder`, or, if None, in the cache, which may hold this build already.
 
-    Another process that works in `folder`, or makes this very build, is waited for, and notice told. by_hand: what a
-    person runs in a folder that was written, and cannot be compiled here. Errors as write_project and platformio.run.
+    Waits for another process that works in `folder` or makes this very build, and tells notice. by_hand: the command
+    for a person to run if the folder is written but cannot be compiled here. Errors as write_project, platformio.run.
     """
     if folder is None:
         if found := find_build(project):
@@ -155,7 +155,7 @@ def _compile(folder: Path, project: Project, progress: Line, notice: Line, faile
 
 
 def _deepest_stack(objects: Path) -> Stack | None:
-    """The deepest stack of engine and console as the compiler laid it out; None if it did not tell."""
+    """The deepest stack of engine and console as the compiler laid it out; None if it did not report one."""
     try:
         return stack_depth(objects)
     except Failure:

@@ -15,7 +15,7 @@ from tinyllm.files import write_file
 from tinyllm.host.build.program import Program
 
 RECORD = "built.json"
-"""In a cached build: what the build gave."""
+"""In a cached build: the record of its result."""
 KEPT_BUILDS = 64
 
 
@@ -25,7 +25,7 @@ def builds_folder() -> Path:
 
 
 def place_of(project: Project) -> Path:
-    """Where the build of this project is, or will be."""
+    """The folder of this project's build, which may not be there yet."""
     return builds_folder() / f"{project.board.name}-{project.manifest.build_id}"
 
 
@@ -48,7 +48,7 @@ def find_build(project: Project) -> Program | None:
 def keep_build(project: Project, built: Program) -> Program:
     """Move a whole build to its place in one step, and remove those that were not used for long.
 
-    If another process was faster its build is as good. Raises OSError.
+    If another process was faster, its build is kept. Raises OSError.
     """
     fresh, place = built.project, place_of(project)
     program = built.program.relative_to(fresh.absolute())

@@ -1,4 +1,4 @@
-"""The folder PlatformIO works in for us, its build engine SCons, and whether what a board needs is there or can be had.
+"""PlatformIO's core folder: its build engine SCons, and whether the packages that a board needs are in reach.
 
 PlatformIO fetches SCons as the package `tool-scons` from its registry. The same SCons is on PyPI, so if the registry
 is out of reach the package is made from the installed one: a folder with package.json, .piopm (the record in which
@@ -40,7 +40,7 @@ atexit.unregister(telemetry._finalize)
 OFFLINE = "PlatformIO's registry cannot be reached; building with the SCons from PyPI"
 
 PACKAGES_SHOWN = 3
-"""Missing packages that a message names."""
+"""Most missing packages that a message names."""
 
 SCONS_PY = """\
 import os
@@ -63,9 +63,9 @@ def core_dir() -> Path:
 def prepare(progress: Callable[[str], None]) -> Path:
     """Make the core folder ready for a build that waits for no network, and return it.
 
-    Safe when several processes do it at once. `progress` gets OFFLINE when that is how SCons was had.
-    Raises UserError when the folder cannot be written, or when neither the registry nor a fitting SCons is there;
-    Failure when packages in it are damaged.
+    Safe when several processes do it at once. `progress` gets OFFLINE if SCons came from PyPI.
+    Raises UserError if the folder cannot be written, or if neither the registry nor a fitting SCons is in reach;
+    Failure if packages in it are damaged.
     """
     core = core_dir()
     try:
@@ -84,8 +84,8 @@ def prepare(progress: Callable[[str], None]) -> Path:
 def missing_packages(project: Path, environment: str, targets: Sequence[str]) -> list[str] | None:
     """Names of the packages that the environment's platform needs and that are not installed.
 
-    None if the platform itself is not installed. The core folder is that of PLATFORMIO_CORE_DIR. What cannot be told,
-    since the platform's own code fails, is left to PlatformIO to say.
+    None if the platform itself is not installed. The core folder is that of PLATFORMIO_CORE_DIR. If the
+    platform's own code fails, there are no names: PlatformIO reports it.
     """
     with fs.cd(project):
         try:
@@ -99,7 +99,7 @@ def missing_packages(project: Path, environment: str, targets: Sequence[str]) ->
 
 
 def out_of_reach(environment: str, missing: Sequence[str] | None) -> str:
-    """The message for what is missing and cannot be fetched: packages, or None for the platform."""
+    """The message for packages, or if None the platform, that are missing and cannot be fetched."""
     if missing is None:
         what = "a platform that PlatformIO has not fetched yet"
     else:
@@ -122,7 +122,7 @@ def _record_version(state: Path) -> None:
 
 
 def _has_scons(core: Path) -> bool:
-    """Whether PlatformIO itself would take a tool-scons of the core folder for installed."""
+    """Whether PlatformIO accepts the core folder's tool-scons as installed."""
     packages = core / "packages"
     wanted = PackageSpec(owner="platformio", name="tool-scons", requirements=get_core_dependencies()["tool-scons"])
     try:
@@ -134,7 +134,7 @@ def _has_scons(core: Path) -> bool:
 def _install_scons(core: Path) -> None:
     """Put a copy of the installed SCons into the core folder as tool-scons.
 
-    A copy, so that the package goes on being what its version says when the Python environment changes.
+    A copy, so that the package keeps matching its version when the Python environment changes.
     """
     source, version = _fitting_scons()
     target = core / "packages" / f"tool-scons@{version}"

@@ -32,7 +32,7 @@ HANDSHAKE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Flashed:
-    """What was built, where it runs now, and what the board said of itself."""
+    """The program that was built, the board's port now, and its reply to HELLO."""
 
     built: Program
     port: str
@@ -49,12 +49,12 @@ def flash(
 ) -> Flashed:
     """Put the model on the board and talk to it.
 
-    context: as emit takes it. port: where the board is, as resolve_port takes it; None or auto looks for its USB
-    numbers. Another process that flashes such a board is waited for, and notice told.
+    context: as emit takes it. port: the board's, as resolve_port takes it; None or auto looks for its USB numbers.
+    Waits for another process that flashes such a board, and tells notice.
     Raises UserError if no port, several or an unusable one is found, or the model does not fit; Failure if PlatformIO
     cannot upload, the board does not come back, or runs something else than was built.
     """
-    # To the board's answer: another flash would put its own program into the folder, and reset the board in between.
+    # Locked until the board answers: another flash would put its program into the folder and reset the board.
     busy = f"another tinyllm is flashing a {board.name}; waiting for it."
     with one_at_a_time(f"flash {board.name}", busy, notice):
         name = None if port in (None, AUTO) else resolve_port(str(port))
@@ -87,17 +87,17 @@ def check_built(built: Program, port: str, hello: HelloReply) -> None:
 
 @contextmanager
 def _returned(board: Board, name: str | None, device: PortInfo | None, known: set[str]) -> Iterator[Link]:
-    """The link to the board once it is there again.
+    """The link to the board after its reset.
 
-    A USB board may come back under another name; one that was a drive before comes with a port that was not there.
+    A USB board may come back under another name; one that was a drive before gets a new port.
     """
     deadline = time.monotonic() + RETURN_SECONDS
     trouble: TinyllmError | None = None
     while time.monotonic() < deadline:
-        where = _where(board, name, device, known)
-        if where is not None:
+        port = _find_port(board, name, device, known)
+        if port is not None:
             try:
-                link = Link(where, handshake_seconds=HANDSHAKE_SECONDS)
+                link = Link(port, handshake_seconds=HANDSHAKE_SECONDS)
             except TinyllmError as error:
                 trouble = error
             else:
@@ -112,7 +112,7 @@ def _returned(board: Board, name: str | None, device: PortInfo | None, known: se
     )
 
 
-def _where(board: Board, name: str | None, device: PortInfo | None, known: set[str]) -> str | None:
+def _find_port(board: Board, name: str | None, device: PortInfo | None, known: set[str]) -> str | None:
     if device is not None and device.vid is not None:
         return find_again(device)
     if name is not None:
@@ -121,7 +121,7 @@ def _where(board: Board, name: str | None, device: PortInfo | None, known: set[s
 
 
 def check_flashable(board: Board) -> None:
-    """Raise UserError for a board that is no board: this computer, or a virtual one."""
+    """Raise UserError for a board that cannot be flashed: this computer, or a virtual one."""
     if board.emulator or (board.memory is None and board.platformio.get("upload_protocol") != "custom"):
         raise UserError(
             f"{board.name} is no board to flash: `tinyllm run --board {board.name}` builds and starts it. "

@@ -1,4 +1,4 @@
-"""One process at a time: two builds into one folder follow one another, and so do two flashes of one board."""
+"""A lock between processes: two builds into one folder run one after the other, and so do two flashes of one board."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tinyllm.errors import UserError
 def one_at_a_time(what: str, busy: str, notice: Callable[[str], None]) -> Iterator[None]:
     """Keep this user's other processes from doing `what`, the same words, while the context lasts.
 
-    If one is at it already it is waited for, and notice gets `busy`. The lock is in the cache folder, so that a project
-    holds nothing but the project. Raises UserError if the cache folder cannot be written.
+    Waits for a process that holds the lock; notice then gets `busy`. The lock is in the cache folder, so that a project
+    folder holds only the project. Raises UserError if the cache folder cannot be written.
     """
     locks = home() / "locks"
     lock = FileLock(locks / f"{hashlib.sha256(what.encode(errors='surrogateescape')).hexdigest()[:24]}.lock")

@@ -19,21 +19,21 @@ from tinyllm.errors import Failure, UserError
 from tinyllm.text import holds_surrogates
 
 PROGRAM_NAMES = ("program", "program.exe", "firmware.elf")
-"""What a build leaves behind: our platform's names, then the one of PlatformIO's platforms for real boards."""
+"""Names of the compiled program: our platform's, then that of PlatformIO's platforms for real boards."""
 
 
 class Voice(enum.Enum):
-    """How a line begins that worker.py, or our platform's builder, says to the person and not to the log."""
+    """The prefixes of lines from worker.py or our platform's builder that go to the person, not to the log."""
 
     WRONG = "tinyllm: "
-    """What the user has to mend."""
+    """An error that the user can mend."""
     FAILED = "tinyllm failed: "
     OUT_OF_REACH = "tinyllm offline: "
-    """What the board needs is neither there nor to be had."""
+    """A package that the board needs is neither installed nor in reach."""
     NOTE = "tinyllm note: "
 
     def say(self, text: str) -> None:
-        """Print every line of the text so."""
+        """Print every line of the text with this prefix."""
         for line in text.splitlines():
             print(f"{self.value}{line}", flush=True)
 
@@ -55,9 +55,9 @@ CONNECTION = re.compile(
     r"|ChunkedEncodingError|[Cc]ould not resolve host|unable to access '|Max retries exceeded"
     r"|RPC failed|early EOF|unexpected disconnect"
 )
-"""In PlatformIO's, requests' and git's own words: something could not be fetched."""
+"""The words of PlatformIO, requests and git for a failed download."""
 LONGEST_CAUSE = 300
-"""Characters of one line of what was said that a message shows."""
+"""Most characters of one line of the log that a message shows."""
 
 LONG_PATHS = (
     "git may not make so long a path on Windows until you allow it: run `git config --system core.longpaths true`; "
@@ -75,10 +75,10 @@ class OutOfReach(Failure):
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build left.
+    """The result of a build.
 
     program: the executable or ELF image.
-    objects: the folder of what the compiler left: of src/, with the same folders in it.
+    objects: the folder of the object files: those of src/, with the same folders in it.
     seconds: wall time of PlatformIO's run.
     warnings: the compiler's warning lines, each once; only of what this run compiled, so none if all was up to date.
     log: everything PlatformIO and the compiler said.
@@ -102,14 +102,14 @@ def run(
 ) -> BuildResult:
     """Build `environment` of the project's platformio.ini, and carry out `targets` ("upload") if there are any.
 
-    upload_port: where the board is; None leaves it to PlatformIO to find it.
+    upload_port: the board's port; None lets PlatformIO find it.
 
-    failed_log: where the log goes when the build fails, for a project that is then deleted; None leaves it where it is.
+    failed_log: where the log is moved if the build fails, for a project that is then deleted; None leaves it in place.
 
     `progress` gets one short line per step. Nothing else is written outside the project and the core folder.
-    Raises UserError for a folder that is no project, an unknown environment, no compiler, an upload nobody described;
-    OutOfReach when what the board needs cannot be fetched; Failure, with the first errors and the log's path, when the
-    build or the upload fails.
+    Raises UserError for a folder that is no project, an unknown environment, no compiler, an upload that the board does
+    not describe; OutOfReach if a package that the board needs cannot be fetched; Failure, with the first errors and the
+    log's path, if the build or the upload fails.
     """
     progress = progress or (lambda line: None)
     project = project_dir.absolute()
@@ -143,7 +143,7 @@ def run(
 
 
 def _unsuited(path: str) -> str | None:
-    """What PlatformIO and SCons stumble over in the path of a project, in words."""
+    """The part of a project's path that PlatformIO or SCons cannot handle, in words; None if there is none."""
     if "$" in path:
         return "a $ in its path"
     if path.endswith(" "):
@@ -152,7 +152,7 @@ def _unsuited(path: str) -> str | None:
 
 
 def _listen(command: Sequence[str], log: Path, progress: Callable[[str], None]) -> tuple[list[str], int]:
-    """The lines that the process said, and its exit code. The log begins when the build does, not before."""
+    """The lines that the process printed, and its exit code. The log begins with the build."""
     lines: list[str] = []
     with ExitStack() as stack:
         process = stack.enter_context(_started(command))
@@ -174,7 +174,7 @@ def _listen(command: Sequence[str], log: Path, progress: Callable[[str], None]) 
 
 
 def _variables() -> dict[str, str]:
-    """The process's environment: no telemetry, no look for updates, folders where we expect them, English messages.
+    """The process's environment: no telemetry, no check for updates, the folders that we expect, English messages.
 
     The process starts in another folder, so no path may be relative.
     """
@@ -199,9 +199,10 @@ def _variables() -> dict[str, str]:
 
 @contextmanager
 def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """The process, both its voices in stdout, waited for at the end; it does not outlive an interruption of the caller.
+    """The process, with stderr in stdout. The context waits for its end, and terminates it on an exception.
 
-    It starts in Python's own folder because Python looks for modules where it starts, and a project may hold a json.py.
+    It starts in Python's own folder: Python looks for modules in the folder that it starts in, and a project may hold
+    a json.py.
     """
     with subprocess.Popen(
         command,

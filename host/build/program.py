@@ -1,4 +1,4 @@
-"""A program that was compiled, and the bytes of flash and RAM that it takes, counted from its ELF sections."""
+"""A compiled program, and the bytes of flash and RAM that it takes, counted from its ELF sections."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tinyllm.codegen.memory.plan import Plan
 from tinyllm.codegen.memory.stack import Stack
 
 EMPTY = re.compile(r"(?:^|[._])(?:heap|stack\d*)(?:[._]|$)|dummy")
-"""Sections that hold nothing of the program: the heap's and the stacks' room, and those with which ESP-IDF's linker
-scripts pass over memory that another section has at another address (.dram0.dummy, .flash_rodata_dummy)."""
+"""Sections that hold nothing of the program: room for heap and stacks, and those with which ESP-IDF's linker scripts
+skip memory that another section has at another address (.dram0.dummy, .flash_rodata_dummy)."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Program:
     """A compiled project.
 
     flash, ram: bytes counted from the program's sections, None if it is no ELF file. state_in: the memory that the
-    plan's state lies in, "RAM" or "PSRAM". stack: the deepest of engine and console, None if no compiler told.
+    plan's state lies in, "RAM" or "PSRAM". stack: the deepest of engine and console, None if it is not known.
     """
 
     project: Path
@@ -52,9 +52,9 @@ class ProgramSize:
 
 
 def program_size(program: Path, chip: Chip | None) -> ProgramSize | None:
-    """Count the sections of an ELF file; None if it is none.
+    """Count the sections of an ELF file; None if the file is no ELF file.
 
-    What lies in the chip's RAM is RAM, whatever the flags say: Arduino-Pico's .partition is writable and in flash, its
+    A section in the chip's RAM is RAM, whatever its flags say: Arduino-Pico's .partition is writable and in flash, its
     .data holds code. Without a chip the flags decide, as binutils' `size` does. Heap and stacks are left out.
     """
     flash = ram = 0

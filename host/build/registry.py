@@ -1,4 +1,4 @@
-"""Whether PlatformIO's package registry can be reached, asked without PlatformIO, which doctor may find missing."""
+"""Whether PlatformIO's package registry can be reached, tested without PlatformIO, which doctor may find missing."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """The process that PlatformIO runs in: python -m tinyllm.host.build.worker PROJECT ENVIRONMENT [OPTIONS OF PIO RUN].
 
-It makes PlatformIO's folder ready, looks whether what the environment needs is there or can be had, since PlatformIO
-would find that out after a minute of waiting, and becomes `pio run`. So PlatformIO, which is large, is imported once a
-build, and never for one that is in the cache. What it says to the person begins as Voice of
-platformio.py has it.
+It makes PlatformIO's folder ready, checks that the packages the environment needs are installed or in reach (PlatformIO
+would find out only after a minute), and becomes `pio run`. So PlatformIO, which is large, is imported once a build, and
+never for a build in the cache. Its lines for the person begin with a Voice of platformio.py.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from tinyllm.host.build.registry import registry_trouble
 
 
 def main(project: Path, environment: str, options: list[str]) -> int:
-    """Build, and return PlatformIO's exit code, or that of an error that was told."""
+    """Build, and return PlatformIO's exit code, or that of an error that was printed."""
     targets = [value for option, value in pairwise(options) if option == "-t"]
     os.environ["PLATFORMIO_CORE_DIR"] = str(core_dir())
     try:

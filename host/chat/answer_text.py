@@ -9,7 +9,7 @@ from tinyllm.host.chat.word_wrap import WordWrap
 from tinyllm.text import printable
 
 COLUMNS = 80
-"""Width of a terminal that does not tell its own."""
+"""Width of a terminal that does not report its own."""
 
 
 class AnswerText:

@@ -20,7 +20,7 @@ EMPTY_DIGEST = token_digest(())
 
 @dataclass(frozen=True)
 class Sent:
-    """What went to the board for a prompt: text, or token ids.
+    """The prompt as it was sent to the board: text, or token ids.
 
     chat: the text is a turn for the board's chat template. anew: the board forgets the conversation first.
     """
@@ -65,7 +65,7 @@ class Conversation:
         self.turns.clear()
 
     def ask(self, link: Link, prompt: str, max_tokens: int, sent: Sent | None = None) -> Generator[Event, None, None]:
-        """Send a prompt (as it is, where `sent` is None), remember it and its answer, and yield what arrives.
+        """Send a prompt (as it is if `sent` is None), remember it and its answer, and yield what arrives.
 
         Errors as Link.prompt. A prompt that the board refuses leaves no trace here.
         """
@@ -81,7 +81,7 @@ class Conversation:
     def held_by(self, hello: HelloReply) -> bool:
         """Whether the board's memory holds exactly the finished turns, so that `resume` can go on from there.
 
-        Of an interrupted answer the board may know more than arrived here, or nothing any more.
+        The board may hold more of an interrupted answer than arrived here, or nothing any more.
         """
         if hello.model_hash != self.model_hash or (self.interrupted and self.interrupted.answer):
             return False
@@ -91,8 +91,8 @@ class Conversation:
     def replay(self, link: Link, on_progress: Callable[[int, int], None] = lambda done, total: None) -> bool:
         """Give the board its memory of the finished turns back, by prefill alone; True if that is proved exact.
 
-        A turn that was stopped while the board still read its prompt is read whole this time; where that makes a
-        difference the replay is not exact. Any other difference of digests raises ReplayDiffers; another model on the
+        A turn that was stopped while the board still read its prompt is read whole this time; if that makes a
+        difference, the replay is not exact. Any other difference of digests raises ReplayDiffers; another model on the
         board raises Failure. on_progress takes the turns replayed and the turns in all.
         """
         if link.hello.model_hash != self.model_hash:
@@ -119,7 +119,7 @@ class Conversation:
         return exact
 
     def resume(self, link: Link) -> Iterator[Event]:
-        """With the finished turns in the board's memory, go on with the interrupted answer and yield what is new."""
+        """Go on with the interrupted answer and yield what is new; the board must hold the finished turns."""
         turn = self.interrupted
         if turn is None:
             return
@@ -148,16 +148,16 @@ class Conversation:
 
 
 def send(link: Link, sent: Sent, max_tokens: int) -> Generator[Event, None, None]:
-    """What the board says to it; errors as Link.prompt."""
+    """Send it and yield the board's messages; errors as Link.prompt."""
     if sent.anew:
         link.reset()
     yield from link.prompt(sent.content, max_tokens, sent.chat)
 
 
 def prefill(link: Link, sent: Sent, answer: list[int]) -> Done:
-    """Append a turn to the board's conversation by prefill alone; what the board says at its end.
+    """Append a turn to the board's conversation by prefill alone, and return the board's last message.
 
-    Meanwhile a full context slides, as it did when the turn was new, whatever the setting is by now.
+    A full context slides meanwhile, as it did when the turn was new, whatever the present setting.
     """
     overflow = link.get()[Setting.OVERFLOW]
     size = max(1, min(link.hello.context, link.hello.text_max // 4))
@@ -172,7 +172,7 @@ def prefill(link: Link, sent: Sent, answer: list[int]) -> Done:
 
 
 def read(link: Link, ids: Sequence[int]) -> Done:
-    """Append token ids to the board's conversation by prefill alone; what the board says at the end."""
+    """Append token ids to the board's conversation by prefill alone, and return the board's last message."""
     return _end(link.prompt(ids, 0))
 
 

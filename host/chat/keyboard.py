@@ -22,10 +22,10 @@ LOCAL_FLAGS = 3
 
 @contextmanager
 def quiet_keyboard() -> Iterator[None]:
-    """Turn the echo off; Ctrl-C stays a signal. The terminal gets its settings back however the context is left.
+    """Turn the echo off; Ctrl-C stays a signal. The terminal's settings are restored when the context ends, in any way.
 
-    Ctrl-Z gives them back until the shell continues us. SIGTERM and SIGHUP become SystemExit, so that they leave the
-    context. Nothing happens on Windows, or if standard input or output is no terminal: what reads our output, such as
+    Ctrl-Z restores them until the shell continues us. SIGTERM and SIGHUP become SystemExit, so that they leave the
+    context. Does nothing on Windows, or if standard input or output is no terminal: the reader of our output, such as
     a pager, may use the keyboard itself.
     """
     if termios is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -56,7 +56,7 @@ def quiet_keyboard() -> Iterator[None]:
 
 
 def _without_echo(settings: list[Any]) -> list[Any]:
-    """NOFLSH: without it a Ctrl-C would throw away what was typed. No ICANON: keys arrive before the line is ended."""
+    """NOFLSH: without it a Ctrl-C would throw away the keys typed. No ICANON: keys arrive before the line is ended."""
     local = settings[LOCAL_FLAGS] & ~(termios.ECHO | termios.ICANON) | termios.NOFLSH
     return [*settings[:LOCAL_FLAGS], local, *settings[LOCAL_FLAGS + 1 :]]
 

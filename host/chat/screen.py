@@ -1,4 +1,4 @@
-"""The two sides of a chat's screen: what it needs of one, and plain lines through pipes."""
+"""A chat's screen: the interface, and plain lines through pipes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinyllm.host.chat.answer_text import AnswerText
 from tinyllm.host.output import Output
 
 Commands = dict[str, str]
-"""Name, with its slash -> what it does."""
+"""Name, with its slash -> its description."""
 
 PROMPT = "> "
 MORE = ". "
@@ -18,13 +18,13 @@ MORE = ". "
 
 
 class Screen(Protocol):
-    """Where a chat reads lines and shows answers."""
+    """Reads a chat's lines and shows its answers."""
 
     def read(self, status: Callable[[], str], prompt: str = PROMPT) -> str:
         """The next line; EOFError at the end of input, KeyboardInterrupt on a Ctrl-C that does not mean the end."""
 
     def working(self, what: str) -> None:
-        """Show how far the board is, until the next call of another method."""
+        """Show the board's progress, until the next call of another method."""
 
     def write(self, text: str) -> None:
         """A piece of the answer, as it comes."""
@@ -33,13 +33,13 @@ class Screen(Protocol):
         """The answer is complete."""
 
     def note(self, text: str) -> None:
-        """A line from the program itself, apart from the answer."""
+        """Show a line from the program itself, apart from the answer."""
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """A name and its meaning a row, from the program itself."""
+        """Show rows of a name and its meaning, from the program itself."""
 
     def confirm(self, question: str) -> bool:
-        """Yes or no; yes if nobody can be asked."""
+        """Ask yes or no; yes if nobody can be asked."""
 
 
 class LineScreen:

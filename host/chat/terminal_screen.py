@@ -64,7 +64,7 @@ class TerminalScreen:
         self._output.table(["", ""], rows, wraps=[""])
 
     def confirm(self, question: str) -> bool:
-        """Ask until the answer is yes or no. Any other text was meant for the chat: it waits in the next prompt."""
+        """Ask until the answer is yes or no. Any other text is kept for the next prompt."""
         self._stop_working()
         asking: PromptSession[str] = PromptSession()
         try:
@@ -82,7 +82,7 @@ class TerminalScreen:
 
 
 class LenientHistory(FileHistory):
-    """A history whose file may be unreadable or the disk full: a chat does not end for that."""
+    """A history that ignores an unreadable file or a full disk: the chat goes on."""
 
     def load_history_strings(self) -> Iterable[str]:
         with contextlib.suppress(OSError):

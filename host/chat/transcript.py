@@ -35,7 +35,7 @@ def transcript(conversation: Conversation, hello: HelloReply, settings: dict[Set
 
 
 def _turn_document(turn: Turn) -> dict[str, Any]:
-    """The fields of a turn. `sent` is what replaying it sends to the board; digests prove that it is exact."""
+    """The fields of a turn. `sent` is what a replay sends to the board; digests prove that the replay is exact."""
     content, done = turn.sent.content, turn.done
     sent: dict[str, Any] = {"text": content} if isinstance(content, str) else {"tokens": list(content)}
     speed = rate(done.tokens, done.decode_us) if done else None
@@ -74,8 +74,8 @@ def save_transcript(name: str, document: dict[str, Any]) -> Path:
 def load_transcript(name: str, hello: HelloReply) -> tuple[list[Turn], dict[Setting, int]]:
     """The turns and settings of a file that /save wrote as JSON.
 
-    Every field is checked for its type and range. Whether the tokens are those of the conversation is proved by its
-    replay. Raises UserError for any other file, and for a conversation with another model than the board's.
+    Every field is checked for its type and range. Its replay proves that the tokens are those of the
+    conversation. Raises UserError for any other file, and for a conversation with another model than the board's.
     """
     path = Path(name).expanduser()
     if path.suffix != ".json":
@@ -99,14 +99,14 @@ def load_transcript(name: str, hello: HelloReply) -> tuple[list[Turn], dict[Sett
 
 
 class _Reader:
-    """Reads a JSON object that may hold anything; every method raises UserError for what /save cannot have written."""
+    """Reads a JSON object that may hold anything; each method raises UserError for a value that /save never writes."""
 
-    def __init__(self, where: str, value: object) -> None:
-        self._where = where
+    def __init__(self, place: str, value: object) -> None:
+        self._place = place
         self._fields: dict[str, Any] = value if isinstance(value, dict) else self._refuse("", value, "an object")
 
     def turn(self, vocab_size: int) -> Turn:
-        sent = _Reader(f"{self._where}: sent", self._fields.get("sent"))
+        sent = _Reader(f"{self._place}: sent", self._fields.get("sent"))
         content = sent._text("text") if "text" in sent._fields else tuple(sent._ids("tokens", vocab_size))
         return Turn(
             self._text("prompt"),
@@ -180,7 +180,7 @@ class _Reader:
 
     def _refuse(self, name: str, value: object, expected: str) -> NoReturn:
         what = f"{name} is {shown(value)}" if name else f"is {shown(value)}"
-        raise UserError(f"{self._where}: {what}, expected {expected}. The file was changed after /save.")
+        raise UserError(f"{self._place}: {what}, expected {expected}. The file was changed after /save.")
 
 
 def _is_number(value: object, end: int) -> TypeGuard[int]:

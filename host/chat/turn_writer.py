@@ -1,4 +1,4 @@
-"""How what a person says goes to the board: as it is, as a turn for the board's chat template, or put into it here."""
+"""Three ways to send user text: raw, as a chat turn for the board to format, or formatted here."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class TurnWriter(Protocol):
 
     @property
     def name(self) -> str | None:
-        """Where the chat template is, None without one."""
+        """The place of the chat template, None without one."""
 
     def write(self, said: str, turns: Sequence[Turn]) -> Sent:
-        """What to send for what a person said after these turns."""
+        """The prompt to send for a user text after these turns."""
 
 
 class Plain:
-    """Text as it is: the model goes on from it."""
+    """Sends raw text: the model continues it."""
 
     name: str | None = None
 
@@ -40,7 +40,7 @@ class Plain:
 
 
 class OnBoard:
-    """The board puts the text into its own template."""
+    """Sends the text as a turn; the board formats it with its own template."""
 
     name: str | None = "board"
 
@@ -52,8 +52,8 @@ class OnBoard:
 class OnHost:
     """The template is rendered here, and token ids are sent.
 
-    plan: None for a template that must be rendered whole each time. Then what it says of earlier turns may change, and
-    where it does the board forgets the conversation and reads it anew. context: the board's, in tokens.
+    plan: None for a template that must be rendered whole each time. Its text for earlier turns may then change; if it
+    does, the board forgets the conversation and reads it anew. context: the board's, in tokens.
     """
 
     template: str
@@ -84,7 +84,7 @@ class OnHost:
 
 
 def _held(turns: Sequence[Turn]) -> list[int]:
-    """The tokens of the conversation since the board last forgot it, as far as they were sent as such."""
+    """The tokens of the conversation since the board last forgot it, without prompts that were sent as text."""
     ids: list[int] = []
     for turn in turns:
         ids = [] if turn.sent.anew else ids
@@ -96,7 +96,7 @@ def _held(turns: Sequence[Turn]) -> list[int]:
 def turn_writer_for(
     request: BoardRequest, connection: Connection, hello: HelloReply, raw: bool, system: str | None
 ) -> TurnWriter:
-    """By the template of the board or, where that has none or a system message is wanted, of the model if it is known.
+    """By the template of the board; if it has none, or a system message is wanted, by the model's, if that is known.
 
     UserError for a system message that no template can take.
     """

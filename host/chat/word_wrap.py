@@ -8,7 +8,7 @@ TAB = 8
 
 
 class WordWrap:
-    """Moves a word to the next line when it does not fit, though its first letters may be on the screen already.
+    """Moves a word to the next line if it does not fit, though its first letters may be on the screen already.
 
     It erases these letters with backspaces, so any terminal will do. It never fills the last column: some terminals
     keep the cursor there and others move it on, and a backspace would then go to different places.
@@ -48,7 +48,7 @@ class WordWrap:
         return "\b" * erased + " " * erased + f"\n{grown}"
 
     def _space(self, character: str, room: int) -> str:
-        """A space, or nothing at the end of a line, where the next word begins a new one."""
+        """A space; at the end of a line nothing, because the next word begins a new one."""
         self._word = ""
         width = 1 if character == " " else TAB - self.column % TAB
         if self.column + width > room:

@@ -1,4 +1,4 @@
-"""Reaching the board that a person asked for: one on a port, or one that is built and started on this computer."""
+"""Reach the board that a person asked for: on a port, or built and started on this computer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tinyllm.host.output import Output
 
 @dataclass(frozen=True)
 class BoardRequest:
-    """What a person asked for.
+    """The board that a person asked for.
 
     count: a virtual board's clock is to count its instructions. emulator: another than the board's own, rp2040js.
     """
@@ -44,7 +44,7 @@ class BoardRequest:
 
 
 class BoardOnPort(Connection):
-    """A board that was there already; `named` is the kind that a person says it is, None if they do not say."""
+    """A board that was there already; `named` is the board that it must be, None for any."""
 
     def __init__(self, port: str, named: Board | None) -> None:
         super().__init__(port)
@@ -67,7 +67,7 @@ class BoardOnPort(Connection):
 def attach(request: BoardRequest, output: Output) -> Iterator[Connection]:
     """Find the board, or build and start it; the host board or a virtual one ends with the context.
 
-    What such a board says when it stops by itself, the registers of a fault for instance, goes to stderr.
+    If such a board stops by itself, its last lines, such as the registers of a fault, go to stderr.
     """
     if request.virtual and request.port is not None:
         raise UserError("--virtual starts a board on this computer; leave it out with --port.")
@@ -86,7 +86,7 @@ def attach(request: BoardRequest, output: Output) -> Iterator[Connection]:
 
 
 def _port(request: BoardRequest, board: Board) -> str | None:
-    """Where the board is plugged in; None for one that is started on this computer. Errors as find_running."""
+    """The board's port; None for one that is started on this computer. Errors as find_running."""
     if request.port is None and (board.name == HOST or board.emulator):
         return None
     port = request.port

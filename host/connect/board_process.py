@@ -1,6 +1,6 @@
 """A board that is a process of this computer, reached by TCP: the `host` board's program, or an emulator with an image.
 
-A Ctrl-C does not reach it. It ends with us, however we end: it watches a pipe that closes when this process is gone.
+A Ctrl-C does not reach it. It ends when we end, in any way: it watches a pipe that closes with this process.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ COMPLAINT = re.compile(r"^(?:error|tinyllm): ")
 
 
 class BoardProcess:
-    """A running board, ended when the context manager is left. `url` is where it listens, on this computer only.
+    """A running board, ended when the context manager is left. `url` is its port, open to this computer only.
 
-    command: what to start; it gets `--tcp 0 --parent-pipe`. clock: what the times that the board reports are.
+    command: the program to start; it gets `--tcp 0 --parent-pipe`. clock: that of the times that the board reports.
     counts: the emulator whose instructions or cycles that clock counts, None if it counts none.
     """
 
@@ -81,7 +81,7 @@ class BoardProcess:
     def start(self) -> None:
         """Start the process on a free port.
 
-        UserError if it says that something is missing here, Failure if it does not say in time where it listens.
+        Raises UserError if it exits because something is missing here, Failure if it does not print its port in time.
         """
         self.stop()
         self._said.clear()
@@ -114,10 +114,10 @@ class BoardProcess:
         self.url = url
 
     def instructions(self) -> tuple[int, ...]:
-        """What each core of a virtual board has executed so far, counted; of core 1 nothing until it was started.
+        """Instructions that each core of a virtual board has executed so far, counted; core 1 once it is started.
 
-        A board that is at work tells when it sleeps again. Raises Failure if the process does not tell: only the
-        Unicorn emulator's does.
+        A busy board answers when it sleeps again. Raises Failure if the process does not answer: only the Unicorn
+        emulator's does.
         """
         if self._process is None or self._process.stdin is None or not (self.counts and self.counts.both_cores):
             raise Failure("this board does not count what its cores execute; start it with count and Unicorn.")
@@ -139,7 +139,7 @@ class BoardProcess:
         self._reap()
 
     def kill(self) -> None:
-        """End the process as a power cut ends a board: at once, in the middle of whatever it does."""
+        """End the process at once, as a power cut ends a board."""
         if self._process is not None:
             self._process.kill()
             self._reap()
@@ -179,7 +179,7 @@ class BoardProcess:
             self._listener.join(timeout=END_SECONDS)
 
     def _not_started(self) -> Failure | UserError:
-        """The error of a process that never listened: with exit code 2 its own complaint is for the user."""
+        """The error of a process that never listened: with exit code 2 its own message is for the user."""
         assert self._process is not None
         complaints = [line for line in self._said if COMPLAINT.match(line)]
         if self._process.returncode == UserError.exit_code and complaints:
@@ -187,7 +187,7 @@ class BoardProcess:
         return Failure(f"{' '.join(self.command)}: the board did not start{self.last_words()}.")
 
     def _listen(self, stream: IO[str], found: queue.Queue[str | None]) -> None:
-        """Read what the process says, to its end, so that it never waits for us."""
+        """Read the process's output to its end, so that it never waits for us."""
         with stream:
             for line in stream:
                 if match := LISTENING.match(line):

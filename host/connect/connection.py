@@ -1,4 +1,4 @@
-"""A board within reach: a port, or a process that we start ourselves; opened, and found again when it was lost."""
+"""A board on a port or in a process of ours: opened, and opened again after it was lost."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from tinyllm.host.link.wire_log import WireLog
 RETRY_SECONDS = 0.5
 REOPEN_HANDSHAKE_SECONDS = 2.5
 SILENCE_SECONDS = 2.0
-"""How long a port may say nothing at all. A process of ours is known to be starting, and gets the whole handshake."""
+"""How long a port may stay silent. A process of ours is known to be starting, and gets the whole handshake."""
 
 
 class Connection:
-    """Where a board is reached: on a port, or as a process of ours. `reopen` starts a process again that has ended."""
+    """A board on a port, or in a process of ours, which `reopen` starts again if it has ended."""
 
-    def __init__(self, where: str | BoardProcess) -> None:
-        """where: a port's device, URL, id:SERIAL or given name, or the process."""
-        self.process = where if isinstance(where, BoardProcess) else None
-        self._name = "" if isinstance(where, BoardProcess) else where
+    def __init__(self, target: str | BoardProcess) -> None:
+        """target: a port's device, URL, id:SERIAL or given name, or the process."""
+        self.process = target if isinstance(target, BoardProcess) else None
+        self._name = "" if isinstance(target, BoardProcess) else target
         self._device: PortInfo | None = None
         self._board = ""
 
     @property
     def on_hardware(self) -> bool:
-        """Whether a chip answers, as far as the board's name of itself tells, and not a program of some computer."""
+        """Whether the board, by its own name, is a chip and not a program on a computer."""
         return self.process is None and self._board != HOST and not self._board.endswith(TWIN)
 
     @property
     def clock(self) -> str:
-        """What the times that the board reports are measured with."""
+        """The clock that the board's reported times come from."""
         if self.process:
             return self.process.clock
         if self.on_hardware:
@@ -56,7 +56,7 @@ class Connection:
     def reopen(self, wire: WireLog | None = None, patience: float = math.inf) -> Link:
         """Connect again after the board was lost, waiting as long as it takes; interrupt to give up.
 
-        With `patience` what went wrong last is raised after that many seconds.
+        After `patience` seconds it raises the last error.
         """
         deadline = time.monotonic() + patience
         while True:
@@ -76,5 +76,5 @@ class Connection:
             time.sleep(RETRY_SECONDS)
 
     def why_lost(self) -> str:
-        """What is known about the end of the board's process; nothing for a port."""
+        """How the board's process ended, "" for a port."""
         return self.process.last_words() if self.process else ""

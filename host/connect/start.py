@@ -27,8 +27,8 @@ def started(
     loaded = load_model(model, options)
     if loaded.saving is not None:
         output.note(saving_line(loaded.saving))
-    where = "this computer" if board.name == HOST else f"the virtual {board.name.removesuffix(TWIN)}"
-    with output.working(f"building {loaded.name} for {where}") as step:
+    place = "this computer" if board.name == HOST else f"the virtual {board.name.removesuffix(TWIN)}"
+    with output.working(f"building {loaded.name} for {place}") as step:
         built = build(loaded, board, progress=step, notice=output.note)
     with BoardProcess.of(board, built.program, count) as running:
         yield running

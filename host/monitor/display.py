@@ -1,4 +1,4 @@
-"""What a monitor shows of the bytes from a board: as they are, as lines of text with times, or as frames."""
+"""Three displays for the bytes from a board: as they are, as lines of text with times, or as frames."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tinyllm.host.link.frames import Frame, FrameReader
 Write = Callable[[bytes], None]
 CLOCK = "%H:%M:%S.%f"
 KEPT_CONTROLS = "\r\n\t\b"
-"""Of the control characters, what a terminal gets; any other is shown as an escape."""
+"""The control characters that a terminal gets; any other is shown as an escape."""
 
 
 class Display(Protocol):
-    """Takes what comes from a board."""
+    """Shows the bytes from a board."""
 
     def feed(self, data: bytes) -> None:
         """Show these bytes."""
 
     def idle(self) -> None:
-        """Nothing more came for the moment."""
+        """Called when no more bytes came for a while."""
 
     def fresh_line(self) -> None:
-        """Somebody else wants to write: end a line that has begun."""
+        """End a line that has begun, before other output."""
 
 
 class RawBytes:
@@ -88,7 +88,7 @@ class Frames:
             self._line("<", describe(item))
 
     def idle(self) -> None:
-        """Show text that no frame has ended yet: frames come in one piece, people wait for what they type."""
+        """Show text that no frame has ended yet: frames come in one piece, people wait to see the text they type."""
         text = as_text(self._reader.pending)
         if text:
             self._line("<", f"text {text!r}")
@@ -116,5 +116,5 @@ def escaped(character: str) -> str:
 
 
 def encoded(text: str) -> bytes:
-    """As stdout takes it; what it cannot encode becomes an escape."""
+    """The text that stdout can encode; other characters become escapes."""
     return text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")

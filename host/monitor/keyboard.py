@@ -1,4 +1,4 @@
-"""What is typed or piped into a monitor; Ctrl-C, Ctrl-S and Ctrl-Z are bytes like any other."""
+"""Input typed or piped into a monitor; Ctrl-C, Ctrl-S and Ctrl-Z are bytes like any other."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if sys.platform == "win32":
 Take = Callable[[bytes], None]
 PIECE = 1024
 FUNCTION_KEYS = "\x00\xe0"
-"""What Windows puts before the code of a key that is no character."""
+"""The prefix of the code of a key that is no character, on Windows."""
 
 
 @contextlib.contextmanager
 def keyboard(take: Take) -> Iterator[None]:
-    """Give `take` what comes on stdin, from a thread; a terminal is as it was when the context ends.
+    """Give `take` the bytes of stdin, from a thread; the terminal's settings are restored when the context ends.
 
     The end of a pipe ends the input and nothing else.
     """
@@ -57,7 +57,7 @@ def _raw_terminal() -> Iterator[None]:
 
 
 def _read_stdin(take: Take) -> None:
-    """Until its end."""
+    """Read a pipe to its end."""
     with contextlib.suppress(OSError, ValueError):
         while data := os.read(sys.stdin.fileno(), PIECE):
             take(data)

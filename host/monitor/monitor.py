@@ -1,4 +1,4 @@
-"""A serial monitor: shows what a board says, gives it what is typed, and connects again when the port comes back."""
+"""A serial monitor: shows the bytes from a board, sends it the keys typed, and reconnects when the port comes back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEAVE = b"\x1d"
 INTERRUPT = b"\x03"
 RETRY_SECONDS = 0.25
 IDLE_SECONDS = 0.2
-"""After so long without a byte a line that has not ended is shown."""
+"""After so long without a byte, text without a line end is shown."""
 BYE_SECONDS = 0.1
 
 Note = Callable[[str], None]
@@ -41,17 +41,17 @@ class Monitor:
         self._ended = threading.Event()
         self._writing = threading.Lock()
         self._port: serial.SerialBase | None = None
-        self._where = ""
+        self._port_name = ""
 
     def run(self, seconds: float | None = None) -> None:
-        """Until Ctrl-] on a terminal, Ctrl-C elsewhere, or for `seconds`. Errors as resolve_port and open_port."""
+        """Run until Ctrl-] on a terminal, Ctrl-C elsewhere, or for `seconds`. Errors as resolve_port and open_port."""
         deadline = None if seconds is None else time.monotonic() + seconds
         self._open(resolve_port(self._name))
-        self._device = port_info(self._where)
+        self._device = port_info(self._port_name)
         leave = " Ctrl-] leaves, Ctrl-C goes to the board." if sys.stdin and sys.stdin.isatty() else ""
         try:
             with self._signals(), keyboard(self._typed):
-                self._note(f"{self._where} is open.{leave}")
+                self._note(f"{self._port_name} is open.{leave}")
                 self._show(deadline)
         finally:
             self._close()
@@ -75,7 +75,7 @@ class Monitor:
                 self._display.idle()
 
     def _typed(self, data: bytes) -> None:
-        """From the keyboard's thread: what is typed while the port is away is lost, as with any monitor."""
+        """Take keys from the keyboard's thread. Keys typed while the port is away are lost."""
         if LEAVE in data and sys.stdin.isatty():
             data = data[: data.index(LEAVE)]
             self._ended.set()
@@ -88,9 +88,9 @@ class Monitor:
 
     # --- The port -----------------------------------------------------------------------------------------------------
 
-    def _open(self, where: str) -> None:
-        self._port = open_port(where, self._baud)
-        self._where = where
+    def _open(self, port_name: str) -> None:
+        self._port = open_port(port_name, self._baud)
+        self._port_name = port_name
         if isinstance(self._display, Frames):
             # Any sequence number but 0, which marks replies to no request.
             self._send(self._display, to_frame(Hello(), 1), before=ATTENTION)
@@ -105,14 +105,14 @@ class Monitor:
             self._port.close()
             self._port = None
         self._display.fresh_line()
-        self._note(f"{self._where} went away; waiting for it to come back.")
+        self._note(f"{self._port_name} went away; waiting for it to come back.")
 
     def _reopen(self) -> None:
         with contextlib.suppress(UserError):
-            where = find_port_again(self._name, self._device)
-            if where is not None:
-                self._open(where)
-                self._note(f"{where} is there again.")
+            port_name = find_port_again(self._name, self._device)
+            if port_name is not None:
+                self._open(port_name)
+                self._note(f"{port_name} is there again.")
                 return
         self._ended.wait(RETRY_SECONDS)
 
@@ -129,7 +129,7 @@ class Monitor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """An end by a signal leaves the terminal as it was. On a Windows console Ctrl-C comes as one, for the board."""
+        """A signal ends the monitor and restores the terminal. Ctrl-C on a Windows console goes to the board."""
 
         def end(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGINT and sys.platform == "win32" and sys.stdin.isatty():

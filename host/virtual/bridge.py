@@ -1,4 +1,4 @@
-"""An emulator's standard input and output as a TCP port of this computer, and what its standard error means.
+"""Makes an emulator's standard input and output a TCP port of this computer, and explains its standard error.
 
 The emulator is another program: what it reads from stdin arrives at the board's UART, what the board sends comes out of
 stdout. Standard error stays empty while all is well: a line there is the end of the board, and so is the firmware's own
@@ -25,15 +25,15 @@ from tinyllm.host.virtual.line import TcpLine
 from tinyllm.processes import APART
 
 LAST_WORDS_SECONDS = 0.5
-"""How long an emulator that has complained may take to end by itself."""
+"""How long an emulator that wrote to stderr may take to end by itself."""
 
 PR_SET_PDEATHSIG = 1
 
 MAX_LINES = 200
-"""Complaints that are kept."""
+"""Most complaints that are kept."""
 
 FAULT = re.compile(rb"\r\n(tinyllm: fault(?: stack overflow)?(?: [a-z][a-z0-9 ]{3} [0-9a-f]{8})*)\r\n")
-"""What the bare-metal ports send when they cannot go on (firmware/ports/bare)."""
+"""The fault report of the bare-metal ports (firmware/ports/bare)."""
 
 FAULT_BYTES = 512
 """Longer than any such report."""
@@ -67,7 +67,7 @@ class Bridge:
         self._outputs = [threading.Thread(target=work, daemon=True) for work in (self._send, self._listen_to_stderr)]
 
     def run(self) -> int:
-        """Carry bytes until the emulator ends; its exit code."""
+        """Carry bytes until the emulator ends, and return its exit code."""
         threading.Thread(target=self._receive, daemon=True).start()
         for thread in self._outputs:
             thread.start()
@@ -109,7 +109,7 @@ class Bridge:
                 self._complain(text)
 
     def _complain(self, text: str) -> None:
-        """Note the reason of the end that is near, and see to it that it comes."""
+        """Keep a line that says why the emulator ends, and kill it if it does not end soon."""
         if not self.complaints:
             end = threading.Timer(LAST_WORDS_SECONDS, self.process.kill)
             end.daemon = True
@@ -125,11 +125,11 @@ def serve(
     parent_pipe: bool = False,
     ignore: re.Pattern[str] | None = None,
 ) -> int:
-    """Run an emulator behind 127.0.0.1:`tcp_port` (0: any free port), say on stdout where, and return an exit code.
+    """Run an emulator behind 127.0.0.1:`tcp_port` (0: any free port), print the port, and return an exit code.
 
     0 if we were asked to stop or the emulator ended well, 1 if it complained or failed: `explain` then turns its
-    lines into what is shown, the gist last. parent_pipe: the end of our stdin ends it. `ignore`: lines of stderr that
-    mean nothing. Raises UserError for a port that cannot be had and for an emulator that cannot be started.
+    lines into the message, the gist last. parent_pipe: the end of our stdin ends it. `ignore`: lines of stderr that
+    mean nothing. Raises UserError if the port cannot be opened or the emulator cannot be started.
     """
     line = TcpLine(tcp_port)
     bridge = Bridge(command, line, ignore)
@@ -137,7 +137,7 @@ def serve(
         signal.signal(number, bridge.stop)
     if parent_pipe:
         threading.Thread(target=_watch, args=(bridge.stop,), daemon=True).start()
-    print(f"tinyllm: listening on {line.where}", flush=True)
+    print(f"tinyllm: listening on {line.port}", flush=True)
     code = bridge.run()
     if bridge.stopped or (code == 0 and not bridge.complaints):
         return 0
@@ -151,17 +151,17 @@ def registers(report: str) -> dict[str, int]:
 
 
 def account(what: str, trouble: str, program: Elf, values: dict[str, int]) -> str:
-    """For people: a line for each register, with the function that it points into, then what stopped, why and where."""
-    lines = [f"{name:>4} {value:08x} {program.where(value)}".rstrip() for name, value in values.items()]
+    """The message: a line for each register with the function that it points into, then what stopped, why and where."""
+    lines = [f"{name:>4} {value:08x} {program.function_at(value)}".rstrip() for name, value in values.items()]
     pc = values.get("pc")
     place = "" if pc is None else f", at {pc:#010x}"
-    if pc is not None and (function := program.where(pc)):
+    if pc is not None and (function := program.function_at(pc)):
         place += f" ({function})"
     return "\n".join([*lines, f"{what} stopped: {trouble}{place}"])
 
 
 def _end_with_parent() -> None:
-    """Where we are killed, and so can kill nobody, the kernel ends the emulator too (Linux, prctl(2))."""
+    """If we are killed we cannot end the emulator; then the kernel does (Linux, prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

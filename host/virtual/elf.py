@@ -1,4 +1,4 @@
-"""An ELF image: what it puts where in a chip's memory, and the names of its functions."""
+"""An ELF image: its segments with their addresses in a chip's memory, and the names of its functions."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Segment:
 
 @dataclass(frozen=True)
 class Elf:
-    """A 32-bit image. entry: where it begins.
+    """A 32-bit image. entry: the address at which it begins.
 
-    functions: (address, size, name), sorted. symbols: the value of each by its name; none if it was stripped of them.
+    functions: (address, size, name), sorted. symbols: the value of each by its name; empty if the image was stripped.
     """
 
     path: Path
@@ -45,8 +45,8 @@ class Elf:
     functions: tuple[tuple[int, int, str], ...]
     symbols: dict[str, int]
 
-    def where(self, address: int) -> str:
-        """The function that an address is in, with the offset, or nothing."""
+    def function_at(self, address: int) -> str:
+        """The function that an address is in, with the offset: "main+0x12"; "" if it is in none."""
         found = bisect.bisect(self.functions, (address, 1 << 64, ""))
         if found == 0:
             return ""

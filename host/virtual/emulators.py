@@ -1,4 +1,4 @@
-"""The emulators: how the process is started that runs an image, and what each one can count."""
+"""The emulators: the command that runs an image in each, and what each can count."""
 
 from __future__ import annotations
 

@@ -26,18 +26,18 @@ RECEIVE_BYTES = 4096
 
 
 class Line(abc.ABC):
-    """A line; `where` says how to reach its other end. One thread may send while another receives."""
+    """A line; `port` names its other end, as --port takes it. One thread may send while another receives."""
 
     def __init__(self) -> None:
-        self.where = ""
+        self.port = ""
         self._stalled = False
 
     @abc.abstractmethod
     def receive(self, timeout: float | None) -> bytes:
-        """What has come, after waiting for it no longer than `timeout` seconds, None without end. It may be nothing."""
+        """Wait for bytes at most `timeout` seconds (None: for ever) and return them; b"" if none came."""
 
     def send(self, data: bytes) -> None:
-        """Send it, or lose what nobody takes. One who stalled is not waited for again until they take bytes."""
+        """Send the bytes; those that nobody takes are lost. A stalled listener is not waited for again."""
         while data:
             try:
                 data = data[self._write(data) :]
@@ -50,15 +50,15 @@ class Line(abc.ABC):
 
     @abc.abstractmethod
     def _write(self, data: bytes) -> int:
-        """Send what can be sent at once, and say how much; BlockingIOError if that is nothing."""
+        """Send what can be sent at once and return its length; BlockingIOError if that is nothing."""
 
     @abc.abstractmethod
     def _writer(self) -> int:
-        """What select waits for when nothing could be sent."""
+        """The file that select waits for when nothing could be sent."""
 
 
 class TcpLine(Line):
-    """On 127.0.0.1 alone. Raises UserError if the port cannot be had; 0 is any free one."""
+    """Listens on 127.0.0.1 alone; port 0 is any free one. Raises UserError if the port cannot be opened."""
 
     def __init__(self, port: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class TcpLine(Line):
                 f"cannot listen on 127.0.0.1:{port}: {reason}; choose another port, or 0 for any free one."
             ) from None
         self._listener.setblocking(False)
-        self.where = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.port = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def receive(self, timeout: float | None) -> bytes:
         client = self._client
@@ -143,7 +143,7 @@ class PtyLine(Line):
             os.set_blocking(self._side, False)
         except OSError as error:
             raise UserError(f"cannot open a pseudo-terminal: {error.strerror}; use --tcp instead.") from None
-        self.where = os.ttyname(self._other)
+        self.port = os.ttyname(self._other)
 
     def receive(self, timeout: float | None) -> bytes:
         if select.select([self._side], [], [], timeout)[0]:

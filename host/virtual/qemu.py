@@ -4,8 +4,8 @@
     microbit   an nRF51 with a Pico's memory (firmware/ports/microbit): Thumb-2, misaligned and stray accesses fault
 
 QEMU runs with every complaint about the guest on stderr; the firmware's own report of a fault goes there too. With
-`count`, the board's clock counts instructions (-icount): one of the lx106 is a microsecond. A thousand
-of the microbit are one, whose timer knows nothing shorter.
+`count`, the board's clock counts instructions (-icount): on the lx106 one instruction is a microsecond, on the microbit
+a thousand are one, because its timer has no finer tick.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ firmware's own, for a debug exception."""
 
 
 def serve(program: Path, chip: str, tcp_port: int = 0, parent_pipe: bool = False, count: bool = False) -> int:
-    """Run an image until asked to stop; see bridge.serve. Raises UserError if QEMU, chip or image will not do."""
+    """Run an image until asked to stop; see bridge.serve. Raises UserError for a bad chip or image, or no QEMU."""
     machine = MACHINES.get(chip)
     if machine is None:
         raise UserError(f"QEMU has no machine for {chip!r} here; it has {', '.join(MACHINES)}.")
@@ -112,7 +112,7 @@ def find(machine: Machine) -> str:
 
 
 def explain(chip: str, image: Elf, complaints: Sequence[str]) -> str:
-    """What went wrong, from the lines of QEMU and of the firmware: QEMU's, the registers, and the gist last."""
+    """The message for an end: QEMU's lines, the registers that the firmware reported, and the gist last."""
     report = next((line for line in complaints if line.startswith("tinyllm: fault")), "")
     said = [line for line in complaints if line != report]
     outside = next((found for line in said if (found := OUTSIDE.match(line))), None)

@@ -1,7 +1,7 @@
 """A second opinion on the virtual Pico: its image, unchanged, in rp2040js under Node.js.
 
 rp2040js counts cycles: loads and stores 2, taken branches 2, multiplications 1, no misses of the flash's cache and no
-second core. It does not see misaligned writes; whatever else it complains about stops the board.
+second core. It does not see misaligned writes; any other complaint of its stops the board.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def find(tool: str) -> str:
 
 
 def explain(image: Elf, complaints: Sequence[str]) -> str:
-    """What went wrong, from what rp2040js and the runner, or the firmware, said: registers first, the gist last."""
+    """The message for an end, from lines of rp2040js, the runner or the firmware: registers first, the gist last."""
     report = next((line for line in complaints if line.startswith("tinyllm: fault")), "")
     said = [line for line in complaints if line != report]
     trouble = said[0] if said else "the firmware reports a fault"

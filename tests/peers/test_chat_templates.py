@@ -213,7 +213,7 @@ def test_the_turns_of_a_plan_stand_around_the_answer_in_the_ids_of_transformers(
 
 
 @families
-def test_a_control_token_that_a_person_names_is_text_where_transformers_takes_it(
+def test_a_control_token_that_a_person_names_is_text_if_transformers_takes_it(
     pairs: Callable[[str], Pair], name: str
 ) -> None:
     """The one difference: what is typed cannot end a turn or speak for another."""

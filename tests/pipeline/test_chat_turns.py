@@ -133,7 +133,7 @@ def test_a_system_message_is_the_first_thing_that_the_board_reads(boards: Runnin
     )
 
 
-def test_the_turns_are_those_of_the_board_where_it_has_a_template(boards: Running) -> None:
+def test_the_turns_are_those_of_the_board_if_it_has_a_template(boards: Running) -> None:
     nobody = BoardRequest(None, AS_STORED, "host", boards.chatty.url)
     with Connection(boards.chatty.url).open() as link:
         assert isinstance(turn_writer_for(nobody, Connection(link.name), link.hello, False, None), OnBoard)

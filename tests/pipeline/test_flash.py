@@ -304,10 +304,10 @@ def test_a_usb_board_is_waited_for_under_the_name_it_comes_back_with(monkeypatch
     attach(monkeypatch, ("/dev/ttyACM0", PICO, "E660"))
     device = serial_port.port_info("/dev/ttyACM0")
     attach(monkeypatch, ("/dev/ttyACM0", PICO, "E999"), ("/dev/ttyACM3", PICO, "E660"))
-    assert flashing._where(pico, "/dev/ttyACM0", device, set()) == "/dev/ttyACM3"
-    assert flashing._where(pico, None, None, {"/dev/ttyACM0"}) == "/dev/ttyACM3", "it was a drive before"
+    assert flashing._find_port(pico, "/dev/ttyACM0", device, set()) == "/dev/ttyACM3"
+    assert flashing._find_port(pico, None, None, {"/dev/ttyACM0"}) == "/dev/ttyACM3", "it was a drive before"
     attach(monkeypatch)
-    assert flashing._where(pico, "/dev/ttyACM0", device, set()) is None
+    assert flashing._find_port(pico, "/dev/ttyACM0", device, set()) is None
 
 
 # --- Before the compiler ---

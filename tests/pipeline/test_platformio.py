@@ -189,7 +189,7 @@ def test_the_log_of_a_build_in_the_cache_that_failed_is_where_the_error_says(
     assert [path.name for path in (home / "builds").iterdir()] == ["failed.log"]
 
 
-def test_where_there_is_no_compiler_the_project_that_was_written_is_named(
+def test_without_a_compiler_the_project_that_was_written_is_named(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))

@@ -521,7 +521,7 @@ def wide(stories_tokenizer: Tokenizer) -> IntegerModel:
     return quantize(random_model(config))
 
 
-def test_a_state_too_large_for_the_sram_goes_to_psram_where_there_is_some(
+def test_a_state_too_large_for_the_sram_goes_to_psram_if_there_is_some(
     wide: IntegerModel, stories_tokenizer: Tokenizer
 ) -> None:
     with_psram, without = load_board("esp32s3-n16r8", FOLDER), load_board("esp32s3", FOLDER)

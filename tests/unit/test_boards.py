@@ -224,7 +224,7 @@ def test_a_virtual_twin_has_the_memory_that_the_framework_would_take(pico: Path)
     assert twin.reserve is None
 
 
-def test_a_virtual_twin_has_less_where_its_description_says_so(pico: Path) -> None:
+def test_a_virtual_twin_has_less_if_its_description_says_so(pico: Path) -> None:
     limits = "[virtual.memory]\napp = 2000000\nstatic = 250000\n\n[virtual.platformio]"
     pico.write_text(PICO + VIRTUAL.replace("[virtual.platformio]", limits))
     twin = read_board(pico).twin()

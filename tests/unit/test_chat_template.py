@@ -206,7 +206,7 @@ def test_a_template_that_is_no_row_of_literals_is_left_to_the_host(template: str
     assert why in str(caught.value)
 
 
-def test_no_plan_is_made_without_a_control_token_where_every_text_gets_a_space() -> None:
+def test_no_plan_is_made_without_a_control_token_if_every_text_gets_a_space() -> None:
     tokenizer = replace(small_tokenizer(FAMILIES["plain"]), prefix_sections=True)
     with pytest.raises(Unsuited, match="space before every text"):
         derive(PLAIN, tokenizer)

@@ -149,7 +149,7 @@ def test_doctor_finds_this_python_and_says_whether_all_is_well(tinyllm: Tinyllm)
     assert code == (0 if report["healthy"] else 1)
 
 
-def test_doctor_says_what_to_install_where_there_is_no_compiler(
+def test_doctor_says_what_to_install_if_there_is_no_compiler(
     tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

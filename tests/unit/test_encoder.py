@@ -45,7 +45,7 @@ def test_every_story_encodes_and_decodes_as_the_library_has_it(name: str, storie
             assert decode(ours, ids).decode() in (story, story.removeprefix(" "))
 
 
-def test_a_section_has_its_dummy_prefix_where_the_tokenizer_says_so() -> None:
+def test_a_section_has_its_dummy_prefix_if_the_tokenizer_says_so() -> None:
     first, each = form("byte fallback, metaspace").ours, form("byte fallback").ours
     assert encode_section(first, b"the", first=True) == encode(first, "the")
     assert encode_section(first, b"the", first=False) != encode(first, "the")

@@ -115,7 +115,7 @@ def test_a_model_of_a_billion_parameters_fits_no_board(inspect: Inspect, tmp_pat
     assert not any(fit["fits"] or fit["largest_context"] for fit in seen["boards"])
 
 
-def test_where_the_vocabulary_is_most_of_what_is_short_trimming_is_advised() -> None:
+def test_trimming_is_advised_if_the_vocabulary_is_most_of_what_is_short() -> None:
     tokenizer = read_tokenizer(MODEL / "tokenizer.model")
     wide = outline(replace(TINYLLAMA, dim=64, hidden_dim=64, n_heads=1, n_kv_heads=1, schedule=(0,), context=8))
     with pytest.raises(UserError, match="Most of it is for 32,000 tokens: --trim-vocab FILE keeps what a text needs"):

@@ -1,4 +1,4 @@
-"""`python -m tinyllm.host.virtual.unicorn`: a virtual board (board.py), if the emulator is there to run it."""
+"""`python -m tinyllm.host.virtual.unicorn`: a virtual board (board.py), if Unicorn is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A virtual board as a process: it ends when it is told to, or when the firmware does what stops a chip."""
+"""A virtual board as a process: it ends when it is told to, or when the firmware faults."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def arguments() -> argparse.Namespace:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Run until the firmware faults. Raises UserError for what cannot start, BoardFault for what stopped."""
+    """Run until the firmware faults. Raises UserError if the board cannot start, BoardFault when it stops."""
     chip = CHIPS[chosen.chip]
     image = read_image(chosen.image, chip)
     line: Line = PtyLine() if chosen.pty else TcpLine(chosen.tcp)
@@ -58,7 +58,7 @@ def run(chosen: argparse.Namespace) -> None:
         machine = Machine(chip, image, uart, PythonCounter, clock_mhz)
     if chosen.parent_pipe:
         threading.Thread(target=obey_parent, args=(machine,), daemon=True).start()
-    print(f"tinyllm: listening on {line.where}", flush=True)
+    print(f"tinyllm: listening on {line.port}", flush=True)
     machine.run()
 
 

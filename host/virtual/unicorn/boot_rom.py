@@ -1,7 +1,7 @@
 """How the boot ROM of the RP2040 and the RP2350 starts the second core.
 
-RP2040 datasheet section 2.8.2, RP2350 datasheet section 5.3: core 1 sleeps in the ROM until an event, then sends every
-word that it receives back. After 0, 0, 1, vector table, stack pointer and entry it goes to the entry; a word that does
+RP2040 datasheet section 2.8.2, RP2350 datasheet section 5.3: core 1 sleeps in the ROM until an event, then echoes every
+word that it receives. After 0, 0, 1, vector table, stack pointer and entry it goes to the entry; a word that does
 not belong there begins the sequence again.
 """
 
@@ -17,7 +17,7 @@ WORDS = 6
 
 @dataclass(frozen=True)
 class Launch:
-    """Where core 1 begins, and its stack pointer."""
+    """The address at which core 1 begins, and its stack pointer."""
 
     entry: int
     stack: int
@@ -31,7 +31,7 @@ class BootRom:
         self._heard: list[int] = []
 
     def answer(self, time: int) -> Launch | None:
-        """What an event that core 0 gives at that time leads to: echoes, and perhaps the launch."""
+        """Handle an event that core 0 sends at that time: echo words, and return the launch if they complete it."""
         while (word := self._fifos.take(1)) is not None:
             self._fifos.send(0, word, time)
             if len(self._heard) < len(BEGINNING) and word != BEGINNING[len(self._heard)]:

@@ -1,6 +1,6 @@
-"""The chips that are emulated: what lies where, as their datasheets have it.
+"""The chips that are emulated: addresses of memories and devices, from their datasheets.
 
-Only what the firmware uses is there. An access to any other address stops the virtual board.
+Only what the firmware uses is listed. An access to any other address stops the virtual board.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Mapped:
-    """A device and where its registers are."""
+    """A device and the address of its registers."""
 
     name: str
     start: int
@@ -44,8 +44,8 @@ class Mapped:
 class Chip:
     """A chip.
 
-    vectors: where the boot ROM finds stack pointer and reset handler, None if it jumps to the entry.
-    fifos: where the FIFOs between its two cores are, None if it has one core.
+    vectors: the address of stack pointer and reset handler, None if the boot ROM jumps to the entry.
+    fifos: the address of the FIFOs between its two cores, None if it has one core.
     """
 
     name: str

@@ -26,7 +26,7 @@ GUARD = 64 * 1024
 """An access so far below the stack is an overflow of it."""
 
 NOT_EMULATED = "which is not emulated, in the basic block"
-"""For such an access the emulator knows where its block begins, no more."""
+"""For such an access the emulator knows only the address at which its block begins."""
 
 ACCESSES = {
     uc.UC_MEM_READ_UNMAPPED: "a load from {}, where there is no memory",
@@ -38,7 +38,7 @@ ACCESSES = {
 
 
 class BoardFault(Failure):
-    """The firmware did what stops the chip. The message is a dump of the registers, then one line that says what."""
+    """The firmware faulted. The message is a dump of the registers, then one line that says why."""
 
 
 class Processor:
@@ -54,10 +54,10 @@ class Processor:
         counter: MakeCounter,
         signal: Callable[[], None],
     ) -> None:
-        """memory: the chip's, by the region's name; the emulator uses it, so it must not go before this does.
+        """memory: the chip's, by the region's name; it must outlive this object, because the emulator uses it.
 
-        stack: its addresses; the memory of its chip that lies below belongs to another core, and is none of this one's.
-        signal: called when it gives the other core an event. Errors as those of `counter`.
+        stack: its addresses. Core 1 cannot reach the memory below its stack, which belongs to core 0.
+        signal: called when it sends the other core an event. Errors as those of `counter`.
         """
         self.number = number
         self.waits: Hint | None = None
@@ -77,30 +77,30 @@ class Processor:
 
     @property
     def instructions(self) -> int:
-        """Executed so far."""
+        """Instructions executed so far."""
         return self._counter.instructions
 
     @property
     def time(self) -> int:
-        """In instructions."""
+        """The core's time, in instructions: executed and waited."""
         return self._counter.instructions + self._waited
 
     def catch_up(self, time: int) -> None:
-        """Be no earlier than that."""
+        """Advance the core's time to `time`, if it is earlier."""
         self._waited += max(time - self.time, 0)
 
     def start(self, address: int, stack: int) -> None:
-        """Where it begins."""
+        """Set the address at which it begins, and its stack pointer."""
         self._engine.reg_write(self._core.sp, stack)
         self._engine.reg_write(self._core.pc, address | self._core.code_bit)
 
     def limit(self, instructions: int | None) -> None:
-        """Let it execute so many more, or any number, before `run` returns; it may run already."""
+        """Let it execute so many more instructions, None for any number, before `run` returns; it may run already."""
         self._limit = NO_LIMIT if instructions is None else self._counter.instructions + instructions
         self._counter.stop_at(self._limit)
 
     def run(self) -> None:
-        """Go on until it waits, or has executed what `limit` lets it. Raises BoardFault."""
+        """Run until it waits or reaches its limit. Raises BoardFault."""
         try:
             self._engine.emu_start(self._pc() | self._core.code_bit, NEVER)
         except unicorn.UcError as error:
@@ -118,14 +118,14 @@ class Processor:
         self.catch_up(time)
 
     def map_device(self, name: str, start: int, device: Device) -> None:
-        """Let it reach a device."""
+        """Map the registers of a device."""
         read, write = partial(self._read, name, device), partial(self._write, name, device)
         self._engine.mmio_map(start, PAGE, read, None, write, None)
 
-    # --- What there is ---
+    # --- Memory and devices ---
 
     def _map_memory(self, region: Region, memory: memoryview) -> Code | None:
-        """Memory of this process, so that the counter sees the code as the chip does."""
+        """Map memory of this process, so that the counter sees the code as the chip does."""
         rights = uc.UC_PROT_READ
         if region.writable:
             rights |= uc.UC_PROT_WRITE
@@ -140,7 +140,7 @@ class Processor:
         return Code(region.start, memory) if code else None
 
     def _hook_hints(self) -> None:
-        """Wherever such an instruction may be; that some are constants does not matter, for those are not executed."""
+        """Hook every address whose bytes are such an instruction; bytes that are constants are never executed."""
         for segment in self._image.segments:
             for instruction, hint in self._core.hints.items():
                 at = segment.data.find(instruction)
@@ -174,14 +174,14 @@ class Processor:
         except UnknownRegister:
             self._stop(f"a store to register {offset:#x} of {name}, {NOT_EMULATED}")
 
-    # --- What stops it ---
+    # --- Faults ---
 
     def fault(self, trouble: str, pc: int | None = None) -> NoReturn:
-        """Raise the BoardFault that tells of it, at `pc` or where the core is."""
+        """Raise a BoardFault at `pc`; None: at the core's own."""
         values = {name: int(self._engine.reg_read(number)) for name, number in self._core.registers.items()}
         values["pc"] = pc = self._pc() if pc is None else pc
-        rows = [f"{name:>4} {value:08x} {self._image.where(value)}".rstrip() for name, value in values.items()]
-        place = self._image.where(pc)
+        rows = [f"{name:>4} {value:08x} {self._image.function_at(value)}".rstrip() for name, value in values.items()]
+        place = self._image.function_at(pc)
         at = f"{pc:#010x}" + (f" ({place})" if place else "")
         who = f"core {self.number} of the" if self.number else "the"
         gist = f"{who} virtual {self._chip.name} stopped after {self.instructions} instructions: {trouble}, at {at}"

@@ -13,7 +13,7 @@ from tinyllm.host.virtual.unicorn.chips import CoreName
 
 
 class Hint(Enum):
-    """Wait for an interrupt (WFI) or an event (WFE), or give the other core one (SEV)."""
+    """Wait for an interrupt (WFI) or an event (WFE), or send the other core one (SEV)."""
 
     SLEEP = "WFI"
     WAIT = "WFE"
@@ -67,7 +67,7 @@ RISCV_NAMES = (
 RISCV_REGISTERS = {name: getattr(riscv, f"UC_RISCV_REG_{name.upper()}") for name in RISCV_NAMES}
 
 ARM_EXCEPTIONS = {2: "a system call", 4: "a misaligned access", 7: "a breakpoint"}
-"""QEMU's target/arm/cpu.h; what lies outside memory is reported apart from these."""
+"""QEMU's target/arm/cpu.h; accesses outside memory are reported apart from these."""
 RISCV_EXCEPTIONS = {
     0: "a misaligned jump",
     2: "an undefined instruction",

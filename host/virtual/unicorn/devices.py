@@ -8,7 +8,7 @@ from typing import Protocol
 from tinyllm.host.virtual.unicorn.uart import UartLine
 
 PAGE = 4096
-"""Bytes of registers that one device has here."""
+"""Bytes of address space that each device takes."""
 
 
 class UnknownRegister(Exception):
@@ -16,10 +16,10 @@ class UnknownRegister(Exception):
 
 
 class Clock(Protocol):
-    """The board's time, as the core that asks has it."""
+    """The board's time, as seen by the core that asks."""
 
     def ticks(self, per_microsecond: int) -> int:
-        """Ticks since the start of a timer that makes so many a microsecond."""
+        """Ticks since the start, of a timer with so many a microsecond."""
 
 
 class Cores(Protocol):
@@ -34,7 +34,7 @@ class Cores(Protocol):
         """The time of that core."""
 
     def catch_up(self, time: int) -> None:
-        """What that core is about to read happened then: its own time is no earlier."""
+        """Advance that core's time to that of the word it is about to read."""
 
 
 class Device:

@@ -1,4 +1,4 @@
-"""A chip image that is checked: it fits the chip's memory and begins where the chip starts."""
+"""A checked chip image: it fits the chip's memory and has code at the address at which the chip starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MACHINES = {"cortex-m0": "EM_ARM", "cortex-m33": "EM_ARM", "rv32imc": "EM_RISCV"
 class Image:
     """A checked image.
 
-    code_in: names of the regions that hold code. stacks: the addresses of each core's, none if it is unknown.
+    code_in: names of the regions that hold code. stacks: the addresses of each core's stack, empty if it is unknown.
     """
 
     elf: Elf
@@ -30,9 +30,9 @@ class Image:
         """What the flash holds before the chip starts."""
         return tuple(segment for segment in self.elf.segments if segment.data)
 
-    def where(self, address: int) -> str:
-        """The function that an address is in, with the offset, or nothing."""
-        return self.elf.where(address)
+    def function_at(self, address: int) -> str:
+        """As Elf.function_at."""
+        return self.elf.function_at(address)
 
 
 def read_image(path: Path, chip: Chip) -> Image:
@@ -43,8 +43,8 @@ def read_image(path: Path, chip: Chip) -> Image:
     for segment in elf.segments:
         used = _region(chip.regions, segment.used_at, segment.size)
         if used is None or _region(chip.regions, segment.address, len(segment.data)) is None:
-            where = f"{segment.size} bytes at {segment.used_at:#x}"
-            raise UserError(f"{path}: {where} are outside the {chip.name}'s memory.")
+            part = f"{segment.size} bytes at {segment.used_at:#x}"
+            raise UserError(f"{path}: {part} are outside the {chip.name}'s memory.")
         if segment.executable:
             code_in.add(used.name)
         room -= len(segment.data)
@@ -63,7 +63,7 @@ def read_image(path: Path, chip: Chip) -> Image:
 
 
 def _starts(image: Image, chip: Chip) -> bool:
-    """Whether code lies where the chip begins and, if the boot ROM reads a stack pointer, that is in its memory."""
+    """Whether the chip's start address holds code and the stack pointer that a boot ROM reads is in memory."""
     entry = image.elf.entry
     if chip.vectors is not None:
         stack, entry = (_word(image, chip.vectors + offset) for offset in (0, 4))

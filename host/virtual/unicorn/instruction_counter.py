@@ -1,7 +1,7 @@
 """Counting instructions: exactly, at every basic block that the emulator enters.
 
-A callback in C costs the emulation little; it is compiled once, by the C compiler of this computer. Without one the
-same is done in Python, far slower.
+A callback in C costs the emulation little; it is compiled once, by the C compiler of this computer. Without a compiler
+Python counts, far slower.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NO_LIMIT = 2**64 - 1
 
 @dataclass(frozen=True)
 class Code:
-    """Memory that holds code: its address in the chip, and here."""
+    """Memory that holds code: its address in the chip, and its bytes in this process."""
 
     start: int
     bytes: memoryview
@@ -84,11 +84,11 @@ class CompiledCounter:
 
     @property
     def instructions(self) -> int:
-        """Executed so far, the basic block under way included."""
+        """Instructions executed so far, the basic block under way included."""
         return int(self._counter.instructions)
 
     def stop_at(self, instructions: int) -> None:
-        """Stop the engine at the end of the basic block that brings the count there, once more at every later one."""
+        """Stop the engine at the end of the basic block that reaches this count, and at the end of every later one."""
         self._counter.limit = min(instructions, NO_LIMIT)
 
 
@@ -111,7 +111,7 @@ class PythonCounter:
             engine.emu_stop()
 
     def stop_at(self, instructions: int) -> None:
-        """As the compiled one."""
+        """As CompiledCounter.stop_at."""
         self._limit = instructions
 
     def _count(self, address: int, size: int) -> int:

@@ -31,7 +31,7 @@ class Machine:
     """
 
     def __init__(self, chip: Chip, image: Image, line: UartLine, counter: MakeCounter, clock_mhz: int) -> None:
-        """Put the image into flash. counter: CompiledCounter or PythonCounter, whose errors these are."""
+        """Put the image into flash. counter: CompiledCounter or PythonCounter; errors as theirs."""
         self._chip, self._image, self._line, self._counter, self._clock_mhz = chip, image, line, counter, clock_mhz
         self._memory = {region.name: memoryview(mmap.mmap(-1, region.size)) for region in chip.regions}
         self._load()
@@ -58,11 +58,11 @@ class Machine:
         return self._current.time
 
     def catch_up(self, time: int) -> None:
-        """Let the core that runs be no earlier than that."""
+        """Advance the time of the core that runs to `time`, if it is earlier."""
         self._current.catch_up(time)
 
     def ticks(self, per_microsecond: int) -> int:
-        """The time of the core that runs, in ticks of a timer that makes so many a microsecond."""
+        """The time of the core that runs, in ticks of a timer with so many a microsecond."""
         return self.now * per_microsecond // self._clock_mhz
 
     def run(self) -> NoReturn:
@@ -95,7 +95,7 @@ class Machine:
         return min(ready, key=lambda processor: processor.time)
 
     def _signal(self) -> None:
-        """The core that runs gives the other an event; the boot ROM waits for it as long as there is no other.
+        """Send the other core an event. Until core 1 is launched, the boot ROM receives it.
 
         Its turn ends with the next basic block: what follows an event then depends on nothing that came before, and
         the counts of an answer are the same in every run.
@@ -132,6 +132,6 @@ class Machine:
                     self._memory[region.name][offset : offset + len(segment.data)] = segment.data
 
     def _word(self, address: int) -> int:
-        """Of memory, at an address that the chip's description names."""
+        """A little-endian u32 of memory, at an address from the chip's description."""
         (region,) = (region for region in self._chip.regions if region.start <= address < region.end)
         return int.from_bytes(self._memory[region.name][address - region.start :][:4], "little")

@@ -1,4 +1,4 @@
-"""What an emulated UART reads from and writes to, byte by byte: a line, with what has come and what is to go."""
+"""The bytes of an emulated UART, one at a time: a line with a receive and a send buffer."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ class UartLine:
             self._received, self._taken = self._line.receive(None), 0
 
     def flush(self) -> None:
-        """Send what was put, or lose it if nobody takes it."""
+        """Send the bytes that were put; they are lost if nobody takes them."""
         data, self._unsent = bytes(self._unsent), bytearray()
         self._line.send(data)

@@ -218,7 +218,7 @@ def test_every_public_model_is_pinned_to_a_commit_and_its_files_to_size_and_sha2
             assert file.size > 0
 
 
-def test_inspect_shows_the_licence_that_was_recorded_where_no_card_came_along(
+def test_inspect_shows_the_licence_that_was_recorded_if_no_card_came_along(
     hub: HubServer, stories: Repository, tinyllm: Tinyllm
 ) -> None:
     path = document(tinyllm("pull", "stories260K", "--json"))["path"]
