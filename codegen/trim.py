@@ -158,7 +158,7 @@ def padding_piece(token: int) -> bytes:
 def _parts(tokenizer: Tokenizer, piece: bytes, rank: Callable[[bytes, bytes], int | None]) -> Iterator[bytes]:
     """Its characters, and what merging goes through on the way from them to a piece.
 
-    No merge crosses the ends of what becomes one piece, so alone it merges in the order in which it does in a text.
+    No merge crosses the ends of a text that becomes one piece, so alone it merges in the same order as in a text.
     """
     symbols = list(_characters(tokenizer, piece))
     yield from symbols

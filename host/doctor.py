@@ -1,4 +1,4 @@
-"""Checks of the machine: what a build or a board needs, whether it is there, and what to do where it is not."""
+"""Checks of the machine: what a build or a board needs, whether it is there, and what to do if it is not."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tinyllm.errors import UserError
 
 
 def home() -> Path:
-    """The tool's folder in the user's cache, made where missing; TINYLLM_HOME overrides it.
+    """The tool's folder in the user's cache, made if missing; TINYLLM_HOME overrides it.
 
     Raises UserError if it cannot be made.
     """

@@ -1,4 +1,4 @@
-"""Text from files, boards and people, made fit for the place where it is shown or written."""
+"""Text from files, boards and people, made fit to be shown or written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The integer primitives: the specification of tinyllm's arithmetic.
 
 Every function here is exact integer mathematics on int64 arrays that hold int32 values (or the range its docstring
-states), and firmware/engine/fixedpoint.c mirrors it bit for bit. Floats appear only where a constant table is made.
+states), and firmware/engine/fixedpoint.c mirrors it bit for bit. Floats appear only in the making of constant tables.
 docs/arithmetic.md gives ranges and error bounds.
 
 Real values are Q16.16 (`value * 65536` as int32, saturated to +-(2**31 - 1)). A scale is an integer mantissa and a
@@ -46,7 +46,7 @@ def bit_length(value: ArrayLike) -> I64:
 
 
 def shift(value: ArrayLike, right: ArrayLike) -> I64:
-    """`value >> right` towards minus infinity, or `value << -right` where right is negative."""
+    """`value >> right` towards minus infinity, or `value << -right` if right is negative."""
     value, right = np.asarray(value, np.int64), np.asarray(right, np.int64)
     return np.where(right >= 0, value >> np.maximum(right, 0), value << np.maximum(-right, 0))
 

@@ -1,7 +1,7 @@
 """The integer forward pass in numpy: the specification of the kernels.
 
-Whatever C computes on any chip, this file says what the answer is. Positions are batched where that changes nothing:
-integer sums may be taken in any order. Products of codes run through float64 BLAS, exact below 2**53.
+C on every chip must compute what this file computes. Positions are batched, which changes nothing: integer sums may
+be taken in any order. Products of codes run through float64 BLAS, exact below 2**53.
 """
 
 from __future__ import annotations

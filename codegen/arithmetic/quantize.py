@@ -1,7 +1,7 @@
 """Model -> IntegerModel: int8 weights with one scale per row, everything else as docs/arithmetic.md says.
 
 Floats are used here and only here on the way to the integers; the result is the same on every machine because each
-step is elementwise and rounded far from where float64 could differ.
+step is elementwise, and rounded far more coarsely than float64 could differ.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class _Literals:
     trim_after: bool
 
     def text(self, said: Sequence[str]) -> str:
-        """A conversation: user, assistant, user, ... up to where the next answer begins."""
+        """A conversation: user, assistant, user, ... up to the beginning of the next answer."""
         text = self.first
         for index, content in enumerate(said):
             if index % 2 == 0:
@@ -192,6 +192,6 @@ def _fixed(sections: Sequence[Section], end: int | None = None) -> Sequence[Sect
 
 
 def _goes_on(tokenizer: Tokenizer, sections: Sequence[Section]) -> list[int]:
-    """Token ids of sections that go on where generated text ended: such text gets no dummy prefix."""
+    """Token ids of sections that follow generated text: such text gets no dummy prefix."""
     plain = replace(tokenizer, add_dummy_prefix=False)
     return encode_sections(plain, sections[:1], False) + encode_sections(tokenizer, sections[1:], False)

@@ -52,7 +52,7 @@ class ChatPlan:
     """How a chat turn becomes tokens.
 
     first: before the first user text of a conversation. following: before every later one, from the end of the answer
-    on. after: after a user text, up to where the answer begins.
+    on. after: after a user text, up to the answer.
     end: the token that ends an answer in the template, if it is a stop token: an answer that ended with it has the
     first `ended` tokens of `following` already.
     """

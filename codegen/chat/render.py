@@ -53,7 +53,7 @@ def render(
 ) -> str:
     """The text of one conversation; arguments and errors as render_chats.
 
-    UserError too where the template refuses the conversation.
+    UserError too if the template refuses the conversation.
     """
     (result,) = render_chats(template, [Chat(tuple(messages), generate)], bos_token, eos_token)
     if result.refusal:

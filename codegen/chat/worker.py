@@ -75,7 +75,7 @@ def to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """JSON as it is, where Jinja's own filter escapes it for HTML."""
+    """Plain JSON; Jinja's own filter escapes it for HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
@@ -92,7 +92,7 @@ def environment(with_clock: bool) -> ImmutableSandboxedEnvironment:
 
 
 def rendered(template: jinja2.Template, fields: Mapping[str, Any]) -> dict[str, str]:
-    """{"text"} of one chat, or {"error"} where the template refuses it."""
+    """{"text"} of one chat, or {"error"} if the template refuses it."""
     pieces: list[str] = []
     size = 0
     try:
@@ -123,7 +123,7 @@ def compiled(source: str, with_clock: bool) -> jinja2.Template | dict[str, str]:
 
 
 def limit_itself() -> None:
-    """Bound time and memory where the system can; elsewhere the one who waits ends this process."""
+    """Bound time and memory if the system can; on Windows the caller ends this process after its timeout."""
     if sys.platform != "win32":
         import resource
 

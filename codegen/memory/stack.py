@@ -84,7 +84,7 @@ def deepest(entry: str, frames: dict[str, int], calls: dict[str, set[str]]) -> S
 
 
 def _resolve_pointers(files: dict[str, str], calls: dict[str, set[str]]) -> None:
-    """Replace each call through a pointer by calls to all that it can reach. files: where each function is defined."""
+    """Replace each call through a pointer by calls to all that it can reach. files: of each function, its file."""
     named = set().union(*calls.values())
     for caller, callees in calls.items():
         if INDIRECT not in callees:

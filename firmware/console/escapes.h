@@ -15,7 +15,7 @@ extern "C" {
    not belong to it: so does a line end, always. */
 bool tl_escape_take(uint8_t byte);
 
-/* Whether an ESC has come of which the next byte tells what it is: of these only '[' always begins a sequence, any other
+/* Whether an ESC has come whose next byte tells what it is: of these only '[' always begins a sequence, any other
    may be typed after the Esc key. */
 bool tl_escape_undecided(void);
 

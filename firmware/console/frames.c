@@ -99,7 +99,7 @@ uint32_t tl_frame_length(void) {
 static struct {
     uint8_t bytes[BLOCK_MAX + 130u]; /* what was encoded already, then the block under way */
     uint32_t length;
-    uint32_t code; /* where the code byte of the block under way belongs */
+    uint32_t code; /* index of the code byte of the block under way */
     uint16_t crc;
 } outgoing;
 

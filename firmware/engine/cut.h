@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/* A place in a text: text[at..end) is not cut yet. ends[i]: where the part under way of step i ends. All zero to begin
-   with, but for `at` and `end`. Nothing before `at` is read again. */
+/* A place in a text: text[at..end) is not cut yet. ends[i]: the end of step i's part under way. To begin, all are zero
+   but `at` and `end`. Nothing before `at` is read again. */
 struct tl_words {
     uint32_t at, end;
 #if TL_CUTS > 0

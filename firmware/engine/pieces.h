@@ -24,7 +24,7 @@ uint32_t tl_piece_text(uint32_t token, const uint8_t **bytes);
 
 #if TL_ALGORITHM != TL_UNIGRAM
 /* The rank of joining the first `left` bytes, one symbol, with the rest of `length` bytes, another: the lower the
-   sooner, or TL_NO_RANK where they do not join. */
+   sooner, or TL_NO_RANK if they do not join. */
 tl_rank_t tl_join_rank(const uint8_t *bytes, uint32_t left, uint32_t length);
 #endif
 

@@ -16,7 +16,7 @@ extern "C" {
 #define TL_ENCODE_TOO_LONG UINT32_MAX
 
 /* Encodes text, any bytes, into at most `capacity` tokens and returns how many. bos: a conversation begins here, with
-   BOS where TL_ADD_BOS. Not reentrant: its scratch is static. */
+   BOS if TL_ADD_BOS. Not reentrant: its scratch is static. */
 uint32_t tl_encode(const uint8_t *text, uint32_t n_bytes, bool bos, tl_token_t *tokens, uint32_t capacity);
 
 /* The same for a text that stands between two control tokens. first: there is none before it. */

@@ -63,7 +63,7 @@ class Board:
     def __init__(self, request: BoardRequest, output: Output | None = None) -> None:
         """Build, start and connect what `request` names; the class methods below do this for the usual cases.
 
-        output: where to say what is going on; by default the logger "tinyllm". Errors as `attach` and Link.
+        output: for lines about the progress; by default the logger "tinyllm". Errors as `attach` and Link.
         """
         self.request = request
         self.wire = WireLog()
@@ -150,7 +150,7 @@ class Board:
         progress: PromptProgress | None = None,
         **settings: Unpack[Sampling],
     ) -> AnswerStream:
-        """Append `text` to the conversation on the board, as it is, and stream how the model goes on.
+        """Append `text` to the conversation on the board, as it is, and stream the model's answer.
 
         text: a string, which the board encodes, or token ids, which it takes as they are; () goes on from where the
         last answer ended. max_tokens: of the answer, 0 until the model stops; by default the board's setting.

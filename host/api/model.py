@@ -88,8 +88,8 @@ class LanguageModel(LoadedModel):
     ) -> Program:
         """Write the C for a board and compile it; the result says where it is and what flash and RAM it takes.
 
-        folder: where the PlatformIO project goes; by default the cache. virtual: for the board's virtual twin.
-        progress takes a line about what goes on, notice what a person should know.
+        folder: of the PlatformIO project; by default the cache. virtual: for the board's virtual twin.
+        progress takes one short line per step, notice a line that a person should read.
         Raises UserError if the model does not fit or a compiler is missing, Failure if the C does not compile.
         """
         project = self.emit(board, virtual, progress, notice)

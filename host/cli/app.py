@@ -134,9 +134,9 @@ def run(arguments: list[str]) -> int:
             return _report("Failure", f"{what}. Nothing is left half written; make room and try again.", 1, arguments)
         if os.environ.get("TINYLLM_TRACEBACK"):
             traceback.print_exc()
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        message = f"{type(error).__name__} in {where}: {error}. This is a bug; TINYLLM_TRACEBACK=1 shows the traceback."
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        message = f"{type(error).__name__} in {place}: {error}. This is a bug; TINYLLM_TRACEBACK=1 shows the traceback."
         return _report("Bug", message, 1, arguments)
 
 
@@ -153,8 +153,8 @@ def _wants_json(arguments: list[str]) -> bool:
     return False
 
 
-def _show_warning(message: Warning | str, *where: object, **rest: object) -> None:
-    """One line for what a reader had to settle for itself; the place in our code is of no use to a person."""
+def _show_warning(message: Warning | str, *place: object, **rest: object) -> None:
+    """One line for a reader's warning, without its place in our code, which is of no use to a person."""
     Output().note(f"note: {message}")
 
 

@@ -67,11 +67,11 @@ def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
     """The tables and the state, and what the board has for them."""
     space, beside = room(board), "the board has beside its core" if board.reserve else "the board has"
     rows: list[list[str]] = []
-    for memory, where, parts, there in (
+    for memory, place, parts, there in (
         ("flash", "flash", needs.plan.flash, space and space.flash),
         ("RAM", needs.state_in, needs.plan.ram, space and space.ram),
     ):
-        rows += [[where, part, f"{size:,}"] for part, size in parts.items()]
+        rows += [[place, part, f"{size:,}"] for part, size in parts.items()]
         if there is not None:
             rows.append([memory, beside, f"{there:,}"])
     return rows

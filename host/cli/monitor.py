@@ -32,8 +32,8 @@ def command(
     """
     output = Output()
     named = None if board is None else load_board(board)
-    where = find_running(named) if port is None or port == AUTO else port
-    Monitor(where, _display(timestamps, frames), output.note, baud).run(seconds)
+    port_name = find_running(named) if port is None or port == AUTO else port
+    Monitor(port_name, _display(timestamps, frames), output.note, baud).run(seconds)
 
 
 def _display(timestamps: bool, frames: bool) -> Display:

@@ -100,10 +100,10 @@ def _items(hub: Hub, request: Request, there: Pulled | None) -> list[Item]:
         return listings[repo, revision]
 
     def item(listing: Listing, remote: RemoteFile) -> Item:
-        where = (listing.repo, listing.commit, remote.path)
+        source = (listing.repo, listing.commit, remote.path)
         name = PurePosixPath(remote.path).name
-        pin = pinned_files().get(where)
-        vouched = pin.sha256 if pin else recorded.get(where)
+        pin = pinned_files().get(source)
+        vouched = pin.sha256 if pin else recorded.get(source)
         if (pin and pin.size != remote.size) or (vouched and remote.sha256 and vouched != remote.sha256):
             raise Failure(
                 f"{name} of {listing.repo}: {hub.endpoint} lists {remote.size:,} bytes, sha256 {remote.sha256}; "

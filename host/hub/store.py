@@ -1,4 +1,4 @@
-"""The models that were pulled: folders in the user's cache, each with a record of where its files are from.
+"""The models that were pulled: folders in the user's cache, each with a record of its files' sources.
 
     models/NAME/pulled.json     the record; "/" in a name is "--" in the folder's
     models/NAME/LABEL/          the files

@@ -45,7 +45,7 @@ def encode_frame(frame: Frame) -> bytes:
 
 
 def damage(encoded: bytes) -> str:
-    """Why bytes between two zeros are no frame, and of which type they would be."""
+    """Why bytes between two zeros are no frame, and the type that they would have."""
     missing = ", valid with an XON or XOFF put back in" if lacks_flow_control(encoded) else ""
     try:
         payload = cobs.decode(encoded)

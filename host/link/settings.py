@@ -45,7 +45,7 @@ def format_setting(setting: Setting, value: int) -> str:
 
 
 def budget(max_tokens: int) -> int:
-    """`max_tokens` of a PROMPT for a number as people write it, where 0 means until the model stops."""
+    """`max_tokens` of a PROMPT for a number as people write it: 0 means until the model stops."""
     return max_tokens or UNTIL_STOP
 
 

@@ -155,7 +155,7 @@ def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedMode
 
 
 def load_tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path, Tokenizer]:
-    """The tokenizer of the checkpoint at `path`, and where it is. Errors as find_tokenizer and read_tokenizer."""
+    """The tokenizer of the checkpoint at `path`, after its own path. Errors as find_tokenizer and read_tokenizer."""
     tokenizer_path = options.tokenizer or find_tokenizer(path, config.vocab_size)
     tokenizer = fit_vocabulary(path, config.vocab_size, tokenizer_path, read_tokenizer(tokenizer_path))
     return tokenizer_path, stopping_where_answers_end(config.chat_template, tokenizer)

@@ -40,9 +40,9 @@ def tell(report: pytest.TestReport, board: Board) -> None:
 def describe(board: Board) -> str:
     """The board, its firmware and its model, for the report of a failure."""
     hello = board.hello
-    where = "this computer" if board.can_restart else board.link.name
+    place = "this computer" if board.can_restart else board.link.name
     return (
-        f"{board.name} on {where}, firmware {hello.firmware}, build {hello.build_id}\n"
+        f"{board.name} on {place}, firmware {hello.firmware}, build {hello.build_id}\n"
         f"{hello.model} ({hello.model_hash}), context {hello.context}"
     )
 

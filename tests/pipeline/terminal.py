@@ -27,7 +27,7 @@ CONTROLS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")
 
 
 class Terminal:
-    """A command with a controlling terminal of its own, where the byte 0x03 becomes a signal.
+    """A command with a controlling terminal of its own, which turns the byte 0x03 into a signal.
 
     raw: all that came so far. everything: the same without control sequences. seen: of that what wait_for has not
     passed.

@@ -51,7 +51,7 @@ LENGTHS = (40, 5, 20, 7)
 
 
 def chat_model(family: Family, tokenizer: Tokenizer) -> Model:
-    """Random weights; the third token of its first greedy answer or a later one ends the answer, where one can."""
+    """Random weights; the third token of its first greedy answer or a later one ends the answer, if one can."""
     config = replace(
         BASE,
         vocab_size=tokenizer.vocab_size,

@@ -129,7 +129,7 @@ def board_of(chip: str, folder: Path) -> Board:
 
 @pytest.fixture(scope="module", params=CHIPS)
 def chip(request: pytest.FixtureRequest) -> str:
-    """Each chip, where its QEMU is there."""
+    """Each chip whose QEMU is installed."""
     need(MACHINES[request.param].program)
     return str(request.param)
 

@@ -705,8 +705,8 @@ def test_the_led_is_lit_while_an_answer_is_under_way(desk: Desk) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen([desk.program], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout and process.stderr and process.stdin
-        where = ("127.0.0.1", int(process.stdout.readline().rsplit(":", 1)[1]))
-        with socket.create_connection(where, SECONDS) as connection:
+        address = ("127.0.0.1", int(process.stdout.readline().rsplit(":", 1)[1]))
+        with socket.create_connection(address, SECONDS) as connection:
             Program(Stream(connection.fileno(), connection.fileno())).prompt(ONCE, 3)
         process.stdin.close()
         assert process.wait(SECONDS) == 0

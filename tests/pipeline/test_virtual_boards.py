@@ -147,9 +147,9 @@ def test_a_pseudo_terminal_is_as_good_as_a_port(board: str, built: Program) -> N
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        where = process.stdout.readline().split()[-1]
+        port = process.stdout.readline().split()[-1]
         for _ in range(2):
-            with Link(where) as link:
+            with Link(port) as link:
                 assert link.hello.build_id == built.build_id
         process.stdin.close()
         assert process.wait(10) == 0

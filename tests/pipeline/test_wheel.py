@@ -87,8 +87,8 @@ def test_an_installed_wheel_runs_every_part(wheel: Path, tmp_path: Path) -> None
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    where = "import sys, tinyllm.host; print(tinyllm.host.__path__[0])"
-    assert subprocess.check_output([python, "-c", where], text=True, cwd=tmp_path).strip() == str(
+    code = "import sys, tinyllm.host; print(tinyllm.host.__path__[0])"
+    assert subprocess.check_output([python, "-c", code], text=True, cwd=tmp_path).strip() == str(
         packages / "tinyllm/host"
     )
     assert PYPROJECT["project"]["version"] in tinyllm("--version")

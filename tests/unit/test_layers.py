@@ -138,7 +138,7 @@ def test_a_room_imports_what_the_table_says(room: str) -> None:
         if room_of(module) == room:
             found |= {room_of(name): f"{module} imports {name}" for name in names}
     found.pop(room, None)
-    beyond = {other: where for other, where in found.items() if other not in ROOMS[room]}
+    beyond = {other: imports for other, imports in found.items() if other not in ROOMS[room]}
     assert not beyond, f"{room} may not import {beyond}"
     assert ROOMS[room] == set(found), f"{room} no longer imports {sorted(ROOMS[room] - set(found))}"
 

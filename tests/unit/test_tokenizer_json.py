@@ -178,7 +178,7 @@ def test_bos_and_eos_are_those_that_tokenizer_config_names(tmp_path: Path) -> No
 def test_the_post_processor_decides_whether_a_conversation_begins_with_bos(
     tokenizer_class: str | None, add_bos_token: bool | None, processor_adds: bool, tmp_path: Path
 ) -> None:
-    """Transformers 4.57, 5.23 and 5.24 agree on that, but for GemmaTokenizer, where 4.57 follows add_bos_token."""
+    """Transformers 4.57, 5.23 and 5.24 agree on that, except for GemmaTokenizer: there 4.57 follows add_bos_token."""
     config = {"bos_token": "<s>", "add_bos_token": add_bos_token, "tokenizer_class": tokenizer_class}
     tokenizer = read_document(tmp_path, template(LLAMA_JSON, processor_adds), tokenizer_config=config)
     assert (tokenizer.bos, tokenizer.add_bos) == (1, processor_adds)

@@ -1,4 +1,4 @@
-"""The tables of a vocabulary: every piece is found where it lies, and their size is what is said of them."""
+"""The tables of a vocabulary: every piece is found in its slot, and their size is as stated."""
 
 from __future__ import annotations
 

@@ -193,9 +193,9 @@ def _rope(
             )
         factors = [linear * factor for factor in decode_tensor(gguf, tensor).tolist()]
     if not all(FACTORS[0] <= factor <= FACTORS[1] for factor in factors):
-        where = f"{name}.rope.scaling.factor" if tensor is None else f"tensor {tensor.name}"
+        field = f"{name}.rope.scaling.factor" if tensor is None else f"tensor {tensor.name}"
         raise UserError(
-            f"{path}: {where} gives rotary factors of {min(factors):g} to {max(factors):g},"
+            f"{path}: {field} gives rotary factors of {min(factors):g} to {max(factors):g},"
             f" expected {FACTORS[0]:g} to {FACTORS[1]:g}; convert the file again"
         )
     rope = Rope(

@@ -64,7 +64,7 @@ def read_safetensors_header(path: Path) -> dict[str, StoredTensor]:
 
 
 def _entry(path: Path, name: str, entry: Any, start: int, n_data: int) -> tuple[StoredTensor, int, int]:
-    """The tensor that a header entry describes, and where it begins and ends in the data."""
+    """The tensor that a header entry describes, and its first and end offset in the data."""
     said = shown(name)
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _damaged(path, f"tensor {said} is not described by dtype, shape and data_offsets")

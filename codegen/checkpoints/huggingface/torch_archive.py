@@ -1,7 +1,7 @@
 """pytorch_model.bin: the archive that torch.save has written since PyTorch 1.6.
 
 A zip file, nothing in it compressed: NAME/data.pkl describes the tensors, NAME/data/KEY are their storages. Only the
-directory, the pickle and the tensors asked for are read, each where the directory says it lies.
+directory, the pickle and the tensors asked for are read, each at the place that the directory gives.
 """
 
 from __future__ import annotations

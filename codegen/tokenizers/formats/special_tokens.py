@@ -69,10 +69,10 @@ class Settings:
 
     def stop_ids(self, vocab_size: int) -> tuple[int, ...]:
         """The ids that end an answer. Raises UserError, naming file and field, unless all are in the vocabulary."""
-        for where, tokens in self.end_ids:
+        for field, tokens in self.end_ids:
             for token in tokens:
                 if token >= vocab_size:
-                    raise UserError(f"{where} holds {token}, expected 0 to {vocab_size - 1}; mend the file")
+                    raise UserError(f"{field} holds {token}, expected 0 to {vocab_size - 1}; mend the file")
         return distinct(*(token for _, tokens in self.end_ids for token in tokens))
 
 

@@ -261,8 +261,8 @@ def _encoded(model: Fields, text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        where = f"{model.path}: {model.prefix}vocab[{text[:20]!r}]"
-        raise UserError(f"{where} holds half a character, expected text; export it again") from None
+        entry = f"{model.path}: {model.prefix}vocab[{text[:20]!r}]"
+        raise UserError(f"{entry} holds half a character, expected text; export it again") from None
 
 
 def _merges(model: Fields, ids: dict[str, int]) -> tuple[Merge, ...]:

@@ -1,4 +1,4 @@
-/* The second core, where TL_CORES is 2: tl_port_fork and tl_port_join of parallel.h. */
+/* The second core, if TL_CORES is 2: tl_port_fork and tl_port_join of parallel.h. */
 #ifndef TL_SECOND_CORE_H
 #define TL_SECOND_CORE_H
 

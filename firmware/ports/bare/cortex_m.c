@@ -31,8 +31,8 @@ void tl_reset(void) {
     tl_bare_start();
 }
 
-/* The stack may be what overflowed: where little of it is left, the report starts a new one at its top. Elsewhere the
-   top may be where the registers were stacked. */
+/* The stack may have overflowed: if little of it is left, the report starts a new one at its top. Otherwise it goes on
+   below, for the top may hold the stacked registers. */
 __attribute__((naked)) void tl_fault_entry(void) {
     __asm__ volatile("mov r0, sp\n"
                      "ldr r1, =tl_stack_bottom + 256\n"

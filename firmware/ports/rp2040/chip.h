@@ -1,4 +1,4 @@
-/* What the RP2040 has where (RP2040 datasheet, sections 2.2, 2.14, 4.2 and 4.6). */
+/* Addresses of the RP2040 (RP2040 datasheet, sections 2.2, 2.14, 4.2 and 4.6). */
 #ifndef TL_CHIP_H
 #define TL_CHIP_H
 

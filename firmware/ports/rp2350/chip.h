@@ -1,4 +1,4 @@
-/* What the RP2350 has where (RP2350 datasheet, sections 2.2, 7.5, 12.1 and 12.8). */
+/* Addresses of the RP2350 (RP2350 datasheet, sections 2.2, 7.5, 12.1 and 12.8). */
 #ifndef TL_CHIP_H
 #define TL_CHIP_H
 

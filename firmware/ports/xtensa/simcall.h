@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Takes at most n bytes of QEMU's stdin, waiting for the first; 0: nothing will ever come again; negative: failed. `bytes` may not
-   cross a boundary of 4 KB, where QEMU would wait a second time. */
+   cross a boundary of 4 KB, at which QEMU would wait a second time. */
 int32_t tl_sim_read(uint8_t *bytes, uint32_t n);
 
 /* How many of n bytes were written to QEMU's stdout; negative: failed. */

@@ -1,5 +1,5 @@
 /* Reset and exceptions of an Xtensa LX106 (Xtensa Instruction Set Architecture Reference Manual, section 4.4.1), with the
- * vectors where Espressif and QEMU have them. Every exception is a fault: nobody enables an interrupt. */
+ * vectors at the addresses that Espressif and QEMU use. Every exception is a fault: nobody enables an interrupt. */
 #include <stdint.h>
 
 #include "bare.h"

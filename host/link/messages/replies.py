@@ -23,7 +23,7 @@ from tinyllm.host.link.messages.codes import ReplyType
 class HelloReply:
     """Who the board is; the 8-byte model hash and build id are kept as hexadecimal text.
 
-    chat: 1 where the board has a chat template and takes turns of a chat, else 0.
+    chat: 1 if the board has a chat template and takes turns of a chat, else 0.
     """
 
     TYPE: ClassVar[int] = ReplyType.HELLO
