@@ -1,49 +1,34 @@
-"""The recipe of the bundled story model.
-
-python -m tinyllm.models.training.train --text train.txt --valid valid.txt --out FOLDER
-"""
+"""The command that trains the bundled story model; __main__.py runs it, if torch is installed."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors.torch import save
 
 from tinyllm.errors import TinyllmError, UserError
 from tinyllm.models.training.corpus import Corpus, read_stories, train_tokenizer
-
-if TYPE_CHECKING:
-    from tinyllm.models.training.trainer import Recipe, Training
+from tinyllm.models.training.network import greedy
+from tinyllm.models.training.trainer import Recipe, Training, measure
 
 console = Console(stderr=True)
 
 CHECKPOINT = "checkpoint.pt"
 
 
-def require_torch() -> None:
-    """Raise UserError if torch, an optional extra, is not installed."""
-    if importlib.util.find_spec("torch") is None:
-        raise UserError("training needs torch, which is not installed; run: pip install 'tinyllm[train]'")
-
-
 def train(text: Path, valid: Path, out: Path, recipe: Recipe, scratch: Path) -> Training:
     """Train a model from the stories of `text`, keep the weights best on `valid`, write the folder `out`.
 
-    Raises UserError for a bad text, a folder that cannot be made, a checkpoint of another run in `scratch`, or if
-    torch is missing; all before the long work begins.
+    Raises UserError for a bad text, a folder that cannot be made, or a checkpoint of another run in `scratch`; all
+    before the long work begins.
     """
-    require_torch()
-    import torch
-
-    from tinyllm.models.training.trainer import Training
-
     torch.set_num_threads(1)
     stories, held_out = read_stories(text), read_stories(valid)
     for folder in (out, scratch):
@@ -69,8 +54,6 @@ def train(text: Path, valid: Path, out: Path, recipe: Recipe, scratch: Path) -> 
 
 def write_folder(training: Training, tokenizer: bytes, out: Path) -> None:
     """Put config.json, model.safetensors and tokenizer.model into the folder `out`, each whole or not at all."""
-    from safetensors.torch import save
-
     with tempfile.TemporaryDirectory(dir=out, prefix=".partial-") as folder:
         partial = Path(folder)
         config = json.dumps(training.recipe.shape.config(), indent=2)
@@ -97,10 +80,6 @@ def command(
 ) -> None:
     """Train a model of about 260,000 parameters on short stories, on one core, and write it in Hugging Face layout."""
     try:
-        require_torch()
-        from tinyllm.models.training.network import greedy
-        from tinyllm.models.training.trainer import Recipe, measure
-
         scratch = scratch or Path(tempfile.gettempdir()) / f"tinyllm-train-{out.resolve().name}"
         if fresh:
             (scratch / CHECKPOINT).unlink(missing_ok=True)
@@ -117,7 +96,3 @@ def command(
     processor = training.valid.processor
     ids = greedy(training.best, recipe.shape, [processor.bos_id()], processor.eos_id())
     console.print(processor.decode(ids), markup=False)
-
-
-if __name__ == "__main__":
-    command()

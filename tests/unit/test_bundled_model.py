@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ from sentencepiece import SentencePieceProcessor
 from tinyllm.errors import UserError
 from tinyllm.models import bundled
 from tinyllm.models.training.corpus import Corpus, read_stories, train_tokenizer
-from tinyllm.models.training.train import command
 
 NAMES = ("Tom", "Lily", "Ben", "Mia")
 THINGS = ("red ball", "big kite", "small boat", "blue hat", "old drum")
@@ -143,20 +144,27 @@ def test_the_last_token_of_a_chunk_is_the_first_of_the_next() -> None:
 
 
 def test_without_torch_the_recipe_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, story_file: Path, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    out = tmp_path / "model"
-    result = CliRunner().invoke(command, ["--text", str(story_file), "--valid", str(story_file), "--out", str(out)])
-    assert result.exit_code == UserError.exit_code
-    assert "pip install 'tinyllm[train]'" in result.stderr
-    assert "Traceback" not in result.output
-    assert not out.exists()
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("tinyllm.models.training", run_name="__main__")
+    assert ended.value.code == UserError.exit_code
+    assert capsys.readouterr().err.endswith("run: pip install 'tinyllm[train]'\n")
+
+
+def test_the_recipe_runs_as_a_module() -> None:
+    pytest.importorskip("torch", reason="the recipe needs torch: pip install 'tinyllm[train]'")
+    done = subprocess.run([sys.executable, "-m", "tinyllm.models.training", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: python -m tinyllm.models.training " in done.stdout
 
 
 @pytest.mark.sweep
 def test_a_folder_that_cannot_be_made_is_refused_before_the_training(story_file: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the recipe needs torch: pip install 'tinyllm[train]'")
+    from tinyllm.models.training.train import command
+
     out = story_file / "model"
     result = CliRunner().invoke(
         command, ["--text", str(story_file), "--valid", str(story_file), "--out", str(out), "--scratch", str(tmp_path)]

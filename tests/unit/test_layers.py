@@ -69,7 +69,6 @@ API = {"tinyllm", "tinyllm.__main__"}
 IMPORTS_INSIDE = {
     "codegen.chat.worker": "resource: Unix only",
     "codegen.checkpoints.gguf.tensors": "gguf is large",
-    "models.training.train": "torch: an extra",
 }
 
 
