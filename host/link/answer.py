@@ -1,4 +1,4 @@
-"""An answer of a board: collected, stopped by Ctrl-C, and told in words and numbers."""
+"""An answer of a board: collected, stopped by Ctrl-C, and described in words and numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import Done, Reason, Token
 
 FEWEST_RATED, SHORTEST_RATED_US = 4, 1000
-"""Tokens and time that a rate of tokens per second needs at least."""
+"""The fewest tokens and the shortest time that give a rate of tokens per second."""
 STOP_SECONDS = 3.0
 """How long a board may take to stop an answer: a forward pass, and once more if the request was lost."""
 
@@ -24,8 +24,8 @@ STOP_SECONDS = 3.0
 class Answer:
     """All that came for one prompt.
 
-    tokens: their ids. text: what they say, unfinished characters as U+FFFD. done: what the board said at the end.
-    counted: the board's clock counts instructions or cycles, and tells no time.
+    tokens: their ids. text: of these, unfinished characters as U+FFFD. done: the board's message at the end.
+    counted: the board's clock counts instructions or cycles, not time.
     """
 
     tokens: tuple[int, ...]
@@ -48,17 +48,17 @@ class Answer:
 
     @property
     def prefill_us(self) -> int:
-        """Microseconds by the board's own clock of reading the prompt; if `counted`, instructions or cycles."""
+        """Microseconds that reading the prompt took, by the board's own clock; if `counted`, instructions or cycles."""
         return self.done.prefill_us
 
     @property
     def decode_us(self) -> int:
-        """Likewise, of making the tokens."""
+        """The same, for making the tokens."""
         return self.done.decode_us
 
     @property
     def tokens_per_second(self) -> float | None:
-        """By the board's own clock; None if nothing was timed."""
+        """Tokens per second by the board's own clock; None if nothing was timed."""
         return None if self.counted else rate(len(self.tokens), self.decode_us)
 
     @property
@@ -107,7 +107,7 @@ def generate(link: Link, prompt: str, count: int) -> Iterator[Answer]:
 
 @contextmanager
 def stopping(link: Link) -> Iterator[None]:
-    """While an answer streams, Ctrl-C ends the answer. Another one interrupts if the board has not listened by then."""
+    """While an answer streams, Ctrl-C ends the answer. A second interrupts, if the board has not stopped by then."""
     asked = math.inf
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -148,7 +148,7 @@ def reason_name(done: Done) -> str:
 
 
 def summary(done: Done, clock: str) -> str:
-    """The status line of one answer. clock: what its times are measured with."""
+    """The status line of one answer. clock: the clock of its times."""
     speed = rate(done.tokens, done.decode_us)
     took = f"{format_rate(speed)} tokens/s" if speed else f"{done.decode_us / 1000:,.1f} ms"
     decoded = f"{counted(done.tokens)}, {took} ({clock})"

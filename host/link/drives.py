@@ -1,4 +1,4 @@
-"""The drives of this computer: a board that waits for a program may show as one."""
+"""The drives of this computer: a board that waits for a program may appear as one."""
 
 from __future__ import annotations
 

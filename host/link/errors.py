@@ -1,4 +1,4 @@
-"""What can go wrong between this computer and a board that was there."""
+"""The errors between this computer and a board that was there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class BoardGone(Failure):
 
 
 class LostFrame(Failure):
-    """The board is there, but part of what it sent never arrived."""
+    """The board is there, but a frame that it sent never arrived."""
 
 
 class Refused(Failure):

@@ -16,11 +16,11 @@ from tinyllm.host.link.wire_log import WireLog
 
 BAUD = 115200
 STRAY_BYTES = 1024
-"""Kept of what is no frame, to show what answers on a port."""
+"""Most bytes outside frames that are kept, to show what answers on a port."""
 
 
 class FramePort:
-    """A port and what its frames have told so far.
+    """A port, and counts of its frames so far.
 
     damaged_frames: pieces that were no valid frame. without_flow_control: how many of them are valid once an XON or
     XOFF is put back in. echoed_frames: requests that came back, as from a half-duplex adapter that hears itself.
@@ -74,8 +74,8 @@ class FramePort:
         """The next reply to one of `sequences` and which, or 0 and None when none came within POLL_SECONDS.
 
         A report of a corrupt frame (sequence 0) counts as a reply too. Replies to earlier requests are dropped.
-        stray: gets what is no frame, at most STRAY_BYTES. Raises BoardGone if the port is gone, Failure for a reply
-        that makes no sense.
+        stray: gets bytes outside frames, at most STRAY_BYTES. Raises BoardGone if the port is gone, Failure for a reply
+        that is malformed.
         """
         if not self._inbox:
             for item in self._reader.feed(self._read()):

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from cobs import cobs
 
 MAX_PAYLOAD = 8192
-"""Bytes of type, sequence, body and CRC that this side accepts; far above what any board sends."""
+"""Most bytes of type, sequence, body and CRC that this side accepts; boards send far fewer."""
 
 MAX_ENCODED = MAX_PAYLOAD + MAX_PAYLOAD // 254 + 1
 """COBS adds one byte to every 254 and one more."""
 
 
 XON, XOFF = b"\x11", b"\x13"
-"""What software flow control takes out of a stream, though frames hold these bytes too."""
+"""Bytes that software flow control removes from a stream; frames may hold them."""
 
 LONGEST_MENDED = 300
 """Most bytes of a damaged frame that is searched for a missing one."""
@@ -24,7 +24,7 @@ LONGEST_MENDED = 300
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame whose check held: type and sequence are u8, body is what the message says."""
+    """A frame whose check held: type and sequence are u8, body is the message's."""
 
     type: int
     sequence: int
@@ -106,7 +106,7 @@ class FrameReader:
         yield from self._overflow(rest)
 
     def _overflow(self, segment: bytes) -> Iterator[Stray]:
-        """Append to the buffer; what can no longer be a frame leaves as stray bytes."""
+        """Append to the buffer; yield bytes that can no longer be a frame as stray bytes."""
         self._buffer += segment
         if len(self._buffer) > MAX_ENCODED:
             stray = Stray(bytes(self._buffer))

@@ -20,21 +20,21 @@ HANDSHAKE_SECONDS = 6.0
 REPLY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """How long to wait for a reply before a request is repeated; a board looks for input between two forward passes."""
 CORRUPT_SECONDS = 0.5
-"""How long a reply may still come after something was damaged on the way, which need not have been the reply."""
+"""How long to wait for a reply after damaged bytes, which need not have been the reply."""
 QUIET_SECONDS = 2.0
-"""After so long without a word in mid-answer the board is asked whether it is still at it."""
+"""After so long without a frame in mid-answer, the board is asked whether it is still at work."""
 SILENCE_SECONDS = 30.0
 """Longest wait for the next token or sign of life; the slowest boards need about a second for one."""
 BYE_SECONDS = 0.5
 STUCK_SECONDS = 300.0
-"""Longest wait for the next token or sign of progress of a board that says that it is at work."""
+"""Longest wait for the next token or progress of a board that says it is at work."""
 
 Event = protocol.Progress | protocol.Token | protocol.Done
 _R = TypeVar("_R", bound=protocol.Reply)
 
 
 class Link(FramePort):
-    """A port with a board that has said hello; `hello` is what it said last.
+    """A port with a board that has said hello; `hello` is its last reply to HELLO.
 
     Use it as a context manager: leaving it says BYE and closes the port. Every method raises BoardGone if the board
     went away or does not answer, and Refused if it answers with an error.
@@ -174,10 +174,10 @@ class Link(FramePort):
                     self.send(protocol.Cancel())
 
     def _replies(self, sequence: int) -> Iterator[protocol.Reply]:
-        """The replies to a PROMPT, passing on a wish to stop, for as long as the board is there and at work on it.
+        """The replies to a PROMPT, as long as the board is there and at work on it; forwards a request to stop.
 
-        When nothing comes the board is asked for no logits at all: ERROR busy says that the answer is under way, any
-        other error that it is over, or never began. Replies keep their order, so the end of the answer was lost then.
+        If nothing comes, the board is asked for zero logits: ERROR busy says that the answer is under way, any other
+        error that it is over, or never began. Replies keep their order, so the end of the answer was lost then.
         """
         advanced = heard = time.monotonic()
         asked = cancelled = 0.0
@@ -191,7 +191,7 @@ class Link(FramePort):
             if self.stop_requested and now - cancelled > QUIET_SECONDS:
                 self.send(protocol.Cancel())
                 cancelled = now
-            # What was damaged may have been the prompt or the end of the answer.
+            # The damaged frame may have been the prompt or the end of the answer.
             if now - max(heard, asked) > (CORRUPT_SECONDS if self.damaged_frames > damaged else QUIET_SECONDS):
                 question = self.send(protocol.Logits(0, 0))
                 asked, damaged = now, self.damaged_frames
@@ -204,7 +204,7 @@ class Link(FramePort):
             heard, damaged = time.monotonic(), self.damaged_frames
             if number == sequence:
                 yield reply
-                # Who takes the replies may have taken their time.
+                # The caller may have been slow to take the replies.
                 advanced = heard = time.monotonic()
             elif not isinstance(reply, protocol.Error):
                 raise self._unexpected(reply, protocol.Logits(0, 0))
@@ -214,7 +214,7 @@ class Link(FramePort):
                 )
 
     def _settle(self) -> None:
-        """End an answer that nobody waits for, whatever became of the request to cancel it."""
+        """End an answer that nobody waits for, even if a request to cancel it was lost."""
         if self._unsettled:
             self._ask(protocol.Cancel(), protocol.Ok)
             self._unsettled = False
@@ -252,7 +252,7 @@ class Link(FramePort):
         )
 
     def _damage(self) -> str:
-        """What is known of the damage, and what to do about it."""
+        """The damage on the line so far, and the advice for it."""
         if 2 * self.without_flow_control > self.damaged_frames:
             return f" {FLOW_CONTROL}"
         damaged = f" {self.damaged_frames} damaged frames were received." if self.damaged_frames else ""

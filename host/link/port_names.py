@@ -1,4 +1,4 @@
-"""What a person may write for a port besides its own name: id:SERIAL, and names that they gave."""
+"""Other ways to name a port than its own name: id:SERIAL, and names that a person gave."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FILE = "ports.json"
 LARGEST_FILE = 1 << 20
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
 TAKEN = re.compile(rf"{AUTO}|com\d+", re.IGNORECASE)
-"""Names that mean something already."""
+"""Names that are taken."""
 
 
 def resolve_port(name: str) -> str:
-    """The device or URL that is meant by a given name, id:SERIAL, a device or a URL.
+    """The device or URL for a given name, id:SERIAL, a device or a URL.
 
     Raises UserError if no port has that serial number, or several have, and for a URL or name that cannot be one.
     """
@@ -40,7 +40,7 @@ def resolve_port(name: str) -> str:
 def find_port_again(name: str, lost: PortInfo | None) -> str | None:
     """The device or URL of a port that was lost: a USB board may come back under another name.
 
-    name: as for resolve_port, with its errors. lost: what the port was, None for a URL. None if it is not there yet.
+    name: as for resolve_port, with its errors. lost: the port as it was, None for a URL. None if it is not there yet.
     """
     there = resolve_port(name)
     return there if lost is None or port_info(there) else find_again(lost)
@@ -72,9 +72,9 @@ def given_names() -> dict[str, str]:
 
 
 def give_name(assignment: str) -> dict[str, str]:
-    """Keep "NAME=PORT", or with "NAME=" forget the name; all names after that.
+    """Keep "NAME=PORT", or with "NAME=" forget the name. Returns all names.
 
-    Raises UserError if it is neither, if the name cannot be one, or if the file cannot be written.
+    Raises UserError for any other form or an invalid name, or if the file cannot be written.
     """
     name, equals, meant = assignment.partition("=")
     if not equals:

@@ -1,4 +1,4 @@
-"""Addresses of boards: which URLs can be opened, and what is wrong with any other."""
+"""Addresses of boards: checks which URLs can be opened."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def is_url(name: str) -> bool:
 
 
 def scheme_of(name: str) -> str:
-    """What stands before the ://, in small letters; "" for a device."""
+    """The scheme, in small letters; "" for a device."""
     return name.split("://", 1)[0].lower() if is_url(name) else ""
 
 
 def check_url(name: str) -> None:
-    """Raise UserError for an address that cannot be one, with what an address looks like; devices pass."""
+    """Raise UserError, with the expected form, for an invalid address; devices pass."""
     if not is_url(name):
         if HOST_AND_PORT.fullmatch(name):
             raise UserError(f"{name}: no such port. A board at an address is written socket://{name}.")

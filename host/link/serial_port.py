@@ -21,13 +21,13 @@ from tinyllm.errors import UserError
 from tinyllm.host.link.port_url import check_url, is_url, scheme_of
 
 POLL_SECONDS = 0.05
-"""How long one read waits; so soon is a request to stop noticed."""
+"""How long one read waits, so how soon a request to stop is noticed."""
 READ_BYTES = 4096
 WRITE_SECONDS = 5.0
 WATCH_SECONDS = 0.5
 PROBE_BAUD = 115200
 READ_AND_WRITE = stat.S_IRGRP | stat.S_IWGRP
-"""What a port's group must be allowed."""
+"""The access that a port's group must have."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def open_port(name: str, baud: int) -> serial.SerialBase:
 
 
 def read_available(port: serial.SerialBase) -> bytes:
-    """What has come, b"" if nothing does within POLL_SECONDS. SerialException or OSError if the port is gone."""
+    """The bytes that have come, b"" if none do within POLL_SECONDS. SerialException or OSError if the port is gone."""
     data = bytearray()
     try:
         data += port.read(1)
@@ -149,9 +149,9 @@ def _lower_lines(port: serial.SerialBase) -> None:
 
 
 def check_usable(port: str) -> None:
-    """Open and close a serial port, so that what is in the way shows before a build. Errors as open_port.
+    """Open and close a serial port, so that an error shows before a build. Errors as open_port.
 
-    Of a URL only the form is checked: what is to be reached there may be started by the upload.
+    Of a URL only the form is checked: the upload may start the program that listens there.
     """
     check_url(port)
     if not is_url(port):
@@ -195,9 +195,9 @@ def _explain_address(name: str, causes: Sequence[BaseException]) -> str:
 
 
 def permission_advice(name: str) -> str:
-    """How a person gets to use a port that they may not open.
+    """The advice for a port that a person may not open.
 
-    They join the group that may. If that is root's, or may not use the port either, only a udev rule helps.
+    They join the group that owns it. If that is root's, or may not use the port either, only a udev rule helps.
     """
     group: str | None = "dialout"
     try:

@@ -20,7 +20,7 @@ def option_of(setting: Setting) -> str:
 
 
 def encode_setting(setting: Setting, value: float, called: str = "") -> int:
-    """The u32 on the wire; UserError if `value` is outside the setting's range, which then is `called` so."""
+    """The u32 on the wire; UserError if `value` is outside the setting's range. called: its name in the error."""
     return SETTINGS[setting].encode(value, called)
 
 
@@ -35,7 +35,7 @@ def parse_setting(setting: Setting, text: str) -> int:
 
 
 def setting_value(setting: Setting, value: int) -> float | int | str:
-    """The value as a person means it: of a Q16.16 number the shortest decimal that stands for it."""
+    """The value as a number for people: of a Q16.16 the shortest decimal that stands for it."""
     return SETTINGS[setting].decode(value)
 
 

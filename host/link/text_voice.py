@@ -1,4 +1,4 @@
-"""The text voice of a board, typed to by a program: docs/protocol.md, section "The text voice"."""
+"""The text voice of a board, used by a program: docs/protocol.md, section "The text voice"."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Terminal:
         self._until(b"^C" + READY)
 
     def enter(self, line: str) -> str:
-        """Type a line; what the board says to it, without the echo, with \\n between lines."""
+        """Type a line and return the board's reply, without the echo, with \\n between lines."""
         data = line.encode()
         self._write(data + b"\r")
         self._until(data + b"\r\n")
-        # A command that says nothing leaves only the sign that the board is ready.
+        # After a command without a reply only the prompt comes.
         if not self._seen.startswith(READY[2:]):
             return self._until(READY).decode("utf-8", "replace").replace("\r\n", "\n")
         self._until(READY[2:])
@@ -42,7 +42,7 @@ class Terminal:
             raise BoardGone(f"{self._name}: the board went away ({error}).") from None
 
     def _until(self, mark: bytes) -> bytes:
-        """What the board wrote up to `mark`, which is taken too."""
+        """The board's text up to `mark`, which is removed too."""
         deadline = time.monotonic() + SECONDS
         while mark not in self._seen:
             if time.monotonic() > deadline:

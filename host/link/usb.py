@@ -17,7 +17,7 @@ def boards_on(port: PortInfo, known: Sequence[Board]) -> list[Board]:
 
 
 def attached(known: Sequence[Board]) -> list[tuple[PortInfo, list[Board]]]:
-    """Ports that may be a board's, each with the boards it may be."""
+    """Ports that may be a board's, each with the boards that it fits."""
     found = [(port, boards_on(port, known)) for port in list_serial_ports()]
     return [(port, boards) for port, boards in found if boards]
 
@@ -94,7 +94,7 @@ def _none_attached(known: Sequence[Board]) -> str:
 
 
 def _missing(board: Board, instead: str) -> str:
-    """What was looked for, and how to make the board show it; `instead`: the options that do without that."""
+    """The error for a board that was not found, with advice; `instead`: the options that need no USB numbers."""
     if not board.usb:
         return f"{board.name} has no USB numbers in its description. Say where it is with {instead}."
     numbers = " or ".join(f"{usb.vid:04x}:{usb.pid:04x}" for usb in board.usb)
@@ -116,7 +116,7 @@ def _say_which(ports: Sequence[PortInfo]) -> str:
 
 
 def _listed(ports: Sequence[PortInfo]) -> str:
-    """The ports by name, with what tells two boards of a kind apart."""
+    """The ports by name, each with its description and serial number, which tell boards apart."""
     texts = []
     for port in ports:
         told = ", ".join(filter(None, (port.description, port.serial_number and f"serial {port.serial_number}")))

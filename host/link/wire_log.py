@@ -1,4 +1,4 @@
-"""What went over the wire last, both ways, as a person can read it."""
+"""The last bytes on the wire, both ways, as text for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinyllm.host.link.frames import FrameReader
 
 KEPT_BYTES = 4096
 SHOWN_TEXT = 160
-"""Characters of one line."""
+"""Most characters of one line."""
 
 
 class WireLog:
@@ -38,7 +38,7 @@ class WireLog:
             self._sizes[way] -= len(passed.popleft()[1])
 
     def lines(self) -> list[str]:
-        """One line for each message and for what is none: seconds, > to the board or < from it, what it was."""
+        """One line for each message or run of other bytes: seconds, > to the board or < from it, its description."""
         said = sorted((entry for way in "><" for entry in self._messages(way)), key=lambda entry: entry[0])
         return [shorten(f"{at:9.3f} {way} {text}") for at, way, text in said]
 

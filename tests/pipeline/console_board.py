@@ -150,7 +150,7 @@ class Board:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.startswith("tinyllm: listening on "), line
-        self.where = line.split()[-1]
+        self.port = line.split()[-1]
 
     def __enter__(self) -> Board:
         return self
@@ -169,12 +169,12 @@ class Board:
     @contextmanager
     def connected(self) -> Iterator[Stream]:
         """A connection to the program's TCP port or pseudo-terminal."""
-        if self.where.startswith("socket://"):
-            with socket.create_connection(("127.0.0.1", int(self.where.split(":")[-1])), SECONDS) as connection:
+        if self.port.startswith("socket://"):
+            with socket.create_connection(("127.0.0.1", int(self.port.split(":")[-1])), SECONDS) as connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 yield Stream(connection.fileno(), connection.fileno())
         else:
-            fd = os.open(self.where, os.O_RDWR | os.O_NOCTTY)
+            fd = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
             try:
                 yield Stream(fd, fd)
             finally:

@@ -125,7 +125,7 @@ def test_a_listener_that_takes_nothing_does_not_hold_the_board_up(built: Built, 
 
 def wait_until_gone(board: Board) -> None:
     """Give the program the time to notice, as pulling and plugging a cable does."""
-    time.sleep(0.2 if board.where.startswith("/") else 0.02)
+    time.sleep(0.2 if board.port.startswith("/") else 0.02)
 
 
 def test_one_client_is_served_at_a_time(built: Built) -> None:
@@ -140,8 +140,8 @@ def test_one_client_is_served_at_a_time(built: Built) -> None:
 
 def test_only_this_computer_can_connect(built: Built) -> None:
     with Board(built.program) as board:
-        port = int(board.where.split(":")[-1])
-        assert board.where == f"socket://127.0.0.1:{port}"
+        port = int(board.port.split(":")[-1])
+        assert board.port == f"socket://127.0.0.1:{port}"
         for address in ("127.0.0.2", socket.gethostbyname(socket.gethostname())):
             if address != "127.0.0.1":
                 with pytest.raises(OSError), socket.create_connection((address, port), 1):
@@ -216,7 +216,7 @@ def test_parent_pipe_needs_a_stream_of_its_own(built: Built) -> None:
 
 def test_a_port_in_use_is_named(built: Built) -> None:
     with Board(built.program) as board:
-        port = board.where.split(":")[-1]
+        port = board.port.split(":")[-1]
         done = run(built, "--tcp", port)
     assert done.returncode == 1
     assert done.stderr == (
@@ -232,4 +232,4 @@ def test_a_person_on_the_pty_sees_what_a_board_would_send(built: Built) -> None:
         assert person.enter("/temp 0") == "temp 0"
         person.enter("/max 40")
         assert person.enter(ONCE) == built.text(built.answers([ONCE], 40)[0])
-    assert not Path(board.where).exists()
+    assert not Path(board.port).exists()

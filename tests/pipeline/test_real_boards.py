@@ -686,7 +686,7 @@ def test_a_long_prompt_and_a_cancel_that_arrive_while_the_board_is_busy_are_not_
 def test_a_listener_that_stops_listening_loses_replies_and_the_board_goes_on(desk: Desk) -> None:
     with Board(desk.program) as board, socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        listener.connect(("127.0.0.1", int(board.where.rsplit(":", 1)[1])))
+        listener.connect(("127.0.0.1", int(board.port.rsplit(":", 1)[1])))
         stream = Stream(listener.fileno(), listener.fileno())
         program = Program(stream)
         program.prompt(ONCE, 0)
@@ -739,7 +739,7 @@ def test_without_the_psram_that_it_needs_the_board_says_so_again_and_again(
 ) -> None:
     monkeypatch.setenv("TL_DESK_NO_PSRAM", "1")
     with Board(desk_with_psram.program) as board:
-        port = int(board.where.rsplit(":", 1)[1])
+        port = int(board.port.rsplit(":", 1)[1])
         with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
             connection.settimeout(SECONDS)
             told = b""
