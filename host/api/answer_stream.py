@@ -13,7 +13,7 @@ from tinyllm.host.link.messages import Progress, Token
 Events = Generator[Event, None, None]
 
 PromptProgress = Callable[[int, int], None]
-"""Takes how many tokens of the prompt the board has read, and of how many."""
+"""Takes the number of prompt tokens that the board has read, and the number in all."""
 
 
 class AnswerStream(Iterator[str]):
@@ -34,9 +34,9 @@ class AnswerStream(Iterator[str]):
         progress: PromptProgress | None = None,
         counted: bool = False,
     ) -> None:
-        """Send the prompt: `events` does so when it is asked for the first one. Raises what that raises.
+        """Send the prompt: `events` does so when its first event is taken. Errors as its own.
 
-        finished: takes the whole answer when it has come. counted: the board's clock counts and tells no time.
+        finished: takes the whole answer at its end. counted: the board's clock counts instructions or cycles, not time.
         """
         self._link, self._events, self._finished, self._progress = link, events, finished, progress
         self._counted = counted
@@ -57,11 +57,11 @@ class AnswerStream(Iterator[str]):
         return self._answer
 
     def stop(self) -> None:
-        """Ask the board to end the answer. What it says until then still comes; the reason is "cancelled"."""
+        """Ask the board to end the answer. Text sent until then still comes; the reason is "cancelled"."""
         self._link.stop()
 
     def close(self) -> None:
-        """Leave the answer: the board is told to end it, and no more of it comes. Does nothing after its end."""
+        """Leave the answer: tell the board to end it, and take no more of it. Does nothing after its end."""
         with contextlib.suppress(Failure):
             self._pieces.close()
             self._events.close()

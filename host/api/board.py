@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 RECOVERY_SECONDS = 20.0
-"""How long a board may take to be there again."""
+"""How long a board may take to come back."""
 
 ModelName = str | Path | LanguageModel
 
@@ -54,10 +54,10 @@ class Board:
                 print(piece, end="")
 
     `answer` is the last whole answer: None before the first one, and while one streams. `settings` is a mapping of the
-    board's settings. `link` is the connection, `wire` what went over it last, `request` what was asked for.
+    board's settings. `link` is the connection, `wire` its last bytes, `request` the BoardRequest.
 
     Methods that talk to the board raise BoardGone if it went away or does not answer, and Refused if it answers with an
-    error. One thing goes on at a time: whatever is asked of the board ends an answer that still streams.
+    error. A board does one thing at a time: any request ends an answer that still streams.
     """
 
     def __init__(self, request: BoardRequest, output: Output | None = None) -> None:
@@ -92,7 +92,7 @@ class Board:
     def host(cls, model: ModelName | None = None, context: int | None = None) -> Board:
         """The firmware as a process of this computer, built for `model` and ended with the connection.
 
-        model: a bundled or pulled model's name, a path, or what `load` gave; by default the first bundled model.
+        model: a bundled or pulled model's name, a path, or a loaded model; by default the first bundled model.
         context: tokens that the model sees; by default its own, at most 512.
         Raises UserError for a wrong model or a missing compiler, Failure if the C does not compile.
         """
@@ -133,12 +133,12 @@ class Board:
 
     @property
     def hello(self) -> HelloReply:
-        """Who the board said it is when it was asked last: model, context, vocab_size, board, firmware, ..."""
+        """The board's last reply to HELLO: model, context, vocab_size, board, firmware, ..."""
         return self.link.hello
 
     @property
     def clock(self) -> str:
-        """What the times of an answer are: "the board's own clock", "counted instructions", ..."""
+        """The clock of an answer's times: "the board's own clock", "counted instructions", ..."""
         return self.connection.clock
 
     # --- Talking ------------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ class Board:
     ) -> list[Comparison]:
         """Compare the board with the reference, bit by bit: `count` tokens at each temperature, and logits.
 
-        progress takes a line about what goes on, `each` every comparison as soon as it is made. A comparison's
+        progress takes one short line per step, `each` every comparison as soon as it is made. A comparison's
         `bit_exact` says whether all agrees, its `difference` what does not. Afterwards a new conversation begins.
         Errors as `expected`.
         """
@@ -248,7 +248,7 @@ class Board:
         return comparisons
 
     def bench(self, tokens: int = COUNT) -> Benchmark:
-        """What a token takes: microseconds, or counted instructions of a virtual board that counts.
+        """The cost of a token: microseconds, or instructions if a virtual board counts them.
 
         The tokens are greedy, in a conversation of their own; afterwards a new one begins. Counted figures are the same
         in every run. Errors as `ask`, and Failure if a time does not fit into the board's reply.
@@ -280,7 +280,7 @@ class Board:
     def reconnect(self) -> None:
         """Close the connection and open it again, and begin a new conversation; a board that ended is started.
 
-        Raises what went wrong last if the board is not there again within RECOVERY_SECONDS.
+        Raises the last error if the board does not come back within RECOVERY_SECONDS.
         """
         self._leave_answer()
         self.link.close()
@@ -290,7 +290,7 @@ class Board:
 
     @contextmanager
     def typing(self) -> Iterator[Terminal]:
-        """The board's text voice, as a person has it; afterwards the program voice again, in the same conversation."""
+        """The board's text voice; when the context ends, the program voice again, in the same conversation."""
         self._leave_answer()
         name = self.link.name
         self.link.close()

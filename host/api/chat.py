@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Speaker(Protocol):
-    """What a chat needs of a Board."""
+    """The part of a Board that a chat uses."""
 
     link: Link
     settings: BoardSettings
@@ -40,7 +40,7 @@ class BoardChat:
     """A chat, begun by `Board.chat`.
 
     Each turn goes through the model's chat template, on the board or on this computer. A model without one continues
-    the text: what is said is the beginning of a story.
+    the text, as the beginning of a story.
     """
 
     def __init__(self, board: Speaker, turns: TurnWriter) -> None:
@@ -54,7 +54,7 @@ class BoardChat:
 
     @property
     def turns(self) -> list[Turn]:
-        """What was said and answered so far, oldest first: each has `prompt`, `text` and `answer`, the token ids."""
+        """The turns so far, oldest first: each has `prompt`, `text` and `answer`, the token ids."""
         return list(self._conversation.turns)
 
     def ask(

@@ -1,4 +1,4 @@
-"""What the work says on its way, as records of Python's logging: a library writes nothing to a terminal."""
+"""Progress and notes as records of Python's logging: a library writes nothing to a terminal."""
 
 from __future__ import annotations
 

@@ -24,17 +24,17 @@ STORY_TOKENS = 256
 
 @dataclass(frozen=True)
 class LanguageModel(LoadedModel):
-    """A checkpoint with its tokenizer, and what can be done with it. `load` gives one.
+    """A checkpoint with its tokenizer, ready to quantize, verify, measure and build. `load` gives one.
 
     model: the float weights. tokenizer: with `encode` and `decode` in tinyllm.codegen.tokenizers. context: positions of
-    the KV cache. options: how it was read.
+    the KV cache. options: those that it was loaded with.
     """
 
     options: LoadOptions = AS_STORED
 
     @classmethod
     def read(cls, model: str | None = None, options: LoadOptions = AS_STORED) -> LanguageModel:
-        """The model of a name or path, read as `options` say. Errors as `load`, which most callers want instead."""
+        """The model of a name or path, loaded with `options`. Errors as `load`, which most callers want instead."""
         loaded = load_model(model, options)
         return cls(**{field.name: getattr(loaded, field.name) for field in fields(LoadedModel)}, options=options)
 
@@ -54,7 +54,7 @@ class LanguageModel(LoadedModel):
         """Compare the C, as a library of this computer, with the reference, bit by bit: logits, KV cache, tokens.
 
         builds: how to compile: O0, O2, O3, ubsan, asan. positions: how many tokens; by default the context.
-        progress takes a line about what goes on, `each` every verdict as soon as it is there. A verdict's `bit_exact`
+        progress takes one short line per step, `each` every verdict as soon as it is there. A verdict's `bit_exact`
         says whether all agrees. Raises UserError without a C compiler, Failure if the C does not compile.
         """
         verdicts = []
@@ -72,8 +72,8 @@ class LanguageModel(LoadedModel):
     ) -> Project:
         """The C for a board, not written anywhere yet: its files, and the memory that it needs.
 
-        If no context was asked for and the model's does not fit the board, the largest that fits is taken, and notice
-        told. Arguments as `build`. Raises UserError if the model does not fit, or for an unknown board.
+        If no context was given and the model's does not fit the board, takes the largest that fits, and tells
+        notice. Arguments as `build`. Raises UserError if the model does not fit, or for an unknown board.
         """
         target = load_board(board) if isinstance(board, str) else board
         return emit(self, target.twin() if virtual else target, None, progress, notice)
@@ -104,7 +104,7 @@ class LanguageModel(LoadedModel):
         """Perplexity of the float model and of its integers on a text, whose stories are apart by <|endoftext|>.
 
         text: the text itself, or the Path of a UTF-8 file. max_tokens: of each story, BOS included; by default
-        STORY_TOKENS, at most the context. progress takes how many stories are done, and of how many.
+        STORY_TOKENS, at most the context. progress takes the number of stories done, and the number in all.
         Raises UserError if there is no token to predict, or if max_tokens is beyond the context.
         """
         stories = split_stories(read_text(text) if isinstance(text, Path) else text)
@@ -127,7 +127,7 @@ def load(
     context: positions of the KV cache; by default the model's own, at most 512. tokenizer: its file, if it does not lie
     beside the checkpoint. trim_vocab: a text file; only the tokens that it needs are kept. share_embedding,
     layer_sharing: override a Hugging Face config.json.
-    Raises UserError for what is missing, damaged or not supported, naming the file and the field.
+    Raises UserError, naming the file and the field, if something is missing, damaged or not supported.
     """
     options = LoadOptions(
         tokenizer=None if tokenizer is None else Path(tokenizer),

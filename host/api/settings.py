@@ -50,7 +50,7 @@ OF_AN_ANSWER = (*Sampling.__annotations__, "max_tokens")
 
 
 class UnknownSetting(UserError, TypeError):
-    """No setting has that name; the message lists those that there are. Also a TypeError, as Python's own is."""
+    """No setting has that name; the message lists the settings. Also a TypeError, as for a wrong keyword."""
 
 
 def encode(name: str, value: object) -> int:

@@ -1,7 +1,7 @@
-"""The Hugging Face Hub, or a mirror of it: what a repository holds, and the bytes of its files.
+"""The Hugging Face Hub, or a mirror of it: the listing of a repository, and the bytes of its files.
 
 huggingface_hub gives addresses, token and HTTP session. The answers are read here, because every one of them has to be
-bounded in bytes and in time, and nothing but these two requests is sent: no telemetry. The API is that of
+bounded in bytes and in time. Only these two requests are sent: no telemetry. The API is that of
 https://huggingface.co/docs/hub/api: GET /api/models/{repo}/revision/{revision}?blobs=true, and /{repo}/resolve/... for
 a file.
 """
@@ -26,22 +26,22 @@ from huggingface_hub import constants, get_session, get_token, hf_hub_url
 
 from tinyllm.errors import Failure, TinyllmError, UserError
 
-# Of httpx up to version 1 of huggingface_hub, of httpx2 from then on: the base of all that a request may raise.
+# The base of all errors of a request: httpx's up to version 1 of huggingface_hub, httpx2's from then on.
 HTTPError: type[Exception] = getattr(huggingface_hub.errors, "HTTPError")  # noqa: B009
 
 CONNECT_PATIENCE = 2.5
-"""Seconds in which the hub must take a connection, the look-up of its name included."""
+"""Seconds for connecting to the hub, the look-up of its name included."""
 READ_PATIENCE = 30.0
-"""Seconds in which more bytes must come."""
+"""Longest wait for more bytes, in seconds."""
 LARGEST_LISTING = 16 << 20
-"""Bytes of a repository's description."""
+"""Most bytes of a repository's listing."""
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 SAFE_PATH = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.@+=, -]*/)*[A-Za-z0-9_][A-Za-z0-9_.@+=, -]*")
-"""Names that are files below a folder on every system; others are never part of a model."""
+"""Names that are safe for a file below a folder on every system; a model has no others."""
 RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
-"""What Windows takes for a device."""
+"""Names that Windows takes for a device."""
 LICENCE = re.compile(r"license:([A-Za-z0-9_.-]{1,60})")
 
 OTHERWISE = "A checkpoint on this computer can be given by its path; HF_ENDPOINT names a mirror."
@@ -57,7 +57,7 @@ class RangeRefused(Failure):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as the hub lists it: its path there, its size in bytes, and what its content has to be, in hex digits.
+    """A file as the hub lists it: its path there, its size in bytes, and its expected hash in hex digits.
 
     sha256: if the hub stores it as a large file; git_sha1: the name of the git blob otherwise.
     """
@@ -119,7 +119,7 @@ class Hub:
             raise Failure(f"{self.endpoint} cannot be reached ({reason}). {OTHERWISE}")
 
     def listing(self, repo: str, revision: str) -> Listing:
-        """What `repo` ("owner/name") holds at a branch, tag or commit.
+        """The files of `repo` ("owner/name") at a branch, tag or commit.
 
         Raises UserError if there is no such repository or revision for this user, Failure if the hub fails or
         answers with something else.
@@ -178,7 +178,7 @@ class Hub:
     def _refusal(
         self, status: int, headers: Mapping[str, str], repo: str, revision: str, path: str | None
     ) -> TinyllmError:
-        """What an error status means for this user. The codes are those of the hub's X-Error-Code header."""
+        """The error for a status, with advice for this user. The codes are those of the hub's X-Error-Code header."""
         code = headers.get("x-error-code", "")
         what = f"{repo}: {path}" if path else repo
         if status == 416:
@@ -215,7 +215,7 @@ class Hub:
 
 
 def read_listing(repo: str, description: dict[str, Any]) -> Listing:
-    """What the hub's JSON says of `repo`. Raises ValueError, KeyError, TypeError or AttributeError if it is none."""
+    """The listing of `repo` from JSON. Raises ValueError, KeyError, TypeError or AttributeError if it is none."""
     commit = description["sha"]
     if not COMMIT.fullmatch(commit):
         raise ValueError(commit)

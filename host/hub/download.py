@@ -1,4 +1,4 @@
-"""One file of a repository onto the disk: continued from where it broke off, and checked before it has its name."""
+"""Downloads one file of a repository: continues a broken download, and checks the file before it gets its name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinyllm.errors import Failure
 from tinyllm.host.hub.client import Hub, Interrupted, Listing, RangeRefused, RemoteFile
 
 ATTEMPTS = 4
-"""Times that a file is begun or gone on with in one pull."""
+"""Most times that one pull starts or continues a file."""
 RETRY_PAUSE = 0.5
 """Seconds."""
 BLOCK = 1 << 20
@@ -21,9 +21,9 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Item:
-    """A file to take. name: of the file here. sha256: what it has to be, if anything tells.
+    """A file to take. name: of the file here. sha256: the expected one, if any is known.
 
-    vouched: whether tinyllm's own list or an earlier pull told that, and not only the hub that sends the file.
+    vouched: whether it is from tinyllm's own list or an earlier pull, not only from the hub that sends the file.
     """
 
     listing: Listing
@@ -34,16 +34,16 @@ class Item:
 
     @property
     def part(self) -> str:
-        """The name of what has come so far; another content has another name."""
+        """The name of the partial file; it depends on the expected content."""
         identity = self.sha256 or self.remote.git_sha1 or self.listing.commit
         return f"{self.name}.{identity[:16]}.part"
 
 
 def fetch(hub: Hub, item: Item, folder: Path, advance: Callable[[int], None]) -> int:
-    """Bring the file into `folder` under its name; returns the bytes that were transferred.
+    """Bring the file into `folder` under its name; returns the number of bytes transferred.
 
-    advance: takes how many bytes of the file are here. Raises Failure if the connection breaks for good, and what
-    has come is kept; Failure if the content is wrong, and it is deleted.
+    advance: takes the number of bytes of the file that are here. Raises Failure if the connection breaks for good, and
+    keeps the partial file; Failure if the content is wrong, and deletes it.
     """
     target, part = folder / item.name, folder / item.part
     if target.is_file() and fault(item, target) is None:
@@ -80,7 +80,7 @@ def fetch(hub: Hub, item: Item, folder: Path, advance: Callable[[int], None]) ->
 
 
 def fault(item: Item, path: Path) -> str | None:
-    """What keeps the file at `path` from being the one that was asked for; None if nothing does."""
+    """How the file at `path` differs from the expected one; None if it does not."""
     size = _size(path)
     if size != item.remote.size:
         return f"it has {size:,} bytes, expected {item.remote.size:,}"

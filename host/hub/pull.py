@@ -1,4 +1,4 @@
-"""From a request to a model in the user's cache: taken, checked, and only then visible."""
+"""From a request to a model in the user's cache: downloaded, checked, and only then visible."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SPARE = 16 << 20
 """Bytes of the disk that a pull leaves free."""
 
 Report = Callable[[str, int, int], None]
-"""Takes the file under way, and how many bytes of how many are here."""
+"""Takes the file under way, its bytes that are here, and its bytes in all."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A model that is here. came: bytes that were transferred; first_seen: files whose sha256 only the hub told."""
+    """A model that is here. came: bytes transferred; first_seen: files whose sha256 is known from the hub alone."""
 
     pulled: Pulled
     came: int
@@ -38,9 +38,9 @@ class Outcome:
 def pull(request: Request, *, confirmed: bool, report: Report) -> Outcome:
     """Bring the model into the cache. If it is there, whole and at the commit asked for, the hub is not asked.
 
-    confirmed: take it also if it is LARGE. Raises UserError if it cannot be had as asked; Failure if hub,
-    connection or disk fail, or a file is not what it has to be. Then whatever model was there before is unchanged, and
-    what has come and may be right is kept for the next pull.
+    confirmed: take it also if it is LARGE. Raises UserError if it cannot be pulled as requested; Failure if hub,
+    connection or disk fail, or a file has the wrong content. An earlier pull of the model is then unchanged, and
+    partial files are kept for the next pull.
     """
     there = _there_before(request)
     if there is not None and there.revision == request.revision and _is_whole(there, request):
@@ -90,7 +90,7 @@ def _is_whole(there: Pulled, request: Request) -> bool:
 
 
 def _items(hub: Hub, request: Request, there: Pulled | None) -> list[Item]:
-    """What has to be taken, the checkpoint first."""
+    """The files to take, the checkpoint first."""
     recorded = {(file.repo, file.revision, file.source): file.sha256 for file in there.files} if there else {}
     listings: dict[tuple[str, str], Listing] = {}
 
@@ -170,7 +170,7 @@ def _after(done: int, total: int, name: str, report: Report) -> Callable[[int], 
 
 
 def _reuse(there: Pulled, items: list[Item], files: Path) -> None:
-    """Let files of the earlier pull that are meant again stand for themselves: links, or copies on disks without."""
+    """Reuse files of the earlier pull that are wanted again: as links, or as copies on disks without links."""
     here = {file.sha256: there.folder / file.path for file in there.files}
     for item in items:
         old, new = here.get(item.sha256 or ""), files / item.name

@@ -1,4 +1,4 @@
-"""What a person asks for, and which files of a repository that is: all that a reader of ours may want, and no more."""
+"""From a request to the files of a repository: all that our readers may need, and no more."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ WEIGHTS = (
     re.compile(r"pytorch_model\.bin"),
     re.compile(r"pytorch_model-\d{5}-of-\d{5}\.bin|pytorch_model\.bin\.index\.json"),
 )
-"""The forms that weights come in beside a config.json, the best first; one form is taken."""
+"""The forms of weights beside a config.json, the best first; one form is taken."""
 COMPANION = re.compile(
     r"config\.json|generation_config\.json|tokenizer[^/]*\.(?:json|model)|special_tokens_map\.json|added_tokens\.json"
     r"|vocab\.json|merges\.txt|chat_template[^/]*|[^/]*\.jinja|[^/]*\.tiktoken"
 )
-"""What stands beside the weights of a Hugging Face folder."""
+"""The files beside the weights of a Hugging Face folder."""
 ADAPTER = "adapter_config.json"
-"""What peft writes beside the weights of a LoRA adapter."""
+"""The file that peft writes beside the weights of a LoRA adapter."""
 CARD = re.compile(r"README\.md|LICEN[CS]E[^/]*|USE_POLICY[^/]*")
 LLAMA2C_TOKENIZER = re.compile(r"tok\d*\.(?:bin|model)|tokenizer\.(?:bin|model)")
 SHOWN = 8
-"""Names that an error lists."""
+"""Most names that an error lists."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """The request for a model.
 
-    name: what the model is called once it is here. file: the path of one checkpoint in the repository. known: the entry
+    name: the model's name once it is here. file: the path of one checkpoint in the repository. known: the entry
     of hub.toml, if it was asked for by that name.
     """
 

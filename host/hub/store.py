@@ -2,7 +2,7 @@
 
     models/NAME/pulled.json     the record; "/" in a name is "--" in the folder's
     models/NAME/LABEL/          the files
-    models/.partial/NAME/       what a pull that was interrupted can go on from
+    models/.partial/NAME/       partial files of an interrupted pull
 
 A folder appears under models/ in one step, when every file in it has been checked.
 """
@@ -31,7 +31,7 @@ NAME = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_][A-Za-z0-9_.@+=, -]*(?:/[A-Za-z0-9
 
 @dataclass(frozen=True)
 class PulledFile:
-    """A file of a pulled model; `path` below its folder, `size` in bytes, `sha256` of what was pulled."""
+    """A file of a pulled model; `path` below its folder, `size` in bytes, `sha256` as it was pulled."""
 
     path: str
     repo: str
@@ -80,7 +80,7 @@ class Pulled:
 
 
 def models_folder() -> Path:
-    """Where pulled models lie; it need not exist."""
+    """The folder of pulled models; it need not exist."""
     return home_path() / "models"
 
 
