@@ -1,8 +1,9 @@
 """Vocabulary trimming: a model and its tokenizer with only the tokens that some texts, and every byte, need.
 
 A large vocabulary is most of a small model: the embedding's rows, the head's, the logits, the tables of the pieces. The
-texts stand for what the model will read and write. What is kept encodes them as before, token for token; any other text
-is cut finer, to bytes at worst. The probabilities are those of the whole model, shared out among the tokens kept.
+texts are samples of those that the model will read and write. The kept tokens encode them as before, token for token;
+any other text is cut finer, to bytes at worst. The probabilities are those of the whole model, normalised over the kept
+tokens.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ CONVERSATIONS = (
     (HELLO, Message("assistant", "Hello"), HELLO),
     (Message("system", "Hello"), HELLO),
 )
-"""What a chat template is rendered on, to see what it writes of its own."""
+"""Conversations to render a chat template on, to see the text that the template itself writes."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Trimmed:
 
 
 def trim(model: Model, tokenizer: Tokenizer, texts: Sequence[str]) -> Trimmed:
-    """The model with the rows of the kept tokens alone, and the tokenizer to it; the name tells how many they are."""
+    """The model with the rows of the kept tokens alone, and its tokenizer; the model's name gets their number."""
     kept = needed_tokens(tokenizer, texts, model.config.chat_template)
     trimmed = trim_tokenizer(tokenizer, kept)
     config = trim_config(model.config, len(kept))
@@ -70,7 +71,7 @@ def trim_config(config: ModelConfig, n_tokens: int) -> ModelConfig:
 
 
 def saving(config: ModelConfig, whole: Tokenizer, trimmed: Tokenizer) -> Saving:
-    """What it saves a model of that config, before it is trimmed, to have the smaller vocabulary."""
+    """The saving of the smaller vocabulary for a model of that config, counted before it is trimmed."""
     smaller = trim_config(config, trimmed.vocab_size)
     before, after = plan_memory(outline(config), whole), plan_memory(outline(smaller), trimmed)
     dropped = whole.vocab_size - trimmed.vocab_size
@@ -124,7 +125,7 @@ def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
 
 
 def _template_tokens(tokenizer: Tokenizer, chat_template: str | None) -> set[int]:
-    """What a chat template writes around the messages; nothing if it cannot be used."""
+    """The ids of conversations as the chat template writes them; none if it cannot be used."""
     used: set[int] = set()
     if chat_template is None:
         return used
@@ -156,7 +157,7 @@ def padding_piece(token: int) -> bytes:
 
 
 def _parts(tokenizer: Tokenizer, piece: bytes, rank: Callable[[bytes, bytes], int | None]) -> Iterator[bytes]:
-    """Its characters, and what merging goes through on the way from them to a piece.
+    """The characters of a piece, and each symbol that merging makes from them on the way to it.
 
     No merge crosses the ends of a text that becomes one piece, so alone it merges in the same order as in a text.
     """

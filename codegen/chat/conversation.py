@@ -35,7 +35,7 @@ def special_names(tokenizer: Tokenizer) -> tuple[str | None, str | None]:
 
 
 class _Hidden:
-    """Keeps the names of control tokens that people write apart from those that the template writes.
+    """Tells the names of control tokens that people write from those that the template writes.
 
     While the template is rendered, each such name is a private use character that nobody wrote.
     """

@@ -57,8 +57,8 @@ class _Literals:
     """The texts between the messages.
 
     before: white space that the template writes before an answer and not at the end of its generation prompt, so the
-    model writes it. trim_*: whether white space goes that a user's text has after `first`, after `following`, and
-    before `after`.
+    model writes it. trim_*: whether the template removes white space from a user's text after `first`, after
+    `following`, and before `after`.
     """
 
     first: str
@@ -106,7 +106,7 @@ def _literals(template: str, tokenizer: Tokenizer, system: str | None) -> _Liter
     """The literals that reproduce every probe. Raises Unsuited."""
     probes = ((SAID, ANSWER, SAID), *PROBES)
     try:
-        # Without a clock: what is built today must be what is built tomorrow.
+        # Without a clock: a build must be the same on every day.
         rendered = render_chats(template, [_chat(said, system) for said in probes], *special_names(tokenizer), False)
     except UserError as error:
         raise Unsuited(str(error)) from None

@@ -17,7 +17,7 @@ from tinyllm.codegen.tokenizers.encode.unicode_classes import WHITE_SPACE
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 SPACES = (*WHITE_SPACE, b"\x1c", b"\x1d", b"\x1e", b"\x1f")
-"""What Python's str.strip removes, and so a template's `trim`: white space and the information separators."""
+"""The characters that Python's str.strip and a template's `trim` remove: white space and information separators."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def trimmed(text: bytes, spaces: Sequence[bytes], left: bool = True, right: bool
 
 
 def encode_sections(tokenizer: Tokenizer, sections: Iterable[Section], first: bool) -> list[int]:
-    """Token ids of sections and added tokens in a row. first: nothing stands before them."""
+    """Token ids of sections and added tokens in a row. first: they begin the text."""
     ids: list[int] = []
     for section in sections:
         if section.token is None:

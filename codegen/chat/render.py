@@ -26,7 +26,7 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Message:
-    """What one of the parties said."""
+    """The text of one role."""
 
     role: Role
     content: str
@@ -64,7 +64,7 @@ def render(
 def render_chats(
     template: str, chats: Sequence[Chat], bos_token: str | None, eos_token: str | None, clock: bool = True
 ) -> list[Rendered]:
-    """Every chat by itself, in one process.
+    """Render each chat by itself, all in one process.
 
     bos_token, eos_token: as they are written in the text; None leaves them undefined. clock: whether the template may
     ask for the date. Raises UserError for a template that takes too much time or memory; one that is no valid Jinja

@@ -1,7 +1,7 @@
 """Renders chat templates for `render` in a process of its own: a job as JSON comes in, texts go out as JSON.
 
 A template is a program from whoever made the checkpoint. The sandbox keeps it from Python's internals, this process
-from the time and memory of the one that asked.
+bounds its time and memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OUTPUT_CHARACTERS = 1 << 20
 
 
 class Generation(Extension):
-    """{% generation %}, which marks for training what the model wrote; here its contents are all that counts."""
+    """{% generation %}, which marks the model's own text for training; here it only gives its contents."""
 
     tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
 
@@ -59,7 +59,7 @@ def plain_dict(*mappings: Mapping[str, Any], **items: Any) -> dict[str, Any]:
 
 
 def raise_exception(message: object) -> NoReturn:
-    """What templates call to refuse a conversation."""
+    """Called by a template to refuse a conversation."""
     raise jinja2.TemplateError(str(message))
 
 
@@ -118,7 +118,7 @@ def compiled(source: str, with_clock: bool) -> jinja2.Template | dict[str, str]:
         return {"error": f"line {error.lineno}: {error.message}"}
     except (RecursionError, MemoryError):
         return {"error": "it is nested too deeply"}
-    except Exception as error:  # What Jinja's compiler did not foresee.
+    except Exception as error:  # An error that Jinja's compiler does not turn into its own.
         return {"error": str(error) or type(error).__name__}
 
 

@@ -1,4 +1,4 @@
-"""Whether a model fits a board, before anything is compiled: what is short, and what would fit."""
+"""Whether a model fits a board, before anything is compiled; if not, which memory is too small and what would fit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTEXT_STEP = 8
 
 
 def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> MemoryNeeds:
-    """What the model takes on the board. Raises UserError if it does not fit: what is short, and what would fit."""
+    """The bytes that the model takes on the board. Raises UserError if it does not fit, with advice."""
     needs = memory_needs(model, tokenizer, board)
     space = room(board)
     if space is None or needs.total.fits(space):
@@ -68,7 +68,7 @@ def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: By
 
 
 def _vocabulary_advice(model: IntegerModel, wanted: Bytes, space: Bytes) -> str:
-    """What to try if most of a memory that is short is the vocabulary's: rows of embedding and head, logits."""
+    """The advice if the vocabulary takes most of a memory that is too small: rows of embedding and head, logits."""
     rows = matrix_bytes(model.embedding) + (matrix_bytes(model.head) if model.head is not None else 0)
     logits = 4 * model.config.vocab_size
     if (wanted.flash > space.flash and 2 * rows > wanted.flash) or (wanted.ram > space.ram and 2 * logits > wanted.ram):

@@ -1,4 +1,4 @@
-"""An IntegerModel that has a model's dimensions and no weights: for counting bytes before anything is read."""
+"""An IntegerModel with a model's dimensions and no weights, for counting bytes before the weights are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Number = TypeVar("Number", np.int8, np.uint8, np.int16, np.uint16, np.int32, np.
 
 
 def outline(config: ModelConfig, biases: tuple[str, ...] = ()) -> IntegerModel:
-    """What quantize makes of such a model, every number zero; it takes next to no memory, whatever the dimensions.
+    """The IntegerModel that quantize would make, every number zero; it takes almost no memory.
 
     biases: the fields of Block that hold one, of "bq", "bk", "bv", "bo".
     """
@@ -55,7 +55,7 @@ def outline_of(model: Model, context: int) -> IntegerModel:
 
 
 def _zeros(dtype: type[Number], *shape: int) -> NDArray[Number]:
-    """One zero that is seen everywhere."""
+    """An array of zeros that stores one."""
     return np.broadcast_to(dtype(0), shape)
 
 

@@ -1,8 +1,8 @@
 """Where every byte goes: tables in flash, the one static struct in RAM or PSRAM; counted before anything is emitted.
 
-The tables and the state are counted, exactly as the templates declare them. What the engine and the console add is
-bounded, and the tests hold the bounds against the cross-compilers' objects. What a board's framework takes is in the
-board's description, which names its source.
+The tables and the state are counted, exactly as the templates declare them. The bytes of engine and
+console are bounded; tests compare the bounds with the cross-compilers' objects. The board's description has its
+framework's bytes, and names their source.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Bytes:
 
 @dataclass(frozen=True)
 class MemoryNeeds:
-    """What a model takes on one board. total: of the whole program, but for the board's framework."""
+    """The bytes that a model takes on one board. total: of the whole program without the board's framework."""
 
     plan: Plan
     total: Bytes
@@ -127,7 +127,7 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer, board: Board | None =
 
 
 def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None) -> MemoryNeeds:
-    """What the program takes on a board, its framework aside; None: on one that has RAM enough."""
+    """The bytes of the program on a board, without its framework; board None: one with enough RAM."""
     return _place(plan_memory(model, tokenizer, board), board)
 
 
@@ -145,7 +145,7 @@ def _place(plan: Plan, board: Board | None = None) -> MemoryNeeds:
 
 
 def room(board: Board) -> Bytes | None:
-    """What a board has for a program and its static variables, less what its framework takes; None: no limit known."""
+    """The bytes of a board for a program and its static variables, without its framework's; None: no limit known."""
     memory, reserve = board.memory, board.reserve
     if memory is None:
         return None

@@ -17,17 +17,17 @@ from pathlib import Path
 from tinyllm.errors import Failure
 
 ENTRIES = ("tl_console_start", "tl_console_poll")
-"""What a port calls."""
+"""The functions that a port calls."""
 
 PARTS = {"matmul_rows", "matmul_add_rows"}
-"""What the cores do in parts."""
+"""The work that the cores share."""
 
 CALLBACKS = {
     "tl_answer_put_text": {"tl_frame_put", "tl_write_answer"},
     "tl_parallel": PARTS,
     "tl_parallel_other": PARTS,
 }
-"""What is passed to a function that calls its argument. Other calls through pointers go through a table in the caller's
+"""The functions passed to one that calls its argument. Other calls through pointers go through a table in the caller's
 file, and reach the static functions there that nobody calls by name."""
 
 INDIRECT = "__indirect_call"
@@ -50,7 +50,7 @@ class Stack:
 def stack_depth(objects: Path, entries: Sequence[str] = ENTRIES) -> Stack:
     """Follow the calls from `entries` through the call graphs that lie beside the objects of an emitted project.
 
-    objects: the folder of what was compiled of src/, with the same folders in it; the port's are left out. Raises
+    objects: the folder of src/'s objects, with the same folders in it; the port's are left out. Raises
     Failure if the compiler wrote no call graph of an entry, or if a function's frame or calls are not bounded.
     """
     frames: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What a token costs a board, read and generated, and what kind of figure that is."""
+"""The cost of a token on a board, read and generated, and whether it is counted, estimated or measured."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tinyllm.host.prove.expected_answers import GREEDY
 from tinyllm.host.prove.prove import COUNT, PROMPT
 
 MOST = U32_MAX
-"""What DONE says of a time that does not fit (docs/protocol.md)."""
+"""The value in DONE of a time that does not fit (docs/protocol.md)."""
 
 
 @dataclass(frozen=True)
 class Phase:
     """Reading the prompt, or making the answer.
 
-    per_token: in `unit`s: microseconds, instructions or cycles. tokens_per_second: None for what is no time: a chip
-    takes more than one cycle for some instructions.
+    per_token: in `unit`s: microseconds, instructions or cycles. tokens_per_second: None unless the unit is a time: a
+    chip takes more than one cycle for some instructions.
     """
 
     tokens: int
@@ -36,10 +36,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What one prompt and its greedy answer took.
+    """The cost of one prompt and its greedy answer.
 
-    digest: CRC-32 of the answer's token ids, eight hexadecimal digits. kind: what the figures are, counted, estimated
-    or measured. executed: instructions of each core, of all that the board did meanwhile; () if nobody counts them.
+    digest: CRC-32 of the answer's token ids, eight hexadecimal digits. kind: counted, estimated or measured.
+    executed: instructions of each core meanwhile, other work of the board included; () if they are not counted.
     Counted figures are the same in every run.
     """
 
