@@ -114,6 +114,7 @@ def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
         kinds=tuple(tokenizer.kinds[old] for old in kept),
         ranks=tuple(ranks.tolist()),
         scores=of_kept(tokenizer.scores),
+        shared=tuple((text, new[old]) for text, old in tokenizer.shared),
         merges=tuple((left, right, joined) for left, right, joined in merges if min(left, right, joined) >= 0),
         bare=tuple(new[old] for old in tokenizer.bare if old in new),
         strips=tuple((new[old], strip) for old, strip in tokenizer.strips if old in new),
@@ -139,6 +140,7 @@ def _template_tokens(tokenizer: Tokenizer, chat_template: str | None) -> set[int
 
 def _always_kept(tokenizer: Tokenizer) -> set[int]:
     kept = {token for token in (tokenizer.bos, tokenizer.eos, *tokenizer.stop_ids) if token is not None}
+    kept |= {token for _, token in tokenizer.shared}
     for token, (piece, kind) in enumerate(zip(tokenizer.pieces, tokenizer.kinds, strict=True)):
         if len(piece) == 1 if kind is PieceKind.NORMAL else piece != padding_piece(token):
             kept.add(token)

@@ -83,6 +83,9 @@ class Tokenizer:
     prefix_unless_space: no dummy prefix before text that begins with a space already.
     user_defined_first: USER_DEFINED pieces are taken out of the text as it stands, so that each of them ends a section
         (Hugging Face's added tokens); else out of the normalised text (SentencePiece).
+    shared: (text, id) of each added token whose id the model has for a piece too: the text is taken out as that of a
+        USER_DEFINED piece is (user_defined_first), and the piece stays what it is. Their bytes may differ: "é" is a
+        text, and the letter that byte-level vocabularies have for the byte 0xE9.
     plain_spaces: U+2581 is a character like any other; no space stands for it, nor it for one.
     rewrites: the steps that change a text first.
     cuts: the steps that cut it into words before `pattern` does.
@@ -122,6 +125,7 @@ class Tokenizer:
     prefix_sections: bool = False
     prefix_unless_space: bool = False
     user_defined_first: bool = False
+    shared: tuple[tuple[bytes, int], ...] = ()
     strips: tuple[tuple[int, Strip], ...] = ()
     plain_spaces: bool = False
     rewrites: tuple[Rewrite, ...] = ()
@@ -150,8 +154,9 @@ class Tokenizer:
 
     @cached_property
     def user_defined_ids(self) -> dict[bytes, int]:
-        """The id of each USER_DEFINED piece, longest piece first."""
-        return dict(sorted(self._ids(PieceKind.USER_DEFINED).items(), key=lambda entry: -len(entry[0])))
+        """The id of each text that is taken whole: of USER_DEFINED pieces and shared ids, longest text first."""
+        ids = self._ids(PieceKind.USER_DEFINED) | dict(self.shared)
+        return dict(sorted(ids.items(), key=lambda entry: -len(entry[0])))
 
     @cached_property
     def kept_texts(self) -> tuple[bytes, ...]:

@@ -44,7 +44,8 @@ def gguf_file(**metadata: Any) -> bytes:
 
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
-    name: json.loads(REPLICAS[name]().to_str()) for name in ("Llama 2", "Qwen2", "SmolLM", "T5", "Phi-3")
+    name: json.loads(REPLICAS[name]().to_str())
+    for name in ("Llama 2", "Qwen2", "SmolLM", "T5", "Phi-3", "GPT-2 with pieces among the added tokens")
 } | {
     name: document(name)
     for name in (

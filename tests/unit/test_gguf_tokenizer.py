@@ -120,7 +120,14 @@ def test_a_tokenizer_that_asks_for_no_bos_gets_none(tmp_path: Path) -> None:
 
 # Byte-level BPE: what converters write of a tokenizer.json
 
-PRE = {"GPT-2": "gpt-2", "Llama 3": "llama-bpe", "Qwen2": "qwen2", "SmolLM": "smollm", "GPT-4o": "gpt-4o"}
+PRE = {
+    "GPT-2": "gpt-2",
+    "GPT-2 with pieces among the added tokens": "gpt-2",
+    "Llama 3": "llama-bpe",
+    "Qwen2": "qwen2",
+    "SmolLM": "smollm",
+    "GPT-4o": "gpt-4o",
+}
 
 
 def byte_level_metadata(name: str) -> dict[str, Any]:
@@ -184,6 +191,10 @@ BYTE_LEVEL = byte_level_metadata("GPT-2")
         ({"merges": ["< |endoftext|>"]}, "tokenizer.ggml.merges[0]"),
         ({"token_type": [6, *BYTE_LEVEL["token_type"][1:]]}, "token 0 (b'!') has tokenizer.ggml.token_type 6"),
         ({"token_type": [3] * len(BYTE_LEVEL["token_type"])}, "no piece stands for the single byte 0x00"),
+        (
+            {"token_type": [3, *BYTE_LEVEL["token_type"][1:]]},
+            "token 0 (b'!') is special and stands for the byte 0x21 of any text",
+        ),
         ({"tokens": ["猫", *BYTE_LEVEL["tokens"][1:]]}, "holds letters that stand for no byte"),
     ],
 )

@@ -140,6 +140,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
         GPT2 | {"added_tokens": [added(SIZE - 1, "<|e|>"), added(VOCABULARY["he"], "he", special=True)]},
         "holds a special or byte token",
     ),
+    **{
+        f"a special token that is {name}": (
+            GPT2 | {"added_tokens": [added(SIZE - 1, "<|e|>"), added(VOCABULARY[letter], letter, special=True)]},
+            f"added token {VOCABULARY[letter]} ({letter!r}) is special and stands for the byte 0x{byte} of any text",
+        )
+        for name, letter, byte in [("a letter", "Q", "51"), ("the letter of another byte", "é", "E9")]
+    },
     "an unknown piece outside": (model(LLAMA, unk_token="[UNK]"), "model.unk_token is '[UNK]'"),
     "a token that is a word": (
         GPT2 | {"added_tokens": [added(SIZE - 1, "x", single_word=True)]},

@@ -25,6 +25,7 @@ from tests.unit.tokenizer_files import (
     write_document,
     write_tokenizer,
 )
+from tests.unit.trained_tokenizers import read_trained
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
 from tinyllm.codegen.tokenizers.formats.tokenizer_json import as_serde_reads
@@ -80,7 +81,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pair]:
 
 
 FRAGMENTS = [
-    *" \t\n\r.a1éß猫😀▁",
+    *" \t\n\r.a1éß猫😀▁\u9000",
     "  ",
     "    ",
     "the",
@@ -91,6 +92,10 @@ FRAGMENTS = [
     "<|im_end|>",
     "<|end|>",
     "<|eot_id|>",
+    "<|the|>",
+    "Ã©",
+    "THE",
+    "PARK",
     "<mask>",
     "<tool>",
     "<tool_call>",
@@ -124,6 +129,34 @@ def test_stories_encode_as_tokenizers_has_it_and_come_back(
 def test_a_run_of_20000_letters_is_encoded_as_well(pairs: Callable[[str], Pair]) -> None:
     for text in ("é" * 20_000, "ab" * 10_000, " " * 20_000):
         pairs("GPT-2").agree_on(text)
+
+
+def test_a_token_whose_letters_stand_for_other_bytes_is_found_both_as_text_and_as_bytes(
+    pairs: Callable[[str], Pair],
+) -> None:
+    """As tokenizers has it: U+9000 begins with the byte 0xE9, whose letter is "é"."""
+    pair = pairs("GPT-2 with pieces among the added tokens")
+    shared = dict(pair.ours.shared)
+    token = shared["é".encode()]
+    for text, ids in {"\u9000": [token, 222, 222], "é": [token], "Ã©": [shared["Ã©".encode()]]}.items():
+        assert encode(pair.ours, text) == pair.theirs.encode(text).ids == ids
+    assert decode(pair.ours, [token, 222, 222]).decode() == pair.theirs.decode([token, 222, 222]) == "\u9000"
+    assert decode(pair.ours, [token]) == b"\xe9"
+    assert decode(pair.ours, [shared["Ã©".encode()]]).decode() == pair.theirs.decode([shared["Ã©".encode()]]) == "é"
+
+
+def test_the_model_finds_a_piece_though_its_text_is_an_added_token(pairs: Callable[[str], Pair]) -> None:
+    """What a normalizer makes of a text, and the name of a special token in it, are not searched for added tokens."""
+    ours = pairs("GPT-2 with pieces among the added tokens").ours
+    assert dict(ours.shared)[b"the"] in encode(ours, "<|the|>")
+    small = read_trained("bytes, Lowercase, pieces among the added tokens")
+    assert encode(small, "the") == encode(small, "THE") == [dict(small.shared)[b"the"]]
+
+
+def test_an_unknown_piece_that_is_a_plain_added_token_is_found_in_text(tmp_path: Path) -> None:
+    tokens = [token | {"special": token["content"] != "<unk>"} for token in LLAMA_JSON["added_tokens"]]
+    path = write_document(tmp_path, LLAMA_JSON | {"added_tokens": tokens})
+    Pair(read_tokenizer(path), Theirs.from_file(str(path))).agree_on("the<unk> \u9000park<unk>")
 
 
 @settings(deadline=None)

@@ -187,9 +187,14 @@ def with_text_tokens() -> Tokenizer:
 
 
 def with_pieces_again() -> Tokenizer:
-    """Added tokens that are text of which there is a piece already, or may be."""
+    """Added tokens that are text of which there is a piece already, or may be.
+
+    "é" is the piece of the byte 0xE9, "Ã©" that of the text é. Where a person types the name of the special token, the
+    model sees "the" in it.
+    """
     tokenizer = gpt2()
-    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in ("é", "  ", "\n")])
+    tokenizer.add_special_tokens(["<|the|>"])
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in ("é", "Ã©", "  ", "\n", "the", "he")])
     return tokenizer
 
 
@@ -203,6 +208,13 @@ def with_symbols() -> Tokenizer:
     """As a sentencepiece model with spaces in its user-defined symbols is converted; one of them is left a piece."""
     tokenizer = marked(prepend_and_replace(), None, symbols=["<IS MAN>", "    ", "the park"])
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in ("<IS MAN>", "    ")])
+    return tokenizer
+
+
+def with_marked_pieces_again() -> Tokenizer:
+    """Added tokens whose ids are pieces of a Llama: a word, parts of one, names of bytes."""
+    tokenizer = marked(None, pre_tokenizers.Metaspace(prepend_scheme="first", split=False))
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in ("park", "he", "<0x41>", "<0xE9>", "a")])
     return tokenizer
 
 
@@ -234,6 +246,7 @@ REPLICAS: dict[str, Callable[[], Tokenizer]] = {
     "Metaspace without prefix": lambda: marked(None, pre_tokenizers.Metaspace(prepend_scheme="never", split=False)),
     "Phi-3": phi3,
     "Llama 2 with spaces in symbols": with_symbols,
+    "Llama 2 with pieces among the added tokens": with_marked_pieces_again,
     "Llama 3": llama3,
     "GPT-4": lambda: byte_level(split_by("llama3", "removed", invert=True), ["<|endoftext|>"]),
     "GPT-4o": lambda: byte_level(split_by("o200k"), ["<|endoftext|>"]),

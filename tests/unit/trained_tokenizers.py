@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import tinyllm.codegen.tokenizers as read
 
@@ -138,6 +138,16 @@ TRAINED: dict[str, Callable[[], Tokenizer]] = {
     "bytes, Punctuation and Digits": lambda: bytes_behind([P.Punctuation(), P.Digits()], use_regex=True),
     "bytes, Whitespace": lambda: bytes_behind([WORDS]),
     "bytes, NFKC and Lowercase": lambda: bytes_behind([], [N.NFKC(), N.Lowercase()], use_regex=True),
+    # Added tokens whose ids are pieces, which a normalizer may make
+    "bytes, Lowercase, pieces among the added tokens": lambda: again(
+        bytes_behind([], [N.Lowercase()], use_regex=True), "é", "aÃ", "the", "a"
+    ),
+    "bpe, an end of word, pieces among the added tokens": lambda: again(
+        trained("bpe", WORDS, N.Lowercase(), decoder=decoders.BPEDecoder(), suffix="</w>"), "the</w>", "do", "g"
+    ),
+    "word pieces, pieces among the added tokens": lambda: again(BERT(N.BertNormalizer()), "the", "##e", "'"),
+    "words, pieces among the added tokens": lambda: again(trained("words", WORDS, N.Lowercase()), "the", "dog"),
+    "unigram, pieces among the added tokens": lambda: again(trained("unigram", WORDS, N.Lowercase()), "the", "a"),
     # Normalizers
     **{
         f"bpe, {name}": partial(trained, "bpe", WORDS, getattr(N, name)(), **UNKNOWN)
@@ -191,6 +201,13 @@ def bytes_behind(cuts: list[Any], normalizer: list[Any] | None = None, use_regex
         tokenizer.normalizer = N.Sequence(normalizer)
     trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=P.ByteLevel.alphabet(), show_progress=False)
     tokenizer.train_from_iterator(CORPUS, trainer)
+    return tokenizer
+
+
+def again(tokenizer: Tokenizer, *texts: str) -> Tokenizer:
+    """The tokenizer with pieces of it among the added tokens as well."""
+    assert all(tokenizer.token_to_id(text) is not None for text in texts)
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in texts])
     return tokenizer
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from tinyllm.codegen.checkpoints.gguf.file import Gguf
 from tinyllm.codegen.tokenizers.encode.rewrite import COMPOSE
-from tinyllm.codegen.tokenizers.formats.byte_level import bytes_of
+from tinyllm.codegen.tokenizers.formats.byte_level import BYTES, bytes_of
 from tinyllm.codegen.tokenizers.formats.vocabulary import check_pieces
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
 from tinyllm.errors import UserError
 from tinyllm.text import shown
 
-PRE = "tokenizer.ggml.pre"
+PRE, MERGES = "tokenizer.ggml.pre", "tokenizer.ggml.merges"
 MAX_MERGES = 1 << 21
 
 
@@ -62,15 +62,21 @@ PRE_TOKENIZERS = {
 def read_byte_level(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKind]) -> Tokenizer:
     """The tokenizer, without the ids of its special tokens.
 
+    A user-defined token that a byte or a merge gives as well is both, as it is to llama.cpp (Tokenizer.shared).
     Raises UserError, naming key and item, for an unknown pre-tokenizer, for text of other letters than those for bytes,
-    and for a merge whose parts or whole are no pieces, or that is there twice.
+    for a byte that is a special token, and for a merge whose parts or whole are no pieces, or that is there twice.
     """
     pre = _pre_tokenizer(gguf)
     prefix = gguf.flag("tokenizer.ggml.add_space_prefix", False)
     # llama.cpp has no use for an unknown piece here either: it drops a byte without a piece.
     kinds = [PieceKind.CONTROL if kind is PieceKind.UNKNOWN else kind for kind in kinds]
+    merges = _merges(gguf)
+    shared = _shared(texts, kinds, merges)
+    for _, token in shared:
+        kinds[token] = PieceKind.NORMAL
     pieces = tuple(_piece(gguf, token, text, kinds[token]) for token, text in enumerate(texts))
     check_pieces(gguf.path, pieces, kinds, byte_level=True, user_defined_first=True)
+    _refuse_special_bytes(gguf, texts, kinds)
     return Tokenizer(
         pieces=pieces,
         kinds=tuple(kinds),
@@ -84,12 +90,13 @@ def read_byte_level(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKin
         remove_extra_whitespaces=False,
         source="gguf",
         algorithm=Algorithm.PAIRS,
-        merges=_merges(gguf, texts, kinds),
+        merges=_merge_ids(gguf, merges, texts, kinds),
         byte_level=True,
         pattern=pre.pattern,
         whole_words=pre.whole_words,
         add_bos=pre.add_bos,
         user_defined_first=True,
+        shared=shared,
         rewrites=(COMPOSE,) if pre.nfc else (),
     )
 
@@ -121,11 +128,46 @@ def _piece(gguf: Gguf, token: int, text: bytes, kind: PieceKind) -> bytes:
     return piece
 
 
-def _merges(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKind]) -> tuple[tuple[int, int, int], ...]:
-    key = "tokenizer.ggml.merges"
-    entries = gguf.metadata.get(key)
+def _shared(
+    texts: Sequence[bytes], kinds: Sequence[PieceKind], merges: Sequence[bytes]
+) -> tuple[tuple[bytes, int], ...]:
+    """The text and id of each user-defined token whose letters stand for one byte, or for what a merge makes."""
+    made = {entry.replace(b" ", b"") for entry in merges}
+    return tuple(
+        (text, token)
+        for token, text in enumerate(texts)
+        if kinds[token] is PieceKind.USER_DEFINED and (text in made or _byte(text) is not None)
+    )
+
+
+def _refuse_special_bytes(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKind]) -> None:
+    """A person's text may hold any byte, and must not give a special token."""
+    for token, text in enumerate(texts):
+        if kinds[token] is PieceKind.CONTROL and (byte := _byte(text)) is not None:
+            raise UserError(
+                f"{gguf.path}: token {token} ({shown(text)}) is special and stands for the byte 0x{byte:02X} of any"
+                " text, which cannot be followed; choose another model"
+            )
+
+
+def _byte(text: bytes) -> int | None:
+    """The byte that a single letter stands for, else None."""
+    return BYTES.get(text.decode("utf-8", "replace"))
+
+
+def _merges(gguf: Gguf) -> list[bytes]:
+    """Each merge as the file has it: two texts with a space between them."""
+    entries = gguf.metadata.get(MERGES)
     if not isinstance(entries, list) or len(entries) > MAX_MERGES:
-        raise UserError(f"{gguf.path}: {key} is not an array of up to {MAX_MERGES:,} strings; convert the file again")
+        raise UserError(
+            f"{gguf.path}: {MERGES} is not an array of up to {MAX_MERGES:,} strings; convert the file again"
+        )
+    return entries
+
+
+def _merge_ids(
+    gguf: Gguf, entries: Sequence[bytes], texts: Sequence[bytes], kinds: Sequence[PieceKind]
+) -> tuple[tuple[int, int, int], ...]:
     ids = {text: token for token, text in enumerate(texts) if kinds[token] is PieceKind.NORMAL}
     merges: dict[tuple[int, int], int] = {}
     for rank, entry in enumerate(entries):
@@ -133,13 +175,13 @@ def _merges(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKind]) -> t
         tokens = [ids.get(text) for text in (*parts, b"".join(parts))]
         if len(tokens) != 3 or None in tokens:
             raise UserError(
-                f"{gguf.path}: {key}[{rank}] is {shown(entry)}, expected two pieces that make a third;"
+                f"{gguf.path}: {MERGES}[{rank}] is {shown(entry)}, expected two pieces that make a third;"
                 " convert the file again"
             )
         left, right, joined = (token for token in tokens if token is not None)
         if (left, right) in merges or joined in (left, right):
             raise UserError(
-                f"{gguf.path}: {key}[{rank}] is {shown(entry)}, expected a pair that is not there before;"
+                f"{gguf.path}: {MERGES}[{rank}] is {shown(entry)}, expected a pair that is not there before;"
                 " convert the file again"
             )
         merges[left, right] = joined

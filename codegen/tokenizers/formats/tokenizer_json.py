@@ -41,9 +41,10 @@ def is_tokenizer_json(start: bytes) -> bool:
 def read_tokenizer_json(path: Path) -> Tokenizer:
     """The tokenizer at `path`, with what the files beside it say of its special tokens.
 
-    Special tokens become CONTROL pieces, other added tokens USER_DEFINED ones. Warns (CheckpointWarning) of a special
-    token that tokenizers finds in changed text alone. Raises UserError, naming the field, for a file that is damaged or
-    contradicts itself, and for every model, step and token that would not be followed to the letter.
+    Special tokens become CONTROL pieces, other added tokens USER_DEFINED ones unless the model has a piece of the same
+    id, which stays (Tokenizer.shared). Warns (CheckpointWarning) of a special token that tokenizers finds in changed
+    text alone. Raises UserError, naming the field, for a file that is damaged or contradicts itself, and for every
+    model, step and token that would not be followed to the letter.
     """
     document = Fields(path, _read_object(path))
     steps = _read_steps(document)
@@ -53,7 +54,8 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
     before_text = first_special(document)
     specials = settings.specials if before_text is None else (*settings.specials, before_text)
     added = _added_tokens(document, words, settings, specials)
-    pieces, kinds = _pieces(path, words, added)
+    shared = _shared(words, added)
+    pieces, kinds = _pieces(path, words, [token for token in added if token.token not in shared])
     check_pieces(
         path,
         pieces,
@@ -64,6 +66,8 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
     )
     _warn_of_normalized(path, steps, added)
     _refuse_text_tokens(document, steps, [token for token in added if not token.special])
+    if steps.byte_level:
+        _refuse_special_bytes(document, words, [token for token in added if token.special])
     names = {token.content: token.token for token in added} | words.ids
     bos = names.get(settings.bos or "", settings.bos_id if before_text is None else names.get(before_text))
     stop_ids = settings.stop_ids(len(pieces))
@@ -95,6 +99,7 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
         prefix_sections=steps.prefix_sections and (steps.byte_level or settings.prefix_sections),
         prefix_unless_space=steps.prefix_unless_space,
         user_defined_first=True,
+        shared=tuple((text, token) for token, text in shared.items()),
         strips=tuple(
             (token.token, Strip(token.lstrip, token.rstrip)) for token in added if token.lstrip or token.rstrip
         ),
@@ -204,8 +209,18 @@ def _added_tokens(document: Fields, words: Words, settings: Settings, specials: 
     return [added[token_id] for token_id in sorted(added)]
 
 
+def _shared(words: Words, added: Sequence[AddedToken]) -> dict[int, bytes]:
+    """By rising id the texts of the plain added tokens whose ids the model gives too.
+
+    A text is cut out before the model sees it. The piece comes about still: its bytes may be others than those of the
+    text, a normalizer may make it, and from the name of a special token that a person types nothing is cut out.
+    """
+    reachable = {token for token, kind in words.kinds.items() if kind is not PieceKind.UNREACHABLE}
+    return {token.token: token.content.encode() for token in added if not token.special and token.token in reachable}
+
+
 def _pieces(path: Path, words: Words, added: Sequence[AddedToken]) -> tuple[tuple[bytes, ...], tuple[PieceKind, ...]]:
-    """The piece and the kind of each id, without holes."""
+    """The piece and the kind of each id, without holes; `added` without those that share a piece."""
     pieces, kinds = dict(words.pieces), dict(words.kinds)
     for token in added:
         if kinds.get(token.token) is PieceKind.UNKNOWN:
@@ -228,7 +243,7 @@ def _pieces(path: Path, words: Words, added: Sequence[AddedToken]) -> tuple[tupl
 
 
 def _text_merges(path: Path, words: Words, kinds: Sequence[PieceKind]) -> tuple[tuple[int, int, int], ...]:
-    """The merges between NORMAL pieces; those with an added token never come about, for its text is cut out before.
+    """The merges between NORMAL pieces; no encoding gives the parts of others.
 
     A merge that would make a special token out of a person's text must not be.
     """
@@ -251,6 +266,14 @@ def _refuse_text_tokens(document: Fields, steps: Steps, texts: Sequence[AddedTok
             raise _refused(document, token, "is looked for in normalized text")
         if steps.marks and MARK in token.content:
             raise _refused(document, token, "holds U+2581, which stands for a space here")
+
+
+def _refuse_special_bytes(document: Fields, words: Words, specials: Sequence[AddedToken]) -> None:
+    """A person's text may hold any byte, and must not give a special token."""
+    for token in specials:
+        piece = words.pieces.get(token.token, b"")
+        if len(piece) == 1 and words.kinds[token.token] is PieceKind.NORMAL:
+            raise _refused(document, token, f"is special and stands for the byte 0x{piece[0]:02X} of any text")
 
 
 def _refused(document: Fields, token: AddedToken, problem: str) -> UserError:
