@@ -262,13 +262,18 @@ static uint32_t without_spaces(const uint8_t *text, uint32_t start, uint32_t end
     return end;
 }
 
-/* A CONTROL piece's name stays text, and hides what begins within it. */
+/* A CONTROL piece's name stays text, and hides what begins within it. A token that strips to the left is lost in white
+   space that the one before it has swallowed. */
 static void encode_text(struct output *output, const uint8_t *text, uint32_t n_bytes, bool first) {
     uint32_t start = 0; /* of the section under way */
     for (uint32_t at = 0; at < n_bytes;) {
         const struct tl_added_token *added = find_added(text + at, n_bytes - at);
         if (added == NULL || added->token == TL_NO_TOKEN) {
             at += added == NULL ? 1u : added->length;
+            continue;
+        }
+        if ((added->strips & STRIPS_LEFT) != 0 && at + added->length <= start) {
+            at += added->length;
             continue;
         }
         uint32_t end = at;

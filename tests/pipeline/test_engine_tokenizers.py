@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.unit.tokenizer_forms import FORMS, TEXTS, form
 from tests.unit.trained_tokenizers import HAND_PICKED, TRAINED, read_trained
 from tinyllm.codegen.tokenizers.encode import encoder
 from tinyllm.codegen.tokenizers.normal_forms import compositions, decompositions
-from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Strip, Tokenizer
 
 CAPACITY = 1000
 SECTION = """
@@ -122,6 +122,20 @@ def test_the_board_encodes_stories_with_any_form(board, stories_text: str):
     for start in range(0, len(text), 250):
         part = text[start : start + 250]
         assert board.encode(part, first=False) == encoder.encode(board.tokenizer, part)
+
+
+def test_a_token_that_strips_to_the_left_is_lost_in_white_space_that_another_swallowed(tmp_path: Path) -> None:
+    whole = form("byte-level with whole words").ours
+    line, wide = whole.vocab_size, whole.user_defined_ids[b"<wide>"]
+    tokenizer = replace(
+        whole,
+        pieces=(*whole.pieces, b"\n"),
+        kinds=(*whole.kinds, PieceKind.USER_DEFINED),
+        strips=(*whole.strips, (line, Strip(left=True))),
+    )
+    board = build(tokenizer, tmp_path)
+    for text, ids in {b"<wide>\n": [wide], b"<wide> \n\n\n": [wide], b" \n \n": [line, line]}.items():
+        assert board.encode(text) == encoder.encode(tokenizer, text) == ids
 
 
 # The arithmetic of scores

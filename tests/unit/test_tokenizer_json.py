@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Theirs
 
 from tests.unit.tokenizer_files import (
@@ -259,6 +260,19 @@ def test_special_tokens_swallow_the_white_space_they_are_marked_to(pairs: Callab
     ends = encode(phi3, "the<|end|>\n \tthe", special=True)
     assert ends == encode(phi3, "the<|end|>the", special=True)
     assert len(phi3.strips) == 4
+
+
+def test_a_token_that_strips_to_the_left_is_lost_in_white_space_that_another_swallowed(tmp_path: Path) -> None:
+    """Where tokenizers does not panic (more than one line), it loses it too."""
+    theirs = gpt2()
+    theirs.add_tokens(
+        [AddedToken("<wide>", normalized=False, rstrip=True), AddedToken("\n", normalized=False, lstrip=True)]
+    )
+    wide, line = theirs.token_to_id("<wide>"), theirs.token_to_id("\n")
+    ours = read_with(tmp_path, theirs)
+    for text, ids in {"<wide>\n": [wide], "<wide> \n<wide>": [wide, wide], "\n \n": [line, line]}.items():
+        assert encode(ours, text) == theirs.encode(text).ids == ids
+    assert encode(ours, "<wide>\n\n\n") == [wide]
 
 
 def test_special_tokens_marked_as_normalized_are_reported(tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ def cut_sections(tokenizer: Tokenizer, text: bytes, special: bool) -> Iterator[S
     """The sections of `text` and the added tokens between them, sections without text left out.
 
     Added tokens are found from left to right, the longest that begins at a place. special: CONTROL pieces are among
-    them. If not special, and USER_DEFINED pieces are added tokens, a CONTROL piece's name hides what it overlaps and
-    stays text, as in tokenizers (tokenizer/added_vocabulary.rs of github.com/huggingface/tokenizers).
+    them; else where USER_DEFINED pieces are added tokens a CONTROL piece's name hides what it overlaps and stays text,
+    as in tokenizers (tokenizer/added_vocabulary.rs of github.com/huggingface/tokenizers). A token that strips to the
+    left is lost in white space that the one before it has swallowed.
     """
     ids = (tokenizer.control_ids if special or tokenizer.user_defined_first else {}) | (
         tokenizer.user_defined_ids if tokenizer.user_defined_first else {}
@@ -37,6 +38,8 @@ def cut_sections(tokenizer: Tokenizer, text: bytes, special: bool) -> Iterator[S
         if not special and match[0] in tokenizer.control_ids:
             continue
         strip = strips.get(token, Strip())
+        if strip.left and match.end() <= start:
+            continue
         begin = max(start, _last_text(text, match.start()) if strip.left else match.start())
         if begin > start:
             yield Section(text[start:begin], None, start == 0)
