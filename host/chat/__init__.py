@@ -1,1 +1,1 @@
-"""A chat with a board: turns, screen, transcript, and replay after the board was lost."""
+"""A conversation with a board: its turns, what is sent for them, its transcript, and its replay."""

@@ -8,10 +8,6 @@ import click
 
 from tinyllm.cache_folder import home
 from tinyllm.errors import UserError
-from tinyllm.host.chat.chat import COMMANDS, Chat
-from tinyllm.host.chat.keyboard import quiet_keyboard
-from tinyllm.host.chat.screen import Commands, LineScreen, Screen
-from tinyllm.host.chat.terminal_screen import TerminalScreen
 from tinyllm.host.chat.turn_writer import turn_writer_for
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
@@ -20,6 +16,10 @@ from tinyllm.host.connect.attach import BoardRequest, attach
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
 from tinyllm.host.prove.expected_answers import check_model
+from tinyllm.host.terminal.chat import COMMANDS, Chat
+from tinyllm.host.terminal.keyboard import quiet_keyboard
+from tinyllm.host.terminal.screen import Commands, LineScreen, Screen
+from tinyllm.host.terminal.terminal_screen import TerminalScreen
 
 
 @click.command(epilog=MODEL_HELP)

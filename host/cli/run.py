@@ -9,9 +9,7 @@ from contextlib import ExitStack
 import click
 
 from tinyllm.errors import UserError
-from tinyllm.host.chat.answer_text import AnswerText
 from tinyllm.host.chat.conversation import Sent, send
-from tinyllm.host.chat.keyboard import quiet_keyboard
 from tinyllm.host.chat.turn_writer import turn_writer_for
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
@@ -25,6 +23,8 @@ from tinyllm.host.link.settings import apply_settings, budget, encode_setting, o
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
 from tinyllm.host.prove.expected_answers import check_model
+from tinyllm.host.terminal.answer_text import AnswerText
+from tinyllm.host.terminal.keyboard import quiet_keyboard
 
 LONGEST_PROMPT = 1 << 20
 Show = Callable[[Token | Done], None]

@@ -23,7 +23,6 @@ import pytest
 from tinyllm.boards.description import load_board
 from tinyllm.errors import UserError
 from tinyllm.host.build.build import build
-from tinyllm.host.chat.chat import RECOVERIES
 from tinyllm.host.chat.conversation import Conversation
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.connect.connection import Connection
@@ -34,6 +33,7 @@ from tinyllm.host.link.frames import Frame, FrameReader, encode_frame
 from tinyllm.host.link.link import QUIET_SECONDS, SILENCE_SECONDS, Event, Link
 from tinyllm.host.link.messages import Done, ErrorCode, Overflow, Reason, ReplyType, Setting, Token
 from tinyllm.host.model.load import load_model
+from tinyllm.host.terminal.chat import RECOVERIES
 
 CONTEXT = 64
 FOREVER = protocol.UNTIL_STOP

@@ -45,20 +45,18 @@ MAY_IMPORT = {
     "host.doctor": "tinyllm boards host.link host.virtual host.build",
     "host.monitor": "tinyllm host.link",
     "host.connect": "tinyllm boards host.output host.link host.model host.virtual host.build",
-    "host.chat": (
-        "tinyllm codegen.tokenizers codegen.chat host.layout host.standard_streams host.output host.link "
-        "host.model host.connect"
-    ),
+    "host.chat": "tinyllm codegen.tokenizers codegen.chat host.link host.model host.connect",
     "host.prove": "tinyllm models codegen.arithmetic codegen.tokenizers host.link host.model host.connect host.chat",
     "host.api": (
         "tinyllm boards codegen.arithmetic codegen.emit codegen.verify host.output host.link host.model host.build "
         "host.connect host.chat host.prove"
     ),
+    "host.terminal": ("tinyllm host.layout host.standard_streams host.output host.link host.connect host.chat"),
     "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
     "host.cli": (
         "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.memory "
         "codegen.verify host.standard_streams host.output host.link host.hub host.model host.build host.doctor "
-        "host.monitor host.connect host.chat host.prove host.api"
+        "host.monitor host.connect host.chat host.prove host.api host.terminal"
     ),
     "tinyllm.api": "tinyllm host.link host.api host.cli",
 }

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcwidth
 
-from tinyllm.host.chat.word_wrap import WordWrap
+from tinyllm.host.terminal.word_wrap import WordWrap
 
 LETTERS = [*"abcdefgh日é😀 \n\t", "e\u0301", "日\u0301"]
 

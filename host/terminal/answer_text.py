@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TextIO
 
-from tinyllm.host.chat.word_wrap import WordWrap
+from tinyllm.host.terminal.word_wrap import WordWrap
 from tinyllm.text import printable
 
 COLUMNS = 80

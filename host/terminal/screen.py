@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TextIO
 
 from tinyllm.host import layout
-from tinyllm.host.chat.answer_text import AnswerText
 from tinyllm.host.output import Output
+from tinyllm.host.terminal.answer_text import AnswerText
 
 Commands = dict[str, str]
 """Name, with its slash -> its description."""

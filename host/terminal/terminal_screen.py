@@ -14,9 +14,9 @@ from prompt_toolkit.history import FileHistory
 from rich.markup import escape
 from rich.status import Status
 
-from tinyllm.host.chat.answer_text import AnswerText
-from tinyllm.host.chat.screen import PROMPT, Commands
 from tinyllm.host.output import Output
+from tinyllm.host.terminal.answer_text import AnswerText
+from tinyllm.host.terminal.screen import PROMPT, Commands
 
 YES, NO = ("", "y", "yes"), ("n", "no")
 

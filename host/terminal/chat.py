@@ -7,7 +7,6 @@ from typing import Any
 
 from tinyllm.errors import Failure, TinyllmError, UserError
 from tinyllm.host.chat.conversation import Conversation, ReplayDiffers
-from tinyllm.host.chat.screen import MORE, Screen
 from tinyllm.host.chat.transcript import load_transcript, save_transcript, transcript
 from tinyllm.host.chat.turn_writer import TurnWriter
 from tinyllm.host.connect.connection import Connection
@@ -17,6 +16,7 @@ from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import Done, Overflow, Progress, Reason, Setting
 from tinyllm.host.link.settings import RANGES, budget, format_setting, parse_setting
 from tinyllm.host.standard_streams import OutputLost
+from tinyllm.host.terminal.screen import MORE, Screen
 from tinyllm.text import printable
 
 COMMANDS = {
