@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from tinyllm.errors import UserError
+from tinyllm.text import shown
 
 ONE = 1 << 16
 """1.0 in Q16.16."""
@@ -67,18 +68,29 @@ class SettingRange:
         """Its name in Python and JSON."""
         return self.setting.name.lower()
 
-    def encode(self, value: float, called: str = "") -> int:
-        """The u32 on the wire for a number as people mean it, Q16.16 to nearest.
+    def encode(self, value: object, called: str = "") -> int:
+        """The u32 on the wire for a number or choice as people mean it, Q16.16 to nearest.
 
-        Raises UserError, which calls the setting `called`, for what is no number of its range.
+        Raises UserError, which calls the setting `called`, for what is no number of its range and none of its choices.
         """
-        if isinstance(value, int) or math.isfinite(value):
-            encoded = round(value * (ONE if self.unit is Unit.Q16 else 1))
-            if self.minimum <= encoded <= self.maximum and (self.unit is Unit.Q16 or encoded == value):
-                return encoded
-        given = str(value) if isinstance(value, int) else f"{value:.10g}"
-        given = given if len(given) <= 24 else f"{given[:20]}..."
+        if value in self.choices:
+            return self.choices.index(str(value))
+        given = shown(value)
+        if not self.choices and isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(value, int) or math.isfinite(value):
+                encoded = round(value * (ONE if self.unit is Unit.Q16 else 1))
+                if self.minimum <= encoded <= self.maximum and (self.unit is Unit.Q16 or encoded == value):
+                    return encoded
+            given = str(value) if isinstance(value, int) else f"{value:.10g}"
+            given = given if len(given) <= 24 else f"{given[:20]}..."
         raise UserError(f"{called or self.name} {given}: expected {self.expected}.")
+
+    def parse(self, text: str) -> float | int | str:
+        """What a person wrote, as `encode` takes it, which refuses what comes back as text and is no choice."""
+        try:
+            return text.lower() if self.choices else float(text) if self.unit is Unit.Q16 else int(text)
+        except ValueError:
+            return text
 
     def decode(self, value: int) -> float | int | str:
         """A value on the wire as people mean it: of a Q16.16 number the shortest decimal that stands for it."""

@@ -46,7 +46,14 @@ class AnswerStream(Iterator[str]):
         self._pieces = self._read(next(events))
 
     def __next__(self) -> str:
-        return next(self._pieces)
+        return next(text for _, text in self._pieces if text)
+
+    def tokens(self) -> Iterator[tuple[int | None, str]]:
+        """The same stream token by token: its id, and the text that it completes, which may be "".
+
+        Text that is left at the end comes with None.
+        """
+        return self._pieces
 
     def read(self) -> Answer:
         """Wait for the end of the answer and return all of it. Failure if the stream was closed before its end."""
@@ -66,19 +73,19 @@ class AnswerStream(Iterator[str]):
             self._pieces.close()
             self._events.close()
 
-    def _read(self, first: Event) -> Generator[str, None, None]:
+    def _read(self, first: Event) -> Generator[tuple[int | None, str], None, None]:
         event: Event | None = first
         while event is not None:
             if isinstance(event, Progress):
                 if self._progress:
                     self._progress(event.done, event.total)
-            else:
+            elif isinstance(event, Token):
+                self._tokens.append(event.token)
                 self._text += event.text
-                if isinstance(event, Token):
-                    self._tokens.append(event.token)
-                else:
-                    self._answer = Answer(tuple(self._tokens), self._text, event, self._counted)
-                    self._finished(self._answer)
+                yield event.token, event.text
+            else:
+                self._answer = Answer(tuple(self._tokens), self._text + event.text, event, self._counted)
+                self._finished(self._answer)
                 if event.text:
-                    yield event.text
+                    yield None, event.text
             event = next(self._events, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from tinyllm.host.api.settings import BoardSettings, Sampling
 from tinyllm.host.chat.turn_writer import turn_writer_for
 from tinyllm.host.connect.attach import BoardRequest, attach
 from tinyllm.host.connect.connection import Connection
-from tinyllm.host.link.answer import Answer
+from tinyllm.host.link.answer import Answer, stopping
 from tinyllm.host.link.frame_port import BAUD
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import HelloReply
@@ -120,7 +120,7 @@ class Board:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._leave_answer()
+        self.leave_answer()
         self._opened.__exit__(kind, error, traceback)
 
     def __repr__(self) -> str:
@@ -175,7 +175,7 @@ class Board:
 
     def reset(self) -> None:
         """Begin a new conversation. The settings stay; the random numbers restart from the seed."""
-        self._leave_answer()
+        self.leave_answer()
         self.settings.apply({})
         self.link.reset()
 
@@ -185,7 +185,7 @@ class Board:
         text: a string or token ids, appended to the conversation first, without an answer.
         Raises Refused if nothing was read since the last answer.
         """
-        self._leave_answer()
+        self.leave_answer()
         if text is not None:
             for _ in self.link.prompt(text, 0):
                 pass
@@ -198,7 +198,7 @@ class Board:
         **settings: Unpack[Sampling],
     ) -> AnswerStream:
         """Stream the answer whose `events` come from a prompt that they send; for `ask` and BoardChat."""
-        self._leave_answer()
+        self.leave_answer()
         self.settings.apply(settings)
         self.answer = None
         counted = self.connection.process is not None and self.connection.process.counts is not None
@@ -208,10 +208,18 @@ class Board:
     def _finish(self, answer: Answer) -> None:
         self.answer = answer
 
-    def _leave_answer(self) -> None:
+    def leave_answer(self) -> None:
+        """End the answer that still streams, if one does; whatever is asked of the board does so."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+
+    def stopping(self) -> AbstractContextManager[None]:
+        """A context in which Ctrl-C ends the answer that streams, as its `stop`, and does not end the program.
+
+        If the board does not end it within STOP_SECONDS, another Ctrl-C is KeyboardInterrupt. Main thread only.
+        """
+        return stopping(self.link)
 
     # --- Against the reference ----------------------------------------------------------------------------------------
 
@@ -238,7 +246,7 @@ class Board:
         `bit_exact` says whether all agrees, its `difference` what does not. Afterwards a new conversation begins.
         Errors as `expected`.
         """
-        self._leave_answer()
+        self.leave_answer()
         self.settings.doubt(self.link)
         comparisons = []
         for comparison in prove(self.link, self.expected, temperatures, seed, count, progress):
@@ -253,7 +261,7 @@ class Board:
         The tokens are greedy, in a conversation of their own; afterwards a new one begins. Counted figures are the same
         in every run. Errors as `ask`, and Failure if a time does not fit into the board's reply.
         """
-        self._leave_answer()
+        self.leave_answer()
         self.settings.doubt(self.link)
         measured = measure(self.connection, self.link, tokens)
         self.reset()
@@ -277,21 +285,25 @@ class Board:
         self.cut_power()
         self.reconnect()
 
-    def reconnect(self) -> None:
+    def reconnect(self, patience: float = RECOVERY_SECONDS, keep: bool = False) -> None:
         """Close the connection and open it again, and begin a new conversation; a board that ended is started.
 
-        Raises the last error if the board does not come back within RECOVERY_SECONDS.
+        patience: seconds to wait for the board. keep: leave it the conversation that it may still hold.
+        Raises what went wrong last if the board is not there again in time.
         """
-        self._leave_answer()
+        self.leave_answer()
         self.link.close()
-        self.link = self.connection.reopen(self.wire, RECOVERY_SECONDS)
+        self.link = self.connection.reopen(self.wire, patience)
         self.settings.doubt(self.link)
-        self.reset()
+        if keep:
+            self.settings.apply({})
+        else:
+            self.reset()
 
     @contextmanager
     def typing(self) -> Iterator[Terminal]:
-        """The board's text voice; when the context ends, the program voice again, in the same conversation."""
-        self._leave_answer()
+        """The board's text voice, as a person has it; afterwards the program voice again, in the same conversation."""
+        self.leave_answer()
         name = self.link.name
         self.link.close()
         with open_port(name, BAUD) as port:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tinyllm.host.api.answer_stream import AnswerStream, Events, PromptProgress
 from tinyllm.host.api.settings import BoardSettings, Sampling
 from tinyllm.host.chat.conversation import Conversation, Turn
-from tinyllm.host.chat.transcript import transcript
+from tinyllm.host.chat.transcript import load_transcript, save_transcript, transcript
 from tinyllm.host.chat.turn_writer import TurnWriter
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import HelloReply
@@ -29,6 +30,9 @@ class Speaker(Protocol):
 
     def reset(self) -> None:
         """As Board.reset."""
+
+    def leave_answer(self) -> None:
+        """As Board.leave_answer."""
 
     def stream(
         self, events: Callable[[], Events], progress: PromptProgress | None = None, **settings: Unpack[Sampling]
@@ -79,8 +83,61 @@ class BoardChat:
     def reset(self) -> None:
         """Forget the conversation, here and on the board; the random numbers restart from the seed."""
         self._board.reset()
-        self._conversation.turns.clear()
+        self._conversation = Conversation(self._board.hello)
+
+    # --- A board that was lost ----------------------------------------------------------------------------------------
+
+    @property
+    def model_hash(self) -> str:
+        """Of the model that the conversation is held with."""
+        return self._conversation.model_hash
+
+    @property
+    def interrupted(self) -> Turn | None:
+        """The last turn, if its answer never came to its end."""
+        return self._conversation.interrupted
+
+    def held(self) -> bool:
+        """Ask the board whether its memory is just that of the finished turns."""
+        self._board.leave_answer()
+        return self._conversation.held_by(self._board.link.update_hello())
+
+    def replay(self, progress: Callable[[int, int], None] = lambda done, total: None) -> bool:
+        """Give the board its memory of the finished turns back, by reading alone; True if digests prove it exact.
+
+        False if a turn was stopped while the board still read its prompt, which it now read whole. progress takes how
+        many turns were read, and of how many. Raises ReplayDiffers if the board holds other tokens afterwards, Failure
+        if it runs another model.
+        """
+        self._board.leave_answer()
+        return self._conversation.replay(self._board.link, progress)
+
+    def resume(self, progress: PromptProgress | None = None, **settings: Unpack[Sampling]) -> AnswerStream | None:
+        """Stream the rest of the answer that was interrupted; None if none was.
+
+        The board must hold the finished turns (`held`), if need be by `replay`. settings: as `ask` had them. Errors as
+        `ask`.
+        """
+        if self.interrupted is None:
+            return None
+        return self._board.stream(lambda: self._conversation.resume(self._board.link), progress, **settings)
+
+    # --- Its record ---------------------------------------------------------------------------------------------------
 
     def transcript(self) -> dict[str, Any]:
         """Model, board, settings and every turn, ready for json.dumps."""
         return transcript(self._conversation, self._board.hello, self._board.settings.wire)
+
+    def save(self, name: str | Path) -> Path:
+        """Write a new file: NAME.json for `load`, another name for people. UserError if it cannot be written."""
+        return save_transcript(name, self.transcript())
+
+    def load(self, name: str | Path) -> None:
+        """Take up the turns and the settings of a file that `save` wrote as JSON; `replay` gives them to the board.
+
+        Raises UserError, and changes nothing, for any other file and for one of another model.
+        """
+        self._board.leave_answer()
+        turns, settings = load_transcript(name, self._board.hello)
+        self._conversation = Conversation(self._board.hello, turns)
+        self._board.settings.set_wire(settings)

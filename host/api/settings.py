@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypedDict
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.arithmetic.sampler_settings import SAMPLING, SETTINGS, Setting
 from tinyllm.errors import UserError
+from tinyllm.host.link.errors import Refused
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.settings import budget
-from tinyllm.text import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -55,12 +55,7 @@ class UnknownSetting(UserError, TypeError):
 
 def encode(name: str, value: object) -> int:
     """The u32 on the wire. Raises UnknownSetting, and UserError if `value` is out of the setting's range."""
-    row = NAMES[known(name)]
-    if row.choices and value in row.choices:
-        return row.choices.index(str(value))
-    if row.choices or isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{name} {shown(value)}: expected {row.expected}.")
-    return row.encode(value)
+    return NAMES[known(name)].encode(value)
 
 
 def known(name: str, names: Collection[str] = NAMES.keys()) -> str:
@@ -99,19 +94,28 @@ class BoardSettings(Mapping[str, SettingValue]):
 
     def __setitem__(self, name: str, value: SettingValue) -> None:
         """Change one. Raises UnknownSetting and UserError as `encode`, and what Link.set raises."""
-        wire = encode(name, value)
-        self._own[NAMES[name].setting] = wire
-        self._send(NAMES[name].setting, wire)
+        self.set_wire({NAMES[known(name)].setting: encode(name, value)})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({dict(self)})"
 
     def update(self, **settings: Unpack[AllSettings]) -> None:
         """Change several; if one of them is wrong, none is changed. Errors as an assignment's."""
-        wire = {NAMES[known(name)].setting: encode(name, value) for name, value in settings.items()}
-        self._own |= wire
-        for setting, value in wire.items():
-            self._send(setting, value)
+        self.set_wire({NAMES[known(name)].setting: encode(name, value) for name, value in settings.items()})
+
+    def set_wire(self, wire: Mapping[Setting, int]) -> None:
+        """Change several, values as on the wire. Errors as Link.set.
+
+        A board that is lost meanwhile gets them when it is back. If it refuses one, all are as they were.
+        """
+        before = self._own
+        self._own = {**before, **wire}
+        try:
+            for setting, value in wire.items():
+                self._send(setting, value)
+        except Refused:
+            self._own = before
+            raise
 
     @property
     def wire(self) -> dict[Setting, int]:

@@ -49,20 +49,15 @@ class ReplayDiffers(Failure):
 class Conversation:
     """The turns since the last reset, and the model that they were held with."""
 
-    def __init__(self, hello: HelloReply) -> None:
+    def __init__(self, hello: HelloReply, turns: Sequence[Turn] = ()) -> None:
         self.model_hash = hello.model_hash
         self.model = hello.model
-        self.turns: list[Turn] = []
+        self.turns = list(turns)
 
     @property
     def interrupted(self) -> Turn | None:
         """The last turn, if its answer never came to its end."""
         return self.turns[-1] if self.turns and self.turns[-1].done is None else None
-
-    def reset(self, link: Link) -> None:
-        """Forget everything, on both sides."""
-        link.reset()
-        self.turns.clear()
 
     def ask(self, link: Link, prompt: str, max_tokens: int, sent: Sent | None = None) -> Generator[Event, None, None]:
         """Send a prompt (as it is if `sent` is None), remember it and its answer, and yield what arrives.
@@ -118,8 +113,8 @@ class Conversation:
         on_progress(len(finished), len(finished))
         return exact
 
-    def resume(self, link: Link) -> Iterator[Event]:
-        """Go on with the interrupted answer and yield what is new; the board must hold the finished turns."""
+    def resume(self, link: Link) -> Generator[Event, None, None]:
+        """With the finished turns in the board's memory, go on with the interrupted answer and yield what is new."""
         turn = self.interrupted
         if turn is None:
             return

@@ -53,7 +53,7 @@ def _turn_document(turn: Turn) -> dict[str, Any]:
     }
 
 
-def save_transcript(name: str, document: dict[str, Any]) -> Path:
+def save_transcript(name: str | Path, document: dict[str, Any]) -> Path:
     """Write a new file, JSON if its name ends in .json; UserError if it exists or cannot be written."""
     path = Path(name).expanduser()
     if path.suffix == ".json":
@@ -71,7 +71,7 @@ def save_transcript(name: str, document: dict[str, Any]) -> Path:
     return path
 
 
-def load_transcript(name: str, hello: HelloReply) -> tuple[list[Turn], dict[Setting, int]]:
+def load_transcript(name: str | Path, hello: HelloReply) -> tuple[list[Turn], dict[Setting, int]]:
     """The turns and settings of a file that /save wrote as JSON.
 
     Every field is checked for its type and range. Its replay proves that the tokens are those of the

@@ -8,14 +8,13 @@ import click
 
 from tinyllm.cache_folder import home
 from tinyllm.errors import UserError
-from tinyllm.host.chat.turn_writer import turn_writer_for
+from tinyllm.host.api.board import Board
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
 from tinyllm.host.cli.turn_options import raw_option, system_option
-from tinyllm.host.connect.attach import BoardRequest, attach
+from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
-from tinyllm.host.prove.expected_answers import check_model
 from tinyllm.host.terminal.chat import COMMANDS, Chat
 from tinyllm.host.terminal.keyboard import quiet_keyboard
 from tinyllm.host.terminal.screen import Commands, LineScreen, Screen
@@ -44,21 +43,11 @@ def command(
     """Talk with the model; /help lists what can be changed on the way."""
     output = Output(as_json)
     request = BoardRequest(model, options, board, port, virtual)
-    with quiet_keyboard(), attach(request, output) as connection:
-        link = connection.open()
-        try:
-            check_model(request, connection, link)
-            writer = turn_writer_for(request, connection, link.hello, raw, system)
-        except BaseException:
-            link.close()
-            raise
-        session = Chat(connection, link, open_screen(output, COMMANDS), writer)
-        try:
-            session.run()
-        finally:
-            session.close()
+    with quiet_keyboard(), Board(request, output) as running:
+        session = Chat(running, running.chat(system, raw), open_screen(output, COMMANDS))
+        session.run()
         if as_json:
-            output.document(session.transcript())
+            output.document(session.chat.transcript())
 
 
 def open_screen(output: Output, commands: Commands) -> Screen:

@@ -9,25 +9,24 @@ from contextlib import ExitStack
 import click
 
 from tinyllm.errors import UserError
-from tinyllm.host.chat.conversation import Sent, send
-from tinyllm.host.chat.turn_writer import turn_writer_for
+from tinyllm.host.api.board import Board
+from tinyllm.host.api.chat import BoardChat
+from tinyllm.host.api.settings import Sampling
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
 from tinyllm.host.cli.sampler_options import sampler_options
 from tinyllm.host.cli.turn_options import raw_option, system_option
-from tinyllm.host.connect.attach import BoardRequest, attach
-from tinyllm.host.link.answer import rate, reason_name, stopping, summary
-from tinyllm.host.link.link import Link
-from tinyllm.host.link.messages import Done, Overflow, Progress, Setting, Token
-from tinyllm.host.link.settings import apply_settings, budget, encode_setting, option_of, setting_value
+from tinyllm.host.connect.attach import BoardRequest
+from tinyllm.host.link.answer import Answer, summary
+from tinyllm.host.link.messages import Setting
+from tinyllm.host.link.settings import encode_setting, option_of
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
-from tinyllm.host.prove.expected_answers import check_model
 from tinyllm.host.terminal.answer_text import AnswerText
 from tinyllm.host.terminal.keyboard import quiet_keyboard
 
 LONGEST_PROMPT = 1 << 20
-Show = Callable[[Token | Done], None]
+Show = Callable[[int | None, str], None]
 
 
 @click.command(epilog=MODEL_HELP)
@@ -63,7 +62,7 @@ def command(
     board: str,
     virtual: bool,
     port: str | None,
-    settings: dict[Setting, int],
+    settings: Sampling,
     raw: bool,
     system: str | None,
     options: LoadOptions,
@@ -77,40 +76,40 @@ def command(
     output = Output(as_json or json_lines)
     said = read_prompt() if prompt in (None, "-") else prompt
     request = BoardRequest(model, options, board, port, virtual)
-    settings[Setting.OVERFLOW] = Overflow.SLIDE
-    tokens = budget(encode_setting(Setting.MAX_TOKENS, max_tokens, option_of(Setting.MAX_TOKENS)))
-    with quiet_keyboard(), attach(request, output) as connection, connection.open() as link:
-        check_model(request, connection, link)
-        writer = turn_writer_for(request, connection, link.hello, raw, system)
-        sent = writer.write(said, ())
-        apply_settings(link, settings)
-        show = _shows_nothing if as_json else _show_lines(output) if json_lines else _show_text()
-        ids, text, done = _answer(link, sent, tokens, output, show)
+    encode_setting(Setting.MAX_TOKENS, max_tokens, option_of(Setting.MAX_TOKENS))
+    text = AnswerText(sys.stdout)
+    show = _show_nothing if as_json else _show_line(output) if json_lines else _show_text(text)
+    with quiet_keyboard(), Board(request, output) as running:
+        running.settings.update(**settings, overflow="slide")
+        chat = running.chat(system, raw)
+        answer = _answer(running, chat, said, max_tokens, output, show)
+        hello = running.hello
         if as_json or json_lines:
-            speed = rate(done.tokens, done.decode_us)
+            speed = answer.tokens_per_second
             document = {
-                "model": link.hello.model,
-                "model_hash": link.hello.model_hash,
-                "build_id": link.hello.build_id,
-                "board": link.hello.board,
+                "model": hello.model,
+                "model_hash": hello.model_hash,
+                "build_id": hello.build_id,
+                "board": hello.board,
                 "prompt": said,
-                "chat_template": writer.name,
-                "text": text,
-                "tokens": ids,
-                "digest": f"{done.digest:08x}",
-                "reason": reason_name(done),
-                "prompt_tokens": done.prompt_tokens,
-                "prefill_us": done.prefill_us,
-                "decode_us": done.decode_us,
+                "chat_template": chat.template,
+                "text": answer.text,
+                "tokens": answer.tokens,
+                "digest": answer.digest,
+                "reason": answer.reason,
+                "prompt_tokens": answer.prompt_tokens,
+                "prefill_us": answer.prefill_us,
+                "decode_us": answer.decode_us,
                 "tokens_per_second": None if speed is None else round(speed, 1),
-                "clock": connection.clock,
-                "context": link.hello.context,
-                "context_used": done.context_used,
-                "settings": {name.name.lower(): setting_value(name, value) for name, value in settings.items()},
+                "clock": running.clock,
+                "context": hello.context,
+                "context_used": answer.context_used,
+                "settings": {name: running.settings[name] for name in (*settings, "overflow")},
             }
             (output.document_line if json_lines else output.document)(document)
             return
-        output.note(f"{link.hello.model}@{link.hello.board}: {summary(done, connection.clock)}")
+        text.end()
+        output.note(f"{hello.model}@{hello.board}: {summary(answer.done, running.clock)}")
 
 
 def read_prompt() -> str:
@@ -131,49 +130,24 @@ def read_prompt() -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _answer(link: Link, sent: Sent, max_tokens: int, output: Output, show: Show) -> tuple[list[int], str, Done]:
+def _answer(board: Board, chat: BoardChat, said: str, max_tokens: int, output: Output, show: Show) -> Answer:
     """Stream the answer; Ctrl-C ends it and keeps what has come."""
-    ids: list[int] = []
-    text = ""
-    done: Done | None = None
-    with stopping(link), ExitStack() as until_token:
-        report = until_token.enter_context(output.progress("reading the prompt"))
-        for event in send(link, sent, max_tokens):
-            if isinstance(event, Progress):
-                report(event.done, event.total)
-                continue
+    with board.stopping(), ExitStack() as until_token:
+        stream = chat.ask(said, max_tokens, until_token.enter_context(output.progress("reading the prompt")))
+        for token, text in stream.tokens():
             until_token.close()
-            if isinstance(event, Token):
-                ids.append(event.token)
-            else:
-                done = event
-            text += event.text
-            show(event)
-    assert done is not None
-    return ids, text, done
+            show(token, text)
+        return stream.read()
 
 
-def _show_text() -> Show:
-    answer = AnswerText(sys.stdout)
-
-    def show(event: Token | Done) -> None:
-        answer.write(event.text)
-        if isinstance(event, Done):
-            answer.end()
-
-    return show
+def _show_text(answer: AnswerText) -> Show:
+    return lambda token, text: answer.write(text)
 
 
-def _show_lines(output: Output) -> Show:
+def _show_line(output: Output) -> Show:
     """A document for each token; one without a token for text that was left over at the end."""
-
-    def show(event: Token | Done) -> None:
-        token = event.token if isinstance(event, Token) else None
-        if token is not None or event.text:
-            output.document_line({"token": token, "text": event.text})
-
-    return show
+    return lambda token, text: output.document_line({"token": token, "text": text})
 
 
-def _shows_nothing(event: Token | Done) -> None:
+def _show_nothing(token: int | None, text: str) -> None:
     """With --json all comes at the end."""

@@ -1,4 +1,4 @@
-"""The options of the sampler, encoded as the settings of a board."""
+"""The options of the sampler, as the settings of a board."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ SAMPLER_OPTIONS = {
 
 
 def sampler_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb the options of SAMPLER_OPTIONS; it takes them as one argument, `settings: dict[Setting, int]`.
+    """Give a verb the options of SAMPLER_OPTIONS; it takes them as one argument, `settings: Sampling`.
 
-    The values are u32 as on the wire (docs/protocol.md). UserError for a value beyond its setting's range.
+    UserError for a value beyond its setting's range.
     """
 
     @functools.wraps(verb)
     def command(**given: Any) -> None:
-        settings = {
-            setting: encode_setting(setting, given.pop(setting.name.lower()), option_of(setting))
-            for setting in SAMPLER_OPTIONS
-        }
+        settings = {setting.name.lower(): given.pop(setting.name.lower()) for setting in SAMPLER_OPTIONS}
+        for setting in SAMPLER_OPTIONS:
+            encode_setting(setting, settings[setting.name.lower()], option_of(setting))
         verb(settings=settings, **given)
 
     for option in reversed(SAMPLER_OPTIONS.values()):

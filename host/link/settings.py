@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.arithmetic.sampler_settings import SAMPLING, SETTINGS, Overflow, Setting, Unit
-from tinyllm.errors import UserError
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import UNTIL_STOP
 
@@ -24,24 +23,9 @@ def encode_setting(setting: Setting, value: float, called: str = "") -> int:
     return SETTINGS[setting].encode(value, called)
 
 
-def parse_setting(setting: Setting, text: str) -> int:
-    """The u32 on the wire for what a person typed; UserError if it is no number of the setting's range."""
-    row = SETTINGS[setting]
-    try:
-        number = float(text) if row.unit is Unit.Q16 else int(text)
-    except ValueError:
-        raise UserError(f"{row.name} {text!r}: expected {row.expected}.") from None
-    return row.encode(number)
-
-
 def setting_value(setting: Setting, value: int) -> float | int | str:
     """The value as a number for people: of a Q16.16 the shortest decimal that stands for it."""
     return SETTINGS[setting].decode(value)
-
-
-def format_setting(setting: Setting, value: int) -> str:
-    """The value as a person writes it."""
-    return SETTINGS[setting].shown(value)
 
 
 def budget(max_tokens: int) -> int:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Sequence
 
+from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS, SettingRange
 from tinyllm.errors import Failure, TinyllmError, UserError
-from tinyllm.host.chat.conversation import Conversation, ReplayDiffers
-from tinyllm.host.chat.transcript import load_transcript, save_transcript, transcript
-from tinyllm.host.chat.turn_writer import TurnWriter
-from tinyllm.host.connect.connection import Connection
-from tinyllm.host.link.answer import format_rate, rate, stopping, summary
+from tinyllm.host.api.answer_stream import AnswerStream
+from tinyllm.host.api.board import Board
+from tinyllm.host.api.chat import BoardChat
+from tinyllm.host.chat.conversation import ReplayDiffers, Turn
+from tinyllm.host.link.answer import Answer, format_rate, summary
 from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
-from tinyllm.host.link.link import Event, Link
-from tinyllm.host.link.messages import Done, Overflow, Progress, Reason, Setting
-from tinyllm.host.link.settings import RANGES, budget, format_setting, parse_setting
+from tinyllm.host.link.messages import Reason
 from tinyllm.host.standard_streams import OutputLost
 from tinyllm.host.terminal.screen import MORE, Screen
 from tinyllm.text import printable
@@ -22,7 +21,7 @@ from tinyllm.text import printable
 COMMANDS = {
     "/help": "list the commands",
     "/reset": "forget the conversation, restart the random numbers from the seed",
-    **{f"/{allowed.command}": allowed.meaning for allowed in RANGES.values()},
+    **{f"/{setting.command}": setting.meaning for setting in SETTINGS.values()},
     "/overflow": "slide or stop: what happens when the context is full",
     "/stats": "settings, context, the last answer's counts and times, memory",
     "/replay": "reset the board and give it its memory of this conversation back",
@@ -52,22 +51,10 @@ class Quit(Exception):
 class Chat:
     """One conversation on one board, until the user leaves."""
 
-    def __init__(self, connection: Connection, link: Link, screen: Screen, writer: TurnWriter) -> None:
-        self.connection = connection
-        self.link = link
-        self.screen = screen
-        self.writer = writer
-        self.conversation = Conversation(link.hello)
-        self.settings = link.get()
-        self.last: Done | None = None
+    def __init__(self, board: Board, chat: BoardChat, screen: Screen) -> None:
+        self.board, self.chat, self.screen = board, chat, screen
+        self.last: Answer | None = None
         self.context_used = 0
-
-    def close(self) -> None:
-        self.link.close()
-
-    def transcript(self) -> dict[str, Any]:
-        """The conversation as a JSON document."""
-        return transcript(self.conversation, self.link.hello, self.settings)
 
     def run(self) -> None:
         """Read and answer until the end of input or /quit. Failure if a lost board is given up."""
@@ -93,19 +80,18 @@ class Chat:
 
     def status(self) -> str:
         """The status line."""
-        hello = self.link.hello
-        speed = rate(self.last.tokens, self.last.decode_us) if self.last else None
+        hello = self.board.hello
+        speed = self.last.tokens_per_second if self.last else None
         rated = f" · {format_rate(speed)} tokens/s" if speed else ""
         return f"{hello.model}@{hello.board} · context {self.context_used}/{hello.context}{rated}"
 
     def _greet(self) -> None:
-        hello = self.link.hello
+        hello = self.board.hello
         if hello.context_used:
             self.screen.note("The board held an earlier conversation; a new one begins.")
-        self.link.reset()
         self.screen.note(f"{hello.model} on {hello.board}, context {hello.context} tokens. /help lists the commands.")
-        if self.writer.name:
-            self.screen.note(f"The model's chat template is used, on the {self.writer.name}; --raw leaves it out.")
+        if self.chat.template:
+            self.screen.note(f"The model's chat template is used, on the {self.chat.template}; --raw leaves it out.")
         else:
             self.screen.note("No chat template is used: the model continues your text. Type a beginning.")
 
@@ -132,45 +118,45 @@ class Chat:
         except TinyllmError as error:
             self.screen.note(str(error))
         except KeyboardInterrupt:
-            if self.conversation.interrupted is not None:
+            if self.chat.interrupted is not None:
                 raise  # The board does not stop its answer.
             self.screen.note("Interrupted.")
 
     def _ask(self, text: str) -> None:
         """Send a prompt and show its answer; nothing for an empty one."""
         if text.strip():
-            sent = self.writer.write(text, self.conversation.turns)
-            limit = budget(self.settings[Setting.MAX_TOKENS])
-            self._show(self.conversation.ask(self.link, text, limit, sent))
+            self._show(lambda: self.chat.ask(text, progress=self._reading))
 
-    def _show(self, events: Iterator[Event]) -> None:
-        """Stream an answer; Ctrl-C ends it."""
-        with stopping(self.link):
-            for event in events:
-                if isinstance(event, Progress):
-                    self.screen.working(f"reading the prompt, {event.done} of {event.total} tokens")
-                    continue
-                self.screen.write(event.text)
-                if isinstance(event, Done):
-                    self.last, self.context_used = event, event.context_used
-                    self.screen.end_answer()
-                    if event.reason in ENDINGS:
-                        self.screen.note(ENDINGS[event.reason])
+    def _show(self, send: Callable[[], AnswerStream | None]) -> None:
+        """Stream the answer to what `send` sends; Ctrl-C ends it."""
+        with self.board.stopping():
+            stream = send()
+            if stream is None:
+                return
+            for piece in stream:
+                self.screen.write(piece)
+        self.last = answer = stream.read()
+        self.context_used = answer.context_used
+        self.screen.end_answer()
+        if answer.done.reason in ENDINGS:
+            self.screen.note(ENDINGS[answer.done.reason])
+
+    def _reading(self, done: int, total: int) -> None:
+        self.screen.working(f"reading the prompt, {done} of {total} tokens")
 
     # --- Commands -----------------------------------------------------------------------------------------------------
 
     def _command(self, name: str, argument: str = "") -> None:
         argument = argument.strip()
-        setting = next((key for key, allowed in RANGES.items() if name == f"/{allowed.command}"), None)
+        setting = next((row for row in SETTINGS.values() if name == f"/{row.command}"), None)
         if setting is not None:
-            self._set(setting, parse_setting(setting, argument) if argument else None)
-        elif name == "/overflow":
-            self._set(Setting.OVERFLOW, parse_overflow(argument) if argument else None)
+            if argument:
+                self.board.settings[setting.name] = setting.parse(argument)
+            self.screen.note(self._setting(setting))
         elif name == "/help":
             self.screen.table(list(COMMANDS.items()))
         elif name == "/reset":
-            self.conversation.reset(self.link)
-            self.last, self.context_used = None, 0
+            self._start_anew()
             self.screen.note("The conversation is forgotten.")
         elif name == "/stats":
             self.screen.note("\n".join(self._stats()))
@@ -179,7 +165,7 @@ class Chat:
         elif name == "/save":
             if not argument:
                 raise UserError("/save: name the file, as in /save talk.txt.")
-            self.screen.note(f"Saved to {save_transcript(argument, self.transcript())}.")
+            self.screen.note(f"Saved to {self.chat.save(argument)}.")
         elif name == "/load":
             if not argument:
                 raise UserError("/load: name the file, as in /load talk.json.")
@@ -189,41 +175,31 @@ class Chat:
         else:
             raise UserError(f"{name}: no such command. /help lists them; a prompt does not start with a slash.")
 
-    def _set(self, setting: Setting, value: int | None) -> None:
-        if value is not None:
-            try:
-                self.link.set(setting, value)
-            except BoardGone:
-                self.settings[setting] = value  # Recovery sets it.
-                raise
-            self.settings[setting] = value
-        self.screen.note(f"{setting.name.lower()} {format_setting(setting, self.settings[setting])}")
+    def _setting(self, setting: SettingRange) -> str:
+        return f"{setting.name} {setting.shown(self.board.settings.wire[setting.setting])}"
 
     def _load(self, name: str) -> None:
         """Take up a saved conversation with its settings. The present one stays if the file cannot be loaded."""
-        turns, settings = load_transcript(name, self.link.hello)
-        self.settings = settings
+        self.chat.load(name)
         self.last = None
-        self.conversation = Conversation(self.link.hello)
-        self.conversation.turns = turns
-        for setting, value in settings.items():
-            self.link.set(setting, value)
-        self.screen.note(f"{name}: {count_turns(self.conversation)}" + (", the last of them:" if turns else "."))
+        turns = self.chat.turns
+        self.screen.note(f"{name}: {count_turns(turns)}" + (", the last of them:" if turns else "."))
         if turns:
             self.screen.note(printable(f"> {turns[-1].prompt}\n{turns[-1].text}"))
         self._replay()
 
     def _stats(self) -> Iterator[str]:
-        hello = self.link.update_hello()
+        link = self.board.link
+        hello = link.update_hello()
         self.context_used = hello.context_used
         yield f"{hello.model} ({hello.model_hash}) on {hello.board}, build {hello.build_id}, firmware {hello.firmware}"
-        yield ", ".join(f"{name.name.lower()} {format_setting(name, value)}" for name, value in self.settings.items())
-        yield f"context {hello.context_used}/{hello.context} tokens, {count_turns(self.conversation)}"
+        yield ", ".join(map(self._setting, SETTINGS.values()))
+        yield f"context {hello.context_used}/{hello.context} tokens, {count_turns(self.chat.turns)}"
         if self.last:
-            yield f"last answer: {summary(self.last, self.connection.clock)}"
-        damaged = self.link.damaged_frames + hello.corrupt_frames
+            yield f"last answer: {summary(self.last.done, self.board.clock)}"
+        damaged = link.damaged_frames + hello.corrupt_frames
         yield f"damaged frames: {damaged}"
-        yield "memory: " + ", ".join(f"{name} {size:,}" for name, size in self.link.memory().items())
+        yield "memory: " + ", ".join(f"{name} {size:,}" for name, size in link.memory().items())
 
     # --- A board that was lost ----------------------------------------------------------------------------------------
 
@@ -251,32 +227,29 @@ class Chat:
 
     def _arrived(self) -> int:
         """Tokens of all answers."""
-        return sum(len(turn.answer) for turn in self.conversation.turns)
+        return sum(len(turn.answer) for turn in self.chat.turns)
 
     def _reconnect(self, gone: BoardGone) -> None:
         """Wait for the board, and set it as it was. Failure if the person gives up."""
-        self.screen.note(f"{str(gone).removesuffix('.')}{self.connection.why_lost()}.")
+        self.screen.note(f"{str(gone).removesuffix('.')}{self.board.connection.why_lost()}.")
         self.screen.note("Waiting for it to come back; Ctrl-C gives up.")
-        self.link.close()
         try:
-            self.link = self.connection.reopen()
+            self.board.reconnect(patience=math.inf, keep=True)
         except KeyboardInterrupt:
             raise Failure("the board did not come back.") from None
-        for setting, value in self.settings.items():
-            self.link.set(setting, value)
 
     def _restore(self, what_is_wrong: str) -> None:
         """Make the board's memory the same as ours: it may be already; else by a replay, or by starting anew."""
-        hello = self.link.update_hello()
-        if hello.model_hash != self.conversation.model_hash:
-            self.screen.note(f"The board now runs {hello.model}, another model; a new conversation begins.")
+        held = self.chat.held()
+        if self.board.hello.model_hash != self.chat.model_hash:
+            self.screen.note(f"The board now runs {self.board.hello.model}, another model; a new conversation begins.")
             self._start_anew()
-        elif self.conversation.held_by(hello):
+        elif held:
             self.screen.note("The board is back and still holds the conversation.")
-            self._show(self.conversation.resume(self.link))
+            self._show(self._resume)
         else:
             self.screen.note(what_is_wrong)
-            if self.screen.confirm(f"Replay it ({count_turns(self.conversation)})?"):
+            if self.screen.confirm(f"Replay it ({count_turns(self.chat.turns)})?"):
                 self._replay()
             else:
                 self._start_anew()
@@ -284,9 +257,7 @@ class Chat:
 
     def _replay(self) -> None:
         try:
-            exact = self.conversation.replay(
-                self.link, lambda done, total: self.screen.working(f"replaying, {done} of {total} turns")
-            )
+            exact = self.chat.replay(lambda done, total: self.screen.working(f"replaying, {done} of {total} turns"))
         except (Refused, ReplayDiffers) as error:
             self.screen.note(f"{error}\nA new conversation begins.")
             self._start_anew()
@@ -295,30 +266,24 @@ class Chat:
             self.screen.note("The replay was stopped. A new conversation begins.")
             self._start_anew()
             return
-        hello = self.link.update_hello()
+        hello = self.board.link.update_hello()
         self.context_used = hello.context_used
-        turn = self.conversation.interrupted
-        if len(self.conversation.turns) > (turn is not None):
+        turn = self.chat.interrupted
+        if len(self.chat.turns) > (turn is not None):
             proof = f"digest {hello.conversation_digest:08x}" if exact else "a prompt that was stopped is now whole"
             self.screen.note(f"Replayed: the board holds {hello.context_used} tokens again ({proof}).")
         if turn is not None:
             self.screen.note("Going on with the answer that was cut short:")
             self.screen.write(turn.text)
-            self._show(self.conversation.resume(self.link))
+            self._show(self._resume)
+
+    def _resume(self) -> AnswerStream | None:
+        return self.chat.resume(self._reading)
 
     def _start_anew(self) -> None:
-        self.conversation = Conversation(self.link.hello)
-        self.link.reset()
+        self.chat.reset()
         self.last, self.context_used = None, 0
 
 
-def parse_overflow(text: str) -> int:
-    """The value on the wire of "slide" or "stop"; UserError for anything else."""
-    try:
-        return Overflow[text.upper()]
-    except KeyError:
-        raise UserError(f"overflow {text!r}: expected slide or stop.") from None
-
-
-def count_turns(conversation: Conversation) -> str:
-    return f"{len(conversation.turns)} turn" + ("s" if len(conversation.turns) != 1 else "")
+def count_turns(turns: Sequence[Turn]) -> str:
+    return f"{len(turns)} turn" + ("s" if len(turns) != 1 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from tests.boards.conftest import missing
 from tests.conftest import skip_unless_ci
 from tinyllm.boards.description import load_board
 from tinyllm.host.link.link import Link
-from tinyllm.host.link.messages import token_digest
+from tinyllm.host.link.messages import Setting, token_digest
 
 GUIDE = Path(__file__).parents[2] / "docs/python.md"
 EXAMPLE = re.compile(r"```python\n(.*?)```\n```text\n(.*?)```", re.DOTALL)
@@ -159,6 +160,34 @@ def test_an_answer_that_is_stopped_comes_to_its_end(board: tinyllm.Board) -> Non
     assert answer.context_used == board.link.update_hello().context_used
 
 
+def test_an_answer_comes_token_by_token_too(board: tinyllm.Board) -> None:
+    stream = board.ask("Once upon a time", 12)
+    pieces = list(stream.tokens())
+    answer = stream.read()
+    assert tuple(token for token, _ in pieces) == answer.tokens
+    assert "".join(text for _, text in pieces) == answer.text
+
+
+def test_ctrl_c_ends_the_answer_and_not_the_program(board: tinyllm.Board) -> None:
+    board.settings.update(temperature=1.4, top_p=1)
+    before = signal.getsignal(signal.SIGINT)
+    with board.stopping():
+        stream = board.ask("Once upon a time", 0)
+        next(stream)
+        signal.raise_signal(signal.SIGINT)
+        answer = stream.read()
+    assert answer.reason in ("cancelled", "stop")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_setting_that_the_board_refuses_stays_as_it_was(board: tinyllm.Board) -> None:
+    with pytest.raises(tinyllm.Refused):
+        board.settings.set_wire({Setting.SEED: 9, Setting.TOP_P: 0})
+    assert (board.settings["seed"], board.settings["top_p"]) == (1, 1)
+    board.reset()
+    assert board.link.get()[Setting.SEED] == 1
+
+
 def test_logits_are_those_of_the_reference(board: tinyllm.Board) -> None:
     tokens = board.expected.encode("The cat sat")
     expected = board.expected.logits(tokens)[-1]
@@ -198,6 +227,67 @@ def test_a_board_that_is_lost_says_so_and_comes_back_with_its_settings(board: ti
         board.ask("The dog", 12).read()
     board.reconnect()
     assert board.ask("The dog", 12).read().tokens == expected
+
+
+def test_a_chat_goes_on_as_if_the_board_had_not_been_lost(board: tinyllm.Board) -> None:
+    said = ("Once upon a time", "The dog")
+    chat = board.chat()
+    unbroken = [chat.ask(text, 20).read() for text in said]
+    assert chat.held()
+    assert chat.resume() is None
+
+    chat = board.chat()
+    chat.ask(said[0], 20).read()
+    board.cut_power()
+    with pytest.raises(tinyllm.BoardGone):
+        chat.ask(said[1], 20).read()
+    assert chat.interrupted is chat.turns[-1]
+    board.reconnect(keep=True)
+    assert not chat.held()
+    assert chat.replay()
+    assert chat.held()
+    resumed = chat.resume()
+    assert resumed is not None
+    assert resumed.read().conversation_digest == unbroken[1].conversation_digest
+    assert [tuple(turn.answer) for turn in chat.turns] == [answer.tokens for answer in unbroken]
+    assert chat.interrupted is None
+
+
+def test_a_board_whose_cable_was_pulled_may_hold_the_conversation_still(board: tinyllm.Board) -> None:
+    chat = board.chat()
+    chat.ask("Once upon a time", 12).read()
+    board.settings["seed"] = 3
+    board.reconnect(keep=True)
+    assert chat.held()
+    assert board.link.get()[Setting.SEED] == 3
+    board.reconnect()
+    assert not chat.held()
+
+
+def test_a_chat_is_saved_and_taken_up_again_with_its_settings(board: tinyllm.Board, tmp_path: Path) -> None:
+    chat = board.chat()
+    board.settings.update(seed=7, overflow="stop")
+    chat.ask("Once upon a time", 12).read()
+    saved = chat.transcript()
+    assert chat.save(tmp_path / "talk.json") == tmp_path / "talk.json"
+    unbroken = chat.ask("The dog", 8).read()
+
+    board.settings.update(seed=1, overflow="slide")
+    again = board.chat()
+    again.ask("Something else", 5).read()
+    again.load(tmp_path / "talk.json")
+    assert again.transcript() == saved
+    assert not again.held()
+    assert again.replay()
+    answer = again.ask("The dog", 8).read()
+    assert (answer.tokens, answer.conversation_digest) == (unbroken.tokens, unbroken.conversation_digest)
+
+    with pytest.raises(tinyllm.UserError, match="there is such a file already"):
+        again.save(tmp_path / "talk.json")
+    (tmp_path / "talk.json").write_text("{}")
+    with pytest.raises(tinyllm.UserError, match="is no conversation"):
+        again.load(tmp_path / "talk.json")
+    assert len(again.turns) == 2
 
 
 def test_a_board_that_counts_tells_no_speed() -> None:

@@ -35,7 +35,7 @@ from tinyllm.host.doctor import check_machine
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link import serial_port
 from tinyllm.host.link import usb as finding
-from tinyllm.host.link.settings import RANGES, encode_setting, format_setting, parse_setting
+from tinyllm.host.link.settings import RANGES
 from tinyllm.host.output import Output
 from tinyllm.models import bundled
 from tinyllm.text import printable
@@ -488,10 +488,10 @@ def test_what_is_typed_is_what_is_shown(setting: protocol.Setting, data: st.Data
         typed = f"{data.draw(ten_thousandths) / 10_000:.4f}"
     else:
         typed = str(data.draw(st.integers(row.minimum, row.maximum)))
-    encoded = parse_setting(setting, typed)
-    shown = format_setting(setting, encoded)
+    encoded = row.encode(row.parse(typed))
+    shown = row.shown(encoded)
     assert abs(float(shown) - float(typed)) <= 1 / ONE
-    assert parse_setting(setting, shown) == encoded == encode_setting(setting, float(typed))
+    assert row.encode(row.parse(shown)) == encoded == row.encode(float(typed))
 
 
 @given(st.text())

@@ -51,12 +51,14 @@ MAY_IMPORT = {
         "tinyllm boards codegen.arithmetic codegen.emit codegen.verify host.output host.link host.model host.build "
         "host.connect host.chat host.prove"
     ),
-    "host.terminal": ("tinyllm host.layout host.standard_streams host.output host.link host.connect host.chat"),
+    "host.terminal": (
+        "tinyllm codegen.arithmetic host.layout host.standard_streams host.output host.link host.chat host.api"
+    ),
     "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
     "host.cli": (
         "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.memory "
         "codegen.verify host.standard_streams host.output host.link host.hub host.model host.build host.doctor "
-        "host.monitor host.connect host.chat host.prove host.api host.terminal"
+        "host.monitor host.connect host.prove host.api host.terminal"
     ),
     "tinyllm.api": "tinyllm host.link host.api host.cli",
 }

@@ -71,7 +71,7 @@ def test_the_text_voices_commands_are_documented_with_their_meaning(row: Setting
 def test_the_limits_are_taken_and_what_is_beyond_them_is_refused(row: SettingRange) -> None:
     unit = ONE if row.unit is Unit.Q16 else 1
     for value in (row.minimum, row.start, row.maximum):
-        assert row.encode(value / unit) == value
+        assert row.encode(row.decode(value)) == value
     for value in (row.minimum - 1, row.maximum + 1, -(2**70), 2**70):
         with pytest.raises(UserError, match=f"^an option .*: expected {re.escape(row.expected)}\\.$"):
             row.encode(value / unit, "an option")
@@ -84,11 +84,15 @@ def test_the_limits_are_taken_and_what_is_beyond_them_is_refused(row: SettingRan
 @given(data=st.data())
 def test_a_value_is_shown_so_that_it_is_read_back(row: SettingRange, data: st.DataObject) -> None:
     value = data.draw(st.integers(row.minimum, row.maximum))
-    if row.unit is Unit.CHOICE:
-        assert row.choices[value] == row.shown(value)
-    else:
-        assert row.encode(float(row.shown(value))) == value
-        assert re.fullmatch(r"\d+(\.\d{1,6})?", row.shown(value))
+    assert row.encode(row.parse(row.shown(value))) == value
+    assert re.fullmatch("|".join(row.choices) or r"\d+(\.\d{1,6})?", row.shown(value))
+
+
+@each_setting
+@pytest.mark.parametrize("typed", ["hot", "", "1,5", "0x1", "true"])
+def test_a_word_that_is_no_value_is_quoted(row: SettingRange, typed: str) -> None:
+    with pytest.raises(UserError, match=f"^{row.name} '{typed}': expected {re.escape(row.expected)}\\.$"):
+        row.encode(row.parse(typed))
 
 
 @pytest.mark.parametrize("value", [0.5, -0.5, 1e-9])
