@@ -316,7 +316,8 @@ def _request(
     model: ModelName | None, context: int | None, board: str, port: str | None = None, virtual: bool = False
 ) -> BoardRequest:
     options: LoadOptions = model.options if isinstance(model, LanguageModel) else AS_STORED
-    if context is not None:
+    if context is not None or port is not None:
+        # A board that runs already has its own.
         options = replace(options, context=context)
     name = model.path if isinstance(model, LanguageModel) else model
     return BoardRequest(None if name is None else str(name), options, board, port, virtual)

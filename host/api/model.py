@@ -14,6 +14,7 @@ from tinyllm.codegen.emit.project import Project
 from tinyllm.codegen.verify.perplexity import Evaluation, evaluate, split_stories
 from tinyllm.codegen.verify.verify import Verdict, verify
 from tinyllm.host.build.build import compile_project, emit, ignore
+from tinyllm.host.build.flash import Flashed, board_to_flash, flash
 from tinyllm.host.build.program import Program
 from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model, read_text
 from tinyllm.host.model.trim_report import sequences_of
@@ -94,6 +95,24 @@ class LanguageModel(LoadedModel):
         """
         project = self.emit(board, virtual, progress, notice)
         return compile_project(project, None if folder is None else Path(folder), progress, notice)
+
+    def flash(
+        self,
+        board: str | BoardDescription | None = None,
+        port: str | None = None,
+        progress: Callable[[str], None] = ignore,
+        notice: Callable[[str], None] = ignore,
+    ) -> Flashed:
+        """Build, upload to the board on a port, and check that it runs what was built.
+
+        The result has `built`, as of `build`; `port`, for Board.open; and `hello`, what the board says of itself.
+        board: its kind; by default that of the one attached. port: as Board.open takes it; by default found by the
+        board's USB numbers. progress and notice as `build`.
+        Raises UserError if no such board is found, its port cannot be used, or the model does not fit; Failure if the
+        upload fails, the board does not come back, or it runs something else than was built.
+        """
+        target = board if isinstance(board, BoardDescription) else board_to_flash(board, port)
+        return flash(self, target, port, progress, notice)
 
     def perplexity(
         self,

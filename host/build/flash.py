@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyllm.boards.description import Board
+from tinyllm.boards.description import Board, load_board
 from tinyllm.cache_folder import home
 from tinyllm.errors import Failure, TinyllmError, UserError
 from tinyllm.host.build import platformio
@@ -21,7 +21,7 @@ from tinyllm.host.link.messages import HelloReply
 from tinyllm.host.link.port_names import AUTO, resolve_port
 from tinyllm.host.link.port_url import is_url
 from tinyllm.host.link.serial_port import PortInfo, check_usable, find_again, port_info
-from tinyllm.host.link.usb import find_board_port, ports_of
+from tinyllm.host.link.usb import find_board, find_board_port, ports_of
 from tinyllm.host.model.load import LoadedModel
 
 RETURN_SECONDS = 30.0
@@ -32,7 +32,7 @@ HANDSHAKE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Flashed:
-    """The program that was built, the board's port now, and its reply to HELLO."""
+    """What was built, the port where it runs now, and what the board said of itself."""
 
     built: Program
     port: str
@@ -40,17 +40,12 @@ class Flashed:
 
 
 def flash(
-    loaded: LoadedModel,
-    board: Board,
-    context: int | None = None,
-    port: str | None = None,
-    progress: Line = ignore,
-    notice: Line = ignore,
+    loaded: LoadedModel, board: Board, port: str | None = None, progress: Line = ignore, notice: Line = ignore
 ) -> Flashed:
     """Put the model on the board and talk to it.
 
-    context: as emit takes it. port: the board's, as resolve_port takes it; None or auto looks for its USB numbers.
-    Waits for another process that flashes such a board, and tells notice.
+    port: where the board is, as resolve_port takes it; None or auto looks for its USB numbers. Another process that
+    flashes such a board is waited for, and notice told.
     Raises UserError if no port, several or an unusable one is found, or the model does not fit; Failure if PlatformIO
     cannot upload, the board does not come back, or runs something else than was built.
     """
@@ -64,7 +59,7 @@ def flash(
             check_usable(name)
         # One folder a board, not the cache: PlatformIO compiles the whole core again in a project that has moved.
         folder = home() / "flash" / board.name
-        built = build(loaded, board, context, folder, progress, notice, by_hand="pio run -t upload")
+        built = build(loaded, board, None, folder, progress, notice, by_hand="pio run -t upload")
         known = {there.device for there in ports_of(board)}
         platformio.run(built.project, board.name, targets=["upload"], upload_port=name, progress=progress)
         progress("waiting for the board to come back")
@@ -120,10 +115,17 @@ def _find_port(board: Board, name: str | None, device: PortInfo | None, known: s
     return next((there.device for there in ports_of(board) if there.device not in known), None)
 
 
-def check_flashable(board: Board) -> None:
-    """Raise UserError for a board that cannot be flashed: this computer, or a virtual one."""
+def board_to_flash(name: str | None, port: str | None) -> Board:
+    """The board of that name or, if None, the one that is attached; errors as load_board and find_board.
+
+    Raises UserError too for a port that cannot be one, and for a board that is none: this computer, or a virtual one.
+    """
+    if port not in (None, AUTO):
+        resolve_port(str(port))  # Told before a board is looked for.
+    board = load_board(name) if name is not None else find_board()
     if board.emulator or (board.memory is None and board.platformio.get("upload_protocol") != "custom"):
         raise UserError(
             f"{board.name} is no board to flash: `tinyllm run --board {board.name}` builds and starts it. "
             "`tinyllm boards` lists the others."
         )
+    return board

@@ -6,14 +6,12 @@ from dataclasses import asdict
 
 import click
 
-from tinyllm.boards.description import load_board
-from tinyllm.host.build.flash import check_flashable, flash
+from tinyllm.host.api.model import LanguageModel
+from tinyllm.host.build.flash import board_to_flash
 from tinyllm.host.cli.completion import complete_board, complete_port
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
-from tinyllm.host.link.port_names import AUTO, resolve_port
-from tinyllm.host.link.usb import find_board
-from tinyllm.host.model.load import LoadOptions, load_model
+from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.model.trim_report import trimming_of
 from tinyllm.host.output import Output
 
@@ -37,13 +35,10 @@ from tinyllm.host.output import Output
 def command(model: str | None, board: str | None, port: str | None, options: LoadOptions, as_json: bool) -> None:
     """Build, upload to the board, and check that it runs what was built."""
     output = Output(as_json)
-    if port not in (None, AUTO):
-        resolve_port(str(port))  # A port that cannot be one is told before a board is looked for.
-    target = load_board(board) if board is not None else find_board()
-    check_flashable(target)
-    loaded = load_model(model, options)
+    target = board_to_flash(board, port)
+    loaded = LanguageModel.read(model, options)
     with output.working(f"flashing {loaded.name} to {target.name}") as step:
-        flashed = flash(loaded, target, None, port, step, output.note)
+        flashed = loaded.flash(target, port, step, output.note)
         step("measuring the perplexity")
         trimming = trimming_of(loaded, options.stories())
     if as_json:

@@ -27,6 +27,8 @@ from tests.conftest import skip_unless_ci
 from tests.pipeline.two_processes import run_both
 from tinyllm.boards.description import BOARDS_DIR, load_board
 from tinyllm.errors import UserError
+from tinyllm.host.api.board import Board
+from tinyllm.host.api.model import load
 from tinyllm.host.build import flash as flashing
 from tinyllm.host.cli import app as cli
 from tinyllm.host.link import messages as protocol
@@ -139,6 +141,21 @@ def test_a_model_is_built_uploaded_and_proved_to_run(desk: Desk, tinyllm: Tinyll
     code, out, _ = tinyllm("run", "--port", desk.port, "-p", "Once upon a time", "-n", "5", "--json")
     assert code == 0
     assert json.loads(out)["build_id"] == told["built"]["build_id"]
+
+
+def test_a_script_flashes_a_board_and_talks_to_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(context=64)
+    with pytest.raises(UserError, match="host is no board to flash"):
+        model.flash("host")
+    attach(monkeypatch, (desk.port, DESK_USB, "B"))
+    steps: list[str] = []
+    flashed = model.flash(progress=steps.append)
+    assert (flashed.port, flashed.hello.board, flashed.built.board) == (desk.port, "desk", "desk")
+    assert flashed.hello.build_id == flashed.built.build_id
+    assert steps[-1] == "waiting for the board to come back"
+    with Board.open(flashed.port, model) as board:
+        assert board.hello.build_id == flashed.built.build_id
+        assert board.ask("The dog", 5, temperature=0).read().tokens == board.expected.answers(["The dog"], 5)[0]
 
 
 def test_a_board_that_runs_something_is_flashed_with_something_else(desk: Desk, tinyllm: Tinyllm) -> None:
