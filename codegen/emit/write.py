@@ -18,19 +18,12 @@ def write_project(project: Project, folder: Path) -> None:
     """Write an emitted project, touching only what changed so that a rebuild is quick.
 
     What an earlier emission left and this one does not have is removed; other files in the folder stay. Raises
-    UserError, and changes nothing, for a folder that holds something else, a file that was edited since, and a disk
-    that is full.
+    UserError, and changes nothing, as check_folder, and if the disk is full.
     """
     manifest = folder / MANIFEST
     wanted, text = project.manifest.files, project.manifest.text()
+    written, there = check_folder(project, folder)
     try:
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder} is a file; give a folder for the project.")
-        if folder.is_dir() and any(folder.iterdir()) and not manifest.is_file():
-            raise UserError(f"{folder} holds other files; give an empty or new folder for the project.")
-        written = _written(manifest) if manifest.is_file() else {}
-        there = {name: _hash_now(folder / name) for name in wanted | written}
-        _refuse_to_lose_edits(folder, written, there, wanted)
         stale = [name for name in written if name not in wanted and there[name] is not None]
         changed = [name for name in wanted if there[name] != wanted[name]]
         if not stale and not changed and manifest.is_file() and manifest.read_bytes() == text.encode():
@@ -46,6 +39,26 @@ def write_project(project: Project, folder: Path) -> None:
             staged.put_in_place()
     except OSError as error:
         raise UserError(f"{folder}: cannot write the project: {error.strerror or error}.") from None
+
+
+def check_folder(project: Project, folder: Path) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """The hashes of the project's files in `folder`: as an earlier emission wrote them, and as they are now.
+
+    Raises UserError if `folder` is a file or cannot be read, holds something else, or a file that was edited since.
+    """
+    manifest, wanted = folder / MANIFEST, project.manifest.files
+    try:
+        nearest = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+        if nearest.exists() and not nearest.is_dir():
+            raise UserError(f"{nearest} is a file; give a folder for the project.")
+        if folder.is_dir() and any(folder.iterdir()) and not manifest.is_file():
+            raise UserError(f"{folder} holds other files; give an empty or new folder for the project.")
+        written = _written(manifest) if manifest.is_file() else {}
+        there = {name: _hash_now(folder / name) for name in wanted | written}
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write the project: {error.strerror or error}.") from None
+    _refuse_to_lose_edits(folder, written, there, wanted)
+    return written, there
 
 
 def _refuse_to_lose_edits(

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tinyllm.boards.description import Board, load_board
+from tinyllm.codegen.emit.write import check_folder
 from tinyllm.codegen.memory.plan import MemoryNeeds, room
 from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.build.build import compile_project
@@ -43,6 +44,8 @@ def command(
     loaded = LanguageModel.read(model, options)
     with output.working(f"building {loaded.name} for {target.name}") as step:
         project = loaded.emit(target, progress=step, notice=output.note)
+        if folder is not None:
+            check_folder(project, folder)
     if not as_json:
         # At once, for compiling takes its time, and may not be possible here.
         output.line(project.title, style="bold")

@@ -27,7 +27,9 @@ from tests.conftest import skip_unless_ci
 from tinyllm.boards.description import FOLDER, load_board
 from tinyllm.cache_folder import home
 from tinyllm.codegen.arithmetic.sampler_settings import ONE, Unit
+from tinyllm.codegen.emit.write import write_project
 from tinyllm.errors import Failure, UserError
+from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.chat.transcript import save_transcript
 from tinyllm.host.cli import app as cli
 from tinyllm.host.cli import boards as verbs_look
@@ -36,6 +38,7 @@ from tinyllm.host.link import messages as protocol
 from tinyllm.host.link import serial_port
 from tinyllm.host.link import usb as finding
 from tinyllm.host.link.settings import RANGES
+from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
 from tinyllm.models import bundled
 from tinyllm.text import printable
@@ -421,6 +424,33 @@ def test_the_switches_of_a_folder_are_refused_for_a_file(tinyllm: Tinyllm, tmp_p
     code, _, err = tinyllm("inspect", str(tmp_path / "model.bin"), "--layer-sharing")
     assert code == 2
     assert "share_embedding and layer_sharing are for Hugging Face folders" in err
+
+
+@pytest.mark.parametrize(
+    ("place", "complaint"),
+    [
+        ("thesis/chapter.tex", "thesis/chapter.tex is a file; give a folder for the project."),
+        ("thesis/chapter.tex/project", "thesis/chapter.tex is a file; give a folder for the project."),
+        ("thesis", "thesis holds other files; give an empty or new folder for the project."),
+    ],
+)
+def test_a_build_into_what_is_no_folder_for_it_is_refused_before_anything_is_shown(
+    tinyllm: Tinyllm, tmp_path: Path, place: str, complaint: str
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.tex").write_text("years of work")
+    code, out, err = tinyllm("build", "--context", "32", "-o", str(tmp_path / place))
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == f"error: {tmp_path}/{complaint}"
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
+
+
+def test_a_project_that_was_edited_is_refused_before_anything_is_shown(tinyllm: Tinyllm, tmp_path: Path) -> None:
+    write_project(LanguageModel.read(None, LoadOptions(context=32)).emit("host"), tmp_path)
+    (tmp_path / "src/model.c").write_text("mine")
+    code, out, err = tinyllm("build", "--context", "32", "-o", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert f"{tmp_path / 'src/model.c'}: edited since tinyllm wrote the project" in err
 
 
 @pytest.mark.parametrize("verb", ["inspect", "build", "flash", "run", "chat", "verify", "eval"])

@@ -56,7 +56,7 @@ MAY_IMPORT = {
     ),
     "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
     "host.cli": (
-        "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.memory "
+        "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.emit codegen.memory "
         "codegen.verify host.standard_streams host.output host.link host.hub host.model host.build host.doctor "
         "host.monitor host.connect host.prove host.api host.terminal"
     ),
