@@ -109,8 +109,8 @@ class FramePort:
         return data
 
     def _note(self, item: Stray, stray: bytearray | None) -> None:
-        if item.data == protocol.ATTENTION[:1]:
-            return  # The byte before a HELLO, sent back.
+        if item.data == protocol.ATTENTION[:1] or (self.echoed_frames and not item.data.strip(b"\x03\r\n")):
+            return  # What stands before a HELLO, sent back; a terminal may have changed the line's end.
         self.damaged_frames += 1
         self.without_flow_control += lacks_flow_control(item.data)
         if stray is not None:

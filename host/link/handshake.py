@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from tinyllm.errors import UserError
@@ -10,10 +9,13 @@ from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.errors import BoardGone
 from tinyllm.host.link.frame_port import FramePort
 from tinyllm.host.link.frames import XON
+from tinyllm.host.link.strangers import known_stranger, repeated_lines
 from tinyllm.text import printable
 
 HELLO_SECONDS = 1.0
 """How long to wait for the answer to one HELLO."""
+AFTER_AN_ECHO = b"\x03\r\n\x00\x00"
+"""ATTENTION with an empty line: what sent back the first HELLO may be a prompt that answers only lines."""
 SHOWN_BYTES = 60
 PROBES = (True, False, False, True, True, False)
 """Whether a HELLO has the byte XON in it. A line that damages every second, third or fifth frame has another order."""
@@ -24,31 +26,16 @@ FLOW_CONTROL = (
     "Turn it off in the adapter, the terminal server or the driver: frames need every byte."
 )
 
-SIGNS = {
-    rb"CircuitPython|to enter the REPL": (
-        "CircuitPython runs on this board, not tinyllm.\n"
-        "`tinyllm flash` puts tinyllm in its place; save the files of its drive first."
-    ),
-    rb"MicroPython|raw REPL|KeyboardInterrupt|(^|\n)>>> $": (
-        "MicroPython runs on this board, not tinyllm.\n"
-        "`tinyllm flash` puts tinyllm in its place; save the board's files first."
-    ),
-    rb"waiting for download": (
-        "the chip waits for a program (download mode).\n"
-        "Press its reset button to start the program that it has, or `tinyllm flash` one."
-    ),
-}
-"""What other programs of a board say -> who that is, and what to do."""
-
 
 def say_hello(port: FramePort, seconds: float, silence_seconds: float) -> None:
     """Say hello until the board answers; one that is just starting may miss the first ones.
 
-    seconds: how long to try. silence_seconds: how long, if the board says nothing at all.
+    seconds: how long to try. silence_seconds: how long, if the board says nothing at all or the same lines again.
     Raises UserError that tells what was seen instead of a tinyllm of this protocol version.
     """
     begun = time.monotonic()
     seen = bytearray()
+    silence_seconds = min(seconds, silence_seconds)
     while True:
         try:
             if _hello(port, begun + seconds, seen):
@@ -58,18 +45,21 @@ def say_hello(port: FramePort, seconds: float, silence_seconds: float) -> None:
             raise UserError(f"{gone} Another program may be talking to it: close that one.") from None
         elapsed = time.monotonic() - begun
         heard = bytes(seen) + port.pending
-        if stranger := _known_stranger(port, heard):
+        if stranger := FLOW_CONTROL if port.without_flow_control > 1 else known_stranger(heard):
             raise UserError(f"{port.name}: {stranger}")
+        if elapsed >= silence_seconds and (told := repeated_lines(heard)):
+            raise UserError(f"{port.name}: {told}")
         # A slow board may be at work on what another program asked for.
         silent = not heard and not port.late_replies
-        if elapsed >= (min(seconds, silence_seconds) if silent else seconds):
+        if elapsed >= (silence_seconds if silent else seconds):
             raise UserError(f"{port.name}: {_nobody(port, heard, elapsed)}")
 
 
 def _hello(port: FramePort, deadline: float, seen: bytearray) -> bool:
     """Whether one HELLO is answered in time. `seen` gets what else comes."""
     before = port.damaged_frames
-    sequence = port.send(protocol.Hello(), before=protocol.ATTENTION)
+    opening = AFTER_AN_ECHO if port.echoed_frames else protocol.ATTENTION
+    sequence = port.send(protocol.Hello(), before=opening)
     deadline = min(deadline, time.monotonic() + HELLO_SECONDS)
     while time.monotonic() < deadline:
         _, reply = port.receive(sequence, stray=seen)
@@ -91,13 +81,6 @@ def _version_differs(port: FramePort, served: str) -> str:
         f"{port.name}: the board speaks protocol version {printable(served)}, this tinyllm speaks "
         f"{protocol.PROTOCOL_VERSION}. Update this tool and flash the board again."
     )
-
-
-def _known_stranger(port: FramePort, heard: bytes) -> str | None:
-    """Who answers, if that is plain from what was heard; None if the board may only be slow to start."""
-    if port.without_flow_control > 1:
-        return FLOW_CONTROL
-    return next((told for sign, told in SIGNS.items() if re.search(sign, heard)), None)
 
 
 def _nobody(port: FramePort, heard: bytes, seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -31,6 +32,7 @@ from tinyllm.host.link.link import HANDSHAKE_SECONDS, Link
 from tinyllm.host.link.port_names import give_name, given_names, resolve_port
 from tinyllm.host.link.port_url import check_url
 from tinyllm.host.link.serial_port import natural_key, open_port, watch_ports
+from tinyllm.host.link.strangers import known_stranger, repeated_lines
 from tinyllm.host.model.load import AS_STORED
 from tinyllm.host.output import Output
 
@@ -518,7 +520,56 @@ def rom_loader(connection: socket.socket) -> None:
     listen(connection)
 
 
+def prompt(shown: bytes, echoes: bool = True, ends_a_line: bytes = b"\x03\r\n") -> Callable[[socket.socket], None]:
+    """A prompt that sends back what is typed; after Ctrl-C, or only after a whole line, it is there again."""
+
+    def serve(connection: socket.socket) -> None:
+        while data := connection.recv(1000):
+            connection.sendall((data if echoes else b"") + (shown if set(data) & set(ends_a_line) else b""))
+
+    return serve
+
+
+def restarting(*lines: bytes, seconds: float = 0.6) -> Callable[[socket.socket], None]:
+    """A chip that says these lines at each start, and starts so often."""
+
+    def serve(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"\r\n".join((*lines, b"")))
+                time.sleep(seconds)
+
+    return serve
+
+
+ESP32 = (
+    b"ets Jul 29 2019 12:21:46", b"", b"rst:0xc (SW_CPU_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)", b"entry 0x400805b4",
+    b"Guru Meditation Error: Core  1 panic'ed (LoadProhibited). Exception was unhandled.", b"", b"Rebooting...",
+)  # fmt: skip
+WATCHDOG = (b"ESP-ROM:esp32c3-api1-20210207", b"rst:0x8 (TG1WDT_SYS_RST),boot:0xd (SPI_FAST_FLASH_BOOT)")
+WEAK = (b"rst:0xf (RTCWDT_BROWN_OUT_RESET),boot:0x13", b"Brownout detector was triggered")
+ESP8266 = (b" ets Jan  8 2013,rst cause:2, boot mode:(3,6)", b"load 0x4010f000, len 3424, room 16")
+PROGRAM = (b"*** PANIC ***", b"", b"Out of memory")
+RESTARTS = r"the chip restarts again and again "
+MICROPYTHON = "MicroPython runs on this board, not tinyllm"
+
 STRANGERS = {
+    **{
+        f"prompt {shown!r}": (prompt(shown), MICROPYTHON)
+        for shown in (b"\r\n>>> ", b"\r>>> ", b"\n\r>>>", b">>> ", b">>>\r\n")
+    },
+    "a prompt without an echo": (prompt(b"\r\n>>> ", echoes=False), MICROPYTHON),
+    "a prompt after a line": (prompt(b"\r\n>>> ", ends_a_line=b"\r"), MICROPYTHON),
+    "a prompt after a newline": (prompt(b">>> ", ends_a_line=b"\n"), MICROPYTHON),
+    "a crash": (restarting(*ESP32), RESTARTS + r"\(Guru Meditation Error: Core 1 panic'ed \(LoadProhibited\)"),
+    "a slow crash": (restarting(*ESP32, seconds=1.4), RESTARTS + r"\(Guru Meditation"),
+    "a watchdog": (restarting(*WATCHDOG), RESTARTS + r"\(rst:0x8 \(TG1WDT_SYS_RST\)\)\."),
+    "weak power": (restarting(*WEAK), RESTARTS + r"\(Brownout detector was triggered\)\."),
+    "ESP8266": (restarting(*ESP8266), RESTARTS + r"\(rst cause:2\)\."),
+    "a crash of its own words": (
+        restarting(*PROGRAM),
+        r"the same lines come again and again, as from a chip that restarts \(\*\*\* PANIC \*\*\* \.\.\.\)\.",
+    ),
     "echo": (echo, "the port sends back what it is sent, and nothing else"),
     "silence": (listen, r"no tinyllm answers here \(it sent nothing in 2 s\)"),
     "MicroPython": (micropython, "MicroPython runs on this board, not tinyllm"),
@@ -538,6 +589,30 @@ def test_who_answers_instead_is_told_in_two_seconds(stranger: Stranger, who: str
     assert time.monotonic() - begun < HANDSHAKE_SECONDS - 1, "sooner than a handshake that waits to the end"
     assert str(error.value).startswith(f"{url}: ")
     assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("lines", [ESP32, WATCHDOG, WEAK, ESP8266, PROGRAM], ids=lambda lines: repr(lines[0]))
+def test_a_chip_that_starts_once_may_be_a_tinyllm(lines: tuple[bytes, ...]) -> None:
+    once = b"\r\n".join((*lines, b""))
+    assert known_stranger(once) is None
+    assert repeated_lines(once) is None
+
+
+@pytest.mark.parametrize(
+    "heard", [b"21.5 C\r\n" * 9, b"a\r\nb\r\n", b"a\r\nb\r\na\r\nc\r\n", b"> a > b > a > b", b"\r\n\r\n" * 5]
+)
+def test_what_a_program_measures_is_no_restart(heard: bytes) -> None:
+    assert known_stranger(heard) is None
+    assert repeated_lines(heard) is None
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8"), min_size=1), max_size=3),
+    st.lists(st.sampled_from(["one", "two", "three"]), min_size=2, max_size=9),
+)
+def test_lines_that_come_twice_are_found_behind_any_beginning(before: list[str], block: list[str]) -> None:
+    heard = "\n".join([*before, *block, *block, "rest"])
+    assert (repeated_lines(heard.encode()) is not None) == (len(set(block)) > 1)
 
 
 @given(st.builds(Frame, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=60)), st.data())
