@@ -1,7 +1,8 @@
 """Where each chip's internal RAM is, for counting what a program takes: a section's flags do not tell it.
 
 The ESP32 chips show one RAM twice, on the bus for data and on that for instructions; code that runs from RAM has the
-addresses of the second. RTC memory and PSRAM are not counted: nothing of ours is static there.
+addresses of the second. Other memories are not counted, for nothing of ours is static there and a board's `sram` leaves
+them out too: PSRAM, RTC memory, and the RP chips' XIP cache (XIP_SRAM) and USB buffers (USBCTRL_DPRAM).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Chip:
-    """ram: address ranges, the first byte and the one after the last. source: the manual they are from."""
+    """ram: address ranges, the first byte and the one after the last. source: the maker's header that has them."""
 
     ram: tuple[tuple[int, int], ...]
     source: str
@@ -23,26 +24,28 @@ class Chip:
 
 CHIPS = {
     "rp2040": Chip(
-        ram=((0x2000_0000, 0x2004_2000),),
-        source="RP2040 Datasheet, section 2.6.2: four striped banks of 64 KB and two of 4 KB",
+        ram=((0x2000_0000, 0x2004_2000), (0x2100_0000, 0x2104_0000)),
+        source="pico-sdk, addressmap.h in src/rp2040/hardware_regs: SRAM_BASE to SRAM_END, four striped banks of"
+        " 64 KB and two of 4 KB; SRAM0_BASE to the end of SRAM3, the four again, one after the other",
     ),
     "rp2350": Chip(
         ram=((0x2000_0000, 0x2008_2000),),
-        source="RP2350 Datasheet, section 4.2: eight striped banks of 64 KB and two of 4 KB",
+        source="pico-sdk, addressmap.h in src/rp2350/hardware_regs: SRAM_BASE to SRAM_END, eight striped banks of"
+        " 64 KB and two of 4 KB",
     ),
     "esp32": Chip(
         ram=((0x3FFA_E000, 0x4000_0000), (0x4007_0000, 0x400C_0000)),
-        source="ESP32 Technical Reference Manual, embedded memory address mapping: SRAM1 and 2 as data, SRAM0 and 1 as"
-        " instructions",
+        source="esp-idf, soc.h in components/soc/esp32: SOC_DRAM, SRAM1 and 2 as data; SOC_CACHE_PRO,"
+        " SOC_CACHE_APP, SOC_IRAM and SOC_DIRAM_IRAM, SRAM0 and 1 as instructions",
     ),
     "esp32s3": Chip(
         ram=((0x3FC8_8000, 0x3FD0_0000), (0x4037_0000, 0x403E_0000)),
-        source="ESP32-S3 Technical Reference Manual, internal memory address mapping: SRAM1 and 2 as data, SRAM0 and 1"
-        " as instructions",
+        source="esp-idf, soc.h in components/soc/esp32s3: SOC_DRAM, SRAM1 and 2 as data; SOC_IRAM, SRAM0 and"
+        " 1 as instructions",
     ),
     "esp32c3": Chip(
         ram=((0x3FC8_0000, 0x3FCE_0000), (0x4037_C000, 0x403E_0000)),
-        source="ESP32-C3 Technical Reference Manual, internal memory address mapping: SRAM1 as data, SRAM0 and 1 as"
+        source="esp-idf, soc.h in components/soc/esp32c3: SOC_DRAM, SRAM1 as data; SOC_IRAM, SRAM0 and 1 as"
         " instructions",
     ),
 }
