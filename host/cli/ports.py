@@ -35,13 +35,16 @@ def command(assignments: tuple[str, ...], watch: bool, as_json: bool) -> None:
     output = Output(as_json)
     for assignment in assignments:
         give_name(assignment)
-    known, names = load_boards(), given_names()
+    known = load_boards()
     if watch:
+        output.note("Watching the serial ports; Ctrl-C ends it.")
         with contextlib.suppress(KeyboardInterrupt):
             for port, here in watch_ports():
-                cells = filter(None, (port.device, *_names(port, names), *_cells(port, known)))
+                # Another terminal may give a name meanwhile.
+                cells = filter(None, (port.device, *_names(port, given_names()), *_cells(port, known)))
                 output.line(f"{datetime.now():%H:%M:%S} {'+' if here else '-'} {'   '.join(cells)}")
         return
+    names = given_names()
     found = list_serial_ports()
     if as_json:
         facts = [asdict(port) | {"boards": _boards(port, known), "names": _names(port, names)} for port in found]

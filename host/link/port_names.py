@@ -95,5 +95,5 @@ def give_name(assignment: str) -> dict[str, str]:
                 raise UserError(f"--name {assignment}: no such name. Given: {', '.join(names) or 'none'}.")
             write_file(path, json.dumps(names, indent=1, sort_keys=True) + "\n")
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}).") from None
+        raise UserError(f"{path}: cannot be written ({error.strerror}). TINYLLM_HOME sets another folder.") from None
     return names

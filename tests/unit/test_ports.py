@@ -166,6 +166,12 @@ def test_a_damaged_file_of_names_is_named(own_home: Path) -> None:
         resolve_port("b")
 
 
+def test_where_names_cannot_be_kept_another_folder_is_advised(own_home: Path) -> None:
+    own_home.write_text("a file, where the folder should be")
+    with pytest.raises(UserError, match=r"ports\.json: cannot be written \(.+\)\. TINYLLM_HOME sets another folder\."):
+        give_name("a=COM3")
+
+
 def test_a_port_that_comes_and_one_that_goes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     plug(monkeypatch, *BENCH[:2])
     events = watch_ports(seconds=0)
@@ -198,6 +204,22 @@ def test_watching_the_ports_ends_well_with_ctrl_c(tinyllm: Tinyllm, monkeypatch:
         ["+", "/dev/ttyACM9"],
         ["-", "/dev/ttyACM10"],
     ]
+
+
+def test_a_name_that_is_given_while_the_ports_are_watched_is_shown(
+    tinyllm: Tinyllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def name_and_plug(seconds: float) -> None:
+        if given_names():
+            raise KeyboardInterrupt
+        give_name("desk1=id:E6617")
+        plug(monkeypatch, *BENCH[:1])
+
+    plug(monkeypatch)
+    monkeypatch.setattr(serial_port.time, "sleep", name_and_plug)
+    _, out, err = tinyllm("ports", "--watch")
+    assert err == "Watching the serial ports; Ctrl-C ends it.\n"
+    assert out.split()[1:4] == ["+", "/dev/ttyACM10", "desk1"]
 
 
 # --- Which board ------------------------------------------------------------------------------------------------------
