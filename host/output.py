@@ -127,13 +127,3 @@ class Output:
                 bar.update(task, completed=done, total=total, visible=True)
 
             yield report
-
-
-def in_bytes(size: int | None) -> str:
-    """A size for people, in the decimal units that the Hugging Face Hub shows; "-" for None."""
-    if size is None:
-        return "-"
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} bytes"

@@ -59,5 +59,15 @@ def holds_surrogates(text: str) -> bool:
     return any(map(_is_surrogate, text))
 
 
+def in_bytes(size: int | None) -> str:
+    """A size for people, in the decimal units that the Hugging Face Hub shows; "-" for None."""
+    if size is None:
+        return "-"
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:,.1f} {unit}"
+    return f"{size} bytes"
+
+
 def _is_surrogate(character: str) -> bool:
     return "\ud800" <= character <= "\udfff"

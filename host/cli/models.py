@@ -9,9 +9,10 @@ import click
 from tinyllm.codegen.checkpoints import inspect_checkpoint
 from tinyllm.host.cli.options import json_option
 from tinyllm.host.hub.store import Pulled, list_pulled, remove
-from tinyllm.host.output import Output, in_bytes
+from tinyllm.host.output import Output
 from tinyllm.models import bundled
 from tinyllm.models.known import KnownModel, known_models
+from tinyllm.text import in_bytes
 
 
 @click.command()

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from tinyllm.host.cli.options import json_option
 from tinyllm.host.hub.pull import pull
 from tinyllm.host.hub.selection import read_request
-from tinyllm.host.output import Output, in_bytes
+from tinyllm.host.output import Output
+from tinyllm.text import in_bytes
 
 
 @click.command()

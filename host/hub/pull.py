@@ -16,6 +16,7 @@ from tinyllm.host.hub.download import Item, fetch, sha256_of
 from tinyllm.host.hub.selection import Request, select
 from tinyllm.host.hub.store import Pulled, PulledFile, find_pulled, partial_folder_of, publish
 from tinyllm.models.known import pinned_files
+from tinyllm.text import in_bytes
 
 LARGE = 1_000_000_000
 """Bytes above which a pull has to be confirmed."""
@@ -50,7 +51,7 @@ def pull(request: Request, *, confirmed: bool, report: Report) -> Outcome:
     items = _items(hub, request, there)
     total = sum(item.remote.size for item in items)
     if total > LARGE and not confirmed:
-        raise UserError(f"{request.name} has {total / 1e9:.1f} GB; to take it nevertheless add --yes.")
+        raise UserError(f"{request.name} has {in_bytes(total)}; to take it nevertheless add --yes.")
     staging = partial_folder_of(request.name)
     try:
         staging.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +144,7 @@ def _take(
     free = shutil.disk_usage(files).free
     if free < missing + SPARE:
         raise Failure(
-            f"{files}: {missing / 1e6:,.0f} MB are still to come, {free / 1e6:,.0f} MB are free. "
+            f"{files}: the pull needs {in_bytes(missing + SPARE)} more on this disk, {in_bytes(free)} are free. "
             "Make room, or set TINYLLM_HOME to a folder on another disk."
         )
     came = done = 0

@@ -173,7 +173,9 @@ def remove(name: str) -> int:
         try:
             shutil.rmtree(_set_aside(folder))
         except OSError as error:
-            raise Failure(f"{folder}: cannot be deleted ({error.strerror}). Does a program still use it?") from None
+            raise Failure(
+                f"{folder}: cannot be deleted ({error.strerror}). Mend that, or end the program that still uses it."
+            ) from None
     return freed
 
 
