@@ -115,8 +115,15 @@ def _compile_in_cache(project: Project, progress: Line, notice: Line, by_hand: s
         builds.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=builds, prefix="new-") as work:
             fresh = Path(work) / "project"
-            write_project(project, fresh)
-            built = _compile(fresh, project, progress, notice, builds / FAILED_LOG)
+            try:
+                write_project(project, fresh)
+                built = _compile(fresh, project, progress, notice, builds / FAILED_LOG)
+            except UserError as error:
+                if str(fresh) not in str(error):
+                    raise
+                # Nobody chose that folder, and it is about to go.
+                told = str(error).replace(str(fresh), str(builds))
+                raise UserError(f"{told} TINYLLM_HOME sets another folder.") from None
             return keep_build(project, built)
     except platformio.OutOfReach as error:
         write = f"Write the project with `tinyllm build --board {project.board.name} -o DIR`"

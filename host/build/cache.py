@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -38,7 +39,8 @@ def find_build(project: Project) -> Program | None:
         record["warnings"] = tuple(record["warnings"])
         if (stack := record.pop("stack")) is not None:
             stack = Stack(stack["bytes"], tuple(stack["chain"]))
-        os.utime(folder)
+        with contextlib.suppress(OSError):  # A cache that may only be read is as good.
+            os.utime(folder)
         found = Program(project=folder, program=program, plan=project.needs.plan, stack=stack, **record)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -55,7 +55,9 @@ CONNECTION = re.compile(
     r"|ChunkedEncodingError|[Cc]ould not resolve host|unable to access '|Max retries exceeded"
     r"|RPC failed|early EOF|unexpected disconnect"
 )
-"""The words of PlatformIO, requests and git for a failed download."""
+"""In PlatformIO's, requests' and git's own words: something could not be fetched."""
+NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|not enough space on the disk", re.IGNORECASE)
+"""The system's words. After them an assembler says that the object file does not exist, which would lead nowhere."""
 LONGEST_CAUSE = 300
 """Most characters of one line of the log that a message shows."""
 
@@ -226,6 +228,8 @@ def _explain(lines: Sequence[str], work: str, log: Path) -> UserError | Failure:
     for voice, kind in ((Voice.WRONG, UserError), (Voice.FAILED, Failure), (Voice.OUT_OF_REACH, OutOfReach)):
         if said := [line.removeprefix(voice.value) for line in lines if line.startswith(voice.value)]:
             return kind("\n".join(said))
+    if full := next((line for line in lines if NO_ROOM.search(line)), None):
+        return UserError(f"a disk is full, make room on it: {full[:LONGEST_CAUSE]}")
     causes = _causes(lines)
     if any("Filename too long" in cause for cause in causes):
         return UserError(f"{causes[0][:LONGEST_CAUSE]}\n{LONG_PATHS}")

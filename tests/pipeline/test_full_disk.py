@@ -25,10 +25,10 @@ WEIGHTS, PORT = 100_000, 4_000
 """Bytes of a file; the emitted weights and the port of a Pico are more."""
 
 
-def build(home: Path, *arguments: str, before: Callable[[], None] | None = None) -> tuple[int, list[str]]:
-    """Exit code and stderr of `tinyllm build` in a process of its own."""
+def build(home: Path, *arguments: str, before: Callable[[], None] | None = None, **more: str) -> tuple[int, list[str]]:
+    """Exit code and stderr of `tinyllm build` in a process of its own, with `more` in its environment."""
     command = [sys.executable, "-m", "tinyllm.host.cli.app", "build", "--context", "64", *arguments]
-    variables = os.environ | {"TINYLLM_HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    variables = os.environ | {"TINYLLM_HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9"} | more
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, preexec_fn=before)
     return done.returncode, done.stderr.splitlines()
 
@@ -55,15 +55,19 @@ def test_a_project_that_is_there_is_untouched_if_a_new_one_cannot_be_written_who
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of that size at `folder`; the test is skipped if this user may not mount one."""
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
-    if mount.returncode != 0:
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """A file system at `folder` while the context lasts; the test is skipped if this user may not mount one."""
+    if subprocess.run(["mount", *options, folder], capture_output=True).returncode != 0:
         pytest.skip("this user may not mount a file system")
     try:
         yield
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+def small_disk(folder: Path, size: str) -> contextlib.AbstractContextManager[None]:
+    """A file system of that size at `folder`, as mounted."""
+    return mounted(folder, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
 
 
 @pytest.mark.parametrize("size", ["700k", "3m", "6m"])
@@ -74,7 +78,8 @@ def test_a_cache_on_a_full_disk_is_told_in_one_line(size: str, tmp_path: Path) -
         assert code != 0
         assert len(err) < 6 and max(map(len, err)) < 250
         (told,) = (line for line in err if line.startswith("error: "))
-        assert "No space left on device" in told
+        assert "No space left on device" in told and "TINYLLM_HOME" in told
+        assert "new-" not in told, "it names a folder that is there"
         assert not [path.name for path in (tmp_path / "home").rglob("*") if ".tmp" in path.name or "new-" in path.name]
 
 
@@ -86,6 +91,54 @@ def test_a_project_on_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         assert code == UserError.exit_code
         assert err[-1] == f"error: {disk / 'story'}: cannot write the project: No space left on device."
         assert not list(disk.iterdir())
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PlatformIO's folder, filled by a build."""
+    folder = tmp_path_factory.mktemp("core")
+    assert build(folder / "home", PLATFORMIO_CORE_DIR=str(folder / "core"))[0] == 0
+    return folder / "core"
+
+
+@pytest.mark.parametrize("size", ["1500k", "1900k", "2200k"])
+def test_a_disk_that_fills_up_while_compilers_write_is_told_as_that(size: str, core: Path, tmp_path: Path) -> None:
+    """Within PlatformIO's log, the object file of the weights, or the program."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    for folder in ([], ["-o", str(disk / "story")]):
+        with small_disk(disk, size):
+            code, err = build(disk / "home", *folder, PLATFORMIO_CORE_DIR=str(core))
+        assert code == UserError.exit_code
+        told = next(line for line in err if line.startswith("error: "))
+        assert "No space left on device" in told and "No such file" not in told
+
+
+def test_an_assembler_that_finds_the_disk_full_is_told_in_its_first_words(
+    core: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = "/tmp/c.s: Fatal error: can't write 38 bytes to section .rodata of src/weights.o: 'No space left on device'"
+    compiler = tmp_path / "cc"
+    then = "/tmp/c.s: Fatal error: src/weights.o: No such file or directory"
+    compiler.write_text(f'#!/bin/sh\necho "{full}" >&2\necho "{then}" >&2\nexit 1\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    code, err = build(tmp_path / "home", PLATFORMIO_CORE_DIR=str(core))
+    assert code == UserError.exit_code
+    assert err[-1] == f"error: a disk is full, make room on it: {full}"
+
+
+def test_a_build_that_is_in_a_cache_that_may_only_be_read_is_taken(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert build(home)[0] == 0
+    with mounted(home, "--bind", str(home)):
+        subprocess.run(["mount", "-o", "remount,ro,bind", home], check=True)
+        assert build(home)[0] == 0
+        code, err = build(home, "--board", "pico", "--virtual")
+    assert code == UserError.exit_code
+    assert err[-1] == (
+        f"error: {home}/locks: cannot be written (Read-only file system). Set TINYLLM_HOME to a folder of yours."
+    )
 
 
 def test_a_verb_that_finds_no_room_for_what_it_compiles_says_so_in_one_line(tmp_path: Path) -> None:
