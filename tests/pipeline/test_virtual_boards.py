@@ -347,6 +347,17 @@ def test_without_a_c_compiler_it_says_that_counting_is_slow(images: dict[str, Pr
     assert said.startswith("tinyllm: counting instructions in Python, which is slow: no C compiler on PATH")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a folder of the system that nobody may write")
+def test_where_the_counter_cannot_be_kept_it_counts_in_python_and_says_why(
+    images: dict[str, Program], tmp_path: Path
+) -> None:
+    image = patched("pico", images["pico"].program, "udf #0", tmp_path)
+    said = stopped("pico", image, {"TINYLLM_HOME": "/proc/sys"})
+    assert said.startswith(
+        "tinyllm: counting instructions in Python, which is slow: /proc/sys: cannot be written (No such"
+    )
+
+
 def test_a_fault_in_mid_conversation_reaches_the_one_who_talks(images: dict[str, Program], tmp_path: Path) -> None:
     image = images["pico"].program
     with running("pico", patched("pico", image, "udf #0", tmp_path, "tl_session_prompt_text")) as process:

@@ -58,7 +58,7 @@ class _Counter(ctypes.Structure):
 
 
 class CompiledCounter:
-    """Counts in C. Raises UserError if there is no C compiler and none has compiled it before."""
+    """Counts in C. Raises UserError if none has compiled it before and there is no C compiler, or no room for it."""
 
     def __init__(self, engine: unicorn.Uc, code: Sequence[Code], thumb: bool) -> None:
         library = ctypes.CDLL(str(_library()))
@@ -139,11 +139,16 @@ def _library() -> Path:
     if library.is_file():
         return library
     compiler = find_compiler()
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        built = Path(folder, name)
-        flags = ["-O2", "-shared"] + ([] if sys.platform == "win32" else ["-fPIC"])
-        done = subprocess.run([compiler, *flags, str(SOURCE), "-o", str(built)], capture_output=True, check=False)
-        if done.returncode != 0:
-            raise UserError(f"{compiler} cannot build a shared library; set CC to a C compiler that can.")
-        built.replace(library)
+    try:
+        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+            built = Path(folder, name)
+            flags = ["-O2", "-shared"] + ([] if sys.platform == "win32" else ["-fPIC"])
+            done = subprocess.run([compiler, *flags, str(SOURCE), "-o", str(built)], capture_output=True, check=False)
+            if done.returncode != 0:
+                raise UserError(f"{compiler} cannot build a shared library; set CC to a C compiler that can.")
+            built.replace(library)
+    except OSError as error:
+        raise UserError(
+            f"{library.parent}: cannot be written ({error.strerror or error}). Set TINYLLM_HOME to a folder of yours."
+        ) from None
     return library
