@@ -56,6 +56,8 @@ class Link(FramePort):
         super().__init__(name, baud, wire)
         self._unsettled = True  # An answer may be under way that nobody waits for.
         self.stop_requested = False
+        self.asks_meanwhile = True
+        """Whether a board that says nothing for long is asked if it is at work, which takes it instructions."""
         try:
             say_hello(self, handshake_seconds, silence_seconds)
             self._settle()
@@ -182,17 +184,19 @@ class Link(FramePort):
         advanced = heard = time.monotonic()
         asked = cancelled = 0.0
         question, damaged = sequence, self.damaged_frames
+        patience = SILENCE_SECONDS if self.asks_meanwhile else STUCK_SECONDS
         while True:
             now = time.monotonic()
-            if now - heard > SILENCE_SECONDS:
+            if now - heard > patience:
                 raise BoardGone(f"{self.name}: the board fell silent in mid-answer. Reset it or plug it in again.")
             if now - advanced > STUCK_SECONDS:
                 raise BoardGone(f"{self.name}: the board says that it is busy and gets nowhere. Reset it.")
             if self.stop_requested and now - cancelled > QUIET_SECONDS:
                 self.send(protocol.Cancel())
                 cancelled = now
-            # The damaged frame may have been the prompt or the end of the answer.
-            if now - max(heard, asked) > (CORRUPT_SECONDS if self.damaged_frames > damaged else QUIET_SECONDS):
+            # What was damaged may have been the prompt or the end of the answer.
+            quiet = CORRUPT_SECONDS if self.damaged_frames > damaged else QUIET_SECONDS
+            if self.asks_meanwhile and now - max(heard, asked) > quiet:
                 question = self.send(protocol.Logits(0, 0))
                 asked, damaged = now, self.damaged_frames
             number, reply = self.receive(sequence, question)
