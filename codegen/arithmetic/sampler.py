@@ -20,6 +20,12 @@ I64 = NDArray[np.int64]
 LOG2E_Q58 = 415828534307635078
 """log2(e) in Q58, to nearest."""
 
+LN2_Q27 = 93032640
+"""ln(2) in Q27, to nearest."""
+
+OUT_OF_REACH = 32 * ONE
+"""The exponent of a token that is never drawn: its probability is 0."""
+
 
 @dataclass(frozen=True)
 class SamplerSettings:
@@ -86,23 +92,26 @@ def penalize(logits: I64, recent: Iterable[int], penalty: int) -> I64:
     return result
 
 
-def probabilities(logits: I64, temperature: int) -> I64:
-    """exp((logit - largest) / temperature) as Q30 (vocab,), for a temperature above 0; the largest logit gives 2**30.
+def exponents(logits: I64, temperature: int) -> I64:
+    """Exponents z (vocab,), Q16.16: a token is 2**-z times as likely as the likeliest, whose z is 0.
 
-    The exponent of 2 is Q16.16, the difference times log2(e) / temperature (a rounded reciprocal of 42 fraction bits),
-    to nearest, ties up. Below -30 the result is 0.
+    z is the distance to the largest logit times log2(e) / temperature, a multiplier of 21 bits, rounded down. A token
+    is OUT_OF_REACH if even a whole vocabulary of its like would weigh less than 2**-15 of the likeliest.
     """
-    reciprocal = (LOG2E_Q58 + temperature // 2) // temperature  # < 2**59
-    farthest = (2**63 - 2**42) // reciprocal
+    reciprocal = (LOG2E_Q58 + temperature // 2) // temperature  # of log2(e) / temperature in Q42
+    length = reciprocal.bit_length()  # 36 to 59
+    multiplier = rounding_shift(reciprocal, length - 21)  # 2**20 to 2**21
     distance = np.max(logits) - logits
-    product = np.minimum(distance, farthest) * np.int64(reciprocal)  # <= 2**63 - 2**42
-    exponent = (product + 2**41) >> 42
-    return exp2_q30(-np.where(distance > farthest, 32 * ONE, exponent))
+    scaled = rounding_shift(distance << length - 35, 6)
+    octaves = min(15 + (len(logits) - 1).bit_length(), 30)
+    farthest = temperature * octaves * LN2_Q27 >> 27
+    return np.where(distance <= farthest, np.minimum(scaled, 2**23) * multiplier >> 22, OUT_OF_REACH)
 
 
-def candidates(p: I64, top_k: int, top_p: int, min_p: int) -> I64:
-    """Ids that may be drawn, ascending. Likelier tokens come first, the lower id of equals."""
-    order = np.argsort(-p, kind="stable")
+def candidates(z: I64, top_k: int, top_p: int, min_p: int) -> I64:
+    """Ids that may be drawn, ascending. The smaller exponent comes first, the lower id of equals."""
+    p = exp2_q30(-z)
+    order = np.argsort(z, kind="stable")
     if top_k > 0:
         order = order[:top_k]
     sums = np.cumsum(p[order])
@@ -132,8 +141,8 @@ class Sampler:
             penalized = penalize(penalized, recent, settings.repetition_penalty)
         if settings.temperature == 0:
             return int(np.argmax(penalized))
-        p = probabilities(penalized, settings.temperature)
-        kept = candidates(p, settings.top_k, settings.top_p, settings.min_p)
-        sums = np.cumsum(p[kept])
+        z = exponents(penalized, settings.temperature)
+        kept = candidates(z, settings.top_k, settings.top_p, settings.min_p)
+        sums = np.cumsum(exp2_q30(-z[kept]))
         drawn = self.random.next() * int(sums[-1]) >> 32
         return int(kept[np.searchsorted(sums, drawn, side="right")])

@@ -1,7 +1,5 @@
 #include "fixedpoint.h"
 
-#include "tables.h"
-
 uint16_t tl_pack_scale(struct tl_scale scale) {
     int32_t biased = scale.exponent + TL_SCALE_EXPONENT_BIAS;
     if (scale.mantissa == 0 || biased < 0) return 0;
@@ -26,11 +24,7 @@ struct tl_scale tl_reciprocal_sqrt(uint64_t value) {
 }
 
 uint32_t tl_exp2_q30(int32_t z) {
-    uint32_t negated = (uint32_t)-z;
-    uint32_t index = (negated >> 8) & 255u, rest = negated & 255u, whole = negated >> 16;
-    uint32_t here = tl_exp2_table[index], next = tl_exp2_table[index + 1];
-    uint32_t fraction = here - (((here - next) * rest + 128u) >> 8);
-    return whole < 31 ? fraction >> whole : 0;
+    return z > -(31 << 16) ? tl_exp2_negative_q30((uint32_t)-z) : 0;
 }
 
 int32_t tl_sigmoid_q15(int32_t x) {

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "tables.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -87,6 +89,13 @@ uint32_t tl_isqrt32(uint32_t value);
 
 /* 1/sqrt(value) for 0 < value < 2^63: mantissa in [2^15, 2^16] and exponent. */
 struct tl_scale tl_reciprocal_sqrt(uint64_t value);
+
+/* 2^(-z / 65536) as Q30, z < 32 << 16. */
+static inline uint32_t tl_exp2_negative_q30(uint32_t z) {
+    const uint32_t *entry = tl_exp2_table + ((z >> 8) & 255u);
+    uint32_t fraction = entry[0] - (((entry[0] - entry[1]) * (z & 255u) + 128u) >> 8);
+    return fraction >> (z >> 16);
+}
 
 /* 2^(z / 65536) as Q30, z <= 0. */
 uint32_t tl_exp2_q30(int32_t z);

@@ -28,9 +28,10 @@ struct tl_random {
 void tl_random_seed(struct tl_random *random, uint32_t seed);
 uint32_t tl_random_next(struct tl_random *random);
 
-/* Draws a token id. logits (TL_VOCAB_SIZE,) Q16.16 are overwritten with the probabilities drawn from: Q30, relative to
-   the likeliest, 0 for a token that was dropped. recent: tokens the penalty applies to, all below TL_VOCAB_SIZE. The
-   settings are in their ranges. Greedy sampling takes no random number and only penalises, any other takes one. */
+/* Draws a token id. logits (TL_VOCAB_SIZE,) Q16.16 are overwritten: they begin with the probabilities drawn from, Q30,
+   relative to the likeliest, of the tokens that top_k and top_p keep, in the order of ids, 0 for one that min_p drops.
+   recent: tokens the penalty applies to, all below TL_VOCAB_SIZE. The settings are in their ranges. Greedy sampling
+   takes no random number and only penalises, any other takes one. */
 uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
                    const struct tl_sampler_settings *settings, struct tl_random *random);
 

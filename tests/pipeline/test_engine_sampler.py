@@ -16,8 +16,8 @@ from tinyllm.codegen.arithmetic.sampler import (
     Sampler,
     SamplerSettings,
     candidates,
+    exponents,
     penalize,
-    probabilities,
 )
 from tinyllm.codegen.arithmetic.sampler_settings import ONE, SETTINGS, Setting
 from tinyllm.codegen.emit.render import render, rows
@@ -81,7 +81,9 @@ setting = st.fixed_dictionaries(
 
 
 def some_logits(kind: str, seed: int, size: int) -> np.ndarray:
-    """int32 (size,): smooth ones as a model gives, few distinct values, units, or the whole range with its ends."""
+    """int32 (size,): smooth ones as a model gives, few distinct values, units, the whole range with its ends, or close
+    to a few steps of one power of two, which is how the board finds the nearest of them.
+    """
     generator = np.random.default_rng(seed)
     if kind == "smooth":
         return np.rint(generator.normal(0, 3 * ONE, size)).astype(np.int32)
@@ -89,6 +91,9 @@ def some_logits(kind: str, seed: int, size: int) -> np.ndarray:
         return (generator.integers(-2, 3, size) * (ONE >> int(generator.integers(0, 17)))).astype(np.int32)
     if kind == "units":
         return generator.integers(-3, 4, size).astype(np.int32)
+    if kind == "steps":
+        steps = generator.integers(0, 33, size) << int(generator.integers(0, 24))
+        return (-steps + generator.integers(-80, 81, size)).astype(np.int32)
     if kind == "equal":
         return np.full(size, generator.choice([-INT32_MAX, 0, INT32_MAX]), np.int32)
     whole = generator.integers(-INT32_MAX, INT32_MAX, size, endpoint=True)
@@ -100,17 +105,17 @@ def some_logits(kind: str, seed: int, size: int) -> np.ndarray:
 def assert_same_tokens(library, own: SamplerSettings, seed: int, logits: np.ndarray, recent: list[int]) -> None:
     """Both samplers penalise, keep and draw alike, and are left with the same random state.
 
-    The C leaves the probabilities it drew from, or after a greedy choice the penalised logits, in place of the logits.
+    The C leaves the probabilities it drew from in front of the logits' memory, or after a greedy choice the penalised
+    logits.
     """
     lib, ffi = library.lib, library.ffi
     expected = logits.astype(np.int64)
     if own.repetition_penalty != ONE:
         expected = penalize(expected, recent, own.repetition_penalty)
     if own.temperature > 0:
-        p = probabilities(expected, own.temperature)
-        expected = np.zeros_like(p)
-        kept = candidates(p, own.top_k, own.top_p, own.min_p)
-        expected[kept] = p[kept]
+        z = exponents(expected, own.temperature)
+        p = fixedpoint.exp2_q30(-z[candidates(z, own.top_k, own.top_p, 0)])
+        expected = np.where(p >= own.min_p << 14, p, 0)
     reference = Sampler(own, seed)
     board_settings = ffi.new("struct tl_sampler_settings *", vars(own))
     board_random = ffi.new("struct tl_random *")
@@ -118,7 +123,7 @@ def assert_same_tokens(library, own: SamplerSettings, seed: int, logits: np.ndar
     for _ in range(3):
         buffer = ffi.new("int32_t[]", logits.tolist())
         drawn = lib.tl_sample(buffer, ffi.new("tl_token_t[]", recent), len(recent), board_settings, board_random)
-        assert np.array_equal(np.frombuffer(ffi.buffer(buffer), np.int32), expected)
+        assert np.array_equal(np.frombuffer(ffi.buffer(buffer), np.int32)[: len(expected)], expected)
         assert drawn == reference.sample(logits, recent)
     assert board_random.state == reference.random.state
 
@@ -133,7 +138,7 @@ def state_before(number: int) -> int:
 @given(
     values=setting,
     seed=st.integers(0, 2**32 - 1),
-    kind=st.sampled_from(["smooth", "ties", "units", "equal", "whole range"]),
+    kind=st.sampled_from(["smooth", "ties", "units", "equal", "steps", "whole range"]),
     recent_seed=st.integers(0, 2**32 - 1),
     n_recent=st.integers(0, 80),
 )
@@ -164,7 +169,7 @@ def test_equally_likely_tokens_share_the_random_numbers_evenly_to_the_last_one(s
 def test_a_vocabulary_of_32000_is_drawn_from_alike(build_sampler):
     library = build_sampler(32_000)
     recent = list(range(0, 32_000, 100))
-    for kind in ("smooth", "ties", "equal", "whole range"):
+    for kind in ("smooth", "ties", "equal", "steps", "whole range"):
         logits = some_logits(kind, 5, 32_000)
         for values in ({}, {"top_k": 40}, {"top_k": 1000, "top_p": 0.5, "min_p": 0.05, "repetition_penalty": 1.3}):
             assert_same_tokens(library, SamplerSettings.from_float(**values), 9, logits, recent)
@@ -177,3 +182,18 @@ def test_the_boards_random_numbers_are_pcg32(sampler, seed):
     board, reference = library.ffi.new("struct tl_random *"), Random(seed)
     library.lib.tl_random_seed(board, seed)
     assert [library.lib.tl_random_next(board) for _ in range(8)] == [reference.next() for _ in range(8)]
+
+
+@pytest.mark.parametrize("temperature", [1, 8, 40, 100])
+def test_top_k_counts_tokens_of_equal_exponents_by_their_ids_however_far_their_logits_are_apart(sampler, temperature):
+    """The board first counts logits in 32 ranges: tokens on both sides of a border may have the same exponent."""
+    library, size = sampler
+    generator = np.random.default_rng(1)
+    reach = temperature * ONE * 0.6931 * (15 + (size - 1).bit_length())
+    border = 2 ** (int(reach).bit_length() - 5)
+    for _ in range(20):
+        spread = generator.integers(-2 * temperature, 2 * temperature, size, endpoint=True)
+        logits = (-border * generator.integers(1, 4, size) + spread).astype(np.int32)
+        logits[-1] = 0
+        top_k = int(generator.integers(1, size, endpoint=True))
+        assert_same_tokens(library, SamplerSettings.from_float(temperature=temperature, top_k=top_k), 3, logits, [])

@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyllm.codegen.arithmetic.fixedpoint import exp2_q30
 from tinyllm.codegen.arithmetic.sampler import (
     LOG2E_Q58,
     ONE,
+    OUT_OF_REACH,
     Random,
     Sampler,
     SamplerSettings,
     candidates,
+    exponents,
     penalize,
-    probabilities,
 )
 from tinyllm.errors import UserError
 
@@ -65,31 +67,43 @@ def test_greedy_sampling_takes_the_lowest_id_of_the_largest_logit_and_no_random_
 
 @settings(deadline=None)
 @given(values=logits, temperature=st.integers(1, 100 * ONE))
-def test_a_probability_is_the_power_of_two_of_the_exactly_rounded_exponent(values, temperature):
-    """Within 2**-17 of the real exponent plus the reciprocal's rounding; the largest logit is exactly one."""
-    p = probabilities(values.astype(np.int64), temperature)
-    assert p.max() == 2**30
-    assert p.min() >= 0
-    exponents = -Fraction(LOG2E_Q58, 2**58) * (int(values.max()) - values.astype(object)) / temperature
-    for exponent, found in zip(exponents, p, strict=True):
-        if exponent < -31:
-            assert found == 0
+def test_an_exponent_is_at_most_one_unit_below_the_exact_one(values, temperature):
+    """And a quarter above it if the temperature is high, plus the rounding of the multiplier: 2**-21 of itself.
+
+    What is out of reach is so unlikely that all tokens together would weigh less than 2**-15 of the likeliest.
+    """
+    z = exponents(values.astype(np.int64), temperature)
+    exact = Fraction(LOG2E_Q58, 2**58) * ONE * (int(values.max()) - values.astype(object)) / temperature
+    for own, real in zip(z.tolist(), exact, strict=True):
+        if own == OUT_OF_REACH:
+            assert len(values) * 2.0 ** float(-min(real / ONE, 1000)) < 2.0**-15 * 1.0001
         else:
-            real = 2.0 ** float(exponent)
-            assert abs(found / 2**30 - real) <= real * 8.5e-6 + 2**-30
+            error = own - real
+            assert -1.25 - real * 2**-20 <= error <= 0.25 + real * 2**-20
+            assert temperature > 5.78 * ONE or -1 - real * 2**-20 <= error <= real * 2**-20
+    assert z.min() == 0
+    assert exp2_q30(-OUT_OF_REACH) == 0
+
+
+@settings(deadline=None)
+@given(values=logits, temperature=st.integers(1, 100 * ONE))
+def test_a_larger_logit_never_has_the_larger_exponent(values, temperature):
+    z = exponents(values.astype(np.int64), temperature)
+    assert np.all(np.diff(z[np.argsort(-values.astype(np.int64), kind="stable")]) >= 0)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.8, 1.0, 2.5, 100.0])
-def test_exact_probabilities_equal_softmax(temperature):
-    """1.7e-5 of the probability, and 2**-30 of the likeliest for what the last bit cuts off."""
+@pytest.mark.parametrize("vocab_size", [40, 512, 32_000])
+def test_exact_probabilities_equal_softmax(temperature, vocab_size):
+    """1.7e-5 of the probability, and for what is out of reach 2**-15 of the likeliest over the whole vocabulary."""
     random = np.random.default_rng(7)
     for spread in (0.01, 1, 4, 30):
-        values = np.rint(random.normal(0, spread, 512) * ONE).astype(np.int64)
+        values = np.rint(random.normal(0, spread, vocab_size) * ONE).astype(np.int64)
         rounded = SamplerSettings.from_float(temperature=temperature).temperature
-        p = probabilities(values, rounded)
+        p = exp2_q30(-exponents(values, rounded))
         expected = softmax(values, rounded / ONE)
         error = np.abs(p / p.sum() - expected)
-        assert np.all(error <= 1.7e-5 * expected + 2**-30 * expected.max())
+        assert np.all(error <= 1.7e-5 * expected + 2**-15 / vocab_size * expected.max())
 
 
 def test_drawn_tokens_follow_softmax():
@@ -106,14 +120,15 @@ def test_drawn_tokens_follow_softmax():
 @given(values=logits, k=st.integers(1, 50), top_p=st.integers(1, ONE), min_p=st.integers(0, ONE))
 def test_candidates_are_those_of_the_definition(values, k, top_p, min_p):
     """Said again with a Python sort and fractions."""
-    p = probabilities(values.astype(np.int64), ONE)
-    order = sorted(range(len(p)), key=lambda token: (-p[token], token))[:k]
+    z = exponents(values.astype(np.int64), ONE)
+    p = exp2_q30(-z)
+    order = sorted(range(len(z)), key=lambda token: (z[token], token))[:k]
     whole = sum(int(p[token]) for token in order)
     kept: list[int] = []
     while sum(int(p[token]) for token in kept) < Fraction(top_p, ONE) * whole:
         kept.append(order[len(kept)])
     kept = [token for token in kept if p[token] >= Fraction(min_p, ONE) * 2**30]
-    assert candidates(p, k, top_p, min_p).tolist() == sorted(kept)
+    assert candidates(z, k, top_p, min_p).tolist() == sorted(kept)
 
 
 @settings(deadline=None)
