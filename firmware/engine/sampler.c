@@ -19,11 +19,14 @@
 #define VOCAB_BITS tl_bit_length(TL_VOCAB_SIZE - 1u)
 #define REACH tl_min(15 + VOCAB_BITS, 30)
 
-/* For conditions in loops: what follows one that is rare is kept out of the way. */
+/* MOSTLY, for conditions in loops: what follows one that is rare is kept out of the way. APART, for a function whose
+   loop needs all registers of a Cortex-M0+: it is not made a part of its caller. */
 #if defined(__GNUC__)
 #define MOSTLY(condition) __builtin_expect(condition, 1)
+#define APART __attribute__((noinline))
 #else
 #define MOSTLY(condition) (condition)
+#define APART
 #endif
 
 /* One bit a token: those that were penalised, then the candidates, which are those that may still be drawn. */
@@ -123,8 +126,8 @@ static uint32_t reach_of_top_k(const int32_t *x, int32_t largest, uint32_t reach
 /* Makes the tokens in reach candidates: marks them, and overwrites the logits with their exponents, in the order of ids.
    Returns how many they are. Tokens with an exponent above `limit` are only weighed: *others is the sum of their
    probabilities, which must be less than 2^32. */
-static uint32_t list_candidates(int32_t *x, const struct tl_sampler_settings *settings, uint32_t limit,
-                                uint32_t *others) {
+APART static uint32_t list_candidates(int32_t *x, const struct tl_sampler_settings *settings, uint32_t limit,
+                                      uint32_t *others) {
     const uint32_t temperature = settings->temperature;
     const uint64_t reciprocal = (LOG2E_Q58 + temperature / 2u) / temperature; /* of log2(e) / temperature in Q42 */
     const int32_t length = tl_bit_length64(reciprocal);                       /* 36 to 59 */

@@ -197,3 +197,14 @@ def test_top_k_counts_tokens_of_equal_exponents_by_their_ids_however_far_their_l
         logits[-1] = 0
         top_k = int(generator.integers(1, size, endpoint=True))
         assert_same_tokens(library, SamplerSettings.from_float(temperature=temperature, top_k=top_k), 3, logits, [])
+
+
+@pytest.mark.parametrize("top_p", [1, ONE // 2, 58982, ONE - 64, ONE - 1])
+def test_tokens_too_unlikely_for_top_p_are_left_out_only_if_all_of_them_are_that(sampler, top_p):
+    """One likely token and many equal ones: the board only weighs the many if they cannot be kept."""
+    library, size = sampler
+    for octaves in range(31):
+        for spare in (-1, 0, 1):
+            logits = np.full(size, -round(octaves * np.log(2) * ONE) + spare, np.int32)
+            logits[size // 2] = 0
+            assert_same_tokens(library, SamplerSettings(temperature=ONE, top_p=top_p), 3, logits, [])
