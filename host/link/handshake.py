@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 from tinyllm.errors import UserError
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.errors import BoardGone
 from tinyllm.host.link.frame_port import FramePort
-from tinyllm.host.link.frames import XON
+from tinyllm.host.link.frames import XOFF, XON, encode_frame
 from tinyllm.host.link.strangers import known_stranger, repeated_lines
 from tinyllm.text import printable
 
@@ -105,15 +106,24 @@ def check_flow_control(port: FramePort) -> None:
     Raises UserError only if no such frame passes and all others do: a line that loses other bytes too is not judged.
     """
     for with_xon in PROBES:
-        unexplained = port.damaged_frames - port.without_flow_control
-        passed = _answered(port, XON[0] if with_xon else None)
-        if passed == with_xon or port.damaged_frames - port.without_flow_control > unexplained:
+        unexplained, eaten = port.damaged_frames - port.without_flow_control, port.without_flow_control
+        passed = _answered(port, XON[0] if with_xon else _number_without_flow_control())
+        if port.damaged_frames - port.without_flow_control > unexplained:
+            return
+        # The CRC of the reply may hold such a byte by chance: its absence tells.
+        if passed == with_xon and port.without_flow_control == eaten:
             return
     raise UserError(f"{port.name}: {FLOW_CONTROL}")
 
 
-def _answered(port: FramePort, sequence: int | None) -> bool:
-    sequence = port.send(protocol.Hello(), sequence=sequence)
+def _number_without_flow_control() -> int:
+    """A sequence number with which a HELLO holds neither XON nor XOFF, in its CRC neither."""
+    numbers = [n for n in range(1, 256) if not {*XON, *XOFF} & {*encode_frame(protocol.to_frame(protocol.Hello(), n))}]
+    return random.choice(numbers)
+
+
+def _answered(port: FramePort, sequence: int) -> bool:
+    port.send(protocol.Hello(), sequence=sequence)
     deadline = time.monotonic() + PROBE_SECONDS
     while time.monotonic() < deadline:
         number, reply = port.receive(sequence)
