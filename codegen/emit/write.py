@@ -38,7 +38,7 @@ def write_project(project: Project, folder: Path) -> None:
                 (folder / name).unlink()
             staged.put_in_place()
     except OSError as error:
-        raise UserError(f"{folder}: cannot write the project: {error.strerror or error}.") from None
+        raise _unwritable(folder, error) from None
 
 
 def check_folder(project: Project, folder: Path) -> tuple[dict[str, str | None], dict[str, str | None]]:
@@ -56,7 +56,7 @@ def check_folder(project: Project, folder: Path) -> tuple[dict[str, str | None],
         written = _written(manifest) if manifest.is_file() else {}
         there = {name: _hash_now(folder / name) for name in wanted | written}
     except OSError as error:
-        raise UserError(f"{folder}: cannot write the project: {error.strerror or error}.") from None
+        raise _unwritable(folder, error) from None
     _refuse_to_lose_edits(folder, written, there, wanted)
     return written, there
 
@@ -103,3 +103,8 @@ def _is_within(name: str) -> bool:
 def _hash_now(path: Path) -> str | None:
     """Of a file as it is now; None if there is none."""
     return hash_of(path.read_bytes()) if path.is_file() else None
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    why = error.strerror or str(error)
+    return UserError(f"{folder}: cannot write the project: {why}. Make room there, or give another folder.")

@@ -37,10 +37,14 @@ def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
+def unwritable(folder: Path, why: str) -> str:
+    return f"error: {folder}: cannot write the project: {why}. Make room there, or give another folder."
+
+
 def test_a_project_that_cannot_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
     code, err = build(tmp_path / "home", "-o", str(tmp_path / "story"), before=partial(limit_files, WEIGHTS))
     assert code == UserError.exit_code
-    assert err[-1] == f"error: {tmp_path / 'story'}: cannot write the project: File too large."
+    assert err[-1] == unwritable(tmp_path / "story", "File too large")
     assert not (tmp_path / "story").exists()
 
 
@@ -50,7 +54,7 @@ def test_a_project_that_is_there_is_untouched_if_a_new_one_cannot_be_written_who
     before = {path: path.read_bytes() for path in story.rglob("*") if path.is_file()}
     code, err = build(tmp_path / "home", "--board", "pico", "-o", str(story), before=partial(limit_files, PORT))
     assert code == UserError.exit_code
-    assert err[-1] == f"error: {story}: cannot write the project: File too large."
+    assert err[-1] == unwritable(story, "File too large")
     assert {path: path.read_bytes() for path in story.rglob("*") if path.is_file()} == before
 
 
@@ -89,7 +93,7 @@ def test_a_project_on_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     with small_disk(disk, "700k"):
         code, err = build(tmp_path / "home", "-o", str(disk / "story"))
         assert code == UserError.exit_code
-        assert err[-1] == f"error: {disk / 'story'}: cannot write the project: No space left on device."
+        assert err[-1] == unwritable(disk / "story", "No space left on device")
         assert not list(disk.iterdir())
 
 
