@@ -42,7 +42,7 @@ def command(model: str | None, board: str | None, port: str | None, options: Loa
         step("measuring the perplexity")
         trimming = trimming_of(loaded, options.stories())
     if as_json:
-        document = {"port": flashed.port, "facts": asdict(flashed.hello), "built": asdict(flashed.built)}
+        document = {"port": flashed.port, "hello": asdict(flashed.hello), "built": asdict(flashed.built)}
         output.document(document | {"trimming": trimming and asdict(trimming)})
         return
     hello = flashed.hello

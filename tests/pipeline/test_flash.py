@@ -134,7 +134,7 @@ def test_a_model_is_built_uploaded_and_proved_to_run(desk: Desk, tinyllm: Tinyll
     assert code == 0
     told = json.loads(out)
     assert told["port"] == desk.port
-    assert (told["facts"]["model_hash"], told["facts"]["build_id"]) == (
+    assert (told["hello"]["model_hash"], told["hello"]["build_id"]) == (
         told["built"]["model_hash"],
         told["built"]["build_id"],
     )
