@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Strip, Tokenizer
 
 LLAMA2 = (
@@ -119,3 +120,8 @@ def small_tokenizer(family: Family) -> Tokenizer:
         byte_level=True,
         strips=tuple((ids[name], strip) for name in family.controls[2:]) if family.strips_right else (),
     )
+
+
+def messages_of(said: tuple[str, ...], system: str | None = None) -> tuple[Message, ...]:
+    messages = [Message("assistant" if index % 2 else "user", text) for index, text in enumerate(said)]
+    return tuple(messages if system is None else [Message("system", system), *messages])

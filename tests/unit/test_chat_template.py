@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.chat_templates import CHATML, FAMILIES, LLAMA2, PLAIN, Family, small_tokenizer
+from tests.unit.chat_templates import CHATML, FAMILIES, LLAMA2, PLAIN, Family, messages_of, small_tokenizer
 from tinyllm.codegen.chat.conversation import conversation_ids, special_names
 from tinyllm.codegen.chat.derive import Unsuited, derive, stopping_where_answers_end
 from tinyllm.codegen.chat.plan import SPACES
-from tinyllm.codegen.chat.render import TEMPLATE_CHARACTERS, Chat, Message, render, render_chats
+from tinyllm.codegen.chat.render import Chat, render, render_chats
 from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
-from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Strip
-from tinyllm.errors import UserError
+from tinyllm.codegen.tokenizers.tokenizer import PieceKind
 
 TALK = ("Hello there!", "Hi. What is it?", "  A question\nin two lines ", "The answer is 42.", "Why\t?")
 SAID = (
@@ -39,11 +36,6 @@ WORDS = st.lists(
 ).map("".join)
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES.keys())
 systems = pytest.mark.parametrize("system", [None, "Be  brief.\n"], ids=["no system message", "a system message"])
-
-
-def messages_of(said: tuple[str, ...], system: str | None = None) -> tuple[Message, ...]:
-    messages = [Message("assistant" if index % 2 else "user", text) for index, text in enumerate(said)]
-    return tuple(messages if system is None else [Message("system", system), *messages])
 
 
 @families
@@ -96,44 +88,6 @@ def test_the_turns_of_a_plan_stand_around_any_answer(family: Family, talks: list
         assert whole == first + answer + second
         assert ord("Q") in answer and answer[-1] == (ord("Q") if plan.end is None else plan.end)
         assert whole[len(whole) - len(cut_short) :] == cut_short and len(cut_short) == len(second) + plan.ended
-
-
-NAMES = FAMILIES["phi 3"].controls
-LITERALS = st.lists(st.sampled_from([*NAMES, "<|end|>", "<|end|>", *" \naé\u00a0", "## "]), max_size=4).map("".join)
-SIDES = st.builds(Strip, st.booleans(), st.booleans())
-
-
-@settings(max_examples=15)
-@given(
-    literals=st.tuples(*[LITERALS] * 5),
-    trims=st.tuples(*[st.sampled_from(["", " | trim"])] * 2),
-    strips=st.tuples(*[SIDES] * len(NAMES)),
-    sections=st.booleans(),
-    talk=st.tuples(WORDS, WORDS, WORDS),
-)
-def test_a_template_of_any_literals_with_tokens_that_strip_has_a_plan(
-    literals: tuple[str, ...], trims: tuple[str, ...], strips: tuple[Strip, ...], sections: bool, talk: tuple[str, ...]
-) -> None:
-    begin, user, after, before, end = (json.dumps(literal) for literal in literals)
-    template = (
-        f"{{{{ {begin} }}}}{{% for m in messages %}}{{% if m.role == 'user' %}}"
-        f"{{{{ {user} }}}}{{{{ m.content{trims[0]} }}}}{{{{ {after} }}}}{{% else %}}"
-        f"{{{{ {before} }}}}{{{{ m.content{trims[1]} }}}}{{{{ {end} + '<|end|>' }}}}{{% endif %}}{{% endfor %}}"
-        f"{{% if add_generation_prompt %}}{{{{ {before} }}}}{{% endif %}}"
-    )
-    tokenizer = small_tokenizer(FAMILIES["phi 3"])
-    ids = (tokenizer.control_ids[name.encode()] for name in NAMES)
-    tokenizer = replace(tokenizer, strips=tuple(zip(ids, strips, strict=True)), prefix_sections=sections)
-    plan = derive(template, tokenizer)
-    talk = (talk[0], f"Q{talk[1]}Q", talk[2])
-    whole = conversation_ids(template, tokenizer, messages_of(talk))
-    first = plan.turn(tokenizer, talk[0], first=True)
-    assert first == conversation_ids(template, tokenizer, messages_of(talk[:1]))
-    second = plan.turn(tokenizer, talk[2], first=False, last_token=ord("Q"))
-    assert whole[len(whole) - len(second) :] == second
-    if plan.end is not None:
-        ended = plan.turn(tokenizer, talk[2], first=False, last_token=plan.end)
-        assert ended == second[plan.ended :] and second[plan.ended - 1] == plan.end
 
 
 def test_a_template_trims_what_python_strips() -> None:
@@ -224,37 +178,6 @@ def test_a_template_renders_as_transformers_has_it() -> None:
     )
     text = render(template, messages_of(("<&>", "2", "3")), "<s>", None)
     assert text == '{"role": "user", "content": "<&>"}{"role": "assistant", "content": "2"}2<s>FalseTrue1'
-
-
-@pytest.mark.parametrize(
-    ("template", "why"),
-    {
-        "an endless loop": ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "within"),
-        "a long range": ("{{ range(10**9) | list }}", "Range too big"),
-        "a long string": ("{{ 'a' * 10**10 }}", "memory"),
-        "a wide number": ("{{ '%10000000000d' % 1 }}", "memory"),
-        "double": ("{% set n = namespace(x=1) %}{% for i in range(99) %}{% set n.x = n.x~n.x %}{% endfor %}", "memory"),
-        "much output": ("{% for i in range(99999) %}{{ 'a' * 99 }}{% endfor %}", "writes more than"),
-        "a macro that calls itself": ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "too deeply"),
-        "deep nesting": ("{{ " + "(" * 20000, "too deeply"),
-        "a huge template": ("a" * (TEMPLATE_CHARACTERS + 1), "characters, expected at most"),
-        "a class": ("{{ ''.__class__.__mro__ }}", "unsafe"),
-        "a class by filter": ("{{ (''|attr('__class__')).__mro__ }}", "undefined|unsafe"),
-        "a format string": ("{{ '{0.__class__.__init__.__globals__}'.format(messages) }}", "unsafe"),
-        "a subclass": ("{{ dict.__class__.__subclasses__() }}", "unsafe"),
-        "a namespace's class": ("{% set n = namespace(__class__=1) %}", "namespace cannot"),
-        "a global's module": ("{{ cycler.__init__.__globals__.os.popen('id').read() }}", "unsafe"),
-        "a change of the conversation": ("{{ messages.append(1) }}", "unsafe"),
-        "an include": ("{% include '/etc/passwd' %}", "no loader"),
-        "a division by zero": ("{{ 1 // 0 }}", "zero"),
-    }.values(),
-)  # fmt: skip
-def test_a_hostile_template_is_refused_in_one_line_and_in_time(template: str, why: str) -> None:
-    start = time.monotonic()
-    with pytest.raises(UserError, match=why) as caught:
-        render(template, messages_of(("Hello",)), None, None)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
-    assert time.monotonic() - start < 30
 
 
 def test_one_template_that_fails_for_one_chat_still_renders_the_others() -> None:
