@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import queue
 import re
+import shutil
 import subprocess
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -17,7 +19,9 @@ from typing import IO
 
 from tinyllm.boards.description import Board
 from tinyllm.errors import Failure, UserError
+from tinyllm.host.virtual.elf import read_elf
 from tinyllm.host.virtual.emulators import EMULATORS, Emulator
+from tinyllm.host.virtual.profile import Profile
 from tinyllm.processes import APART
 
 START_SECONDS = 30.0
@@ -33,7 +37,8 @@ class BoardProcess:
     """A running board, ended when the context manager is left. `url` is its port, open to this computer only.
 
     command: the program to start; it gets `--tcp 0 --parent-pipe`. clock: that of the times that the board reports.
-    counts: the emulator whose instructions or cycles that clock counts, None if it counts none.
+    counts: the emulator whose instructions or cycles that clock counts, None if it counts none. profile: what each
+    function executed; its folder is this object's, and goes with it.
     """
 
     def __init__(
@@ -41,10 +46,12 @@ class BoardProcess:
         command: Sequence[str | Path],
         clock: str = "wall clock of this host process",
         counts: Emulator | None = None,
+        profile: Profile | None = None,
     ) -> None:
         self.command = [str(part) for part in command]
         self.clock = clock
         self.counts = counts
+        self.profile = profile
         self._said: deque[str] = deque(maxlen=KEPT_LINES)
         self._process: subprocess.Popen[str] | None = None
         self._listener: threading.Thread | None = None
@@ -55,17 +62,22 @@ class BoardProcess:
     def of(cls, board: Board, program: Path, count: bool = False) -> BoardProcess:
         """The process that runs what was built for `board`: `host`, or a virtual twin.
 
-        count: a virtual board's clock counts its instructions.
+        count: a virtual board's clock counts its instructions, and its emulator by function too, if this computer has a
+        C compiler.
         """
         if board.emulator is None:
             return cls([program])
         emulator = EMULATORS[board.emulator]
-        command = emulator.command(program, board.platformio["board"], count=count)
+        made = Profile.create(Path(tempfile.mkdtemp(prefix="tinyllm-profile-")), read_elf(program)) if count else None
+        folder = None if made is None else made.folder
+        command = emulator.command(program, board.platformio["board"], count=count, profile=folder)
         if count and board.cores > 1 and emulator.both_cores:
-            return cls(command, f"estimated from counted {emulator.unit}, the longer of both cores' ways", emulator)
-        if count:
-            return cls(command, f"counted {emulator.unit}", emulator)
-        return cls(command, emulator.clock.replace("CHIP", board.chip))
+            clock = f"estimated from counted {emulator.unit}, the longer of both cores' ways"
+        elif count:
+            clock = f"counted {emulator.unit}"
+        else:
+            clock = emulator.clock.replace("CHIP", board.chip)
+        return cls(command, clock, emulator if count else None, made)
 
     def __enter__(self) -> BoardProcess:
         self.start()
@@ -73,6 +85,8 @@ class BoardProcess:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+        if self.profile is not None:
+            shutil.rmtree(self.profile.folder, ignore_errors=True)
 
     @property
     def running(self) -> bool:

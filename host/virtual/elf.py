@@ -69,14 +69,14 @@ class Elf:
         return bytes(flash)
 
 
-def read_elf(path: Path, machine: str, chip: str = "") -> Elf:
-    """The image in a file, for `machine`: EM_ARM, EM_RISCV or EM_XTENSA. chip: what to call it in an error.
+def read_elf(path: Path, machine: str | None = None, chip: str = "") -> Elf:
+    """The image in a file, for `machine`: EM_ARM, EM_RISCV or EM_XTENSA, None for any. chip: its name in an error.
 
     Raises UserError for a file that is missing, damaged, too large, or for another machine.
     """
     with _opened(path) as elf:
-        if elf["e_machine"] != machine or elf.elfclass != 32 or not elf.little_endian:
-            wanted = f"{machine}, the {chip}" if chip else machine
+        if elf["e_machine"] != (machine or elf["e_machine"]) or elf.elfclass != 32 or not elf.little_endian:
+            wanted = f"{machine}, the {chip}" if chip else machine or "a 32-bit chip"
             raise UserError(f"{path}: an image for {elf['e_machine']}, not for {wanted}.")
         parts = [part for part in elf.iter_segments("PT_LOAD") if part["p_memsz"]]
         # Segments may share bytes of the file: together they can be far more than it is long.

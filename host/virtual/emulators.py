@@ -26,20 +26,25 @@ class Emulator:
     chips: bool = True
     both_cores: bool = False
 
-    def command(self, image: Path, chip: str, *options: str, count: bool = False) -> list[str]:
+    def command(
+        self, image: Path, chip: str, *options: str, count: bool = False, profile: Path | None = None
+    ) -> list[str]:
         """The command line that runs an ELF image; a board's process takes `--tcp PORT` and `--parent-pipe` too.
 
-        count: its clock counts.
+        count: its clock counts. profile: the folder of a profile (profile.py) to count into.
         """
         named = ("--chip", chip) if self.chips else ()
         counting = ("--count",) if count else ()
-        return [sys.executable, "-m", self.module, str(image), *named, *counting, *options]
+        profiling = () if profile is None else ("--profile", str(profile))
+        return [sys.executable, "-m", self.module, str(image), *named, *counting, *profiling, *options]
 
+
+RP2040JS = "rp2040js"
 
 EMULATORS = {
     "unicorn": Emulator("tinyllm.host.virtual.unicorn", "instructions", both_cores=True),
     "qemu": Emulator("tinyllm.host.virtual.qemu", "instructions", "wall clock of this computer, in QEMU"),
-    "rp2040js": Emulator("tinyllm.host.virtual.rp2040js", "cycles", chips=False),
+    RP2040JS: Emulator("tinyllm.host.virtual.rp2040js", "cycles", chips=False),
 }
 
 

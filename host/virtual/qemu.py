@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ from tinyllm.errors import UserError
 from tinyllm.files import write_file
 from tinyllm.host.virtual import bridge
 from tinyllm.host.virtual.elf import Elf, read_elf
+from tinyllm.host.virtual.shared_library import shared_library
+
+PLUGIN, HEADER = Path(__file__).with_name("qemu_profile.c"), Path(__file__).with_name("profile.h")
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,24 @@ XTENSA_CAUSES = {
 firmware's own, for a debug exception."""
 
 
-def serve(program: Path, chip: str, tcp_port: int = 0, parent_pipe: bool = False, count: bool = False) -> int:
-    """Run an image until asked to stop; see bridge.serve. Raises UserError for a bad chip or image, or no QEMU."""
+def serve(
+    program: Path,
+    chip: str,
+    tcp_port: int = 0,
+    parent_pipe: bool = False,
+    count: bool = False,
+    profile: Path | None = None,
+) -> int:
+    """Run an image until asked to stop; see bridge.serve. Raises UserError for a bad chip or image, or no QEMU.
+
+    profile: the folder of a profile to count into, if this computer can compile QEMU's plugin.
+    """
     machine = MACHINES.get(chip)
     if machine is None:
         raise UserError(f"QEMU has no machine for {chip!r} here; it has {', '.join(MACHINES)}.")
     image = read_elf(program, machine.elf_machine)
     found = find(machine)
-    counting = machine.count if count else ()
+    counting = [*(machine.count if count else ()), *(_profiling(found, profile) if profile else ())]
 
     def run(kernel: Path) -> int:
         command: list[str | Path] = [found, *machine.arguments, *STRICT, *counting, "-kernel", kernel]
@@ -111,6 +125,27 @@ def find(machine: Machine) -> str:
     return found
 
 
+def _profiling(qemu: str, folder: Path) -> list[str]:
+    """The arguments that load our plugin; none if there is no compiler for it, or QEMU was built without plugins.
+
+    Their interface has a version, which QEMU 9.0 raised (QEMU's qemu-plugin.h).
+    """
+    said, known = (
+        subprocess.run([qemu, option], capture_output=True, text=True, check=False).stdout
+        for option in ("--version", "--help")
+    )
+    found = re.search(r"version (\d+)", said)
+    if found is None or "-plugin " not in known:
+        return []
+    try:
+        plugin = shared_library(PLUGIN, HEADER, flags=(f"-DTL_QEMU_API={1 if int(found[1]) < 9 else 2}",))
+    except UserError as error:
+        print(f"tinyllm: counting without functions: {error}", file=sys.stderr)
+        return []
+    # QEMU's options are separated by commas, and a comma in a value is doubled.
+    return ["-plugin", ",".join(part.replace(",", ",,") for part in (f"file={plugin}", f"folder={folder}"))]
+
+
 def explain(chip: str, image: Elf, complaints: Sequence[str]) -> str:
     """The message for an end: QEMU's lines, the registers that the firmware reported, and the gist last."""
     report = next((line for line in complaints if line.startswith("tinyllm: fault")), "")
@@ -131,12 +166,16 @@ def explain(chip: str, image: Elf, complaints: Sequence[str]) -> str:
 
 
 def main() -> int:
-    """`python -m tinyllm.host.virtual.qemu PROGRAM --chip lx106|microbit --tcp PORT [--parent-pipe] [--count]`."""
+    """`python -m tinyllm.host.virtual.qemu PROGRAM --chip lx106|microbit --tcp PORT [--parent-pipe] [--count]`.
+
+    `--profile FOLDER` counts what each function executes into the profile there.
+    """
     parser = bridge.argument_parser("Run a virtual board in QEMU.")
     parser.add_argument("--chip", required=True, choices=sorted(MACHINES))
     parser.add_argument("--count", action="store_true", help="the board's clock counts instructions")
+    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="count into the profile in FOLDER")
     given = parser.parse_args()
-    return serve(given.program, given.chip, given.tcp, given.parent_pipe, given.count)
+    return serve(given.program, given.chip, given.tcp, given.parent_pipe, given.count, given.profile)
 
 
 if __name__ == "__main__":

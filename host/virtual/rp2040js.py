@@ -25,7 +25,7 @@ from tinyllm.host.virtual.unicorn.chips import RP2040
 from tinyllm.host.virtual.unicorn.image import read_image
 
 SOURCES = Path(__file__).with_name("rp2040js_runner")
-NEEDED = ("package.json", "package-lock.json", "runner.mjs")
+NEEDED = ("package.json", "package-lock.json", "runner.mjs", "profile.mjs")
 RUNNER = "runner.mjs"
 PACKAGE = "rp2040js 1.4.1"
 FETCH_SECONDS = 120.0
@@ -33,15 +33,21 @@ RETRY = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-ma
 FLASH_START, FLASH_BYTES = 0x10000000, 16 * 1024 * 1024
 
 
-def serve(program: Path, tcp_port: int = 0, parent_pipe: bool = False, count: bool = False) -> int:
-    """Run a Pico's ELF image until asked to stop; see bridge.serve. Raises UserError as the readers and install."""
+def serve(
+    program: Path, tcp_port: int = 0, parent_pipe: bool = False, count: bool = False, profile: Path | None = None
+) -> int:
+    """Run a Pico's ELF image until asked to stop; see bridge.serve. Raises UserError as the readers and install.
+
+    profile: the folder of a profile, in cycles.
+    """
     image = read_image(program, RP2040).elf
     node = find("node")
     folder = install()
     with tempfile.TemporaryDirectory(prefix="tinyllm-rp2040js-") as work:
         flash = Path(work) / "flash.bin"
         write_file(flash, image.flash(FLASH_START, FLASH_BYTES))
-        command = (node, folder / RUNNER, flash, *(("count",) if count else ()))
+        options = [*(("--count",) if count else ()), *(("--profile", profile.resolve()) if profile else ())]
+        command = (node, folder / RUNNER, flash, *options)
         return bridge.serve(command, partial(explain, image), tcp_port, parent_pipe)
 
 
@@ -112,11 +118,15 @@ def explain(image: Elf, complaints: Sequence[str]) -> str:
 
 
 def main() -> int:
-    """`python -m tinyllm.host.virtual.rp2040js PROGRAM --tcp PORT [--parent-pipe] [--count]`."""
+    """`python -m tinyllm.host.virtual.rp2040js PROGRAM --tcp PORT [--parent-pipe] [--count]`.
+
+    `--profile FOLDER` counts what each function takes into the profile there.
+    """
     parser = bridge.argument_parser("Run a Pico's image in rp2040js.")
     parser.add_argument("--count", action="store_true", help="one cycle is one microsecond of the board's clock")
+    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="count into the profile in FOLDER")
     given = parser.parse_args()
-    return serve(given.program, given.tcp, given.parent_pipe, given.count)
+    return serve(given.program, given.tcp, given.parent_pipe, given.count, given.profile)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 // A Pico in rp2040js: its flash from a file, UART0 on stdin and stdout, time counted in cycles of 125 MHz.
-// With the word "count" after the file's name a cycle is a microsecond of the board's clock.
+// --count: a cycle is a microsecond of the board's clock. --profile FOLDER: what each function takes is noted there.
 //
 // Whatever rp2040js complains about stops the board: a line that says why and a line with the registers go to stderr.
 
 import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { RP2040 } from 'rp2040js';
+import { openProfile } from './profile.mjs';
 
 const FLASH_START = 0x10000000;
 const STACK_OF_BOOT_ROM = 0x20042000; // RP2040 datasheet, section 2.8.1: boot2 runs on the last bank of SRAM
@@ -12,6 +14,11 @@ const NANOSECONDS = 8; // of a cycle
 const SLICE = 50_000; // instructions between two looks at stdin
 const MOST_PENDING = 65536; // bytes of input that wait here
 
+const { values: options, positionals } = parseArgs({
+  options: { count: { type: 'boolean' }, profile: { type: 'string' } },
+  allowPositionals: true,
+});
+const profile = options.profile === undefined ? null : openProfile(options.profile);
 const mcu = new RP2040();
 const { core, clock } = mcu;
 const uart = mcu.uart[0];
@@ -40,6 +47,8 @@ uart.onByte = (byte) => sent.push(byte);
 
 function flush() {
   if (sent.length > 0) {
+    // Before the reply that tells of it.
+    profile?.write();
     process.stdout.write(Buffer.from(sent));
     sent = [];
   }
@@ -91,7 +100,7 @@ const TIMER = 0x40054;
 const TIMER_HIGH = 0x24;
 const TIMER_LOW = 0x28;
 
-if (process.argv[3] === 'count') {
+if (options.count) {
   const timer = mcu.peripherals[TIMER];
   const readTimer = timer.readUint32.bind(timer);
   timer.readUint32 = (offset) => {
@@ -112,13 +121,16 @@ function run() {
     if (pending.length > 0 && uart.rxFIFO.empty) {
       feed();
     }
-    clock.tick(core.executeInstruction() * NANOSECONDS);
+    profile?.enter(core.PC, core.LR);
+    const cycles = core.executeInstruction();
+    profile?.add(cycles);
+    clock.tick(cycles * NANOSECONDS);
   }
   flush();
   setImmediate(run);
 }
 
-mcu.flash.set(readFileSync(process.argv[2]));
+mcu.flash.set(readFileSync(positionals[0]));
 core.SP = STACK_OF_BOOT_ROM;
 core.LR = 0;
 core.PC = FLASH_START;

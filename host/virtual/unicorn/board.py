@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tinyllm.errors import TinyllmError, UserError
 from tinyllm.host.virtual.line import Line, PtyLine, TcpLine
+from tinyllm.host.virtual.profile import OpenProfile
 from tinyllm.host.virtual.unicorn.chips import CHIPS
 from tinyllm.host.virtual.unicorn.image import read_image
 from tinyllm.host.virtual.unicorn.instruction_counter import CompiledCounter, PythonCounter
@@ -41,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--parent-pipe", action="store_true", help="end when standard input ends; a line there asks for counts"
     )
+    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="count into the profile in FOLDER")
     parser.add_argument("--count", action="store_true", help="one instruction is one microsecond of the board's clock")
     return parser.parse_args()
 
@@ -51,8 +53,9 @@ def run(chosen: argparse.Namespace) -> None:
     image = read_image(chosen.image, chip)
     line: Line = PtyLine() if chosen.pty else TcpLine(chosen.tcp)
     uart, clock_mhz = UartLine(line), 1 if chosen.count else chip.clock_mhz
+    profile = OpenProfile(chosen.profile) if chosen.profile else None
     try:
-        machine = Machine(chip, image, uart, CompiledCounter, clock_mhz)
+        machine = Machine(chip, image, uart, CompiledCounter, clock_mhz, profile)
     except UserError as error:
         print(f"tinyllm: counting instructions in Python, which is slow: {error}", file=sys.stderr)
         machine = Machine(chip, image, uart, PythonCounter, clock_mhz)

@@ -14,6 +14,7 @@ import unicorn
 from unicorn import unicorn_const as uc
 
 from tinyllm.errors import Failure
+from tinyllm.host.virtual.profile import OpenProfile
 from tinyllm.host.virtual.unicorn.chips import Chip, Region
 from tinyllm.host.virtual.unicorn.core_kinds import CORES, Hint
 from tinyllm.host.virtual.unicorn.devices import PAGE, Device, UnknownRegister
@@ -53,11 +54,13 @@ class Processor:
         memory: Mapping[str, memoryview],
         counter: MakeCounter,
         signal: Callable[[], None],
+        profile: OpenProfile | None = None,
     ) -> None:
         """memory: the chip's, by the region's name; it must outlive this object, because the emulator uses it.
 
         stack: its addresses. Core 1 cannot reach the memory below its stack, which belongs to core 0.
-        signal: called when it sends the other core an event. Errors as those of `counter`.
+        signal: called when it sends the other core an event. profile: where `counter` notes functions too. Errors as
+        those of `counter`.
         """
         self.number = number
         self.waits: Hint | None = None
@@ -73,7 +76,9 @@ class Processor:
         self._engine.hook_add(uc.UC_HOOK_MEM_INVALID, self._refuse_access)
         self._engine.hook_add(uc.UC_HOOK_INTR, self._refuse_exception)
         self._hook_hints()
-        self._counter = counter(self._engine, [part for part in code if part is not None], self._core.thumb)
+        self._counter = counter(
+            self._engine, [part for part in code if part is not None], self._core.thumb, profile, number
+        )
 
     @property
     def instructions(self) -> int:

@@ -1,13 +1,24 @@
 /* Counts the instructions that the emulator executes: a callback at every basic block that it enters, and the structures
  * that instruction_counter.py gives it. */
+#include <stddef.h>
 #include <stdint.h>
 
-/* blocks: for every halfword of code at which a block was entered, its bytes (high half) and instructions (low half) */
-struct memory { uint64_t start, end; const uint8_t *bytes; uint32_t *blocks; };
+#include "../profile.h"
+
+/* blocks: for every halfword of code at which a block was entered, its bytes (high half) and instructions (low half).
+   functions: of every halfword the function that it is in, if there is a profile. */
+struct memory {
+    uint64_t start, end;
+    const uint8_t *bytes;
+    uint32_t *blocks;
+    const uint16_t *functions;
+};
 struct counter {
     uint64_t instructions, limit;
     int (*stop)(void *engine);
-    uint64_t thumb, n;
+    uint64_t thumb;
+    struct profile *profile; /* NULL if there is none */
+    uint64_t n;
     struct memory code[4];
 };
 
@@ -34,6 +45,10 @@ void count_block(void *engine, uint64_t address, uint32_t size, void *data) {
                 *block = size << 16 | count_instructions(code->bytes + (address - code->start), size, counter->thumb);
             }
             counter->instructions += *block & 0xFFFF;
+            if (counter->profile != NULL) {
+                const uint64_t function = code->functions[(address - code->start) / 2];
+                profile_block(counter->profile, function, address, size, *block & 0xFFFF);
+            }
             if (counter->instructions >= counter->limit) {
                 counter->stop(engine);
             }

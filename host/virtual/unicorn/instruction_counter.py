@@ -7,24 +7,19 @@ Python counts, far slower.
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import unicorn
 from unicorn.unicorn_py3.unicorn import uclib
 
-from tinyllm.cache_folder import home
-from tinyllm.codegen.verify.compiler import find_compiler
-from tinyllm.errors import UserError
+from tinyllm.host.virtual.profile import OpenProfile
+from tinyllm.host.virtual.shared_library import shared_library
 
-SOURCE = Path(__file__).with_name("counter.c")
+SOURCES = (Path(__file__).with_name("counter.c"), Path(__file__).parent.with_name("profile.h"))
 MAX_MEMORIES = 4
 NO_LIMIT = 2**64 - 1
 
@@ -43,6 +38,19 @@ class _Memory(ctypes.Structure):
         ("end", ctypes.c_uint64),
         ("bytes", ctypes.c_void_p),
         ("blocks", ctypes.POINTER(ctypes.c_uint32)),
+        ("functions", ctypes.c_void_p),
+    )
+
+
+class _Profile(ctypes.Structure):
+    _fields_ = (
+        ("counts", ctypes.c_void_p),
+        ("part_of", ctypes.c_void_p),
+        ("root", ctypes.c_void_p),
+        ("functions", ctypes.c_uint64),
+        ("part", ctypes.c_uint64),
+        ("back", ctypes.c_uint64),
+        ("end", ctypes.c_uint64),
     )
 
 
@@ -52,6 +60,7 @@ class _Counter(ctypes.Structure):
         ("limit", ctypes.c_uint64),
         ("stop", ctypes.c_void_p),
         ("thumb", ctypes.c_uint64),
+        ("profile", ctypes.POINTER(_Profile)),
         ("n", ctypes.c_uint64),
         ("code", _Memory * MAX_MEMORIES),
     )
@@ -60,15 +69,29 @@ class _Counter(ctypes.Structure):
 class CompiledCounter:
     """Counts in C. Raises UserError if none has compiled it before and there is no C compiler, or no room for it."""
 
-    def __init__(self, engine: unicorn.Uc, code: Sequence[Code], thumb: bool) -> None:
-        library = ctypes.CDLL(str(_library()))
+    def __init__(
+        self,
+        engine: unicorn.Uc,
+        code: Sequence[Code],
+        thumb: bool,
+        profile: OpenProfile | None = None,
+        core: int = 0,
+    ) -> None:
+        """profile: counts too what each function executes, for core `core` of it."""
+        library = ctypes.CDLL(str(shared_library(*SOURCES)))
         stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p)
-        self._counter = _Counter(0, NO_LIMIT, stop, thumb, len(code))
+        self._counter = _Counter(0, NO_LIMIT, stop, thumb, None, len(code))
+        self._kept: list[object] = [profile]
+        if profile is not None:
+            self._counter.profile = ctypes.pointer(self._open(profile, core))
         for i, memory in enumerate(code):
             address = ctypes.addressof(ctypes.c_char.from_buffer(memory.bytes))
             size = len(memory.bytes)
             blocks = (ctypes.c_uint32 * (size // 2))()
-            self._counter.code[i] = _Memory(memory.start, memory.start + size, address, blocks)
+            functions = None
+            if profile is not None:
+                functions = self._keep(profile.by_halfword(memory.start, size))
+            self._counter.code[i] = _Memory(memory.start, memory.start + size, address, blocks, functions)
         # The binding's hook_add takes Python functions alone.
         status = uclib.uc_hook_add(
             engine._uch,
@@ -82,6 +105,19 @@ class CompiledCounter:
         if status != unicorn.UC_ERR_OK:
             raise unicorn.UcError(status)
 
+    def _open(self, profile: OpenProfile, core: int) -> _Profile:
+        return _Profile(
+            counts=profile.counts[core].ctypes.data,
+            part_of=self._keep(profile.part_of),
+            root=self._keep(profile.root),
+            functions=len(profile.part_of),
+        )
+
+    def _keep(self, array: np.ndarray[Any, Any]) -> int:
+        """The address of an array, which lives as long as this does."""
+        self._kept.append(array)
+        return array.ctypes.data
+
     @property
     def instructions(self) -> int:
         """Instructions executed so far, the basic block under way included."""
@@ -93,9 +129,16 @@ class CompiledCounter:
 
 
 class PythonCounter:
-    """Counts in Python."""
+    """Counts in Python; a profile stays empty."""
 
-    def __init__(self, engine: unicorn.Uc, code: Sequence[Code], thumb: bool) -> None:
+    def __init__(
+        self,
+        engine: unicorn.Uc,
+        code: Sequence[Code],
+        thumb: bool,
+        profile: OpenProfile | None = None,
+        core: int = 0,
+    ) -> None:
         self.instructions = 0
         self._limit = NO_LIMIT
         self._code, self._thumb = code, thumb
@@ -128,27 +171,4 @@ class PythonCounter:
 
 
 Counter = CompiledCounter | PythonCounter
-MakeCounter = Callable[[unicorn.Uc, Sequence[Code], bool], Counter]
-
-
-def _library() -> Path:
-    """The callback as a shared library, compiled if it was not before."""
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
-    name = f"counter-{digest}{'.dll' if os.name == 'nt' else '.so'}"
-    library = home() / name
-    if library.is_file():
-        return library
-    compiler = find_compiler()
-    try:
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            built = Path(folder, name)
-            flags = ["-O2", "-shared"] + ([] if sys.platform == "win32" else ["-fPIC"])
-            done = subprocess.run([compiler, *flags, str(SOURCE), "-o", str(built)], capture_output=True, check=False)
-            if done.returncode != 0:
-                raise UserError(f"{compiler} cannot build a shared library; set CC to a C compiler that can.")
-            built.replace(library)
-    except OSError as error:
-        raise UserError(
-            f"{library.parent}: cannot be written ({error.strerror or error}). Set TINYLLM_HOME to a folder of yours."
-        ) from None
-    return library
+MakeCounter = Callable[[unicorn.Uc, Sequence[Code], bool, OpenProfile | None, int], Counter]

@@ -6,6 +6,7 @@ import mmap
 import threading
 from typing import NoReturn
 
+from tinyllm.host.virtual.profile import OpenProfile
 from tinyllm.host.virtual.unicorn.boot_rom import BootRom
 from tinyllm.host.virtual.unicorn.chips import Chip
 from tinyllm.host.virtual.unicorn.core import BoardFault, Processor
@@ -30,9 +31,21 @@ class Machine:
     at which the other ended its wait, so what one core's clock shows is the longer way through both.
     """
 
-    def __init__(self, chip: Chip, image: Image, line: UartLine, counter: MakeCounter, clock_mhz: int) -> None:
-        """Put the image into flash. counter: CompiledCounter or PythonCounter; errors as theirs."""
+    def __init__(
+        self,
+        chip: Chip,
+        image: Image,
+        line: UartLine,
+        counter: MakeCounter,
+        clock_mhz: int,
+        profile: OpenProfile | None = None,
+    ) -> None:
+        """Put the image into flash. counter: CompiledCounter or PythonCounter; errors as theirs.
+
+        profile: where the counter notes what each function executes.
+        """
         self._chip, self._image, self._line, self._counter, self._clock_mhz = chip, image, line, counter, clock_mhz
+        self._profile = profile
         self._memory = {region.name: memoryview(mmap.mmap(-1, region.size)) for region in chip.regions}
         self._load()
         self._devices: list[tuple[str, int, Device]] = [
@@ -119,7 +132,9 @@ class Machine:
 
     def _processor(self, number: int) -> Processor:
         stack = self._image.stacks[number]
-        processor = Processor(number, self._chip, self._image, stack, self._memory, self._counter, self._signal)
+        processor = Processor(
+            number, self._chip, self._image, stack, self._memory, self._counter, self._signal, self._profile
+        )
         for name, start, device in self._devices:
             processor.map_device(name, start, device)
         return processor

@@ -1,0 +1,66 @@
+"""The parts of a token's work, and which function of the firmware belongs to which: the only place that names them.
+
+A function counts for its own part. What many of them call, an arithmetic helper, a copy, a compiler's library, counts
+for the caller's.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from fnmatch import fnmatchcase
+
+
+class Part(IntEnum):
+    """Numbered as in the files of a profile.
+
+    norms: RMSNorm and the quantisation of vectors. rest: embedding, RoPE, SiLU, the KV cache, the calls between cores.
+    """
+
+    CALLER = 0
+    MATRICES = 1
+    ATTENTION = 2
+    NORMS = 3
+    SAMPLING = 4
+    REST = 5
+
+    @property
+    def title(self) -> str:
+        """For people and documents."""
+        return self.name.lower()
+
+
+PARTS: tuple[Part, ...] = tuple(part for part in Part if part is not Part.CALLER)
+
+SPLIT = (Part.MATRICES,)
+"""What two cores divide between them."""
+
+ROOTS = ("tl_forward", "tl_sample", "tl_parallel_other")
+"""What makes a token: the forward pass, the sampler, and what the second core does of them."""
+
+TABLE: dict[Part, str] = {
+    Part.MATRICES: "tl_matmul_* matmul_* row_times_vector",
+    Part.ATTENTION: "tl_attention_* attend score",
+    Part.NORMS: "tl_rmsnorm_* norm tl_quantize_* quantize",
+    Part.SAMPLING: "tl_sample argmax penalize softmax_q30 keep_first sum share tl_random_*",
+    Part.REST: (
+        "tl_forward run_block set_angles tl_row_* tl_silu_* tl_add_q16 remember rotate tl_rotate tl_sine_* tl_cosine_* "
+        "tl_parallel tl_parallel_other tl_port_fork tl_port_join push pop"
+    ),
+    Part.CALLER: (
+        "tl_dot_* tl_requantize tl_saturate* tl_round* tl_exp2_* tl_sigmoid_* tl_reciprocal_sqrt tl_isqrt32 "
+        "tl_normalize_* tl_pack_* tl_unpack_* mem* divide_* __*"
+    ),
+}
+"""Patterns of names, as fnmatch has them."""
+
+PATTERNS = tuple((pattern, part) for part, patterns in TABLE.items() for pattern in patterns.split())
+
+COPY = re.compile(r"[.$](?:constprop|isra|part|cold|lto_priv)(?:[.$]\d+)?")
+"""How the names of a compiler's copies of a function end."""
+
+
+def part_of(function: str) -> Part | None:
+    """The part of a function by its symbol; None for one that TABLE does not know, which counts for its caller."""
+    name = COPY.sub("", function)
+    return next((part for pattern, part in PATTERNS if fnmatchcase(name, pattern)), None)

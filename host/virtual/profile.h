@@ -1,0 +1,36 @@
+/* What each function of an image executes while a token is made: shared by the counter of Unicorn and the plugin of
+ * QEMU. profile.py prepares the tables and reads the counts. */
+#ifndef TL_PROFILE_H
+#define TL_PROFILE_H
+
+#include <stdint.h>
+
+/* Counting begins where a root is entered, and ends where it returns: at the instruction behind its call. Meanwhile the
+ * part is that of the last function entered that has one, so a helper counts for its caller. */
+struct profile {
+    uint64_t *counts;       /* (parts, functions) */
+    const uint8_t *part_of; /* (functions,); 0: that of the caller */
+    const uint64_t *root;   /* (functions,) where it begins, if it is a root, else 0 */
+    uint64_t functions;
+    uint64_t part;
+    uint64_t back; /* where the root returns to; 0: none runs */
+    uint64_t end;  /* of the block before this one */
+};
+
+/* A basic block of `n` instructions begins in a function. */
+static void profile_block(struct profile *profile, uint64_t function, uint64_t start, uint64_t size, uint64_t n) {
+    if (profile->back == start) {
+        profile->back = 0;
+    } else if (profile->back == 0 && profile->root[function] == start) {
+        profile->back = profile->end;
+    }
+    profile->end = start + size;
+    if (profile->back != 0) {
+        if (profile->part_of[function] != 0) {
+            profile->part = profile->part_of[function];
+        }
+        profile->counts[profile->part * profile->functions + function] += n;
+    }
+}
+
+#endif

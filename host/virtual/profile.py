@@ -1,0 +1,120 @@
+"""A profile: what each function of an image executed while tokens were made, told by the emulator that ran it.
+
+A folder with two files, which every emulator reads and writes alike:
+
+    functions   text, written first: a line with the numbers of functions and parts, then a line for each function:
+                address, size, part (parts.py), 1 if it is a root, name. Function 0 is whatever lies in no other.
+    counts      u64 little-endian (2, parts, functions), a core each: instructions or cycles so far
+
+An emulator counts from the entry of a root to its return (profile.h), and has written what a reply tells of before the
+reply goes out: whoever has read the reply may read the counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.files import write_file
+from tinyllm.host.virtual.elf import Elf
+from tinyllm.host.virtual.parts import ROOTS, Part, part_of
+
+FUNCTIONS, COUNTS = "functions", "counts"
+CORES = 2
+BEYOND = 2**32
+"""Every address."""
+ELSEWHERE = "(no symbol)"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function: its code, its part, and whether it is a root."""
+
+    address: int
+    size: int
+    part: Part
+    root: bool
+    name: str
+
+
+Counts = Mapping[Part, Mapping[str, float]]
+"""Of one core: what each function executed, by the part that it counted for."""
+
+
+class Profile:
+    """The profile in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the functions that `create` wrote."""
+        self.folder = folder
+        lines = (folder / FUNCTIONS).read_text("utf-8").splitlines()[1:]
+        self.functions = tuple(_function(line) for line in lines)
+
+    @classmethod
+    def create(cls, folder: Path, elf: Elf) -> Profile:
+        """Write both files for an image, all counts 0."""
+        functions = [Function(0, 0, Part.CALLER, False, ELSEWHERE)]
+        for (address, size, name), (following, _, _) in pairwise([*elf.functions, (BEYOND, 0, "")]):
+            # Of several names the last; assembly may have no size, and then ends where the next function begins.
+            if following > address and (size or following < BEYOND):
+                size = size or following - address
+                functions.append(Function(address, size, part_of(name) or Part.CALLER, name in ROOTS, name))
+        rows = [f"{len(functions)} {len(Part)}"]
+        rows += [f"{each.address} {each.size} {each.part:d} {each.root:d} {each.name}" for each in functions]
+        write_file(folder / FUNCTIONS, "\n".join(rows).encode() + b"\n")
+        write_file(folder / COUNTS, bytes(8 * CORES * len(Part) * len(functions)))
+        return cls(folder)
+
+    @property
+    def counts_file(self) -> Path:
+        return self.folder / COUNTS
+
+    def counts(self) -> NDArray[np.uint64]:
+        """So far: (cores, parts, functions)."""
+        shape = (CORES, len(Part), len(self.functions))
+        return np.frombuffer(self.counts_file.read_bytes(), np.uint64).reshape(shape)
+
+    def named(self, counts: NDArray[np.uint64]) -> tuple[Counts, ...]:
+        """Of each core, the functions that executed something. counts: as `counts` gives, or a difference of two."""
+        return tuple(
+            {
+                part: {self.functions[i].name: int(row[i]) for i in np.flatnonzero(row)}
+                for part, row in zip(Part, core, strict=True)
+                if row.any()
+            }
+            for core in counts
+        )
+
+
+class OpenProfile:
+    """A profile as an emulator of this process writes it: its counts are the file's own bytes.
+
+    counts (cores, parts, functions) u64. part_of (functions,) u8. root (functions,) u64: where it begins, if it is one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        profile = Profile(folder)
+        self._functions = profile.functions
+        shape = (CORES, len(Part), len(self._functions))
+        self.counts = np.memmap(profile.counts_file, np.uint64, "r+", shape=shape)
+        self.part_of = np.array([each.part for each in self._functions], np.uint8)
+        self.root = np.array([each.address if each.root else 0 for each in self._functions], np.uint64)
+
+    def by_halfword(self, start: int, size: int) -> NDArray[np.uint16]:
+        """Of each halfword of `size` bytes of memory the function that lies there, 0 for none."""
+        found = np.zeros(size // 2, np.uint16)
+        for number, each in enumerate(self._functions):
+            if number and start <= each.address < start + size:
+                first = (each.address - start) // 2
+                found[first : first + -(-each.size // 2)] = number
+        return found
+
+
+def _function(line: str) -> Function:
+    address, size, part, root, name = line.split(" ", 4)
+    return Function(int(address), int(size), Part(int(part)), root == "1", name)
