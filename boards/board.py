@@ -47,6 +47,14 @@ class Bandwidth:
 
 
 @dataclass(frozen=True)
+class Cycles:
+    """Clock cycles that an instruction takes on one core, a mean if no memory makes it wait, and who says so."""
+
+    per_instruction: float
+    source: str
+
+
+@dataclass(frozen=True)
 class Power:
     """Milliwatts while the board computes, and who says so."""
 
@@ -92,6 +100,7 @@ class Board:
     ports: tuple[str, ...]
     reserve: Reserve | None = None
     bandwidth: Bandwidth | None = None
+    cycles: Cycles | None = None
     power: Power | None = None
     bootloader_drive: str | None = None
     virtual: Virtual | None = None

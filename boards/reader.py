@@ -10,6 +10,7 @@
                      one program may take, static: bytes of SRAM for static variables; default: all of it
     [reserve]        optional: flash and ram in bytes that the core or framework takes of app and static, and source
     [bandwidth]      optional: flash, sram, psram in MB/s (1e6 bytes), and source
+    [cycles]         optional: per_instruction, a mean, and source
     [power]          optional: busy_mw, what it draws while it computes, and source
     [[usb]]          vid, pid of the USB port that the board shows; none or several
     bootloader_drive optional, the name of the drive that the board shows while it waits for a program
@@ -27,7 +28,7 @@ import re
 import sys
 from pathlib import Path
 
-from tinyllm.boards.board import Bandwidth, Board, Memory, Power, Reserve, UsbId, Virtual
+from tinyllm.boards.board import Bandwidth, Board, Cycles, Memory, Power, Reserve, UsbId, Virtual
 from tinyllm.boards.platformio_options import FIRMWARE, platformio_options
 from tinyllm.boards.toml_table import TomlTable
 from tinyllm.errors import UserError
@@ -54,6 +55,7 @@ FIELDS = (
     "memory",
     "reserve",
     "bandwidth",
+    "cycles",
     "power",
     "usb",
     "bootloader_drive",
@@ -89,6 +91,7 @@ def read_board(path: Path) -> Board:
         ports=_ports(table),
         reserve=_reserve(table),
         bandwidth=_bandwidth(table),
+        cycles=_cycles(table),
         power=_power(table),
         bootloader_drive=table.text("bootloader_drive") if "bootloader_drive" in values else None,
         virtual=_virtual(table, memory),
@@ -122,6 +125,11 @@ def _bandwidth(table: TomlTable) -> Bandwidth | None:
         return None
     flash, sram, psram = (bandwidth.optional(memory, 1, 100_000) for memory in ("flash", "sram", "psram"))
     return Bandwidth(flash, sram, psram, bandwidth.text("source"))
+
+
+def _cycles(table: TomlTable) -> Cycles | None:
+    cycles = table.table("cycles", ("per_instruction", "source"))
+    return None if cycles is None else Cycles(cycles.fraction("per_instruction", 0.1, 100), cycles.text("source"))
 
 
 def _power(table: TomlTable) -> Power | None:

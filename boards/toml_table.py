@@ -73,6 +73,14 @@ class TomlTable:
     def optional(self, field: str, lowest: int, highest: int) -> int | None:
         return self.number(field, lowest, highest) if field in self.values else None
 
+    def fraction(self, field: str, lowest: float, highest: float) -> float:
+        """A number, whole or not."""
+        value = self.values.get(field)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not lowest <= value <= highest:
+            found = "missing" if value is None else shown(value)
+            self.fail(field, f"is {found}, expected a number from {lowest:g} to {highest:g}")
+        return float(value)
+
     def number(self, field: str, lowest: int, highest: int) -> int:
         value = self.take(field, int)
         if not lowest <= value <= highest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -17,6 +17,11 @@ from rich.text import Text
 
 from tinyllm.host import layout
 from tinyllm.text import holds_surrogates, printable
+
+BAR = 100
+"""Columns of the widest bar with its label."""
+BAR_STYLES = ("blue", "yellow", "green", "magenta", "cyan", "red", "white")
+"""Of the parts of a bar, in order."""
 
 
 class Report(Protocol):
@@ -79,6 +84,29 @@ class Output:
         cells = [[printable(cell) for cell in row] for row in rows]
         heading, lines = layout.table(headers, cells, self.columns, wraps)
         self._print([*((line, "bold") for line in heading), *((line, "") for line in lines)])
+
+    def bars(self, rows: Sequence[tuple[str, Mapping[str, float]]]) -> None:
+        """A stacked bar for each row: its label, and the parts by name, the same in all rows. The longest is the
+        widest. A part is a colour on a terminal that has them, else the first letter of its name.
+        """
+        longest = max((sum(parts.values()) for _, parts in rows), default=0)
+        gap = max((len(label) for label, _ in rows), default=0) + len(layout.GAP)
+        room = min(self.columns or BAR, BAR) - gap
+        names = list(rows[0][1]) if rows else []
+        coloured = self.stdout.color_system is not None and self.stdout.encoding.lower().startswith("utf")
+        legend = Text(" " * gap)
+        for name, style in zip(names, BAR_STYLES, strict=False):
+            legend.append("█ " if coloured else f"{name[0]} ", style if coloured else "")
+            legend.append(f"{name}{layout.GAP}")
+        self.stdout.print(legend, soft_wrap=True)
+        for label, parts in rows:
+            bar, ends, total = Text(label.ljust(gap)), 0, 0.0
+            for name, style in zip(names, BAR_STYLES, strict=False):
+                total += parts[name]
+                end = round(total * room / longest) if longest else 0
+                bar.append(("█" if coloured else name[0]) * (end - ends), style if coloured else "")
+                ends = end
+            self.stdout.print(bar, soft_wrap=True)
 
     def _print(self, lines: Sequence[tuple[str, str]]) -> None:
         """Lines and their styles on stdout. A spinner, which is on stderr, would not know of them: it makes room."""

@@ -33,7 +33,7 @@ from tinyllm.host.link.text_voice import Terminal
 from tinyllm.host.link.wire_log import WireLog
 from tinyllm.host.model.load import AS_STORED, LoadOptions
 from tinyllm.host.output import Output
-from tinyllm.host.prove.benchmark import Benchmark, measure
+from tinyllm.host.prove.benchmark import Bench, Benchmark
 from tinyllm.host.prove.expected_answers import Answers, Expected, check_model, expected_of
 from tinyllm.host.prove.prove import COUNT, Comparison, prove
 
@@ -255,15 +255,19 @@ class Board:
         self.reset()
         return comparisons
 
-    def bench(self, tokens: int = COUNT) -> Benchmark:
+    def bench(
+        self, tokens: int = COUNT, positions: Sequence[int] = (), step: Callable[[str], None] = lambda step: None
+    ) -> Benchmark:
         """The cost of a token: microseconds, or instructions if a virtual board counts them.
+
+        positions: where to look at one token each; step takes a line about what goes on.
 
         The tokens are greedy, in a conversation of their own; afterwards a new one begins. Counted figures are the same
         in every run. Errors as `ask`, and Failure if a time does not fit into the board's reply.
         """
         self.leave_answer()
         self.settings.doubt(self.link)
-        measured = measure(self.connection, self.link, tokens)
+        measured = Bench(self.connection, self.link, step).run(tokens, positions)
         self.reset()
         return measured
 

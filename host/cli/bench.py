@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
 from tinyllm.codegen.arithmetic.sampler_settings import U32_MAX
+from tinyllm.errors import UserError
 from tinyllm.host.api.board import Board
+from tinyllm.host.cli.bench_tables import show
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
 from tinyllm.host.connect.attach import BoardRequest
-from tinyllm.host.link.answer import format_rate
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
+from tinyllm.host.prove.expected_answers import Expected
 from tinyllm.host.prove.prove import COUNT
+from tinyllm.host.prove.report import report
+from tinyllm.host.virtual.emulators import RP2040JS
+
+
+def _positions(ctx: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in given.split(",")] if given else []
+    if not all(part.isdecimal() and len(part) < 10 for part in parts):
+        raise click.BadParameter(f"{given!r}: expected positions of the conversation, such as 0,64,255.")
+    return tuple(int(part) for part in parts)
 
 
 @click.command(epilog=MODEL_HELP)
@@ -31,6 +40,18 @@ from tinyllm.host.prove.prove import COUNT
     show_default=True,
     help="Tokens to generate.",
 )
+@click.option(
+    "--positions",
+    metavar="P,P,...",
+    default="",
+    callback=_positions,
+    help="Look at one token at each of these positions too: 0,64,255.",
+)
+@click.option("--functions", is_flag=True, help="Show the dearest functions of each part; virtual boards.")
+@click.option(
+    "--cores", metavar="N", type=click.IntRange(1, 2), help="Cores that a virtual board computes on; default: all."
+)
+@click.option("--emulator", type=click.Choice([RP2040JS]), help="Count cycles of a virtual pico instead.")
 @load_options
 @json_option
 def command(
@@ -39,31 +60,34 @@ def command(
     virtual: bool,
     port: str | None,
     tokens: int,
+    positions: tuple[int, ...],
+    functions: bool,
+    cores: int | None,
+    emulator: str | None,
     options: LoadOptions,
     as_json: bool,
 ) -> None:
-    """Measure what a token takes: instructions of an emulated chip, or time of a real one. Tokens are greedy."""
+    """Measure what a token takes: instructions of an emulated chip, or time of a real one. Tokens are greedy.
+
+    Of a virtual board also by part, and what the chip would make of it, estimated.
+    """
+    if not virtual and (cores or emulator or functions):
+        raise UserError("--cores, --emulator and --functions are for virtual boards: add --virtual.")
     output = Output(as_json)
-    request = BoardRequest(model, options, board, port, virtual, count=virtual)
+    request = BoardRequest(model, options, board, port, virtual, count=virtual, emulator=emulator, cores=cores)
     with Board(request, output) as running:
         hello = running.hello
-        with output.working(f"{tokens} tokens of {hello.model} on {hello.board}"):
-            measured = running.bench(tokens)
+        with output.working(f"bench of {hello.model} on {hello.board}") as step:
+            made = report(hello, running.bench(tokens, positions, step), _model(running, output))
     if as_json:
-        named = {name: getattr(hello, name) for name in ("model", "model_hash", "board", "build_id", "context")}
-        output.document(named | asdict(measured))
+        output.document(made.document())
         return
-    output.line(f"{hello.model} ({hello.model_hash}) on {hello.board}, context {hello.context}", style="bold")
-    rows = [
-        [name, str(phase.tokens), f"{phase.per_token:,.0f}", _speed(phase.tokens_per_second)]
-        for name, phase in (("prompt", measured.prompt), ("answer", measured.answer))
-    ]
-    output.table(["", "tokens", f"{measured.prompt.unit} per token", "tokens/s"], rows)
-    output.line(f"digest {measured.digest}. Figures: {measured.kind}.")
-    if measured.executed:
-        each = ", ".join(f"core {core} {count:,}" for core, count in enumerate(measured.executed))
-        output.line(f"Instructions executed meanwhile, counted: {each}")
+    show(output, made, functions)
 
 
-def _speed(speed: float | None) -> str:
-    return "-" if speed is None else format_rate(speed)
+def _model(board: Board, output: Output) -> Expected | None:
+    try:
+        return board.expected
+    except UserError as error:
+        output.note(f"No figures per MAC and no bytes: {error}")
+        return None

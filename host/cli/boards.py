@@ -61,6 +61,7 @@ def _board_facts(board: Board) -> dict[str, object]:
         "memory": asdict(board.memory) if board.memory else None,
         "usb": [asdict(usb) for usb in board.usb],
         "bandwidth": asdict(board.bandwidth) if board.bandwidth else None,
+        "cycles": asdict(board.cycles) if board.cycles else None,
         "power": asdict(board.power) if board.power else None,
         "reserve": asdict(board.reserve) if board.reserve else None,
         "virtual": board.virtual is not None,

@@ -17,6 +17,7 @@ from tinyllm.host.link.usb import find_running
 from tinyllm.host.link.wire_log import WireLog
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
+from tinyllm.host.virtual.emulators import RP2040JS
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class BoardRequest:
     """The board that a person asked for.
 
     count: a virtual board's clock is to count its instructions. emulator: another than the board's own, rp2040js.
+    cores: how many of a virtual board's are to compute, None for all that it has.
     """
 
     model: str | None
@@ -33,14 +35,23 @@ class BoardRequest:
     virtual: bool = False
     count: bool = False
     emulator: str | None = None
+    cores: int | None = None
 
     def target(self) -> Board:
-        """The board to build for. Raises UserError for an unknown board, and for one without a virtual twin."""
+        """The board to build for.
+
+        Raises UserError for an unknown board, for one without a virtual twin, and for cores or an emulator that the
+        twin does not have.
+        """
         board = load_board(self.board)
         if not self.virtual:
             return board
         twin = board.twin()
-        return replace(twin, emulator=self.emulator or twin.emulator)
+        if self.cores is not None and self.cores > twin.cores:
+            raise UserError(f"--cores {self.cores}: the virtual {board.name} computes on {twin.cores}.")
+        if self.emulator == RP2040JS and board.chip != "rp2040":
+            raise UserError(f"--emulator {RP2040JS} runs a pico alone, not {board.name}.")
+        return replace(twin, emulator=self.emulator or twin.emulator, cores=self.cores or twin.cores)
 
 
 class BoardOnPort(Connection):

@@ -90,19 +90,19 @@ def collect(events: Iterable[Event]) -> Answer:
     raise Failure("the board's answer had no end. Flash the board again.")
 
 
-def generate(link: Link, prompt: str, count: int) -> Iterator[Answer]:
+def generate(link: Link, prompt: str | tuple[int, ...], count: int) -> Iterator[Answer]:
     """Answers of `count` tokens in all; if a token ends one, the next goes on from it. Errors as Link.prompt.
 
-    Failure if an answer has no token, for then there would be no end.
+    prompt: text or token ids; () goes on from what was read. Failure if an answer has no token, for then there would
+    be no end.
     """
-    content: str | tuple[int, ...] = prompt
     while count > 0:
-        answer = collect(link.prompt(content, count))
+        answer = collect(link.prompt(prompt, count))
         yield answer
         if not answer.tokens:
             raise Failure(f"{link.name}: the board ended an answer without a token.")
         count -= len(answer.tokens)
-        content = ()
+        prompt = ()
 
 
 @contextmanager

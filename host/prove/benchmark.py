@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import zip_longest
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinyllm.codegen.arithmetic.sampler_settings import U32_MAX
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.connect.connection import Connection
-from tinyllm.host.link.answer import generate, rate
+from tinyllm.host.link.answer import Answer, collect, generate, rate
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import token_digest
 from tinyllm.host.link.settings import apply_settings, wire_settings
 from tinyllm.host.prove.expected_answers import GREEDY
 from tinyllm.host.prove.prove import COUNT, PROMPT
+from tinyllm.host.virtual.profile import Counts
 
 MOST = U32_MAX
 """The value in DONE of a time that does not fit (docs/protocol.md)."""
+
+Step = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,36 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Place:
+    """What one token costs at a place of the conversation: its forward pass and its sampling.
+
+    first, last: positions, from 0; the figures are means over them. per_token: in units as those of Phase. counts: of
+    each core what the functions executed by part, counted; () if nobody counts them.
+    """
+
+    first: int
+    last: int
+    per_token: float
+    counts: tuple[Counts, ...]
+
+    @property
+    def name(self) -> str:
+        """As people write it: 64, or 5-132."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    @property
+    def position(self) -> float:
+        """The mean one."""
+        return (self.first + self.last) / 2
+
+
+@dataclass(frozen=True)
 class Benchmark:
-    """The cost of one prompt and its greedy answer.
+    """The cost of one prompt and its greedy answer, and of tokens at chosen positions.
 
     digest: CRC-32 of the answer's token ids, eight hexadecimal digits. kind: counted, estimated or measured.
-    executed: instructions of each core meanwhile, other work of the board included; () if they are not counted.
+    executed: instructions of each core for prompt and answer, other work of the board included; () if they are not
+    counted. places: the mean of the answer's tokens, then each position.
     Counted figures are the same in every run.
     """
 
@@ -48,46 +80,110 @@ class Benchmark:
     digest: str
     kind: str
     executed: tuple[int, ...]
+    places: tuple[Place, ...]
 
 
-def measure(connection: Connection, link: Link, tokens: int = COUNT) -> Benchmark:
-    """Let the board make `tokens` greedy tokens in a new conversation, on through any that ends an answer.
+class Bench:
+    """A board under measurement. Errors as Link.prompt; Failure if a time does not fit into the board's reply."""
 
-    Errors as Link.prompt; UserError for a number of tokens that no board takes; Failure if a time does not fit into the
-    board's reply.
-    """
-    if not 1 <= tokens <= U32_MAX:
-        raise UserError(f"{tokens} tokens to bench: expected 1 to {U32_MAX}.")
-    process = connection.process
-    counts = process.counts if process else None
-    apply_settings(link, wire_settings(GREEDY, seed=1))
-    link.number_from(1)
-    before = _executed(connection)
-    answers = []
-    # A process of ours on a line that loses nothing; a question on the way would be counted.
-    link.asks_meanwhile = counts is None
-    try:
-        for answer in generate(link, PROMPT, tokens):
+    def __init__(self, connection: Connection, link: Link, step: Step = lambda step: None) -> None:
+        """step: told in words what goes on."""
+        self._connection, self._link, self._step = connection, link, step
+        process = connection.process
+        self._counts = process.counts if process else None
+        self._profile = process.profile if process else None
+        self._unit = self._counts.unit if self._counts else "microseconds"
+
+    def run(self, tokens: int = COUNT, positions: Sequence[int] = ()) -> Benchmark:
+        """Let the board make `tokens` greedy tokens in a new conversation, on through any that ends an answer.
+
+        Then one token at each of the positions, in conversations whose tokens are the model's own.
+        UserError for a number of tokens that no board takes, and for a position beyond the context.
+        """
+        if not 1 <= tokens <= U32_MAX:
+            raise UserError(f"{tokens} tokens to bench: expected 1 to {U32_MAX}.")
+        context = self._link.hello.context
+        if beyond := [position for position in positions if not 0 <= position < context]:
+            raise UserError(f"position {beyond[0]}: expected 0 to {context - 1}, for the context is {context}.")
+        # A process of ours on a line that loses nothing; a question on the way would be counted.
+        self._link.asks_meanwhile = self._counts is None
+        try:
+            return self._run(tokens, positions)
+        finally:
+            self._link.asks_meanwhile = True
+
+    def _run(self, tokens: int, positions: Sequence[int]) -> Benchmark:
+        link = self._link
+        apply_settings(link, wire_settings(GREEDY, seed=1))
+        link.number_from(1)
+        before = self._executed()
+        self._step(f"{tokens} tokens")
+        read = collect(link.prompt(PROMPT, 0))
+        after = self._executed()
+        start, answers = self._profiled(), []
+        for answer in generate(link, (), tokens):
             answers.append(answer)
-            # Told when the board sleeps: what it does between two answers is then the same each time.
-            after = _executed(connection)
-    finally:
-        link.asks_meanwhile = True
-    ends = [answer.done for answer in answers]
-    ids = [token for answer in answers for token in answer.tokens]
-    unit = counts.unit if counts else "microseconds"
-    return Benchmark(
-        prompt=phase(unit, [(done.prompt_tokens, done.prefill_us) for done in ends], link.name),
-        answer=phase(unit, [(done.tokens, done.decode_us) for done in ends], link.name),
-        digest=f"{token_digest(ids):08x}",
-        kind=_kind(connection),
-        executed=tuple(now - then for then, now in zip_longest(before, after, fillvalue=0)),
-    )
+            after = self._executed()
+        counts = self._since(start, tokens)
+        ids = [token for answer in answers for token in answer.tokens]
+        prompt = phase(self._unit, [(read.done.prompt_tokens, read.done.prefill_us)], link.name)
+        # From the second answer on the token that ended the one before is read in the time of prefill.
+        took = [(done.tokens, _sum(done.prefill_us, done.decode_us)) for done in (answer.done for answer in answers)]
+        answered = phase(self._unit, took, link.name)
+        mean = Place(prompt.tokens, prompt.tokens + tokens - 1, answered.per_token, counts)
+        return Benchmark(
+            prompt=prompt,
+            answer=answered,
+            digest=f"{token_digest(ids):08x}",
+            kind=kind_of(self._connection),
+            executed=tuple(now - then for then, now in zip_longest(before, after, fillvalue=0)),
+            places=(mean, *self._at(positions, ids)),
+        )
+
+    def _at(self, positions: Sequence[int], ids: Sequence[int]) -> list[Place]:
+        """The cost of a token at each position. ids: an answer of the model, to begin with."""
+        if positions and len(ids) <= max(positions):
+            self._link.reset()
+            self._step("the text that leads to the positions")
+            ids = [token for answer in generate(self._link, PROMPT, max(positions) + 1) for token in answer.tokens]
+        places = []
+        for position in positions:
+            self._step(f"position {position}")
+            self._link.reset()
+            if position:
+                self._ask(ids[:position], 0)
+            start = self._profiled()
+            done = self._ask(ids[position : position + 1], 1).done
+            took = phase(self._unit, [(1, _sum(done.prefill_us, done.decode_us))], self._link.name)
+            places.append(Place(position, position, took.per_token, self._since(start, 1)))
+        return places
+
+    def _ask(self, ids: Sequence[int], tokens: int) -> Answer:
+        return collect(self._link.prompt(tuple(ids), tokens))
+
+    def _profiled(self) -> NDArray[np.uint64] | None:
+        return self._profile.counts() if self._profile else None
+
+    def _since(self, start: NDArray[np.uint64] | None, tokens: int) -> tuple[Counts, ...]:
+        """Of each core that did something, what a token took since `start`; () if nothing is counted."""
+        if self._profile is None or start is None:
+            return ()
+        counted = self._profile.named(self._profile.counts() - start)
+        return tuple(
+            {part: {name: count / tokens for name, count in row.items()} for part, row in core.items()}
+            for core in counted
+            if core
+        )
+
+    def _executed(self) -> tuple[int, ...]:
+        """Told when the board sleeps: what it does between two answers is then the same each time."""
+        process = self._connection.process
+        return process.instructions() if process and self._counts and self._counts.both_cores else ()
 
 
 def phase(unit: str, parts: list[tuple[int, int]], name: str) -> Phase:
     """From (tokens, microseconds) of each answer."""
-    if any(took == MOST for _, took in parts):
+    if any(took >= MOST for _, took in parts):
         raise Failure(
             f"{name}: an answer took {MOST:,} {unit} or more, more than a board can tell. Bench fewer tokens."
         )
@@ -95,12 +191,13 @@ def phase(unit: str, parts: list[tuple[int, int]], name: str) -> Phase:
     return Phase(tokens, unit, took / max(tokens, 1), rate(tokens, took) if unit == "microseconds" else None)
 
 
-def _executed(connection: Connection) -> tuple[int, ...]:
-    process = connection.process
-    return process.instructions() if process and process.counts and process.counts.both_cores else ()
+def _sum(prefill: int, decode: int) -> int:
+    """Both together, or MOST if one of them is."""
+    return max(prefill, decode) if MOST in (prefill, decode) else prefill + decode
 
 
-def _kind(connection: Connection) -> str:
+def kind_of(connection: Connection) -> str:
+    """What the times of a board are."""
     if connection.on_hardware:
         return f"measured on the board by its own clock, {date.today().isoformat()}"
     return connection.clock

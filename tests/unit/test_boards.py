@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from platformio.package.meta import PackageSpec
 
-from tinyllm.boards.board import Bandwidth, Board, Memory, Power, Reserve, UsbId
+from tinyllm.boards.board import Bandwidth, Board, Cycles, Memory, Power, Reserve, UsbId
 from tinyllm.boards.description import BOARDS_DIR, FIRMWARE, FOLDER, OWN_PLATFORM, board_names, load_board, load_boards
 from tinyllm.boards.reader import LARGEST_FILE, read_board
 from tinyllm.codegen.memory.plan import CODE_BYTES
@@ -145,6 +145,10 @@ source = "estimated"
 flash = 18
 source = "measured by others"
 
+[cycles]
+per_instruction = 1.4
+source = "counted"
+
 [power]
 busy_mw = 90
 source = "the datasheet"
@@ -156,10 +160,11 @@ def test_figures_come_with_their_source(pico: Path) -> None:
     board = read_board(pico)
     assert board.reserve == Reserve(flash=1000, ram=2000, source="estimated")
     assert board.bandwidth == Bandwidth(flash=18, sram=None, psram=None, source="measured by others")
+    assert board.cycles == Cycles(per_instruction=1.4, source="counted")
     assert board.power == Power(busy_mw=90, source="the datasheet")
 
 
-@pytest.mark.parametrize("table", ["reserve", "bandwidth", "power"])
+@pytest.mark.parametrize("table", ["reserve", "bandwidth", "cycles", "power"])
 def test_a_figure_without_a_source_is_refused(pico: Path, table: str) -> None:
     before, after = FIGURES.split(f"[{table}]")
     unsourced = before + f"[{table}]" + re.sub(r"source = .*\n", "", after, count=1)
@@ -172,7 +177,15 @@ def test_a_figure_without_a_source_is_refused(pico: Path, table: str) -> None:
     "board", [board for board in load_boards(FOLDER) if board.memory], ids=lambda board: board.name
 )
 def test_a_board_that_ships_tells_all_that_there_is_to_tell(board: Board) -> None:
-    assert board.memory and board.reserve and board.bandwidth and board.power and board.clock_mhz and board.usb
+    assert (
+        board.memory
+        and board.reserve
+        and board.bandwidth
+        and board.cycles
+        and board.power
+        and board.clock_mhz
+        and board.usb
+    )
     assert board.bandwidth.flash and board.bandwidth.sram
     assert bool(board.bandwidth.psram) == bool(board.memory.psram)
     assert board.virtual is not None

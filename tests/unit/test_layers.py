@@ -46,7 +46,10 @@ MAY_IMPORT = {
     "host.monitor": "tinyllm host.link",
     "host.connect": "tinyllm boards host.output host.link host.model host.virtual host.build",
     "host.chat": "tinyllm codegen.tokenizers codegen.chat host.link host.model host.connect",
-    "host.prove": "tinyllm models codegen.arithmetic codegen.tokenizers host.link host.model host.connect host.chat",
+    "host.prove": (
+        "tinyllm models boards codegen.arithmetic codegen.tokenizers codegen.memory host.link host.model host.virtual "
+        "host.connect host.chat"
+    ),
     "host.api": (
         "tinyllm boards codegen.arithmetic codegen.emit codegen.verify host.output host.link host.model host.build "
         "host.connect host.chat host.prove"
@@ -57,8 +60,8 @@ MAY_IMPORT = {
     "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
     "host.cli": (
         "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.emit codegen.memory "
-        "codegen.verify host.standard_streams host.output host.link host.hub host.model host.build host.doctor "
-        "host.monitor host.connect host.prove host.api host.terminal"
+        "codegen.verify host.standard_streams host.output host.link host.hub host.model host.virtual host.build "
+        "host.doctor host.monitor host.connect host.prove host.api host.terminal"
     ),
     "tinyllm.api": "tinyllm host.link host.api host.cli",
 }

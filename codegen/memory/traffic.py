@@ -1,0 +1,69 @@
+"""What a token moves and multiplies: bytes of each memory, and the matrices' multiplications."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
+from tinyllm.codegen.memory.plan import MemoryNeeds, padded
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that one token with logits moves, each counted once however often the kernels load it.
+
+    weights: read, of rows as they are emitted. cache_read, cache_written: keys, values and their scales.
+    weights_in, cache_in: the memory that each lies in.
+    """
+
+    weights: int
+    cache_read: int
+    cache_written: int
+    weights_in: str
+    cache_in: str
+
+    @property
+    def by_memory(self) -> dict[str, int]:
+        """Bytes of each memory, "flash", "SRAM" or "PSRAM"."""
+        moved = {self.weights_in: self.weights}
+        moved[self.cache_in] = moved.get(self.cache_in, 0) + self.cache_read + self.cache_written
+        return moved
+
+
+def matrix_macs(model: IntegerModel) -> int:
+    """Multiplications of int8 with int8 in the matrices of one token with logits."""
+    return sum(matrix.rows * matrix.columns for matrix in _read(model))
+
+
+def traffic(model: IntegerModel, needs: MemoryNeeds, position: float) -> Traffic:
+    """Of a token at `position`, from 0, or of the mean over positions with that mean.
+
+    A layer with a window reads no more positions than that has.
+    """
+    config = model.config
+    row = 2 * (config.head_dim + 2) * config.n_kv_heads
+    vectors = 2 * config.dim * (2 * config.n_layers + 1) + model.k_shift.size + padded(config.dim) + 2
+    biases = sum(
+        4 * bias.size
+        for stored in config.schedule
+        for bias in (getattr(model.blocks[stored], name) for name in ("bq", "bk", "bv", "bo"))
+        if bias is not None
+    )
+    return Traffic(
+        weights=sum(matrix.rows * (padded(matrix.columns) + 2) for matrix in _read(model)) + vectors + biases,
+        cache_read=round(sum(row * min(position + 1, slots) for slots in config.slots)),
+        cache_written=row * config.n_layers,
+        weights_in="flash",
+        cache_in="PSRAM" if needs.state_in == "PSRAM" else "SRAM",
+    )
+
+
+def _read(model: IntegerModel) -> list[IntegerMatrix]:
+    """The matrices that a token goes through, in order; a shared block is read each time."""
+    blocks = (model.blocks[stored] for stored in model.config.schedule)
+    matrices = [
+        matrix
+        for block in blocks
+        for matrix in (block.wq, block.wk, block.wv, block.wo, block.w_gate, block.w_up, block.w_down)
+    ]
+    return [*matrices, model.output_head]

@@ -1,0 +1,83 @@
+"""How fast a chip would be: from counted instructions, the cycles of one, and the bytes that a token moves.
+
+    seconds = instructions * cycles per instruction / clock + bytes / bandwidth, of each memory but SRAM
+
+A load from SRAM is among the cycles of its instruction. For flash and PSRAM a core waits: nothing is assumed to be
+fetched ahead of its use. What instructions wait for as they are fetched from flash is left out. Two cores compute side
+by side, but share each memory. It is an estimate: `published.py` says how far it is from what others have measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyllm.boards.board import Bandwidth, Board
+from tinyllm.codegen.memory.traffic import Traffic
+from tinyllm.host.prove.benchmark import Place
+from tinyllm.host.virtual.parts import PARTS, SPLIT
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one token on so many cores. compute_ms: of the core with the longer way. transfer_ms: waiting for memories.
+
+    half_assumed: the way of each of two cores is not counted: half of the parts that are divided between cores, and
+    all of the others.
+    """
+
+    cores: int
+    compute_ms: float
+    transfer_ms: float
+    half_assumed: bool = False
+
+    @property
+    def tokens_per_second(self) -> float:
+        return 1000 / (self.compute_ms + self.transfer_ms)
+
+
+@dataclass(frozen=True)
+class Chip:
+    """What an estimate takes of a board's description."""
+
+    clock_mhz: int
+    cycles_per_instruction: float
+    bandwidth: Bandwidth
+    cores: int
+    cycles_source: str
+
+    @classmethod
+    def of(cls, board: Board) -> Chip | None:
+        """None if the description lacks a figure that is needed."""
+        if board.clock_mhz is None or board.cycles is None or board.bandwidth is None:
+            return None
+        cores = min(board.cores, 2)
+        return cls(board.clock_mhz, board.cycles.per_instruction, board.bandwidth, cores, board.cycles.source)
+
+    def compute_ms(self, count: float, unit: str) -> float:
+        """Of so many instructions or cycles on one core."""
+        return count * (1 if unit == "cycles" else self.cycles_per_instruction) / (1000 * self.clock_mhz)
+
+    def transfer_ms(self, moved: dict[str, int]) -> float:
+        """Of bytes by memory; SRAM costs nothing beside the instructions that load from it."""
+        speeds = {"flash": self.bandwidth.flash, "PSRAM": self.bandwidth.psram}
+        return sum(size / (1000 * speed) for memory, size in moved.items() if (speed := speeds.get(memory)))
+
+
+def estimate(place: Place, unit: str, counted_cores: int, chip: Chip, traffic: Traffic) -> list[Estimate]:
+    """For one core and, if the board has more, for two.
+
+    place: counted in `unit`, instructions or cycles, by a virtual board that computes on `counted_cores`.
+    """
+    waits = chip.transfer_ms(traffic.by_memory)
+    parts = {part: sum(sum(core.get(part, {}).values()) for core in place.counts) for part in PARTS}
+    found = []
+    if counted_cores == 1:
+        found.append(Estimate(1, chip.compute_ms(place.per_token, unit), waits))
+    elif place.counts:
+        found.append(Estimate(1, chip.compute_ms(sum(parts.values()), unit), waits))
+    if chip.cores == 2 and counted_cores == 2:
+        found.append(Estimate(2, chip.compute_ms(place.per_token, unit), waits))
+    elif chip.cores == 2 and place.counts:
+        longer = place.per_token - sum(parts[part] for part in SPLIT) / 2
+        found.append(Estimate(2, chip.compute_ms(longer, unit), waits, half_assumed=True))
+    return found

@@ -1,0 +1,128 @@
+"""A benchmark with all that is known of its model and board: what `tinyllm bench` shows, and what a record keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tinyllm.boards.description import TWIN, Board, load_board
+from tinyllm.codegen.memory.plan import memory_needs
+from tinyllm.codegen.memory.traffic import Traffic, matrix_macs, traffic
+from tinyllm.errors import UserError
+from tinyllm.host.link.messages import HelloReply
+from tinyllm.host.prove.benchmark import Benchmark, Place
+from tinyllm.host.prove.estimate import Chip, Estimate, estimate
+from tinyllm.host.prove.expected_answers import Expected
+from tinyllm.host.virtual.parts import PARTS
+
+
+@dataclass(frozen=True)
+class PlaceReport:
+    """A place with what follows from it. bytes: that the token moves; None if the model is not known.
+
+    estimates: of the chip; () for a board that measures, and for one whose description lacks the figures.
+    """
+
+    place: Place
+    moved: Traffic | None
+    estimates: tuple[Estimate, ...]
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Instructions or cycles of all cores by part, counted; {} if nobody counts."""
+        if not self.place.counts:
+            return {}
+        return {part.title: sum(sum(core.get(part, {}).values()) for core in self.place.counts) for part in PARTS}
+
+    @property
+    def by_core(self) -> list[float]:
+        """Of each core, all parts together."""
+        return [sum(sum(row.values()) for row in core.values()) for core in self.place.counts]
+
+    @property
+    def functions(self) -> dict[str, dict[str, float]]:
+        """Of all cores, by part and function, most first."""
+        found: dict[str, dict[str, float]] = {}
+        for core in self.place.counts:
+            for part, row in core.items():
+                functions = found.setdefault(part.title, {})
+                for name, count in row.items():
+                    functions[name] = functions.get(name, 0) + count
+        return {part: dict(sorted(row.items(), key=lambda item: -item[1])) for part, row in found.items()}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A benchmark, who made it, and what follows. macs: of the model's matrices, a token; None if it is not known."""
+
+    hello: HelloReply
+    benchmark: Benchmark
+    macs: int | None
+    chip: Chip | None
+    places: tuple[PlaceReport, ...]
+
+    @property
+    def cores(self) -> int:
+        """How many computed, as far as it is known: only Unicorn's virtual boards tell of a second one."""
+        return max(sum(1 for count in self.benchmark.executed if count), 1)
+
+    @property
+    def unit(self) -> str:
+        return self.benchmark.answer.unit
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        named = {name: getattr(self.hello, name) for name in IDENTITY}
+        measured = asdict(self.benchmark)
+        del measured["places"]
+        return (
+            named
+            | measured
+            | {
+                "cores": self.cores,
+                "macs": self.macs,
+                "places": [self._place(place) for place in self.places],
+                "estimated_from": None if self.chip is None else asdict(self.chip),
+            }
+        )
+
+    def _place(self, report: PlaceReport) -> Mapping[str, Any]:
+        place = report.place
+        return {
+            "positions": place.name,
+            "per_token": place.per_token,
+            "per_mac": None if self.macs is None else place.per_token / self.macs,
+            "parts": report.parts,
+            "by_core": report.by_core,
+            "functions": report.functions,
+            "bytes": None if report.moved is None else asdict(report.moved),
+            "estimates": [asdict(each) | {"tokens_per_second": each.tokens_per_second} for each in report.estimates],
+        }
+
+
+IDENTITY = ("model", "model_hash", "board", "build_id", "context", "firmware")
+
+
+def report(hello: HelloReply, benchmark: Benchmark, expected: Expected | None) -> Report:
+    """expected: the model that the board runs, None if its checkpoint is not known."""
+    board = _described(hello.board)
+    counted = benchmark.answer.unit != "microseconds"
+    chip = Chip.of(board) if board and counted else None
+    # This computer's memories are nobody's concern.
+    needs = memory_needs(expected.model, expected.tokenizer, board) if expected and board and board.memory else None
+    made = Report(hello, benchmark, matrix_macs(expected.model) if expected else None, chip, ())
+    places = []
+    for place in benchmark.places:
+        moved = traffic(expected.model, needs, place.position) if expected and needs else None
+        estimates = estimate(place, made.unit, made.cores, chip, moved) if chip and moved else []
+        places.append(PlaceReport(place, moved, tuple(estimates)))
+    return Report(hello, benchmark, made.macs, chip, tuple(places))
+
+
+def _described(name: str) -> Board | None:
+    """The board of that name, a virtual one's real twin; None if it is described nowhere here."""
+    try:
+        return load_board(name.removesuffix(TWIN))
+    except UserError:
+        return None
