@@ -7,9 +7,9 @@ BIN := $(VENV)/bin
 # Packages as the type checker finds them: the folders of this tree under the name they are installed as.
 TYPED := $(VENV)/typed
 PACKAGES := boards codegen firmware host models
-# torch and transformers are large: CI has them, a person may ask for them (make test EXTRAS=test,virtual,peers).
+# torch and transformers are large: CI has them, a person may ask for them (make test EXTRAS=test,virtual,plots,peers).
 comma := ,
-EXTRAS := test,virtual$(if $(CI),$(comma)peers)
+EXTRAS := test,virtual,plots$(if $(CI),$(comma)peers)
 
 C_FILES := $(shell find firmware tests/pipeline/arduino_stub -name '*.[ch]' -o -name '*.cpp')
 
@@ -20,7 +20,7 @@ PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo quick test test-all packages lint types clean
+.PHONY: demo quick test test-all packages lint types benchmarks counted clean
 
 demo: $(VENV)/installed
 	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --max-tokens 150 --temperature 0.8 --seed 5
@@ -42,6 +42,14 @@ lint: $(VENV)/testing
 	$(BIN)/ruff format --check .
 	@if command -v clang-format >/dev/null; then clang-format --dry-run -Werror $(C_FILES); \
 	else echo "clang-format is not installed: the format of the C is not checked"; fi
+
+# docs/benchmarks.md and its plots, from the records in benchmarks/
+benchmarks: $(VENV)/testing
+	$(BIN)/python -m tinyllm.host.prove.benchmarks_page
+
+# What a token costs the virtual boards, counted again and accepted: all, or BOARDS="pico pico2"
+counted: $(VENV)/testing
+	$(BIN)/python -m tinyllm.host.prove.counted $(BOARDS)
 
 types: $(VENV)/testing
 	mkdir -p $(TYPED)/tinyllm

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from tinyllm.codegen.arithmetic.sampler_settings import U32_MAX
@@ -13,6 +15,7 @@ from tinyllm.host.cli.options import board_option, json_option, port_option, vir
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
+from tinyllm.host.prove import records
 from tinyllm.host.prove.expected_answers import Expected
 from tinyllm.host.prove.prove import COUNT
 from tinyllm.host.prove.report import report
@@ -52,6 +55,13 @@ def _positions(ctx: click.Context, parameter: click.Parameter, given: str) -> tu
     "--cores", metavar="N", type=click.IntRange(1, 2), help="Cores that a virtual board computes on; default: all."
 )
 @click.option("--emulator", type=click.Choice([RP2040JS]), help="Count cycles of a virtual pico instead.")
+@click.option(
+    "--save",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value="",
+    help="Append a record to a TOML file; default: benchmarks/BOARD.toml.",
+)
 @load_options
 @json_option
 def command(
@@ -64,6 +74,7 @@ def command(
     functions: bool,
     cores: int | None,
     emulator: str | None,
+    save: str | None,
     options: LoadOptions,
     as_json: bool,
 ) -> None:
@@ -73,16 +84,31 @@ def command(
     """
     if not virtual and (cores or emulator or functions):
         raise UserError("--cores, --emulator and --functions are for virtual boards: add --virtual.")
+    if save and not save.endswith(".toml"):
+        raise UserError(f"--save {save}: expected a file that ends in .toml, or --save as the last option without one.")
     output = Output(as_json)
     request = BoardRequest(model, options, board, port, virtual, count=virtual, emulator=emulator, cores=cores)
     with Board(request, output) as running:
         hello = running.hello
+        path = None if save is None else Path(save) if save else records.default_file(hello.board)
+        if path is not None and path.exists():
+            records.read(path)  # a file that cannot be appended to is told before the work
         with output.working(f"bench of {hello.model} on {hello.board}") as step:
             made = report(hello, running.bench(tokens, positions, step), _model(running, output))
     if as_json:
         output.document(made.document())
-        return
-    show(output, made, functions)
+    else:
+        show(output, made, functions)
+    if path is not None:
+        records.save(made, path, emulator)
+        output.note(f"saved: {path.as_posix()}. {_thanks(running)}".rstrip())
+
+
+def _thanks(board: Board) -> str:
+    """What to do with a record of hardware."""
+    if not board.connection.on_hardware:
+        return ""
+    return "Measured on hardware: please send us that file, as an issue or a pull request."
 
 
 def _model(board: Board, output: Output) -> Expected | None:

@@ -133,8 +133,7 @@ def show_estimates(output: Output, report: Report) -> None:
         rows.append(["  computing, ms", *(f"{one.compute_ms:,.2f}" for one in each)])
         rows.append(["  waiting for memory, ms", *(f"{one.transfer_ms:,.2f}" for one in each)])
     output.table([f"tokens/s at {chip.clock_mhz} MHz, estimated", *(place.place.name for place in places)], rows)
-    for line in _inputs(report, chip):
-        output.line(line, indent=2)
+    output.line(" ".join(_inputs(report, chip)), indent=2)
 
 
 def _inputs(report: Report, chip: Chip) -> Iterator[str]:

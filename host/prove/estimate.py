@@ -46,12 +46,13 @@ class Chip:
     cycles_source: str
 
     @classmethod
-    def of(cls, board: Board) -> Chip | None:
-        """None if the description lacks a figure that is needed."""
-        if board.clock_mhz is None or board.cycles is None or board.bandwidth is None:
+    def of(cls, board: Board, clock_mhz: int | None = None) -> Chip | None:
+        """At its own clock or another; None if the description lacks a figure that is needed."""
+        clock_mhz = clock_mhz or board.clock_mhz
+        if clock_mhz is None or board.cycles is None or board.bandwidth is None:
             return None
         cores = min(board.cores, 2)
-        return cls(board.clock_mhz, board.cycles.per_instruction, board.bandwidth, cores, board.cycles.source)
+        return cls(clock_mhz, board.cycles.per_instruction, board.bandwidth, cores, board.cycles.source)
 
     def compute_ms(self, count: float, unit: str) -> float:
         """Of so many instructions or cycles on one core."""

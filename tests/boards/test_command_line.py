@@ -27,6 +27,7 @@ from tinyllm.host.link.wire_log import WireLog
 from tinyllm.host.model.load import load_model
 from tinyllm.host.prove.expected_answers import Expected
 from tinyllm.host.prove.prove import prove
+from tinyllm.host.prove.records import read
 
 SMALL = ("--context", "64")
 
@@ -97,6 +98,44 @@ def test_bench_says_what_a_token_takes_and_what_kind_of_figure_that_is(virtual_p
     shown = tinyllm("bench", *virtual_pico2, "-n", "12").stdout
     assert "instructions per token" in shown
     assert "Figures: estimated from counted instructions" in shown
+
+
+def test_bench_shows_parts_bytes_and_an_estimate_of_a_virtual_board(virtual_pico2: tuple[str, ...]) -> None:
+    """Positions beside the mean; the parts of both cores, and what follows from them."""
+    told = document("bench", *virtual_pico2, "-n", "4", "--positions", "0,20")
+    mean, first, later = told["places"]
+    assert [place["positions"] for place in told["places"]] == ["5-8", "0", "20"]
+    assert set(mean["parts"]) == {"matrices", "attention", "norms", "sampling", "rest"}
+    assert (told["cores"], told["macs"], len(later["by_core"])) == (2, 263_168, 2)
+    assert sum(later["parts"].values()) == sum(later["by_core"])
+    assert later["bytes"]["cache_read"] == 21 * first["bytes"]["cache_read"]
+    one, two = later["estimates"]
+    assert 0.5 < one["tokens_per_second"] / two["tokens_per_second"] < 1
+    assert not two["half_assumed"] and told["estimated_from"]["cycles_per_instruction"] > 1
+    assert later["functions"]["sampling"]["tl_sample"] > 0
+    alone = document("bench", *virtual_pico2, "-n", "4", "--cores", "1")
+    assert alone["cores"] == 1 and alone["places"][0]["estimates"][1]["half_assumed"]
+    assert alone["kind"] == "counted instructions"
+    assert alone["digest"] == told["digest"]
+    shown = tinyllm("bench", *virtual_pico2, "-n", "4", "--functions").stdout
+    assert (
+        "matrices " in shown and "mmmm" in shown and "tl_sample" in shown and "tokens/s at 150 MHz, estimated" in shown
+    )
+
+
+def test_bench_saves_records_of_a_board(tmp_path: Path) -> None:
+    path = tmp_path / "desk.toml"
+    for count in (1, 2):
+        done = tinyllm("bench", *SMALL, "-n", "4", "--save", str(path))
+        assert done.returncode == 0 and f"saved: {path.as_posix()}." in done.stderr
+        assert len(read(path)) == count
+    first, second = read(path)
+    assert (first["board"], first["unit"], first["kind"]) == ("host", "microseconds", "wall clock of this host process")
+    assert first["digest"] == second["digest"]
+    path.write_text("a = 1")
+    done = tinyllm("bench", *SMALL, "-n", "4", "--save", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no [[record]] in it" in done.stderr
 
 
 def test_a_board_that_computes_something_else_is_found_out() -> None:

@@ -307,6 +307,17 @@ MISTAKES = {
     "an unknown board": (["build", "--board", "hots"], "unknown board 'hots'. Did you mean host?"),
     "a context too small": (["build", "--context", "2"], "--context 2: expected 8 or more"),
     "a negative context": (["build", "--context", "-5"], "--context -5: expected 8 or more"),
+    "a position that is none": (["bench", "--positions", "1,x"], "'1,x': expected positions of the conversation"),
+    "a record of another name": (["bench", "--save", "model"], "--save model: expected a file that ends in .toml"),
+    "cores of a real board": (["bench", "--cores", "1"], "are for virtual boards: add --virtual"),
+    "cores that a twin lacks": (
+        ["bench", "--board", "esp32c3", "--virtual", "--cores", "2"],
+        "--cores 2: the virtual esp32c3 computes on 1",
+    ),
+    "an emulator of another chip": (
+        ["bench", "--board", "pico2", "--virtual", "--emulator", "rp2040js"],
+        "--emulator rp2040js runs a pico alone, not pico2",
+    ),
     "no token to bench": (["bench", "-n", "0"], "0 is not in the range 1<=x<=4294967295"),
     "more tokens than a board takes": (["bench", "-n", "4294967296"], "not in the range 1<=x<=4294967295"),
     "a context too large": (["chat", "--context", "1000000"], "a context of 1000000 positions is asked for"),

@@ -1,0 +1,167 @@
+"""The guard of speed: what a token costs each virtual board, counted, in benchmarks/counted.toml.
+
+    python -m tinyllm.host.prove.counted [BOARD ...]    count again and accept what comes out (`make counted`)
+
+Counted figures are the same in every run of one compiler's code, so the file names the compiler of each case. A test
+fails if a case costs more than MORE above its figure: a change on purpose is accepted by the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import tomli_w
+
+from tinyllm.boards.description import FIRMWARE, FOLDER, load_board
+from tinyllm.errors import Failure, TinyllmError, UserError
+from tinyllm.files import read_bytes, write_file
+from tinyllm.host.connect.attach import BoardRequest, attach
+from tinyllm.host.model.load import LoadOptions
+from tinyllm.host.output import Output
+from tinyllm.host.prove.benchmark import Bench
+from tinyllm.host.virtual.emulators import RP2040JS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = Path("benchmarks/counted.toml")
+LARGEST_FILE = 1024 * 1024
+CONTEXT = 256
+POSITIONS = (0, 64)
+"""Without and with attention that has something to look at; both sample greedily."""
+MORE = 0.01
+"""How much dearer a token may become without anybody's consent."""
+HEAD = """\
+# What a token of the bundled model costs each virtual board at a position, counted, with context 256: the guard of
+# speed. Written by `make counted`; a test fails if a case becomes more than 1% dearer.
+
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A virtual board as it is counted. emulator: another than its own."""
+
+    board: str
+    cores: int
+    emulator: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its key in the file."""
+        if self.emulator:
+            return f"{self.board} in {self.emulator}"
+        return self.board if self.cores == 1 else f"{self.board}, {self.cores} cores"
+
+    def compiler(self) -> str:
+        """Name and version of the compiler that builds it. Raises UserError if there is none."""
+        virtual = load_board(self.board, FOLDER).virtual
+        assert virtual is not None
+        description = FIRMWARE / f"platform/boards/{virtual.platformio['board']}.json"
+        names = json.loads(description.read_text("utf-8"))["build"]["compilers"]
+        found = next((name for name in names if which(name)), None)
+        if found is None:
+            raise UserError(f"{self.name}: no {' or '.join(names)} on PATH.")
+        done = subprocess.run([found, "-dumpfullversion"], capture_output=True, text=True, check=False)
+        return f"{found} {done.stdout.strip()}"
+
+
+CASES = (
+    Case("esp32", 1),
+    Case("esp32c3", 1),
+    Case("pico", 1),
+    Case("pico", 2),
+    Case("pico", 1, RP2040JS),
+    Case("pico2", 1),
+    Case("pico2", 2),
+)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a case costs: by position instructions or cycles of a token, with two cores the longer way of both."""
+
+    compiler: str
+    unit: str
+    per_token: dict[str, int]
+
+
+def count(case: Case) -> Counted:
+    """Build the bundled model for a case and count. Errors as attach and Bench."""
+    request = BoardRequest(
+        None, LoadOptions(context=CONTEXT), case.board, None, True, True, case.emulator, cores=case.cores
+    )
+    with attach(request, Output()) as connection:
+        link = connection.open()
+        try:
+            measured = Bench(connection, link).run(tokens=1, positions=POSITIONS)
+        finally:
+            link.close()
+    _, *places = measured.places
+    return Counted(case.compiler(), measured.answer.unit, {place.name: round(place.per_token) for place in places})
+
+
+def read(path: Path = FILE) -> dict[str, Counted]:
+    """The figures of the file by the cases' names. Raises UserError if it is not such a file."""
+    try:
+        tables: dict[str, Any] = tomllib.loads(read_bytes(path, LARGEST_FILE).decode("utf-8"))
+        return {name: Counted(**table) for name, table in tables.items()}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise UserError(f"{path}: not a file of counted figures ({error}).") from None
+
+
+def write(figures: dict[str, Counted], path: Path = FILE) -> None:
+    """Write the file, sorted by name."""
+    tables = {name: asdict(figures[name]) for name in sorted(figures)}
+    write_file(path, HEAD + tomli_w.dumps(tables))
+
+
+def differences(case: Case, now: Counted, accepted: Counted) -> list[tuple[str, float]]:
+    """Of each position how much dearer a token is than what was accepted, 0.02 for 2%. Failure for other positions."""
+    if set(now.per_token) != set(accepted.per_token) or now.unit != accepted.unit:
+        raise Failure(f"{case.name}: {FILE.as_posix()} has other positions or units. {how_to_accept(case)}")
+    return [(position, cost / accepted.per_token[position] - 1) for position, cost in now.per_token.items()]
+
+
+def how_to_accept(case: Case) -> str:
+    """What a person runs after a change on purpose."""
+    return f"To accept it: make counted BOARDS={case.board}"
+
+
+def accept(cases: Iterable[Case], path: Path = FILE) -> None:
+    """Count the cases and write their figures into the file; others stay."""
+    figures = read(path) if path.exists() else {}
+    for case in cases:
+        figures[case.name] = count(case)
+    known = {case.name for case in CASES}
+    write({name: figure for name, figure in figures.items() if name in known}, path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m tinyllm.host.prove.counted [BOARD ...]`: all boards if none is named."""
+    parser = argparse.ArgumentParser(description="Count what a token costs virtual boards, and accept it.")
+    parser.add_argument("boards", nargs="*", metavar="BOARD")
+    boards = parser.parse_args(arguments).boards
+    cases = [case for case in CASES if not boards or case.board in boards]
+    if unknown := set(boards) - {case.board for case in CASES}:
+        parser.error(f"{', '.join(sorted(unknown))}: expected {', '.join(sorted({case.board for case in CASES}))}")
+    try:
+        accept(cases)
+    except TinyllmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

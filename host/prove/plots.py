@@ -1,0 +1,152 @@
+"""What docs/benchmarks.md is made of: the records, what others have measured, negative results; and its plots."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyllm.boards.description import TWIN
+from tinyllm.files import read_bytes
+from tinyllm.host.prove.published import Figure, published
+from tinyllm.host.prove.records import FOLDER, LARGEST_FILE, all_records
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PLOTS = Path("docs/plots")
+
+Record = dict[str, Any]
+Key = tuple[str, str, int, int]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture: stacked bars, bars beside each other, or lines.
+
+    rows: what is drawn, by the label of a bar or a line; series: the values by part, series or x.
+    """
+
+    name: str
+    title: str
+    axis: str
+    kind: str
+    rows: Mapping[str, Mapping[str, float]]
+
+    @property
+    def digest(self) -> str:
+        """Of what is drawn; the picture holds it, so that an old one is found out."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def path(self) -> Path:
+        return PLOTS / f"{self.name}.svg"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the page is made of."""
+
+    records: Sequence[Record]
+    figures: Sequence[Figure]
+    negative: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, folder: Path = FOLDER) -> Sources:
+        """Of a folder. Raises UserError as the readers."""
+        negative = tomllib.loads(read_bytes(folder / "negative.toml", LARGEST_FILE).decode("utf-8"))
+        return cls(list(all_records(folder)), published(folder / "published.toml"), negative.get("result", []))
+
+    @property
+    def latest(self) -> dict[Key, Record]:
+        """The last record of each model, board, emulator, number of cores and context, in the order of their names."""
+        found = {}
+        for record in self.records:
+            found[record["model"], label_of(record), record["cores"], record["context"]] = record
+        return dict(sorted(found.items()))
+
+
+def label_of(record: Record) -> str:
+    """The board, and its emulator if that is not the usual one."""
+    board = record["board"].removesuffix(TWIN)
+    return f"{board} in {record['emulator']}" if record.get("emulator") else board
+
+
+def name_of(record: Record) -> str:
+    """The board with its emulator and cores, as people write them."""
+    cores = f", {record['cores']} cores" if record["cores"] > 1 else ""
+    return f"{label_of(record)}{cores}"
+
+
+def plots(sources: Sources) -> list[Plot]:
+    """Of the model that most records have; none without records."""
+    latest = list(sources.latest.values())
+    models = [record["model"] for record in latest]
+    if not models:
+        return []
+    model = max(sorted(set(models)), key=models.count)
+    counted = [record for record in latest if record["model"] == model and record["place"][0].get("parts")]
+    one_core = [record for record in counted if record["cores"] == 1]
+    found = [
+        Plot(
+            "parts",
+            f"{model}: what a token costs, one core, counted",
+            "instructions or cycles per MAC",
+            "stacked",
+            {
+                f"{name_of(record)} ({record['unit']})": {
+                    part: count / record["macs"] for part, count in record["place"][0]["parts"].items()
+                }
+                for record in one_core
+            },
+        ),
+        Plot(
+            "positions",
+            f"{model}: a token by its position, one core, counted",
+            "instructions or cycles, thousands",
+            "lines",
+            {
+                name_of(record): {
+                    place["positions"]: place["per_token"] / 1000
+                    for place in record["place"]
+                    if place["positions"].isdecimal()
+                }
+                for record in one_core
+            },
+        ),
+        Plot(
+            "speed",
+            f"{model}: tokens/s at the stock clock, estimated, and what others have measured",
+            "tokens/s",
+            "bars",
+            dict(_speeds(counted, sources.figures)),
+        ),
+    ]
+    return [plot for plot in found if any(plot.rows.values())]
+
+
+def _speeds(saved: Sequence[Record], figures: Sequence[Figure]) -> Iterator[tuple[str, dict[str, float]]]:
+    for record, estimate in estimates_of(saved):
+        cores = "2 cores" if estimate["cores"] == 2 else "1 core"
+        yield f"{label_of(record)}, {cores}", {"estimated": estimate["tokens_per_second"]}
+    for figure in figures:
+        yield figure.name, {"measured by others": figure.tokens_per_second}
+
+
+def estimates_of(saved: Sequence[Record]) -> Iterator[tuple[Record, Mapping[str, Any]]]:
+    """Of each model and board one for one core and one for two: of the record that was counted on so many cores.
+
+    For two cores of a board whose emulator has one, half is assumed.
+    """
+    both = {(record["model"], record["board"]) for record in saved if record["cores"] == 2}
+    for record in saved:
+        for estimate in record["place"][0].get("estimate", []):
+            assumed = estimate["half_assumed"] and (record["model"], record["board"]) not in both
+            if estimate["cores"] == record["cores"] or assumed:
+                yield record, estimate
