@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
-from tinyllm.codegen.memory.plan import MemoryNeeds, padded
+from tinyllm.codegen.kernels.generic import GENERIC
+from tinyllm.codegen.kernels.kernel_set import KernelSet
+from tinyllm.codegen.memory.plan import MemoryNeeds
 
 
 @dataclass(frozen=True)
@@ -35,22 +37,26 @@ def matrix_macs(model: IntegerModel) -> int:
     return sum(matrix.rows * matrix.columns for matrix in _read(model))
 
 
-def traffic(model: IntegerModel, needs: MemoryNeeds, position: float) -> Traffic:
-    """Of a token at `position`, from 0, or of the mean over positions with that mean.
+def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: KernelSet = GENERIC) -> Traffic:
+    """Of a token at `position`, from 0, or of the mean over positions with that mean. kernels: the weights' layout.
 
     A layer with a window reads no more positions than that has.
     """
     config = model.config
     row = 2 * (config.head_dim + 2) * config.n_kv_heads
-    vectors = 2 * config.dim * (2 * config.n_layers + 1) + model.k_shift.size + padded(config.dim) + 2
+    vectors = 2 * config.dim * (2 * config.n_layers + 1) + model.k_shift.size + config.dim + 2
     biases = sum(
         4 * bias.size
         for stored in config.schedule
         for bias in (getattr(model.blocks[stored], name) for name in ("bq", "bk", "bv", "bo"))
         if bias is not None
     )
+
+    def packed(matrix: IntegerMatrix) -> int:
+        return kernels.matrix_bytes(matrix.rows, matrix.columns) + 2 * matrix.rows
+
     return Traffic(
-        weights=sum(matrix.rows * (padded(matrix.columns) + 2) for matrix in _read(model)) + vectors + biases,
+        weights=sum(map(packed, _read(model))) + vectors + biases,
         cache_read=round(sum(row * min(position + 1, slots) for slots in config.slots)),
         cache_written=row * config.n_layers,
         weights_in="flash",

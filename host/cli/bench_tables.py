@@ -146,4 +146,4 @@ def _inputs(report: Report, chip: Chip) -> Iterator[str]:
     if read:
         yield f"bytes of {' and '.join(read)} ({chip.bandwidth.source}), nothing fetched ahead."
     if any(each.half_assumed for each in place.estimates):
-        yield "Of two cores each is taken to do half of the matrices; this emulator runs one."
+        yield "Of two cores each is taken to do half of the matrices and of the attention; this emulator runs one."

@@ -67,7 +67,7 @@ def _tokens(sources: Sources) -> str:
 The mean of greedy tokens after "Once upon a time", forward pass and sampling. A MAC is a multiplication of the model's
 matrices. With two cores it is the longer way of both.
 
-{_table(header, rows)}{_picture(sources, "parts")}"""
+{_table(header, rows)}{_picture(sources, "parts")}{_picture(sources, "history")}"""
 
 
 def _kind(record: Record) -> str:
@@ -108,7 +108,7 @@ def _speed(sources: Sources) -> str:
 
 **Estimated**: counted instructions by the cycles of one ([evidence/cycles.md](evidence/cycles.md)), and the bytes of
 weights and KV cache at the bandwidth of their memory, added. *Half assumed*: the emulator has one core, and each of
-two is taken to do half of the matrices.
+two is taken to do half of the matrices and of the attention.
 
 {_table(header, rows)}{_picture(sources, "speed")}"""
 

@@ -7,6 +7,7 @@ import io
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tinyllm.host.prove.plots import Plot
 
@@ -57,8 +58,10 @@ def _bars(axes: Axes, plot: Plot) -> None:
 def _lines(axes: Axes, plot: Plot) -> None:
     for (label, row), colour in zip(plot.rows.items(), COLOURS, strict=False):
         axes.plot([float(x) for x in row], list(row.values()), marker="o", label=label, color=colour)
-    axes.set_xlabel("position")
+    axes.set_xlabel("position" if plot.name == "positions" else "record")
+    if plot.name != "positions":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(plot.axis)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="#e5e5e5")
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))

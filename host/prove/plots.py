@@ -22,6 +22,9 @@ else:
 
 PLOTS = Path("docs/plots")
 
+ALIKE = ("model", "board", "emulator", "cores", "context")
+"""The fields of a record that are the same from one to the next of a history."""
+
 Record = dict[str, Any]
 Key = tuple[str, str, int, int]
 
@@ -30,13 +33,13 @@ Key = tuple[str, str, int, int]
 class Plot:
     """A picture: stacked bars, bars beside each other, or lines.
 
-    rows: what is drawn, by the label of a bar or a line; series: the values by part, series or x.
+    rows: what is drawn, by the label of a bar or a line: its values by part, series or x.
     """
 
     name: str
     title: str
     axis: str
-    kind: str
+    kind: str  # "stacked", "bars" or "lines"
     rows: Mapping[str, Mapping[str, float]]
 
     @property
@@ -107,6 +110,13 @@ def plots(sources: Sources) -> list[Plot]:
             },
         ),
         Plot(
+            "history",
+            f"{model}: a token's cost from record to record, one core, counted",
+            "instructions or cycles per MAC",
+            "lines",
+            _history(sources.records, one_core),
+        ),
+        Plot(
             "positions",
             f"{model}: a token by its position, one core, counted",
             "instructions or cycles, thousands",
@@ -129,6 +139,16 @@ def plots(sources: Sources) -> list[Plot]:
         ),
     ]
     return [plot for plot in found if any(plot.rows.values())]
+
+
+def _history(saved: Sequence[Record], latest: Sequence[Record]) -> dict[str, dict[str, float]]:
+    """Of each of the latest records those before it too, numbered from 1; nothing if there are none before any."""
+    rows = {}
+    for last in latest:
+        alike = [record for record in saved if all(record.get(name) == last.get(name) for name in ALIKE)]
+        costs = [record["place"][0]["per_token"] / record["macs"] for record in alike]
+        rows[name_of(last)] = {str(number): cost for number, cost in enumerate(costs, 1)}
+    return rows if any(len(row) > 1 for row in rows.values()) else {}
 
 
 def _speeds(saved: Sequence[Record], figures: Sequence[Figure]) -> Iterator[tuple[str, dict[str, float]]]:

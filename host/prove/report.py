@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tinyllm.boards.description import TWIN, Board, load_board
+from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.memory.plan import memory_needs
 from tinyllm.codegen.memory.traffic import Traffic, matrix_macs, traffic
 from tinyllm.errors import UserError
@@ -114,7 +115,7 @@ def report(hello: HelloReply, benchmark: Benchmark, expected: Expected | None) -
     made = Report(hello, benchmark, matrix_macs(expected.model) if expected else None, chip, ())
     places = []
     for place in benchmark.places:
-        moved = traffic(expected.model, needs, place.position) if expected and needs else None
+        moved = traffic(expected.model, needs, place.position, kernel_set_of(board)) if expected and needs else None
         estimates = estimate(place, made.unit, made.cores, chip, moved) if chip and moved else []
         places.append(PlaceReport(place, moved, tuple(estimates)))
     return Report(hello, benchmark, made.macs, chip, tuple(places))

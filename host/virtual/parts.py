@@ -32,23 +32,23 @@ class Part(IntEnum):
 
 PARTS: tuple[Part, ...] = tuple(part for part in Part if part is not Part.CALLER)
 
-SPLIT = (Part.MATRICES,)
+SPLIT = (Part.MATRICES, Part.ATTENTION)
 """What two cores divide between them."""
 
 ROOTS = ("tl_forward", "tl_sample", "tl_parallel_other")
 """What makes a token: the forward pass, the sampler, and what the second core does of them."""
 
 TABLE: dict[Part, str] = {
-    Part.MATRICES: "tl_matmul_* matmul_* row_times_vector",
-    Part.ATTENTION: "tl_attention_* attend score",
-    Part.NORMS: "tl_rmsnorm_* norm tl_quantize_* quantize",
+    Part.MATRICES: "tl_matmul* run matmul_groups tl_expand tl_dot_groups tl_requantize_rows",
+    Part.ATTENTION: "attention attend attend_at_once tl_score_rows tl_softmax_* tl_mix_rows",
+    Part.NORMS: "norm tl_rmsnorm_* quantize tl_quantize_*",
     Part.SAMPLING: "tl_sample argmax penalize softmax_q30 keep_first sum share tl_random_*",
     Part.REST: (
-        "tl_forward run_block set_angles tl_row_* tl_silu_* tl_add_q16 remember rotate tl_rotate tl_sine_* tl_cosine_* "
-        "tl_parallel tl_parallel_other tl_port_fork tl_port_join push pop"
+        "tl_forward run_block tl_matrix_row tl_add_q16 set_angles tl_sine_* tl_cosine_* remember turn_query rotate "
+        "tl_rotate pack tl_silu_mul multiply tl_parallel tl_parallel_other tl_port_fork tl_port_join push pop"
     ),
     Part.CALLER: (
-        "tl_dot_* tl_requantize tl_saturate* tl_round* tl_exp2_* tl_sigmoid_* tl_reciprocal_sqrt tl_isqrt32 "
+        "tl_code tl_requantize tl_saturate* tl_round* tl_exp2_* tl_sigmoid_* tl_reciprocal_sqrt tl_isqrt32 tl_largest "
         "tl_normalize_* tl_pack_* tl_unpack_* mem* divide_* __*"
     ),
 }

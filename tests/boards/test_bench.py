@@ -9,6 +9,7 @@ from tinyllm.host.api.board import Board
 from tinyllm.host.link import link, serial_port
 from tinyllm.host.prove.benchmark import MOST, Phase, phase
 from tinyllm.host.virtual.parts import PARTS, Part, part_of
+from tinyllm.host.virtual.profile import ELSEWHERE
 
 SECOND_OPINION = True
 TOKENS = 6
@@ -81,7 +82,10 @@ def test_each_part_of_a_token_is_counted_and_all_parts_are_the_token(board: Boar
 
 
 def test_every_function_that_makes_a_token_has_its_place_in_the_table_of_parts(board: Board) -> None:
-    """Greedy or with every setting of the sampler: what the table does not know would count for whoever calls it."""
+    """Greedy or with every setting of the sampler: what the table does not know would count for whoever calls it.
+
+    So does assembly without the symbol of a function, which is a part of memcpy on Xtensa.
+    """
     if board.connection.process is None or board.connection.process.profile is None:
         pytest.skip("nobody counts what a board by itself executes")
     board.ask("The dog", TOKENS).read()
@@ -90,5 +94,5 @@ def test_every_function_that_makes_a_token_has_its_place_in_the_table_of_parts(b
     profile = board.connection.process.profile
     seen = {name for core in profile.named(profile.counts()) for row in core.values() for name in row}
     assert {"tl_forward", "tl_sample"} <= seen
-    unknown = sorted(name for name in seen if part_of(name) is None)
+    unknown = sorted(name for name in seen - {ELSEWHERE} if part_of(name) is None)
     assert not unknown, f"{unknown} run for a token: name their part in host/virtual/parts.py"

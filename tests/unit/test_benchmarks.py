@@ -48,10 +48,10 @@ def model(loaded: LoadedModel) -> IntegerModel:
     ("function", "part"),
     [
         ("tl_forward", Part.REST),
-        ("tl_matmul_s8s8_q16", Part.MATRICES),
-        ("score.constprop.0", Part.ATTENTION),
-        ("score$constprop$0", Part.ATTENTION),
-        ("tl_attention_mix.isra.0.part.1", Part.ATTENTION),
+        ("tl_matmul_add", Part.MATRICES),
+        ("attend_at_once.constprop.0", Part.ATTENTION),
+        ("attend_at_once$constprop$0", Part.ATTENTION),
+        ("tl_mix_rows.isra.0.part.1", Part.ATTENTION),
         ("tl_sample", Part.SAMPLING),
         ("memcpy", Part.CALLER),
         ("__aeabi_lmul", Part.CALLER),
@@ -184,7 +184,7 @@ def test_the_page_says_what_the_records_say() -> None:
 def test_each_plot_is_drawn_from_the_records() -> None:
     """A picture holds the digest of what it shows."""
     wanted = plots(Sources.read(ROOT / "benchmarks"))
-    assert {plot.name for plot in wanted} == {"parts", "positions", "speed"}
+    assert {plot.name for plot in wanted} == {"parts", "history", "positions", "speed"}
     assert sorted(path.name for path in (ROOT / PLOTS).iterdir()) == sorted(plot.path.name for plot in wanted)
     old = [plot.name for plot in wanted if plot.digest not in (ROOT / plot.path).read_text("utf-8")]
     assert not old, f"the pictures of {old} show older records: run `make benchmarks`"

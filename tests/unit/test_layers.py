@@ -47,8 +47,8 @@ MAY_IMPORT = {
     "host.connect": "tinyllm boards host.output host.link host.model host.virtual host.build",
     "host.chat": "tinyllm codegen.tokenizers codegen.chat host.link host.model host.connect",
     "host.prove": (
-        "tinyllm models boards codegen.arithmetic codegen.tokenizers codegen.memory host.output host.link host.model "
-        "host.virtual host.connect host.chat"
+        "tinyllm models boards codegen.arithmetic codegen.tokenizers codegen.kernels codegen.memory host.output "
+        "host.link host.model host.virtual host.connect host.chat"
     ),
     "host.api": (
         "tinyllm boards codegen.arithmetic codegen.emit codegen.verify host.output host.link host.model host.build "
