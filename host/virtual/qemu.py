@@ -34,7 +34,7 @@ class Machine:
     """How QEMU is called: its program, the Debian package that has it, its arguments; the ELF files that it runs.
 
     count: arguments that make the board's clock count instructions. flash: address and size of a flash whose bytes QEMU
-    gets in place of the ELF file, for which it would write .bss behind them.
+    gets in place of the ELF file, for which it would write .bss behind them. ignore: what QEMU may say of the guest.
     """
 
     program: str
@@ -42,6 +42,7 @@ class Machine:
     arguments: tuple[str, ...]
     count: tuple[str, ...]
     elf_machine: str
+    ignore: re.Pattern[str]
     flash: tuple[int, int] | None = None
 
 
@@ -54,6 +55,8 @@ MACHINES = {
         # The word tells the firmware's clock (firmware/ports/xtensa/chip.c).
         ("-icount", "shift=5,sleep=off", "-append", "count"),
         "EM_XTENSA",
+        # The firmware executes such an instruction or reports it (firmware/ports/xtensa/trap.c).
+        re.compile(r"unrecognized opcode |unknown instruction length "),
     ),
     "microbit": Machine(
         "qemu-system-arm",
@@ -65,14 +68,14 @@ MACHINES = {
         ),
         ("-icount", "shift=0"),
         "EM_ARM",
+        # QEMU resets an Arm processor once before its flash is there.
+        re.compile(r"Invalid read at addr 0x[04], size 4, "),
         (0, 2 * 1024 * 1024),
     ),
 }
 
 STRICT = ("-display", "none", "-monitor", "none", "-d", "guest_errors,unimp")
 OUTSIDE = re.compile(r"Invalid (read|write) at addr 0x([0-9A-Fa-f]+), ")
-RESET_READS = re.compile(r"Invalid read at addr 0x[04], size 4, ")
-"""QEMU resets an Arm processor once before its flash is there."""
 
 XTENSA_CAUSES = {
     0: "an undefined instruction",
@@ -105,7 +108,7 @@ def serve(
 
     def run(kernel: Path) -> int:
         command: list[str | Path] = [found, *machine.arguments, *STRICT, *counting, "-kernel", kernel]
-        return bridge.serve(command, partial(explain, chip, image), tcp_port, parent_pipe, RESET_READS)
+        return bridge.serve(command, partial(explain, chip, image), tcp_port, parent_pipe, machine.ignore)
 
     if machine.flash is None:
         return run(program)

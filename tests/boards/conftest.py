@@ -52,10 +52,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def distinct(boards: list[Board]) -> list[Board]:
     """The host board, and of the boards that have the same virtual chip the first: the images differ in a name."""
-    chips = {"host": load_board("host")}
+    chips = {("host",): load_board("host")}
     for board in boards:
         if board.virtual:
-            chips.setdefault(board.virtual.platformio["board"], board)
+            chips.setdefault((board.virtual.platformio["board"], *board.virtual.ports), board)
     return list(chips.values())
 
 

@@ -3,11 +3,6 @@
 #include "port.h"
 #include "simcall.h"
 
-/* CCOUNT of QEMU's LX106 runs at 40 MHz of emulated time: 25 ns a tick. */
-#define TICKS_PER_MICROSECOND 40u
-#define TICK_NS 25u
-/* With -icount shift=5 that time is instructions: the smallest shift that gives each one a tick of its own. */
-#define INSTRUCTION_NS 32u
 #define WAIT_SECONDS 60u /* less than CCOUNT takes to go round */
 
 static uint8_t received[256] __attribute__((aligned(256)));
@@ -41,18 +36,4 @@ void tl_port_write(const uint8_t *bytes, uint32_t n) {
         bytes += written;
         n -= (uint32_t)written;
     }
-}
-
-/* CCOUNT has 32 bits, which go round every 107 seconds, or 3.3e9 instructions: it is read more often than that.
- * Where QEMU counts (host/virtual/qemu.py), -append has a word, and an instruction is a microsecond. */
-uint64_t tl_port_micros(void) {
-    static uint64_t ticks;
-    static uint32_t arguments;
-    uint32_t count;
-    if (arguments == 0) {
-        arguments = tl_sim_arguments();
-    }
-    __asm__ volatile("rsr.ccount %0" : "=a"(count));
-    ticks += count - (uint32_t)ticks;
-    return arguments > 1 ? (ticks * TICK_NS + INSTRUCTION_NS - 1) / INSTRUCTION_NS : ticks / TICKS_PER_MICROSECOND;
 }

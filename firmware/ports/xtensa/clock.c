@@ -1,0 +1,35 @@
+/* The board's clock: CCOUNT of QEMU's LX106, 40 MHz of emulated time. If QEMU counts (host/virtual/qemu.py), an
+ * instruction takes 32 ns of that time, the least that gives each one a tick of its own, and is a microsecond here. */
+#include "clock.h"
+
+#include "port.h"
+#include "simcall.h"
+#include "trap.h"
+
+#define TICKS_PER_MICROSECOND 40u
+/* 32 ticks of 25 ns are 25 instructions of 32 ns. */
+#define PERIOD_TICKS 32u
+#define PERIOD_INSTRUCTIONS 25u
+
+static uint64_t instructions_at(uint64_t ticks) {
+    return (ticks * PERIOD_INSTRUCTIONS + PERIOD_TICKS - 1u) / PERIOD_TICKS;
+}
+
+uint32_t tl_instructions_between(uint32_t earlier, uint32_t later) {
+    const uint64_t end = later < earlier ? (uint64_t)1 << 32 | later : later;
+    return (uint32_t)(instructions_at(end) - instructions_at(earlier));
+}
+
+/* CCOUNT has 32 bits, which go round every 107 seconds, or 3.3e9 instructions: it is read more often than that. QEMU
+ * counts if its -append has a word. */
+uint64_t tl_port_micros(void) {
+    static uint64_t ticks;
+    static uint32_t arguments;
+    uint32_t count;
+    if (arguments == 0) {
+        arguments = tl_sim_arguments();
+    }
+    __asm__ volatile("rsr.ccount %0" : "=a"(count));
+    ticks += count - (uint32_t)ticks;
+    return arguments > 1 ? instructions_at(ticks) - tl_trap_instructions() : ticks / TICKS_PER_MICROSECOND;
+}
