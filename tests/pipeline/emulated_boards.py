@@ -21,6 +21,7 @@ from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Setting, Token, token_digest
 from tinyllm.host.model.load import load_model
 from tinyllm.host.prove.expected_answers import Expected
+from tinyllm.host.virtual.qemu import MACHINES, STRICT
 from tinyllm.models import bundled
 
 CONTEXT = 256
@@ -145,6 +146,17 @@ def send(process: BoardProcess, data: bytes) -> None:
         connection.settimeout(SECONDS)
         while process.running and connection.recv(4096):
             pass
+
+
+def run_in_qemu(image: Path, requests: bytes, *options: str) -> bytes:
+    """What an Xtensa image answers to these bytes; it must not complain."""
+    machine = MACHINES["lx106"]
+    need(machine.program)
+    command = [machine.program, *machine.arguments, *STRICT, *options, "-kernel", str(image)]
+    done = subprocess.run(command, input=requests, capture_output=True, timeout=SECONDS)
+    said = [line for line in done.stderr.decode().splitlines() if line and not machine.ignore.match(line)]
+    assert (done.returncode, said) == (0, []), done.stdout[-400:]
+    return done.stdout
 
 
 def what_stopped(process: BoardProcess) -> list[str]:

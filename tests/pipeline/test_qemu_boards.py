@@ -23,6 +23,7 @@ from tests.pipeline.emulated_boards import (
     compile_firmware,
     expected_digest,
     need,
+    run_in_qemu,
     seconds_used,
     send,
     what_stopped,
@@ -33,7 +34,7 @@ from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import Setting, token_digest
 from tinyllm.host.virtual.emulators import EMULATORS
-from tinyllm.host.virtual.qemu import MACHINES, STRICT, serve
+from tinyllm.host.virtual.qemu import MACHINES, serve
 
 MICROBIT = """\
 description = "QEMU's micro:bit with a Pico's memory"
@@ -191,7 +192,6 @@ def test_a_fault_stops_the_board_with_its_registers_and_the_function(
 
 
 def test_xtensa_divides_and_multiplies_as_python_does(tmp_path: Path) -> None:
-    need(MACHINES["lx106"].program)
     image = compile_firmware("lx106", PORTS["lx106"], DIVISION, tmp_path / "division")
     edges = [1, 2, 3, 0xFFFF, 0x10000, 2**31 - 1, 2**31, 2**32 - 1, 2**32 + 1, 2**63 - 1, 2**63 + 1, 2**64 - 1]
     numbers = random.Random(1)
@@ -201,15 +201,8 @@ def test_xtensa_divides_and_multiplies_as_python_does(tmp_path: Path) -> None:
         for _ in range(3000)
     ]
     pairs = [(a, b) for a, b in pairs if not overflows(a, b, 64) and not overflows(a, b, 32)]
-    machine = MACHINES["lx106"]
-    done = subprocess.run(
-        [machine.program, *machine.arguments, *STRICT, "-kernel", str(image)],
-        input=b"".join(struct.pack("<QQ", *pair) for pair in pairs),
-        capture_output=True,
-        timeout=SECONDS,
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    answers = list(struct.iter_unpack("<9Q", done.stdout))
+    requests = b"".join(struct.pack("<QQ", *pair) for pair in pairs)
+    answers = list(struct.iter_unpack("<9Q", run_in_qemu(image, requests)))
     assert len(answers) == len(pairs) > 3000
     for (a, b), said in zip(pairs, answers, strict=True):
         a32, b32 = a & 0xFFFFFFFF, b & 0xFFFFFFFF

@@ -7,29 +7,32 @@
 #include "trap.h"
 
 #define TICKS_PER_MICROSECOND 40u
-/* 32 ticks of 25 ns are 25 instructions of 32 ns. */
-#define PERIOD_TICKS 32u
+/* 32 ticks of 25 ns are a period, 25 instructions of 32 ns. */
+#define PERIOD_BITS 5u
 #define PERIOD_INSTRUCTIONS 25u
 
-static uint64_t instructions_at(uint64_t ticks) {
-    return (ticks * PERIOD_INSTRUCTIONS + PERIOD_TICKS - 1u) / PERIOD_TICKS;
+/* How many instructions begin in so many ticks of a period. */
+static uint32_t begun(uint32_t ticks) {
+    return (ticks * PERIOD_INSTRUCTIONS + (1u << PERIOD_BITS) - 1u) >> PERIOD_BITS;
 }
 
+/* Called while an instruction is executed for the program, so it needs none that the LX106 lacks. */
 uint32_t tl_instructions_between(uint32_t earlier, uint32_t later) {
-    const uint64_t end = later < earlier ? (uint64_t)1 << 32 | later : later;
-    return (uint32_t)(instructions_at(end) - instructions_at(earlier));
+    const uint32_t mask = (1u << PERIOD_BITS) - 1u, from = earlier & ~mask;
+    return ((later - from) >> PERIOD_BITS) * PERIOD_INSTRUCTIONS + begun(later & mask) - begun(earlier & mask);
 }
 
 /* CCOUNT has 32 bits, which go round every 107 seconds, or 3.3e9 instructions: it is read more often than that. QEMU
  * counts if its -append has a word. */
 uint64_t tl_port_micros(void) {
-    static uint64_t ticks;
+    static uint64_t ticks, instructions;
     static uint32_t arguments;
     uint32_t count;
     if (arguments == 0) {
         arguments = tl_sim_arguments();
     }
     __asm__ volatile("rsr.ccount %0" : "=a"(count));
+    instructions += tl_instructions_between((uint32_t)ticks, count);
     ticks += count - (uint32_t)ticks;
-    return arguments > 1 ? instructions_at(ticks) - tl_trap_instructions() : ticks / TICKS_PER_MICROSECOND;
+    return arguments > 1 ? instructions - tl_trap_instructions() : ticks / TICKS_PER_MICROSECOND;
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "clock.h"
+#include "lx6.h"
 #include "port.h"
 #include "simcall.h"
 
@@ -31,7 +32,7 @@ void tl_trap(struct tl_trap *trap) {
     (void)tl_trap_instructions();
     entered = trap->entered;
     left = &trap->left;
-    if (trap->cause != ILLEGAL_INSTRUCTION || !tl_chip_execute(trap)) {
+    if (trap->cause != ILLEGAL_INSTRUCTION || !(tl_lx6_execute(trap) || tl_chip_execute(trap))) {
         tl_trap_fault(trap);
     }
 }
