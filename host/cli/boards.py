@@ -7,6 +7,8 @@ from dataclasses import asdict
 import click
 
 from tinyllm.boards.description import FOLDER, Board, board_files, board_names, load_boards
+from tinyllm.codegen.kernels.choose import KERNEL_SETS
+from tinyllm.codegen.kernels.generic import GENERIC
 from tinyllm.host.cli.options import json_option
 from tinyllm.host.link.usb import attached
 from tinyllm.host.output import Output
@@ -43,7 +45,8 @@ def command(as_json: bool) -> None:
         wraps=["memory", "what it is"],
     )
     output.line("")
-    output.line("Every board runs the portable C; there are no kernels for an instruction set yet.")
+    sets = [name for name in KERNEL_SETS if name != GENERIC.name]
+    output.line(f"Kernels of their own: {', '.join(sets)}. The other instruction sets run the portable C.")
     ours = board_names(FOLDER)
     for name, path in own.items():
         output.line(f"your own: {name}, {path}{', in place of ours' if name in ours else ''}")

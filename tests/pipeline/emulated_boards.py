@@ -81,8 +81,10 @@ def build_image(board: Board, model: str) -> Path:
     return build(load_model(model), board, CONTEXT).program
 
 
-def compile_firmware(board: str, ports: Sequence[str], source: str, folder: Path, defines: Sequence[str] = ()) -> Path:
-    """An image of the ports' C and a console of its own, with the flags of our PlatformIO platform."""
+def compile_firmware(
+    board: str, ports: Sequence[str], source: str, folder: Path, defines: Sequence[str] = (), engine: Sequence[str] = ()
+) -> Path:
+    """An image of the ports' C, files of the engine and a console of its own, with our PlatformIO platform's flags."""
     options = json.loads((FIRMWARE / f"platform/boards/{board}.json").read_text())["build"]
     compiler = options["compilers"][0]
     need(compiler)
@@ -104,7 +106,9 @@ def compile_firmware(board: str, ports: Sequence[str], source: str, folder: Path
         f"-L{folder / 'port'}",
         f"-T{folder / 'port/link.ld'}",
     ]
-    sources = [str(path) for path in [folder / "console.c", *sorted((folder / "port").glob("*.c"))]]
+    units = [FIRMWARE / "engine" / name for name in engine]
+    command += [f"-I{FIRMWARE / 'engine' / place}" for place in dict.fromkeys(Path(name).parent for name in engine)]
+    sources = [str(path) for path in [folder / "console.c", *sorted((folder / "port").glob("*.c")), *units]]
     done = subprocess.run([*command, *sources, "-o", str(image)], capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import cffi
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pipeline.c_library import compile_c
+from tests.pipeline.c_library import ENGINE, compile_c
+from tests.pipeline.remote_kernels import RemoteKernels
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.emit.project import kernel_files
 from tinyllm.codegen.kernels.choose import KERNEL_SETS
@@ -47,6 +49,9 @@ void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums);
 ffi = cffi.FFI()
 ffi.cdef(DECLARATIONS)
 
+XTENSA_PORTS = {"generic": ("bare", "xtensa"), "xtensa_s3": ("bare", "xtensa", "esp32s3")}
+"""The ports of the virtual boards that these sets run on."""
+
 SHAPES = [(1, 1), (3, 5), (4, 16), (5, 64), (13, 172), (8, 176), (2, 700), (1, 4099)]
 
 
@@ -67,15 +72,31 @@ def kernels(request: pytest.FixtureRequest) -> KernelSet:
     return KERNEL_SETS[request.param]
 
 
-@pytest.fixture(scope="module", params=["-O0", "-O2", "-O3"])
-def c(request: pytest.FixtureRequest, kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The set's C on this computer, undefined behaviour trapped."""
+@pytest.fixture(scope="module", params=["-O0", "-O2", "-O3", "QEMU"])
+def c(request: pytest.FixtureRequest, kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The set's C on this computer, undefined behaviour trapped; a set for Xtensa also on an emulated one."""
     folder = tmp_path_factory.mktemp("kernels")
     files = kernel_files(kernels)
+    if request.param == "QEMU":
+        if kernels.name not in XTENSA_PORTS:
+            pytest.skip("no set for Xtensa")
+        places = kernel_places(kernels)
+        remote = RemoteKernels(kernels, XTENSA_PORTS[kernels.name], places, folder / "firmware", ffi)
+        yield remote
+        remote.close()
+        return
     sources = [folder / name for name in files if name.endswith(".c")]
     flags = ["-std=c99", request.param, "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-shared", "-fPIC"]
     compile_c(folder, files, sources, *flags, "-o", str(folder / "kernels.so"))
-    return ffi.dlopen(str(folder / "kernels.so"))
+    yield ffi.dlopen(str(folder / "kernels.so"))
+
+
+def kernel_places(kernels: KernelSet) -> list[str]:
+    """The C files of a set below firmware/engine."""
+    names = [name for name in kernel_files(kernels) if name.endswith(".c")]
+    own = {path.name for path in (ENGINE / "kernels" / kernels.name).iterdir()}
+    places = [f"kernels/{kernels.name if name in own else 'generic'}/{name}" for name in names]
+    return sorted(places, key=lambda place: "generic" in place)
 
 
 def matrix_of(kernels: KernelSet, codes: np.ndarray) -> tuple[Any, list[np.ndarray]]:
@@ -171,9 +192,11 @@ def test_rows_are_requantised_as_the_specification_says(
 HEAD_DIMS = [1, 2, 8, 10, 16, 32, 64, 100, 128, 256]
 
 
+@pytest.mark.parametrize("first_row", [0, 1])
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("head_dim", HEAD_DIMS)
-def test_scores_are_the_specifications(c: Any, heads: int, head_dim: int) -> None:
+def test_scores_are_the_specifications(c: Any, heads: int, head_dim: int, first_row: int) -> None:
+    """first_row: of the head in an aligned cache."""
     random = np.random.default_rng(head_dim)
     slots, stride, shift = 13, 17, max(0, (head_dim - 1).bit_length() - 7)
     for extreme in (False, True):
@@ -185,7 +208,10 @@ def test_scores_are_the_specifications(c: Any, heads: int, head_dim: int) -> Non
         scales = fp.pack_scale(mantissa, exponent).astype(np.uint16)
         dots = queries.astype(np.int64) @ keys.T.astype(np.int64)
         expected = ((dots >> shift) * mantissa) >> (top - exponent)
-        scores, memory = np.full((heads, stride), 7, np.int32), aligned((slots + 16) * head_dim + 16, np.int8)
+        scores, memory = (
+            np.full((heads, stride), 7, np.int32),
+            aligned((slots + 16) * head_dim + 16, np.int8, first_row * head_dim),
+        )
         memory[: keys.size] = keys.ravel()
         job = ffi.new("struct tl_score_job *")
         job.queries, job.keys = pointer("int8_t", queries), pointer("int8_t", memory)
@@ -197,9 +223,10 @@ def test_scores_are_the_specifications(c: Any, heads: int, head_dim: int) -> Non
         assert scores[:, :slots].tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("first_row", [0, 1])
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("head_dim", HEAD_DIMS)
-def test_weighted_values_are_summed_exactly(c: Any, heads: int, head_dim: int) -> None:
+def test_weighted_values_are_summed_exactly(c: Any, heads: int, head_dim: int, first_row: int) -> None:
     random = np.random.default_rng(head_dim)
     for slots in (1, 2, 3, 31, 512):
         values, stride = codes_of(random, slots, head_dim), slots + 3
@@ -209,7 +236,7 @@ def test_weighted_values_are_summed_exactly(c: Any, heads: int, head_dim: int) -
         weights[:, :slots] *= random.random((heads, slots)) < 0.8
         if slots == 512:
             down[:], weights[:], values[:] = 0, 32767, random.choice([127, -127])
-        sums, memory = np.full((heads, head_dim), 9, np.int32), aligned(values.size + 16, np.int8)
+        sums, memory = np.full((heads, head_dim), 9, np.int32), aligned(values.size + 16, np.int8, first_row * head_dim)
         memory[: values.size] = values.ravel()
         job = ffi.new("struct tl_mix_job *")
         job.weights, job.values = pointer("int32_t", weights), pointer("int8_t", memory)

@@ -1,0 +1,22 @@
+#include "instructions.h"
+#include "kernels.h"
+
+/* Apart, so that it takes no registers of the loop. */
+static __attribute__((noinline)) int32_t any(int32_t value, int32_t factor, int32_t right) {
+    return tl_requantize(value, factor, right);
+}
+
+/* The high half of a product shifted left by 33 - right has its bits from right - 1 on; the last of them rounds. */
+void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right) {
+    const int32_t left = 33 - right;
+    const uint32_t room = left >= 0 && left <= 30 ? 1u << (30 - left) : 0u; /* what is shifted stays within 2^30 */
+    const int32_t scale = (int32_t)(1u << (left & 31));
+    for (const uint16_t *end = mantissa + n; mantissa < end; mantissa++, values++) {
+        const int32_t value = *values, factor = *mantissa * multiplier;
+        if ((uint32_t)value + room < 2 * room) {
+            *values = (tl_multiply_high(value * scale, factor) + 1) >> 1;
+        } else {
+            *values = any(value, factor, right);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+#include "vector_unit.h"
+
+bool tl_vector_unit = true;

@@ -1,0 +1,188 @@
+"""A kernel set that runs in QEMU's Xtensa, with the face of a library that cffi loaded.
+
+The firmware serves three requests: write memory, read memory, call a function. Codes of a matrix and the keys and
+values of heads end 16 bytes before the memory does: a kernel that reads further behind them stops with a fault.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import cffi
+
+from tests.pipeline.emulated_boards import SECONDS, compile_firmware, need
+from tinyllm.codegen.kernels.kernel_set import KernelSet
+from tinyllm.host.virtual.qemu import MACHINES, STRICT
+
+FUNCTIONS = ("tl_expand", "tl_dot_groups", "tl_code", "tl_requantize_rows", "tl_score_rows", "tl_mix_rows")
+MEMORY, END = 0x60000000, 0x68000000
+READABLE = 16
+"""Bytes that a kernel may read behind a table."""
+STRUCT = 0x62000000
+"""Where the structure that a call takes is written."""
+
+FIRMWARE = """\
+#include "console.h"
+#include "kernels.h"
+#include "port.h"
+
+typedef uint32_t function(uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
+static const void *const functions[] = {FUNCTIONS};
+
+static int receive_byte(void) {
+    int byte;
+    do {
+        byte = tl_port_read();
+    } while (byte < 0);
+    return byte;
+}
+
+static void receive(void *to, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        ((uint8_t *)to)[i] = (uint8_t)receive_byte();
+    }
+}
+
+void tl_console_start(void) {
+}
+
+bool tl_console_poll(void) {
+    uint32_t place[2], words[6], result;
+    switch (receive_byte()) {
+    case 'w':
+        receive(place, sizeof place);
+        receive((void *)place[0], place[1]);
+        break;
+    case 'r':
+        receive(place, sizeof place);
+        tl_port_write((const uint8_t *)place[0], place[1]);
+        break;
+    default:
+        receive(place, 4);
+        receive(words, sizeof words);
+        result = ((function *)functions[place[0]])(words[0], words[1], words[2], words[3], words[4], words[5]);
+        tl_port_write((const uint8_t *)&result, sizeof result);
+        break;
+    }
+    return true;
+}
+"""
+
+
+class RemoteKernels:
+    """The functions of kernels.h, on an emulated Xtensa. Close it."""
+
+    def __init__(self, kernels: KernelSet, ports: tuple[str, ...], engine: list[str], folder: Path, ffi: cffi.FFI):
+        """Build and start the firmware. engine: files of the set below firmware/engine; ffi: of the caller's values."""
+        machine = MACHINES["lx106"]
+        need(machine.program)
+        source = FIRMWARE.replace("FUNCTIONS", ", ".join(f"(const void *){name}" for name in FUNCTIONS))
+        image = compile_firmware("lx106", ports, source, folder, engine=engine)
+        command = [machine.program, *machine.arguments, *STRICT, "-kernel", str(image)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self._kernels, self._ffi = kernels, ffi
+        self._free = MEMORY
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate(timeout=SECONDS)
+
+    # --- Memory ---
+
+    def _send(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(data)
+
+    def _receive(self, n: int) -> bytes:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.flush()
+        data = self._process.stdout.read(n)
+        assert len(data) == n, f"the board stopped: {data!r}"
+        return data
+
+    def _write(self, address: int, data: bytes) -> int:
+        self._send(b"w" + struct.pack("<II", address, len(data)) + data)
+        return address
+
+    def _read(self, address: int, target: Any) -> None:
+        """From the board into a buffer of cffi."""
+        self._send(b"r" + struct.pack("<II", address, len(target)))
+        target[:] = self._receive(len(target))
+
+    def _put(self, pointer: Any, size: int) -> int:
+        """Copy what lies at a pointer; its alignment stays."""
+        ffi = self._ffi
+        address = self._free + int(ffi.cast("uintptr_t", pointer)) % 64
+        self._free = -(-(address + size) // 64) * 64
+        return self._write(address, bytes(ffi.buffer(ffi.cast("char *", pointer), size)))
+
+    def _put_last(self, pointer: Any, size: int) -> int:
+        """Copy a table to the end of the memory; its alignment stays."""
+        address = END - READABLE - size
+        address -= (address - int(self._ffi.cast("uintptr_t", pointer))) % 16
+        return self._write(address, bytes(self._ffi.buffer(self._ffi.cast("char *", pointer), size)))
+
+    def _call(self, name: str, *words: int) -> int:
+        padded = [word & 0xFFFFFFFF for word in words] + [0] * (6 - len(words))
+        self._send(b"c" + struct.pack("<7I", FUNCTIONS.index(name), *padded))
+        self._free = MEMORY
+        return int(struct.unpack("<I", self._receive(4))[0])
+
+    def _buffer(self, pointer: Any, size: int) -> Any:
+        return self._ffi.buffer(self._ffi.cast("char *", pointer), size)
+
+    # --- The functions of kernels.h ---
+
+    def tl_expand(self, codes: Any, n: int, expanded: Any) -> None:
+        there = self._put(expanded, len(expanded))
+        self._call("tl_expand", self._put(codes, n), n, there)
+        self._read(there, self._buffer(expanded, len(expanded)))
+
+    def _matrix(self, matrix: Any) -> int:
+        groups = self._kernels.groups(matrix.rows) * matrix.group_bytes
+        fields = (
+            self._put_last(matrix.groups, groups), self._put(matrix.mantissa, 2 * matrix.rows),
+            matrix.rows, matrix.columns, matrix.group_bytes, matrix.exponent,
+        )  # fmt: skip
+        return self._write(STRUCT, struct.pack("<5Ii", *fields))
+
+    def tl_dot_groups(self, matrix: Any, expanded: Any, first: int, last: int, sums: Any) -> None:
+        size = 4 * len(sums)
+        there = self._put(sums, size)
+        self._call("tl_dot_groups", self._matrix(matrix), self._put(expanded, len(expanded)), first, last, there)
+        self._read(there, self._buffer(sums, size))
+
+    def tl_code(self, matrix: Any, row: int, column: int) -> int:
+        code = self._call("tl_code", self._matrix(matrix), row, column)
+        return (code & 255 ^ 128) - 128
+
+    def tl_requantize_rows(self, values: Any, mantissa: Any, n: int, multiplier: int, right: int) -> None:
+        there = self._put(values, 4 * n)
+        self._call("tl_requantize_rows", there, self._put(mantissa, 2 * n), n, multiplier, right)
+        self._read(there, self._buffer(values, 4 * n))
+
+    def tl_score_rows(self, job: Any, first: int, last: int) -> None:
+        size = 4 * job.heads * job.stride
+        there = self._put(job.scores, size)
+        fields = (
+            self._put(job.queries, job.heads * job.head_dim), self._put_last(job.keys, last * job.head_dim),
+            self._put(job.key_scales, 2 * last), there,
+            job.heads, job.head_dim, job.stride, job.top, job.dot_shift,
+        )  # fmt: skip
+        self._call("tl_score_rows", self._write(STRUCT, struct.pack("<7I2i", *fields)), first, last)
+        self._read(there, self._buffer(job.scores, size))
+
+    def tl_mix_rows(self, job: Any, sums: Any) -> None:
+        size = 4 * job.heads * job.head_dim
+        there = self._put(sums, size)
+        fields = (
+            self._put(job.weights, 4 * job.heads * job.stride), self._put_last(job.values, job.slots * job.head_dim),
+            job.heads, job.head_dim, job.stride, job.slots, *job.down,
+        )  # fmt: skip
+        self._call("tl_mix_rows", self._write(STRUCT, struct.pack("<6I2i", *fields)), there)
+        self._read(there, self._buffer(sums, size))
