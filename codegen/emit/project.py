@@ -160,7 +160,7 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         "tables.c": render("tables.c", **tables, rows=lambda values: "\n".join(f"    {row}" for row in rows(values))),
         "settings_table.h": render("settings_table.h", settings=SETTINGS.values()),
         "settings_table.c": render("settings_table.c", settings=SETTINGS.values()),
-        **weight_files(model, kernel_set_of(board)),
+        **weight_files(model, kernel_set_of(board), needs.copies),
         **vocabulary_files(tokenizer),
         **chat_files(config, tokenizer, plan.text_max),
     }

@@ -7,6 +7,7 @@ list of numbers, and five times the memory. C99 promises literals of 4095 bytes;
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from tinyllm.codegen.arithmetic.integer_model import IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
 from tinyllm.codegen.emit.render import render, rows
 from tinyllm.codegen.kernels.kernel_set import ALIGNMENT, KernelSet
-from tinyllm.codegen.memory.plan import SLACK
+from tinyllm.codegen.memory.placement import SLACK
 from tinyllm.text import harmless_name
 
 BIASES = ("bq", "bk", "bv", "bo")
@@ -28,18 +29,23 @@ ESCAPED = [chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{b
 
 @dataclass(frozen=True)
 class Table:
-    """One constant of weights.c: `text` is what stands between the braces of its initializer."""
+    """One table of weights.c: `text` is what stands between the braces of its initializer.
+
+    copied: it is a variable, which the start-up code copies from flash to RAM like any other.
+    """
 
     name: str
     declaration: str
     text: str
+    copied: bool = False
 
 
 class _Tables:
     """Collects arrays in the order they are written, and the CRC over their bytes as they lie in memory."""
 
-    def __init__(self, kernels: KernelSet) -> None:
+    def __init__(self, kernels: KernelSet, copied: Collection[str]) -> None:
         self.kernels = kernels
+        self.copied = copied
         self.tables: list[Table] = []
         self.crc = 0
 
@@ -56,7 +62,9 @@ class _Tables:
         text = ",\n".join(_literal(group.tobytes()) for group in groups)
         fields = f"uint8_t groups[{count}][{group_bytes}]; uint8_t slack[{SLACK}];"
         declaration = f"struct {{ {fields} }} {name}_codes TL_ALIGNED"
-        table = self._add(f"{name}_codes", declaration, f"{{\n{text}\n}}, {{0}}", groups.tobytes() + bytes(SLACK))
+        table = self._add(
+            f"{name}_codes", declaration, f"{{\n{text}\n}}, {{0}}", groups.tobytes() + bytes(SLACK), name in self.copied
+        )
         mantissa = self.vector(f"{name}_mantissa", matrix.mantissa)
         return f"{{{table}.groups[0], {mantissa}, {matrix.rows}, {matrix.columns}, {group_bytes}, {matrix.exponent}}}"
 
@@ -64,9 +72,9 @@ class _Tables:
         """The initializer of its tl_gain."""
         return f"{{{self.vector(f'{name}_codes', gain.codes)}, {gain.exponent}}}"
 
-    def _add(self, name: str, declaration: str, text: str, memory: bytes) -> str:
+    def _add(self, name: str, declaration: str, text: str, memory: bytes, copied: bool = False) -> str:
         self.crc = zlib.crc32(memory, self.crc)
-        self.tables.append(Table(name, declaration, text))
+        self.tables.append(Table(name, declaration, text, copied))
         return name
 
 
@@ -76,9 +84,12 @@ def _literal(group: bytes) -> str:
     return "\n".join(f'"{"".join([ESCAPED[byte] for byte in line])}"' for line in lines)
 
 
-def weight_files(model: IntegerModel, kernels: KernelSet) -> dict[str, str]:
-    """File name -> text of weights.h and weights.c, packed for a kernel set: the same text for the same model."""
-    tables = _Tables(kernels)
+def weight_files(model: IntegerModel, kernels: KernelSet, copied: Collection[str] = ()) -> dict[str, str]:
+    """File name -> text of weights.h and weights.c, packed for a kernel set: the same text for the same model.
+
+    copied: names of the matrices that are copied to RAM when the board starts.
+    """
+    tables = _Tables(kernels, copied)
     embedding = tables.matrix("embedding", model.embedding)
     blocks = [_block(tables, f"block_{index}", block) for index, block in enumerate(model.blocks)]
     final_norm = tables.gain("final_norm", model.final_norm)

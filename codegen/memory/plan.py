@@ -8,7 +8,7 @@ framework's bytes, and names their source.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tinyllm.boards.description import Board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
@@ -16,11 +16,9 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.kernels.generic import GENERIC
 from tinyllm.codegen.kernels.kernel_set import KernelSet, padded
+from tinyllm.codegen.memory.placement import SLACK, copies
 from tinyllm.codegen.tokenizers.tables import lay_out
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
-
-SLACK = 16
-"""Readable bytes after the last group of rows: pipelined vector loads read ahead."""
 
 HEADS_AT_ONCE = 2
 """Query heads that attention's kernels take at once."""
@@ -74,10 +72,15 @@ class Bytes:
 
 @dataclass(frozen=True)
 class MemoryNeeds:
-    """The bytes that a model takes on one board. total: of the whole program without the board's framework."""
+    """The bytes that a model takes on one board.
+
+    total: of the whole program without the board's framework. copies: by name, of the tables that are copied into RAM
+    that is free besides, when the program starts.
+    """
 
     plan: Plan
     total: Bytes
+    copies: dict[str, int] = field(default_factory=dict)
 
     @property
     def state_in(self) -> str:
@@ -128,11 +131,16 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer, board: Board | None =
 
 def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None) -> MemoryNeeds:
     """The bytes of the program on a board, without its framework; board None: one with enough RAM."""
-    return _place(plan_memory(model, tokenizer, board), board)
+    plan = plan_memory(model, tokenizer, board)
+    total = _total(plan, board)
+    space = None if board is None else room(board)
+    if space is None or not total.fits(space):
+        return MemoryNeeds(plan, total)
+    return MemoryNeeds(plan, total, copies(model, kernel_set_of(board), space.ram - total.ram))
 
 
-def _place(plan: Plan, board: Board | None = None) -> MemoryNeeds:
-    """Choose the memory for the state: RAM; PSRAM if the board has some and its RAM is too small.
+def _total(plan: Plan, board: Board | None) -> Bytes:
+    """With the state in RAM, or in PSRAM if the board has some and its RAM is too small.
 
     The other variables are in RAM wherever the state is.
     """
@@ -140,8 +148,8 @@ def _place(plan: Plan, board: Board | None = None) -> MemoryNeeds:
     in_ram = Bytes(flash, ram=plan.state_bytes + plan.variables)
     space = None if board is None else room(board)
     if space is not None and space.psram and in_ram.ram > space.ram:
-        return MemoryNeeds(plan, Bytes(flash, ram=plan.variables, psram=plan.state_bytes))
-    return MemoryNeeds(plan, in_ram)
+        return Bytes(flash, ram=plan.variables, psram=plan.state_bytes)
+    return in_ram
 
 
 def room(board: Board) -> Bytes | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.kernels.generic import GENERIC
 from tinyllm.codegen.kernels.kernel_set import KernelSet
+from tinyllm.codegen.memory.placement import tables
 from tinyllm.codegen.memory.plan import MemoryNeeds
 
 
@@ -14,11 +15,12 @@ from tinyllm.codegen.memory.plan import MemoryNeeds
 class Traffic:
     """Bytes that one token with logits moves, each counted once however often the kernels load it.
 
-    weights: read, of rows as they are emitted. cache_read, cache_written: keys, values and their scales.
-    weights_in, cache_in: the memory that each lies in.
+    weights: read, of rows as they are emitted; copied: of them, those of tables that lie in SRAM. cache_read,
+    cache_written: keys, values and their scales. weights_in, cache_in: the memory that the others lie in.
     """
 
     weights: int
+    copied: int
     cache_read: int
     cache_written: int
     weights_in: str
@@ -27,8 +29,9 @@ class Traffic:
     @property
     def by_memory(self) -> dict[str, int]:
         """Bytes of each memory, "flash", "SRAM" or "PSRAM"."""
-        moved = {self.weights_in: self.weights}
-        moved[self.cache_in] = moved.get(self.cache_in, 0) + self.cache_read + self.cache_written
+        moved = {self.weights_in: self.weights - self.copied}
+        for memory, size in (("SRAM", self.copied), (self.cache_in, self.cache_read + self.cache_written)):
+            moved[memory] = moved.get(memory, 0) + size
         return moved
 
 
@@ -57,6 +60,7 @@ def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: K
 
     return Traffic(
         weights=sum(map(packed, _read(model))) + vectors + biases,
+        copied=sum(table.reads * table.bytes for table in tables(model, kernels) if table.name in needs.copies),
         cache_read=round(sum(row * min(position + 1, slots) for slots in config.slots)),
         cache_written=row * config.n_layers,
         weights_in="flash",

@@ -75,6 +75,8 @@ def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
         ("RAM", needs.state_in, needs.plan.ram, space and space.ram),
     ):
         rows += [[place, part, f"{size:,}"] for part, size in parts.items()]
+        if memory == "RAM" and needs.copies:
+            rows.append([memory, "copies of weights", f"{sum(needs.copies.values()):,}"])
         if there is not None:
             rows.append([memory, beside, f"{there:,}"])
     return rows

@@ -124,7 +124,9 @@ def _moved(record: Record) -> str:
     moved, inputs = record["place"][0]["bytes"], record["estimated_from"]
     speed = inputs.get(f"{moved['weights_in'].lower()}_mb_s")
     at = f" at {speed} MB/s" if speed else ""
-    return f"{moved['weights']:,} of {moved['weights_in']}{at}"
+    copied = moved.get("copied", 0)
+    beside = f", {copied:,} of SRAM" if copied else ""
+    return f"{moved['weights'] - copied:,} of {moved['weights_in']}{at}{beside}"
 
 
 def _error(sources: Sources) -> str:

@@ -59,9 +59,9 @@ MAY_IMPORT = {
     ),
     "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
     "host.cli": (
-        "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.emit codegen.memory "
-        "codegen.verify host.standard_streams host.output host.link host.hub host.model host.virtual host.build "
-        "host.doctor host.monitor host.connect host.prove host.api host.terminal"
+        "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.emit codegen.kernels "
+        "codegen.memory codegen.verify host.standard_streams host.output host.link host.hub host.model host.virtual "
+        "host.build host.doctor host.monitor host.connect host.prove host.api host.terminal"
     ),
     "tinyllm.api": "tinyllm host.link host.api host.cli",
 }
