@@ -26,7 +26,7 @@ HEADS_AT_ONCE = 2
 CODE_BYTES = 40 * 1024
 """Bound of the code and small constants of engine, console and port, on any instruction set at -O2."""
 
-SMALL_VARIABLES = 1024
+SMALL_VARIABLES = 1536
 """Bound of the variables of engine, console and port whose size does not depend on the model."""
 
 PSRAM_RESERVE = 64 * 1024
@@ -81,6 +81,11 @@ class MemoryNeeds:
     plan: Plan
     total: Bytes
     copies: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ram_with_copies(self) -> int:
+        """What total has of RAM, and the copies."""
+        return self.total.ram + sum(self.copies.values())
 
     @property
     def state_in(self) -> str:

@@ -14,7 +14,7 @@ struct product {
 };
 static struct product product;
 
-static void multiply(const void *job, uint32_t first, uint32_t last, uint32_t core) {
+static void silu_mul_part(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     const struct product p = *(const struct product *)job;
     (void)core;
     for (uint32_t i = first; i < last; i++) {
@@ -27,6 +27,6 @@ static void multiply(const void *job, uint32_t first, uint32_t last, uint32_t co
 int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n) {
     product =
         (struct product){gate, up, tl_bit_length(tl_largest(gate, n)) - 15, tl_bit_length(tl_largest(up, n)) - 15};
-    tl_parallel(multiply, &product, n, n * MACS);
+    tl_parallel(silu_mul_part, &product, n, n * MACS);
     return product.gate_down + product.up_down - TL_FRACTION_BITS;
 }

@@ -88,7 +88,7 @@ OTHERS = ["unigram", "byte-level qwen2 with normal form C", "word pieces, BERT u
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_tokenizers_and_two_cores_are_clean(name: str, tmp_path: Path) -> None:
-    project = emit(tmp_path, load_board("host"), form(name).ours if name in FORMS else read_trained(name))
+    project = emit(tmp_path, load_board("pico2"), form(name).ours if name in FORMS else read_trained(name))
     tidy(project, files(project, "src", "src/engine"), [*C99, "-DTL_CORES=2"])
 
 
