@@ -12,6 +12,13 @@
 #define TL_DSP
 #endif
 
+/* A loop that is compiled anew for constant arguments. */
+#if defined(__GNUC__)
+#define TL_INLINE inline __attribute__((always_inline))
+#else
+#define TL_INLINE inline
+#endif
+
 static inline uint32_t tl_load_word(const void *at) {
     uint32_t word;
     memcpy(&word, at, sizeof word);
