@@ -24,62 +24,86 @@ void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     }
 }
 
+/* Groups of rows over 1 to MOST_STEPS steps. */
+struct rows {
+    const uint8_t *input;
+    uint32_t loops; /* rounds of the assembly's loop, */
+    uint32_t skip;  /* and bytes of code that the first leaves out */
+    int32_t *sums;
+    int32_t *end; /* of the sums */
+};
+
 #if defined(TL_DSP)
 
-/* Sums of four rows over 1 to MOST_STEPS steps; both pointers move on. The loop is sixteen steps long and is entered in
- * the middle, if their number is no multiple. */
+/* The loop is sixteen steps long, and is entered in the middle if their number is no multiple. */
 #define LOOP_STEPS 16u
 #define STEP_BYTES 56u
 #define STEP                                                                                                           \
     "ldmia.w %[w]!, {r4, r5, r6, r8}\n"                                                                                \
     "ldmia.w %[x]!, {r9, r10}\n"                                                                                       \
-    "smlad %[sum0], r4, r9, %[sum0]\n"                                                                                 \
-    "smlad %[sum1], r5, r9, %[sum1]\n"                                                                                 \
-    "smlad %[sum2], r6, r9, %[sum2]\n"                                                                                 \
-    "smlad %[sum3], r8, r9, %[sum3]\n"                                                                                 \
+    "smlad r0, r4, r9, r0\n"                                                                                           \
+    "smlad r1, r5, r9, r1\n"                                                                                           \
+    "smlad r2, r6, r9, r2\n"                                                                                           \
+    "smlad r3, r8, r9, r3\n"                                                                                           \
     "sxtb16 r4, r4\n"                                                                                                  \
     "sxtb16 r5, r5\n"                                                                                                  \
     "sxtb16 r6, r6\n"                                                                                                  \
     "sxtb16 r8, r8\n"                                                                                                  \
-    "smlad %[sum0], r4, r10, %[sum0]\n"                                                                                \
-    "smlad %[sum1], r5, r10, %[sum1]\n"                                                                                \
-    "smlad %[sum2], r6, r10, %[sum2]\n"                                                                                \
-    "smlad %[sum3], r8, r10, %[sum3]\n"
+    "smlad r0, r4, r10, r0\n"                                                                                          \
+    "smlad r1, r5, r10, r1\n"                                                                                          \
+    "smlad r2, r6, r10, r2\n"                                                                                          \
+    "smlad r3, r8, r10, r3\n"
 
-static inline void dot(const uint8_t **weights, const uint8_t **input, uint32_t steps, int32_t sums[4]) {
-    int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
-    uint32_t loops = (steps + LOOP_STEPS - 1u) / LOOP_STEPS;
-    const uint8_t *w = *weights, *x = *input;
-    __asm__ volatile("add pc, %[skip]\n" /* from two bytes behind the next one */
+/* Where the codes end. */
+static const uint8_t *dot(const uint8_t *weights, uint32_t steps, struct rows *rows) {
+    const uint8_t *x;
+    uint32_t loops;
+    rows->loops = (steps + LOOP_STEPS - 1u) / LOOP_STEPS;
+    rows->skip = (rows->loops * LOOP_STEPS - steps) * STEP_BYTES;
+    __asm__ volatile("1:\n"
+                     "ldrd %[x], %[loops], [%[rows]]\n"
+                     "ldr r4, [%[rows], #8]\n"
+                     "mov.w r0, #0\n"
+                     "mov.w r1, #0\n"
+                     "mov.w r2, #0\n"
+                     "mov.w r3, #0\n"
+                     "add pc, r4\n" /* counts from behind the nop */
                      "nop.n\n"
-                     "1:\n"
+                     "2:\n"
                      ".rept 16\n" STEP ".endr\n"
                      "subs.w %[loops], %[loops], #1\n"
+                     "bne.w 2b\n"
+                     "ldrd r4, r5, [%[rows], #12]\n"
+                     "asr.w r0, r0, #8\n"
+                     "asr.w r1, r1, #8\n"
+                     "asr.w r2, r2, #8\n"
+                     "asr.w r3, r3, #8\n"
+                     "stmia.w r4!, {r0, r1, r2, r3}\n"
+                     "str r4, [%[rows], #12]\n"
+                     "cmp r4, r5\n"
                      "bne.w 1b\n"
-                     : [w] "+&r"(w), [x] "+&r"(x), [loops] "+&r"(loops), [sum0] "+&r"(sum0), [sum1] "+&r"(sum1),
-                       [sum2] "+&r"(sum2), [sum3] "+&r"(sum3)
-                     : [skip] "r"((loops * LOOP_STEPS - steps) * STEP_BYTES)
-                     : "r4", "r5", "r6", "r8", "r9", "r10", "cc", "memory");
-    *weights = w;
-    *input = x;
-    sums[0] = sum0 >> 8;
-    sums[1] = sum1 >> 8;
-    sums[2] = sum2 >> 8;
-    sums[3] = sum3 >> 8;
+                     : [w] "+&r"(weights), [x] "=&r"(x), [loops] "=&r"(loops)
+                     : [rows] "r"(rows)
+                     : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "cc", "memory");
+    return weights;
 }
 
 #else
 
-static inline void dot(const uint8_t **weights, const uint8_t **input, uint32_t steps, int32_t sums[4]) {
-    int32_t sum[4] = {0, 0, 0, 0};
-    for (; steps > 0; steps--, *weights += 16, *input += 8) {
-        const uint32_t x = tl_load_word(*input), y = tl_load_word(*input + 4);
-        for (uint32_t row = 0; row < 4; row++) {
-            const uint32_t w = tl_load_word(*weights + 4 * row);
-            sum[row] = tl_smlad(tl_sxtb16(w), y, tl_smlad(w, x, sum[row]));
+static const uint8_t *dot(const uint8_t *weights, uint32_t steps, struct rows *rows) {
+    for (; rows->sums != rows->end; rows->sums += 4) {
+        const uint8_t *input = rows->input;
+        int32_t sums[4] = {0, 0, 0, 0};
+        for (uint32_t step = 0; step < steps; step++, weights += 16, input += 8) {
+            const uint32_t x = tl_load_word(input), y = tl_load_word(input + 4);
+            for (uint32_t row = 0; row < 4; row++) {
+                const uint32_t w = tl_load_word(weights + 4 * row);
+                sums[row] = tl_smlad(tl_sxtb16(w), y, tl_smlad(w, x, sums[row]));
+            }
         }
+        for (uint32_t row = 0; row < 4; row++) rows->sums[row] = sums[row] >> 8;
     }
-    for (uint32_t row = 0; row < 4; row++) sums[row] = sum[row] >> 8;
+    return weights;
 }
 
 #endif
@@ -87,14 +111,20 @@ static inline void dot(const uint8_t **weights, const uint8_t **input, uint32_t 
 void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums) {
     const uint32_t steps = (w->columns + STEP_COLUMNS - 1u) / STEP_COLUMNS;
     const uint8_t *weights = w->groups + (size_t)first * w->group_bytes;
+    if (first == last) return;
+    if (steps <= MOST_STEPS) {
+        struct rows rows = {input, 0, 0, sums, sums + 4 * (last - first)};
+        (void)dot(weights, steps, &rows);
+        return;
+    }
     for (; first < last; first++, sums += 4) {
-        const uint8_t *x = input;
-        dot(&weights, &x, steps < MOST_STEPS ? steps : MOST_STEPS, sums);
-        for (uint32_t done = MOST_STEPS; done < steps; done += MOST_STEPS) {
-            const uint32_t left = steps - done;
-            int32_t more[4];
-            dot(&weights, &x, left < MOST_STEPS ? left : MOST_STEPS, more);
-            for (uint32_t row = 0; row < 4; row++) sums[row] += more[row];
+        for (uint32_t row = 0; row < 4; row++) sums[row] = 0;
+        for (uint32_t step = 0; step < steps; step += MOST_STEPS) {
+            const uint32_t left = steps - step;
+            int32_t part[4];
+            struct rows rows = {input + (size_t)8 * step, 0, 0, part, part + 4};
+            weights = dot(weights, left < MOST_STEPS ? left : MOST_STEPS, &rows);
+            for (uint32_t row = 0; row < 4; row++) sums[row] += part[row];
         }
     }
 }
