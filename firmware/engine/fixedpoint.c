@@ -27,14 +27,6 @@ uint32_t tl_exp2_q30(int32_t z) {
     return z > -(31 << 16) ? tl_exp2_negative_q30((uint32_t)-z) : 0;
 }
 
-int32_t tl_sigmoid_q15(int32_t x) {
-    int32_t magnitude = tl_min(x < 0 ? -x : x, (16 << 16) - 1);
-    int32_t index = magnitude >> 11, rest = magnitude & 2047;
-    int32_t here = tl_sigmoid_table[index], next = tl_sigmoid_table[index + 1];
-    int32_t positive = here + (((next - here) * rest + 1024) >> 11);
-    return x < 0 ? 32768 - positive : positive;
-}
-
 int32_t tl_sine_q15(uint32_t phase) {
     uint32_t quarter = phase >> 30, within = phase & 0x3FFFFFFFu;
     if (quarter & 1u) within = 0x40000000u - within; /* the second and fourth quarter run backwards */

@@ -20,6 +20,13 @@ extern "C" {
 /* A compiler that shifts negative numbers otherwise cannot build this arithmetic. */
 typedef char tl_assert_arithmetic_shift[((-3) >> 1) == -2 ? 1 : -1];
 
+/* Before a short loop: four rounds at a time. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define TL_UNROLL _Pragma("GCC unroll 4")
+#else
+#define TL_UNROLL
+#endif
+
 struct tl_scale {
     int32_t mantissa;
     int32_t exponent;
@@ -35,6 +42,17 @@ static inline int32_t tl_min(int32_t a, int32_t b) {
 
 static inline int32_t tl_max(int32_t a, int32_t b) {
     return a > b ? a : b;
+}
+
+/* saturate(a + b) */
+static inline int32_t tl_add(int32_t a, int32_t b) {
+#if defined(__GNUC__)
+    int32_t sum;
+    if (__builtin_add_overflow(a, b, &sum)) return a < 0 ? -INT32_MAX : INT32_MAX;
+    return tl_max(sum, -INT32_MAX);
+#else
+    return tl_saturate((int64_t)a + b);
+#endif
 }
 
 /* Bits of a number; 0 has none. */
@@ -53,9 +71,10 @@ static inline int32_t tl_bit_length64(uint64_t value) {
     return high != 0 ? 32 + tl_bit_length(high) : tl_bit_length((uint32_t)value);
 }
 
-/* value >> right towards minus infinity, or value << -right; the result must fit. -31 <= right <= 31 */
+/* value >> right towards minus infinity, or value << -right; the result must fit. -31 <= right <= 31. Two shifts, one of
+ * them by 0: what they depend on is the same throughout a loop, so there is no branch in it. */
 static inline int32_t tl_shift(int32_t value, int32_t right) {
-    return right >= 0 ? value >> right : (int32_t)((uint32_t)value << -right);
+    return (int32_t)((uint32_t)(value >> tl_max(right, 0)) << tl_max(-right, 0));
 }
 
 /* value / 2^right to nearest, ties up. |value| < 2^62, 0 <= right <= 62 */
@@ -99,9 +118,6 @@ static inline uint32_t tl_exp2_negative_q30(uint32_t z) {
 
 /* 2^(z / 65536) as Q30, z <= 0. */
 uint32_t tl_exp2_q30(int32_t z);
-
-/* sigmoid of Q16.16 as Q15, 0..32768. */
-int32_t tl_sigmoid_q15(int32_t x);
 
 /* sin and cos of 2 pi phase / 2^32 as Q15 within +-32767. */
 int32_t tl_sine_q15(uint32_t phase);

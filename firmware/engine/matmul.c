@@ -1,6 +1,7 @@
 #include "matmul.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "parallel.h"
 
@@ -22,6 +23,7 @@ static void matmul_groups(const void *job, uint32_t first, uint32_t last, uint32
     const struct matmul *m = (const struct matmul *)job;
     const struct tl_matrix *w = m->w;
     const int32_t multiplier = m->scale.mantissa, right = -(w->exponent + m->scale.exponent + TL_FRACTION_BITS);
+    const bool add = m->add;
     int32_t sums[ROWS_AT_ONCE];
     for (uint32_t end; first < last; first = end) {
         end = last - first > ROWS_AT_ONCE / TL_GROUP_ROWS ? first + ROWS_AT_ONCE / TL_GROUP_ROWS : last;
@@ -29,13 +31,15 @@ static void matmul_groups(const void *job, uint32_t first, uint32_t last, uint32
         const uint32_t groups_end = end * TL_GROUP_ROWS, rows_end = groups_end < w->rows ? groups_end : w->rows;
         const uint32_t rows = rows_end - row;
         int32_t *y = m->y + row;
-        if (!m->add && rows_end == groups_end) {
+        if (!add && rows_end == groups_end) {
             tl_dot_groups(w, m->input, first, end, y);
             tl_requantize_rows(y, w->mantissa + row, rows, multiplier, right);
         } else { /* the last group may have more rows than y */
             tl_dot_groups(w, m->input, first, end, sums);
             tl_requantize_rows(sums, w->mantissa + row, rows, multiplier, right);
-            for (uint32_t i = 0; i < rows; i++) y[i] = m->add ? tl_saturate((int64_t)y[i] + sums[i]) : sums[i];
+            if (!add) memset(y, 0, rows * sizeof *y);
+            TL_UNROLL
+            for (uint32_t i = 0; i < rows; i++) y[i] = tl_add(y[i], sums[i]);
         }
     }
 }

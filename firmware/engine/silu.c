@@ -1,7 +1,19 @@
 #include "silu.h"
 
 #include "parallel.h"
+#include "tables.h"
 #include "vectors.h"
+
+static inline int32_t sigmoid_q15(int32_t x) {
+    const int32_t sign = x >> 31, magnitude = tl_min((x ^ sign) - sign, (16 << 16) - 1);
+    const uint16_t *here = tl_sigmoid_table + (magnitude >> 11);
+    const int32_t positive = here[0] + (((here[1] - here[0]) * (magnitude & 2047) + 1024) >> 11);
+    return (positive ^ sign) + (32769 & sign); /* 32768 - positive for a negative x */
+}
+
+int32_t tl_sigmoid_q15(int32_t x) {
+    return sigmoid_q15(x);
+}
 
 /* About what an element costs, in multiplications of a matrix. */
 #define MACS 16u
@@ -15,18 +27,18 @@ struct product {
 static struct product product;
 
 static void silu_mul_part(const void *job, uint32_t first, uint32_t last, uint32_t core) {
-    const struct product p = *(const struct product *)job;
+    const struct product *p = (const struct product *)job;
+    const int32_t gate_down = p->gate_down, up_down = p->up_down;
+    const int32_t *up = p->up + first;
     (void)core;
-    for (uint32_t i = first; i < last; i++) {
-        const int32_t gate = p.gate[i];
-        const int32_t activated = (tl_shift(gate, p.gate_down) * tl_sigmoid_q15(gate) + (1 << 14)) >> 15;
-        p.gate[i] = activated * tl_shift(p.up[i], p.up_down);
+    for (int32_t *gate = p->gate + first, *end = p->gate + last; gate < end; gate++, up++) {
+        const int32_t activated = (tl_shift(*gate, gate_down) * sigmoid_q15(*gate) + (1 << 14)) >> 15;
+        *gate = activated * tl_shift(*up, up_down);
     }
 }
 
 int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n) {
-    product =
-        (struct product){gate, up, tl_bit_length(tl_largest(gate, n)) - 15, tl_bit_length(tl_largest(up, n)) - 15};
+    product = (struct product){gate, up, tl_magnitude_bits(gate, n) - 15, tl_magnitude_bits(up, n) - 15};
     tl_parallel(silu_mul_part, &product, n, n * MACS);
     return product.gate_down + product.up_down - TL_FRACTION_BITS;
 }

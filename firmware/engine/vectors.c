@@ -1,14 +1,29 @@
 #include "vectors.h"
 
-uint32_t tl_largest(const int32_t *vector, uint32_t n) {
-    int32_t largest = 0;
-    for (uint32_t i = 0; i < n; i++) largest = tl_max(largest, vector[i] < 0 ? -vector[i] : vector[i]);
-    return (uint32_t)largest;
+static uint32_t magnitude(int32_t value) {
+    return (uint32_t)((value ^ value >> 31) - (value >> 31));
+}
+
+int32_t tl_magnitude_bits(const int32_t *vector, uint32_t n) {
+    uint32_t bits = 0;
+    TL_UNROLL
+    for (uint32_t i = 0; i < n; i++) bits |= magnitude(vector[i]);
+    return tl_bit_length(bits);
+}
+
+static uint32_t largest_magnitude(const int32_t *vector, uint32_t n) {
+    uint32_t largest = 0;
+    TL_UNROLL
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t value = magnitude(vector[i]);
+        largest = value > largest ? value : largest;
+    }
+    return largest;
 }
 
 struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes) {
     struct tl_scale scale = {0, 0};
-    uint32_t largest = tl_largest(vector, n);
+    uint32_t largest = largest_magnitude(vector, n);
     if (largest == 0) {
         for (uint32_t i = 0; i < n; i++) codes[i] = 0;
         return scale;
@@ -18,21 +33,28 @@ struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *code
     uint32_t fifteen = down > 0 ? (largest + (1u << down) - 1u) >> down : largest << -down;
     scale.mantissa = (int32_t)((4u * fifteen + 126u) / 127u);
     scale.exponent = down - 2;
-    int32_t reciprocal = (1 << 25) / scale.mantissa;
-    for (uint32_t i = 0; i < n; i++) {
-        codes[i] = (int8_t)((tl_shift(vector[i], down) * reciprocal + (1 << 22)) >> 23);
-    }
+    /* A shift of the values to the left is the reciprocal's: at most 2^16 * 2^14. */
+    const int32_t right = tl_max(down, 0), reciprocal = (1 << 25) / scale.mantissa * (1 << tl_max(-down, 0));
+    TL_UNROLL
+    for (uint32_t i = 0; i < n; i++) codes[i] = (int8_t)(((vector[i] >> right) * reciprocal + (1 << 22)) >> 23);
     return scale;
 }
 
 struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon, int32_t *products,
                                 int8_t *codes) {
-    int32_t down = tl_bit_length(tl_largest(x, n)) - 15;
+    const int32_t down = tl_magnitude_bits(x, n) - 15;
     uint64_t total = down >= 0 ? epsilon >> (2 * down) : epsilon << (-2 * down);
-    for (uint32_t i = 0; i < n; i++) {
-        int32_t fifteen = tl_shift(x[i], down); /* -2^15 .. 2^15 - 1 */
-        total += (uint32_t)(fifteen * fifteen);
-        products[i] = fifteen * gain[i];
+    uint32_t i = 0;
+    for (; i + 2 <= n; i += 2) {                                                       /* two squares fit 32 bits */
+        const int32_t first = tl_shift(x[i], down), second = tl_shift(x[i + 1], down); /* -2^15 .. 2^15 - 1 */
+        total += (uint32_t)(first * first) + (uint32_t)(second * second);
+        products[i] = first * gain[i];
+        products[i + 1] = second * gain[i + 1];
+    }
+    if (i < n) {
+        const int32_t last = tl_shift(x[i], down);
+        total += (uint32_t)(last * last);
+        products[i] = last * gain[i];
     }
     struct tl_scale scaled = tl_quantize_int8(products, n, codes);
     struct tl_scale inverse = tl_reciprocal_sqrt(total == 0 ? 1 : total);
@@ -42,7 +64,7 @@ struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t 
 
 int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
                   int32_t *turned) {
-    int32_t down = tl_bit_length(tl_largest(head, n)) - 15;
+    const int32_t down = tl_magnitude_bits(head, n) - 15;
     for (uint32_t i = 0; i < half; i++) {
         int32_t first = tl_shift(head[i], down), second = tl_shift(head[i + half], down);
         turned[i] = first * cosine[i] - second * sine[i];
@@ -53,5 +75,5 @@ int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const 
 }
 
 void tl_add_q16(int32_t *y, const int32_t *bias, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) y[i] = tl_saturate((int64_t)y[i] + bias[i]);
+    for (uint32_t i = 0; i < n; i++) y[i] = tl_add(y[i], bias[i]);
 }

@@ -14,8 +14,8 @@
 extern "C" {
 #endif
 
-/* Largest magnitude of a vector (n,). */
-uint32_t tl_largest(const int32_t *vector, uint32_t n);
+/* Bits of the largest magnitude of a vector (n,). */
+int32_t tl_magnitude_bits(const int32_t *vector, uint32_t n);
 
 /* Quantise a vector (n,) to codes (n,); the exponent counts in units of the vector. */
 struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes);
