@@ -1,4 +1,7 @@
-/* Both query heads share the halves of a key. Queries of up to MOST_WORDS words are expanded once. */
+/* Two query heads share the halves of a key. Queries of up to MOST_WORDS words are expanded once.
+ *
+ * No key's exponent is larger than top, and there are 32: the shift of a sum is below 32.
+ */
 #include <stddef.h>
 
 #include "dsp.h"
@@ -11,27 +14,84 @@ struct four {
     uint32_t even[TL_HEADS_AT_ONCE], odd[TL_HEADS_AT_ONCE];
 };
 
-/* No exponent is larger than top, and there are 32: the shift is below 32. */
-static TL_INLINE void score_fast(const struct tl_score_job *job, const struct four *queries, uint32_t heads,
-                                 uint32_t words, uint32_t first, uint32_t last) {
-    const int8_t *key = job->keys + (size_t)first * job->head_dim;
-    const uint16_t *packed = job->key_scales + first;
+/* Sums of two heads over eight channels. queries: of the second four channels; those of the first lie before. */
+#if defined(TL_DSP)
+static TL_INLINE void score_eight(const int8_t **keys, const struct four *queries, int32_t *first, int32_t *second) {
+    register int32_t sum0 __asm__("r0");
+    register int32_t sum1 __asm__("r1");
+    const int8_t *key = *keys;
+    uint32_t low, high;
+    __asm__ volatile("ldrd %[low], %[high], [%[key]], #8\n"
+                     "ldmdb %[queries], {r0, r1, r2, r3}\n"
+                     "sxtb16 r4, %[low]\n"
+                     "sxtb16 %[low], %[low], ror #8\n"
+                     "smuad r0, r4, r0\n"
+                     "smuad r1, r4, r1\n"
+                     "smlad r0, %[low], r2, r0\n"
+                     "smlad r1, %[low], r3, r1\n"
+                     "ldmia %[queries], {r2, r3, r4, r5}\n"
+                     "sxtb16 %[low], %[high]\n"
+                     "sxtb16 %[high], %[high], ror #8\n"
+                     "smlad r0, %[low], r2, r0\n"
+                     "smlad r1, %[low], r3, r1\n"
+                     "smlad r0, %[high], r4, r0\n"
+                     "smlad r1, %[high], r5, r1\n"
+                     : [key] "+&r"(key), [low] "=&r"(low), [high] "=&r"(high), "=&r"(sum0), "=&r"(sum1)
+                     : [queries] "r"(queries)
+                     : "r2", "r3", "r4", "r5", "memory");
+    *keys = key;
+    *first = sum0;
+    *second = sum1;
+}
+#else
+static TL_INLINE void score_eight(const int8_t **keys, const struct four *queries, int32_t *first, int32_t *second) {
+    *first = *second = 0;
+    for (const struct four *q = queries - 1; q <= queries; q++, *keys += 4) {
+        const uint32_t four = tl_load_word(*keys), even = tl_sxtb16(four), odd = tl_sxtb16_ror8(four);
+        *first = tl_smlad(odd, q->odd[0], tl_smlad(even, q->even[0], *first));
+        *second = tl_smlad(odd, q->odd[1], tl_smlad(even, q->even[1], *second));
+    }
+}
+#endif
+
+/* Two heads, whole eights of channels. */
+static TL_INLINE void score_two(const struct tl_score_job *job, const struct four *queries, uint32_t channels,
+                                uint32_t first, uint32_t last) {
+    const int8_t *key = job->keys + (size_t)first * channels;
+    const uint16_t *packed = job->key_scales + first, *end = job->key_scales + last;
+    const uint32_t stride = job->stride;
     const int32_t top = job->top + TL_SCALE_EXPONENT_BIAS;
-    int32_t *scores = job->scores + first;
-    for (const uint16_t *end = job->key_scales + last; packed < end; packed++, scores++) {
-        int32_t sum0 = 0, sum1 = 0;
-        for (uint32_t i = 0; i < words; i++, key += 4) {
-            const uint32_t four = tl_load_word(key), even = tl_sxtb16(four), odd = tl_sxtb16_ror8(four);
-            const struct four *q = queries + i;
-            sum0 = i == 0 ? tl_smuad(even, q->even[0]) : tl_smlad(even, q->even[0], sum0);
-            sum0 = tl_smlad(odd, q->odd[0], sum0);
-            if (heads == 1) continue;
-            sum1 = i == 0 ? tl_smuad(even, q->even[1]) : tl_smlad(even, q->even[1], sum1);
-            sum1 = tl_smlad(odd, q->odd[1], sum1);
+    for (int32_t *scores = job->scores + first; packed < end; scores++) {
+        const struct four *q = queries + 1;
+        int32_t sum0, sum1;
+        score_eight(&key, q, &sum0, &sum1);
+        for (uint32_t i = 8; i < channels; i += 8) {
+            int32_t more0, more1;
+            score_eight(&key, q += 2, &more0, &more1);
+            sum0 += more0;
+            sum1 += more1;
         }
-        const int32_t mantissa = *packed & 2047, down = top - (*packed >> 11);
+        const int32_t scale = *packed++, mantissa = scale & 2047, down = top - (scale >> 11);
+        scores[stride] = (sum1 * mantissa) >> down;
         scores[0] = (sum0 * mantissa) >> down;
-        if (heads == 2) scores[job->stride] = (sum1 * mantissa) >> down;
+    }
+}
+
+/* One head, whole fours of channels. */
+static void score_one(const struct tl_score_job *job, const struct four *queries, uint32_t h, uint32_t first,
+                      uint32_t last) {
+    const uint32_t words = job->head_dim / 4;
+    const int8_t *key = job->keys + (size_t)first * job->head_dim;
+    const int32_t top = job->top + TL_SCALE_EXPONENT_BIAS;
+    int32_t *scores = job->scores + (size_t)h * job->stride;
+    for (uint32_t t = first; t < last; t++) {
+        int32_t sum = 0;
+        for (uint32_t i = 0; i < words; i++, key += 4) {
+            const uint32_t four = tl_load_word(key);
+            sum = tl_smlad(tl_sxtb16(four), queries[i].even[h], sum);
+            sum = tl_smlad(tl_sxtb16_ror8(four), queries[i].odd[h], sum);
+        }
+        scores[t] = (sum * (job->key_scales[t] & 2047)) >> (top - (job->key_scales[t] >> 11));
     }
 }
 
@@ -71,11 +131,11 @@ void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last
             queries[i].odd[h] = tl_sxtb16_ror8(four);
         }
     }
-    if (job->heads == 1) {
-        score_fast(job, queries, 1, words, first, last);
-    } else if (words == 2) {
-        score_fast(job, queries, 2, 2, first, last);
+    if (job->heads == 2 && words == 2) {
+        score_two(job, queries, 8, first, last);
+    } else if (job->heads == 2 && words % 2 == 0) {
+        score_two(job, queries, n, first, last);
     } else {
-        score_fast(job, queries, 2, words, first, last);
+        for (uint32_t h = 0; h < job->heads; h++) score_one(job, queries, h, first, last);
     }
 }
