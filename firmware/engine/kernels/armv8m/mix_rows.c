@@ -1,95 +1,146 @@
-/* Two positions at a time: a word has their weights, and another their values in one channel, so that SMLAD adds both
- * products. Both heads share the values.
+/* Two slots at a time: the halves of a word are their weights, those of another their values in one channel, and SMLAD
+ * adds both products. Two heads share the values.
  */
 #include <stddef.h>
 
 #include "dsp.h"
 #include "kernels.h"
 
-/* Pairs of positions whose weights are on the stack at a time. */
-#define MOST_PAIRS 32u
+/* Pairs of slots that are on the stack at a time. */
+#define MOST_PAIRS 16u
 
+/* Weights of two slots for each head, and where their values are: nowhere, after the last pair. */
 struct pair {
     uint32_t weights[TL_HEADS_AT_ONCE];
+    const int8_t *first, *second;
 };
 
-/* Adds to the sums of four channels of one or two heads; a pair's second row lies `next` bytes after the first. */
-static TL_INLINE void mix_four(const int8_t *value, uint32_t step, uint32_t next, const struct pair *pair,
-                               uint32_t pairs, uint32_t heads, int32_t *sums, int32_t *sums1) {
+/* Adds to the sums of four channels of two heads; the pairs' values are offset by 0 or 4. */
+static TL_INLINE void mix_four(const struct pair *pair, const int offset, int32_t *sums, int32_t *sums1) {
     int32_t a0 = sums[0], a1 = sums[1], a2 = sums[2], a3 = sums[3];
-    int32_t b0 = 0, b1 = 0, b2 = 0, b3 = 0;
-    if (heads == 2) b0 = sums1[0], b1 = sums1[1], b2 = sums1[2], b3 = sums1[3];
-    for (const struct pair *end = pair + pairs; pair < end; pair++, value += step) {
-        const uint32_t first = tl_load_word(value), second = tl_load_word(value + next);
+    int32_t b0 = sums1[0], b1 = sums1[1], b2 = sums1[2], b3 = sums1[3];
+#if defined(TL_DSP)
+    __asm__ volatile("1:\n"
+                     "ldmia %[pair]!, {r2, r3, r4, r5}\n"
+                     "cbz r4, 2f\n"
+                     "ldr r4, [r4, %[offset]]\n"
+                     "ldr r5, [r5, %[offset]]\n"
+                     "pkhbt r6, r4, r5, lsl #16\n"
+                     "pkhtb r5, r5, r4, asr #16\n"
+                     "sxtb16 r4, r6\n"
+                     "sxtb16 r6, r6, ror #8\n"
+                     "smlad %[a0], r4, r2, %[a0]\n"
+                     "smlad %[b0], r4, r3, %[b0]\n"
+                     "smlad %[a1], r6, r2, %[a1]\n"
+                     "smlad %[b1], r6, r3, %[b1]\n"
+                     "sxtb16 r4, r5\n"
+                     "sxtb16 r5, r5, ror #8\n"
+                     "smlad %[a2], r4, r2, %[a2]\n"
+                     "smlad %[b2], r4, r3, %[b2]\n"
+                     "smlad %[a3], r5, r2, %[a3]\n"
+                     "smlad %[b3], r5, r3, %[b3]\n"
+                     "b 1b\n"
+                     "2:\n"
+                     : [pair] "+&r"(pair), [a0] "+&r"(a0), [a1] "+&r"(a1), [a2] "+&r"(a2), [a3] "+&r"(a3),
+                       [b0] "+&r"(b0), [b1] "+&r"(b1), [b2] "+&r"(b2), [b3] "+&r"(b3)
+                     : [offset] "i"(offset)
+                     : "r2", "r3", "r4", "r5", "r6", "memory");
+#else
+    for (; pair->first != NULL; pair++) {
+        const uint32_t first = tl_load_word(pair->first + offset), second = tl_load_word(pair->second + offset);
         const uint32_t low = tl_pkhbt(first, second), high = tl_pkhtb(first, second);
         const uint32_t v0 = tl_sxtb16(low), v1 = tl_sxtb16_ror8(low), v2 = tl_sxtb16(high), v3 = tl_sxtb16_ror8(high);
-        const uint32_t a = pair->weights[0];
-        a0 = tl_smlad(v0, a, a0);
-        a1 = tl_smlad(v1, a, a1);
-        a2 = tl_smlad(v2, a, a2);
-        a3 = tl_smlad(v3, a, a3);
-        if (heads == 1) continue;
-        const uint32_t b = pair->weights[1];
-        b0 = tl_smlad(v0, b, b0);
-        b1 = tl_smlad(v1, b, b1);
-        b2 = tl_smlad(v2, b, b2);
-        b3 = tl_smlad(v3, b, b3);
+        a0 = tl_smlad(v0, pair->weights[0], a0), b0 = tl_smlad(v0, pair->weights[1], b0);
+        a1 = tl_smlad(v1, pair->weights[0], a1), b1 = tl_smlad(v1, pair->weights[1], b1);
+        a2 = tl_smlad(v2, pair->weights[0], a2), b2 = tl_smlad(v2, pair->weights[1], b2);
+        a3 = tl_smlad(v3, pair->weights[0], a3), b3 = tl_smlad(v3, pair->weights[1], b3);
     }
+#endif
     sums[0] = a0, sums[1] = a1, sums[2] = a2, sums[3] = a3;
-    if (heads == 2) sums1[0] = b0, sums1[1] = b1, sums1[2] = b2, sums1[3] = b3;
+    sums1[0] = b0, sums1[1] = b1, sums1[2] = b2, sums1[3] = b3;
 }
 
-static void mix(const struct tl_mix_job *job, uint32_t slot, uint32_t next, const struct pair *pairs, uint32_t n_pairs,
-                int32_t *sums) {
+/* Fills in the pairs of so many slots; the last of an odd number is paired with itself, at a weight of 0. */
+static void pair_slots(const struct tl_mix_job *job, uint32_t slot, uint32_t slots, struct pair *pair) {
     const uint32_t n = job->head_dim;
+    const int32_t down0 = job->down[0], down1 = job->down[1], half0 = (1 << down0) >> 1, half1 = (1 << down1) >> 1;
+    const int32_t *first = job->weights + slot, *second = first + job->stride;
     const int8_t *value = job->values + (size_t)slot * n;
-    for (uint32_t i = 0; i < n; i += 4) {
-        if (job->heads == 1) {
-            mix_four(value + i, 2 * n, next, pairs, n_pairs, 1, sums + i, sums);
-        } else {
-            mix_four(value + i, 2 * n, next, pairs, n_pairs, 2, sums + i, sums + n + i);
-        }
+    for (const struct pair *end = pair + slots / 2; pair < end; pair++, first += 2, second += 2, value += 2 * n) {
+        const int32_t a0 = first[0], a1 = first[1], b0 = second[0], b1 = second[1];
+        pair->weights[0] = tl_pkhbt((uint32_t)((a0 + half0) >> down0), (uint32_t)((a1 + half0) >> down0));
+        pair->weights[1] = tl_pkhbt((uint32_t)((b0 + half1) >> down1), (uint32_t)((b1 + half1) >> down1));
+        pair->first = value;
+        pair->second = value + n;
     }
+    if (slots % 2 != 0) {
+        *pair++ = (struct pair){
+            {(uint32_t)((*first + half0) >> down0), (uint32_t)((*second + half1) >> down1)}, value, value};
+    }
+    pair->first = NULL;
 }
 
-static void pack(const struct tl_mix_job *job, uint32_t slot, uint32_t slots, struct pair *pairs) {
-    for (uint32_t h = 0; h < job->heads; h++) {
-        const int32_t *weights = job->weights + (size_t)h * job->stride + slot;
-        const int32_t down = job->down[h], half = (1 << down) >> 1;
-        for (uint32_t i = 0; i < slots / 2; i++, weights += 2) {
-            pairs[i].weights[h] =
-                tl_pkhbt((uint32_t)((weights[0] + half) >> down), (uint32_t)((weights[1] + half) >> down));
-        }
-        if (slots % 2 != 0) pairs[slots / 2].weights[h] = (uint32_t)((weights[0] + half) >> down);
-    }
-}
-
-static void mix_any(const struct tl_mix_job *job, int32_t *sums) {
+/* Two heads, whole eights of channels. */
+static void mix_two(const struct tl_mix_job *job, int32_t *sums) {
     const uint32_t n = job->head_dim;
-    for (uint32_t h = 0; h < job->heads; h++, sums += n) {
-        const int32_t *weights = job->weights + (size_t)h * job->stride;
-        const int32_t down = job->down[h], half = (1 << down) >> 1;
-        for (uint32_t t = 0; t < job->slots; t++) {
-            const int8_t *value = job->values + (size_t)t * n;
-            const int32_t weight = (weights[t] + half) >> down;
-            for (uint32_t i = 0; i < n; i++) sums[i] += weight * value[i];
+    struct pair pairs[MOST_PAIRS + 1u];
+    for (uint32_t slot = 0; slot < job->slots; slot += 2u * MOST_PAIRS) {
+        const uint32_t left = job->slots - slot;
+        pair_slots(job, slot, left < 2u * MOST_PAIRS ? left : 2u * MOST_PAIRS, pairs);
+        for (uint32_t i = 0; i < n; i += 8) {
+            mix_four(pairs, 0, sums + i, sums + n + i);
+            mix_four(pairs, 4, sums + i + 4, sums + n + i + 4);
+            if (i + 8 == n) break;
+            for (struct pair *pair = pairs; pair->first != NULL; pair++) pair->first += 8, pair->second += 8;
         }
+    }
+}
+
+/* One head, whole fours of channels. */
+static void mix_one(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
+    const uint32_t n = job->head_dim, even = job->slots & ~1u;
+    const int32_t *weights = job->weights + (size_t)h * job->stride;
+    const int32_t down = job->down[h], half = (1 << down) >> 1;
+    for (uint32_t i = 0; i < n; i += 4) {
+        const int8_t *value = job->values + i;
+        int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+        for (uint32_t t = 0; t < job->slots; t += 2, value += 2 * n) {
+            const int32_t other = t < even ? (weights[t + 1] + half) >> down : 0;
+            const uint32_t pair = tl_pkhbt((uint32_t)((weights[t] + half) >> down), (uint32_t)other);
+            const uint32_t first = tl_load_word(value), second = t < even ? tl_load_word(value + n) : first;
+            const uint32_t low = tl_pkhbt(first, second), high = tl_pkhtb(first, second);
+            sum0 = tl_smlad(tl_sxtb16(low), pair, sum0);
+            sum1 = tl_smlad(tl_sxtb16_ror8(low), pair, sum1);
+            sum2 = tl_smlad(tl_sxtb16(high), pair, sum2);
+            sum3 = tl_smlad(tl_sxtb16_ror8(high), pair, sum3);
+        }
+        sums[i] = sum0, sums[i + 1] = sum1, sums[i + 2] = sum2, sums[i + 3] = sum3;
+    }
+}
+
+static void mix_any(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
+    const uint32_t n = job->head_dim;
+    const int32_t *weights = job->weights + (size_t)h * job->stride;
+    const int32_t down = job->down[h], half = (1 << down) >> 1;
+    for (uint32_t t = 0; t < job->slots; t++) {
+        const int8_t *value = job->values + (size_t)t * n;
+        const int32_t weight = (weights[t] + half) >> down;
+        for (uint32_t i = 0; i < n; i++) sums[i] += weight * value[i];
     }
 }
 
 void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
     const uint32_t n = job->head_dim;
-    struct pair pairs[MOST_PAIRS];
     for (uint32_t i = 0; i < job->heads * n; i++) sums[i] = 0;
-    if (n % 4 != 0) {
-        mix_any(job, sums);
+    if (job->heads == 2 && n % 8 == 0) {
+        mix_two(job, sums);
         return;
     }
-    for (uint32_t slot = 0; slot < job->slots; slot += 2 * MOST_PAIRS) {
-        const uint32_t left = job->slots - slot, slots = left < 2 * MOST_PAIRS ? left : 2 * MOST_PAIRS;
-        pack(job, slot, slots, pairs);
-        mix(job, slot, n, pairs, slots / 2, sums);
-        /* The last of an odd number is its own second row, whose weight is 0. */
-        if (slots % 2 != 0) mix(job, slot + slots - 1, 0, pairs + slots / 2, 1, sums);
+    for (uint32_t h = 0; h < job->heads; h++) {
+        if (n % 4 == 0) {
+            mix_one(job, h, sums + (size_t)h * n);
+        } else {
+            mix_any(job, h, sums + (size_t)h * n);
+        }
     }
 }
