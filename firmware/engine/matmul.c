@@ -23,24 +23,24 @@ static void matmul_groups(const void *job, uint32_t first, uint32_t last, uint32
     const struct matmul *m = (const struct matmul *)job;
     const struct tl_matrix *w = m->w;
     const int32_t multiplier = m->scale.mantissa, right = -(w->exponent + m->scale.exponent + TL_FRACTION_BITS);
-    const bool add = m->add;
+    const uint32_t whole = w->rows / TL_GROUP_ROWS; /* the last group may have more rows than y */
+    if (!m->add && first < whole) {
+        const uint32_t end = last < whole ? last : whole, row = first * TL_GROUP_ROWS;
+        tl_dot_groups(w, m->input, first, end, m->y + row);
+        tl_requantize_rows(m->y + row, w->mantissa + row, end * TL_GROUP_ROWS - row, multiplier, right);
+        first = end;
+    }
     int32_t sums[ROWS_AT_ONCE];
     for (uint32_t end; first < last; first = end) {
         end = last - first > ROWS_AT_ONCE / TL_GROUP_ROWS ? first + ROWS_AT_ONCE / TL_GROUP_ROWS : last;
-        const uint32_t row = first * TL_GROUP_ROWS;
-        const uint32_t groups_end = end * TL_GROUP_ROWS, rows_end = groups_end < w->rows ? groups_end : w->rows;
+        const uint32_t row = first * TL_GROUP_ROWS, rows_end = end <= whole ? end * TL_GROUP_ROWS : w->rows;
         const uint32_t rows = rows_end - row;
         int32_t *y = m->y + row;
-        if (!add && rows_end == groups_end) {
-            tl_dot_groups(w, m->input, first, end, y);
-            tl_requantize_rows(y, w->mantissa + row, rows, multiplier, right);
-        } else { /* the last group may have more rows than y */
-            tl_dot_groups(w, m->input, first, end, sums);
-            tl_requantize_rows(sums, w->mantissa + row, rows, multiplier, right);
-            if (!add) memset(y, 0, rows * sizeof *y);
-            TL_UNROLL
-            for (uint32_t i = 0; i < rows; i++) y[i] = tl_add(y[i], sums[i]);
-        }
+        tl_dot_groups(w, m->input, first, end, sums);
+        tl_requantize_rows(sums, w->mantissa + row, rows, multiplier, right);
+        if (!m->add) memset(y, 0, rows * sizeof *y);
+        TL_UNROLL
+        for (uint32_t i = 0; i < rows; i++) y[i] = tl_add(y[i], sums[i]);
     }
 }
 
