@@ -32,6 +32,7 @@ int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n);
 struct tl_softmax { uint32_t total; int32_t down; int32_t exponent; };
 struct tl_softmax tl_softmax_weights(int32_t *scores, struct tl_scale scale, const uint16_t *v_scales, int32_t top,
                                      uint32_t slots, int32_t bits);
+void tl_softmax_divide(struct tl_softmax softmax, const int32_t *sums, uint32_t n, int32_t *values);
 int32_t tl_sine_q15(uint32_t phase);
 int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
                   int32_t *turned);
@@ -149,6 +150,18 @@ def test_silu_mul_agrees_at_the_extremes(c: Any) -> None:
     for index, (gate, up) in enumerate(zip(gates.astype(np.int32), ups.astype(np.int32), strict=True)):
         assert c.tl_silu_mul(pointer("int32_t", gate), pointer("int32_t", up), 9) == exponents[index]
         assert gate.tolist() == expected[index].tolist()
+
+
+def test_sums_are_divided_by_any_total_at_any_exponent(c: Any) -> None:
+    random = np.random.default_rng(6)
+    for sums, exponent in zip(int32_vectors(900, 7), random.integers(-45, 60, 900), strict=True):
+        total = int(random.integers(2**15, 2**32) >> random.integers(0, 17)) | 2**15
+        down = total.bit_length() - 16
+        expected = fp.requantize(sums, np.int64(2**31 // (total >> down)), np.int64(31 + down - exponent))
+        given_sums, values = sums.astype(np.int32), np.zeros(7, np.int32)
+        softmax = {"total": total, "down": 0, "exponent": int(exponent)}
+        c.tl_softmax_divide(softmax, pointer("int32_t", given_sums), 7, pointer("int32_t", values))
+        assert values.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("bits", [15, 8])
