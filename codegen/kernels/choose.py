@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tinyllm.boards.description import Board
+from tinyllm.codegen.kernels.armv6m import ARMV6M
 from tinyllm.codegen.kernels.armv8m import ARMV8M
 from tinyllm.codegen.kernels.generic import GENERIC
 from tinyllm.codegen.kernels.kernel_set import KernelSet
 from tinyllm.codegen.kernels.xtensa_s3 import XTENSA_S3
 
-KERNEL_SETS = {kernels.name: kernels for kernels in (GENERIC, ARMV8M, XTENSA_S3)}
+KERNEL_SETS = {kernels.name: kernels for kernels in (GENERIC, ARMV6M, ARMV8M, XTENSA_S3)}
 """By the `instruction_set` of a board's description."""
 
 
