@@ -31,7 +31,8 @@ struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *code
     int32_t down = tl_bit_length(largest) - 15;
     /* 15 bits, rounded up: the floor of a negative extreme may be one larger in magnitude. */
     uint32_t fifteen = down > 0 ? (largest + (1u << down) - 1u) >> down : largest << -down;
-    scale.mantissa = (int32_t)((4u * fifteen + 126u) / 127u);
+    /* (4 fifteen + 126) / 127: 127 * 16513 = 2^21 - 1, and below 2^21 what is missing to 1 / 127 does not count. */
+    scale.mantissa = (int32_t)((4u * fifteen + 127u) * 16513u >> 21);
     scale.exponent = down - 2;
     /* A shift of the values to the left is the reciprocal's: at most 2^16 * 2^14. */
     const int32_t right = tl_max(down, 0), reciprocal = (1 << 25) / scale.mantissa * (1 << tl_max(-down, 0));
