@@ -36,18 +36,8 @@ struct tl_softmax tl_softmax_weights(int32_t *scores, struct tl_scale scale, con
 }
 
 void tl_softmax_divide(struct tl_softmax softmax, const int32_t *sums, uint32_t n, int32_t *values) {
-    /* By the total as 16 bits: its reciprocal has 17, and 14 more give it 31. */
+    /* By the total as 16 bits: its reciprocal has 17. */
     const int32_t down = tl_bit_length(softmax.total) - 16;
-    const int32_t inverse = (int32_t)(0x80000000u / (softmax.total >> down)) << 14;
-    const int32_t right = 14 + 31 + down - softmax.exponent;
-    if (right <= 32 || right > 62) {
-        for (uint32_t i = 0; i < n; i++) values[i] = tl_requantize(sums[i], inverse, right);
-        return;
-    }
-    /* The products' upper words tell, for half is a multiple of 2^32. */
-    const int32_t half = 1 << (right - 33);
-    TL_UNROLL
-    for (uint32_t i = 0; i < n; i++) {
-        values[i] = ((int32_t)(((int64_t)sums[i] * inverse) >> 32) + half) >> (right - 32);
-    }
+    const int32_t inverse = (int32_t)(0x80000000u / (softmax.total >> down));
+    tl_requantize_vector(sums, n, inverse, 31 + down - softmax.exponent, values);
 }

@@ -42,6 +42,10 @@ int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
  * multiplier < 2^31, any right; no value is -2^31. */
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
 
+/* results[i] = saturate(values[i] * multiplier / 2^right) to nearest, ties up, i < n. 0 <= multiplier < 2^31, any right; no
+ * value is -2^31. values and results may be the same. */
+void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);
+
 /* Query heads that tl_score_rows and tl_mix_rows take at once. */
 #define TL_HEADS_AT_ONCE 2u
 

@@ -58,7 +58,6 @@ void tl_matmul_add(const struct tl_matrix *w, const uint8_t *input, struct tl_sc
 }
 
 void tl_matrix_row(const struct tl_matrix *w, uint32_t index, int32_t *y) {
-    for (uint32_t i = 0; i < w->columns; i++) {
-        y[i] = tl_requantize(tl_code(w, index, i), w->mantissa[index], -(w->exponent + TL_FRACTION_BITS));
-    }
+    for (uint32_t i = 0; i < w->columns; i++) y[i] = tl_code(w, index, i);
+    tl_requantize_vector(y, w->columns, w->mantissa[index], -(w->exponent + TL_FRACTION_BITS), y);
 }

@@ -29,6 +29,7 @@ void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input);
 void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums);
 int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
+void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);
 struct tl_score_job {
     const int8_t *queries, *keys;
     const uint16_t *key_scales;
@@ -186,6 +187,23 @@ def test_rows_are_requantised_as_the_specification_says(
     c.tl_requantize_rows(
         pointer("int32_t", got), pointer("uint16_t", mantissas), len(values), min(multiplier, 32767), right
     )
+    assert got.tolist() == expected.tolist()
+
+
+@given(
+    values=st.lists(st.integers(-fp.INT32_MAX, fp.INT32_MAX), min_size=1, max_size=9),
+    spread=st.integers(0, 31),
+    multiplier=st.integers(0, 31).flatmap(lambda bits: st.integers(0, 2**bits - 1)),
+    right=st.integers(-40, 70),
+    in_place=st.booleans(),
+)
+def test_a_vector_is_requantised_as_the_specification_says(
+    c: Any, values: list[int], spread: int, multiplier: int, right: int, in_place: bool
+) -> None:
+    given_values = (np.array(values, np.int64) >> spread).astype(np.int32)
+    expected = fp.requantize(given_values, multiplier, right)
+    got = given_values if in_place else np.zeros_like(given_values)
+    c.tl_requantize_vector(pointer("int32_t", given_values), got.size, multiplier, right, pointer("int32_t", got))
     assert got.tolist() == expected.tolist()
 
 
