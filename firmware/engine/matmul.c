@@ -5,7 +5,7 @@
 
 #include "parallel.h"
 
-/* Rows whose sums are on the stack at a time. */
+/* Rows whose sums are on the stack at a time, if they are to be added, or the last group has more rows than y. */
 #define ROWS_AT_ONCE 32u
 
 /* A matmul under way, static so that both cores see it. */
