@@ -11,12 +11,14 @@
 
 #define PART 11
 #define PART_BITS 0x7FFu
-#define LARGEST (1u << 20)
+#define VALUE_BITS 20
 
 #if defined(__GNUC__)
 #define APART __attribute__((noinline)) /* else its registers would be missing in the loops below */
+#define UNLIKELY(condition) __builtin_expect(condition, 0)
 #else
 #define APART
+#define UNLIKELY(condition) (condition)
 #endif
 
 APART static int32_t requantize_in_64_bits(int32_t value, int32_t multiplier, int32_t right) {
@@ -43,18 +45,21 @@ APART static int32_t requantize_any(int32_t value, int32_t multiplier, int32_t r
 
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right) {
     const int32_t rest = right - 2 * PART;
-    const uint32_t range = rest < 1 || rest > 31 ? 0 : 2u * LARGEST; /* of values that go the short way */
-    const int32_t half = range > 0 ? (int32_t)(1u << (rest - 1)) : 0;
+    if (rest < 1 || rest > 31) {
+        for (uint32_t i = 0; i < n; i++) values[i] = requantize_any(values[i], mantissa[i] * multiplier, right);
+        return;
+    }
+    const int32_t half = (int32_t)(1u << (rest - 1));
     for (uint32_t i = 0; i < n; i++) {
         const int32_t v = values[i], m = mantissa[i] * multiplier;
-        if ((uint32_t)v + LARGEST < range) {
-            const int32_t low = v * (int32_t)((uint32_t)m & PART_BITS);
-            const int32_t middle = v * (int32_t)((uint32_t)m >> PART & PART_BITS) + (low >> PART);
-            const int32_t high = v * (m >> 2 * PART) + (middle >> PART);
-            values[i] = (high + half) >> rest;
-        } else {
+        if (UNLIKELY((uint32_t)(v >> VALUE_BITS) + 1u > 1u)) {
             values[i] = requantize_any(v, m, right);
+            continue;
         }
+        const int32_t low = v * (int32_t)((uint32_t)m & PART_BITS);
+        const int32_t middle = v * (int32_t)((uint32_t)m >> PART & PART_BITS) + (low >> PART);
+        const int32_t high = v * (m >> 2 * PART) + (middle >> PART);
+        values[i] = (high + half) >> rest;
     }
 }
 
