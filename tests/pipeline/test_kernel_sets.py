@@ -8,7 +8,7 @@ from typing import Any
 import cffi
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.pipeline.c_library import ENGINE, compile_c
@@ -197,6 +197,7 @@ def test_rows_are_requantised_as_the_specification_says(
     right=st.integers(-40, 70),
     in_place=st.booleans(),
 )
+@example(values=[2**20], spread=0, multiplier=2**31 - 1, right=21, in_place=False)  # just below 2^30
 def test_a_vector_is_requantised_as_the_specification_says(
     c: Any, values: list[int], spread: int, multiplier: int, right: int, in_place: bool
 ) -> None:

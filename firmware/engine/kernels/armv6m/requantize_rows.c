@@ -40,7 +40,7 @@ APART static int32_t requantize_any(int32_t value, int32_t multiplier, int32_t r
     const uint32_t lower = other << 16 | (lowest & 0xFFFFu);
     const int32_t doubled = (int32_t)((uint32_t)upper << (32 - before) | lower >> before);
     if (upper >> before != doubled >> 31) return requantize_in_64_bits(value, multiplier, right);
-    return (doubled + 1) >> 1;
+    return (doubled >> 1) + (doubled & 1);
 }
 
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right) {
