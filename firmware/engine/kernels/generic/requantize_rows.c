@@ -3,7 +3,3 @@
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right) {
     for (uint32_t i = 0; i < n; i++) values[i] = tl_requantize(values[i], mantissa[i] * multiplier, right);
 }
-
-void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results) {
-    for (uint32_t i = 0; i < n; i++) results[i] = tl_requantize(values[i], multiplier, right);
-}
