@@ -147,6 +147,20 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         "max_k_shift": MAX_K_SHIFT,
         "head_name": "tl_embedding" if model.head is None else "tl_head",
     }
+    return {
+        "model.h": render("model.h", **fields),
+        "model.c": render("model.c", **fields),
+        **table_files(),
+        "settings_table.h": render("settings_table.h", settings=SETTINGS.values()),
+        "settings_table.c": render("settings_table.c", settings=SETTINGS.values()),
+        **weight_files(model, kernel_set_of(board), needs.copies),
+        **vocabulary_files(tokenizer),
+        **chat_files(config, tokenizer, plan.text_max),
+    }
+
+
+def table_files() -> dict[str, str]:
+    """File name -> text of the tables of the integer functions."""
     tables = {
         "exp2": fp.EXP2_TABLE.tolist(),
         "softmax": fp.SOFTMAX_TABLE.tolist(),
@@ -154,15 +168,8 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         "sine": fp.SINE_TABLE.tolist(),
     }
     return {
-        "model.h": render("model.h", **fields),
-        "model.c": render("model.c", **fields),
         "tables.h": render("tables.h", **tables),
         "tables.c": render("tables.c", **tables, rows=lambda values: "\n".join(f"    {row}" for row in rows(values))),
-        "settings_table.h": render("settings_table.h", settings=SETTINGS.values()),
-        "settings_table.c": render("settings_table.c", settings=SETTINGS.values()),
-        **weight_files(model, kernel_set_of(board), needs.copies),
-        **vocabulary_files(tokenizer),
-        **chat_files(config, tokenizer, plan.text_max),
     }
 
 

@@ -81,6 +81,8 @@ void tl_program_hello(const struct tl_frame *request) {
     put_string(TL_BOARD_NAME);
     put_string(TL_VERSION);
     tl_frame_put_u8(TL_CHAT);
+    put_string(TL_KERNEL_SET);
+    tl_frame_put_u8(tl_session_kernels_agree());
     tl_frame_end();
 }
 

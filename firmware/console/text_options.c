@@ -31,4 +31,8 @@ void tl_text_greet(void) {
         tl_write(tl_error_text(TL_ERROR_MODEL));
         tl_write(TL_LINE_END);
     }
+    if (!tl_session_kernels_agree()) {
+        tl_write("The kernels " TL_KERNEL_SET
+                 " failed their check on this chip: the portable ones are used, slower." TL_LINE_END);
+    }
 }

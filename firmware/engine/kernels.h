@@ -7,6 +7,7 @@
 #ifndef TL_KERNELS_H
 #define TL_KERNELS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "fixedpoint.h"
@@ -15,6 +16,10 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Called once at the start, before any of the others: whether the set's own instructions compute what the portable C does,
+ * on problems that are built in. If not, the portable C does their work from then on. */
+bool tl_kernels_start(void);
 
 /* W (rows, columns): value = code * mantissa[row] * 2^exponent. The codes of TL_GROUP_ROWS rows lie together, in
  * group_bytes, a multiple of 16, and start 16-byte aligned; the last group is filled up with rows of zeros. 16 readable

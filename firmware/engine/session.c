@@ -16,6 +16,7 @@ static struct {
     bool active;
     bool prefilling;
     bool weights_intact;
+    bool kernels_agree;
     uint32_t max_tokens;
     uint32_t digest;
     struct tl_answer answer;
@@ -25,6 +26,7 @@ static struct {
 
 void tl_session_start(void) {
     session.weights_intact = tl_weights_intact();
+    session.kernels_agree = tl_kernels_start();
     tl_session_reset();
 }
 
@@ -203,6 +205,10 @@ bool tl_session_prefilling(void) {
 
 bool tl_session_weights_intact(void) {
     return session.weights_intact;
+}
+
+bool tl_session_kernels_agree(void) {
+    return session.kernels_agree;
 }
 
 struct tl_settings *tl_session_settings(void) {

@@ -87,6 +87,7 @@ void tl_session_cancel(void);
 bool tl_session_active(void);
 bool tl_session_prefilling(void);
 bool tl_session_weights_intact(void);
+bool tl_session_kernels_agree(void); /* with the portable C, at the start; else that does their work */
 struct tl_settings *tl_session_settings(void);
 const struct tl_answer *tl_session_answer(void);
 

@@ -42,14 +42,14 @@ TABLE: dict[Part, str] = {
     Part.MATRICES: "tl_matmul* run matmul_groups tl_expand tl_dot_groups tl_requantize_rows",
     Part.ATTENTION: "attention attend attend_at_once tl_score_rows tl_softmax_* tl_mix_rows",
     Part.NORMS: "norm tl_rmsnorm_* quantize tl_quantize_*",
-    Part.SAMPLING: "tl_sample argmax penalize softmax_q30 keep_first sum share tl_random_*",
+    Part.SAMPLING: "tl_sample argmax penalize softmax_q30 list_candidates weigh keep* sum share tl_random_*",
     Part.REST: (
         "tl_forward run_block tl_matrix_row tl_add_q16 set_angles tl_sine_* tl_cosine_* remember turn_query rotate "
         "tl_rotate pack tl_silu_mul silu_mul_part tl_parallel tl_parallel_other tl_port_fork tl_port_join push pop"
     ),
     Part.CALLER: (
-        "tl_code tl_requantize tl_saturate* tl_round* tl_exp2_* tl_sigmoid_* tl_reciprocal_sqrt tl_isqrt32 tl_largest "
-        "tl_normalize_* tl_pack_* tl_unpack_* mem* divide_* __*"
+        "tl_code tl_dot_rows tl_requantize requantize_any tl_saturate* tl_round* tl_exp2_* tl_sigmoid_* "
+        "tl_reciprocal_sqrt tl_isqrt32 tl_largest tl_normalize_* tl_pack_* tl_unpack_* mem* divide_* __*"
     ),
 }
 """Patterns of names, as fnmatch has them."""

@@ -18,6 +18,9 @@
 #define EXPORT __attribute__((visibility("default")))
 #define PATH_BYTES 4096u
 #define NO_REGISTERS 0
+/* Of firmware/ports/xtensa/link.ld; no other machine has code there. */
+#define VECTORS 0x40080000u
+#define VECTORS_BYTES 1024u
 
 typedef uint64_t qemu_plugin_id_t;
 struct qemu_plugin_tb;
@@ -49,9 +52,24 @@ static uint64_t function_at(uint64_t address) {
     return 0;
 }
 
+/* Whether a block executes an instruction in place of the program, from the vector of an exception to its return: it
+ * is left out, and the program's instruction was counted with its own block (firmware/ports/xtensa). */
+static bool executes_another(uint64_t start) {
+    static enum { PROGRAM, ENTERED, EXECUTING, LEAVING } trap;
+    if (start - VECTORS < VECTORS_BYTES) {
+        trap = trap == PROGRAM ? ENTERED : trap == EXECUTING ? LEAVING : trap;
+    } else {
+        trap = trap == ENTERED ? EXECUTING : trap == LEAVING ? PROGRAM : trap;
+    }
+    return trap != PROGRAM;
+}
+
 static void enter(unsigned int core, void *data) {
     const struct block *const block = data;
     (void)core;
+    if (executes_another(block->start)) {
+        return;
+    }
     profile_block(&profile, block->function, block->start, block->size, block->n);
 }
 

@@ -17,7 +17,15 @@ from tests.pipeline.emulated_boards import SECONDS, compile_firmware, need
 from tinyllm.codegen.kernels.kernel_set import KernelSet
 from tinyllm.host.virtual.qemu import MACHINES, STRICT
 
-FUNCTIONS = ("tl_expand", "tl_dot_groups", "tl_code", "tl_requantize_rows", "tl_score_rows", "tl_mix_rows")
+FUNCTIONS = (
+    "tl_kernels_start",
+    "tl_expand",
+    "tl_dot_groups",
+    "tl_code",
+    "tl_requantize_rows",
+    "tl_score_rows",
+    "tl_mix_rows",
+)
 MEMORY, END = 0x60000000, 0x68000000
 READABLE = 16
 """Bytes that a kernel may read behind a table."""
@@ -87,6 +95,7 @@ class RemoteKernels:
         )
         self._kernels, self._ffi = kernels, ffi
         self._free = MEMORY
+        self.tl_kernels_start()
 
     def close(self) -> None:
         self._process.kill()
@@ -137,6 +146,9 @@ class RemoteKernels:
         return self._ffi.buffer(self._ffi.cast("char *", pointer), size)
 
     # --- The functions of kernels.h ---
+
+    def tl_kernels_start(self) -> bool:
+        return bool(self._call("tl_kernels_start") & 255)
 
     def tl_expand(self, codes: Any, n: int, expanded: Any) -> None:
         there = self._put(expanded, len(expanded))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.pipeline.c_library import ENGINE, compile_c
 from tests.pipeline.remote_kernels import RemoteKernels
 from tinyllm.codegen.arithmetic import fixedpoint as fp
-from tinyllm.codegen.emit.project import kernel_files
+from tinyllm.codegen.emit.project import kernel_files, table_files
 from tinyllm.codegen.kernels.choose import KERNEL_SETS
 from tinyllm.codegen.kernels.kernel_set import KernelSet
 
@@ -25,6 +25,7 @@ struct tl_matrix {
     uint32_t rows, columns, group_bytes;
     int32_t exponent;
 };
+bool tl_kernels_start(void);
 void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input);
 void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums);
 int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
@@ -77,12 +78,15 @@ def kernels(request: pytest.FixtureRequest) -> KernelSet:
 def c(request: pytest.FixtureRequest, kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The set's C on this computer, undefined behaviour trapped; a set for Xtensa also on an emulated one."""
     folder = tmp_path_factory.mktemp("kernels")
-    files = kernel_files(kernels)
+    files = kernel_files(kernels) | table_files()
     if request.param == "QEMU":
         if kernels.name not in XTENSA_PORTS:
             pytest.skip("no set for Xtensa")
-        places = kernel_places(kernels)
-        remote = RemoteKernels(kernels, XTENSA_PORTS[kernels.name], places, folder / "firmware", ffi)
+        (folder / "tables").mkdir()
+        for name, text in table_files().items():
+            (folder / "tables" / name).write_text(text)
+        ports = (*XTENSA_PORTS[kernels.name], str(folder / "tables"))
+        remote = RemoteKernels(kernels, ports, kernel_places(kernels), folder / "firmware", ffi)
         yield remote
         remote.close()
         return
@@ -161,6 +165,10 @@ def test_the_longest_dot_product_of_extreme_codes_fits(c: Any, kernels: KernelSe
     c.tl_dot_groups(matrix, pointer("uint8_t", expanded), 0, 1, pointer("int32_t", sums))
     assert sums[0] == extreme[0] * extreme[1] * size
     assert alive
+
+
+def test_a_set_passes_the_check_of_the_start(c: Any) -> None:
+    assert c.tl_kernels_start()
 
 
 def test_a_code_is_found_in_the_packed_rows(c: Any, kernels: KernelSet) -> None:

@@ -6,14 +6,28 @@ import re
 import struct
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.pipeline.emulated_boards import compile_firmware, need, run_in_qemu
-from tinyllm.boards.description import FIRMWARE
+from tests.pipeline.emulated_boards import (
+    CONTEXT,
+    MODELS,
+    PROMPT,
+    answer,
+    build_image,
+    compile_firmware,
+    need,
+    run_in_qemu,
+)
+from tinyllm.boards.description import FIRMWARE, load_board
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.link.link import Link
+from tinyllm.host.model.load import load_model
+from tinyllm.host.prove.expected_answers import Expected
+from tinyllm.host.virtual.emulators import EMULATORS
 from tinyllm.host.virtual.qemu import MACHINES
 
 KERNELS = FIRMWARE / "engine/kernels/xtensa_s3"
@@ -60,10 +74,12 @@ KERNEL = """\
 #include "console.h"
 #include "dot_rows.h"
 #include "port.h"
+#include "vector_unit.h"
 
 #define CODES_END ((uint8_t *)0x68000000)
 #define X_END ((uint8_t *)0x54000000)
 
+bool tl_vector_unit;
 static int32_t sums[4096];
 
 static void read_bytes(uint8_t *to, uint32_t n) {
@@ -77,6 +93,7 @@ static void read_bytes(uint8_t *to, uint32_t n) {
 }
 
 void tl_console_start(void) {
+    tl_vector_unit = true;
 }
 
 bool tl_console_poll(void) {
@@ -88,7 +105,7 @@ bool tl_console_poll(void) {
     read_bytes((uint8_t *)x, columns);
     sums[count] = 12345;
     const uint64_t start = tl_port_micros(), before = tl_port_micros();
-    tl_dot_rows_vector(codes, count, x, columns, sums);
+    tl_dot_rows(codes, count, x, columns, sums);
     const uint32_t taken = (uint32_t)(tl_port_micros() - before - (before - start));
     tl_port_write((const uint8_t *)&taken, sizeof taken);
     tl_port_write((const uint8_t *)sums, (count + 1) * sizeof *sums);
@@ -101,9 +118,7 @@ bool tl_console_poll(void) {
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Firmware that runs the kernel on what it is sent."""
     folder = tmp_path_factory.mktemp("kernel") / "firmware"
-    return compile_firmware(
-        "lx106", PORTS, KERNEL, folder, engine=["kernels/xtensa_s3/dot_rows.c", "kernels/xtensa_s3/vector_unit.c"]
-    )
+    return compile_firmware("lx106", PORTS, KERNEL, folder, engine=["kernels/xtensa_s3/dot_rows.c"])
 
 
 @dataclass
@@ -156,3 +171,35 @@ def test_a_multiplication_costs_a_fraction_of_an_instruction(
     ((instructions, _),) = dot_rows(kernel, [matrix])
     print(f"\n{rows} x {columns}: {instructions / rows / columns:.3f} instructions per multiplication (counted)")
     assert instructions / rows / columns <= most
+
+
+# --- A chip whose vector unit computes something else ---
+
+
+@pytest.fixture(scope="module", params=["sum += ", "accx >>= ", "vector[i] = "])
+def broken_port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The port of a chip whose unit adds, shifts or loads wrongly."""
+    port = tmp_path_factory.mktemp("port")
+    unit = (FIRMWARE / "ports/esp32s3/vector_unit.c").read_text()
+    assert request.param in unit
+    (port / "vector_unit.c").write_text(unit.replace(request.param, f"{request.param} 1 + "))
+    return port
+
+
+def test_a_unit_that_computes_otherwise_is_not_used(broken_port: Path) -> None:
+    """HELLO and the greeting say so, and the tokens are the reference's."""
+    board = replace(load_board("esp32s3").twin(), ports=("bare", "xtensa", str(broken_port)))
+    image = build_image(board, MODELS[0])
+    (expected,) = Expected(load_model(MODELS[0]), CONTEXT).answers([PROMPT], 20, through_stops=True)
+    with BoardProcess(EMULATORS["qemu"].command(image, "lx106")) as process:
+        assert answer(process, 20).tokens == list(expected)
+        with Link(process.url) as link:
+            assert (link.hello.kernels, link.hello.kernels_agree) == ("xtensa_s3", 0)
+    assert b"The kernels xtensa_s3 failed their check on this chip" in run_in_qemu(image, b"")
+
+
+def test_the_vector_unit_passes_its_check() -> None:
+    image = build_image(load_board("esp32s3").twin(), MODELS[0])
+    with BoardProcess(EMULATORS["qemu"].command(image, "lx106")) as process, Link(process.url) as link:
+        assert (link.hello.kernels, link.hello.kernels_agree) == ("xtensa_s3", 1)
+    assert b"failed" not in run_in_qemu(image, b"")

@@ -35,7 +35,7 @@ requests = st.one_of(
     st.builds(protocol.Bye),
 )
 replies = st.one_of(
-    st.builds(protocol.HelloReply, u8, u32, u32, u32, u32, u32, u32, hex8, hex8, names, names, names),
+    st.builds(protocol.HelloReply, u8, u32, u32, u32, u32, u32, u32, hex8, hex8, names, names, names, u8, names, u8),
     st.builds(protocol.Ok, u8),
     st.builds(protocol.Token, u32, u32, texts),
     st.builds(protocol.Done, u8, u32, u32, u32, u32, u32, u32, u32, texts),
@@ -185,9 +185,9 @@ def test_a_body_cut_inside_its_fixed_part_is_refused(reply: Reply, data: st.Data
 
 
 def test_the_hello_reply_has_the_layout_of_its_table() -> None:
-    reply = protocol.HelloReply(1, 2, 3, 4, 5, 6, 7, "08" * 8, "09" * 8, "m", "bo", "0.1", 1)
+    reply = protocol.HelloReply(1, 2, 3, 4, 5, 6, 7, "08" * 8, "09" * 8, "m", "bo", "0.1", 1, "k", 0)
     numbers = b"".join(n.to_bytes(4, "little") for n in (2, 3, 4, 5, 6, 7))
-    assert reply.body() == b"\x01" + numbers + b"\x08" * 8 + b"\x09" * 8 + b"\x01m\x02bo\x030.1" + b"\x01"
+    assert reply.body() == b"\x01" + numbers + b"\x08" * 8 + b"\x09" * 8 + b"\x01m\x02bo\x030.1" + b"\x01\x01k\x00"
 
 
 def test_a_prompt_of_tokens_has_kind_one() -> None:

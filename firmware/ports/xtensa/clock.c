@@ -22,17 +22,25 @@ uint32_t tl_instructions_between(uint32_t earlier, uint32_t later) {
     return ((later - from) >> PERIOD_BITS) * PERIOD_INSTRUCTIONS + begun(later & mask) - begun(earlier & mask);
 }
 
-/* CCOUNT has 32 bits, which go round every 107 seconds, or 3.3e9 instructions: it is read more often than that. QEMU
- * counts if its -append has a word. */
-uint64_t tl_port_micros(void) {
-    static uint64_t ticks, instructions;
-    static uint32_t arguments;
+static inline uint32_t read_ccount(void) {
     uint32_t count;
+    __asm__ volatile("rsr.ccount %0" : "=a"(count));
+    return count;
+}
+
+/* CCOUNT has 32 bits, which go round every 107 seconds, or 3.3e9 instructions: it is read more often than that. QEMU
+ * counts if its -append has a word. Then the clock stands still from its first reading here to its last: what lies
+ * between takes longer if an instruction was executed for the program just before. */
+uint64_t tl_port_micros(void) {
+    static uint64_t ticks, instructions, own;
+    static uint32_t arguments;
     if (arguments == 0) {
         arguments = tl_sim_arguments();
     }
-    __asm__ volatile("rsr.ccount %0" : "=a"(count));
+    const uint32_t count = read_ccount();
     instructions += tl_instructions_between((uint32_t)ticks, count);
     ticks += count - (uint32_t)ticks;
-    return arguments > 1 ? instructions - tl_trap_instructions() : ticks / TICKS_PER_MICROSECOND;
+    const uint64_t counted = instructions - own - tl_trap_instructions();
+    own += tl_instructions_between(count, read_ccount());
+    return arguments > 1 ? counted : ticks / TICKS_PER_MICROSECOND;
 }

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable
 from enum import IntEnum
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 ATTENTION = b"\x03\x00\x00"
 """Opens a connection: cancel what runs, drop what was half typed, close what was half framed."""
 UNTIL_STOP = 0xFFFFFFFF

@@ -23,7 +23,8 @@ from tinyllm.host.link.messages.codes import ReplyType
 class HelloReply:
     """Who the board is; the 8-byte model hash and build id are kept as hexadecimal text.
 
-    chat: 1 if the board has a chat template and takes turns of a chat, else 0.
+    chat: 1 if the board has a chat template and takes turns of a chat, else 0. kernels: the kernel set that it was
+    built with. kernels_agree: 1 if that set passed its check at the start, 0 if the portable C does its work.
     """
 
     TYPE: ClassVar[int] = ReplyType.HELLO
@@ -41,11 +42,14 @@ class HelloReply:
     board: str
     firmware: str
     chat: int = 0
+    kernels: str = "generic"
+    kernels_agree: int = 1
 
     def body(self) -> bytes:
-        *numbers, model_hash, build_id, model, board, firmware, chat = values(self)
+        *numbers, model_hash, build_id, model, board, firmware, chat, kernels, kernels_agree = values(self)
         fixed = struct.pack(self.LAYOUT, *numbers, bytes.fromhex(model_hash), bytes.fromhex(build_id))
-        return fixed + b"".join(pack_string(text) for text in (model, board, firmware)) + bytes((chat,))
+        names = b"".join(pack_string(text) for text in (model, board, firmware))
+        return fixed + names + bytes((chat,)) + pack_string(kernels) + bytes((kernels_agree,))
 
     @classmethod
     def from_body(cls, body: bytes) -> HelloReply:
@@ -54,8 +58,11 @@ class HelloReply:
         model, rest = take_string(body[size:])
         board, rest = take_string(rest)
         firmware, rest = take_string(rest)
-        (chat,) = unpack("<B", rest)
-        return cls(*(*numbers, model_hash.hex(), build_id.hex(), model, board, firmware, chat))
+        (chat,) = unpack("<B", rest[:1])
+        kernels, rest = take_string(rest[1:])
+        (kernels_agree,) = unpack("<B", rest)
+        names = (model, board, firmware)
+        return cls(*(*numbers, model_hash.hex(), build_id.hex(), *names, chat, kernels, kernels_agree))
 
 
 @dataclass(frozen=True)

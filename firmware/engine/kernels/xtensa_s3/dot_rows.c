@@ -6,7 +6,7 @@
 #define LANES 16u
 
 /* What the vector unit must give; and what a chip does whose unit does not. */
-void tl_dot_rows_portable(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums) {
+static void portable(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums) {
     for (; count > 0; count--, codes += columns) {
         int32_t sum = 0;
         for (uint32_t i = 0; i < columns; i++) sum += codes[i] * x[i];
@@ -125,7 +125,7 @@ static void rows_of_many(const int8_t *codes, uint32_t count, const int8_t *x, u
     }
 }
 
-void tl_dot_rows_vector(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums) {
+static void vector(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums) {
     const uint32_t vectors = columns / LANES;
     const int8_t *next = x;
     if (vectors > 6) {
@@ -164,18 +164,14 @@ void tl_dot_rows_vector(const int8_t *codes, uint32_t count, const int8_t *x, ui
     }
 }
 
-#else
-
-void tl_dot_rows_vector(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums) {
-    tl_dot_rows_portable(codes, count, x, columns, sums);
-}
-
 #endif
 
 void tl_dot_rows(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums) {
+#if defined(__XTENSA__)
     if (tl_vector_unit) {
-        tl_dot_rows_vector(codes, count, x, columns, sums);
-    } else {
-        tl_dot_rows_portable(codes, count, x, columns, sums);
+        vector(codes, count, x, columns, sums);
+        return;
     }
+#endif
+    portable(codes, count, x, columns, sums);
 }

@@ -8,8 +8,4 @@
  * columns is a multiple of 16 and at least 16, count at least 1. Nothing is read but codes and x. */
 void tl_dot_rows(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums);
 
-/* The same in the two ways. */
-void tl_dot_rows_vector(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums);
-void tl_dot_rows_portable(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums);
-
 #endif

@@ -2,7 +2,7 @@
 #include "kernels.h"
 
 /* Apart, so that it takes no registers of the loop. */
-static __attribute__((noinline)) int32_t any(int32_t value, int32_t factor, int32_t right) {
+static __attribute__((noinline)) int32_t requantize_any(int32_t value, int32_t factor, int32_t right) {
     return tl_requantize(value, factor, right);
 }
 
@@ -16,7 +16,7 @@ void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, i
         if ((uint32_t)value + room < 2 * room) {
             *values = (tl_multiply_high(value * scale, factor) + 1) >> 1;
         } else {
-            *values = any(value, factor, right);
+            *values = requantize_any(value, factor, right);
         }
     }
 }

@@ -91,7 +91,7 @@ static void long_heads(const struct tl_score_job *job, uint32_t first, uint32_t 
     for (uint32_t h = 0; h < job->heads; h++) {
         int32_t *scores = job->scores + (size_t)h * job->stride;
         memcpy(query, job->queries + (size_t)h * n, n);
-        tl_dot_rows_vector(job->keys + (size_t)first * n, last - first, query, n, scores + first);
+        tl_dot_rows(job->keys + (size_t)first * n, last - first, query, n, scores + first);
         for (uint32_t t = first; t < last; t++) {
             const struct tl_scale scale = tl_unpack_scale(job->key_scales[t]);
             scores[t] = ((scores[t] >> job->dot_shift) * scale.mantissa) >> (job->top - scale.exponent);

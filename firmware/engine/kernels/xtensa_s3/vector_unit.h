@@ -1,10 +1,10 @@
-/* Whether the chip's vector unit does what this code takes it to do. */
+/* Whether the kernels use the chip's vector unit. */
 #ifndef TL_VECTOR_UNIT_H
 #define TL_VECTOR_UNIT_H
 
 #include <stdbool.h>
 
-/* Written once at the start (tl_kernels_start), by then true. */
+/* Written by tl_kernels_start alone. */
 extern bool tl_vector_unit;
 
 #endif

@@ -1,3 +1,0 @@
-#include "vector_unit.h"
-
-bool tl_vector_unit = true;
