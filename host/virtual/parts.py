@@ -40,7 +40,7 @@ ROOTS = ("tl_forward", "tl_sample", "tl_parallel_other")
 
 TABLE: dict[Part, str] = {
     Part.MATRICES: "tl_matmul* run matmul_groups tl_expand tl_dot_groups tl_requantize_rows",
-    Part.ATTENTION: "attention attend attend_at_once tl_score_rows tl_softmax_* tl_mix_rows",
+    Part.ATTENTION: "attention attend attend_at_once tl_score_rows tl_softmax_* tl_mix_rows mix_[14]",
     Part.NORMS: "norm tl_rmsnorm_* quantize tl_quantize_*",
     Part.SAMPLING: "tl_sample argmax penalize softmax_q30 list_candidates weigh keep* sum share tl_random_*",
     Part.REST: (

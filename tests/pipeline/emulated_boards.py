@@ -107,7 +107,8 @@ def compile_firmware(
         f"-T{folder / 'port/link.ld'}",
     ]
     units = [FIRMWARE / "engine" / name for name in engine]
-    command += [f"-I{FIRMWARE / 'engine' / place}" for place in dict.fromkeys(Path(name).parent for name in engine)]
+    places = dict.fromkeys([*(Path(name).parent for name in engine), Path("kernels/generic")])
+    command += [f"-I{FIRMWARE / 'engine' / place}" for place in places]
     sources = [str(path) for path in [folder / "console.c", *sorted((folder / "port").glob("*.c")), *units]]
     done = subprocess.run([*command, *sources, "-o", str(image)], capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
