@@ -15,18 +15,26 @@ int32_t tl_sigmoid_q15(int32_t x) {
     return sigmoid_q15(x);
 }
 
-/* About what an element costs, in multiplications of a matrix. */
-#define MACS 16u
+/* About what an element costs in a pass, in multiplications of a matrix. */
+#define MEASURE_MACS 8u
+#define MULTIPLY_MACS 16u
 
 /* A product under way, static so that both cores see it. */
 struct product {
     int32_t *gate;
     const int32_t *up;
+    int32_t gate_bits[TL_CORES], up_bits[TL_CORES]; /* of each core's largest */
     int32_t gate_down, up_down;
 };
 static struct product product;
 
-static void silu_mul_part(const void *job, uint32_t first, uint32_t last, uint32_t core) {
+static void measure(const void *job, uint32_t first, uint32_t last, uint32_t core) {
+    (void)job;
+    product.gate_bits[core] = tl_magnitude_bits(product.gate + first, last - first);
+    product.up_bits[core] = tl_magnitude_bits(product.up + first, last - first);
+}
+
+static void multiply(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     const struct product *p = (const struct product *)job;
     const int32_t gate_down = p->gate_down, up_down = p->up_down;
     const int32_t *up = p->up + first;
@@ -38,7 +46,15 @@ static void silu_mul_part(const void *job, uint32_t first, uint32_t last, uint32
 }
 
 int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n) {
-    product = (struct product){gate, up, tl_magnitude_bits(gate, n) - 15, tl_magnitude_bits(up, n) - 15};
-    tl_parallel(silu_mul_part, &product, n, n * MACS);
+    int32_t gate_bits = 0, up_bits = 0;
+    product = (struct product){gate, up, {0}, {0}, 0, 0};
+    tl_parallel(measure, &product, n, n * MEASURE_MACS);
+    for (uint32_t core = 0; core < TL_CORES; core++) {
+        gate_bits = tl_max(gate_bits, product.gate_bits[core]);
+        up_bits = tl_max(up_bits, product.up_bits[core]);
+    }
+    product.gate_down = gate_bits - 15;
+    product.up_down = up_bits - 15;
+    tl_parallel(multiply, &product, n, n * MULTIPLY_MACS);
     return product.gate_down + product.up_down - TL_FRACTION_BITS;
 }
