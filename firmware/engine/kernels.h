@@ -51,6 +51,10 @@ void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, i
  * value is -2^31. values and results may be the same. */
 void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);
 
+/* codes (n,) = (vector (n,) >> right) * reciprocal / 2^23 to nearest, ties up. The products are below 2^30, the reciprocal
+ * is 2^30 at most. */
+void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes);
+
 /* Query heads that tl_score_rows and tl_mix_rows take at once. */
 #define TL_HEADS_AT_ONCE 2u
 

@@ -1,5 +1,7 @@
 #include "vectors.h"
 
+#include "kernels.h"
+
 static uint32_t magnitude(int32_t value) {
     return (uint32_t)((value ^ value >> 31) - (value >> 31));
 }
@@ -36,8 +38,7 @@ struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *code
     scale.exponent = down - 2;
     /* A shift of the values to the left is the reciprocal's: at most 2^16 * 2^14. */
     const int32_t right = tl_max(down, 0), reciprocal = (1 << 25) / scale.mantissa * (1 << tl_max(-down, 0));
-    TL_UNROLL
-    for (uint32_t i = 0; i < n; i++) codes[i] = (int8_t)(((vector[i] >> right) * reciprocal + (1 << 22)) >> 23);
+    tl_quantize_codes(vector, n, right, reciprocal, codes);
     return scale;
 }
 

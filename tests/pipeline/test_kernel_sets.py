@@ -31,6 +31,7 @@ void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t fir
 int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
 void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);
+void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes);
 struct tl_score_job {
     const int8_t *queries, *keys;
     const uint16_t *key_scales;
@@ -214,6 +215,23 @@ def test_a_vector_is_requantised_as_the_specification_says(
     got = given_values if in_place else np.zeros_like(given_values)
     c.tl_requantize_vector(pointer("int32_t", given_values), got.size, multiplier, right, pointer("int32_t", got))
     assert got.tolist() == expected.tolist()
+
+
+@given(
+    bits=st.integers(1, 31),
+    reciprocal=st.integers(2**14, 127 * 2**8),
+    size=st.integers(1, 9),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_vectors_become_codes_rounded_to_nearest(c: Any, bits: int, reciprocal: int, size: int, seed: int) -> None:
+    """Of any magnitude: a vector of less than 15 bits is as good as shifted left by the reciprocal."""
+    right, left = max(bits - 15, 0), max(15 - bits, 0)
+    vector = np.random.default_rng(seed).integers(-(2**bits) + 1, 2**bits, size)
+    reciprocal <<= left
+    expected = fp.rounding_shift((vector >> right) * reciprocal, 23)
+    given_vector, codes = vector.astype(np.int32), np.zeros(size, np.int8)
+    c.tl_quantize_codes(pointer("int32_t", given_vector), size, right, reciprocal, pointer("int8_t", codes))
+    assert codes.tolist() == expected.tolist()
 
 
 HEAD_DIMS = [1, 2, 8, 10, 16, 32, 64, 100, 128, 256]

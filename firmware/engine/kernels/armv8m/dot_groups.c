@@ -17,10 +17,10 @@
 /* Four codes c become the halves (c1, c3) and 256 * (c0, c2) - (c1, c3). What lies behind the codes may be anything: the
  * weights there are zeros. */
 void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
+    TL_UNROLL
     for (uint32_t i = 0; i < n; i += STEP_COLUMNS, input += 8) {
         const uint32_t four = tl_load_word(codes + i), odd = tl_sxtb16_ror8(four);
-        tl_store_word(input, odd);
-        tl_store_word(input + 4, tl_ssub16((four & 0x00FF00FFu) << 8, odd));
+        tl_store_two(input, odd, tl_ssub16(four << 8 & 0xFF00FF00u, odd));
     }
 }
 

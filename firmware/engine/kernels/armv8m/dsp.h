@@ -45,11 +45,17 @@ static inline void tl_store_word(void *at, uint32_t word) {
         return result;                                                                                                 \
     }
 
+TL_DSP_1(tl_uxtb16, "uxtb16 %0, %1")
 TL_DSP_1(tl_sxtb16, "sxtb16 %0, %1")
 TL_DSP_1(tl_sxtb16_ror8, "sxtb16 %0, %1, ror #8")
 TL_DSP_2(tl_pkhbt, "pkhbt %0, %1, %2, lsl #16")
 TL_DSP_2(tl_pkhtb, "pkhtb %0, %2, %1, asr #16")
 TL_DSP_2(tl_ssub16, "ssub16 %0, %1, %2")
+
+/* Two words to a multiple of four. */
+static inline void tl_store_two(void *at, uint32_t first, uint32_t second) {
+    __asm__ volatile("strd %1, %2, [%0]" : : "r"(at), "r"(first), "r"(second) : "memory");
+}
 
 static inline int32_t tl_smuad(uint32_t a, uint32_t b) {
     int32_t result;
@@ -81,6 +87,16 @@ static inline int32_t tl_high(uint32_t halves) {
 
 static inline uint32_t tl_halves(int32_t low, int32_t high) {
     return ((uint32_t)low & 0xFFFFu) | (uint32_t)high << 16;
+}
+
+static inline void tl_store_two(void *at, uint32_t first, uint32_t second) {
+    tl_store_word(at, first);
+    tl_store_word((uint8_t *)at + 4, second);
+}
+
+/* Bytes 0 and 2 as halves, without a sign. */
+static inline uint32_t tl_uxtb16(uint32_t a) {
+    return a & 0x00FF00FFu;
 }
 
 /* Bytes 0 and 2 as halves. */
