@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.pipeline.c_library import ENGINE, compile_c
+from tests.pipeline.emulated_kernels import TARGETS, EmulatedKernels
 from tests.pipeline.remote_kernels import RemoteKernels
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.emit.project import kernel_files, table_files
@@ -75,9 +76,9 @@ def kernels(request: pytest.FixtureRequest) -> KernelSet:
     return KERNEL_SETS[request.param]
 
 
-@pytest.fixture(scope="module", params=["-O0", "-O2", "-O3", "QEMU"])
+@pytest.fixture(scope="module", params=["-O0", "-O2", "-O3", "QEMU", "machine code -O2", "machine code -O3"])
 def c(request: pytest.FixtureRequest, kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The set's C on this computer, undefined behaviour trapped; a set for Xtensa also on an emulated one."""
+    """The set's C on this computer, undefined behaviour trapped, or its machine code in an emulator."""
     folder = tmp_path_factory.mktemp("kernels")
     files = kernel_files(kernels) | table_files()
     if request.param == "QEMU":
@@ -90,6 +91,11 @@ def c(request: pytest.FixtureRequest, kernels: KernelSet, tmp_path_factory: pyte
         remote = RemoteKernels(kernels, ports, kernel_places(kernels), folder / "firmware", ffi)
         yield remote
         remote.close()
+        return
+    if request.param.startswith("machine code"):
+        if kernels.name not in TARGETS:
+            pytest.skip(f"{kernels.name} is plain C")
+        yield EmulatedKernels(ffi, kernels, request.param.split()[-1], folder)
         return
     sources = [folder / name for name in files if name.endswith(".c")]
     flags = ["-std=c99", request.param, "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-shared", "-fPIC"]
