@@ -55,6 +55,10 @@ static inline int32_t tl_add(int32_t a, int32_t b) {
 #endif
 }
 
+static inline uint32_t tl_magnitude(int32_t value) {
+    return (uint32_t)((value ^ value >> 31) - (value >> 31));
+}
+
 /* Bits of a number; 0 has none. */
 static inline int32_t tl_bit_length(uint32_t value) {
 #if defined(__GNUC__)

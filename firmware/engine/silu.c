@@ -25,6 +25,7 @@ struct product {
     const int32_t *up;
     int32_t gate_bits[TL_CORES], up_bits[TL_CORES]; /* of each core's largest */
     int32_t gate_down, up_down;
+    uint32_t largest[TL_CORES]; /* magnitude of each core's products */
 };
 static struct product product;
 
@@ -38,16 +39,19 @@ static void multiply(const void *job, uint32_t first, uint32_t last, uint32_t co
     const struct product *p = (const struct product *)job;
     const int32_t gate_down = p->gate_down, up_down = p->up_down;
     const int32_t *up = p->up + first;
-    (void)core;
+    uint32_t largest = 0;
     for (int32_t *gate = p->gate + first, *end = p->gate + last; gate < end; gate++, up++) {
         const int32_t activated = (tl_shift(*gate, gate_down) * sigmoid_q15(*gate) + (1 << 14)) >> 15;
         *gate = activated * tl_shift(*up, up_down);
+        const uint32_t magnitude = tl_magnitude(*gate);
+        largest = magnitude > largest ? magnitude : largest;
     }
+    product.largest[core] = largest;
 }
 
-int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n) {
+int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n, uint32_t *largest) {
     int32_t gate_bits = 0, up_bits = 0;
-    product = (struct product){gate, up, {0}, {0}, 0, 0};
+    product = (struct product){gate, up, {0}, {0}, 0, 0, {0}};
     tl_parallel(measure, &product, n, n * MEASURE_MACS);
     for (uint32_t core = 0; core < TL_CORES; core++) {
         gate_bits = tl_max(gate_bits, product.gate_bits[core]);
@@ -56,5 +60,9 @@ int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n) {
     product.gate_down = gate_bits - 15;
     product.up_down = up_bits - 15;
     tl_parallel(multiply, &product, n, n * MULTIPLY_MACS);
+    *largest = 0;
+    for (uint32_t core = 0; core < TL_CORES; core++) {
+        if (product.largest[core] > *largest) *largest = product.largest[core];
+    }
     return product.gate_down + product.up_down - TL_FRACTION_BITS;
 }

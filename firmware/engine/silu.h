@@ -11,8 +11,9 @@ extern "C" {
 /* sigmoid of Q16.16 as Q15, 0..32768. */
 int32_t tl_sigmoid_q15(int32_t x);
 
-/* gate (n,) = silu(gate) * up of Q16.16 vectors (n,), in units of the returned power of two of Q16.16: below 2^30. */
-int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n);
+/* gate (n,) = silu(gate) * up of Q16.16 vectors (n,), in units of the returned power of two of Q16.16: 2^30 at most.
+ * largest: becomes their largest magnitude. */
+int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n, uint32_t *largest);
 
 #ifdef __cplusplus
 }

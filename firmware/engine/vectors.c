@@ -2,30 +2,29 @@
 
 #include "kernels.h"
 
-static uint32_t magnitude(int32_t value) {
-    return (uint32_t)((value ^ value >> 31) - (value >> 31));
-}
-
 int32_t tl_magnitude_bits(const int32_t *vector, uint32_t n) {
     uint32_t bits = 0;
     TL_UNROLL
-    for (uint32_t i = 0; i < n; i++) bits |= magnitude(vector[i]);
+    for (uint32_t i = 0; i < n; i++) bits |= tl_magnitude(vector[i]);
     return tl_bit_length(bits);
 }
 
-static uint32_t largest_magnitude(const int32_t *vector, uint32_t n) {
+uint32_t tl_largest(const int32_t *vector, uint32_t n) {
     uint32_t largest = 0;
     TL_UNROLL
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t value = magnitude(vector[i]);
+        const uint32_t value = tl_magnitude(vector[i]);
         largest = value > largest ? value : largest;
     }
     return largest;
 }
 
 struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes) {
+    return tl_quantize_to(vector, n, tl_largest(vector, n), codes);
+}
+
+struct tl_scale tl_quantize_to(const int32_t *vector, uint32_t n, uint32_t largest, int8_t *codes) {
     struct tl_scale scale = {0, 0};
-    uint32_t largest = largest_magnitude(vector, n);
     if (largest == 0) {
         for (uint32_t i = 0; i < n; i++) codes[i] = 0;
         return scale;

@@ -17,8 +17,14 @@ extern "C" {
 /* Bits of the largest magnitude of a vector (n,). */
 int32_t tl_magnitude_bits(const int32_t *vector, uint32_t n);
 
+/* Largest magnitude of a vector (n,). */
+uint32_t tl_largest(const int32_t *vector, uint32_t n);
+
 /* Quantise a vector (n,) to codes (n,); the exponent counts in units of the vector. */
 struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes);
+
+/* The same, if its largest magnitude is known. */
+struct tl_scale tl_quantize_to(const int32_t *vector, uint32_t n, uint32_t largest, int8_t *codes);
 
 /* RMSNorm of x (n,) Q16.16 with an int16 gain (n,), quantised to codes (n,); products (n,) is scratch. */
 struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon, int32_t *products,

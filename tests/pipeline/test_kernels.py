@@ -28,7 +28,7 @@ struct tl_scale tl_reciprocal_sqrt(uint64_t value);
 uint32_t tl_isqrt32(uint32_t value);
 uint32_t tl_exp2_q30(int32_t z);
 int32_t tl_sigmoid_q15(int32_t x);
-int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n);
+int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n, uint32_t *largest);
 struct tl_softmax { uint32_t total; int32_t down; int32_t exponent; };
 struct tl_softmax tl_softmax_weights(int32_t *scores, struct tl_scale scale, const uint16_t *v_scales, int32_t top,
                                      uint32_t slots, int32_t bits);
@@ -148,8 +148,10 @@ def test_silu_mul_agrees_at_the_extremes(c: Any) -> None:
     gates, ups = int32_vectors(400, 9), int32_vectors(400, 9)[::-1]
     expected, exponents = silu_mul(gates, ups)
     for index, (gate, up) in enumerate(zip(gates.astype(np.int32), ups.astype(np.int32), strict=True)):
-        assert c.tl_silu_mul(pointer("int32_t", gate), pointer("int32_t", up), 9) == exponents[index]
+        largest = ffi.new("uint32_t *")
+        assert c.tl_silu_mul(pointer("int32_t", gate), pointer("int32_t", up), 9, largest) == exponents[index]
         assert gate.tolist() == expected[index].tolist()
+        assert largest[0] == np.abs(expected[index]).max()
 
 
 def test_sums_are_divided_by_any_total_at_any_exponent(c: Any) -> None:
