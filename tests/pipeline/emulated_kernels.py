@@ -12,7 +12,7 @@ import cffi
 
 from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import compile_c
-from tinyllm.codegen.emit.project import kernel_files
+from tinyllm.codegen.emit.project import kernel_files, table_files
 from tinyllm.codegen.kernels.kernel_set import KernelSet
 from tinyllm.host.virtual.elf import read_elf
 
@@ -54,7 +54,7 @@ class EmulatedKernels:
             from tinyllm.host.virtual.unicorn.core_kinds import CORES
         except ImportError:
             skip_unless_ci("the Unicorn emulator is not installed: pip install 'tinyllm[virtual]'")
-        files, image = kernel_files(kernels), folder / "kernels.elf"
+        files, image = kernel_files(kernels) | table_files(), folder / "kernels.elf"
         sources: list[str | Path] = [folder / name for name in files if name.endswith(".c")]
         flags = ["-std=c99", optimize, *target.flags, f"-Wl,-Ttext={CODE:#x},--entry={CODE:#x}", "-o", str(image)]
         compile_c(folder, files, sources, *flags, compiler=target.compiler)
