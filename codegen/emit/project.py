@@ -186,9 +186,10 @@ def firmware_files(board: Board) -> dict[str, str]:
 
 
 def kernel_files(kernels: KernelSet) -> dict[str, str]:
-    """Path within src/kernels/ -> text of a kernel set; what it does not have is the portable one's."""
+    """Path within src/kernels/ -> text of a kernel set; what it does not have is its base's or the portable one's."""
     folder = FIRMWARE / "engine" / "kernels"
-    return _folder(folder / GENERIC.name) | _folder(folder / kernels.name)
+    shared = {} if kernels.base is None else _folder(folder / kernels.base)
+    return _folder(folder / GENERIC.name) | shared | _folder(folder / kernels.name)
 
 
 def hash_of(content: bytes) -> str:

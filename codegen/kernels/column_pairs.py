@@ -29,4 +29,4 @@ def column_pairs(name: str, rows: int, input_bytes: Callable[[int], int]) -> Ker
         codes = (pairs.astype(np.int16) - BIAS).astype(np.int8)
         return codes.reshape(len(groups) * rows, -1)[:count, :columns]
 
-    return KernelSet(name, rows, group_bytes, input_bytes, pack, unpack)
+    return KernelSet(name, rows, group_bytes, input_bytes, pack, unpack, base="column_pairs")

@@ -30,7 +30,8 @@ class KernelSet:
 
     name: of its folder. rows: of a matrix, that lie together as a group. group_bytes: of a group, by the number of
     columns; a multiple of ALIGNMENT. input_bytes: of an expanded input, by its length. pack: codes (rows, columns) ->
-    bytes (groups, group_bytes), the last group filled up with rows of zeros. unpack: back, by rows and columns.
+    bytes (groups, group_bytes), the last group filled up with rows of zeros. unpack: back, by rows and columns. base:
+    the folder of what it shares with others.
     """
 
     name: str
@@ -39,6 +40,7 @@ class KernelSet:
     input_bytes: Callable[[int], int]
     pack: Callable[[Codes], Groups]
     unpack: Callable[[Groups, int, int], Codes]
+    base: str | None = None
 
     def groups(self, rows: int) -> int:
         """How many groups so many rows are."""

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.pipeline.c_library import ENGINE, compile_c
 from tests.pipeline.emulated_kernels import TARGETS, EmulatedKernels
 from tests.pipeline.remote_kernels import RemoteKernels
+from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.emit.project import kernel_files, table_files
-from tinyllm.codegen.kernels.choose import KERNEL_SETS
+from tinyllm.codegen.kernels.choose import KERNEL_SETS, kernel_set_of
 from tinyllm.codegen.kernels.kernel_set import KernelSet
 
 DECLARATIONS = """
@@ -120,6 +121,13 @@ def matrix_of(kernels: KernelSet, codes: np.ndarray) -> tuple[Any, list[np.ndarr
     rows, columns = codes.shape
     value = (pointer("uint8_t", memory), pointer("uint16_t", mantissa), rows, columns, groups.shape[1], 0)
     return ffi.new("struct tl_matrix *", value), [memory, mantissa]
+
+
+@pytest.mark.parametrize(("board", "name"), [("host", "generic"), ("esp32c3", "rv32"), ("esp32", "xtensa")])
+def test_a_board_has_the_kernels_of_its_instruction_set(board: str, name: str) -> None:
+    kernels = kernel_set_of(load_board(board))
+    assert kernels.name == name
+    assert "dot_groups.c" in kernel_files(kernels)
 
 
 def codes_of(random: np.random.Generator, *shape: int) -> np.ndarray:

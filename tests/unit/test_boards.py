@@ -112,7 +112,11 @@ def test_a_board_cannot_be_changed_after_reading(pico: Path) -> None:
         ('framework = "arduino"', '"frame work" = "arduino"', "platformio.'frame work' is no option of PlatformIO"),
         ('framework = "arduino"', 'a.b.c.d.e.f.g = "1"', "platformio.a.b.c.d.e is {'f': {'g': '1'}}, expected a text"),
         ("cores = 2", "cores = ", "not a readable TOML file"),
-        ('instruction_set = "armv6m"\n', "", "instruction_set is missing, expected one of generic, armv6m"),
+        (
+            'instruction_set = "armv6m"\n',
+            "",
+            "instruction_set is missing, expected one of generic, armv6m, armv8m, rv32, xtensa, xtensa_s3",
+        ),
         ('"armv6m"', "6", "instruction_set is 6, expected one of generic"),
         ('"A Pico"', '""', "description is empty, expected a text"),
         ('"A Pico"', '"A\\nPico"', "description holds a line break"),

@@ -3,7 +3,7 @@
 #define TL_LAYOUT_H
 
 #define TL_GROUP_ROWS 8u
-/* Five words for four columns. */
-#define TL_INPUT_BYTES(columns) (((columns) + 3u) / 4u * 20u)
+/* Six words for four columns. */
+#define TL_INPUT_BYTES(columns) (((columns) + 3u) / 4u * 24u)
 
 #endif

@@ -1,0 +1,7 @@
+"""The kernel set of Xtensa cores without a vector unit."""
+
+from __future__ import annotations
+
+from tinyllm.codegen.kernels.column_pairs import column_pairs
+
+XTENSA = column_pairs("xtensa", rows=4, input_bytes=lambda columns: -(-columns // 4) * 16)

@@ -1,0 +1,66 @@
+/* The sums of eight columns stay in registers while the values of all slots pass by, four codes in a word. */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels.h"
+
+#define COLUMNS 8u
+
+/* Code i of a word. */
+static inline int32_t code(uint32_t word, int32_t i) {
+    return (int32_t)(word << (24 - 8 * i)) >> 24;
+}
+
+static void mix_columns(const int32_t *weight, const int8_t *values, uint32_t n, uint32_t slots, int32_t down,
+                        int32_t *sums) {
+    const int32_t half = (1 << down) >> 1;
+    int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0, sum4 = 0, sum5 = 0, sum6 = 0, sum7 = 0;
+    for (const int32_t *const end = weight + slots; weight < end; weight++, values += n) {
+        const uint32_t *value = (const uint32_t *)(const void *)values;
+        const int32_t w = (*weight + half) >> down;
+        if (w == 0) continue;
+        const uint32_t v = value[0], u = value[1];
+        sum0 += w * code(v, 0);
+        sum1 += w * code(v, 1);
+        sum2 += w * code(v, 2);
+        sum3 += w * code(v, 3);
+        sum4 += w * code(u, 0);
+        sum5 += w * code(u, 1);
+        sum6 += w * code(u, 2);
+        sum7 += w * code(u, 3);
+    }
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
+    sums[4] = sum4;
+    sums[5] = sum5;
+    sums[6] = sum6;
+    sums[7] = sum7;
+}
+
+/* A column that is left. */
+static int32_t mix_column(const int32_t *weight, const int8_t *value, uint32_t n, uint32_t slots, int32_t down) {
+    const int32_t half = (1 << down) >> 1;
+    int32_t sum = 0;
+    for (const int32_t *const end = weight + slots; weight < end; weight++, value += n) {
+        sum += ((*weight + half) >> down) * *value;
+    }
+    return sum;
+}
+
+void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
+    const uint32_t n = job->head_dim;
+    const bool words = (uintptr_t)job->values % 4u == 0 && n % 4u == 0;
+    for (uint32_t h = 0; h < job->heads; h++, sums += n) {
+        const int32_t *weights = job->weights + (size_t)h * job->stride;
+        uint32_t column = 0;
+        if (words) {
+            for (; column + COLUMNS <= n; column += COLUMNS) {
+                mix_columns(weights, job->values + column, n, job->slots, job->down[h], sums + column);
+            }
+        }
+        for (; column < n; column++)
+            sums[column] = mix_column(weights, job->values + column, n, job->slots, job->down[h]);
+    }
+}

@@ -1,0 +1,79 @@
+/* Eight columns of a query stay in registers while the keys of all slots pass by, four codes in a word. */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels.h"
+
+#define COLUMNS 8u
+#define BIAS 0x80808080u
+
+/* Adds to the scores of a head what eight columns give, or begins with it. Codes + 128 need no sign: its part is known. */
+static void add_columns(const int8_t *query, const int8_t *keys, uint32_t n, uint32_t slots, int32_t *score,
+                        bool begin) {
+    const int32_t q0 = query[0], q1 = query[1], q2 = query[2], q3 = query[3];
+    const int32_t q4 = query[4], q5 = query[5], q6 = query[6], q7 = query[7];
+    const int32_t bias = -128 * (q0 + q1 + q2 + q3 + q4 + q5 + q6 + q7);
+    for (int32_t *const end = score + slots; score < end; score++, keys += n) {
+        const uint32_t *key = (const uint32_t *)(const void *)keys;
+        int32_t sum = begin ? bias : *score + bias;
+        uint32_t k = key[0] ^ BIAS;
+        sum += q0 * (int32_t)(k & 255u);
+        sum += q1 * (int32_t)(k >> 8 & 255u);
+        sum += q2 * (int32_t)(k >> 16 & 255u);
+        sum += q3 * (int32_t)(k >> 24);
+        k = key[1] ^ BIAS;
+        sum += q4 * (int32_t)(k & 255u);
+        sum += q5 * (int32_t)(k >> 8 & 255u);
+        sum += q6 * (int32_t)(k >> 16 & 255u);
+        sum += q7 * (int32_t)(k >> 24);
+        *score = sum;
+    }
+}
+
+/* The columns that are left. */
+static void add_rest(const int8_t *query, const int8_t *key, uint32_t column, uint32_t n, uint32_t slots,
+                     int32_t *score) {
+    for (int32_t *const end = score + slots; score < end; score++, key += n) {
+        int32_t sum = column == 0 ? 0 : *score;
+        for (uint32_t i = column; i < n; i++) sum += query[i] * key[i];
+        *score = sum;
+    }
+}
+
+static inline int32_t scaled(int32_t sum, int32_t dot_shift, int32_t mantissa, int32_t down) {
+    return ((sum >> dot_shift) * mantissa) >> down;
+}
+
+static inline void scale(const struct tl_score_job *job, uint32_t first, uint32_t last, bool two) {
+    const int32_t top = job->top, dot_shift = job->dot_shift;
+    const uint16_t *packed = job->key_scales + first;
+    int32_t *score = job->scores + first, *const end = job->scores + last, *other_score = score + job->stride;
+    for (; score < end; score++, other_score++, packed++) {
+        const struct tl_scale key_scale = tl_unpack_scale(*packed);
+        const int32_t down = tl_min(top - key_scale.exponent, 31);
+        *score = scaled(*score, dot_shift, key_scale.mantissa, down);
+        if (two) *other_score = scaled(*other_score, dot_shift, key_scale.mantissa, down);
+    }
+}
+
+void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
+    const uint32_t n = job->head_dim, slots = last - first;
+    const int8_t *keys = job->keys + (size_t)first * n;
+    const bool words = (uintptr_t)job->keys % 4u == 0 && n % 4u == 0;
+    for (uint32_t h = 0; h < job->heads; h++) {
+        const int8_t *query = job->queries + (size_t)h * n;
+        int32_t *scores = job->scores + (size_t)h * job->stride + first;
+        uint32_t column = 0;
+        if (words) {
+            for (; column + COLUMNS <= n; column += COLUMNS) {
+                add_columns(query + column, keys + column, n, slots, scores, column == 0);
+            }
+        }
+        if (column < n) add_rest(query, keys, column, n, slots, scores);
+    }
+    if (job->heads == 2) {
+        scale(job, first, last, true);
+    } else {
+        scale(job, first, last, false);
+    }
+}
