@@ -159,6 +159,7 @@ class Bench:
         return places
 
     def _ask(self, ids: Sequence[int], tokens: int) -> Answer:
+        self._executed()  # when the board sleeps
         return collect(self._link.prompt(tuple(ids), tokens))
 
     def _profiled(self) -> NDArray[np.uint64] | None:

@@ -42,7 +42,10 @@ TABLE: dict[Part, str] = {
     Part.MATRICES: "tl_matmul* run matmul_groups tl_expand tl_dot_groups tl_requantize_rows",
     Part.ATTENTION: "attention attend attend_at_once tl_score_rows tl_softmax_* tl_mix_rows mix_[14]",
     Part.NORMS: "norm tl_rmsnorm_* quantize tl_quantize_*",
-    Part.SAMPLING: "tl_sample argmax penalize softmax_q30 list_candidates weigh keep* sum share tl_random_*",
+    Part.SAMPLING: (
+        "tl_sample argmax mark penalize limits_count list_candidates probability reach_of_top_k keep weight_of weigh "
+        "share keep_first id_of draw tl_random_*"
+    ),
     Part.REST: (
         "tl_forward run_block tl_matrix_row tl_add_q16 set_angles tl_sine_* tl_cosine_* remember turn_query rotate "
         "tl_rotate pack tl_silu_mul silu_mul_part tl_parallel tl_parallel_other tl_port_fork tl_port_join push pop"
