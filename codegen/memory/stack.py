@@ -19,7 +19,7 @@ from tinyllm.errors import Failure
 ENTRIES = ("tl_console_start", "tl_console_poll")
 """The functions that a port calls."""
 
-PARTS = {"matmul_groups", "silu_mul_part", "remember", "attend"}
+PARTS = {"matmul_groups", "silu_measure_part", "silu_mul_part", "remember", "attend"}
 """The work that the cores share."""
 
 CALLBACKS = {

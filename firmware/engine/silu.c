@@ -29,13 +29,13 @@ struct product {
 };
 static struct product product;
 
-static void measure(const void *job, uint32_t first, uint32_t last, uint32_t core) {
+static void silu_measure_part(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     (void)job;
     product.gate_bits[core] = tl_magnitude_bits(product.gate + first, last - first);
     product.up_bits[core] = tl_magnitude_bits(product.up + first, last - first);
 }
 
-static void multiply(const void *job, uint32_t first, uint32_t last, uint32_t core) {
+static void silu_mul_part(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     const struct product *p = (const struct product *)job;
     const int32_t gate_down = p->gate_down, up_down = p->up_down;
     const int32_t *up = p->up + first;
@@ -52,14 +52,14 @@ static void multiply(const void *job, uint32_t first, uint32_t last, uint32_t co
 int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n, uint32_t *largest) {
     int32_t gate_bits = 0, up_bits = 0;
     product = (struct product){gate, up, {0}, {0}, 0, 0, {0}};
-    tl_parallel(measure, &product, n, n * MEASURE_MACS);
+    tl_parallel(silu_measure_part, &product, n, n * MEASURE_MACS);
     for (uint32_t core = 0; core < TL_CORES; core++) {
         gate_bits = tl_max(gate_bits, product.gate_bits[core]);
         up_bits = tl_max(up_bits, product.up_bits[core]);
     }
     product.gate_down = gate_bits - 15;
     product.up_down = up_bits - 15;
-    tl_parallel(multiply, &product, n, n * MULTIPLY_MACS);
+    tl_parallel(silu_mul_part, &product, n, n * MULTIPLY_MACS);
     *largest = 0;
     for (uint32_t core = 0; core < TL_CORES; core++) {
         if (product.largest[core] > *largest) *largest = product.largest[core];

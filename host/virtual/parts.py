@@ -48,7 +48,7 @@ TABLE: dict[Part, str] = {
     ),
     Part.REST: (
         "tl_forward run_block tl_matrix_row tl_add_q16 set_angles tl_sine_* tl_cosine_* remember turn_query rotate "
-        "tl_rotate pack tl_silu_mul silu_mul_part tl_parallel tl_parallel_other tl_port_fork tl_port_join push pop"
+        "tl_rotate pack tl_silu_* silu_* tl_parallel tl_parallel_other tl_port_fork tl_port_join push pop"
     ),
     Part.CALLER: (
         "tl_code tl_dot_rows tl_requantize requantize_any tl_saturate* tl_round* tl_exp2_* tl_sigmoid_* "
