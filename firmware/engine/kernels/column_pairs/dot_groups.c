@@ -8,6 +8,7 @@
 
 #include "kernels.h"
 #include "lanes.h"
+#include "order.h"
 
 /* The lower lane is signed: it borrows from the upper one, less with half its range added. */
 #define HALF_LANE 0x8000u
@@ -51,16 +52,6 @@ void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
         expand(rest, quad);
     }
 }
-
-/* Orders for the compiler, which moves all loads to the front and needs more registers than there are: nothing is loaded
- * through `pointer` before `sum` is done; `sum` is what it is here alone. */
-#if defined(__GNUC__)
-#define AFTER(sum, pointer) __asm__("" : "+r"(pointer) : "r"(sum))
-#define HERE(sum) __asm__ volatile("" : "+r"(sum))
-#else
-#define AFTER(sum, pointer) (void)(sum)
-#define HERE(sum) (void)(sum)
-#endif
 
 /* Of rows 2i and 2i + 1: the upper one's sum, both in lanes that overflow into each other, and the lanes to be emptied. */
 #define DECLARE(i) uint32_t high##i = 0, both##i = begin, full##i;

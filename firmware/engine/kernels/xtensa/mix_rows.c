@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "kernels.h"
+#include "order.h"
 
 #define COLUMNS 8u
 
@@ -11,23 +12,31 @@ static inline int32_t code(uint32_t word, int32_t i) {
     return (int32_t)(word << (24 - 8 * i)) >> 24;
 }
 
-static void mix_columns(const int32_t *weight, const int8_t *values, uint32_t n, uint32_t slots, int32_t down,
-                        int32_t *sums) {
+static TL_APART void mix_columns(const int32_t *weight, const int8_t *values, uint32_t n, uint32_t slots, int32_t down,
+                                 int32_t *sums) {
     const int32_t half = (1 << down) >> 1;
     int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0, sum4 = 0, sum5 = 0, sum6 = 0, sum7 = 0;
     for (const int32_t *const end = weight + slots; weight < end; weight++, values += n) {
         const uint32_t *value = (const uint32_t *)(const void *)values;
         const int32_t w = (*weight + half) >> down;
         if (w == 0) continue;
-        const uint32_t v = value[0], u = value[1];
+        uint32_t v = value[0];
         sum0 += w * code(v, 0);
+        AFTER(sum0, v);
         sum1 += w * code(v, 1);
+        AFTER(sum1, v);
         sum2 += w * code(v, 2);
+        AFTER(sum2, v);
         sum3 += w * code(v, 3);
-        sum4 += w * code(u, 0);
-        sum5 += w * code(u, 1);
-        sum6 += w * code(u, 2);
-        sum7 += w * code(u, 3);
+        AFTER(sum3, value);
+        v = value[1];
+        sum4 += w * code(v, 0);
+        AFTER(sum4, v);
+        sum5 += w * code(v, 1);
+        AFTER(sum5, v);
+        sum6 += w * code(v, 2);
+        AFTER(sum6, v);
+        sum7 += w * code(v, 3);
     }
     sums[0] = sum0;
     sums[1] = sum1;
@@ -40,7 +49,8 @@ static void mix_columns(const int32_t *weight, const int8_t *values, uint32_t n,
 }
 
 /* A column that is left. */
-static int32_t mix_column(const int32_t *weight, const int8_t *value, uint32_t n, uint32_t slots, int32_t down) {
+static TL_APART int32_t mix_column(const int32_t *weight, const int8_t *value, uint32_t n, uint32_t slots,
+                                   int32_t down) {
     const int32_t half = (1 << down) >> 1;
     int32_t sum = 0;
     for (const int32_t *const end = weight + slots; weight < end; weight++, value += n) {

@@ -3,13 +3,14 @@
 #include <stddef.h>
 
 #include "kernels.h"
+#include "order.h"
 
 #define COLUMNS 8u
 #define BIAS 0x80808080u
 
 /* Adds to the scores of a head what eight columns give, or begins with it. Codes + 128 need no sign: its part is known. */
-static void add_columns(const int8_t *query, const int8_t *keys, uint32_t n, uint32_t slots, int32_t *score,
-                        bool begin) {
+static TL_APART void add_columns(const int8_t *query, const int8_t *keys, uint32_t n, uint32_t slots, int32_t *score,
+                                 bool begin) {
     const int32_t q0 = query[0], q1 = query[1], q2 = query[2], q3 = query[3];
     const int32_t q4 = query[4], q5 = query[5], q6 = query[6], q7 = query[7];
     const int32_t bias = -128 * (q0 + q1 + q2 + q3 + q4 + q5 + q6 + q7);
@@ -18,21 +19,28 @@ static void add_columns(const int8_t *query, const int8_t *keys, uint32_t n, uin
         int32_t sum = begin ? bias : *score + bias;
         uint32_t k = key[0] ^ BIAS;
         sum += q0 * (int32_t)(k & 255u);
+        AFTER(sum, k);
         sum += q1 * (int32_t)(k >> 8 & 255u);
+        AFTER(sum, k);
         sum += q2 * (int32_t)(k >> 16 & 255u);
+        AFTER(sum, k);
         sum += q3 * (int32_t)(k >> 24);
+        AFTER(sum, key);
         k = key[1] ^ BIAS;
         sum += q4 * (int32_t)(k & 255u);
+        AFTER(sum, k);
         sum += q5 * (int32_t)(k >> 8 & 255u);
+        AFTER(sum, k);
         sum += q6 * (int32_t)(k >> 16 & 255u);
+        AFTER(sum, k);
         sum += q7 * (int32_t)(k >> 24);
         *score = sum;
     }
 }
 
 /* The columns that are left. */
-static void add_rest(const int8_t *query, const int8_t *key, uint32_t column, uint32_t n, uint32_t slots,
-                     int32_t *score) {
+static TL_APART void add_rest(const int8_t *query, const int8_t *key, uint32_t column, uint32_t n, uint32_t slots,
+                              int32_t *score) {
     for (int32_t *const end = score + slots; score < end; score++, key += n) {
         int32_t sum = column == 0 ? 0 : *score;
         for (uint32_t i = column; i < n; i++) sum += query[i] * key[i];
