@@ -40,8 +40,8 @@ void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input);
  * were expanded. At most 133,144 columns, so that int32 cannot overflow. */
 void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums);
 
-/* Code of W at a row and column. */
-int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
+/* Code of W at a row and column, within +-127. */
+int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
 
 /* values[i] = saturate(values[i] * mantissa[i] * multiplier / 2^right) to nearest, ties up, i < n. mantissa[i] *
  * multiplier < 2^31, any right; no value is -2^31. */

@@ -30,7 +30,7 @@ struct tl_matrix {
 bool tl_kernels_start(void);
 void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input);
 void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums);
-int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
+int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
 void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);
 void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes);

@@ -152,7 +152,7 @@ void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t fir
 
 #endif
 
-int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
     const uint8_t *group = w->groups + (size_t)(row / TL_GROUP_ROWS) * w->group_bytes;
     const uint32_t within = row % TL_GROUP_ROWS;
     return (int8_t)(group[column / 2u * 8u + within * 2u + column % 2u] - 128);

@@ -129,7 +129,7 @@ void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t fir
     }
 }
 
-int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
     const uint8_t *group = w->groups + (size_t)(row / 4u) * w->group_bytes;
     const uint8_t *half = group + column / 4u * 16u + row % 4u * 4u + (column & 2u);
     const int8_t even = (int8_t)half[0];

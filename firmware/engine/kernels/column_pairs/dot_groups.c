@@ -96,7 +96,7 @@ void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t fir
     }
 }
 
-int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
     const uint8_t *group = w->groups + (size_t)(row / TL_GROUP_ROWS) * w->group_bytes;
     return (int8_t)(group[(column / 2u * TL_GROUP_ROWS + row % TL_GROUP_ROWS) * 2u + column % 2u] - 128);
 }

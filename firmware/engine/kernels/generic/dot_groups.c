@@ -17,6 +17,6 @@ void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t fir
     }
 }
 
-int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
     return (int8_t)w->groups[(size_t)row * w->group_bytes + column];
 }

@@ -13,6 +13,6 @@ void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t fir
     tl_dot_rows(codes, last - first, (const int8_t *)input, w->group_bytes, sums);
 }
 
-int8_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
     return (int8_t)w->groups[(size_t)row * w->group_bytes + column];
 }
