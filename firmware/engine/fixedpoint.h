@@ -56,7 +56,8 @@ static inline int32_t tl_add(int32_t a, int32_t b) {
 }
 
 static inline uint32_t tl_magnitude(int32_t value) {
-    return (uint32_t)((value ^ value >> 31) - (value >> 31));
+    const int32_t sign = -(value < 0);
+    return (uint32_t)((value ^ sign) - sign);
 }
 
 /* Bits of a number; 0 has none. */

@@ -5,7 +5,7 @@
 #include "vectors.h"
 
 static inline int32_t sigmoid_q15(int32_t x) {
-    const int32_t sign = x >> 31, magnitude = tl_min((x ^ sign) - sign, (16 << 16) - 1);
+    const int32_t sign = -(x < 0), magnitude = tl_min((x ^ sign) - sign, (16 << 16) - 1);
     const uint16_t *here = tl_sigmoid_table + (magnitude >> 11);
     const int32_t positive = here[0] + (((here[1] - here[0]) * (magnitude & 2047) + 1024) >> 11);
     return (positive ^ sign) + (32769 & sign); /* 32768 - positive for a negative x */

@@ -40,7 +40,7 @@ ROOTS = ("tl_forward", "tl_sample", "tl_parallel_other")
 
 TABLE: dict[Part, str] = {
     Part.MATRICES: "tl_matmul* run matmul_groups tl_expand tl_dot_groups tl_requantize_rows",
-    Part.ATTENTION: "attention attend attend_at_once tl_score_rows score_* tl_softmax_* tl_mix_rows mix_*",
+    Part.ATTENTION: "attention attend attend_at_once tl_score_rows add_columns score_* tl_softmax_* tl_mix_rows mix_*",
     Part.NORMS: "norm tl_rmsnorm_* quantize tl_quantize_*",
     Part.SAMPLING: (
         "tl_sample argmax mark penalize limits_count list_candidates probability reach_of_top_k keep weight_of weigh "
@@ -51,9 +51,9 @@ TABLE: dict[Part, str] = {
         "tl_rotate pack tl_silu_* silu_* tl_parallel tl_parallel_other tl_port_fork tl_port_join push pop"
     ),
     Part.CALLER: (
-        "tl_code tl_dot_rows dot tl_requantize tl_requantize_vector requantize_any tl_saturate* tl_round* tl_exp2_* "
-        "tl_sigmoid_* tl_reciprocal_sqrt tl_isqrt32 tl_largest tl_magnitude_bits tl_normalize_* tl_pack_* tl_unpack_* "
-        "mem* divide_* __*"
+        "tl_code tl_dot_rows dot long_way tl_requantize tl_requantize_vector requantize_any tl_saturate* tl_round* "
+        "tl_exp2_* tl_sigmoid_* tl_reciprocal_sqrt tl_isqrt32 tl_largest tl_magnitude_bits tl_normalize_* tl_pack_* "
+        "tl_unpack_* mem* divide_* __*"
     ),
 }
 """Patterns of names, as fnmatch has them."""

@@ -20,7 +20,7 @@ from tinyllm.codegen.arithmetic.sampler import (
     penalize,
 )
 from tinyllm.codegen.arithmetic.sampler_settings import ONE, SETTINGS, Setting
-from tinyllm.codegen.emit.render import render, rows
+from tinyllm.codegen.emit.project import table_files
 
 INT32_MAX = 2**31 - 1
 
@@ -36,15 +36,9 @@ SAMPLER = """
 
 
 def sampler_files(vocab_size: int) -> dict[str, str]:
-    tables = {
-        "exp2": fixedpoint.EXP2_TABLE.tolist(),
-        "sigmoid": fixedpoint.SIGMOID_TABLE.tolist(),
-        "sine": fixedpoint.SINE_TABLE.tolist(),
-    }
     return {
         "vocabulary.h": f"#include <stdint.h>\ntypedef uint16_t tl_token_t;\n#define TL_VOCAB_SIZE {vocab_size}u\n",
-        "tables.h": render("tables.h", **tables),
-        "tables.c": render("tables.c", **tables, rows=lambda values: "\n".join(rows(values))),
+        **table_files(),
     }
 
 
