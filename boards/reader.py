@@ -2,7 +2,7 @@
 
     description      one line for people
     chip             the chip's name
-    instruction_set  of its cores: generic, armv6m, armv8m, rv32, xtensa or xtensa_s3; it chooses the kernels
+    instruction_set  of its cores: generic, armv6m, armv8m, rv32, xtensa, xtensa_s3 or host; it chooses the kernels
     cores            how many; the engine computes on two of them if there are more than one
     clock_mhz        optional
     ports            folders of firmware/ports whose files the project carries
@@ -43,7 +43,7 @@ LARGEST_FILE = 64 * 1024
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
 """What a board may be called: it becomes a C string and the name of a PlatformIO environment."""
 PORT = re.compile(r"[a-z0-9_]+")
-INSTRUCTION_SETS = ("generic", "armv6m", "armv8m", "rv32", "xtensa", "xtensa_s3")
+INSTRUCTION_SETS = ("generic", "armv6m", "armv8m", "rv32", "xtensa", "xtensa_s3", "host")
 EMULATORS = ("unicorn", "qemu")
 FIELDS = (
     "description",

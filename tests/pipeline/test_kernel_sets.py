@@ -49,6 +49,7 @@ struct tl_mix_job {
     int32_t down[2];
 };
 void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums);
+extern int tl_vector_level;
 """
 
 ffi = cffi.FFI()
@@ -72,13 +73,26 @@ def pointer(kind: str, array: np.ndarray) -> Any:
     return ffi.from_buffer(f"{kind}[]", array)
 
 
-@pytest.fixture(scope="module", params=KERNEL_SETS)
-def kernels(request: pytest.FixtureRequest) -> KernelSet:
-    return KERNEL_SETS[request.param]
+VECTOR_LEVELS = ["portable", "sse4.1", "avx2"]
+"""Of the set "host", by number."""
+
+VARIANTS = [*(name for name in KERNEL_SETS if name != "host"), *(f"host {level}" for level in VECTOR_LEVELS)]
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def kernels(variant: str) -> KernelSet:
+    return KERNEL_SETS[variant.split()[0]]
 
 
 @pytest.fixture(scope="module", params=["-O0", "-O2", "-O3", "QEMU", "machine code -O2", "machine code -O3"])
-def c(request: pytest.FixtureRequest, kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def c(
+    request: pytest.FixtureRequest, variant: str, kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
     """The set's C on this computer, undefined behaviour trapped, or its machine code in an emulator."""
     folder = tmp_path_factory.mktemp("kernels")
     files = kernel_files(kernels) | table_files()
@@ -101,7 +115,13 @@ def c(request: pytest.FixtureRequest, kernels: KernelSet, tmp_path_factory: pyte
     sources = [folder / name for name in files if name.endswith(".c")]
     flags = ["-std=c99", request.param, "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-shared", "-fPIC"]
     compile_c(folder, files, sources, *flags, "-o", str(folder / "kernels.so"))
-    yield ffi.dlopen(str(folder / "kernels.so"))
+    library = ffi.dlopen(str(folder / "kernels.so"))
+    if kernels.name == "host":
+        level = VECTOR_LEVELS.index(variant.split()[1])
+        if level > library.tl_vector_level:
+            pytest.skip(f"this computer has no {VECTOR_LEVELS[level]}")
+        library.tl_vector_level = level
+    yield library
 
 
 def kernel_places(kernels: KernelSet) -> list[str]:
@@ -123,7 +143,17 @@ def matrix_of(kernels: KernelSet, codes: np.ndarray) -> tuple[Any, list[np.ndarr
     return ffi.new("struct tl_matrix *", value), [memory, mantissa]
 
 
-@pytest.mark.parametrize(("board", "name"), [("host", "generic"), ("esp32c3", "rv32"), ("esp32", "xtensa")])
+@pytest.mark.parametrize(
+    ("board", "name"),
+    [
+        ("host", "host"),
+        ("esp32c3", "rv32"),
+        ("esp32", "xtensa"),
+        ("esp32s3", "xtensa_s3"),
+        ("pico", "armv6m"),
+        ("pico2", "armv8m"),
+    ],
+)
 def test_a_board_has_the_kernels_of_its_instruction_set(board: str, name: str) -> None:
     kernels = kernel_set_of(load_board(board))
     assert kernels.name == name
@@ -246,6 +276,18 @@ def test_vectors_become_codes_rounded_to_nearest(c: Any, bits: int, reciprocal: 
     given_vector, codes = vector.astype(np.int32), np.zeros(size, np.int8)
     c.tl_quantize_codes(pointer("int32_t", given_vector), size, right, reciprocal, pointer("int8_t", codes))
     assert codes.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("right", [0, 1, 7, 20, 29, 31, 32, 33])
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_rows_of_the_largest_products_are_exact(c: Any, right: int, beyond: int) -> None:
+    largest = min(2**right - 1 + beyond, fp.INT32_MAX)
+    values = np.array([largest, -largest, largest - 1, 0, 1, -1, -(largest // 2)] * 5, np.int64)
+    mantissa = np.resize(np.array([65535, 65534, 1], np.uint16), len(values))
+    expected = fp.requantize(values, mantissa.astype(np.int64) * 32767, right)
+    got = values.astype(np.int32)
+    c.tl_requantize_rows(pointer("int32_t", got), pointer("uint16_t", mantissa), len(got), 32767, right)
+    assert got.tolist() == expected.tolist()
 
 
 HEAD_DIMS = [1, 2, 8, 10, 16, 32, 64, 100, 128, 256]

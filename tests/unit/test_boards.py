@@ -56,7 +56,7 @@ def test_every_board_that_ships_can_be_read() -> None:
 
 def test_everyone_has_the_host_board() -> None:
     host = load_board("host")
-    assert (host.instruction_set, host.memory, host.clock_mhz, host.usb) == ("generic", None, None, ())
+    assert (host.instruction_set, host.memory, host.clock_mhz, host.usb) == ("host", None, None, ())
 
 
 def test_a_board_is_what_its_file_says(pico: Path) -> None:

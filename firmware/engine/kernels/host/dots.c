@@ -1,0 +1,95 @@
+#include "dots.h"
+
+#include <string.h>
+
+#include "vector_level.h"
+
+static void dots_portable(const int8_t *x, const int8_t *rows, size_t stride, uint32_t n, uint32_t count,
+                          int32_t *sums) {
+    for (uint32_t r = 0; r < count; r++, rows += stride) {
+        int32_t sum = 0;
+        for (uint32_t i = 0; i < n; i++) sum += x[i] * rows[i];
+        sums[r] = sum;
+    }
+}
+
+#if defined(TL_X86)
+
+/* Adds the products of 16 or 32 codes to four or eight sums. maddubs multiplies unsigned bytes by signed ones: |x| by w
+ * with the sign of x. Two such products are at most 2 * 127 * 127, so its int16 do not saturate. */
+TL_TARGET_SSE41 TL_INLINE __m128i add_16(__m128i sum, __m128i x, const int8_t *row) {
+    const __m128i w = _mm_sign_epi8(_mm_loadu_si128((const __m128i *)row), x);
+    return _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(_mm_abs_epi8(x), w), _mm_set1_epi16(1)));
+}
+
+TL_TARGET_AVX2 TL_INLINE __m256i add_32(__m256i sum, __m256i x, const int8_t *row) {
+    const __m256i w = _mm256_sign_epi8(_mm256_loadu_si256((const __m256i *)row), x);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(x), w), _mm256_set1_epi16(1)));
+}
+
+/* Four rows from `row` on, r1 to r3 bytes apart from the first; the last vector of x is filled up with zeros. */
+TL_TARGET_SSE41 TL_INLINE __m128i four_dots_16(const int8_t *x, const int8_t *end, uint32_t n, const int8_t *row,
+                                               size_t r1, size_t r2, size_t r3) {
+    __m128i a = _mm_setzero_si128(), b = a, c = a, d = a;
+    for (uint32_t i = 0; i < n; i += 16, row += 16) {
+        const __m128i part = _mm_loadu_si128((const __m128i *)(n - i < 16 ? end : x + i));
+        a = add_16(a, part, row);
+        b = add_16(b, part, row + r1);
+        c = add_16(c, part, row + r2);
+        d = add_16(d, part, row + r3);
+    }
+    return _mm_hadd_epi32(_mm_hadd_epi32(a, b), _mm_hadd_epi32(c, d));
+}
+
+TL_TARGET_AVX2 TL_INLINE __m128i four_dots_32(const int8_t *x, const int8_t *end, uint32_t n, const int8_t *row,
+                                              size_t r1, size_t r2, size_t r3) {
+    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+    for (uint32_t i = 0; i < n; i += 32, row += 32) {
+        const __m256i part = _mm256_loadu_si256((const __m256i *)(n - i < 32 ? end : x + i));
+        a = add_32(a, part, row);
+        b = add_32(b, part, row + r1);
+        c = add_32(c, part, row + r2);
+        d = add_32(d, part, row + r3);
+    }
+    a = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    return _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+}
+
+/* The body of dots_*: four rows at a time, of which those past the last are the first once more. */
+#define DOTS(four_dots, width)                                                                                         \
+    int8_t end[width] = {0};                                                                                           \
+    memcpy(end, x + n - n % width, n % width);                                                                         \
+    uint32_t r = 0;                                                                                                    \
+    for (; count - r >= 4; r += 4, rows += 4 * stride) {                                                               \
+        _mm_storeu_si128((__m128i *)(sums + r), four_dots(x, end, n, rows, stride, 2 * stride, 3 * stride));           \
+    }                                                                                                                  \
+    if (r < count) {                                                                                                   \
+        int32_t rest[4];                                                                                               \
+        const uint32_t left = count - r;                                                                               \
+        const size_t r1 = left > 1 ? stride : 0, r2 = left > 2 ? 2 * stride : 0;                                       \
+        _mm_storeu_si128((__m128i *)rest, four_dots(x, end, n, rows, r1, r2, 0));                                      \
+        memcpy(sums + r, rest, left * sizeof rest[0]);                                                                 \
+    }
+
+TL_TARGET_SSE41 TL_INLINE void dots_16(const int8_t *x, const int8_t *rows, size_t stride, uint32_t n, uint32_t count,
+                                       int32_t *sums){DOTS(four_dots_16, 16)}
+
+TL_TARGET_SSE41 static void dots_sse41(const int8_t *x, const int8_t *rows, size_t stride, uint32_t n, uint32_t count,
+                                       int32_t *sums) {
+    dots_16(x, rows, stride, n, count, sums);
+}
+
+TL_TARGET_AVX2 static void dots_avx2(const int8_t *x, const int8_t *rows, size_t stride, uint32_t n, uint32_t count,
+                                     int32_t *sums) {
+    if ((n + 31u) / 32u * 32u > stride + 16u) { /* would read too far */
+        dots_16(x, rows, stride, n, count, sums);
+        return;
+    }
+    DOTS(four_dots_32, 32)
+}
+
+#endif
+
+void tl_dots(const int8_t *x, const int8_t *rows, size_t stride, uint32_t n, uint32_t count, int32_t *sums) {
+    TL_AT_LEVEL(dots, (x, rows, stride, n, count, sums));
+}
