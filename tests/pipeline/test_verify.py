@@ -195,8 +195,8 @@ def test_undefined_behaviour_is_reported_and_not_survived(
 
     def overflowing(*arguments: Any) -> Project:
         project = emit_project(*arguments)
-        name = "src/kernels/dot_groups.c"
-        project.files[name] = project.files[name].replace("int32_t sum = 0;", "int32_t sum = INT32_MAX - 5;", 1)
+        name = "src/engine/matmul.c"
+        project.files[name] = project.files[name].replace("= m->scale.mantissa,", "= m->scale.mantissa + INT32_MAX,")
         return project
 
     monkeypatch.setattr("tinyllm.codegen.verify.verify.emit_project", overflowing)
