@@ -69,6 +69,8 @@ class EmulatedKernels:
         self._top = 0
 
     def __getattr__(self, name: str) -> Any:
+        if not name.startswith("tl_"):
+            raise AttributeError(name)
         return lambda *values: self._call(name, values)
 
     def _call(self, name: str, values: tuple[Any, ...]) -> int:

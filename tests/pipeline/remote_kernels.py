@@ -23,6 +23,8 @@ FUNCTIONS = (
     "tl_dot_groups",
     "tl_code",
     "tl_requantize_rows",
+    "tl_requantize_vector",
+    "tl_quantize_codes",
     "tl_score_rows",
     "tl_mix_rows",
 )
@@ -177,6 +179,17 @@ class RemoteKernels:
         there = self._put(values, 4 * n)
         self._call("tl_requantize_rows", there, self._put(mantissa, 2 * n), n, multiplier, right)
         self._read(there, self._buffer(values, 4 * n))
+
+    def tl_requantize_vector(self, values: Any, n: int, multiplier: int, right: int, results: Any) -> None:
+        there = self._put(values, 4 * n)
+        place = there if results == values else self._put(results, 4 * n)
+        self._call("tl_requantize_vector", there, n, multiplier, right, place)
+        self._read(place, self._buffer(results, 4 * n))
+
+    def tl_quantize_codes(self, vector: Any, n: int, right: int, reciprocal: int, codes: Any) -> None:
+        there = self._put(codes, n)
+        self._call("tl_quantize_codes", self._put(vector, 4 * n), n, right, reciprocal, there)
+        self._read(there, self._buffer(codes, n))
 
     def tl_score_rows(self, job: Any, first: int, last: int) -> None:
         size = 4 * job.heads * job.stride
