@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import ENGINE
 from tinyllm.codegen.arithmetic import fixedpoint as fp
-from tinyllm.codegen.emit.project import kernel_files
+from tinyllm.codegen.emit.project import kernel_files, table_files
 from tinyllm.codegen.kernels.armv6m import ARMV6M
 
 FLASH, RAM, RAM_BYTES = 0x10000000, 0x20000000, 1 << 20
@@ -85,7 +85,7 @@ def core(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if shutil.which(COMPILER) is None:
         skip_unless_ci(f"no {COMPILER} on PATH")
     folder = tmp_path_factory.mktemp("machine_code")
-    for name, text in kernel_files(ARMV6M).items():
+    for name, text in (kernel_files(ARMV6M) | table_files()).items():
         (folder / name).write_text(text)
     (folder / "start.c").write_text("void _start(void);\nvoid _start(void) {\n}\n")
     command = [COMPILER, *FLAGS, request.param, f"-I{folder}", f"-I{ENGINE}", *sorted(map(str, folder.glob("*.c")))]

@@ -297,7 +297,7 @@ def test_a_board_that_counts_tells_no_speed() -> None:
         answer = board.ask("Once", 4, temperature=0).read()
         assert board.clock.startswith("estimated from counted instructions")
         assert answer.tokens_per_second is None
-        assert answer.decode_us > 1_000_000
+        assert answer.decode_us > 100_000
 
 
 def test_a_model_is_evaluated_on_a_text_or_a_file(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ SETTINGS = {
 }
 BOUNDS = {
     "rp2350": dict(zip(SETTINGS, (2_560, 20_000, 26_000, 23_000), strict=True)),
-    "rp2040": dict(zip(SETTINGS, (2_560, 27_000, 34_000, 32_500), strict=True)),
-    "esp32c3": dict(zip(SETTINGS, (2_560, 20_000, 26_000, 24_000), strict=True)),
+    "rp2040": dict(zip(SETTINGS, (2_560, 27_000, 34_000, 33_500), strict=True)),
+    "esp32c3": dict(zip(SETTINGS, (2_560, 20_000, 26_000, 25_000), strict=True)),
 }
 """At most, at each position."""
 

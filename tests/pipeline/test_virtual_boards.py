@@ -460,7 +460,7 @@ def test_a_model_as_long_as_the_check_allows_fits_the_linkers_regions_too(
 def test_a_model_too_long_for_a_virtual_board_runs_with_the_largest_context_that_fits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = (FOLDER / "pico.toml").read_text().replace("static = 261_120", "static = 100_000")
+    small = (FOLDER / "pico.toml").read_text().replace("static = 260_608", "static = 100_000")
     (tmp_path / "small.toml").write_text(small)
     monkeypatch.setenv(BOARDS_DIR, str(tmp_path))
     command = ["run", "--board", "small", "--virtual", "-p", "Once upon a time", "-n", "5", "--temperature", "0"]

@@ -18,7 +18,7 @@
 #define FIFO_RECEIVED (1u << 0)
 #define FIFO_ROOM (1u << 1)
 
-#define STACK_WORDS 256u
+#define STACK_WORDS 384u
 #define LAUNCH_LOOKS 20000u /* at the FIFO for an answer of the boot ROM, which takes some hundred cycles */
 #define LAUNCH_TRIES 100u
 
