@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define TL_PROTOCOL_VERSION 3u
+#define TL_PROTOCOL_VERSION 4u
 
 /* Takes a byte while the program voice speaks. With TL_STOP_ANSWER and TL_TO_TEXT *request is what asks for it: until the
    answer has ended it is neither obeyed nor answered. */

@@ -235,11 +235,13 @@ def test_help_names_every_command(person: Person) -> None:
 
 
 def test_stats_show_settings_context_the_last_answer_and_memory(person: Person) -> None:
+    person.enter("/max 240")
     person.enter(ONCE)
     text = person.enter("/stats")
-    assert "temp 0, topk 0, topp 0.9, minp 0, penalty 1, seed 1, max 40, overflow slide" in text
-    assert "context 45 of 256" in text
-    assert "last prompt 5 tokens in " in text and "last answer 40 tokens in " in text
+    assert "temp 0, topk 0, topp 0.9, minp 0, penalty 1, seed 1, max 240, overflow slide" in text
+    tokens = int(re.search(r"last answer (\d+) tokens in ", text)[1])
+    assert f"context {5 + tokens} of 256" in text
+    assert "last prompt 5 tokens in " in text
     assert " tok/s" in text and "ram.kv_cache" in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import cffi
@@ -76,52 +77,66 @@ def pointer(kind: str, array: np.ndarray) -> Any:
 VECTOR_LEVELS = ["portable", "sse4.1", "avx2"]
 """Of the set "host", by number."""
 
-VARIANTS = [*(name for name in KERNEL_SETS if name != "host"), *(f"host {level}" for level in VECTOR_LEVELS)]
+LEVELS = ["-O0", "-O2", "-O3"]
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
-def variant(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def ways(name: str) -> Iterator[str]:
+    """How a kernel set is run: its C on this computer, and its machine code in an emulator."""
+    variants = [f" {level}" for level in VECTOR_LEVELS] if name == "host" else [""]
+    yield from (f"{level}{variant}" for level in LEVELS for variant in variants)
+    if name in XTENSA_PORTS:
+        yield "QEMU"
+    if name in TARGETS:
+        yield from (f"machine code {level}" for level in LEVELS[1:])
+
+
+@pytest.fixture(scope="module", params=KERNEL_SETS)
+def kernels(request: pytest.FixtureRequest) -> KernelSet:
+    return KERNEL_SETS[request.param]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A kernel set, and its functions as one of the ways runs them."""
+
+    kernels: KernelSet
+    c: Any
+
+
+@pytest.fixture(scope="module", params=[(name, way) for name in KERNEL_SETS for way in ways(name)], ids=" ".join)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Undefined behaviour ends what runs on this computer."""
+    name, way = request.param
+    kernels, folder = KERNEL_SETS[name], tmp_path_factory.mktemp("kernels")
+    files = kernel_files(kernels) | table_files()
+    if way == "QEMU":
+        (folder / "tables").mkdir()
+        for table, text in table_files().items():
+            (folder / "tables" / table).write_text(text)
+        ports = (*XTENSA_PORTS[name], str(folder / "tables"))
+        remote = RemoteKernels(kernels, ports, kernel_places(kernels), folder / "firmware", ffi)
+        yield Run(kernels, remote)
+        remote.close()
+        return
+    level, *variant = way.removeprefix("machine code ").split()
+    if way.startswith("machine code"):
+        yield Run(kernels, EmulatedKernels(ffi, kernels, level, folder))
+        return
+    sources = [folder / file for file in files if file.endswith(".c")]
+    flags = ["-std=c99", level, "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-shared", "-fPIC"]
+    compile_c(folder, files, sources, *flags, "-o", str(folder / "kernels.so"))
+    library = ffi.dlopen(str(folder / "kernels.so"))
+    if variant:
+        vector_level = VECTOR_LEVELS.index(variant[0])
+        if vector_level > library.tl_vector_level:
+            pytest.skip(f"this computer has no {variant[0]}")  # nothing that could be installed
+        library.tl_vector_level = vector_level
+    yield Run(kernels, library)
 
 
 @pytest.fixture(scope="module")
-def kernels(variant: str) -> KernelSet:
-    return KERNEL_SETS[variant.split()[0]]
-
-
-@pytest.fixture(scope="module", params=["-O0", "-O2", "-O3", "QEMU", "machine code -O2", "machine code -O3"])
-def c(
-    request: pytest.FixtureRequest, variant: str, kernels: KernelSet, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Any]:
-    """The set's C on this computer, undefined behaviour trapped, or its machine code in an emulator."""
-    folder = tmp_path_factory.mktemp("kernels")
-    files = kernel_files(kernels) | table_files()
-    if request.param == "QEMU":
-        if kernels.name not in XTENSA_PORTS:
-            pytest.skip("no set for Xtensa")
-        (folder / "tables").mkdir()
-        for name, text in table_files().items():
-            (folder / "tables" / name).write_text(text)
-        ports = (*XTENSA_PORTS[kernels.name], str(folder / "tables"))
-        remote = RemoteKernels(kernels, ports, kernel_places(kernels), folder / "firmware", ffi)
-        yield remote
-        remote.close()
-        return
-    if request.param.startswith("machine code"):
-        if kernels.name not in TARGETS:
-            pytest.skip(f"{kernels.name} is plain C")
-        yield EmulatedKernels(ffi, kernels, request.param.split()[-1], folder)
-        return
-    sources = [folder / name for name in files if name.endswith(".c")]
-    flags = ["-std=c99", request.param, "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-shared", "-fPIC"]
-    compile_c(folder, files, sources, *flags, "-o", str(folder / "kernels.so"))
-    library = ffi.dlopen(str(folder / "kernels.so"))
-    if kernels.name == "host":
-        level = VECTOR_LEVELS.index(variant.split()[1])
-        if level > library.tl_vector_level:
-            pytest.skip(f"this computer has no {VECTOR_LEVELS[level]}")
-        library.tl_vector_level = level
-    yield library
+def c(run: Run) -> Any:
+    return run.c
 
 
 def kernel_places(kernels: KernelSet) -> list[str]:
@@ -176,9 +191,8 @@ def test_a_matrix_is_packed_whole_and_comes_back(kernels: KernelSet, shape: tupl
 
 @pytest.mark.parametrize("extreme", [None, (127, 127), (127, -127), (-127, -127)])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_sums_of_packed_rows_are_exact(
-    c: Any, kernels: KernelSet, shape: tuple[int, int], extreme: tuple[int, int] | None
-) -> None:
+def test_sums_of_packed_rows_are_exact(run: Run, shape: tuple[int, int], extreme: tuple[int, int] | None) -> None:
+    c, kernels = run.c, run.kernels
     random = np.random.default_rng(1)
     codes, x = codes_of(random, *shape), codes_of(random, shape[1])
     if extreme is not None:
@@ -200,7 +214,8 @@ def test_sums_of_packed_rows_are_exact(
 
 
 @pytest.mark.parametrize("extreme", [(127, 127), (127, -127)])
-def test_the_longest_dot_product_of_extreme_codes_fits(c: Any, kernels: KernelSet, extreme: tuple[int, int]) -> None:
+def test_the_longest_dot_product_of_extreme_codes_fits(run: Run, extreme: tuple[int, int]) -> None:
+    c, kernels = run.c, run.kernels
     size = 133144
     matrix, alive = matrix_of(kernels, np.full((1, size), extreme[0], np.int8))
     given_codes, expanded = aligned(size + 16, np.int8), aligned(kernels.input_bytes(size))
@@ -216,7 +231,8 @@ def test_a_set_passes_the_check_of_the_start(c: Any) -> None:
     assert c.tl_kernels_start()
 
 
-def test_a_code_is_found_in_the_packed_rows(c: Any, kernels: KernelSet) -> None:
+def test_a_code_is_found_in_the_packed_rows(run: Run) -> None:
+    c, kernels = run.c, run.kernels
     codes = codes_of(np.random.default_rng(2), 7, 21)
     matrix, alive = matrix_of(kernels, codes)
     assert [[c.tl_code(matrix, row, column) for column in range(21)] for row in range(7)] == codes.tolist()

@@ -166,8 +166,8 @@ def test_frames_are_shown_with_their_fields_and_the_board_is_left_as_it_was_foun
         for number, request in enumerate((protocol.Get(), protocol.Prompt(2, "Once")), start=7)
     )
     with piped(asked + b"\0\x05damaged\0", "--port", board.url, "--frames") as wait_for:
-        wait_for(r"> #1 Hello version=3$")
-        wait_for(r"< #1 Hello version=3 context=64 .* board='host'")
+        wait_for(r"> #1 Hello version=4$")
+        wait_for(r"< #1 Hello version=4 context=64 .* board='host'")
         wait_for(r"< #7 Settings entries=\(\(1, 52429\), ")
         wait_for(r"< #8 Token index=0 token=\d+ text='")
         wait_for(r"< #8 Done reason=2 prompt_tokens=\d+ tokens=2 ")

@@ -264,7 +264,9 @@ def test_a_board_that_is_slow_to_hear_while_it_answers_somebody_else_is_waited_f
         while data := connection.recv(1000):
             for item in reader.feed(data):
                 if isinstance(item, Frame) and item.type == protocol.RequestType.HELLO:
-                    hello = protocol.HelloReply(2, 64, 8, 64, 0, 0, 0, "00" * 8, "11" * 8, "m", "b", "0.1")
+                    hello = protocol.HelloReply(
+                        protocol.PROTOCOL_VERSION, 64, 8, 64, 0, 0, 0, "00" * 8, "11" * 8, "m", "b", "0.1"
+                    )
                     connection.sendall(encode_frame(protocol.to_frame(hello, item.sequence)))
                 elif isinstance(item, Frame):
                     connection.sendall(encode_frame(protocol.to_frame(protocol.Ok(item.type), item.sequence)))

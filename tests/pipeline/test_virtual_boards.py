@@ -165,7 +165,7 @@ def test_the_boards_clock_is_its_instructions_over_its_clock_rate(board: str, bu
         times = [answer(link, 16)[1].decode_us for _ in range(2)]
     mhz = CHIPS[chip(board)].clock_mhz
     assert mhz == load_board(board).clock_mhz
-    assert instructions / 16 > 500_000
+    assert instructions / 16 > 100_000
     for micros in times:  # 16 passes, each rounded to a microsecond
         assert abs(micros - instructions / mhz) < 17
 
@@ -482,11 +482,12 @@ def test_an_image_of_another_chip_or_none_is_refused(images: dict[str, Program],
     riscv = images["esp32c3"].program
     assert "an image for EM_RISCV, not for EM_ARM" in refused([riscv, "--chip", "rp2040", "--tcp", "0"])
     pico = images["pico"].program
-    for image, other, vectors in ((pico, "rp2350", "0x10000000"), (pico2, "rp2040", "0x10000100")):
-        assert refused([image, "--chip", other, "--tcp", "0"]) == (
-            f"tinyllm: {image}: no image for the {other}, no vectors of its own at {vectors}; "
-            "build it for this chip, or run it on its own.\n"
-        )
+    assert refused([pico, "--chip", "rp2350", "--tcp", "0"]) == (
+        f"tinyllm: {pico}: no image for the rp2350, no vectors of its own at 0x10000000; "
+        "build it for this chip, or run it on its own.\n"
+    )
+    # Its copies of weights do not fit the smaller chip.
+    assert "are outside the rp2040's memory.\n" in refused([pico2, "--chip", "rp2040", "--tcp", "0"])
     lost = tmp_path / "lost.elf"
     lost.write_bytes(riscv.read_bytes()[:24] + (0x42300000).to_bytes(4, "little") + riscv.read_bytes()[28:])
     assert "no image for the esp32c3, no code at 0x42300000" in refused([lost, "--chip", "esp32c3", "--tcp", "0"])

@@ -6,7 +6,8 @@ import zlib
 from collections.abc import Iterable
 from enum import IntEnum
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
+"""There is no version 3: a HELLO of it holds the byte of Ctrl-C, and twice in a row under some sequence numbers."""
 ATTENTION = b"\x03\x00\x00"
 """Opens a connection: cancel what runs, drop what was half typed, close what was half framed."""
 UNTIL_STOP = 0xFFFFFFFF

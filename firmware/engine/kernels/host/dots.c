@@ -57,8 +57,8 @@ TL_TARGET_AVX2 TL_INLINE __m128i four_dots_32(const int8_t *x, const int8_t *end
 
 /* The body of dots_*: four rows at a time, of which those past the last are the first once more. */
 #define DOTS(four_dots, width)                                                                                         \
-    int8_t end[width] = {0};                                                                                           \
-    memcpy(end, x + n - n % width, n % width);                                                                         \
+    int8_t end[(width)] = {0};                                                                                         \
+    memcpy(end, x + n - n % (width), n % (width));                                                                     \
     uint32_t r = 0;                                                                                                    \
     for (; count - r >= 4; r += 4, rows += 4 * stride) {                                                               \
         _mm_storeu_si128((__m128i *)(sums + r), four_dots(x, end, n, rows, stride, 2 * stride, 3 * stride));           \
@@ -81,7 +81,7 @@ TL_TARGET_SSE41 static void dots_sse41(const int8_t *x, const int8_t *rows, size
 
 TL_TARGET_AVX2 static void dots_avx2(const int8_t *x, const int8_t *rows, size_t stride, uint32_t n, uint32_t count,
                                      int32_t *sums) {
-    if ((n + 31u) / 32u * 32u > stride + 16u) { /* would read too far */
+    if (((size_t)n + 31u) / 32u * 32u > stride + 16u) { /* would read too far */
         dots_16(x, rows, stride, n, count, sums);
         return;
     }

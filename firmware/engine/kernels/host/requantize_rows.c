@@ -12,7 +12,8 @@ TL_INLINE void requantize(int32_t *values, const uint16_t *mantissa, uint32_t n,
     }
     const int64_t half = (int64_t)1 << (right - 1);
     for (uint32_t i = 0; i < n; i++) {
-        const int64_t product = (int64_t)values[i] * (mantissa[i] * multiplier) + half;
+        const int32_t factor = mantissa[i] * multiplier;
+        const int64_t product = (int64_t)values[i] * factor + half;
         values[i] = (int32_t)(uint32_t)((uint64_t)product >> right);
     }
 }
