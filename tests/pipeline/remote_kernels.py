@@ -21,6 +21,8 @@ FUNCTIONS = (
     "tl_kernels_start",
     "tl_expand",
     "tl_dot_groups",
+    "tl_expand_tokens",
+    "tl_dot_tokens",
     "tl_code",
     "tl_requantize_rows",
     "tl_requantize_vector",
@@ -39,7 +41,7 @@ FIRMWARE = """\
 #include "kernels.h"
 #include "port.h"
 
-typedef uint32_t function(uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
+typedef uint32_t function(uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
 static const void *const functions[] = {FUNCTIONS};
 
 static int receive_byte(void) {
@@ -60,7 +62,7 @@ void tl_console_start(void) {
 }
 
 bool tl_console_poll(void) {
-    uint32_t place[2], words[6], result;
+    uint32_t place[2], w[7], result;
     switch (receive_byte()) {
     case 'w':
         receive(place, sizeof place);
@@ -72,8 +74,8 @@ bool tl_console_poll(void) {
         break;
     default:
         receive(place, 4);
-        receive(words, sizeof words);
-        result = ((function *)functions[place[0]])(words[0], words[1], words[2], words[3], words[4], words[5]);
+        receive(w, sizeof w);
+        result = ((function *)functions[place[0]])(w[0], w[1], w[2], w[3], w[4], w[5], w[6]);
         tl_port_write((const uint8_t *)&result, sizeof result);
         break;
     }
@@ -139,8 +141,8 @@ class RemoteKernels:
         return self._write(address, bytes(self._ffi.buffer(self._ffi.cast("char *", pointer), size)))
 
     def _call(self, name: str, *words: int) -> int:
-        padded = [word & 0xFFFFFFFF for word in words] + [0] * (6 - len(words))
-        self._send(b"c" + struct.pack("<7I", FUNCTIONS.index(name), *padded))
+        padded = [word & 0xFFFFFFFF for word in words] + [0] * (7 - len(words))
+        self._send(b"c" + struct.pack("<8I", FUNCTIONS.index(name), *padded))
         self._free = MEMORY
         return int(struct.unpack("<I", self._receive(4))[0])
 
@@ -169,6 +171,19 @@ class RemoteKernels:
         size = 4 * len(sums)
         there = self._put(sums, size)
         self._call("tl_dot_groups", self._matrix(matrix), self._put(expanded, len(expanded)), first, last, there)
+        self._read(there, self._buffer(sums, size))
+
+    def tl_expand_tokens(self, codes: Any, stride: int, tokens: int, n: int, inputs: Any) -> None:
+        there = self._put(inputs, len(inputs))
+        self._call("tl_expand_tokens", self._put(codes, len(codes)), stride, tokens, n, there)
+        self._read(there, self._buffer(inputs, len(inputs)))
+
+    def tl_dot_tokens(
+        self, matrix: Any, inputs: Any, tokens: int, first: int, last: int, sums: Any, stride: int
+    ) -> None:
+        size = 4 * len(sums)
+        there, given = self._put(sums, size), self._put(inputs, len(inputs))
+        self._call("tl_dot_tokens", self._matrix(matrix), given, tokens, first, last, there, stride)
         self._read(there, self._buffer(sums, size))
 
     def tl_code(self, matrix: Any, row: int, column: int) -> int:

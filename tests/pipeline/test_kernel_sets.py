@@ -19,7 +19,7 @@ from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.emit.project import kernel_files, table_files
 from tinyllm.codegen.kernels.choose import KERNEL_SETS, kernel_set_of
-from tinyllm.codegen.kernels.kernel_set import KernelSet
+from tinyllm.codegen.kernels.kernel_set import KernelSet, padded
 
 DECLARATIONS = """
 struct tl_matrix {
@@ -31,6 +31,9 @@ struct tl_matrix {
 bool tl_kernels_start(void);
 void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input);
 void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums);
+void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs);
+void tl_dot_tokens(const struct tl_matrix *w, const uint8_t *inputs, uint32_t tokens, uint32_t first, uint32_t last,
+                   int32_t *sums, uint32_t stride);
 int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
 void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);
@@ -210,6 +213,37 @@ def test_sums_of_packed_rows_are_exact(run: Run, shape: tuple[int, int], extreme
         c.tl_dot_groups(matrix, pointer("uint8_t", expanded), first, last, pointer("int32_t", sums))
         expected = codes[first * kernels.rows : last * kernels.rows].astype(np.int64) @ x.astype(np.int64)
         assert sums[: len(expected)].tolist() == expected.tolist()
+    assert alive
+
+
+@pytest.mark.parametrize("extreme", [None, (127, 127), (127, -127), (-127, -127)])
+@pytest.mark.parametrize("tokens", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("shape", [(1, 1), (13, 172), (8, 64), (2, 700), (1, 4099)])
+def test_the_sums_of_several_tokens_are_those_of_each(
+    run: Run, shape: tuple[int, int], tokens: int, extreme: tuple[int, int] | None
+) -> None:
+    c, kernels = run.c, run.kernels
+    random = np.random.default_rng(tokens)
+    rows, columns = shape
+    codes, xs = codes_of(random, *shape), codes_of(random, tokens, columns)
+    if extreme is not None:
+        codes[:], xs[:] = extreme
+    matrix, alive = matrix_of(kernels, codes)
+    stride = padded(columns) + 16
+    given_codes, expanded = aligned(stride * tokens, np.int8), aligned(tokens * kernels.input_bytes(columns))
+    expanded[:] = 77
+    given_codes[:] = 55
+    given_codes.reshape(tokens, stride)[:, :columns] = xs
+    c.tl_expand_tokens(pointer("int8_t", given_codes), stride, tokens, columns, pointer("uint8_t", expanded))
+    groups = kernels.groups(rows)
+    for first, last in {(0, groups), (groups // 2, groups)}:
+        count = (last - first) * kernels.rows
+        sums = np.full((tokens, count + 3), 99, np.int32)
+        inputs = pointer("uint8_t", expanded)
+        c.tl_dot_tokens(matrix, inputs, tokens, first, last, pointer("int32_t", sums), count + 3)
+        expected = xs.astype(np.int64) @ codes[first * kernels.rows : last * kernels.rows].T.astype(np.int64)
+        assert sums[:, : expected.shape[1]].tolist() == expected.tolist()
+        assert np.all(sums[:, count:] == 99)
     assert alive
 
 
