@@ -17,7 +17,7 @@ from tinyllm.boards.reader import LARGEST_FILE, read_board
 from tinyllm.codegen.memory.plan import CODE_BYTES
 from tinyllm.errors import UserError
 
-PORT_VARIABLES = 1536
+PORT_VARIABLES = 2048
 """What a port's own variables may take of a twin's RAM."""
 
 PICO = """\
