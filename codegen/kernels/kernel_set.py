@@ -31,7 +31,7 @@ class KernelSet:
     name: of its folder. rows: of a matrix, that lie together as a group. group_bytes: of a group, by the number of
     columns; a multiple of ALIGNMENT. input_bytes: of an expanded input, by its length. pack: codes (rows, columns) ->
     bytes (groups, group_bytes), the last group filled up with rows of zeros. unpack: back, by rows and columns. base:
-    the folder of what it shares with others.
+    the folder of what it shares with others. tokens: that share the reading of weights in tl_dot_tokens.
     """
 
     name: str
@@ -41,10 +41,15 @@ class KernelSet:
     pack: Callable[[Codes], Groups]
     unpack: Callable[[Groups, int, int], Codes]
     base: str | None = None
+    tokens: int = 1
 
     def groups(self, rows: int) -> int:
         """How many groups so many rows are."""
         return -(-rows // self.rows)
+
+    def whole_groups(self, rows: int) -> int:
+        """Rows filled up to whole groups."""
+        return self.groups(rows) * self.rows
 
     def matrix_bytes(self, rows: int, columns: int) -> int:
         """The codes of a matrix."""

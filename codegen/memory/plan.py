@@ -20,8 +20,17 @@ from tinyllm.codegen.memory.placement import SLACK, copies
 from tinyllm.codegen.tokenizers.tables import lay_out
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
+MOST_BATCH = 8
+"""Tokens of a prompt that go through the model at once, at most."""
+
+BATCH_SHARE = 16
+"""The vectors of a batch take at most this part of a board's RAM."""
+
 HEADS_AT_ONCE = 2
 """Query heads that attention's kernels take at once."""
+
+SCALE_BYTES = 8
+"""struct tl_scale"""
 
 CODE_BYTES = 40 * 1024
 """Bound of the code and small constants of engine, console and port, on any instruction set at -O2."""
@@ -43,13 +52,15 @@ class Plan:
     """Bytes by name.
 
     flash: constant tables. ram: members of the state struct, padding included. variables: bound of the static variables
-    of engine, console and port. text_max: bytes of one prompt.
+    of engine, console and port. text_max: bytes of one prompt. batch: tokens of a prompt that go through the model at
+    once.
     """
 
     flash: dict[str, int]
     ram: dict[str, int]
     variables: int
     text_max: int
+    batch: int
 
     @property
     def state_bytes(self) -> int:
@@ -93,12 +104,15 @@ class MemoryNeeds:
         return "PSRAM" if self.total.psram else "RAM"
 
 
-def plan_memory(model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None) -> Plan:
+def plan_memory(
+    model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None, batch: int | None = None
+) -> Plan:
     """Count the emitted tables and state for a board, exactly as the templates declare them.
 
-    None: for the portable kernels on one core.
+    board None: for the portable kernels on one core. batch None: of as many tokens as the board has room for.
     """
     config, kernels, cores = model.config, kernel_set_of(board), 1 if board is None else board.cores
+    batch = _batch(config, kernels, board) if batch is None else batch
     vectors = 2 * config.dim  # the final norm's gain
     for block in model.blocks:
         biases = sum(bias.size for bias in (block.bq, block.bk, block.bv, block.bo) if bias is not None)
@@ -106,12 +120,14 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer, board: Board | None =
     rows = config.n_kv_heads * sum(config.slots)
     codes = rows * config.head_dim
     cache = padded(codes) + padded(codes + 2 * 2 * rows)
-    words = config.dim + config.q_dim + 2 * config.kv_dim + 2 * max(config.hidden_dim, config.dim)
-    logits = 4 * config.vocab_size
+    logits = 4 * kernels.whole_groups(config.vocab_size)
+    angles = 2 * 2 * len(model.rope_steps)
     tops = 2 * config.n_layers * config.n_kv_heads
-    # The tops come last of what needs no alignment; the codes after them start at a multiple of 16 again.
-    middle = padded(4 * words + logits + 2 * 2 * 2 * len(model.rope_steps) + tops)
-    codes = widest_codes(config) + kernels.input_bytes(widest_codes(config))
+    # The residual streams come first; the tops come last of what needs no alignment; the codes after them start at a
+    # multiple of 16 again.
+    middle = padded(batch * _token_bytes(config, kernels, angles) + logits + angles + tops)
+    widest = widest_codes(config)
+    codes = padded(batch * widest) + padded(batch * kernels.input_bytes(widest))
     scores = cores * HEADS_AT_ONCE * 4 * max(config.slots)
     # Of each core: the turns of a head, the sums and the codes of all heads at once.
     heads = 4 * 2 * config.head_dim + 4 * HEADS_AT_ONCE * config.head_dim + 3 * 2 * config.head_dim
@@ -131,7 +147,27 @@ def plan_memory(model: IntegerModel, tokenizer: Tokenizer, board: Board | None =
         },
         variables=_variable_bytes(model, tokenizer, text_max),
         text_max=text_max,
+        batch=batch,
     )
+
+
+def _token_bytes(config: ModelConfig, kernels: KernelSet, angles: int) -> int:
+    """The vectors of a token in a batch, without its codes and input, with its scale and the angles of its position."""
+    q, kv = kernels.whole_groups(config.q_dim), kernels.whole_groups(config.kv_dim)
+    hidden = kernels.whole_groups(max(config.hidden_dim, config.dim))
+    return 4 * (config.dim + q + 2 * kv + 2 * hidden) + SCALE_BYTES + angles
+
+
+def _batch(config: ModelConfig, kernels: KernelSet, board: Board | None) -> int:
+    """Tokens that go through the model at once: as many as the kernels take at once, or several times as many."""
+    space = None if board is None else room(board)
+    if space is None:
+        most = MOST_BATCH
+    else:
+        widest = widest_codes(config)
+        token = _token_bytes(config, kernels, 2 * config.head_dim) + widest + kernels.input_bytes(widest)
+        most = min(space.ram // BATCH_SHARE // token, MOST_BATCH)
+    return max(most - most % kernels.tokens, 1)
 
 
 def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None) -> MemoryNeeds:
@@ -139,6 +175,9 @@ def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None 
     plan = plan_memory(model, tokenizer, board)
     total = _total(plan, board)
     space = None if board is None else room(board)
+    if space is not None and not total.fits(space):
+        plan = plan_memory(model, tokenizer, board, batch=1)
+        total = _total(plan, board)
     if space is None or not total.fits(space):
         return MemoryNeeds(plan, total)
     return MemoryNeeds(plan, total, copies(model, kernel_set_of(board), space.ram - total.ram))

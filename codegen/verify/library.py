@@ -42,7 +42,8 @@ void tl_random_seed(struct tl_random *random, uint32_t seed);
 uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
                    const struct tl_sampler_settings *settings, struct tl_random *random);
 uint32_t tl_encode(const uint8_t *text, uint32_t n_bytes, bool bos, tl_token_t *tokens, uint32_t capacity);
-void tl_forward(uint32_t token, uint32_t position, bool want_logits);
+void tl_forward(uint32_t token, uint32_t position);
+uint32_t tl_prefill(const uint32_t *tokens, uint32_t n, uint32_t position);
 int32_t *tl_logits(void);
 bool tl_weights_intact(void);
 struct cache {
@@ -102,8 +103,14 @@ class HostLibrary:
 
     def forward(self, token: int, position: int) -> NDArray[np.int32]:
         """Logits Q16.16 (vocab_size,) of one token, a copy."""
-        self.c.tl_forward(token, position, True)
+        self.c.tl_forward(token, position)
         return self.logits().copy()
+
+    def prefill(self, tokens: list[int], position: int) -> None:
+        """Have the cache remember tokens from a position on, in batches."""
+        done = 0
+        while done < len(tokens):
+            done += self.c.tl_prefill(tokens[done:], len(tokens) - done, position + done)
 
     def logits(self) -> NDArray[np.int32]:
         """The C's own logits, (vocab_size,) int32: a view."""

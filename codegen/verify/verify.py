@@ -1,7 +1,8 @@
 """Bit by bit: the emitted C, compiled several ways, against the reference.
 
-The C generates a run of tokens, sampling from its own logits. The reference then computes the logits of the same tokens
-and the Python sampler draws from those: if every id, logit and cache entry agrees, the two have computed the same run.
+The C generates a run of tokens, sampling from its own logits, then reads the same tokens once more as a prompt. The
+reference computes the logits of these tokens, and the Python sampler draws from those: if every id, logit and cache
+entry agrees, the two have computed the same run.
 """
 
 from __future__ import annotations
@@ -32,16 +33,22 @@ from tinyllm.codegen.verify.library import HostLibrary, compile_library
 from tinyllm.errors import Failure, UserError
 
 SANITIZERS = ("ubsan", "asan")
+Cache = dict[str, list[NDArray[np.generic]]]
 CACHE = ("k", "k_scale", "v", "v_scale")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one build did: tokens int64 (n + 1,), logits int32 (n, vocab_size), and each pass's cache at the end."""
+    """What one build did: tokens int64 (n + 1,), logits int32 (n, vocab_size), and each pass's cache at the end.
+
+    prompted: the last row of logits and the cache once more, of the same tokens read in batches; None in the reference,
+    which reads one after another.
+    """
 
     tokens: NDArray[np.int64]
     logits: NDArray[np.int32]
-    cache: dict[str, list[NDArray[np.generic]]]
+    cache: Cache
+    prompted: tuple[NDArray[np.int32], Cache] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,10 @@ def generate(
     for position in range(positions):
         logits.append(c.forward(tokens[-1], position))
         tokens.append(c.sample(settings, random))
-    return Run(np.array(tokens, np.int64), np.array(logits), c.cache())
+    cache = c.cache()
+    c.prefill(tokens[: positions - 1], 0)
+    prompted = c.forward(tokens[positions - 1], positions - 1), c.cache()
+    return Run(np.array(tokens, np.int64), np.array(logits), cache, prompted)
 
 
 def reference_run(model: IntegerModel, tokens: NDArray[np.int64], settings: SamplerSettings, seed: int) -> Run:
@@ -144,7 +154,21 @@ def compare(expected: Run, got: Run, build: str, temperature: float) -> Verdict:
             ours, theirs = expected.tokens[position + 1], got.tokens[position + 1]
             text = f"position {position}: sampled {theirs}, the reference samples {ours}"
             return Verdict(build, temperature, position, count, text)
+    if got.prompted is not None and not _agree(got, *got.prompted):
+        return Verdict(
+            build, temperature, 0, count, "the same tokens read as a prompt give another cache or other logits"
+        )
     return Verdict(build, temperature, count, count)
+
+
+def _agree(run: Run, logits: NDArray[np.int32], cache: Cache) -> bool:
+    """Whether a run ended with these logits and this cache."""
+    same = (
+        np.array_equal(ours, theirs)
+        for name in CACHE
+        for ours, theirs in zip(run.cache[name], cache[name], strict=True)
+    )
+    return np.array_equal(run.logits[-1], logits) and all(same)
 
 
 def _isolated(
@@ -175,8 +199,12 @@ def _isolated(
             reports = [line for line in done.stderr.splitlines() if "runtime error" in line or "ERROR" in line]
             raise Failure(f"the {build} build stopped: {(reports or [done.stderr[-300:]])[0].strip()}")
         with contextlib.closing(np.load(saved)) as arrays:
-            cache = {name: [arrays[f"{name}.{layer}"] for layer in range(config.n_layers)] for name in CACHE}
-            return Run(arrays["tokens"], arrays["logits"], cache)
+
+            def cache(prefix: str) -> Cache:
+                return {name: [arrays[f"{prefix}{name}.{i}"] for i in range(config.n_layers)] for name in CACHE}
+
+            prompted = arrays["prompted.logits"], cache("prompted.")
+            return Run(arrays["tokens"], arrays["logits"], cache(""), prompted)
 
 
 def _asan_runtime() -> str:

@@ -19,9 +19,12 @@ def main() -> None:
     job = json.load(sys.stdin)
     config = ModelConfig(**(job["config"] | {"rope": Rope(**job["config"]["rope"])}))
     run = generate(Path(job["library"]), config, settings=SamplerSettings(**job["settings"]), **job["run"])
-    arrays: dict[str, Any] = {"tokens": run.tokens, "logits": run.logits}
-    for name, passes in run.cache.items():
-        arrays |= {f"{name}.{layer}": values for layer, values in enumerate(passes)}
+    assert run.prompted is not None
+    logits, cache = run.prompted
+    arrays: dict[str, Any] = {"tokens": run.tokens, "logits": run.logits, "prompted.logits": logits}
+    for prefix, caches in (("", run.cache), ("prompted.", cache)):
+        for name, passes in caches.items():
+            arrays |= {f"{prefix}{name}.{layer}": values for layer, values in enumerate(passes)}
     np.savez(job["saved"], **arrays)
 
 

@@ -40,7 +40,7 @@ void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input);
  * were expanded. At most 133,144 columns, so that int32 cannot overflow. */
 void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums);
 
-/* The codes (n,) of several tokens, `stride` bytes apart, as tl_dot_tokens reads them: tokens * TL_INPUT_BYTES(n), 16-byte
+/* The codes (n,) of several tokens, more than one, `stride` bytes apart, as tl_dot_tokens reads them: tokens * TL_INPUT_BYTES(n), 16-byte
  * aligned. */
 void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs);
 

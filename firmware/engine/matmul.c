@@ -1,60 +1,89 @@
 #include "matmul.h"
 
-#include <stdbool.h>
-#include <string.h>
+#include <stddef.h>
 
 #include "parallel.h"
 
-/* Rows whose sums are on the stack at a time, if they are to be added, or the last group has more rows than y. */
-#define ROWS_AT_ONCE 32u
+/* Weights of several tokens that are read at a time: from flash for the first of them, from its cache for the others. */
+#define BYTES_AT_ONCE 4096u
 
-/* A matmul under way, static so that both cores see it. */
-struct matmul {
-    const struct tl_matrix *w;
-    const uint8_t *input;
-    struct tl_scale scale;
-    int32_t *y;
-    bool add;
-};
-static struct matmul matmul;
+/* What is under way, static so that both cores see it. */
+static struct {
+    struct tl_product products[TL_PRODUCTS_AT_MOST];
+    uint32_t n;
+    const struct tl_inputs *x;
+    int32_t *total; /* NULL: y is not added */
+    uint32_t total_stride;
+} matmul;
 
-static void matmul_groups(const void *job, uint32_t first, uint32_t last, uint32_t core) {
-    (void)core;
-    const struct matmul *m = (const struct matmul *)job;
-    const struct tl_matrix *w = m->w;
-    const int32_t multiplier = m->scale.mantissa, right = -(w->exponent + m->scale.exponent + TL_FRACTION_BITS);
-    const uint32_t whole = w->rows / TL_GROUP_ROWS; /* the last group may have more rows than y */
-    if (!m->add && first < whole) {
-        const uint32_t end = last < whole ? last : whole, row = first * TL_GROUP_ROWS;
-        tl_dot_groups(w, m->input, first, end, m->y + row);
-        tl_requantize_rows(m->y + row, w->mantissa + row, end * TL_GROUP_ROWS - row, multiplier, right);
-        first = end;
+static uint32_t groups_of(const struct tl_matrix *w) {
+    return (w->rows + TL_GROUP_ROWS - 1u) / TL_GROUP_ROWS;
+}
+
+/* Groups first <= g < last of a matrix. */
+static void multiply(const struct tl_product *product, uint32_t first, uint32_t last) {
+    const struct tl_matrix *w = product->w;
+    const struct tl_inputs *x = matmul.x;
+    const uint32_t row = first * TL_GROUP_ROWS, end = last * TL_GROUP_ROWS;
+    const uint32_t rows = (end < w->rows ? end : w->rows) - row;
+    int32_t *y = product->y + row;
+    if (x->tokens == 1) {
+        tl_dot_groups(w, x->expanded, first, last, y);
+    } else {
+        tl_dot_tokens(w, x->expanded, x->tokens, first, last, y, product->stride);
     }
-    int32_t sums[ROWS_AT_ONCE];
-    for (uint32_t end; first < last; first = end) {
-        end = last - first > ROWS_AT_ONCE / TL_GROUP_ROWS ? first + ROWS_AT_ONCE / TL_GROUP_ROWS : last;
-        const uint32_t row = first * TL_GROUP_ROWS, rows_end = end <= whole ? end * TL_GROUP_ROWS : w->rows;
-        const uint32_t rows = rows_end - row;
-        int32_t *y = m->y + row;
-        tl_dot_groups(w, m->input, first, end, sums);
-        tl_requantize_rows(sums, w->mantissa + row, rows, multiplier, right);
-        if (!m->add) memset(y, 0, rows * sizeof *y);
+    for (uint32_t t = 0; t < x->tokens; t++, y += product->stride) {
+        const struct tl_scale scale = x->scales[t];
+        const int32_t right = -(w->exponent + scale.exponent + TL_FRACTION_BITS);
+        tl_requantize_rows(y, w->mantissa + row, rows, scale.mantissa, right);
+        if (matmul.total == NULL) continue;
+        int32_t *total = matmul.total + (size_t)t * matmul.total_stride + row;
         TL_UNROLL
-        for (uint32_t i = 0; i < rows; i++) y[i] = tl_add(y[i], sums[i]);
+        for (uint32_t i = 0; i < rows; i++) total[i] = tl_add(total[i], y[i]);
     }
 }
 
-static void run(const struct tl_matrix *w, const uint8_t *input, struct tl_scale scale, int32_t *y, bool add) {
-    matmul = (struct matmul){w, input, scale, y, add};
-    tl_parallel(matmul_groups, &matmul, (w->rows + TL_GROUP_ROWS - 1u) / TL_GROUP_ROWS, w->rows * w->columns);
+/* Groups first <= g < last of all products, counted on from one to the next. */
+static void matmul_groups(const void *job, uint32_t first, uint32_t last, uint32_t core) {
+    (void)job, (void)core;
+    const struct tl_product *product = matmul.products;
+    for (uint32_t groups; first < last; first -= groups, last -= groups, product++) {
+        groups = groups_of(product->w);
+        if (first >= groups) continue;
+        const uint32_t end = last < groups ? last : groups;
+        const uint32_t step = matmul.x->tokens == 1 ? groups : BYTES_AT_ONCE / product->w->group_bytes + 1u;
+        for (; end - first > step; first += step) multiply(product, first, first + step);
+        multiply(product, first, end);
+        if (last <= groups) return;
+        first = groups;
+    }
 }
 
-void tl_matmul(const struct tl_matrix *w, const uint8_t *input, struct tl_scale scale, int32_t *y) {
-    run(w, input, scale, y, false);
+static void run(void) {
+    uint32_t groups = 0, macs = 0;
+    for (uint32_t i = 0; i < matmul.n; i++) {
+        const struct tl_matrix *w = matmul.products[i].w;
+        groups += groups_of(w);
+        macs += w->rows * w->columns;
+    }
+    tl_parallel(matmul_groups, &matmul, groups, macs);
 }
 
-void tl_matmul_add(const struct tl_matrix *w, const uint8_t *input, struct tl_scale scale, int32_t *y) {
-    run(w, input, scale, y, true);
+void tl_matmul(const struct tl_product *products, uint32_t n, const struct tl_inputs *x) {
+    for (uint32_t i = 0; i < n; i++) matmul.products[i] = products[i];
+    matmul.n = n;
+    matmul.x = x;
+    matmul.total = NULL;
+    run();
+}
+
+void tl_matmul_add(const struct tl_product *product, const struct tl_inputs *x, int32_t *total, uint32_t stride) {
+    matmul.products[0] = *product;
+    matmul.n = 1;
+    matmul.x = x;
+    matmul.total = total;
+    matmul.total_stride = stride;
+    run();
 }
 
 void tl_matrix_row(const struct tl_matrix *w, uint32_t index, int32_t *y) {

@@ -58,11 +58,15 @@ static uint32_t room(void) {
     return limit - at_most(session.position, limit);
 }
 
-static void forward(uint32_t token, bool want_logits) {
-    session.history[tl_slot(session.position)] = (tl_token_t)token;
-    tl_forward(token, session.position, want_logits);
-    session.position++;
-    session.has_logits = want_logits;
+/* Tokens join the history, where the next one to forward will be `position`. */
+static void remember(const uint32_t *tokens, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) session.history[tl_slot(session.position++)] = (tl_token_t)tokens[i];
+}
+
+static void forward(uint32_t token) {
+    tl_forward(token, session.position);
+    remember(&token, 1);
+    session.has_logits = true;
 }
 
 /* Begins the answer to session.prompt, which holds `length` tokens. */
@@ -132,28 +136,44 @@ enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint3
     return begin(count, max_tokens);
 }
 
+/* Tokens of the prompt that were not forwarded yet. */
+static uint32_t waiting(void) {
+    return session.answer.prompt_length - session.answer.prompt_tokens + (session.pending != TL_NO_TOKEN);
+}
+
 /* The token that ended the last answer goes first: the model has not read it yet. */
-static void prefill_one(void) {
-    struct tl_answer *answer = &session.answer;
+static uint32_t next_of_prompt(void) {
     uint32_t token = session.pending;
-    if (session.pending != TL_NO_TOKEN) {
-        session.pending = TL_NO_TOKEN;
-    } else {
-        token = session.prompt[answer->prompt_tokens++];
+    if (token == TL_NO_TOKEN) {
+        token = session.prompt[session.answer.prompt_tokens++];
         session.digest = digest_token(session.digest, token);
     }
-    const bool last = answer->prompt_tokens == answer->prompt_length;
-    forward(token, last);
-    session.prefilling = !last;
-    if (last && session.max_tokens == 0) {
-        answer->reason = TL_REASON_LENGTH;
+    session.pending = TL_NO_TOKEN;
+    return token;
+}
+
+/* A batch of the prompt, or its last token, whose logits are wanted. */
+static void prefill(void) {
+    const uint32_t n = at_most(waiting() - 1u, TL_BATCH);
+    if (n > 0) {
+        uint32_t batch[TL_BATCH];
+        for (uint32_t i = 0; i < n; i++) batch[i] = next_of_prompt();
+        (void)tl_prefill(batch, n, session.position);
+        remember(batch, n);
+        session.has_logits = false;
+        return;
+    }
+    forward(next_of_prompt());
+    session.prefilling = false;
+    if (session.max_tokens == 0) {
+        session.answer.reason = TL_REASON_LENGTH;
     }
 }
 
 static uint32_t decode_one(void) {
     struct tl_answer *answer = &session.answer;
     if (!session.has_logits) {
-        forward(session.pending, true);
+        forward(session.pending);
     }
     const uint32_t token = tl_sample(tl_logits(), session.history, at_most(session.position, TL_CONTEXT),
                                      &session.settings.sampler, &session.random);
@@ -181,7 +201,7 @@ bool tl_session_step(struct tl_event *event) {
         session.active = false;
     } else if (session.prefilling) {
         event->kind = TL_EVENT_PROGRESS;
-        prefill_one();
+        prefill();
     } else {
         event->kind = TL_EVENT_TOKEN;
         event->token = decode_one();

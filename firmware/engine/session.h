@@ -78,7 +78,8 @@ enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint
 enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens);
 enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens);
 
-/* Does at most one forward pass and says what came of it; false if no answer is under way. */
+/* Does at most one forward pass, of a token or a batch of the prompt, and says what came of it; false if no answer is
+ * under way. */
 bool tl_session_step(struct tl_event *event);
 
 /* Ends the answer under way: the next step is TL_EVENT_DONE. */

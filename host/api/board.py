@@ -256,18 +256,23 @@ class Board:
         return comparisons
 
     def bench(
-        self, tokens: int = COUNT, positions: Sequence[int] = (), step: Callable[[str], None] = lambda step: None
+        self,
+        tokens: int = COUNT,
+        positions: Sequence[int] = (),
+        prefill: int = 0,
+        step: Callable[[str], None] = lambda step: None,
     ) -> Benchmark:
         """The cost of a token: microseconds, or instructions if a virtual board counts them.
 
-        positions: where to look at one token each; step takes a line about what goes on.
+        positions: where to look at one token each. prefill: tokens of a long prompt to read. step takes a line about
+        what goes on.
 
         The tokens are greedy, in a conversation of their own; afterwards a new one begins. Counted figures are the same
         in every run. Errors as `ask`, and Failure if a time does not fit into the board's reply.
         """
         self.leave_answer()
         self.settings.doubt(self.link)
-        measured = Bench(self.connection, self.link, step).run(tokens, positions)
+        measured = Bench(self.connection, self.link, step).run(tokens, positions, prefill)
         self.reset()
         return measured
 

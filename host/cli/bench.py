@@ -21,6 +21,9 @@ from tinyllm.host.prove.prove import COUNT
 from tinyllm.host.prove.report import report
 from tinyllm.host.virtual.emulators import RP2040JS
 
+PREFILL = 64
+"""Tokens of a long prompt."""
+
 
 def _positions(ctx: click.Context, parameter: click.Parameter, given: str) -> tuple[int, ...]:
     parts = [part.strip() for part in given.split(",")] if given else []
@@ -42,6 +45,14 @@ def _positions(ctx: click.Context, parameter: click.Parameter, given: str) -> tu
     default=COUNT,
     show_default=True,
     help="Tokens to generate.",
+)
+@click.option(
+    "--prefill",
+    metavar="N",
+    type=click.IntRange(min=0, max=U32_MAX),
+    default=PREFILL,
+    show_default=True,
+    help="Tokens of a long prompt to read; 0: none. At most the context.",
 )
 @click.option(
     "--positions",
@@ -70,6 +81,7 @@ def command(
     virtual: bool,
     port: str | None,
     tokens: int,
+    prefill: int,
     positions: tuple[int, ...],
     functions: bool,
     cores: int | None,
@@ -94,7 +106,8 @@ def command(
         if path is not None and path.exists():
             records.read(path)  # a file that cannot be appended to is told before the work
         with output.working(f"bench of {hello.model} on {hello.board}") as step:
-            made = report(hello, running.bench(tokens, positions, step), _model(running, output))
+            measured = running.bench(tokens, positions, min(prefill, hello.context), step)
+            made = report(hello, measured, _model(running, output))
     if as_json:
         output.document(made.document())
     else:

@@ -46,6 +46,12 @@ def show_run(output: Output, report: Report) -> None:
     rows = [row("prompt", benchmark.prompt), row("answer", benchmark.answer)]
     per_mac = "ns per MAC" if timed else "per MAC"
     output.table(["", "tokens", f"{report.unit} per token", per_mac, "tokens/s"], rows)
+    if benchmark.prefill is not None:
+        prefill = benchmark.prefill
+        output.line(
+            f"A prompt of {prefill.tokens} tokens: {prefill.per_token:,.0f} {report.unit} per token, "
+            f"{prefill.share:.2f} of the {prefill.decoded:,.0f} of generating them."
+        )
     output.line(f"digest {benchmark.digest}. Figures: {benchmark.kind}.")
     if benchmark.executed:
         each = ", ".join(f"core {core} {count:,}" for core, count in enumerate(benchmark.executed))

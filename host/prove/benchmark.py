@@ -66,12 +66,29 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Prefill:
+    """The first tokens of a conversation as one prompt, and the same tokens made one after another.
+
+    per_token, decoded: means, in units as those of Phase.
+    """
+
+    tokens: int
+    per_token: float
+    decoded: float
+
+    @property
+    def share(self) -> float:
+        """Of what decoding a token costs."""
+        return self.per_token / self.decoded if self.decoded else 0.0
+
+
+@dataclass(frozen=True)
 class Benchmark:
-    """The cost of one prompt and its greedy answer, and of tokens at chosen positions.
+    """The cost of one prompt and its greedy answer, of a long prompt, and of tokens at chosen positions.
 
     digest: CRC-32 of the answer's token ids, eight hexadecimal digits. kind: counted, estimated or measured.
     executed: instructions of each core for prompt and answer, other work of the board included; () if they are not
-    counted. places: the mean of the answer's tokens, then each position.
+    counted. prefill: None if it was not asked for. places: the mean of the answer's tokens, then each position.
     Counted figures are the same in every run.
     """
 
@@ -80,6 +97,7 @@ class Benchmark:
     digest: str
     kind: str
     executed: tuple[int, ...]
+    prefill: Prefill | None
     places: tuple[Place, ...]
 
 
@@ -94,25 +112,28 @@ class Bench:
         self._profile = process.profile if process else None
         self._unit = self._counts.unit if self._counts else "microseconds"
 
-    def run(self, tokens: int = COUNT, positions: Sequence[int] = ()) -> Benchmark:
+    def run(self, tokens: int = COUNT, positions: Sequence[int] = (), prefill: int = 0) -> Benchmark:
         """Let the board make `tokens` greedy tokens in a new conversation, on through any that ends an answer.
 
-        Then one token at each of the positions, in conversations whose tokens are the model's own.
-        UserError for a number of tokens that no board takes, and for a position beyond the context.
+        Then have it read a prompt of `prefill` tokens, none if that is 0, and one token at each of the positions, in
+        conversations whose tokens are the model's own. UserError for a number of tokens that no board takes, and for a
+        position or a prompt beyond the context.
         """
         if not 1 <= tokens <= U32_MAX:
             raise UserError(f"{tokens} tokens to bench: expected 1 to {U32_MAX}.")
         context = self._link.hello.context
+        if not 0 <= prefill <= context:
+            raise UserError(f"a prompt of {prefill} tokens: expected 0 to {context}, the context.")
         if beyond := [position for position in positions if not 0 <= position < context]:
             raise UserError(f"position {beyond[0]}: expected 0 to {context - 1}, for the context is {context}.")
         # A process of ours on a line that loses nothing; a question on the way would be counted.
         self._link.asks_meanwhile = self._counts is None
         try:
-            return self._run(tokens, positions)
+            return self._run(tokens, positions, prefill)
         finally:
             self._link.asks_meanwhile = True
 
-    def _run(self, tokens: int, positions: Sequence[int]) -> Benchmark:
+    def _run(self, tokens: int, positions: Sequence[int], prefill: int) -> Benchmark:
         link = self._link
         apply_settings(link, wire_settings(GREEDY, seed=1))
         link.number_from(1)
@@ -137,8 +158,22 @@ class Bench:
             digest=f"{token_digest(ids):08x}",
             kind=kind_of(self._connection),
             executed=tuple(now - then for then, now in zip_longest(before, after, fillvalue=0)),
+            prefill=self._prefill(prefill, ids[0]) if prefill else None,
             places=(mean, *self._at(positions, ids)),
         )
+
+    def _prefill(self, tokens: int, first: int) -> Prefill:
+        """The greedy tokens that follow the first, as they are made and then as a prompt."""
+        self._step(f"a prompt of {tokens} tokens")
+        self._link.reset()
+        self._executed()
+        answers = list(generate(self._link, (first,), tokens))
+        took = [(done.tokens, _sum(done.prefill_us, done.decode_us)) for done in (answer.done for answer in answers)]
+        decoded = phase(self._unit, took, self._link.name)
+        ids = [first, *(token for answer in answers for token in answer.tokens)]
+        self._link.reset()
+        read = phase(self._unit, [(tokens, self._ask(ids[:tokens], 0).done.prefill_us)], self._link.name)
+        return Prefill(tokens, read.per_token, decoded.per_token)
 
     def _at(self, positions: Sequence[int], ids: Sequence[int]) -> list[Place]:
         """The cost of a token at each position. ids: an answer of the model, to begin with."""

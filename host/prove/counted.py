@@ -39,6 +39,8 @@ LARGEST_FILE = 1024 * 1024
 CONTEXT = 256
 POSITIONS = (0, 64)
 """Without and with attention that has something to look at; both sample greedily."""
+PREFILL = 64
+"""Tokens of a long prompt; its figure is the mean of a token that is read."""
 MORE = 0.01
 """How much dearer a token may become without anybody's consent."""
 HEAD = """\
@@ -89,7 +91,10 @@ CASES = (
 
 @dataclass(frozen=True)
 class Counted:
-    """What a case costs: by position instructions or cycles of a token, with two cores the longer way of both."""
+    """What a case costs: instructions or cycles of a token, with two cores the longer way of both.
+
+    per_token: by position, or "prompt of N" for the mean of the tokens of a long prompt.
+    """
 
     compiler: str
     unit: str
@@ -104,11 +109,16 @@ def count(case: Case) -> Counted:
     with attach(request, Output()) as connection:
         link = connection.open()
         try:
-            measured = Bench(connection, link).run(tokens=1, positions=POSITIONS)
+            # Half as long as the rest, and the slower emulator shows nothing new.
+            prefill = 0 if case.emulator else PREFILL
+            measured = Bench(connection, link).run(1, POSITIONS, prefill)
         finally:
             link.close()
     _, *places = measured.places
-    return Counted(case.compiler(), measured.answer.unit, {place.name: round(place.per_token) for place in places})
+    per_token = {place.name: round(place.per_token) for place in places}
+    if measured.prefill is not None:
+        per_token[f"prompt of {PREFILL}"] = round(measured.prefill.per_token)
+    return Counted(case.compiler(), measured.answer.unit, per_token)
 
 
 def read(path: Path = FILE) -> dict[str, Counted]:

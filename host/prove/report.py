@@ -77,6 +77,8 @@ class Report:
         named = {name: getattr(self.hello, name) for name in IDENTITY}
         measured = asdict(self.benchmark)
         del measured["places"]
+        if self.benchmark.prefill is not None:
+            measured["prefill"]["share"] = self.benchmark.prefill.share
         return (
             named
             | measured

@@ -35,20 +35,24 @@ PARTS: tuple[Part, ...] = tuple(part for part in Part if part is not Part.CALLER
 SPLIT = (Part.MATRICES, Part.ATTENTION)
 """What two cores divide between them."""
 
-ROOTS = ("tl_forward", "tl_sample", "tl_parallel_other")
-"""What makes a token: the forward pass, the sampler, and what the second core does of them."""
+ROOTS = ("tl_forward", "tl_prefill", "tl_sample", "tl_parallel_other")
+"""What makes a token: the forward pass, of a batch too, the sampler, and what the second core does of them."""
 
 TABLE: dict[Part, str] = {
-    Part.MATRICES: "tl_matmul* run matmul_groups tl_expand tl_dot_groups tl_requantize_rows",
+    Part.MATRICES: (
+        "tl_matmul* run matmul_groups multiply groups_of add_product expand tl_expand tl_expand_tokens tl_dot_groups "
+        "tl_dot_tokens tl_requantize_rows"
+    ),
     Part.ATTENTION: "attention attend attend_at_once tl_score_rows add_columns score_* tl_softmax_* tl_mix_rows mix_*",
-    Part.NORMS: "norm tl_rmsnorm_* quantize tl_quantize_*",
+    Part.NORMS: "norm norm_tokens tl_rmsnorm_* quantize tl_quantize_*",
     Part.SAMPLING: (
         "tl_sample argmax mark penalize limits_count list_candidates probability reach_of_top_k keep weight_of weigh "
         "share keep_first id_of draw tl_random_*"
     ),
     Part.REST: (
-        "tl_forward run_block tl_matrix_row tl_add_q16 set_angles tl_sine_* tl_cosine_* remember turn_query rotate "
-        "tl_rotate pack tl_silu_* silu_* tl_parallel tl_parallel_other tl_port_fork tl_port_join push pop"
+        "tl_forward tl_prefill run_tokens run_block tl_matrix_row tl_add_q16 set_angles tl_sine_* tl_cosine_* remember "
+        "remember_token turn_query rotate tl_rotate pack gate_tokens tl_silu_* silu_* tl_parallel tl_parallel_other "
+        "tl_port_fork tl_port_join push pop"
     ),
     Part.CALLER: (
         "tl_code tl_dot_rows dot long_way tl_requantize tl_requantize_vector requantize_any tl_saturate* tl_round* "

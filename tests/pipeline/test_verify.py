@@ -196,7 +196,7 @@ def test_undefined_behaviour_is_reported_and_not_survived(
     def overflowing(*arguments: Any) -> Project:
         project = emit_project(*arguments)
         name = "src/engine/matmul.c"
-        project.files[name] = project.files[name].replace("= m->scale.mantissa,", "= m->scale.mantissa + INT32_MAX,")
+        project.files[name] = project.files[name].replace("rows, scale.mantissa,", "rows, scale.mantissa + INT32_MAX,")
         return project
 
     monkeypatch.setattr("tinyllm.codegen.verify.verify.emit_project", overflowing)

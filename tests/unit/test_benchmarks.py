@@ -137,7 +137,7 @@ def made() -> Report:
     """Of one core, with parts and without the model."""
     phase = Phase(4, "instructions", 101_000.5, None)
     places = (place(101_000.5, 100_000),)
-    return report(HELLO, Benchmark(phase, phase, "cafe0123", "counted instructions", (9,), places), None)
+    return report(HELLO, Benchmark(phase, phase, "cafe0123", "counted instructions", (9,), None, places), None)
 
 
 def test_records_are_appended_and_what_a_person_wrote_into_the_file_stays(tmp_path: Path) -> None:
