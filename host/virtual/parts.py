@@ -55,9 +55,9 @@ TABLE: dict[Part, str] = {
         "tl_port_fork tl_port_join push pop"
     ),
     Part.CALLER: (
-        "tl_code tl_dot_rows dot long_way tl_requantize tl_requantize_vector requantize_any tl_saturate* tl_round* "
-        "tl_exp2_* tl_sigmoid_* tl_reciprocal_sqrt tl_isqrt32 tl_largest tl_magnitude_bits tl_normalize_* tl_pack_* "
-        "tl_unpack_* mem* divide_* __*"
+        "tl_code tl_dot_rows dot dot_* long_way tl_requantize tl_requantize_vector requantize_any tl_saturate* "
+        "tl_round* tl_exp2_* tl_sigmoid_* tl_reciprocal_sqrt tl_isqrt32 tl_largest tl_magnitude_bits "
+        "tl_normalize_* tl_pack_* tl_unpack_* mem* divide_* __*"
     ),
 }
 """Patterns of names, as fnmatch has them."""

@@ -217,7 +217,7 @@ def test_sums_of_packed_rows_are_exact(run: Run, shape: tuple[int, int], extreme
 
 
 @pytest.mark.parametrize("extreme", [None, (127, 127), (127, -127), (-127, -127)])
-@pytest.mark.parametrize("tokens", [2, 3, 4, 7])
+@pytest.mark.parametrize("tokens", [2, 3, 4, 5, 7, 8])
 @pytest.mark.parametrize("shape", [(1, 1), (13, 172), (8, 64), (2, 700), (1, 4099)])
 def test_the_sums_of_several_tokens_are_those_of_each(
     run: Run, shape: tuple[int, int], tokens: int, extreme: tuple[int, int] | None

@@ -1,5 +1,5 @@
-/* Four rows a group, four columns at a time: a word for each row, whose halves are 256 * code of column 1 + code of
- * column 0, and of columns 3 and 2. An input has two words for four codes, as tl_expand says. */
+/* Four rows a group, eight columns at a time: two words for each row, one for each four columns, whose halves are
+ * 256 * code of column 1 + code of column 0, and of columns 3 and 2. An input has two words for four codes: dot.h. */
 #ifndef TL_LAYOUT_H
 #define TL_LAYOUT_H
 
