@@ -43,4 +43,4 @@ def _whole_units(columns: int) -> int:
     return -(-columns // UNIT) * UNIT
 
 
-ARMV8M = KernelSet("armv8m", ROWS, _group_bytes, _input_bytes, _pack, _unpack)
+ARMV8M = KernelSet("armv8m", ROWS, _group_bytes, _input_bytes, _pack, _unpack, tokens=5)
