@@ -51,6 +51,8 @@ class ModelConfig:
         (0, 0, 1, 1) is two stored blocks each run twice in a row, each pass with its own KV cache.
     windows: for every pass how many positions a token attends to, the last of them its own, or None if that is all
         of them; empty if it is None for every pass.
+    prefix: tokens that every conversation on a board begins with; their KV cache is computed when the C is emitted.
+    system: what they say, if they are the chat template's beginning with this system message.
     """
 
     name: str
@@ -68,6 +70,8 @@ class ModelConfig:
     tied_head: bool = True
     chat_template: str | None = None
     windows: tuple[int | None, ...] = ()
+    prefix: tuple[int, ...] = ()
+    system: str | None = None
 
     @property
     def n_layers(self) -> int:

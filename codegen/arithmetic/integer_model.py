@@ -133,19 +133,21 @@ class IntegerModel:
         yield from parts("k_shift", self.k_shift)
 
     def digest(self) -> bytes:
-        """SHA-256 over dimensions, exponents and tensors: two models with one digest give the same tokens."""
+        """SHA-256 over dimensions, exponents, tensors and prefix: two models with one digest give the same tokens."""
         config = self.config
         exponents = [self.embedding.exponent, self.final_norm.exponent, self.output_head.exponent]
         for block in self.blocks:
             parts = (getattr(block, item.name) for item in fields(block))
             exponents += [part.exponent for part in parts if isinstance(part, IntegerMatrix | IntegerGain)]
-        facts = [
+        facts: list[int | str] = [
             config.dim, config.hidden_dim, config.n_heads, config.n_kv_heads, config.head_dim, config.vocab_size,
             config.context, *config.schedule, config.rope.rotary_dim, self.score_mantissa, self.score_exponent,
             self.epsilon, int(self.head is None), *exponents,
         ]  # fmt: skip
         if min(config.slots) < config.context:
             facts.extend(config.slots)
+        if config.prefix:
+            facts += ["prefix", *config.prefix]
         hasher = hashlib.sha256(repr(facts).encode())
         for name, tensor in self.tensors():
             hasher.update(f"{name}{tensor.shape}".encode())

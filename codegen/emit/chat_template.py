@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
@@ -22,7 +23,10 @@ def board_plan(config: ModelConfig, tokenizer: Tokenizer, text_max: int) -> Chat
     """
     if config.chat_template is None:
         return None
-    plan = derive(config.chat_template, tokenizer)
+    plan = derive(config.chat_template, tokenizer, config.system)
+    if config.prefix:
+        # The board's cache holds these tokens when a conversation begins.
+        plan = replace(plan, first=replace(plan.first, tokens=()))
     for lead in (plan.first, plan.following):
         if len(lead.text) + len(plan.after.text) + ROOM > text_max:
             raise Unsuited(f"its own text is too long for one of {text_max} bytes")

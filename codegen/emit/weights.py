@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic.integer_model import IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
+from tinyllm.codegen.emit.prefix import PrefixCache, prefix_cache
 from tinyllm.codegen.emit.render import render, rows
 from tinyllm.codegen.kernels.kernel_set import ALIGNMENT, KernelSet
 from tinyllm.codegen.memory.placement import SLACK
@@ -55,6 +56,11 @@ class _Tables:
         text = "\n".join(f"    {row}" for row in rows(array.tolist()))
         return self._add(name, f"{array.dtype.name}_t {name}[{array.size}]", text, little.tobytes())
 
+    def codes(self, name: str, array: NDArray[np.int8]) -> str:
+        """Its name; any shape."""
+        memory = array.tobytes()
+        return self._add(name, f"uint8_t {name}[{len(memory)}]", _literal(memory), memory)
+
     def matrix(self, name: str, matrix: IntegerMatrix) -> str:
         """The initializer of its tl_matrix."""
         groups = self.kernels.pack(matrix.codes)
@@ -94,6 +100,8 @@ def weight_files(model: IntegerModel, kernels: KernelSet, copied: Collection[str
     blocks = [_block(tables, f"block_{index}", block) for index, block in enumerate(model.blocks)]
     final_norm = tables.gain("final_norm", model.final_norm)
     head = None if model.head is None else tables.matrix("head", model.head)
+    cache = prefix_cache(model)
+    prefix = None if cache is None else _prefix(tables, cache)
     name = harmless_name(model.config.name)
     return {
         "weights.h": render(
@@ -102,6 +110,7 @@ def weight_files(model: IntegerModel, kernels: KernelSet, copied: Collection[str
             n_blocks=len(blocks),
             biases=[bias for bias in BIASES if getattr(model.blocks[0], bias) is not None],
             separate_head=head is not None,
+            prefix=prefix,
         ),
         "weights.c": render(
             "weights.c",
@@ -113,9 +122,19 @@ def weight_files(model: IntegerModel, kernels: KernelSet, copied: Collection[str
             final_norm=final_norm,
             embedding=embedding,
             head=head,
+            prefix=prefix,
             crc=tables.crc,
         ),
     }
+
+
+def _prefix(tables: _Tables, cache: PrefixCache) -> dict[str, str]:
+    """Field -> initializer of tl_prefix."""
+    values = {}
+    for item in fields(cache):
+        array, name = getattr(cache, item.name), f"prefix_{item.name}"
+        values[item.name] = tables.codes(name, array) if array.dtype == np.int8 else tables.vector(name, array.ravel())
+    return values
 
 
 def _block(tables: _Tables, name: str, block: IntegerBlock) -> dict[str, str]:

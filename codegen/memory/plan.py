@@ -138,6 +138,7 @@ def plan_memory(
         flash={
             "weights": sum(matrix_bytes(matrix, kernels) for matrix in _matrices(model)) + vectors + model.k_shift.size,
             "vocabulary": sum(lay_out(tokenizer).sizes().values()),
+            **({"prefix": _prefix_bytes(config)} if config.prefix else {}),
         },
         ram={
             "kv_cache": cache,
@@ -149,6 +150,13 @@ def plan_memory(
         text_max=text_max,
         batch=batch,
     )
+
+
+def _prefix_bytes(config: ModelConfig) -> int:
+    """Tokens and cache of the prefix, as constants."""
+    n = len(config.prefix)
+    rows = config.n_kv_heads * sum(min(n, slots) for slots in config.slots)
+    return 4 * n + 2 * rows * (config.head_dim + 2) + 2 * config.n_layers * config.n_kv_heads
 
 
 def _token_bytes(config: ModelConfig, kernels: KernelSet, angles: int) -> int:

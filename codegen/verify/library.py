@@ -42,6 +42,7 @@ void tl_random_seed(struct tl_random *random, uint32_t seed);
 uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
                    const struct tl_sampler_settings *settings, struct tl_random *random);
 uint32_t tl_encode(const uint8_t *text, uint32_t n_bytes, bool bos, tl_token_t *tokens, uint32_t capacity);
+void tl_begin(void);
 void tl_forward(uint32_t token, uint32_t position);
 uint32_t tl_prefill(const uint32_t *tokens, uint32_t n, uint32_t position);
 int32_t *tl_logits(void);
@@ -100,6 +101,10 @@ class HostLibrary:
             self.c: Any = self.ffi.dlopen(str(library))
         except OSError as error:
             raise Failure(f"{library} does not load: {error}") from None
+
+    def begin(self) -> None:
+        """Begin a conversation: the cache holds the prefix alone."""
+        self.c.tl_begin()
 
     def forward(self, token: int, position: int) -> NDArray[np.int32]:
         """Logits Q16.16 (vocab_size,) of one token, a copy."""

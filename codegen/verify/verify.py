@@ -42,13 +42,14 @@ class Run:
     """What one build did: tokens int64 (n + 1,), logits int32 (n, vocab_size), and each pass's cache at the end.
 
     prompted: the last row of logits and the cache once more, of the same tokens read in batches; None in the reference,
-    which reads one after another.
+    which reads one after another. prefix: tokens before the first of them.
     """
 
     tokens: NDArray[np.int64]
     logits: NDArray[np.int32]
     cache: Cache
     prompted: tuple[NDArray[np.int32], Cache] | None = None
+    prefix: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,19 +113,24 @@ def generate(
     c = HostLibrary(library, config)
     random = c.seed(seed)
     tokens, logits = [first], []
+    prefix = len(config.prefix)
+    c.begin()
     for position in range(positions):
-        logits.append(c.forward(tokens[-1], position))
+        logits.append(c.forward(tokens[-1], prefix + position))
         tokens.append(c.sample(settings, random))
     cache = c.cache()
-    c.prefill(tokens[: positions - 1], 0)
-    prompted = c.forward(tokens[positions - 1], positions - 1), c.cache()
-    return Run(np.array(tokens, np.int64), np.array(logits), cache, prompted)
+    c.begin()
+    c.prefill(tokens[: positions - 1], prefix)
+    prompted = c.forward(tokens[positions - 1], prefix + positions - 1), c.cache()
+    return Run(np.array(tokens, np.int64), np.array(logits), cache, prompted, prefix)
 
 
 def reference_run(model: IntegerModel, tokens: NDArray[np.int64], settings: SamplerSettings, seed: int) -> Run:
     """What the reference computes of the same tokens, and what the Python sampler draws from its logits."""
     reference = Reference(model)
     sampler = Sampler(settings, seed)
+    if model.config.prefix:
+        reference.forward(model.config.prefix)
     logits = reference.forward(tokens[:-1])
     sampled = [sampler.sample(row) for row in logits]
     cache = {name: getattr(reference, name) for name in CACHE}
@@ -137,11 +143,16 @@ def compare(expected: Run, got: Run, build: str, temperature: float) -> Verdict:
     A slot of the cache that a later position overwrote speaks for the later one.
     """
     count = len(got.logits)
+    for name in CACHE:
+        for ours, theirs in zip(expected.cache[name], got.cache[name], strict=True):
+            if not np.array_equal(ours[:, : got.prefix], theirs[:, : got.prefix]):
+                return Verdict(build, temperature, 0, count, f"{name} of the prefix")
     for position in range(count):
+        slot = slice(got.prefix + position, got.prefix + position + 1)
         for name in CACHE:
             for layer, (ours, theirs) in enumerate(zip(expected.cache[name], got.cache[name], strict=True)):
                 # A window or the context ends the slots of a pass.
-                differ = np.argwhere(ours[:, position : position + 1] != theirs[:, position : position + 1])
+                differ = np.argwhere(ours[:, slot] != theirs[:, slot])
                 if differ.size:
                     text = f"position {position}: {name} of layer {layer}, head {differ[0][0]}"
                     return Verdict(build, temperature, position, count, text)
@@ -204,7 +215,7 @@ def _isolated(
                 return {name: [arrays[f"{prefix}{name}.{i}"] for i in range(config.n_layers)] for name in CACHE}
 
             prompted = arrays["prompted.logits"], cache("prompted.")
-            return Run(arrays["tokens"], arrays["logits"], cache(""), prompted)
+            return Run(arrays["tokens"], arrays["logits"], cache(""), prompted, len(config.prefix))
 
 
 def _asan_runtime() -> str:

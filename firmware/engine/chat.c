@@ -91,7 +91,8 @@ uint32_t tl_chat_turn(const uint8_t *text, uint32_t n_bytes, bool first, uint32_
     const struct span whole = {section, lead->n_text + said.n + tail->n_text};
 
     put_tokens(&output, lead->tokens + has, lead->n_tokens - has);
-    put_section(&output, trim(whole, lead->strip, tail->strip, TL_CHAT_STRIPPED), first && lead->n_tokens == 0);
+    put_section(&output, trim(whole, lead->strip, tail->strip, TL_CHAT_STRIPPED),
+                first && lead->n_tokens + TL_PREFIX_TOKENS == 0);
     put_tokens(&output, tail->tokens, tail->n_tokens);
     return output.n;
 }

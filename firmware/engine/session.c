@@ -31,7 +31,13 @@ void tl_session_start(void) {
 }
 
 void tl_session_reset(void) {
+    tl_begin();
     session.position = 0;
+#if TL_PREFIX_TOKENS > 0
+    for (; session.position < TL_PREFIX_TOKENS; session.position++) {
+        session.history[session.position] = (tl_token_t)tl_prefix_token(session.position);
+    }
+#endif
     session.pending = TL_NO_TOKEN;
     session.has_logits = false;
     session.active = false;
@@ -109,7 +115,7 @@ enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint
     if (!session.weights_intact) {
         return TL_ERROR_MODEL;
     }
-    const bool first = session.position == 0;
+    const bool first = session.position == TL_PREFIX_TOKENS;
     const uint32_t length =
         tl_chat_turn(text, n_bytes, first, first ? TL_NO_TOKEN : last_token(), session.prompt, TL_CONTEXT);
     return length == TL_ENCODE_TOO_LONG ? TL_ERROR_TOO_LONG : begin(length, max_tokens);

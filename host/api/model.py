@@ -139,13 +139,15 @@ def load(
     trim_vocab: str | Path | None = None,
     share_embedding: bool | None = None,
     layer_sharing: bool | None = None,
+    prefix: str | Path | None = None,
 ) -> LanguageModel:
     """Read a checkpoint and its tokenizer.
 
     model: the path of a file or folder, or the name of a bundled or pulled model; by default the first bundled one.
     context: positions of the KV cache; by default the model's own, at most 512. tokenizer: its file, if it does not lie
     beside the checkpoint. trim_vocab: a text file; only the tokens that it needs are kept. share_embedding,
-    layer_sharing: override a Hugging Face config.json.
+    layer_sharing: override a Hugging Face config.json. prefix: a text file that every conversation on a board
+    begins with.
     Raises UserError, naming the file and the field, if something is missing, damaged or not supported.
     """
     options = LoadOptions(
@@ -154,5 +156,6 @@ def load(
         share_embedding=share_embedding,
         layer_sharing=layer_sharing,
         trim_vocab=None if trim_vocab is None else Path(trim_vocab),
+        prefix=None if prefix is None else Path(prefix),
     )
     return LanguageModel.read(None if model is None else str(model), options)

@@ -104,6 +104,8 @@ def turn_writer_for(
         if system is not None:
             raise UserError("--system needs the model's chat template, which --raw leaves out. Leave out one of them.")
         return Plain()
+    if system is not None and request.options.prefix is not None:
+        raise UserError("--system: --prefix gives the system message already. Leave out one of them.")
     if system is None and hello.chat:
         return OnBoard()
     on_host = None if connection.process is None and request.model is None else _on_host(request, hello, system)

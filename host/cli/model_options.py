@@ -31,6 +31,12 @@ LOAD_OPTIONS = (
         "--trim-vocab", metavar="FILE", type=_PATH, help="Keep only the tokens that this text and all bytes need."
     ),
     click.option(
+        "--prefix",
+        metavar="FILE",
+        type=_PATH,
+        help="A text that every conversation on the board begins with, computed at build time: a system prompt.",
+    ),
+    click.option(
         "--rope-base",
         metavar="BASE",
         type=float,

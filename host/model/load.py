@@ -9,11 +9,12 @@ from typing import Any
 
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT
-from tinyllm.codegen.chat.derive import stopping_where_answers_end
+from tinyllm.codegen.chat.derive import Unsuited, derive, stopping_where_answers_end
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.facts import CheckpointFacts
 from tinyllm.codegen.checkpoints.huggingface.hub_cache import snapshot
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
+from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.trim import Saving, trim
 from tinyllm.codegen.verify.perplexity import split_stories
 from tinyllm.errors import UserError
@@ -34,7 +35,8 @@ class LoadOptions:
     tokenizer: if none lies beside the checkpoint. context: positions of the KV cache; None: the model's own, at most
     DEFAULT_CONTEXT. rope_base: of a llama2.c file of version 1 or 2, which cannot say it; None: 10000.
     share_embedding, layer_sharing: override config.json of a Hugging Face folder. trim_vocab: a text; only the tokens
-    that it needs are kept.
+    that it needs are kept. prefix: a text that every conversation on a board begins with; the system message of a model
+    with a chat template.
     """
 
     tokenizer: Path | None = None
@@ -43,6 +45,7 @@ class LoadOptions:
     share_embedding: bool | None = None
     layer_sharing: bool | None = None
     trim_vocab: Path | None = None
+    prefix: Path | None = None
 
     def positions(self, config: ModelConfig) -> int:
         """Positions of the KV cache. UserError beyond what the model was trained for."""
@@ -148,10 +151,29 @@ def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedMode
     tokenizer_path, tokenizer = load_tokenizer(path, model.config, options)
     chosen = options.context is not None
     whole = LoadedModel(path, model, tokenizer_path, tokenizer, context, chosen)
-    if options.trim_vocab is None:
-        return whole
-    trimmed = trim(model, tokenizer, options.stories())
-    return replace(whole, model=trimmed.model, tokenizer=trimmed.tokenizer, whole=whole, saving=trimmed.saving)
+    if options.trim_vocab is not None:
+        trimmed = trim(model, tokenizer, options.stories())
+        whole = replace(whole, model=trimmed.model, tokenizer=trimmed.tokenizer, whole=whole, saving=trimmed.saving)
+    return whole if options.prefix is None else _with_prefix(whole, options.prefix)
+
+
+def _with_prefix(loaded: LoadedModel, path: Path) -> LoadedModel:
+    """The model with the text of a file in front of every conversation. UserError if that cannot be."""
+    text, config = read_text(path).removesuffix("\n"), loaded.model.config
+    if not text:
+        raise UserError(f"--prefix {path}: no text in it; expected what every conversation is to begin with.")
+    if config.chat_template is None:
+        prefix, system = tuple(encode(loaded.tokenizer, text, bos=True)), None
+    else:
+        try:
+            prefix, system = derive(config.chat_template, loaded.tokenizer, text).first.tokens, text
+        except Unsuited as unsuited:
+            raise UserError(
+                f"--prefix {path}: the board cannot follow {config.name}'s chat template with a system message "
+                f"({unsuited}). `tinyllm chat --system TEXT` renders it on this computer."
+            ) from None
+    config = replace(config, prefix=prefix, system=system)
+    return replace(loaded, model=replace(loaded.model, config=config))
 
 
 def load_tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path, Tokenizer]:

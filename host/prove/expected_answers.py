@@ -58,11 +58,18 @@ class Expected:
 
     def logits(self, tokens: Sequence[int]) -> NDArray[np.int64]:
         """Logits Q16.16 (n, vocab_size) after each of n tokens of a new conversation."""
-        return Reference(self.model).forward(tokens)
+        return self._begun().forward(tokens)
+
+    def _begun(self) -> Reference:
+        """A new conversation: behind the prefix."""
+        reference = Reference(self.model)
+        if self.model.config.prefix:
+            reference.forward(self.model.config.prefix)
+        return reference
 
     def encode(self, text: str, first: bool = True) -> list[int]:
-        """Token ids of a prompt; the first one of a conversation begins with BOS."""
-        return encode(self.tokenizer, text, bos=first)
+        """Token ids of a prompt; the first one of a conversation begins with BOS, unless there is a prefix."""
+        return encode(self.tokenizer, text, bos=first and not self.model.config.prefix)
 
     def text(self, tokens: Sequence[int]) -> str:
         """What the tokens of an answer say, unfinished characters as U+FFFD."""
@@ -71,14 +78,14 @@ class Expected:
     def _compute(
         self, prompts: tuple[str, ...], max_tokens: int, settings: SamplerSettings, seed: int, through_stops: bool
     ) -> Answers:
-        reference, sampler = Reference(self.model), Sampler(settings, seed)
+        reference, sampler = self._begun(), Sampler(settings, seed)
         stops = set() if through_stops else set(self.tokenizer.stop_ids)
-        in_context: dict[int, int] = {}
-        answers = []
-        read = 0
+        in_context = dict(enumerate(self.model.config.prefix))
+        answers: list[tuple[int, ...]] = []
+        read = len(in_context)
         unread: list[int] = []
         for prompt in prompts:
-            unread += self.encode(prompt, first=not read)
+            unread += self.encode(prompt, first=not answers)
             answer: list[int] = []
             while not answer or (len(answer) < max_tokens and answer[-1] not in stops):
                 logits = reference.forward(unread)[-1]
@@ -105,8 +112,9 @@ def expected_of(link: Link, model: str | None = None, options: LoadOptions = AS_
             if expected.model_hash == hello.model_hash:
                 return expected
     if model is not None:
+        other = "of other weights, --trim-vocab or --prefix" if hello.model == loaded.name else f"not {loaded.name}"
         raise UserError(
-            f"{runs}, not {loaded.name}. Name the model that it runs, leave MODEL out to talk to what is there, or "
+            f"{runs}, {other}. Name the model that it runs, leave MODEL out to talk to what is there, or "
             "build and flash this one."
         )
     raise UserError(f"{runs}, which is not bundled. Name its checkpoint.")

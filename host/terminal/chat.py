@@ -87,7 +87,7 @@ class Chat:
 
     def _greet(self) -> None:
         hello = self.board.hello
-        if hello.context_used:
+        if hello.conversation_digest:
             self.screen.note("The board held an earlier conversation; a new one begins.")
         self.screen.note(f"{hello.model} on {hello.board}, context {hello.context} tokens. /help lists the commands.")
         if self.chat.template:

@@ -121,7 +121,9 @@ GATE = """
 
 
 def text_files(tokenizer: Tokenizer) -> dict[str, str]:
-    header = f"#define TL_VOCAB_SIZE {tokenizer.vocab_size}u\n#define TL_TEXT_MAX {TEXT_MAX}u\n"
+    header = (
+        f"#define TL_VOCAB_SIZE {tokenizer.vocab_size}u\n#define TL_TEXT_MAX {TEXT_MAX}u\n#define TL_PREFIX_TOKENS 0u\n"
+    )
     return vocabulary_files(tokenizer) | {"model.h": header}
 
 
