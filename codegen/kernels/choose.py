@@ -1,8 +1,10 @@
-"""Which kernel set a board gets."""
+"""Which kernel set a board gets, and the sets that a person names."""
 
 from __future__ import annotations
 
-from tinyllm.boards.description import Board
+from collections.abc import Sequence
+
+from tinyllm.boards.description import Board, board_names, load_board
 from tinyllm.codegen.kernels.armv6m import ARMV6M
 from tinyllm.codegen.kernels.armv8m import ARMV8M
 from tinyllm.codegen.kernels.generic import GENERIC
@@ -11,11 +13,31 @@ from tinyllm.codegen.kernels.kernel_set import KernelSet
 from tinyllm.codegen.kernels.rv32 import RV32
 from tinyllm.codegen.kernels.xtensa import XTENSA
 from tinyllm.codegen.kernels.xtensa_s3 import XTENSA_S3
+from tinyllm.errors import UserError
 
 KERNEL_SETS = {kernels.name: kernels for kernels in (GENERIC, ARMV6M, ARMV8M, HOST, RV32, XTENSA, XTENSA_S3)}
 """By the `instruction_set` of a board's description."""
+ALL = "all"
+"""Stands for every set."""
 
 
 def kernel_set_of(board: Board | None) -> KernelSet:
     """The set of a board's cores; the portable one if there is none of their own, or no board."""
     return GENERIC if board is None else KERNEL_SETS.get(board.instruction_set, GENERIC)
+
+
+def named_sets(names: Sequence[str]) -> list[KernelSet]:
+    """The sets of these names, each once. A name is a set's, a board's, or ALL. Raises UserError for another."""
+    found: dict[str, KernelSet] = {}
+    for name in names:
+        if name == ALL:
+            found |= KERNEL_SETS
+        elif name in KERNEL_SETS:
+            found[name] = KERNEL_SETS[name]
+        elif name in (boards := board_names()):
+            kernels = kernel_set_of(load_board(name))
+            found[kernels.name] = kernels
+        else:
+            known = [ALL, *KERNEL_SETS, *(board for board in boards if board not in KERNEL_SETS)]
+            raise UserError(f"no kernels are named {name!r}; expected one of {', '.join(known)}.")
+    return list(found.values())

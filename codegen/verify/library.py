@@ -47,6 +47,7 @@ void tl_forward(uint32_t token, uint32_t position);
 uint32_t tl_prefill(const uint32_t *tokens, uint32_t n, uint32_t position);
 int32_t *tl_logits(void);
 bool tl_weights_intact(void);
+bool tl_kernels_start(void);
 struct cache {
     int8_t k[%(rows)d * %(head_dim)d + %(padding)d];
     int8_t v[%(rows)d * %(head_dim)d];
@@ -101,6 +102,8 @@ class HostLibrary:
             self.c: Any = self.ffi.dlopen(str(library))
         except OSError as error:
             raise Failure(f"{library} does not load: {error}") from None
+        if not self.c.tl_kernels_start():
+            raise Failure(f"{library}: its kernels fail the check that a board makes at its start.")
 
     def begin(self) -> None:
         """Begin a conversation: the cache holds the prefix alone."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.kernels.choose import named_sets
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.verify.compiler import find_compiler
 from tinyllm.codegen.verify.library import HostLibrary, compile_library
@@ -54,8 +55,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many positions agree, of how many, and the first that does not, in words."""
+    """How many positions agree, of how many, and the first that does not, in words. kernels: the set's name."""
 
+    kernels: str
     build: str
     temperature: float
     exact: int
@@ -79,31 +81,42 @@ def verify(
     seed: int = 1,
     positions: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    kernels: Sequence[str] = (HOST,),
 ) -> Iterator[Verdict]:
-    """Compare a run of `positions` tokens (default: the whole context) for each build and temperature.
+    """Compare a run of `positions` tokens (default: the whole context) for each kernel set, build and temperature.
 
-    Raises UserError without a compiler, Failure if the C does not build or a sanitizer reports.
+    kernels: names as named_sets takes them. The C of every set compiles on this computer, with its own layout of the
+    weights; instructions that this computer does not have stand there as the C that defines them.
+    Raises UserError without a compiler and for unknown kernels, Failure if the C does not build or a sanitizer reports.
     """
+    sets = named_sets(kernels)
     count = model.config.context if positions is None else positions
     if count < 1:
         raise UserError(f"--positions {count}: expected at least 1.")
-    files = emit_project(model, tokenizer, load_board(HOST)).files
+    first = 0 if tokenizer.bos is None else tokenizer.bos
     expected: dict[float, Run] = {}
+    number = 0
     with tempfile.TemporaryDirectory(prefix="tinyllm-verify-") as folder:
-        for build in builds:
-            progress(f"compiling ({build})")
-            library = compile_library(files, Path(folder) / build, build)
-            for temperature in temperatures:
-                settings = SamplerSettings.from_float(temperature=temperature)
-                progress(f"running {count} positions at temperature {temperature} ({build})")
-                run = partial(_isolated, build) if build in SANITIZERS else generate
-                first = 0 if tokenizer.bos is None else tokenizer.bos
-                got = run(library, model.config, first, settings, seed, count)
-                if temperature not in expected:
-                    progress(f"computing the reference of {count} positions")
-                if temperature not in expected or not np.array_equal(expected[temperature].tokens, got.tokens):
-                    expected[temperature] = reference_run(model, got.tokens, settings, seed)
-                yield compare(expected[temperature], got, build, temperature)
+        for own in sets:
+            progress(f"writing the C with the kernels {own.name}")
+            # The instruction set decides the kernels and the layout of the weights; all else is this computer's.
+            files = emit_project(model, tokenizer, replace(load_board(HOST), instruction_set=own.name)).files
+            for build in builds:
+                number += 1
+                place = f"{own.name} {build}, {number} of {len(sets) * len(builds)}"
+                progress(f"compiling ({place})")
+                library = compile_library(files, Path(folder) / own.name / build, build)
+                for temperature in temperatures:
+                    settings = SamplerSettings.from_float(temperature=temperature)
+                    progress(f"running {count} positions at temperature {temperature:g} ({place})")
+                    run = partial(_isolated, build) if build in SANITIZERS else generate
+                    got = run(library, model.config, first, settings, seed, count)
+                    if temperature not in expected:
+                        progress(f"computing the reference of {count} positions")
+                    if temperature not in expected or not np.array_equal(expected[temperature].tokens, got.tokens):
+                        expected[temperature] = reference_run(model, got.tokens, settings, seed)
+                    exact, difference = first_difference(expected[temperature], got)
+                    yield Verdict(own.name, build, temperature, exact, count, difference)
 
 
 def generate(
@@ -137,39 +150,34 @@ def reference_run(model: IntegerModel, tokens: NDArray[np.int64], settings: Samp
     return Run(np.array([tokens[0], *sampled], np.int64), logits.astype(np.int32), cache)
 
 
-def compare(expected: Run, got: Run, build: str, temperature: float) -> Verdict:
-    """The first position at which anything differs: the cache it wrote, its logits or the id drawn from them.
+def first_difference(expected: Run, got: Run) -> tuple[int, str | None]:
+    """The first position at which anything differs, and what: the cache it wrote, its logits or the id drawn from them.
 
-    A slot of the cache that a later position overwrote speaks for the later one.
+    If all agrees, the number of positions and None. A slot of the cache that a later position overwrote speaks for the
+    later one.
     """
-    count = len(got.logits)
     for name in CACHE:
         for ours, theirs in zip(expected.cache[name], got.cache[name], strict=True):
             if not np.array_equal(ours[:, : got.prefix], theirs[:, : got.prefix]):
-                return Verdict(build, temperature, 0, count, f"{name} of the prefix")
-    for position in range(count):
+                return 0, f"{name} of the prefix"
+    for position in range(len(got.logits)):
         slot = slice(got.prefix + position, got.prefix + position + 1)
         for name in CACHE:
             for layer, (ours, theirs) in enumerate(zip(expected.cache[name], got.cache[name], strict=True)):
                 # A window or the context ends the slots of a pass.
                 differ = np.argwhere(ours[:, slot] != theirs[:, slot])
                 if differ.size:
-                    text = f"position {position}: {name} of layer {layer}, head {differ[0][0]}"
-                    return Verdict(build, temperature, position, count, text)
+                    return position, f"position {position}: {name} of layer {layer}, head {differ[0][0]}"
         wrong = np.flatnonzero(expected.logits[position] != got.logits[position])
         if wrong.size:
             ours, theirs = expected.logits[position][wrong[0]], got.logits[position][wrong[0]]
-            text = f"position {position}: logit {wrong[0]} is {theirs}, the reference has {ours}"
-            return Verdict(build, temperature, position, count, text)
+            return position, f"position {position}: logit {wrong[0]} is {theirs}, the reference has {ours}"
         if expected.tokens[position + 1] != got.tokens[position + 1]:
             ours, theirs = expected.tokens[position + 1], got.tokens[position + 1]
-            text = f"position {position}: sampled {theirs}, the reference samples {ours}"
-            return Verdict(build, temperature, position, count, text)
+            return position, f"position {position}: sampled {theirs}, the reference samples {ours}"
     if got.prompted is not None and not _agree(got, *got.prompted):
-        return Verdict(
-            build, temperature, 0, count, "the same tokens read as a prompt give another cache or other logits"
-        )
-    return Verdict(build, temperature, count, count)
+        return 0, "the same tokens read as a prompt give another cache or other logits"
+    return len(got.logits), None
 
 
 def _agree(run: Run, logits: NDArray[np.int32], cache: Cache) -> bool:

@@ -51,15 +51,19 @@ class LanguageModel(LoadedModel):
         positions: int | None = None,
         progress: Callable[[str], None] = ignore,
         each: Callable[[Verdict], None] = lambda verdict: None,
+        kernels: str | Sequence[str] = HOST,
     ) -> list[Verdict]:
         """Compare the C, as a library of this computer, with the reference, bit by bit: logits, KV cache, tokens.
 
-        builds: how to compile: O0, O2, O3, ubsan, asan. positions: how many tokens; by default the context.
+        builds: how to compile: O0, O2, O3, ubsan, asan. positions: how many tokens; by default the context. kernels:
+        with which kernel sets: "armv8m", or a board that has them, "pico2"; several; "all". By default this computer's.
         progress takes one short line per step, `each` every verdict as soon as it is there. A verdict's `bit_exact`
-        says whether all agrees. Raises UserError without a C compiler, Failure if the C does not compile.
+        says whether all agrees.
+        Raises UserError without a C compiler and for unknown kernels, Failure if the C does not compile.
         """
+        sets = (kernels,) if isinstance(kernels, str) else kernels
         verdicts = []
-        for verdict in verify(self.quantize(), self.tokenizer, builds, temperatures, seed, positions, progress):
+        for verdict in verify(self.quantize(), self.tokenizer, builds, temperatures, seed, positions, progress, sets):
             each(verdict)
             verdicts.append(verdict)
         return verdicts

@@ -17,7 +17,7 @@ from tinyllm.models import bundled
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def _one_of(names: Callable[[], Iterable[str]], files: bool = False) -> Complete:
+def one_of(names: Callable[[], Iterable[str]], files: bool = False) -> Complete:
     """Completes one of the names, or the path of a file. An error offers nothing: a completion has no place for it."""
 
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -29,8 +29,8 @@ def _one_of(names: Callable[[], Iterable[str]], files: bool = False) -> Complete
     return complete
 
 
-complete_board = _one_of(board_names)
-complete_port = _one_of(lambda: ["auto", *(port.device for port in list_serial_ports())])
-complete_model = _one_of(
+complete_board = one_of(board_names)
+complete_port = one_of(lambda: ["auto", *(port.device for port in list_serial_ports())])
+complete_model = one_of(
     lambda: [*bundled(), *(model.name for model in list_pulled() if isinstance(model, Pulled))], files=True
 )

@@ -7,14 +7,15 @@ from dataclasses import asdict
 
 import click
 
-from tinyllm.boards.description import HOST
+from tinyllm.boards.description import HOST, board_names
 from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT
+from tinyllm.codegen.kernels.choose import ALL, KERNEL_SETS, named_sets
 from tinyllm.codegen.verify.library import BUILDS
 from tinyllm.codegen.verify.verify import Verdict
 from tinyllm.errors import UserError
 from tinyllm.host.api.board import Board
 from tinyllm.host.api.model import LanguageModel
-from tinyllm.host.cli.completion import complete_board
+from tinyllm.host.cli.completion import complete_board, one_of
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option, port_option, seed_option, virtual_option
 from tinyllm.host.connect.attach import BoardRequest
@@ -24,6 +25,9 @@ from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
 from tinyllm.host.prove.prove import COUNT, Comparison
+
+EACH_LEVEL = ("O0", "O2", "O3")
+"""How named kernels are compiled: every level must give the same integers."""
 
 
 @click.command(epilog=MODEL_HELP)
@@ -41,7 +45,14 @@ from tinyllm.host.prove.prove import COUNT, Comparison
     "builds",
     metavar="NAME",
     multiple=True,
-    help=f"How to compile: {', '.join(BUILDS)}; repeatable. Default: O2.",
+    help=f"How to compile: {', '.join(BUILDS)}; repeatable. Default: O2, with --kernels O0, O2 and O3.",
+)
+@click.option(
+    "--kernels",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=one_of(lambda: dict.fromkeys([ALL, *KERNEL_SETS, *board_names()])),
+    help=f"With which kernels: {', '.join(KERNEL_SETS)}, those of a board, or {ALL}; repeatable. Default: {HOST}.",
 )
 @click.option(
     "--temperature",
@@ -67,6 +78,7 @@ def command(
     virtual: bool,
     port: str | None,
     builds: tuple[str, ...],
+    kernels: tuple[str, ...],
     temperatures: tuple[float, ...],
     seed: int,
     positions: int | None,
@@ -75,7 +87,8 @@ def command(
 ) -> None:
     """Compare the emitted C with the reference, bit by bit: logits, KV cache and sampled tokens.
 
-    With --board or --port a running board is compared: its logits and tokens.
+    The kernels of every board compile on this computer, with that board's layout of the weights: --kernels pico2. With
+    --board or --port a running board is compared: its logits and tokens.
     """
     output = Output(as_json)
     for name in builds:
@@ -87,9 +100,14 @@ def command(
     if positions is not None and not 1 <= positions <= LARGEST_CONTEXT:
         raise UserError(f"--positions {positions}: expected 1 to {LARGEST_CONTEXT}.")
     if board is None and port is None and not virtual:
-        exact = _verify_library(model, options, builds or ("O2",), temperatures, seed, positions, output)
-    elif builds:
-        raise UserError("--build is about the C as a library of this computer; leave it out with a board.")
+        sets, levels = (kernels, EACH_LEVEL) if kernels else ((HOST,), ("O2",))
+        named_sets(sets)  # a wrong name is told before the model is read
+        exact = _verify_library(model, options, sets, builds or levels, temperatures, seed, positions, output)
+    elif builds or kernels:
+        raise UserError(
+            "--build and --kernels are about the C as a library of this computer; leave them out with a board, "
+            "which has its own."
+        )
     else:
         request = BoardRequest(model, options, HOST if board is None else board, port, virtual)
         exact = _verify_board(request, temperatures, seed, positions or COUNT, output)
@@ -100,6 +118,7 @@ def command(
 def _verify_library(
     model: str | None,
     options: LoadOptions,
+    kernels: Sequence[str],
     builds: Sequence[str],
     temperatures: Sequence[float],
     seed: int,
@@ -110,17 +129,31 @@ def _verify_library(
     loaded = LanguageModel.read(model, options)
     if loaded.saving is not None:
         output.note(saving_line(loaded.saving))
-
-    def show(verdict: Verdict) -> None:
-        _show(output, str(verdict), f"{verdict.build}, temperature {verdict.temperature:g}", verdict.difference)
-
     with output.working(f"verifying {loaded.name}") as step:
-        verdicts = loaded.verify(builds, temperatures, seed, positions, step, show)
+        verdicts = loaded.verify(builds, temperatures, seed, positions, step, kernels=kernels)
     exact = all(verdict.bit_exact for verdict in verdicts)
     if output.as_json:
         runs = [asdict(verdict) for verdict in verdicts]
         output.document({"model": loaded.name, "context": loaded.context, "bit_exact": exact, "runs": runs})
+    else:
+        _show_verdicts(output, loaded.name, verdicts, temperatures)
     return exact
+
+
+def _show_verdicts(output: Output, name: str, verdicts: Sequence[Verdict], temperatures: Sequence[float]) -> None:
+    """A line for each kernel set and build, with a column for each temperature; then what differs."""
+    output.line(f"{name}: positions at which the C and the reference agree, bit for bit", style="bold")
+    rows = []
+    for start in range(0, len(verdicts), len(temperatures)):
+        of_build = verdicts[start : start + len(temperatures)]
+        rows.append([of_build[0].kernels, of_build[0].build, *(f"{each.exact}/{each.positions}" for each in of_build)])
+    output.table(["kernels", "build", *(f"temperature {temperature:g}" for temperature in temperatures)], rows)
+    wrong = [verdict for verdict in verdicts if not verdict.bit_exact]
+    for verdict in wrong:
+        how = f"{verdict.kernels}, {verdict.build}, temperature {verdict.temperature:g}"
+        output.line(f"first difference of {how}: {verdict.difference}", style="red")
+    if not wrong:
+        output.line("bit-exact: logits, KV cache and tokens")
 
 
 def _verify_board(request: BoardRequest, temperatures: Sequence[float], seed: int, count: int, output: Output) -> bool:
@@ -131,7 +164,10 @@ def _verify_board(request: BoardRequest, temperatures: Sequence[float], seed: in
         def show(comparison: Comparison) -> None:
             temperature = comparison.temperature
             how = "logits" if temperature is None else f"temperature {temperature:g}"
-            _show(output, str(comparison), f"{hello.board}, {how}", comparison.difference)
+            if not output.as_json:
+                output.line(f"{comparison}  ({hello.board}, {how})")
+                if comparison.difference:
+                    output.line(f"  first difference: {comparison.difference}", style="red")
 
         with output.working(f"verifying {hello.model} on {hello.board}") as step:
             comparisons = board.verify(temperatures, seed, count, step, show)
@@ -143,18 +179,10 @@ def _verify_board(request: BoardRequest, temperatures: Sequence[float], seed: in
                 "model_hash": hello.model_hash,
                 "board": hello.board,
                 "build_id": hello.build_id,
+                "kernels": hello.kernels,
                 "context": hello.context,
                 "bit_exact": exact,
                 "runs": [asdict(comparison) for comparison in comparisons],
             }
         )
     return exact
-
-
-def _show(output: Output, verdict: str, how: str, difference: str | None) -> None:
-    """A line as soon as there is a verdict, and the first difference."""
-    if output.as_json:
-        return
-    output.line(f"{verdict}  ({how})")
-    if difference:
-        output.line(f"  first difference: {difference}", style="red")

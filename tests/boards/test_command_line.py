@@ -236,7 +236,8 @@ MISTAKES = {
         {},
         "--virtual starts a board on this computer; leave it out with --port",
     ),
-    "a way to compile too": (("verify", "--board", "host", "--build", "O2"), "", {}, "leave it out with a board"),
+    "a way to compile too": (("verify", "--board", "host", "--build", "O2"), "", {}, "leave them out with a board"),
+    "kernels too": (("verify", "--virtual", "--kernels", "all"), "", {}, "leave them out with a board"),
     "no positions": (("verify", "--board", "host", "--positions", "0"), "", {}, "--positions 0: expected 1 to 65536"),
 }
 

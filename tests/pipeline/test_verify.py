@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tinyllm
 from tests.pipeline.conftest import BASE, RANDOM_CONFIGS, random_model
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.float_model import Model, Rope
@@ -18,11 +21,14 @@ from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.emit.project import Project, emit_project
+from tinyllm.codegen.kernels.choose import KERNEL_SETS
 from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.verify.library import BUILDS, HostLibrary, compile_library
-from tinyllm.codegen.verify.verify import CACHE, compare, generate, reference_run, verify
+from tinyllm.codegen.verify.verify import CACHE, first_difference, generate, reference_run, verify
 from tinyllm.errors import Failure
+from tinyllm.host.api.model import LanguageModel
+from tinyllm.host.cli import app as cli
 from tinyllm.models import bundled
 
 
@@ -162,18 +168,18 @@ def test_verify_names_the_first_tensor_that_differs(
     settings = SamplerSettings.from_float(temperature=0.8)
     got = generate(library, model.config, 1, settings, 1, 20)
     expected = reference_run(model, got.tokens, settings, 1)
-    assert compare(expected, got, "O2", 0.8).exact == 20
+    assert first_difference(expected, got) == (20, None)
     if tensor == "logits":
         got.logits[7, 3] += 1
     elif tensor == "tokens":
         got.tokens[8] += 1
     else:
         got.cache[tensor][1][0, 7] += 1
-    verdict = compare(expected, got, "O2", 0.8)
-    assert verdict.exact == 7
-    assert verdict.difference is not None
-    assert verdict.difference.startswith("position 7: ")
-    assert {"logits": "logit 3", "tokens": "sampled"}.get(tensor, f"{tensor} of layer 1, head 0") in verdict.difference
+    exact, difference = first_difference(expected, got)
+    assert exact == 7
+    assert difference is not None
+    assert difference.startswith("position 7: ")
+    assert {"logits": "logit 3", "tokens": "sampled"}.get(tensor, f"{tensor} of layer 1, head 0") in difference
 
 
 def test_a_wrong_kernel_is_found(stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -185,7 +191,62 @@ def test_a_wrong_kernel_is_found(stories_tokenizer: Tokenizer, tmp_path_factory:
     library = compile_library(files, tmp_path_factory.mktemp("c"))
     settings = SamplerSettings.from_float(temperature=0.0)
     got = generate(library, model.config, 1, settings, 1, 5)
-    assert compare(reference_run(model, got.tokens, settings, 1), got, "O2", 0.0).exact < 5
+    exact, difference = first_difference(reference_run(model, got.tokens, settings, 1), got)
+    assert exact < 5 and difference
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LanguageModel:
+    """Of the shapes that the kernels have code of their own for."""
+    return tinyllm.load(context=24)
+
+
+@pytest.mark.parametrize(
+    "builds", [("O2",), pytest.param(("O0", "O3", "ubsan"), marks=pytest.mark.sweep)], ids=["O2", "the other levels"]
+)
+def test_the_kernels_of_every_board_are_bit_exact_on_this_computer(
+    builds: tuple[str, ...], loaded: LanguageModel
+) -> None:
+    verdicts = loaded.verify(builds, (0.8,), positions=40, kernels="all")
+    assert [(verdict.kernels, verdict.build) for verdict in verdicts] == list(product(KERNEL_SETS, builds))
+    for verdict in verdicts:
+        assert verdict.exact == verdict.positions == 40, (verdict.kernels, verdict.difference)
+
+
+@pytest.fixture
+def wrong_armv8m(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it changes is in the file of armv8m alone, so that the C of that set must be what is compiled."""
+
+    def wrong(*arguments: Any) -> Project:
+        project = emit_project(*arguments)
+        name = "src/kernels/score_rows.c"
+        project.files[name] = project.files[name].replace("& 2047", "& 255")
+        return project
+
+    monkeypatch.setattr("tinyllm.codegen.verify.verify.emit_project", wrong)
+
+
+@pytest.mark.usefixtures("wrong_armv8m")
+def test_a_wrong_kernel_of_one_set_is_found_in_that_set_alone(loaded: LanguageModel) -> None:
+    found = loaded.verify(("O2",), (0.0,), positions=5, kernels=("pico2", "generic", "armv8m"))
+    assert [(verdict.kernels, verdict.bit_exact) for verdict in found] == [("armv8m", False), ("generic", True)]
+
+
+@pytest.mark.usefixtures("wrong_armv8m")
+def test_the_verb_shows_a_line_for_each_set_and_level_and_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--context", "24", "--positions", "5", "--kernels", "pico2", "--kernels", "generic"]
+    assert cli.run(["verify", *options, "--build", "O0", "--build", "O2", "--temperature", "0"]) == 1
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[:2] for row in rows[2:6]] == [["armv8m", "O0"], ["armv8m", "O2"], ["generic", "O0"], ["generic", "O2"]]
+    assert [row[2] == "5/5" for row in rows[2:6]] == [False, False, True, True]
+    assert [" ".join(row[:7]) for row in rows[6:]] == [
+        f"first difference of armv8m, {build}, temperature 0:" for build in ("O0", "O2")
+    ]
+    assert cli.run(["verify", *options, "--temperature", "0", "--build", "O2", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["bit_exact"] is False
+    runs = [(run["kernels"], run["build"], run["exact"] == run["positions"]) for run in document["runs"]]
+    assert runs == [("armv8m", "O2", False), ("generic", "O2", True)]
 
 
 def test_undefined_behaviour_is_reported_and_not_survived(

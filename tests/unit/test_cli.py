@@ -366,6 +366,10 @@ MISTAKES = {
     "a missing tokenizer": (["inspect", "--tokenizer", "/nowhere/tok.bin"], "/nowhere/tok.bin"),
     "a missing text": (["eval", "--text", "/nowhere/text"], "/nowhere/text"),
     "an unknown way to compile": (["verify", "--build", "O9"], "--build O9: expected one of O0"),
+    "unknown kernels": (
+        ["verify", "--kernels", "armv9"],
+        "no kernels are named 'armv9'; expected one of all, generic, armv6m, ",
+    ),
 }
 
 

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem, ShellComplete
 from serial.tools import list_ports
 
 from tinyllm.boards.description import board_names
+from tinyllm.codegen.kernels.choose import KERNEL_SETS
 from tinyllm.host.cli.app import VERBS, tinyllm
 from tinyllm.models import bundled
 
@@ -36,6 +37,11 @@ def test_verbs_are_offered_with_what_they_do() -> None:
 def test_boards_are_offered_by_name(verb: str) -> None:
     assert names(verb, "--board", "") == board_names()
     assert names(verb, "--board", "esp32s") == ["esp32s3", "esp32s3-n16r8"]
+
+
+def test_kernels_are_offered_by_set_and_by_board() -> None:
+    assert names("verify", "--kernels", "") == list(dict.fromkeys(["all", *KERNEL_SETS, *board_names()]))
+    assert names("verify", "--kernels", "a") == ["all", "armv6m", "armv8m"]
 
 
 @pytest.mark.parametrize("verb", ["inspect", "run", "chat", "build", "flash", "verify", "bench"])

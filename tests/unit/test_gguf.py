@@ -165,7 +165,7 @@ def test_the_verbs_take_a_gguf_file(
     assert (shown["config"]["name"], shown["parameters"]) == ("stories", read_model(stories_gguf).n_parameters())
     assert shown["tokenizer"]["path"] == str(stories_gguf)
     assert cli.run(["verify", str(stories_gguf), "--positions", "8", "--build", "O0"]) == 0
-    assert "bit-exact: 8/8" in capsys.readouterr().out
+    assert "host      O0      8/8             8/8\nbit-exact: " in capsys.readouterr().out
 
 
 def read_back(model: Model, architecture: str, tensors: dict[str, Any] | None = None) -> Model:
