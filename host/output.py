@@ -64,6 +64,10 @@ class Output:
         """A line about the work, on stderr."""
         self._note(text, style=style)
 
+    def warning(self, text: str) -> None:
+        """A line that begins with "warning:", on stderr."""
+        self._note(text, mark="warning:")
+
     def error(self, text: str) -> None:
         """What went wrong, on stderr."""
         self._note(f"error: {text}", mark="error:")

@@ -25,6 +25,7 @@ from tinyllm.host.connect.attach import BoardRequest, attach
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.answer import Answer, stopping
 from tinyllm.host.link.frame_port import BAUD
+from tinyllm.host.link.kernels import kernels_warning
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import HelloReply
 from tinyllm.host.link.port_names import AUTO
@@ -63,19 +64,23 @@ class Board:
     def __init__(self, request: BoardRequest, output: Output | None = None) -> None:
         """Build, start and connect what `request` names; the class methods below do this for the usual cases.
 
-        output: for lines about the progress; by default the logger "tinyllm". Errors as `attach` and Link.
+        output: for lines about the progress, and a warning if the board's kernels failed their check; by default the
+        logger "tinyllm". Errors as `attach` and Link.
         """
         self.request = request
         self.wire = WireLog()
         self.answer: Answer | None = None
         self._stream: AnswerStream | None = None
+        self._output = output or LogOutput()
+        self._warned: str | None = None
         with ExitStack() as opened:
-            self.connection: Connection = opened.enter_context(attach(request, output or LogOutput()))
+            self.connection: Connection = opened.enter_context(attach(request, self._output))
             self.link: Link = self.connection.open(self.wire)
             opened.callback(lambda: self.link.close())
             check_model(request, self.connection, self.link)
             self.settings = BoardSettings(self.link)
             self._opened = opened.pop_all()
+        self._warn()
 
     @classmethod
     def open(cls, port: str = AUTO, model: ModelName | None = None, board: str = HOST) -> Board:
@@ -135,6 +140,17 @@ class Board:
     def hello(self) -> HelloReply:
         """The board's last reply to HELLO: model, context, vocab_size, board, firmware, ..."""
         return self.link.hello
+
+    @property
+    def warning(self) -> str | None:
+        """One line if the board's kernels failed their check at its start; None if all is well."""
+        return kernels_warning(self.hello)
+
+    def _warn(self) -> None:
+        """Tell the warning once; after a board was lost another one may answer."""
+        if self.warning is not None and self.warning != self._warned:
+            self._output.warning(self.warning)
+        self._warned = self.warning
 
     @property
     def clock(self) -> str:
@@ -303,6 +319,7 @@ class Board:
         self.leave_answer()
         self.link.close()
         self.link = self.connection.reopen(self.wire, patience)
+        self._warn()
         self.settings.doubt(self.link)
         if keep:
             self.settings.apply({})

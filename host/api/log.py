@@ -12,10 +12,13 @@ LOGGER = logging.getLogger("tinyllm")
 
 
 class LogOutput(Output):
-    """An Output whose notes and steps go to the logger "tinyllm", at INFO."""
+    """An Output whose notes and steps go to the logger "tinyllm" at INFO, and its warnings at WARNING."""
 
     def note(self, text: str, style: str = "dim") -> None:
         LOGGER.info("%s", text)
+
+    def warning(self, text: str) -> None:
+        LOGGER.warning("%s", text.removeprefix("warning: "))
 
     @contextmanager
     def working(self, what: str) -> Iterator[Callable[[str], None]]:

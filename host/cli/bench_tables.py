@@ -33,7 +33,9 @@ def show_run(output: Output, report: Report) -> None:
     """Prompt and answer."""
     hello, benchmark = report.hello, report.benchmark
     cores = f", {report.cores} cores" if report.cores > 1 else ""
-    output.line(f"{hello.model} ({hello.model_hash}) on {hello.board}, context {hello.context}{cores}", style="bold")
+    kernels = f"kernels {hello.kernels}" if hello.kernels_agree else f"portable C instead of {hello.kernels}"
+    about = f"{hello.model} ({hello.model_hash}) on {hello.board}"
+    output.line(f"{about}, context {hello.context}{cores}, {kernels}", style="bold")
 
     timed = report.unit == "microseconds"
 

@@ -11,6 +11,7 @@ from tinyllm.host.build.flash import board_to_flash
 from tinyllm.host.cli.completion import complete_board, complete_port
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
+from tinyllm.host.link.kernels import kernels_warning
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.model.trim_report import trimming_of
 from tinyllm.host.output import Output
@@ -41,6 +42,8 @@ def command(model: str | None, board: str | None, port: str | None, options: Loa
         flashed = loaded.flash(target, port, step, output.note)
         step("measuring the perplexity")
         trimming = trimming_of(loaded, options.stories())
+    if warning := kernels_warning(flashed.hello):
+        output.warning(warning)
     if as_json:
         document = {"port": flashed.port, "hello": asdict(flashed.hello), "built": asdict(flashed.built)}
         output.document(document | {"trimming": trimming and asdict(trimming)})

@@ -90,7 +90,11 @@ class Link(FramePort):
         """Ask again who the board is and what it holds."""
         said = self._ask(protocol.Hello(), protocol.HelloReply)
         self.hello = replace(
-            said, model=printable(said.model), board=printable(said.board), firmware=printable(said.firmware)
+            said,
+            model=printable(said.model),
+            board=printable(said.board),
+            firmware=printable(said.firmware),
+            kernels=printable(said.kernels),
         )
         return self.hello
 

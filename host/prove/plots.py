@@ -22,11 +22,11 @@ else:
 
 PLOTS = Path("docs/plots")
 
-ALIKE = ("model", "board", "emulator", "cores", "context")
-"""The fields of a record that are the same from one to the next of a history."""
+ALIKE = ("model", "board", "cores", "context")
+"""The fields of a record that are the same from one to the next of a history, beside what label_of tells."""
 
 Record = dict[str, Any]
-Key = tuple[str, str, int, int]
+Key = tuple[str, str, str, int, int]
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,16 @@ class Sources:
         """The last record of each model, board, emulator, number of cores and context, in the order of their names."""
         found = {}
         for record in self.records:
-            found[record["model"], label_of(record), record["cores"], record["context"]] = record
+            found[record["model"], label_of(record), record["board"], record["cores"], record["context"]] = record
         return dict(sorted(found.items()))
 
 
 def label_of(record: Record) -> str:
-    """The board, and its emulator if that is not the usual one."""
+    """The board, its emulator if that is not the usual one, and whether its kernels failed their check."""
     board = record["board"].removesuffix(TWIN)
-    return f"{board} in {record['emulator']}" if record.get("emulator") else board
+    emulator = f" in {record['emulator']}" if record.get("emulator") else ""
+    failed = "" if record.get("kernels_agree", True) else ", kernels failed"
+    return f"{board}{emulator}{failed}"
 
 
 def name_of(record: Record) -> str:
@@ -145,7 +147,11 @@ def _history(saved: Sequence[Record], latest: Sequence[Record]) -> dict[str, dic
     """Of each of the latest records those before it too, numbered from 1; nothing if there are none before any."""
     rows = {}
     for last in latest:
-        alike = [record for record in saved if all(record.get(name) == last.get(name) for name in ALIKE)]
+        alike = [
+            record
+            for record in saved
+            if label_of(record) == label_of(last) and all(record[name] == last[name] for name in ALIKE)
+        ]
         costs = [record["place"][0]["per_token"] / record["macs"] for record in alike]
         rows[name_of(last)] = {str(number): cost for number, cost in enumerate(costs, 1)}
     return rows if any(len(row) > 1 for row in rows.values()) else {}

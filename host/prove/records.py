@@ -1,8 +1,8 @@
 """Saved benchmarks: a record of a report, appended to a TOML file, and read again.
 
     [[record]]            who, when, and what: date, tinyllm, model, model_hash, board, build_id, firmware, context,
-                          cores, emulator, unit, kind, digest, macs, prompt, prefill; estimated_from, the inputs of
-                          estimates
+                          kernels, kernels_agree, cores, emulator, unit, kind, digest, macs, prompt, prefill;
+                          estimated_from, the inputs of estimates
     [[record.place]]      positions, per_token, by_core, parts, bytes, and estimates, as `tinyllm bench --json` has them
 
 Figures are in the unit of the record; a part that nobody counts is left out.

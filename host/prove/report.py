@@ -75,6 +75,7 @@ class Report:
     def document(self) -> dict[str, Any]:
         """For programs."""
         named = {name: getattr(self.hello, name) for name in IDENTITY}
+        named["kernels_agree"] = bool(self.hello.kernels_agree)
         measured = asdict(self.benchmark)
         del measured["places"]
         if self.benchmark.prefill is not None:
@@ -104,7 +105,8 @@ class Report:
         }
 
 
-IDENTITY = ("model", "model_hash", "board", "build_id", "context", "firmware")
+IDENTITY = ("model", "model_hash", "board", "build_id", "context", "firmware", "kernels", "kernels_agree")
+"""What a report keeps of HELLO."""
 
 
 def report(hello: HelloReply, benchmark: Benchmark, expected: Expected | None) -> Report:

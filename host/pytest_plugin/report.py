@@ -34,6 +34,7 @@ def tell(report: pytest.TestReport, board: Board) -> None:
     if report.when == "call" or report.failed:
         hello = board.hello
         row = {"board": board.name, "model": hello.model, "context": str(hello.context), "build": hello.build_id}
+        row["warning"] = board.warning or ""
         report.user_properties.append((PROPERTY, json.dumps(row)))
 
 
@@ -48,7 +49,7 @@ def describe(board: Board) -> str:
 
 
 def summary(stats: Mapping[str, Sequence[Any]]) -> list[str]:
-    """The lines of the table, from pytest's reports by outcome; none if no test used a board."""
+    """The table, from pytest's reports by outcome, and the boards' warnings; no lines if no test used a board."""
     boards: dict[tuple[str, ...], dict[str, Any]] = {}
     for outcome in ("passed", "failed", "error"):
         for report in stats.get(outcome, ()):
@@ -56,7 +57,8 @@ def summary(stats: Mapping[str, Sequence[Any]]) -> list[str]:
             if PROPERTY in properties:
                 figures = {name: properties[FIGURE + name] for name in FIGURES if FIGURE + name in properties}
                 count(boards, json.loads(properties[PROPERTY]) | figures, outcome)
-    return table(list(boards.values())) if boards else []
+    rows = list(boards.values())
+    return [*table(rows), *dict.fromkeys(row["warning"] for row in rows if row["warning"])] if rows else []
 
 
 def count(boards: dict[tuple[str, ...], dict[str, Any]], row: dict[str, str], outcome: str) -> None:

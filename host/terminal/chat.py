@@ -13,6 +13,7 @@ from tinyllm.host.api.chat import BoardChat
 from tinyllm.host.chat.conversation import ReplayDiffers, Turn
 from tinyllm.host.link.answer import Answer, format_rate, summary
 from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
+from tinyllm.host.link.kernels import kernels_warning
 from tinyllm.host.link.messages import Reason
 from tinyllm.host.standard_streams import OutputLost
 from tinyllm.host.terminal.screen import MORE, Screen
@@ -193,6 +194,7 @@ class Chat:
         hello = link.update_hello()
         self.context_used = hello.context_used
         yield f"{hello.model} ({hello.model_hash}) on {hello.board}, build {hello.build_id}, firmware {hello.firmware}"
+        yield kernels_warning(hello) or f"kernels {hello.kernels}"
         yield ", ".join(map(self._setting, SETTINGS.values()))
         yield f"context {hello.context_used}/{hello.context} tokens, {count_turns(self.chat.turns)}"
         if self.last:

@@ -24,6 +24,7 @@ import serial
 from serial.tools import list_ports
 
 from tests.conftest import skip_unless_ci
+from tests.pipeline.disagreeing_board import disagreeing_program
 from tests.pipeline.two_processes import run_both
 from tinyllm.boards.description import BOARDS_DIR, load_board
 from tinyllm.errors import UserError
@@ -127,6 +128,14 @@ def attach(monkeypatch: pytest.MonkeyPatch, *ports: tuple[str, tuple[int, int], 
 
 
 # --- From end to end ---
+
+
+def test_flash_says_that_the_kernels_of_a_board_failed_their_check(desk: Desk, tinyllm: Tinyllm, home: Path) -> None:
+    desk.run_instead(str(disagreeing_program(load_board("desk"), home / "disagreeing")))
+    code, out, err = tinyllm("flash", "--board", "desk", "--port", desk.port)
+    assert code == 0
+    assert "as built" in out
+    assert err.count("warning: the generic kernels failed their check on this desk") == 1
 
 
 def test_a_model_is_built_uploaded_and_proved_to_run(desk: Desk, tinyllm: Tinyllm) -> None:

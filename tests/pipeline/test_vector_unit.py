@@ -24,6 +24,7 @@ from tests.pipeline.emulated_boards import (
 )
 from tinyllm.boards.description import FIRMWARE, load_board
 from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.link.kernels import kernels_warning
 from tinyllm.host.link.link import Link
 from tinyllm.host.model.load import load_model
 from tinyllm.host.prove.expected_answers import Expected
@@ -195,6 +196,9 @@ def test_a_unit_that_computes_otherwise_is_not_used(broken_port: Path) -> None:
         assert answer(process, 20).tokens == list(expected)
         with Link(process.url) as link:
             assert (link.hello.kernels, link.hello.kernels_agree) == ("xtensa_s3", 0)
+            assert "the xtensa_s3 kernels failed their check on this esp32s3-virtual" in str(
+                kernels_warning(link.hello)
+            )
     assert b"The kernels xtensa_s3 failed their check on this chip" in run_in_qemu(image, b"")
 
 
