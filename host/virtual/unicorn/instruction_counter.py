@@ -7,7 +7,7 @@ Python counts, far slower.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,14 @@ class Code:
     bytes: memoryview
 
 
+def _fields(kind: Any, *names: str) -> Iterator[tuple[str, Any]]:
+    """Fields of one kind, as a Structure takes them."""
+    return ((name, kind) for name in names)
+
+
 class _Memory(ctypes.Structure):
     _fields_ = (
-        ("start", ctypes.c_uint64),
-        ("end", ctypes.c_uint64),
+        *_fields(ctypes.c_uint64, "start", "end"),
         ("bytes", ctypes.c_void_p),
         ("blocks", ctypes.POINTER(ctypes.c_uint32)),
         ("functions", ctypes.c_void_p),
@@ -44,20 +48,14 @@ class _Memory(ctypes.Structure):
 
 class _Profile(ctypes.Structure):
     _fields_ = (
-        ("counts", ctypes.c_void_p),
-        ("part_of", ctypes.c_void_p),
-        ("root", ctypes.c_void_p),
-        ("functions", ctypes.c_uint64),
-        ("part", ctypes.c_uint64),
-        ("back", ctypes.c_uint64),
-        ("end", ctypes.c_uint64),
+        *_fields(ctypes.c_void_p, "counts", "part_of", "root"),
+        *_fields(ctypes.c_uint64, "functions", "part", "back", "end"),
     )
 
 
 class _Counter(ctypes.Structure):
     _fields_ = (
-        ("instructions", ctypes.c_uint64),
-        ("limit", ctypes.c_uint64),
+        *_fields(ctypes.c_uint64, "instructions", "limit"),
         ("stop", ctypes.c_void_p),
         ("thumb", ctypes.c_uint64),
         ("profile", ctypes.POINTER(_Profile)),

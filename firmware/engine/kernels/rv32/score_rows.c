@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "kernels.h"
+#include "scaled_scores.h"
 
 #define COLUMNS 8u
 #define EACH_COLUMN(of) of(0) of(1) of(2) of(3) of(4) of(5) of(6) of(7)
@@ -45,29 +46,13 @@ static void add_rest(const struct tl_score_job *job, uint32_t column, uint32_t f
     }
 }
 
-static inline int32_t scaled(int32_t sum, int32_t dot_shift, int32_t mantissa, int32_t down) {
-    return ((sum >> dot_shift) * mantissa) >> down;
-}
-
-static inline void scale(const struct tl_score_job *job, uint32_t first, uint32_t last, bool two) {
-    const int32_t top = job->top, dot_shift = job->dot_shift;
-    const uint16_t *packed = job->key_scales + first;
-    int32_t *score = job->scores + first, *const end = job->scores + last, *other_score = score + job->stride;
-    for (; score < end; score++, other_score++, packed++) {
-        const struct tl_scale key_scale = tl_unpack_scale(*packed);
-        const int32_t down = tl_min(top - key_scale.exponent, 31);
-        *score = scaled(*score, dot_shift, key_scale.mantissa, down);
-        if (two) *other_score = scaled(*other_score, dot_shift, key_scale.mantissa, down);
-    }
-}
-
 static inline void score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last, bool two) {
     const uint32_t n = job->head_dim;
     if (n >= COLUMNS) add_columns(job, 0, first, last, two, true);
     uint32_t column = COLUMNS;
     for (; column + COLUMNS <= n; column += COLUMNS) add_columns(job, column, first, last, two, false);
     if (n % COLUMNS != 0) add_rest(job, n - n % COLUMNS, first, last);
-    scale(job, first, last, two);
+    tl_scale_scores(job, first, last, two);
 }
 
 void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {

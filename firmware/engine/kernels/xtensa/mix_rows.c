@@ -12,6 +12,15 @@ static inline int32_t code(uint32_t word, int32_t i) {
     return (int32_t)(word << (24 - 8 * i)) >> 24;
 }
 
+#define MULTIPLY_WORD(a, b, c, d)                                                                                      \
+    a += w * code(v, 0);                                                                                               \
+    AFTER(a, v);                                                                                                       \
+    b += w * code(v, 1);                                                                                               \
+    AFTER(b, v);                                                                                                       \
+    c += w * code(v, 2);                                                                                               \
+    AFTER(c, v);                                                                                                       \
+    d += w * code(v, 3);
+
 static TL_APART void mix_columns(const int32_t *weight, const int8_t *values, uint32_t n, uint32_t slots, int32_t down,
                                  int32_t *sums) {
     const int32_t half = (1 << down) >> 1;
@@ -21,22 +30,10 @@ static TL_APART void mix_columns(const int32_t *weight, const int8_t *values, ui
         const int32_t w = (*weight + half) >> down;
         if (w == 0) continue;
         uint32_t v = value[0];
-        sum0 += w * code(v, 0);
-        AFTER(sum0, v);
-        sum1 += w * code(v, 1);
-        AFTER(sum1, v);
-        sum2 += w * code(v, 2);
-        AFTER(sum2, v);
-        sum3 += w * code(v, 3);
+        MULTIPLY_WORD(sum0, sum1, sum2, sum3)
         AFTER(sum3, value);
         v = value[1];
-        sum4 += w * code(v, 0);
-        AFTER(sum4, v);
-        sum5 += w * code(v, 1);
-        AFTER(sum5, v);
-        sum6 += w * code(v, 2);
-        AFTER(sum6, v);
-        sum7 += w * code(v, 3);
+        MULTIPLY_WORD(sum4, sum5, sum6, sum7)
     }
     sums[0] = sum0;
     sums[1] = sum1;

@@ -4,9 +4,19 @@
 
 #include "kernels.h"
 #include "order.h"
+#include "scaled_scores.h"
 
 #define COLUMNS 8u
 #define BIAS 0x80808080u
+
+#define MULTIPLY_WORD(a, b, c, d)                                                                                      \
+    sum += (a) * (int32_t)(k & 255u);                                                                                  \
+    AFTER(sum, k);                                                                                                     \
+    sum += (b) * (int32_t)(k >> 8 & 255u);                                                                             \
+    AFTER(sum, k);                                                                                                     \
+    sum += (c) * (int32_t)(k >> 16 & 255u);                                                                            \
+    AFTER(sum, k);                                                                                                     \
+    sum += (d) * (int32_t)(k >> 24);
 
 /* Adds to the scores of a head what eight columns give, or begins with it. Codes + 128 need no sign: its part is known. */
 static TL_APART void add_columns(const int8_t *query, const int8_t *keys, uint32_t n, uint32_t slots, int32_t *score,
@@ -18,22 +28,10 @@ static TL_APART void add_columns(const int8_t *query, const int8_t *keys, uint32
         const uint32_t *key = (const uint32_t *)(const void *)keys;
         int32_t sum = begin ? bias : *score + bias;
         uint32_t k = key[0] ^ BIAS;
-        sum += q0 * (int32_t)(k & 255u);
-        AFTER(sum, k);
-        sum += q1 * (int32_t)(k >> 8 & 255u);
-        AFTER(sum, k);
-        sum += q2 * (int32_t)(k >> 16 & 255u);
-        AFTER(sum, k);
-        sum += q3 * (int32_t)(k >> 24);
+        MULTIPLY_WORD(q0, q1, q2, q3)
         AFTER(sum, key);
         k = key[1] ^ BIAS;
-        sum += q4 * (int32_t)(k & 255u);
-        AFTER(sum, k);
-        sum += q5 * (int32_t)(k >> 8 & 255u);
-        AFTER(sum, k);
-        sum += q6 * (int32_t)(k >> 16 & 255u);
-        AFTER(sum, k);
-        sum += q7 * (int32_t)(k >> 24);
+        MULTIPLY_WORD(q4, q5, q6, q7)
         *score = sum;
     }
 }
@@ -45,22 +43,6 @@ static TL_APART void add_rest(const int8_t *query, const int8_t *key, uint32_t c
         int32_t sum = column == 0 ? 0 : *score;
         for (uint32_t i = column; i < n; i++) sum += query[i] * key[i];
         *score = sum;
-    }
-}
-
-static inline int32_t scaled(int32_t sum, int32_t dot_shift, int32_t mantissa, int32_t down) {
-    return ((sum >> dot_shift) * mantissa) >> down;
-}
-
-static inline void scale(const struct tl_score_job *job, uint32_t first, uint32_t last, bool two) {
-    const int32_t top = job->top, dot_shift = job->dot_shift;
-    const uint16_t *packed = job->key_scales + first;
-    int32_t *score = job->scores + first, *const end = job->scores + last, *other_score = score + job->stride;
-    for (; score < end; score++, other_score++, packed++) {
-        const struct tl_scale key_scale = tl_unpack_scale(*packed);
-        const int32_t down = tl_min(top - key_scale.exponent, 31);
-        *score = scaled(*score, dot_shift, key_scale.mantissa, down);
-        if (two) *other_score = scaled(*other_score, dot_shift, key_scale.mantissa, down);
     }
 }
 
@@ -80,8 +62,8 @@ void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last
         if (column < n) add_rest(query, keys, column, n, slots, scores);
     }
     if (job->heads == 2) {
-        scale(job, first, last, true);
+        tl_scale_scores(job, first, last, true);
     } else {
-        scale(job, first, last, false);
+        tl_scale_scores(job, first, last, false);
     }
 }

@@ -5,8 +5,7 @@
 
 #define LANES 16u
 
-/* What the vector unit must give; and what a chip does whose unit does not. */
-static void portable(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums) {
+void tl_portable_dot_rows(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums) {
     for (; count > 0; count--, codes += columns) {
         int32_t sum = 0;
         for (uint32_t i = 0; i < columns; i++) sum += codes[i] * x[i];
@@ -173,5 +172,5 @@ void tl_dot_rows(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t 
         return;
     }
 #endif
-    portable(codes, count, x, columns, sums);
+    tl_portable_dot_rows(codes, count, x, columns, sums);
 }

@@ -8,4 +8,7 @@
  * columns is a multiple of 16 and at least 16, count at least 1. Nothing is read but codes and x. */
 void tl_dot_rows(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums);
 
+/* The same of any columns, in portable C: what the vector unit must give. */
+void tl_portable_dot_rows(const int8_t *codes, uint32_t count, const int8_t *x, uint32_t columns, int32_t *sums);
+
 #endif

@@ -6,18 +6,21 @@
 #include "kernels.h"
 #include "vector_unit.h"
 
+/* The sums of a head become its scores where they lie. */
+static inline void scale(const struct tl_score_job *job, int32_t *scores, uint32_t first, uint32_t last) {
+    for (uint32_t t = first; t < last; t++) {
+        const struct tl_scale scale = tl_unpack_scale(job->key_scales[t]);
+        scores[t] = ((scores[t] >> job->dot_shift) * scale.mantissa) >> (job->top - scale.exponent);
+    }
+}
+
 static void portable(const struct tl_score_job *job, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim;
     for (uint32_t h = 0; h < job->heads; h++) {
-        const int8_t *query = job->queries + (size_t)h * n;
         int32_t *scores = job->scores + (size_t)h * job->stride;
-        for (uint32_t t = first; t < last; t++) {
-            const int8_t *key = job->keys + (size_t)t * n;
-            const struct tl_scale scale = tl_unpack_scale(job->key_scales[t]);
-            int32_t sum = 0;
-            for (uint32_t i = 0; i < n; i++) sum += query[i] * key[i];
-            scores[t] = ((sum >> job->dot_shift) * scale.mantissa) >> tl_min(job->top - scale.exponent, 31);
-        }
+        const int8_t *query = job->queries + (size_t)h * n;
+        tl_portable_dot_rows(job->keys + (size_t)first * n, last - first, query, n, scores + first);
+        scale(job, scores, first, last);
     }
 }
 
@@ -84,7 +87,7 @@ static inline __attribute__((always_inline)) void short_heads(const struct tl_sc
     }
 }
 
-/* Heads of several vectors: the sums are those of a matrix, and become scores where they lie. */
+/* Heads of several vectors: the sums are those of a matrix. */
 static void long_heads(const struct tl_score_job *job, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim;
     int8_t query[LONGEST_HEAD] __attribute__((aligned(16)));
@@ -92,10 +95,7 @@ static void long_heads(const struct tl_score_job *job, uint32_t first, uint32_t 
         int32_t *scores = job->scores + (size_t)h * job->stride;
         memcpy(query, job->queries + (size_t)h * n, n);
         tl_dot_rows(job->keys + (size_t)first * n, last - first, query, n, scores + first);
-        for (uint32_t t = first; t < last; t++) {
-            const struct tl_scale scale = tl_unpack_scale(job->key_scales[t]);
-            scores[t] = ((scores[t] >> job->dot_shift) * scale.mantissa) >> (job->top - scale.exponent);
-        }
+        scale(job, scores, first, last);
     }
 }
 
