@@ -13,7 +13,7 @@ from tinyllm.errors import TinyllmError
 from tinyllm.files import write_file
 from tinyllm.host.link.answer import format_rate
 from tinyllm.host.prove.plots import Record, Sources, estimates_of, label_of, name_of, plots
-from tinyllm.host.prove.published import Check, check_estimate
+from tinyllm.host.prove.published import Check, check_estimate, most_tokens_per_second
 from tinyllm.host.virtual.parts import PARTS
 
 PAGE = Path("docs/benchmarks.md")
@@ -107,8 +107,8 @@ def _speed(sources: Sources) -> str:
     return f"""## What the chips would make of it
 
 **Estimated**: counted instructions by the cycles of one ([evidence/cycles.md](evidence/cycles.md)), and the bytes of
-weights and KV cache at the bandwidth of their memory, added. *Half assumed*: the emulator has one core, and each of
-two is taken to do half of the matrices and of the attention.
+weights and KV cache at the bandwidth of their memory ([evidence/bandwidth.md](evidence/bandwidth.md)), added.
+*Half assumed*: the emulator has one core, and each of two is taken to do half of the matrices and of the attention.
 
 {_table(header, rows)}{_picture(sources, "speed")}"""
 
@@ -134,7 +134,10 @@ def _error(sources: Sources) -> str:
     rows = [_checked(check) for check in checks]
     known = {check.figure.name for check in checks}
     rest = [
-        _wrapped(f"- {figure.name}: {figure.tokens_per_second:g} tokens/s ({figure.source})")
+        _wrapped(
+            f"- {figure.name}: {figure.tokens_per_second:g} tokens/s; its bytes alone would allow "
+            f"{format_rate(most_tokens_per_second(figure))} ({figure.source})"
+        )
         for figure in sources.figures
         if figure.name not in known and not any(other.like == figure.name for other in sources.figures)
     ]
@@ -144,11 +147,12 @@ def _error(sources: Sources) -> str:
     text = "\n".join(rest)
     return f"""## How wrong the estimate is
 
-The same estimate of programs that others have measured on hardware (`benchmarks/published.toml` has the sources). The
-error is {mean:.0%} in the mean of {len(checks)}, and {worst.error:+.0%} at worst: {worst.figure.name}.
+The same estimate of programs that others have measured on hardware (`benchmarks/published.toml` has the sources,
+[evidence/bandwidth.md](evidence/bandwidth.md) the memories' speeds).
+The error is {mean:.0%} in the mean of {len(checks)}, and {worst.error:+.0%} at worst: {worst.figure.name}.
 
 {_table(header, rows)}
-Also measured by others, with nothing to estimate from:
+Also measured by others, with nothing to estimate their computing from:
 
 {text}
 """

@@ -87,6 +87,11 @@ def check_estimate(figures: list[Figure]) -> list[Check]:
     return checks
 
 
+def most_tokens_per_second(figure: Figure) -> float:
+    """What the figure's bytes alone would allow, if its program computed in no time."""
+    return 1000 / _transfer_ms(figure)
+
+
 def _chip(figure: Figure) -> Chip:
     chip = Chip.of(load_board(figure.board, FOLDER), figure.clock_mhz)
     if chip is None:
