@@ -159,8 +159,7 @@ class Reference:
         packed = np.repeat(v_scale, heads // kv_heads, axis=0)
         weights, weight_down, total = weights_of(probabilities, packed, v_top, self.model.attention_weight_bits)
         grouped = weights.reshape(count, kv_heads, heads // kv_heads, seen.size)
-        sums = np.einsum("tgqs,gsd->tgqd", grouped.astype(np.float64), v_codes.astype(np.float64))
-        accumulator = sums.astype(np.int64).reshape(count, heads, size)
+        accumulator = products_by_kv_head(grouped, v_codes).reshape(count, heads, size)
         # Divide by the sum of probabilities: as 16 bits, then its reciprocal as 17.
         down = fp.bit_length(total) - 16
         inverse = (np.int64(1) << 31) // fp.shift(total, down)
@@ -197,12 +196,23 @@ class Reference:
         q: codes (T, heads, head_dim). k_codes (n_kv_heads, S, head_dim), k_scale (n_kv_heads, S). top (T, heads).
         """
         config = self.model.config
-        grouped = q.reshape(len(q), config.n_kv_heads, -1, config.head_dim).astype(np.float64)
-        dots = np.einsum("tgqd,gsd->tgqs", grouped, k_codes.astype(np.float64)).astype(np.int64)
+        grouped = q.reshape(len(q), config.n_kv_heads, -1, config.head_dim)
+        dots = products_by_kv_head(grouped, k_codes.swapaxes(1, 2))
         mantissa, exponent = fp.unpack_scale(np.repeat(k_scale, dots.shape[2], axis=0))
         product = (dots.reshape(len(q), config.n_heads, -1) >> dot_shift(config.head_dim)) * mantissa
         # What a token does not see yet may have a larger exponent.
         return product >> np.clip(top[..., None] - exponent, 0, 31)
+
+
+def products_by_kv_head(a: I64, b: NDArray[np.int8]) -> I64:
+    """Rows (T, n_kv_heads, group, n) @ b (n_kv_heads, n, m) -> (T, n_kv_heads, group, m).
+
+    In float64, where BLAS is fast and integer sums below 2**53 are exact.
+    """
+    count, kv_heads, group, size = a.shape
+    rows = a.swapaxes(0, 1).reshape(kv_heads, count * group, size).astype(np.float64)
+    products = (rows @ b.astype(np.float64)).astype(np.int64)
+    return products.reshape(kv_heads, count, group, -1).swapaxes(0, 1)
 
 
 def dot_shift(head_dim: int) -> int:
