@@ -124,6 +124,14 @@ static inline uint32_t tl_exp2_negative_q30(uint32_t z) {
 /* 2^(z / 65536) as Q30, z <= 0. */
 uint32_t tl_exp2_q30(int32_t z);
 
+/* sigmoid of Q16.16 as Q15, 0..32768. */
+static inline int32_t tl_sigmoid_q15(int32_t x) {
+    const int32_t sign = -(x < 0), magnitude = tl_min((x ^ sign) - sign, (16 << 16) - 1);
+    const uint16_t *here = tl_sigmoid_table + (magnitude >> 11);
+    const int32_t positive = here[0] + (((here[1] - here[0]) * (magnitude & 2047) + 1024) >> 11);
+    return (positive ^ sign) + (32769 & sign); /* 32768 - positive for a negative x */
+}
+
 /* sin and cos of 2 pi phase / 2^32 as Q15 within +-32767. */
 int32_t tl_sine_q15(uint32_t phase);
 int32_t tl_cosine_q15(uint32_t phase);

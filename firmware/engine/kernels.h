@@ -63,6 +63,10 @@ void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier,
  * is 2^30 at most. */
 void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes);
 
+/* gate (n,) = silu(gate) * up of Q16.16 vectors (n,), which shifted right by gate_down and up_down have 15 bits; in units
+ * of 2^(gate_down + up_down - 16) of Q16.16. Gives their largest magnitude, 2^30 at most. */
+uint32_t tl_silu_elements(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down);
+
 /* Query heads that tl_score_rows and tl_mix_rows take at once. */
 #define TL_HEADS_AT_ONCE 2u
 
@@ -81,6 +85,18 @@ struct tl_score_job {
 
 /* Scores of the slots first <= t < last: ((query . key) >> dot_shift) * mantissa >> (top - exponent) of the key's scale. */
 void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last);
+
+/* What the scores of a head became: weights for V. */
+struct tl_softmax {
+    uint32_t total;   /* of the probabilities, Q15 */
+    int32_t down;     /* a weight >> down has at most `bits` bits */
+    int32_t exponent; /* of the weights >> down, for Q16.16 values */
+};
+
+/* Turns scores (slots,), which times `scale` are 2^-16 octaves, into weights: probability times the mantissa of V's
+ * scale, in units of 2^top, which no exponent of v_scales (slots,) exceeds. bits: what a weight may have, at most 15. */
+struct tl_softmax tl_softmax_weights(int32_t *scores, struct tl_scale scale, const uint16_t *v_scales, int32_t top,
+                                     uint32_t slots, int32_t bits);
 
 /* The weights of a head's slots: weight[t] >> down to nearest, ties up, is below 2^15 and multiplies V[t]. */
 struct tl_mix_job {

@@ -1,19 +1,8 @@
 #include "silu.h"
 
+#include "kernels.h"
 #include "parallel.h"
-#include "tables.h"
 #include "vectors.h"
-
-static inline int32_t sigmoid_q15(int32_t x) {
-    const int32_t sign = -(x < 0), magnitude = tl_min((x ^ sign) - sign, (16 << 16) - 1);
-    const uint16_t *here = tl_sigmoid_table + (magnitude >> 11);
-    const int32_t positive = here[0] + (((here[1] - here[0]) * (magnitude & 2047) + 1024) >> 11);
-    return (positive ^ sign) + (32769 & sign); /* 32768 - positive for a negative x */
-}
-
-int32_t tl_sigmoid_q15(int32_t x) {
-    return sigmoid_q15(x);
-}
 
 /* About what an element costs in a pass, in multiplications of a matrix. */
 #define MEASURE_MACS 8u
@@ -37,16 +26,7 @@ static void silu_measure_part(const void *job, uint32_t first, uint32_t last, ui
 
 static void silu_mul_part(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     const struct product *p = (const struct product *)job;
-    const int32_t gate_down = p->gate_down, up_down = p->up_down;
-    const int32_t *up = p->up + first;
-    uint32_t largest = 0;
-    for (int32_t *gate = p->gate + first, *end = p->gate + last; gate < end; gate++, up++) {
-        const int32_t activated = (tl_shift(*gate, gate_down) * sigmoid_q15(*gate) + (1 << 14)) >> 15;
-        *gate = activated * tl_shift(*up, up_down);
-        const uint32_t magnitude = tl_magnitude(*gate);
-        largest = magnitude > largest ? magnitude : largest;
-    }
-    product.largest[core] = largest;
+    product.largest[core] = tl_silu_elements(p->gate + first, p->up + first, last - first, p->gate_down, p->up_down);
 }
 
 int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n, uint32_t *largest) {

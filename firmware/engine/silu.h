@@ -1,4 +1,4 @@
-/* The sigmoid, and SwiGLU's product (Shazeer, arXiv 2002.05202), the elements shared by the cores. */
+/* SwiGLU's product (Shazeer, arXiv 2002.05202), the elements shared by the cores. */
 #ifndef TL_SILU_H
 #define TL_SILU_H
 
@@ -7,9 +7,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* sigmoid of Q16.16 as Q15, 0..32768. */
-int32_t tl_sigmoid_q15(int32_t x);
 
 /* gate (n,) = silu(gate) * up of Q16.16 vectors (n,), in units of the returned power of two of Q16.16: 2^30 at most.
  * largest: becomes their largest magnitude. */

@@ -13,6 +13,8 @@ import cffi
 from tinyllm.codegen.memory.stack import FLAG
 
 ENGINE = Path(__file__).resolve().parents[2] / "firmware/engine"
+STRUCTURES_BY_ADDRESS = Path(__file__).with_name("structures_by_address.c")
+"""For callers of the kernels that pass words alone."""
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 CHECKED = ("-std=c99", "-O1", "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-shared", "-fPIC")
 

@@ -11,7 +11,7 @@ from typing import Any
 import cffi
 
 from tests.conftest import skip_unless_ci
-from tests.pipeline.c_library import compile_c
+from tests.pipeline.c_library import STRUCTURES_BY_ADDRESS, compile_c
 from tinyllm.codegen.emit.project import kernel_files, table_files
 from tinyllm.codegen.kernels.kernel_set import KernelSet
 from tinyllm.host.virtual.elf import read_elf
@@ -56,6 +56,7 @@ class EmulatedKernels:
             skip_unless_ci("the Unicorn emulator is not installed: pip install 'tinyllm[virtual]'")
         files, image = kernel_files(kernels) | table_files(), folder / "kernels.elf"
         sources: list[str | Path] = [folder / name for name in files if name.endswith(".c")]
+        sources.append(STRUCTURES_BY_ADDRESS)
         flags = ["-std=c99", optimize, *target.flags, f"-Wl,-Ttext={CODE:#x},--entry={CODE:#x}", "-o", str(image)]
         compile_c(folder, files, sources, *flags, compiler=target.compiler)
         elf, core = read_elf(image, "EM_ARM"), CORES[target.core]  # type: ignore[index]
@@ -72,6 +73,11 @@ class EmulatedKernels:
         if not name.startswith("tl_"):
             raise AttributeError(name)
         return lambda *values: self._call(name, values)
+
+    def tl_softmax_weights(self, scores: Any, scale: dict[str, int], *rest: Any) -> Any:
+        how, result = self._ffi.new("struct tl_scale *", scale), self._ffi.new("struct tl_softmax *")
+        self._call("softmax_weights", (scores, how, *rest, self._ffi.cast("void *", result)))
+        return result[0]
 
     def _call(self, name: str, values: tuple[Any, ...]) -> int:
         """Call a function; an int8 or int32 that it returns."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import cffi
 
+from tests.pipeline.c_library import STRUCTURES_BY_ADDRESS
 from tests.pipeline.emulated_boards import SECONDS, compile_firmware, need
 from tinyllm.codegen.kernels.kernel_set import KernelSet
 from tinyllm.host.virtual.qemu import MACHINES, STRICT
@@ -27,7 +28,9 @@ FUNCTIONS = (
     "tl_requantize_rows",
     "tl_requantize_vector",
     "tl_quantize_codes",
+    "tl_silu_elements",
     "tl_score_rows",
+    "softmax_weights",
     "tl_mix_rows",
 )
 MEMORY, END = 0x60000000, 0x68000000
@@ -38,8 +41,9 @@ STRUCT = 0x62000000
 
 FIRMWARE = """\
 #include "console.h"
-#include "kernels.h"
 #include "port.h"
+
+STRUCTURES_BY_ADDRESS
 
 typedef uint32_t function(uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
 static const void *const functions[] = {FUNCTIONS};
@@ -91,7 +95,8 @@ class RemoteKernels:
         """Build and start the firmware. engine: files of the set below firmware/engine; ffi: of the caller's values."""
         machine = MACHINES["lx106"]
         need(machine.program)
-        source = FIRMWARE.replace("FUNCTIONS", ", ".join(f"(const void *){name}" for name in FUNCTIONS))
+        source = FIRMWARE.replace("STRUCTURES_BY_ADDRESS", STRUCTURES_BY_ADDRESS.read_text("utf-8"))
+        source = source.replace("FUNCTIONS", ", ".join(f"(const void *){name}" for name in FUNCTIONS))
         image = compile_firmware("lx106", ports, source, folder, engine=engine)
         command = [machine.program, *machine.arguments, *STRICT, "-kernel", str(image)]
         self._process = subprocess.Popen(
@@ -205,6 +210,23 @@ class RemoteKernels:
         there = self._put(codes, n)
         self._call("tl_quantize_codes", self._put(vector, 4 * n), n, right, reciprocal, there)
         self._read(there, self._buffer(codes, n))
+
+    def tl_silu_elements(self, gate: Any, up: Any, n: int, gate_down: int, up_down: int) -> int:
+        there = self._put(gate, 4 * n)
+        largest = self._call("tl_silu_elements", there, self._put(up, 4 * n), n, gate_down, up_down)
+        self._read(there, self._buffer(gate, 4 * n))
+        return largest
+
+    def tl_softmax_weights(
+        self, scores: Any, scale: dict[str, int], v_scales: Any, top: int, slots: int, bits: int
+    ) -> Any:
+        there, result = self._put(scores, 4 * slots), self._ffi.new("struct tl_softmax *")
+        size = self._ffi.sizeof(result[0])
+        how, place = self._put(self._ffi.new("struct tl_scale *", scale), 8), self._put(result, size)
+        self._call("softmax_weights", there, how, self._put(v_scales, 2 * slots), top, slots, bits, place)
+        self._read(there, self._buffer(scores, 4 * slots))
+        self._read(place, self._buffer(result, size))
+        return result[0]
 
     def tl_score_rows(self, job: Any, first: int, last: int) -> None:
         size = 4 * job.heads * job.stride

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from tests.pipeline.emulated_kernels import TARGETS, EmulatedKernels
 from tests.pipeline.remote_kernels import RemoteKernels
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic import fixedpoint as fp
+from tinyllm.codegen.arithmetic.integer_forward import softmax_q15, weights_of
+from tinyllm.codegen.arithmetic.vectors import silu_mul
 from tinyllm.codegen.emit.project import kernel_files, table_files
 from tinyllm.codegen.kernels.choose import KERNEL_SETS, kernel_set_of
 from tinyllm.codegen.kernels.kernel_set import KernelSet, padded
@@ -38,6 +41,7 @@ int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
 void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);
 void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes);
+uint32_t tl_silu_elements(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down);
 struct tl_score_job {
     const int8_t *queries, *keys;
     const uint16_t *key_scales;
@@ -46,6 +50,10 @@ struct tl_score_job {
     int32_t top, dot_shift;
 };
 void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last);
+struct tl_scale { int32_t mantissa, exponent; };
+struct tl_softmax { uint32_t total; int32_t down, exponent; };
+struct tl_softmax tl_softmax_weights(int32_t *scores, struct tl_scale scale, const uint16_t *v_scales, int32_t top,
+                                     uint32_t slots, int32_t bits);
 struct tl_mix_job {
     const int32_t *weights;
     const int8_t *values;
@@ -338,6 +346,43 @@ def test_rows_of_the_largest_products_are_exact(c: Any, right: int, beyond: int)
     got = values.astype(np.int32)
     c.tl_requantize_rows(pointer("int32_t", got), pointer("uint16_t", mantissa), len(got), 32767, right)
     assert got.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 16, 23])
+def test_gates_are_activated_and_multiplied_exactly(c: Any, n: int) -> None:
+    """Vectors of every magnitude, some gates far beyond the sigmoid's table."""
+    random = np.random.default_rng(n)
+    for gate_bits, up_bits in itertools.product([1, 10, 14, 15, 16, 20, 23, 31], [1, 15, 17, 31]):
+        gate, up = (random.integers(-(2**bits) + 1, 2**bits, n) for bits in (gate_bits, up_bits))
+        gate[0], up[-1] = 2**gate_bits - 1, 1 - 2**up_bits
+        (expected,), (exponent,) = silu_mul(gate[None], up[None])
+        got, ups = gate.astype(np.int32), up.astype(np.int32)
+        downs = gate_bits - 15, up_bits - 15
+        largest = c.tl_silu_elements(pointer("int32_t", got), pointer("int32_t", ups), n, *downs)
+        assert got.tolist() == expected.tolist()
+        assert (largest, exponent) == (np.abs(expected).max(), sum(downs) - fp.FRACTION_BITS)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 7, 8, 9, 21, 512])
+@pytest.mark.parametrize("bits", [15, 8])
+def test_scores_become_the_weights_of_the_specification(c: Any, bits: int, slots: int) -> None:
+    """Scores from alike to as far apart as int32 allows, and scales from no difference at all to all but one hidden."""
+    random = np.random.default_rng(slots)
+    for exponent, apart in itertools.product([-45, -27, -26, -11, -10, -9, 0, 6, 7, 11], [0, 3, 8, 15, 22, 31]):
+        scores = np.maximum(random.integers(-(2**apart), 2**apart, slots), -fp.INT32_MAX)
+        scores[random.integers(0, slots, 3)] = scores.max()
+        mantissa, top = int(random.integers(2**14, 2**15)), int(random.integers(-16, 16))
+        packed = fp.pack_scale(random.integers(516, 1034, slots), random.integers(-16, top + 1, slots))
+        seen = np.ones(slots, bool)
+        probabilities = softmax_q15(scores, seen, np.array(mantissa), np.array(exponent))
+        expected, down, total = weights_of(probabilities, packed, np.array(top), bits)
+        got, v_scales = scores.astype(np.int32), packed.astype(np.uint16)
+        softmax = c.tl_softmax_weights(
+            pointer("int32_t", got), {"mantissa": mantissa, "exponent": exponent}, pointer("uint16_t", v_scales), top,
+            slots, bits,
+        )  # fmt: skip
+        assert (softmax.total, softmax.down, softmax.exponent) == (total, down, down + top)
+        assert fp.rounding_shift(got, down).tolist() == expected.tolist()
 
 
 HEAD_DIMS = [1, 2, 8, 10, 16, 32, 64, 100, 128, 256]
