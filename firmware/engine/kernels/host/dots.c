@@ -55,6 +55,34 @@ TL_TARGET_AVX2 TL_INLINE __m128i four_dots_32(const int8_t *x, const int8_t *end
     return _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
 }
 
+/* Sums of eight rows of 8 or 16 codes, which lie in two or four vectors. x: repeated to fill a vector */
+TL_TARGET_AVX2 TL_INLINE __m256i eight_dots_of_8(__m256i x, const int8_t *rows) {
+    const __m256i zero = _mm256_setzero_si256();
+    const __m256i pairs = _mm256_hadd_epi32(add_32(zero, x, rows), add_32(zero, x, rows + 32)); /* 0 1 4 5, 2 3 6 7 */
+    return _mm256_permute4x64_epi64(pairs, 0xD8);
+}
+
+TL_TARGET_AVX2 TL_INLINE __m256i eight_dots_of_16(__m256i x, const int8_t *rows) {
+    const __m256i zero = _mm256_setzero_si256();
+    const __m256i a = _mm256_hadd_epi32(add_32(zero, x, rows), add_32(zero, x, rows + 32));
+    const __m256i b = _mm256_hadd_epi32(add_32(zero, x, rows + 64), add_32(zero, x, rows + 96));
+    return _mm256_permutevar8x32_epi32(_mm256_hadd_epi32(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/* Eight rows at a time of heads so small that a vector has several rows; gives how many. */
+TL_TARGET_AVX2 static uint32_t short_dots_avx2(const int8_t *x, const int8_t *rows, uint32_t n, uint32_t count,
+                                               int32_t *sums) {
+    int8_t repeated[32];
+    for (uint32_t i = 0; i < 32; i += n) memcpy(repeated + i, x, n);
+    const __m256i part = _mm256_loadu_si256((const __m256i *)repeated);
+    uint32_t r = 0;
+    for (; count - r >= 8; r += 8, rows += (size_t)8 * n) {
+        const __m256i eight = n == 8 ? eight_dots_of_8(part, rows) : eight_dots_of_16(part, rows);
+        _mm256_storeu_si256((__m256i *)(sums + r), eight);
+    }
+    return r;
+}
+
 /* The body of dots_*: four rows at a time, of which those past the last are the first once more. */
 #define DOTS(four_dots, width)                                                                                         \
     int8_t end[(width)] = {0};                                                                                         \
@@ -81,6 +109,12 @@ TL_TARGET_SSE41 static void dots_sse41(const int8_t *x, const int8_t *rows, size
 
 TL_TARGET_AVX2 static void dots_avx2(const int8_t *x, const int8_t *rows, size_t stride, uint32_t n, uint32_t count,
                                      int32_t *sums) {
+    if (stride == n && (n == 8 || n == 16)) {
+        const uint32_t done = short_dots_avx2(x, rows, n, count, sums);
+        rows += (size_t)done * n;
+        sums += done;
+        count -= done;
+    }
     if (((size_t)n + 31u) / 32u * 32u > stride + 16u) { /* would read too far */
         dots_16(x, rows, stride, n, count, sums);
         return;
