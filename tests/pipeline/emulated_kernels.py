@@ -4,68 +4,122 @@ from __future__ import annotations
 
 import shutil
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cffi
+from elftools.elf.elffile import ELFFile
 
 from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import STRUCTURES_BY_ADDRESS, compile_c
 from tinyllm.codegen.emit.project import kernel_files, table_files
 from tinyllm.codegen.kernels.kernel_set import KernelSet
-from tinyllm.host.virtual.elf import read_elf
 
 CODE, STACK, HOST = 0x10000000, 0x20000000, 0x40000000
 CODE_BYTES, STACK_BYTES = 1 << 20, 1 << 16
 STOP = CODE + CODE_BYTES - 16
 CHUNK = 1 << 22
 """Memory of this process is mapped from multiples of this on, two chunks at a time: no array of a test is longer."""
+MEMORY_FUNCTIONS = Path(__file__).with_name("memory_functions.c")
+
+
+@dataclass(frozen=True)
+class Processor:
+    """An emulator of an Arm core.
+
+    arguments: its registers for them; others go to the stack. code_bit: of a function's address. word: the format of a
+    register and of a pointer, as struct has it.
+    """
+
+    engine: Any
+    arguments: list[int]
+    result: int
+    sp: int
+    lr: int
+    code_bit: int
+    word: str
+
+    @property
+    def word_bytes(self) -> int:
+        return struct.calcsize(self.word)
+
+
+def cortex_m33() -> Processor:
+    import unicorn  # an extra
+    from unicorn import arm_const as arm
+
+    from tinyllm.host.virtual.unicorn.core_kinds import CORES
+
+    core = CORES["cortex-m33"]
+    registers = [getattr(arm, f"UC_ARM_REG_R{i}") for i in range(4)]
+    engine = unicorn.Uc(core.arch, core.mode, cpu=core.model)
+    return Processor(engine, registers, registers[0], arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, core.code_bit, "I")
+
+
+def aarch64() -> Processor:
+    import unicorn  # an extra
+    from unicorn import arm64_const as arm64
+
+    registers = [getattr(arm64, f"UC_ARM64_REG_X{i}") for i in range(8)]
+    engine = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM, cpu=arm64.UC_CPU_ARM64_MAX)
+    result = arm64.UC_ARM64_REG_W0
+    return Processor(engine, registers, result, arm64.UC_ARM64_REG_SP, arm64.UC_ARM64_REG_LR, 0, "Q")
 
 
 @dataclass(frozen=True)
 class Target:
-    """How a kernel set is compiled, and for which core of the emulator."""
+    """How a kernel set is compiled, and for which processor. sources: that the image needs too."""
 
     compiler: str
     flags: tuple[str, ...]
-    core: str
+    processor: Callable[[], Processor]
+    sources: tuple[Path, ...] = ()
 
 
-TARGETS = {
-    "armv8m": Target(
-        "arm-none-eabi-gcc", ("-mcpu=cortex-m33+nofp", "-mfloat-abi=soft", "-mthumb", "-nostartfiles"), "cortex-m33"
-    ),
+def _aarch64(*flags: str) -> Target:
+    image = ("-static", "-nostdlib", "-Wl,-N,--build-id=none")
+    return Target("aarch64-linux-gnu-gcc", (*flags, *image), aarch64, (MEMORY_FUNCTIONS,))
+
+
+TARGETS: dict[str, dict[str, Target]] = {
+    "armv8m": {
+        "Cortex-M33": Target(
+            "arm-none-eabi-gcc",
+            ("-mcpu=cortex-m33+nofp", "-mfloat-abi=soft", "-mthumb", "-nostartfiles"),
+            cortex_m33,
+        )
+    },
+    "host": {"NEON": _aarch64("-march=armv8-a"), "SDOT": _aarch64("-march=armv8.2-a+dotprod")},
 }
-"""By the name of the kernel set: Arm cores, whose C passes four arguments in registers and the others on the stack."""
+"""By the name of the kernel set, and by what a test calls them."""
 
 
 class EmulatedKernels:
     """A kernel set's functions, called in the emulator; it sees the memory of this process that a call points to."""
 
-    def __init__(self, ffi: cffi.FFI, kernels: KernelSet, optimize: str, folder: Path) -> None:
+    def __init__(self, ffi: cffi.FFI, kernels: KernelSet, target: Target, optimize: str, folder: Path) -> None:
         """Compile the set into `folder`. Skips the test if this computer lacks the compiler or the emulator."""
-        target = TARGETS[kernels.name]
         if shutil.which(target.compiler) is None:
             skip_unless_ci(f"no {target.compiler} on PATH")
         try:
-            import unicorn  # an extra
-
-            from tinyllm.host.virtual.unicorn.core_kinds import CORES
+            self._processor = target.processor()
         except ImportError:
             skip_unless_ci("the Unicorn emulator is not installed: pip install 'tinyllm[virtual]'")
         files, image = kernel_files(kernels) | table_files(), folder / "kernels.elf"
         sources: list[str | Path] = [folder / name for name in files if name.endswith(".c")]
-        sources.append(STRUCTURES_BY_ADDRESS)
+        sources += [STRUCTURES_BY_ADDRESS, *target.sources]
         flags = ["-std=c99", optimize, *target.flags, f"-Wl,-Ttext={CODE:#x},--entry={CODE:#x}", "-o", str(image)]
         compile_c(folder, files, sources, *flags, compiler=target.compiler)
-        elf, core = read_elf(image, "EM_ARM"), CORES[target.core]  # type: ignore[index]
-        self._ffi, self._symbols, self._registers = ffi, elf.symbols, core.registers
-        self._engine = unicorn.Uc(core.arch, core.mode, cpu=core.model)
+        self._ffi, self._engine = ffi, self._processor.engine
         self._engine.mem_map(CODE, CODE_BYTES)
         self._engine.mem_map(STACK, STACK_BYTES)
-        for segment in elf.segments:
-            self._engine.mem_write(segment.address, segment.data)
+        with image.open("rb") as stream:
+            elf = ELFFile(stream)
+            for segment in elf.iter_segments("PT_LOAD"):
+                self._engine.mem_write(segment["p_vaddr"], segment.data())
+            self._symbols = {each.name: each["st_value"] for each in elf.get_section_by_name(".symtab").iter_symbols()}
         self._mapped: dict[int, int] = {}
         self._top = 0
 
@@ -81,33 +135,49 @@ class EmulatedKernels:
 
     def _call(self, name: str, values: tuple[Any, ...]) -> int:
         """Call a function; an int8 or int32 that it returns."""
+        processor = self._processor
         self._top = STACK + STACK_BYTES
         words = [self._word(value) for value in values]
-        self._push(words[4:])
-        in_registers = {f"r{i}": word for i, word in enumerate(words[:4])}
-        for register, word in {**in_registers, "sp": self._top, "lr": STOP | 1}.items():
-            self._engine.reg_write(self._registers[register], word)
-        self._engine.emu_start(self._symbols[name] | 1, STOP)
-        result = int(self._engine.reg_read(self._registers["r0"]))
+        count = len(processor.arguments)
+        if words[count:]:
+            self._push(struct.pack(f"<{len(words) - count}{processor.word}", *words[count:]))
+        in_registers = dict(zip(processor.arguments, words, strict=False))
+        for register, word in {
+            **in_registers,
+            processor.sp: self._top,
+            processor.lr: STOP | processor.code_bit,
+        }.items():
+            self._engine.reg_write(register, word)
+        self._engine.emu_start(self._symbols[name] | processor.code_bit, STOP)
+        result = int(self._engine.reg_read(processor.result))
         return result - (result >> 31 << 32)
 
     def _word(self, value: Any) -> int:
-        """An argument, or a field of a structure, as a 32-bit core has it. A structure is copied to the stack."""
+        """An argument as the processor has it. A structure is copied to the stack."""
         if isinstance(value, int):
             return value & 0xFFFFFFFF
         kind = self._ffi.typeof(value)
         if kind.item.kind != "struct":
             return self._address(int(self._ffi.cast("uintptr_t", value)))
-        words: list[int] = []
-        for name, field in kind.item.fields:
-            found = getattr(value[0], name)
-            words += [self._word(item) for item in (found if field.type.kind == "array" else [found])]
-        self._push(words)
+        self._push(self._structure(value, kind.item))
         return self._top
 
-    def _push(self, words: list[int]) -> None:
-        self._top = (self._top - 4 * len(words)) & ~7
-        self._engine.mem_write(self._top, struct.pack(f"<{len(words)}I", *words))
+    def _structure(self, value: Any, kind: Any) -> bytes:
+        """A structure's bytes: each member is at a multiple of its size."""
+        data = b""
+        for name, field in kind.fields:
+            found = getattr(value[0], name)
+            if field.type.kind == "pointer":
+                data += bytes(-len(data) % self._processor.word_bytes)
+                data += struct.pack(f"<{self._processor.word}", self._word(found))
+            else:
+                members = found if field.type.kind == "array" else [found]
+                data += b"".join(struct.pack("<I", member & 0xFFFFFFFF) for member in members)
+        return data
+
+    def _push(self, data: bytes) -> None:
+        self._top = (self._top - len(data)) & ~15
+        self._engine.mem_write(self._top, data)
 
     def _address(self, host: int) -> int:
         start = host - host % CHUNK

@@ -97,8 +97,8 @@ def ways(name: str) -> Iterator[str]:
     yield from (f"{level}{variant}" for level in LEVELS for variant in variants)
     if name in XTENSA_PORTS:
         yield "QEMU"
-    if name in TARGETS:
-        yield from (f"machine code {level}" for level in LEVELS[1:])
+    for target in TARGETS.get(name, ()):
+        yield from (f"machine code {level} {target}" for level in LEVELS[1:])
 
 
 @pytest.fixture(scope="module", params=KERNEL_SETS)
@@ -131,7 +131,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         return
     level, *variant = way.removeprefix("machine code ").split()
     if way.startswith("machine code"):
-        yield Run(kernels, EmulatedKernels(ffi, kernels, level, folder))
+        yield Run(kernels, EmulatedKernels(ffi, kernels, TARGETS[name][variant[0]], level, folder))
         return
     sources = [folder / file for file in files if file.endswith(".c")]
     flags = ["-std=c99", level, "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-shared", "-fPIC"]

@@ -4,6 +4,8 @@
 
 #include "vector_level.h"
 
+#if !defined(TL_NEON)
+
 static void dots_portable(const int8_t *x, const int8_t *rows, size_t stride, uint32_t n, uint32_t count,
                           int32_t *sums) {
     for (uint32_t r = 0; r < count; r++, rows += stride) {
@@ -13,7 +15,29 @@ static void dots_portable(const int8_t *x, const int8_t *rows, size_t stride, ui
     }
 }
 
+#endif
+
+/* The body of dots_*: four rows at a time, of which those past the last are the first once more. */
+#define DOTS(four_dots, width)                                                                                         \
+    int8_t end[(width)] = {0};                                                                                         \
+    memcpy(end, x + n - n % (width), n % (width));                                                                     \
+    uint32_t r = 0;                                                                                                    \
+    for (; count - r >= 4; r += 4, rows += 4 * stride) {                                                               \
+        store_4(sums + r, four_dots(x, end, n, rows, stride, 2 * stride, 3 * stride));                                 \
+    }                                                                                                                  \
+    if (r < count) {                                                                                                   \
+        int32_t rest[4];                                                                                               \
+        const uint32_t left = count - r;                                                                               \
+        const size_t r1 = left > 1 ? stride : 0, r2 = left > 2 ? 2 * stride : 0;                                       \
+        store_4(rest, four_dots(x, end, n, rows, r1, r2, 0));                                                          \
+        memcpy(sums + r, rest, left * sizeof rest[0]);                                                                 \
+    }
+
 #if defined(TL_X86)
+
+TL_TARGET_SSE41 TL_INLINE void store_4(int32_t *sums, __m128i four) {
+    _mm_storeu_si128((__m128i *)sums, four);
+}
 
 /* Adds the products of 16 or 32 codes to four or eight sums. maddubs multiplies unsigned bytes by signed ones: |x| by w
  * with the sign of x. Two such products are at most 2 * 127 * 127, so its int16 do not saturate. */
@@ -83,22 +107,6 @@ TL_TARGET_AVX2 static uint32_t short_dots_avx2(const int8_t *x, const int8_t *ro
     return r;
 }
 
-/* The body of dots_*: four rows at a time, of which those past the last are the first once more. */
-#define DOTS(four_dots, width)                                                                                         \
-    int8_t end[(width)] = {0};                                                                                         \
-    memcpy(end, x + n - n % (width), n % (width));                                                                     \
-    uint32_t r = 0;                                                                                                    \
-    for (; count - r >= 4; r += 4, rows += 4 * stride) {                                                               \
-        _mm_storeu_si128((__m128i *)(sums + r), four_dots(x, end, n, rows, stride, 2 * stride, 3 * stride));           \
-    }                                                                                                                  \
-    if (r < count) {                                                                                                   \
-        int32_t rest[4];                                                                                               \
-        const uint32_t left = count - r;                                                                               \
-        const size_t r1 = left > 1 ? stride : 0, r2 = left > 2 ? 2 * stride : 0;                                       \
-        _mm_storeu_si128((__m128i *)rest, four_dots(x, end, n, rows, r1, r2, 0));                                      \
-        memcpy(sums + r, rest, left * sizeof rest[0]);                                                                 \
-    }
-
 TL_TARGET_SSE41 TL_INLINE void dots_16(const int8_t *x, const int8_t *rows, size_t stride, uint32_t n, uint32_t count,
                                        int32_t *sums){DOTS(four_dots_16, 16)}
 
@@ -120,6 +128,40 @@ TL_TARGET_AVX2 static void dots_avx2(const int8_t *x, const int8_t *rows, size_t
         return;
     }
     DOTS(four_dots_32, 32)
+}
+
+#elif defined(TL_NEON)
+
+TL_INLINE void store_4(int32_t *sums, int32x4_t four) {
+    vst1q_s32(sums, four);
+}
+
+/* Adds the products of 16 codes to four sums. Two of them are at most 2 * 127 * 127, which fits int16. */
+TL_INLINE int32x4_t add_16(int32x4_t sum, int8x16_t x, const int8_t *row) {
+    const int8x16_t w = vld1q_s8(row);
+#if defined(__ARM_FEATURE_DOTPROD)
+    return vdotq_s32(sum, x, w);
+#else
+    return vpadalq_s16(sum, vmlal_high_s8(vmull_s8(vget_low_s8(x), vget_low_s8(w)), x, w));
+#endif
+}
+
+/* As above. */
+TL_INLINE int32x4_t four_dots_16(const int8_t *x, const int8_t *end, uint32_t n, const int8_t *row, size_t r1,
+                                 size_t r2, size_t r3) {
+    int32x4_t a = vdupq_n_s32(0), b = a, c = a, d = a;
+    for (uint32_t i = 0; i < n; i += 16, row += 16) {
+        const int8x16_t part = vld1q_s8(n - i < 16 ? end : x + i);
+        a = add_16(a, part, row);
+        b = add_16(b, part, row + r1);
+        c = add_16(c, part, row + r2);
+        d = add_16(d, part, row + r3);
+    }
+    return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+}
+
+static void dots_neon(const int8_t *x, const int8_t *rows, size_t stride, uint32_t n, uint32_t count, int32_t *sums) {
+    DOTS(four_dots_16, 16)
 }
 
 #endif

@@ -4,6 +4,8 @@
 #include "kernels.h"
 #include "vector_level.h"
 
+#if !defined(TL_NEON)
+
 static void mix_portable(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
     const uint32_t n = job->head_dim;
     const int32_t *weights = job->weights + (size_t)h * job->stride;
@@ -15,6 +17,8 @@ static void mix_portable(const struct tl_mix_job *job, uint32_t h, int32_t *sums
         for (uint32_t i = 0; i < n; i++) sums[i] += weight * value[i];
     }
 }
+
+#endif
 
 #if defined(TL_X86)
 
@@ -76,6 +80,27 @@ TL_TARGET_SSE41 static void mix_sse41(const struct tl_mix_job *job, uint32_t h, 
         int32_t eight[8];
         _mm_storeu_si128((__m128i *)eight, low);
         _mm_storeu_si128((__m128i *)(eight + 4), high);
+        memcpy(sums + i, eight, (n - i < 8 ? n - i : 8) * sizeof eight[0]);
+    }
+}
+
+#elif defined(TL_NEON)
+
+static void mix_neon(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
+    const uint32_t n = job->head_dim;
+    const int32_t *weights = job->weights + (size_t)h * job->stride;
+    const int32_t down = job->down[h], half = (1 << down) >> 1;
+    for (uint32_t i = 0; i < n; i += 8) {
+        int32x4_t low = vdupq_n_s32(0), high = low;
+        for (uint32_t t = 0; t < job->slots; t++) {
+            const int16x8_t codes = vmovl_s8(vld1_s8(job->values + (size_t)t * n + i));
+            const int16_t weight = (int16_t)((weights[t] + half) >> down);
+            low = vmlal_n_s16(low, vget_low_s16(codes), weight);
+            high = vmlal_high_n_s16(high, codes, weight);
+        }
+        int32_t eight[8];
+        vst1q_s32(eight, low);
+        vst1q_s32(eight + 4, high);
         memcpy(sums + i, eight, (n - i < 8 ? n - i : 8) * sizeof eight[0]);
     }
 }

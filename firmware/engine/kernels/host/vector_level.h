@@ -1,7 +1,7 @@
-/* The vector instructions of this computer, found out when the program starts.
+/* The vector instructions of this computer: of an x86 found out when the program starts, while every AArch64 has NEON.
  *
- * A kernel is there once for each level that the compiler knows, as kernel_avx2, kernel_sse41 and kernel_portable. Other
- * processors than x86 have the portable C alone, which compilers turn into their vectors (NEON) at -O3.
+ * A kernel is there once for each level that the compiler knows, as kernel_avx2, kernel_sse41 and kernel_portable, or as
+ * kernel_neon alone. Plain C becomes vectors of each level at -O3.
  */
 #ifndef TL_VECTOR_LEVEL_H
 #define TL_VECTOR_LEVEL_H
@@ -35,6 +35,18 @@ extern int tl_vector_level;
         kernel arguments;                                                                                              \
     }                                                                                                                  \
     static void kernel##_portable parameters {                                                                         \
+        kernel arguments;                                                                                              \
+    }
+
+#elif defined(__aarch64__) && defined(__ARM_NEON)
+
+#include <arm_neon.h>
+
+#define TL_NEON
+#define TL_INLINE static inline
+#define TL_AT_LEVEL(kernel, arguments) kernel##_neon arguments
+#define TL_FOR_EACH_LEVEL(kernel, parameters, arguments)                                                               \
+    static void kernel##_neon parameters {                                                                             \
         kernel arguments;                                                                                              \
     }
 
