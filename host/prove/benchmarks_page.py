@@ -25,7 +25,7 @@ HARDWARE = "measured on the board"
 def page(sources: Sources) -> str:
     """The text of docs/benchmarks.md."""
     parts = [_head(sources), _tokens(sources), _positions(sources), _speed(sources), _error(sources)]
-    return "\n".join([*parts, _negative(sources)])
+    return "\n".join([*parts, _llama2c(sources), _negative(sources)])
 
 
 def _head(sources: Sources) -> str:
@@ -168,6 +168,30 @@ def _checked(check: Check) -> list[str]:
         f"{check.error:+.0%}",
         given,
     ]
+
+
+def _llama2c(sources: Sources) -> str:
+    rows = [
+        [
+            each["model"],
+            each["processor"],
+            each["compiler"],
+            f"{each['us_per_token']:g}",
+            f"{each['llama2c_us_per_token']:g}",
+            f"{each['times_as_fast']:.2f} ({each['quartiles'][0]:.2f}-{each['quartiles'][1]:.2f})",
+            str(each["pairs"]),
+            str(each["date"]),
+        ]
+        for each in sources.comparisons
+    ]
+    header = ["model", "processor", "compiler", "us a token", "llama2.c's", "times as fast, quartiles", "pairs", "date"]
+    return f"""## The host board beside llama2.c
+
+*Measured* on a computer, one thread, by its CPU time: a greedy token of positions 5-132, forward pass and sampling,
+of the `host` board and of llama2.c's float program at `-O3 -march=native -ffast-math`. Both run in turns, and what
+counts is the median of the ratios. `python benchmarks/llama2c.py RUN_C CHECKPOINT --save` measures yours.
+
+{_table(header, rows)}"""
 
 
 def _negative(sources: Sources) -> str:

@@ -54,17 +54,27 @@ class Plot:
 
 @dataclass(frozen=True)
 class Sources:
-    """What the page is made of."""
+    """What the page is made of. comparisons: of the host board with llama2.c's float program."""
 
     records: Sequence[Record]
     figures: Sequence[Figure]
     negative: Sequence[Mapping[str, Any]]
+    comparisons: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def read(cls, folder: Path = FOLDER) -> Sources:
         """Of a folder. Raises UserError as the readers."""
-        negative = tomllib.loads(read_bytes(folder / "negative.toml", LARGEST_FILE).decode("utf-8"))
-        return cls(list(all_records(folder)), published(folder / "published.toml"), negative.get("result", []))
+
+        def tables(file: str, kind: str) -> list[Mapping[str, Any]]:
+            document = tomllib.loads(read_bytes(folder / file, LARGEST_FILE).decode("utf-8"))
+            return list(document.get(kind, []))
+
+        return cls(
+            list(all_records(folder)),
+            published(folder / "published.toml"),
+            tables("negative.toml", "result"),
+            tables("llama2c.toml", "comparison"),
+        )
 
     @property
     def latest(self) -> dict[Key, Record]:
