@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "vector_level.h"
+#include "intrinsics.h"
 
 #if !defined(TL_NEON)
 

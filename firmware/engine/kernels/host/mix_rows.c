@@ -1,8 +1,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "intrinsics.h"
 #include "kernels.h"
-#include "vector_level.h"
 
 #if !defined(TL_NEON)
 

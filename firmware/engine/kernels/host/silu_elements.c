@@ -1,5 +1,5 @@
+#include "intrinsics.h"
 #include "kernels.h"
-#include "vector_level.h"
 
 static uint32_t silu_portable(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down) {
     uint32_t largest = 0;

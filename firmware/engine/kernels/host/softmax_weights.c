@@ -1,5 +1,6 @@
 #include "softmax.h"
-#include "vector_level.h"
+
+#include "intrinsics.h"
 
 TL_INLINE void highest_of(const int32_t *scores, uint32_t slots, int32_t *highest) {
     int32_t most = scores[0];

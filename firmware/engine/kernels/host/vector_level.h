@@ -13,8 +13,6 @@ extern int tl_vector_level;
 
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
 
-#include <immintrin.h>
-
 #define TL_X86
 #define TL_TARGET_SSE41 __attribute__((target("sse4.1")))
 #define TL_TARGET_AVX2 __attribute__((target("avx2")))
@@ -39,8 +37,6 @@ extern int tl_vector_level;
     }
 
 #elif defined(__aarch64__) && defined(__ARM_NEON)
-
-#include <arm_neon.h>
 
 #define TL_NEON
 #define TL_INLINE static inline
