@@ -6,9 +6,12 @@ ABI mode, so a C compiler is all it needs (no Python headers).
 from __future__ import annotations
 
 import math
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +73,19 @@ def compile_library(files: dict[str, str], folder: Path, build: str = "O2") -> P
     sources = [name for name in files if re.fullmatch(r"src/(engine/|kernels/)?\w+\.c", name)]
     library = folder / f"model-{build}{'.dll' if sys.platform == 'win32' else '.so'}"
     include = [f"-Isrc{part}" for part in ("", "/engine", "/kernels", "/console", "/port")]
-    shared = ["-shared"] if sys.platform == "win32" else ["-shared", "-fPIC"]
-    command = [compiler, *WARNINGS, *BUILDS[build], *shared, *include, *sources, "-o", str(library)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
-        raise Failure(f"{compiler} cannot build the emitted C ({build}): {lines[0] if lines else 'no message'}")
+    shared = [] if sys.platform == "win32" else ["-fPIC"]
+    command = [compiler, *WARNINGS, *BUILDS[build], *shared, *include]
+
+    def run(arguments: Sequence[str]) -> None:
+        done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+            raise Failure(f"{compiler} cannot build the emitted C ({build}): {lines[0] if lines else 'no message'}")
+
+    objects = [f"{name}.{build}.o" for name in sources]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(run, (["-c", name, "-o", to] for name, to in zip(sources, objects, strict=True))))
+    run(["-shared", *objects, "-o", str(library)])
     return library
 
 
