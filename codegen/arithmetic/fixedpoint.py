@@ -36,19 +36,17 @@ def saturate(value: ArrayLike) -> I64:
 
 def bit_length(value: ArrayLike) -> I64:
     """Bits of non-negative integers below 2**63; 0 has none."""
-    remaining = np.array(value, dtype=np.int64)
-    bits = np.zeros_like(remaining)
-    for step in (32, 16, 8, 4, 2, 1):
-        large = remaining >= np.int64(1) << step
-        bits += np.where(large, step, 0)
-        remaining = np.where(large, remaining >> step, remaining)
-    return bits + (remaining > 0)
+    value = np.asarray(value, np.int64)
+    high = value >> 32
+    # A float64 holds 32 bits exactly, and its exponent is how many there are.
+    _, bits = np.frexp(np.where(high > 0, high, value).astype(np.float64))
+    return np.asarray(bits + np.where(high > 0, 32, 0), np.int64)
 
 
 def shift(value: ArrayLike, right: ArrayLike) -> I64:
     """`value >> right` towards minus infinity, or `value << -right` if right is negative."""
     value, right = np.asarray(value, np.int64), np.asarray(right, np.int64)
-    return np.where(right >= 0, value >> np.maximum(right, 0), value << np.maximum(-right, 0))
+    return np.asarray((value >> np.maximum(right, 0)) << np.maximum(-right, 0))
 
 
 def rounding_shift(value: ArrayLike, right: ArrayLike) -> I64:
@@ -67,6 +65,8 @@ def requantize(accumulator: ArrayLike, multiplier: ArrayLike, right: ArrayLike) 
     product = np.asarray(accumulator, np.int64) * np.asarray(multiplier, np.int64)
     right = np.asarray(right, np.int64)
     down = saturate(rounding_shift(product, np.clip(right, 0, 62)))
+    if np.all(right >= 0):
+        return down
     up = saturate(saturate(product) << np.clip(-right, 0, 31))
     return np.where(right >= 0, down, up)
 

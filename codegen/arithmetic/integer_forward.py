@@ -24,6 +24,9 @@ from tinyllm.codegen.arithmetic.integer_model import (
 )
 from tinyllm.codegen.arithmetic.vectors import Quantized, quantize_int8, rmsnorm_int8, rotate, silu_mul
 
+BATCH = 128
+"""Positions computed at once: cheaper than one by one, and their scores still fit a processor's cache."""
+
 DType = TypeVar("DType", bound=np.generic)
 
 
@@ -79,8 +82,8 @@ class Reference:
         context = self.model.config.context
         logits = []
         while ids.size:
-            # One batch up to the end of the context; past it every token overwrites a slot, so one at a time.
-            size = min(ids.size, max(context - self.position, 1))
+            # Up to the end of the context; past it every token overwrites a slot, so one at a time.
+            size = min(ids.size, BATCH, max(context - self.position, 1))
             logits.append(self._forward_batch(ids[:size]))
             ids = ids[size:]
         return np.concatenate(logits)
@@ -220,6 +223,11 @@ def dot_shift(head_dim: int) -> int:
     return max(0, (head_dim - 1).bit_length() - 7)
 
 
+_OCTAVES = np.arange(32 << 9)
+PROBABILITIES: I64 = np.append(((fp.SOFTMAX_TABLE[_OCTAVES & 511] >> (_OCTAVES >> 9)) + 1) >> 1, 0)
+"""Q15 by distances of 2**-9 octaves, below 32 octaves; the last is that of whatever does not count."""
+
+
 def softmax_q15(sums: I64, visible: NDArray[np.bool_], mantissa: I64, exponent: I64) -> I64:
     """Probabilities Q15 (..., S), the largest 32768, of scores `sums * mantissa * 2**exponent` in 2**-16 octaves.
 
@@ -232,9 +240,8 @@ def softmax_q15(sums: I64, visible: NDArray[np.bool_], mantissa: I64, exponent: 
     near = visible & (distance < np.int64(1) << bits[..., None])
     down = np.maximum(bits - 16, 0)
     right = np.clip(7 - exponent - down, 1, 31)
-    product = (np.where(near, distance, 0) >> down[..., None]) * mantissa[..., None]
-    octaves = fp.rounding_shift(product, right[..., None])
-    return np.where(near, ((fp.SOFTMAX_TABLE[octaves & 511] >> (octaves >> 9)) + 1) >> 1, 0)
+    octaves = fp.rounding_shift((distance >> down[..., None]) * mantissa[..., None], right[..., None])
+    return PROBABILITIES[np.where(near, octaves, -1)]
 
 
 def weights_of(probabilities: I64, packed: I64 | NDArray[np.uint16], top: I64, bits: int) -> tuple[I64, I64, I64]:
