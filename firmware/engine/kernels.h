@@ -55,6 +55,11 @@ int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
  * multiplier < 2^31, any right; no value is -2^31. */
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
 
+/* Of each token t, from values[t * stride] on: saturate(value * mantissa[i] * scale * 2^exponent) to nearest, ties up, i < n.
+ * most: no value's magnitude is larger; of sums over n columns, 127 * 127 * n. */
+void tl_requantize_tokens(int32_t *values, uint32_t stride, uint32_t tokens, const uint16_t *mantissa, uint32_t n,
+                          const struct tl_scale *scales, int32_t exponent, int32_t most);
+
 /* results[i] = saturate(values[i] * multiplier / 2^right) to nearest, ties up, i < n. 0 <= multiplier < 2^31, any right; no
  * value is -2^31. values and results may be the same. */
 void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);

@@ -7,6 +7,9 @@
 /* Weights of several tokens that are read at a time: from flash for the first of them, from its cache for the others. */
 #define BYTES_AT_ONCE 4096u
 
+/* Of two codes. */
+#define MOST_PRODUCT (127 * 127)
+
 /* What is under way, static so that both cores see it. */
 static struct {
     struct tl_product products[TL_PRODUCTS_AT_MOST];
@@ -32,11 +35,10 @@ static void multiply(const struct tl_product *product, uint32_t first, uint32_t 
     } else {
         tl_dot_tokens(w, x->expanded, x->tokens, first, last, y, product->stride);
     }
+    tl_requantize_tokens(y, product->stride, x->tokens, w->mantissa + row, rows, x->scales,
+                         w->exponent + TL_FRACTION_BITS, (int32_t)w->columns * MOST_PRODUCT);
+    if (matmul.total == NULL) return;
     for (uint32_t t = 0; t < x->tokens; t++, y += product->stride) {
-        const struct tl_scale scale = x->scales[t];
-        const int32_t right = -(w->exponent + scale.exponent + TL_FRACTION_BITS);
-        tl_requantize_rows(y, w->mantissa + row, rows, scale.mantissa, right);
-        if (matmul.total == NULL) continue;
         int32_t *total = matmul.total + (size_t)t * matmul.total_stride + row;
         TL_UNROLL
         for (uint32_t i = 0; i < rows; i++) total[i] = tl_add(total[i], y[i]);

@@ -26,6 +26,7 @@ FUNCTIONS = (
     "tl_dot_tokens",
     "tl_code",
     "tl_requantize_rows",
+    "tl_requantize_tokens",
     "tl_requantize_vector",
     "tl_quantize_codes",
     "tl_silu_elements",
@@ -45,7 +46,7 @@ FIRMWARE = """\
 
 STRUCTURES_BY_ADDRESS
 
-typedef uint32_t function(uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
+typedef uint32_t function(uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t);
 static const void *const functions[] = {FUNCTIONS};
 
 static int receive_byte(void) {
@@ -66,7 +67,7 @@ void tl_console_start(void) {
 }
 
 bool tl_console_poll(void) {
-    uint32_t place[2], w[7], result;
+    uint32_t place[2], w[8], result;
     switch (receive_byte()) {
     case 'w':
         receive(place, sizeof place);
@@ -79,7 +80,7 @@ bool tl_console_poll(void) {
     default:
         receive(place, 4);
         receive(w, sizeof w);
-        result = ((function *)functions[place[0]])(w[0], w[1], w[2], w[3], w[4], w[5], w[6]);
+        result = ((function *)functions[place[0]])(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]);
         tl_port_write((const uint8_t *)&result, sizeof result);
         break;
     }
@@ -146,8 +147,8 @@ class RemoteKernels:
         return self._write(address, bytes(self._ffi.buffer(self._ffi.cast("char *", pointer), size)))
 
     def _call(self, name: str, *words: int) -> int:
-        padded = [word & 0xFFFFFFFF for word in words] + [0] * (7 - len(words))
-        self._send(b"c" + struct.pack("<8I", FUNCTIONS.index(name), *padded))
+        padded = [word & 0xFFFFFFFF for word in words] + [0] * (8 - len(words))
+        self._send(b"c" + struct.pack("<9I", FUNCTIONS.index(name), *padded))
         self._free = MEMORY
         return int(struct.unpack("<I", self._receive(4))[0])
 
@@ -199,6 +200,14 @@ class RemoteKernels:
         there = self._put(values, 4 * n)
         self._call("tl_requantize_rows", there, self._put(mantissa, 2 * n), n, multiplier, right)
         self._read(there, self._buffer(values, 4 * n))
+
+    def tl_requantize_tokens(
+        self, values: Any, stride: int, tokens: int, mantissa: Any, n: int, scales: Any, exponent: int, most: int
+    ) -> None:
+        there, size = self._put(values, 4 * stride * tokens), 4 * stride * tokens
+        given = self._put(mantissa, 2 * n), n, self._put(scales, 8 * tokens)
+        self._call("tl_requantize_tokens", there, stride, tokens, *given, exponent, most)
+        self._read(there, self._buffer(values, size))
 
     def tl_requantize_vector(self, values: Any, n: int, multiplier: int, right: int, results: Any) -> None:
         there = self._put(values, 4 * n)

@@ -39,6 +39,8 @@ void tl_dot_tokens(const struct tl_matrix *w, const uint8_t *inputs, uint32_t to
                    int32_t *sums, uint32_t stride);
 int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
+void tl_requantize_tokens(int32_t *values, uint32_t stride, uint32_t tokens, const uint16_t *mantissa, uint32_t n,
+                          const void *scales, int32_t exponent, int32_t most);
 void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);
 void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes);
 uint32_t tl_silu_elements(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down);
@@ -322,7 +324,7 @@ def test_a_vector_is_requantised_as_the_specification_says(
 @given(
     bits=st.integers(1, 31),
     reciprocal=st.integers(2**14, 127 * 2**8),
-    size=st.integers(1, 9),
+    size=st.integers(1, 25),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_vectors_become_codes_rounded_to_nearest(c: Any, bits: int, reciprocal: int, size: int, seed: int) -> None:
@@ -383,6 +385,32 @@ def test_scores_become_the_weights_of_the_specification(c: Any, bits: int, slots
         )  # fmt: skip
         assert (softmax.total, softmax.down, softmax.exponent) == (total, down, down + top)
         assert fp.rounding_shift(got, down).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("size", [3, 8, 28, 64])
+@pytest.mark.parametrize("bits", [15, 21, 22, 31])
+def test_the_values_of_several_tokens_are_requantised_as_those_of_each(c: Any, bits: int, size: int) -> None:
+    """With shifts to the right by which a value of `bits` bits may come to the limit of int32, or not."""
+    random = np.random.default_rng(bits)
+    most, stride = 2**bits - 1, size + 3
+    scales, exponent = np.zeros((40, 2), np.int32), -13
+    multipliers, rights = random.integers(0, 32768, 40), random.integers(-3, 45, 40)
+    multipliers[:9] = [32767, 16384, 1, 0, 32767, 16383, 32767, 20000, 30000]
+    rights[:9] = [0, 32, 31, 20, 10, 24, 33, 11, 9]
+    scales[:, 0], scales[:, 1] = multipliers, -rights - exponent
+    values = np.full((40, stride), 99)
+    values[:, :size] = random.integers(-most, most + 1, (40, size))
+    values[:, 0], values[::2, 1] = most, -most
+    mantissa = random.integers(1, 65536, size)
+    mantissa[0] = 65535
+    expected = values.copy()
+    for t in range(40):
+        expected[t, :size] = fp.requantize(values[t, :size], mantissa * multipliers[t], int(rights[t]))
+    got, mantissas = values.astype(np.int32), mantissa.astype(np.uint16)
+    given_scales = ffi.cast("void *", pointer("int32_t", scales))
+    given_values = pointer("int32_t", got), stride, 40, pointer("uint16_t", mantissas), size
+    c.tl_requantize_tokens(*given_values, given_scales, exponent, most)
+    assert got.tolist() == expected.tolist()
 
 
 HEAD_DIMS = [1, 2, 8, 10, 16, 32, 64, 100, 128, 256]
