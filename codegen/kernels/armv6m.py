@@ -5,7 +5,8 @@ Four rows are a group. Of each pair of columns it has two words, one for rows 0 
     byte   0            1            2            3
     code   row 0, c     row 0, c+1   row 1, c     row 1, c+1
 
-each plus 128, so that an upper lane does not lend to the one below. An input has three words for each such pair.
+each plus 128, so that an upper lane does not lend to the one below. An input has three words for each such pair;
+those of four tokens together have a word for each column of two tokens (firmware/engine/kernels/armv6m/dot_tokens.c).
 """
 
 from __future__ import annotations
@@ -39,4 +40,6 @@ def _unpack(groups: Groups, rows: int, columns: int) -> Codes:
     return pairs.transpose(0, 2, 3, 1, 4).reshape(len(groups) * _ROWS, -1)[:rows, :columns]
 
 
-ARMV6M = KernelSet("armv6m", _ROWS, group_bytes=_group_bytes, input_bytes=_input_bytes, pack=_pack, unpack=_unpack)
+ARMV6M = KernelSet(
+    "armv6m", _ROWS, group_bytes=_group_bytes, input_bytes=_input_bytes, pack=_pack, unpack=_unpack, tokens=4
+)
