@@ -257,7 +257,9 @@ def test_undefined_behaviour_is_reported_and_not_survived(
     def overflowing(*arguments: Any) -> Project:
         project = emit_project(*arguments)
         name = "src/engine/matmul.c"
-        project.files[name] = project.files[name].replace("rows, scale.mantissa,", "rows, scale.mantissa + INT32_MAX,")
+        changed = project.files[name].replace("(int32_t)w->columns * MOST", "(int32_t)w->columns * INT32_MAX * MOST")
+        assert changed != project.files[name]
+        project.files[name] = changed
         return project
 
     monkeypatch.setattr("tinyllm.codegen.verify.verify.emit_project", overflowing)
