@@ -16,6 +16,7 @@ from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import STRUCTURES_BY_ADDRESS, compile_c
 from tinyllm.codegen.emit.project import kernel_files, table_files
 from tinyllm.codegen.kernels.kernel_set import KernelSet
+from tinyllm.host.virtual.unicorn.chips import CoreName
 
 CODE, STACK, HOST = 0x10000000, 0x20000000, 0x40000000
 CODE_BYTES, STACK_BYTES = 1 << 20, 1 << 16
@@ -27,17 +28,19 @@ MEMORY_FUNCTIONS = Path(__file__).with_name("memory_functions.c")
 
 @dataclass(frozen=True)
 class Processor:
-    """An emulator of an Arm core.
+    """An emulator of a core.
 
-    arguments: its registers for them; others go to the stack. code_bit: of a function's address. word: the format of a
-    register and of a pointer, as struct has it.
+    arguments: its registers for them; others go to the stack. kept: those that a function gives back as they were.
+    link: where it returns to. code_bit: of a function's address. word: the format of a register and of a pointer, as
+    struct has it.
     """
 
     engine: Any
     arguments: list[int]
+    kept: list[int]
     result: int
     sp: int
-    lr: int
+    link: int
     code_bit: int
     word: str
 
@@ -46,26 +49,45 @@ class Processor:
         return struct.calcsize(self.word)
 
 
-def cortex_m33() -> Processor:
+def _processor(name: CoreName, arguments: list[str], kept: list[str], link: str) -> Processor:
+    """One that a virtual board has."""
     import unicorn  # an extra
-    from unicorn import arm_const as arm
 
     from tinyllm.host.virtual.unicorn.core_kinds import CORES
 
-    core = CORES["cortex-m33"]
-    registers = [getattr(arm, f"UC_ARM_REG_R{i}") for i in range(4)]
+    core = CORES[name]
     engine = unicorn.Uc(core.arch, core.mode, cpu=core.model)
-    return Processor(engine, registers, registers[0], arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, core.code_bit, "I")
+    given, saved = ([core.registers[register] for register in registers] for registers in (arguments, kept))
+    return Processor(engine, given, saved, given[0], core.sp, core.registers[link], core.code_bit, "I")
+
+
+def _cortex_m(name: CoreName) -> Processor:
+    """Registers: Procedure Call Standard for the Arm Architecture, 6.1.1."""
+    return _processor(name, [f"r{i}" for i in range(4)], [f"r{i}" for i in range(4, 12)], "lr")
+
+
+def cortex_m0() -> Processor:
+    return _cortex_m("cortex-m0")
+
+
+def cortex_m33() -> Processor:
+    return _cortex_m("cortex-m33")
+
+
+def rv32imc() -> Processor:
+    """Registers: RISC-V Calling Conventions, 1.1."""
+    return _processor("rv32imc", [f"a{i}" for i in range(8)], [f"s{i}" for i in range(12)], "ra")
 
 
 def aarch64() -> Processor:
     import unicorn  # an extra
     from unicorn import arm64_const as arm64
 
-    registers = [getattr(arm64, f"UC_ARM64_REG_X{i}") for i in range(8)]
+    registers = [getattr(arm64, f"UC_ARM64_REG_X{i}") for i in range(29)]
     engine = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM, cpu=arm64.UC_CPU_ARM64_MAX)
     result = arm64.UC_ARM64_REG_W0
-    return Processor(engine, registers, result, arm64.UC_ARM64_REG_SP, arm64.UC_ARM64_REG_LR, 0, "Q")
+    sp, link = arm64.UC_ARM64_REG_SP, arm64.UC_ARM64_REG_LR
+    return Processor(engine, registers[:8], registers[19:], result, sp, link, 0, "Q")
 
 
 @dataclass(frozen=True)
@@ -84,11 +106,24 @@ def _aarch64(*flags: str) -> Target:
 
 
 TARGETS: dict[str, dict[str, Target]] = {
+    "armv6m": {
+        "Cortex-M0+": Target("arm-none-eabi-gcc", ("-mcpu=cortex-m0plus", "-mthumb", "-nostartfiles"), cortex_m0),
+    },
     "armv8m": {
         "Cortex-M33": Target(
             "arm-none-eabi-gcc",
             ("-mcpu=cortex-m33+nofp", "-mfloat-abi=soft", "-mthumb", "-nostartfiles"),
             cortex_m33,
+        )
+    },
+    "rv32": {
+        "RV32IMC": Target(
+            "riscv64-unknown-elf-gcc",
+            (
+                *("-march=rv32imc", "-mabi=ilp32", "-mstrict-align", "--specs=picolibc.specs", "-nostartfiles"),
+                "-Wl,--no-gc-sections",
+            ),
+            rv32imc,
         )
     },
     "host": {"NEON": _aarch64("-march=armv8-a"), "SDOT": _aarch64("-march=armv8.2-a+dotprod")},
@@ -141,14 +176,12 @@ class EmulatedKernels:
         count = len(processor.arguments)
         if words[count:]:
             self._push(struct.pack(f"<{len(words) - count}{processor.word}", *words[count:]))
-        in_registers = dict(zip(processor.arguments, words, strict=False))
-        for register, word in {
-            **in_registers,
-            processor.sp: self._top,
-            processor.lr: STOP | processor.code_bit,
-        }.items():
+        kept = {register: 0x5A5A0000 + i for i, register in enumerate(processor.kept)} | {processor.sp: self._top}
+        given = dict(zip(processor.arguments, words, strict=False)) | kept | {processor.link: STOP | processor.code_bit}
+        for register, word in given.items():
             self._engine.reg_write(register, word)
         self._engine.emu_start(self._symbols[name] | processor.code_bit, STOP)
+        assert {register: self._engine.reg_read(register) for register in kept} == kept
         result = int(self._engine.reg_read(processor.result))
         return result - (result >> 31 << 32)
 

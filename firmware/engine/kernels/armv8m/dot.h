@@ -47,12 +47,7 @@ static inline uint32_t left_out(uint32_t units) {
     return others == 0 ? LOOP_UNITS : (0u - others) % LOOP_UNITS;
 }
 
-/* The machine code needs every register, r7 too, which gcc keeps for itself at -O0. The rest is in the stack frame: "m"
- * is an offset from sp. */
-#if defined(TL_DSP) && defined(__OPTIMIZE__)
-#define TL_DOT_CODE
-#endif
-
+/* The machine code needs them all. What else it needs is in the stack frame: "m" is an offset from sp. */
 #define EVERY_REGISTER                                                                                                 \
     "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory"
 

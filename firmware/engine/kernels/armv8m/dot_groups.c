@@ -16,7 +16,7 @@ struct rows {
     const uint8_t *weights;
 };
 
-#if defined(TL_DOT_CODE)
+#if defined(TL_DSP)
 
 /* r0 to r3: sums. r4 to r7: two words of two rows. r8 to r11: the input. r12: weights. lr: input. */
 #define UNIT_BYTES (27u * 4u)

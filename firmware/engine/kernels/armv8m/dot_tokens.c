@@ -33,7 +33,7 @@ struct rows {
     uint32_t left; /* rows */
 };
 
-#if defined(TL_DOT_CODE)
+#if defined(TL_DSP)
 
 /* r0 on: sums. r10, r11: two words of a row. The others up to r9: the inputs. r12: weights. lr: input.
  * In the end r5 is sums, r6 the stride, and r7 both of them together. */
