@@ -20,7 +20,7 @@ PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo quick test test-all packages lint types benchmarks counted clean
+.PHONY: demo quick test test-all packages lint types records benchmarks counted clean
 
 demo: $(VENV)/installed
 	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --max-tokens 150 --temperature 0.8 --seed 5
@@ -46,6 +46,15 @@ lint: $(VENV)/testing
 # docs/benchmarks.md and its plots, from the records in benchmarks/
 benchmarks: $(VENV)/testing
 	$(BIN)/python -m tinyllm.host.prove.benchmarks_page
+
+# A record of each virtual board more, in benchmarks/: of the bundled model, and of stories260K if it is there
+records: $(VENV)/testing
+	for model in "" $(wildcard $(TINYLLM_TEST_DATA)/stories260K/stories260K.bin); do \
+	  for board in "pico --cores 1" "pico --cores 2" "pico --emulator rp2040js" "pico2 --cores 1" "pico2 --cores 2" \
+	      esp32 esp32c3 esp32s3; do \
+	    $(BIN)/tinyllm bench $$model --board $$board --virtual --context 256 --positions 0,64,255 --save || exit 1; \
+	  done; \
+	done
 
 # What a token costs the virtual boards, counted again and accepted: all, or BOARDS="pico pico2"
 counted: $(VENV)/testing
