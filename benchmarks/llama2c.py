@@ -47,14 +47,15 @@ static double now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* Seconds of CPU time for the greedy tokens after a prompt. */
-__attribute__((visibility("default"))) double measure(const uint32_t *prompt, uint32_t n, uint32_t tokens) {
+/* Seconds of CPU time for so many greedy tokens after the first that follows a prompt; answer: becomes them all. */
+__attribute__((visibility("default"))) double measure(const uint32_t *prompt, uint32_t n, uint32_t tokens,
+                                                      uint32_t *answer) {
     double start = 0;
-    uint32_t token = prompt[0];
     for (uint32_t position = 0; position < n + tokens; position++) {
         if (position == n) start = now();
+        const uint32_t token = position < n ? prompt[position] : answer[position - n];
         const uint32_t next = forward_and_sample(token, position);
-        token = position + 1 < n ? prompt[position + 1] : next;
+        if (position + 1 >= n) answer[position + 1 - n] = next;
     }
     return now() - start;
 }
@@ -69,7 +70,8 @@ static struct tl_random unused;
 
 static uint32_t forward_and_sample(uint32_t token, uint32_t position) {
     static const struct tl_sampler_settings greedy = {0, 0, TL_SAMPLER_ONE, 0, TL_SAMPLER_ONE};
-    tl_forward(token, position, true);
+    if (position == 0) tl_begin();
+    tl_forward(token, position);
     return tl_sample(tl_logits(), 0, 0, &greedy, &unused);
 }
 """
@@ -93,18 +95,31 @@ static uint32_t forward_and_sample(uint32_t token, uint32_t position) {
 """
 
 
-def library(folder: Path, source: str, sources: Sequence[Path], flags: Sequence[str]) -> Any:
+class Program:
+    """One of both, compiled and loaded."""
+
+    def __init__(self, ffi: cffi.FFI, c: Any) -> None:
+        self._ffi, self.c = ffi, c
+
+    def measure(self, prompt: Sequence[int]) -> tuple[float, list[int]]:
+        """Seconds for TOKENS greedy tokens after the first one behind the prompt, and all of them."""
+        answer = self._ffi.new("uint32_t[]", TOKENS + 1)
+        seconds = self.c.measure(prompt, len(prompt), TOKENS, answer)
+        return float(seconds), list(answer)
+
+
+def library(folder: Path, source: str, sources: Sequence[Path], flags: Sequence[str]) -> Program:
     """Compile what a program is measured with, and load it; its functions call each other as those of a program do."""
     (folder / "measure.c").write_text(source + MEASURE)
     path = folder / "measure.so"
     command = [find_compiler(), *flags, *LIBRARY_FLAGS, *map(str, sources), str(folder / "measure.c")]
     subprocess.run([*command, "-lm", "-o", str(path)], check=True)
     ffi = cffi.FFI()
-    ffi.cdef("void start(const char *checkpoint); double measure(const uint32_t *, uint32_t, uint32_t);")
-    return ffi.dlopen(str(path))
+    ffi.cdef("void start(const char *checkpoint); double measure(const uint32_t *, uint32_t, uint32_t, uint32_t *);")
+    return Program(ffi, ffi.dlopen(str(path)))
 
 
-def our_library(folder: Path, loaded: LoadedModel) -> Any:
+def our_library(folder: Path, loaded: LoadedModel) -> Program:
     """The host board's engine, compiled as the board is."""
     project = emit_project(quantize(loaded.model, CONTEXT), loaded.tokenizer, load_board("host"))
     write_project(project, folder)
@@ -114,7 +129,7 @@ def our_library(folder: Path, loaded: LoadedModel) -> Any:
     return library(folder, OURS, sources, [*build["extra_flags"].split(), *(f"-I{part}" for part in parts)])
 
 
-def their_library(folder: Path, run_c: Path) -> Any:
+def their_library(folder: Path, run_c: Path) -> Program:
     """llama2.c's forward pass."""
     folder.mkdir()
     return library(folder, THEIRS.replace("RUN_C", str(run_c.resolve())), [], [*THEIR_FLAGS, "-w"])
@@ -141,8 +156,8 @@ def compare(run_c: Path, checkpoint: Path, pairs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         ours = our_library(Path(name) / "ours", loaded)
         theirs = their_library(Path(name) / "theirs", run_c)
-        theirs.start(str(checkpoint).encode())
-        measured = [[each.measure(prompt, len(prompt), TOKENS) for each in (ours, theirs)] for _ in range(pairs)]
+        theirs.c.start(str(checkpoint).encode())
+        measured = [[each.measure(prompt)[0] for each in (ours, theirs)] for _ in range(pairs)]
     own, other = (statistics.median(pair[side] for pair in measured) * 1e6 / TOKENS for side in (0, 1))
     lower, median, upper = statistics.quantiles((theirs / ours for ours, theirs in measured), n=4)
     return {
