@@ -18,8 +18,9 @@ need qemu-system-arm qemu-system-arm
 need qemu-system-xtensa qemu-system-misc
 need node nodejs
 need npm npm
-# What builds the host board's kernels for computers with AArch64.
+# What builds and runs the host board for computers with AArch64.
 need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+need qemu-aarch64 qemu-user
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

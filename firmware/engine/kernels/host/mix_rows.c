@@ -86,23 +86,33 @@ TL_TARGET_SSE41 static void mix_sse41(const struct tl_mix_job *job, uint32_t h, 
 
 #elif defined(TL_NEON)
 
-static void mix_neon(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
-    const uint32_t n = job->head_dim;
+/* Sums of the channels i to i + 7, or to i + 15 if `wide`. */
+TL_INLINE void mix_channels(const struct tl_mix_job *job, uint32_t h, uint32_t i, bool wide, int32_t *sums) {
     const int32_t *weights = job->weights + (size_t)h * job->stride;
+    const int8_t *values = job->values + i;
     const int32_t down = job->down[h], half = (1 << down) >> 1;
-    for (uint32_t i = 0; i < n; i += 8) {
-        int32x4_t low = vdupq_n_s32(0), high = low;
-        for (uint32_t t = 0; t < job->slots; t++) {
-            const int16x8_t codes = vmovl_s8(vld1_s8(job->values + (size_t)t * n + i));
-            const int16_t weight = (int16_t)((weights[t] + half) >> down);
-            low = vmlal_n_s16(low, vget_low_s16(codes), weight);
-            high = vmlal_high_n_s16(high, codes, weight);
-        }
-        int32_t eight[8];
-        vst1q_s32(eight, low);
-        vst1q_s32(eight + 4, high);
-        memcpy(sums + i, eight, (n - i < 8 ? n - i : 8) * sizeof eight[0]);
+    int32x4_t a = vdupq_n_s32(0), b = a, c = a, d = a;
+    for (uint32_t t = 0; t < job->slots; t++, values += job->head_dim) {
+        const int16_t weight = (int16_t)((weights[t] + half) >> down);
+        const int16x8_t codes = vmovl_s8(vld1_s8(values));
+        a = vmlal_n_s16(a, vget_low_s16(codes), weight);
+        b = vmlal_high_n_s16(b, codes, weight);
+        if (!wide) continue;
+        const int16x8_t more = vmovl_s8(vld1_s8(values + 8));
+        c = vmlal_n_s16(c, vget_low_s16(more), weight);
+        d = vmlal_high_n_s16(d, more, weight);
     }
+    int32_t all[16];
+    vst1q_s32(all, a);
+    vst1q_s32(all + 4, b);
+    vst1q_s32(all + 8, c);
+    vst1q_s32(all + 12, d);
+    const uint32_t left = job->head_dim - i;
+    memcpy(sums + i, all, (left < 16 ? left : 16) * sizeof all[0]);
+}
+
+static void mix_neon(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
+    for (uint32_t i = 0; i < job->head_dim; i += 16) mix_channels(job, h, i, job->head_dim - i > 8, sums);
 }
 
 #endif
