@@ -1,6 +1,8 @@
 #include "attention.h"
 
-void tl_softmax_divide(struct tl_softmax softmax, const int32_t *sums, uint32_t n, int32_t *values) {
+#include "placement.h"
+
+TL_HOT void tl_softmax_divide(struct tl_softmax softmax, const int32_t *sums, uint32_t n, int32_t *values) {
     /* By the total as 16 bits: its reciprocal has 17. */
     const int32_t down = tl_bit_length(softmax.total) - 16;
     const int32_t inverse = (int32_t)(0x80000000u / (softmax.total >> down));

@@ -1,12 +1,14 @@
 #include "fixedpoint.h"
 
-uint16_t tl_pack_scale(struct tl_scale scale) {
+#include "placement.h"
+
+TL_HOT uint16_t tl_pack_scale(struct tl_scale scale) {
     int32_t biased = scale.exponent + TL_SCALE_EXPONENT_BIAS;
     if (scale.mantissa == 0 || biased < 0) return 0;
     return (uint16_t)((uint32_t)biased << 11 | (uint32_t)scale.mantissa);
 }
 
-uint32_t tl_isqrt32(uint32_t value) {
+TL_HOT uint32_t tl_isqrt32(uint32_t value) {
     uint32_t root = 0;
     for (uint32_t bit = 1u << 15; bit != 0; bit >>= 1) {
         uint32_t trial = root | bit;
@@ -15,7 +17,7 @@ uint32_t tl_isqrt32(uint32_t value) {
     return root;
 }
 
-struct tl_scale tl_reciprocal_sqrt(uint64_t value) {
+TL_HOT struct tl_scale tl_reciprocal_sqrt(uint64_t value) {
     int32_t down = tl_bit_length64(value) - 31;
     down -= down & 1;
     uint32_t a = (uint32_t)(down >= 0 ? value >> down : value << -down); /* 2^30 .. 2^32 - 1 */
@@ -27,7 +29,7 @@ uint32_t tl_exp2_q30(int32_t z) {
     return z > -(31 << 16) ? tl_exp2_negative_q30((uint32_t)-z) : 0;
 }
 
-int32_t tl_sine_q15(uint32_t phase) {
+TL_HOT int32_t tl_sine_q15(uint32_t phase) {
     uint32_t quarter = phase >> 30, within = phase & 0x3FFFFFFFu;
     if (quarter & 1u) within = 0x40000000u - within; /* the second and fourth quarter run backwards */
     uint32_t index = within >> 22;
@@ -37,6 +39,6 @@ int32_t tl_sine_q15(uint32_t phase) {
     return quarter & 2u ? -value : value;
 }
 
-int32_t tl_cosine_q15(uint32_t phase) {
+TL_HOT int32_t tl_cosine_q15(uint32_t phase) {
     return tl_sine_q15(phase + 0x40000000u);
 }

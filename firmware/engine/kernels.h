@@ -12,6 +12,7 @@
 
 #include "fixedpoint.h"
 #include "layout.h"
+#include "placement.h"
 
 #ifdef __cplusplus
 extern "C" {

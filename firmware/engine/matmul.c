@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "parallel.h"
+#include "placement.h"
 
 /* Weights of several tokens that are read at a time: from flash for the first of them, from its cache for the others. */
 #define BYTES_AT_ONCE 4096u
@@ -19,12 +20,12 @@ static struct {
     uint32_t total_stride;
 } matmul;
 
-static uint32_t groups_of(const struct tl_matrix *w) {
+TL_HOT static uint32_t groups_of(const struct tl_matrix *w) {
     return (w->rows + TL_GROUP_ROWS - 1u) / TL_GROUP_ROWS;
 }
 
 /* Groups first <= g < last of a matrix. */
-static void multiply(const struct tl_product *product, uint32_t first, uint32_t last) {
+TL_HOT static void multiply(const struct tl_product *product, uint32_t first, uint32_t last) {
     const struct tl_matrix *w = product->w;
     const struct tl_inputs *x = matmul.x;
     const uint32_t row = first * TL_GROUP_ROWS, end = last * TL_GROUP_ROWS;
@@ -46,7 +47,7 @@ static void multiply(const struct tl_product *product, uint32_t first, uint32_t 
 }
 
 /* Groups first <= g < last of all products, counted on from one to the next. */
-static void matmul_groups(const void *job, uint32_t first, uint32_t last, uint32_t core) {
+TL_HOT static void matmul_groups(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     (void)job, (void)core;
     const struct tl_product *product = matmul.products;
     for (uint32_t groups; first < last; first -= groups, last -= groups, product++) {
@@ -61,7 +62,7 @@ static void matmul_groups(const void *job, uint32_t first, uint32_t last, uint32
     }
 }
 
-static void run(void) {
+TL_HOT static void run(void) {
     uint32_t groups = 0, macs = 0;
     for (uint32_t i = 0; i < matmul.n; i++) {
         const struct tl_matrix *w = matmul.products[i].w;
@@ -71,7 +72,7 @@ static void run(void) {
     tl_parallel(matmul_groups, &matmul, groups, macs);
 }
 
-void tl_matmul(const struct tl_product *products, uint32_t n, const struct tl_inputs *x) {
+TL_HOT void tl_matmul(const struct tl_product *products, uint32_t n, const struct tl_inputs *x) {
     for (uint32_t i = 0; i < n; i++) matmul.products[i] = products[i];
     matmul.n = n;
     matmul.x = x;
@@ -79,7 +80,8 @@ void tl_matmul(const struct tl_product *products, uint32_t n, const struct tl_in
     run();
 }
 
-void tl_matmul_add(const struct tl_product *product, const struct tl_inputs *x, int32_t *total, uint32_t stride) {
+TL_HOT void tl_matmul_add(const struct tl_product *product, const struct tl_inputs *x, int32_t *total,
+                          uint32_t stride) {
     matmul.products[0] = *product;
     matmul.n = 1;
     matmul.x = x;
@@ -88,7 +90,7 @@ void tl_matmul_add(const struct tl_product *product, const struct tl_inputs *x, 
     run();
 }
 
-void tl_matrix_row(const struct tl_matrix *w, uint32_t index, int32_t *y) {
+TL_HOT void tl_matrix_row(const struct tl_matrix *w, uint32_t index, int32_t *y) {
     for (uint32_t i = 0; i < w->columns; i++) y[i] = tl_code(w, index, i);
     tl_requantize_vector(y, w->columns, w->mantissa[index], -(w->exponent + TL_FRACTION_BITS), y);
 }

@@ -1,5 +1,7 @@
 #include "parallel.h"
 
+#include "placement.h"
+
 #if TL_CORES == 2
 
 /* What the other core is to do; it waits while this is written. */
@@ -9,7 +11,7 @@ static struct {
     uint32_t first, last;
 } other;
 
-void tl_parallel(tl_part *part, const void *job, uint32_t n, uint32_t macs) {
+TL_HOT void tl_parallel(tl_part *part, const void *job, uint32_t n, uint32_t macs) {
     const uint32_t half = n / 2u;
     other.part = part;
     other.job = job;
@@ -23,7 +25,7 @@ void tl_parallel(tl_part *part, const void *job, uint32_t n, uint32_t macs) {
     tl_port_join();
 }
 
-void tl_parallel_other(void) {
+TL_HOT void tl_parallel_other(void) {
     other.part(other.job, other.first, other.last, 1);
 }
 

@@ -18,18 +18,18 @@ struct product {
 };
 static struct product product;
 
-static void silu_measure_part(const void *job, uint32_t first, uint32_t last, uint32_t core) {
+TL_HOT static void silu_measure_part(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     (void)job;
     product.gate_bits[core] = tl_magnitude_bits(product.gate + first, last - first);
     product.up_bits[core] = tl_magnitude_bits(product.up + first, last - first);
 }
 
-static void silu_mul_part(const void *job, uint32_t first, uint32_t last, uint32_t core) {
+TL_HOT static void silu_mul_part(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     const struct product *p = (const struct product *)job;
     product.largest[core] = tl_silu_elements(p->gate + first, p->up + first, last - first, p->gate_down, p->up_down);
 }
 
-int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n, uint32_t *largest) {
+TL_HOT int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n, uint32_t *largest) {
     int32_t gate_bits = 0, up_bits = 0;
     product = (struct product){gate, up, {0}, {0}, 0, 0, {0}};
     tl_parallel(silu_measure_part, &product, n, n * MEASURE_MACS);

@@ -1,15 +1,16 @@
 #include "vectors.h"
 
 #include "kernels.h"
+#include "placement.h"
 
-int32_t tl_magnitude_bits(const int32_t *vector, uint32_t n) {
+TL_HOT int32_t tl_magnitude_bits(const int32_t *vector, uint32_t n) {
     uint32_t bits = 0;
     TL_UNROLL
     for (uint32_t i = 0; i < n; i++) bits |= tl_magnitude(vector[i]);
     return tl_bit_length(bits);
 }
 
-uint32_t tl_largest(const int32_t *vector, uint32_t n) {
+TL_HOT uint32_t tl_largest(const int32_t *vector, uint32_t n) {
     uint32_t largest = 0;
     TL_UNROLL
     for (uint32_t i = 0; i < n; i++) {
@@ -19,11 +20,11 @@ uint32_t tl_largest(const int32_t *vector, uint32_t n) {
     return largest;
 }
 
-struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes) {
+TL_HOT struct tl_scale tl_quantize_int8(const int32_t *vector, uint32_t n, int8_t *codes) {
     return tl_quantize_to(vector, n, tl_largest(vector, n), codes);
 }
 
-struct tl_scale tl_quantize_to(const int32_t *vector, uint32_t n, uint32_t largest, int8_t *codes) {
+TL_HOT struct tl_scale tl_quantize_to(const int32_t *vector, uint32_t n, uint32_t largest, int8_t *codes) {
     struct tl_scale scale = {0, 0};
     if (largest == 0) {
         for (uint32_t i = 0; i < n; i++) codes[i] = 0;
@@ -41,8 +42,8 @@ struct tl_scale tl_quantize_to(const int32_t *vector, uint32_t n, uint32_t large
     return scale;
 }
 
-struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon, int32_t *products,
-                                int8_t *codes) {
+TL_HOT struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t n, uint64_t epsilon,
+                                       int32_t *products, int8_t *codes) {
     const int32_t down = tl_magnitude_bits(x, n) - 15;
     uint64_t total = down >= 0 ? epsilon >> (2 * down) : epsilon << (-2 * down);
     uint32_t i = 0;
@@ -63,8 +64,8 @@ struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, uint32_t 
                               scaled.exponent + inverse.exponent);
 }
 
-int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
-                  int32_t *turned) {
+TL_HOT int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const int16_t *sine, uint32_t half,
+                         int32_t *turned) {
     const int32_t down = tl_magnitude_bits(head, n) - 15;
     for (uint32_t i = 0; i < half; i++) {
         int32_t first = tl_shift(head[i], down), second = tl_shift(head[i + half], down);
@@ -75,6 +76,6 @@ int32_t tl_rotate(const int32_t *head, uint32_t n, const int16_t *cosine, const 
     return down - 15;
 }
 
-void tl_add_q16(int32_t *y, const int32_t *bias, uint32_t n) {
+TL_HOT void tl_add_q16(int32_t *y, const int32_t *bias, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) y[i] = tl_add(y[i], bias[i]);
 }

@@ -19,7 +19,7 @@
 #define ROUND 0x8000u
 #define PAIRS_AT_ONCE 8u /* TL_PADDED columns are whole runs of so many pairs */
 
-void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
+TL_HOT void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     uint32_t *words = (uint32_t *)(void *)input;
     uint32_t i = 0;
     for (; i + 1u < n; i += 2u, words += TL_PAIR_WORDS) {
@@ -64,7 +64,7 @@ struct dot {
 #define PAIR "ldmia r6!, {r0, r1, r2}\n" ROWS("r8", "r9") ROWS("r10", "r11")
 #define EIGHT_PAIRS PAIR PAIR PAIR PAIR PAIR PAIR PAIR PAIR
 
-static void dot(struct dot *job) {
+TL_HOT static void dot(struct dot *job) {
     register struct dot *r0 __asm__("r0") = job;
     __asm__ volatile(".syntax unified\n"
                      "str r7, [r0, #28]\n"
@@ -110,7 +110,8 @@ static void dot(struct dot *job) {
                      : "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
 }
 
-void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums) {
+TL_HOT void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last,
+                          int32_t *sums) {
     const uint32_t pairs = TL_PADDED(w->columns) / 2u;
     struct dot job = {w->groups + (size_t)first * w->group_bytes,
                       input,
@@ -132,7 +133,8 @@ static void add_pair(uint32_t word, const uint32_t *pair, uint32_t *all, int32_t
     *upper += (int32_t)p >> 16;
 }
 
-void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums) {
+TL_HOT void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last,
+                          int32_t *sums) {
     const uint32_t pairs = TL_PADDED(w->columns) / 2u;
     for (uint32_t group = first; group < last; group++, sums += TL_GROUP_ROWS) {
         const uint32_t *words = (const uint32_t *)(const void *)(w->groups + (size_t)group * w->group_bytes);
@@ -152,7 +154,7 @@ void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t fir
 
 #endif
 
-int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+TL_HOT int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
     const uint8_t *group = w->groups + (size_t)(row / TL_GROUP_ROWS) * w->group_bytes;
     const uint32_t within = row % TL_GROUP_ROWS;
     return (int8_t)(group[column / 2u * 8u + within * 2u + column % 2u] - 128);

@@ -18,7 +18,7 @@
 #define BIAS 0x8080u
 
 /* X of both pairs of tokens for each column at an even place, Z for the one behind it: X, Z, X, Z. */
-static void expand_four(const int8_t *codes, uint32_t stride, uint32_t n, uint8_t *inputs) {
+TL_HOT static void expand_four(const int8_t *codes, uint32_t stride, uint32_t n, uint8_t *inputs) {
     uint32_t *words = (uint32_t *)(void *)inputs;
     for (uint32_t i = 0; i < n; i += 2u) {
         const int8_t *token = codes + i;
@@ -31,7 +31,7 @@ static void expand_four(const int8_t *codes, uint32_t stride, uint32_t n, uint8_
     }
 }
 
-void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs) {
+TL_HOT void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs) {
     for (; tokens >= TOKENS_AT_ONCE; tokens -= TOKENS_AT_ONCE) {
         expand_four(codes, stride, n, inputs);
         codes += TOKENS_AT_ONCE * stride;
@@ -112,7 +112,7 @@ struct rows {
     "b 1b\n"                                                                                                           \
     "4:\n"
 
-static void dot(const struct rows *given) {
+TL_HOT static void dot(const struct rows *given) {
     struct rows rows = *given;
     const uint32_t bias = 0u - BIAS;
     __asm__ volatile(".syntax unified\n" BEGIN SIXTEEN_COLUMNS AGAIN STORE("r8", "r7") NEXT STORE("r9", "r4") END
@@ -125,7 +125,7 @@ static void dot(const struct rows *given) {
 
 #else
 
-static void dot(struct rows *rows) {
+TL_HOT static void dot(struct rows *rows) {
     const uint32_t stride = rows->stride / (uint32_t)sizeof *rows->sums;
     for (; rows->sums < rows->end; rows->sums += TL_GROUP_ROWS) {
         uint32_t all[TOKENS_AT_ONCE / 2u] = {0};
@@ -149,8 +149,8 @@ static void dot(struct rows *rows) {
 
 #endif
 
-void tl_dot_tokens(const struct tl_matrix *w, const uint8_t *inputs, uint32_t tokens, uint32_t first, uint32_t last,
-                   int32_t *sums, uint32_t stride) {
+TL_HOT void tl_dot_tokens(const struct tl_matrix *w, const uint8_t *inputs, uint32_t tokens, uint32_t first,
+                          uint32_t last, int32_t *sums, uint32_t stride) {
     const uint32_t columns = TL_PADDED(w->columns), input_bytes = TL_INPUT_BYTES(w->columns);
     const uint8_t *weights = w->groups + (size_t)first * w->group_bytes;
     for (; first < last && tokens >= TOKENS_AT_ONCE; tokens -= TOKENS_AT_ONCE) {

@@ -33,7 +33,7 @@ struct mix {
     "muls r4, r1\n"                                                                                                    \
     "add " sum ", r4\n"
 
-static void mix_entries(struct mix *job) {
+TL_HOT static void mix_entries(struct mix *job) {
     register struct mix *r0 __asm__("r0") = job;
     __asm__ volatile(".syntax unified\n"
                      "mov lr, r0\n"
@@ -76,7 +76,7 @@ static void mix_entries(struct mix *job) {
 
 #else
 
-static void mix_entries(struct mix *job) {
+TL_HOT static void mix_entries(struct mix *job) {
     for (const int8_t *values = job->values; values < job->values_end; values += 4, job->sums += 4) {
         for (const struct entry *entry = job->entries; entry < job->entries_end; entry++) {
             const uint8_t *codes = (const uint8_t *)values + entry->offset;
@@ -90,7 +90,7 @@ static void mix_entries(struct mix *job) {
 #endif
 
 /* One head, of whole words. */
-static void mix_words(const struct tl_mix_job *job, const int32_t *weights, int32_t down, uint32_t *sums) {
+TL_HOT static void mix_words(const struct tl_mix_job *job, const int32_t *weights, int32_t down, uint32_t *sums) {
     const uint32_t n = job->head_dim;
     const int32_t half = (1 << down) >> 1;
     struct entry entries[SLOTS_AT_ONCE];
@@ -113,7 +113,7 @@ static void mix_words(const struct tl_mix_job *job, const int32_t *weights, int3
     }
 }
 
-static void mix_any(const struct tl_mix_job *job, const int32_t *weights, int32_t down, int32_t *sums) {
+TL_HOT static void mix_any(const struct tl_mix_job *job, const int32_t *weights, int32_t down, int32_t *sums) {
     const uint32_t n = job->head_dim;
     const int32_t half = (1 << down) >> 1;
     const int8_t *value = job->values;
@@ -124,7 +124,7 @@ static void mix_any(const struct tl_mix_job *job, const int32_t *weights, int32_
     }
 }
 
-void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
+TL_HOT void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
     const uint32_t n = job->head_dim;
     for (uint32_t h = 0; h < job->heads; h++, sums += n) {
         const int32_t *weights = job->weights + (size_t)h * job->stride;

@@ -3,6 +3,7 @@
 #define TL_REQUANTIZE_ANY_H
 
 #include "fixedpoint.h"
+#include "placement.h"
 
 #if defined(__GNUC__)
 #define APART __attribute__((noinline)) /* else its registers would be missing in the loops that call it */
@@ -16,7 +17,7 @@ APART static int32_t requantize_in_64_bits(int32_t value, int32_t multiplier, in
 
 /* Any value: the product of halves in two words. Only a result of 31 bits or more, or a shift to the left, takes the long
  * way. */
-APART static int32_t requantize_any(int32_t value, int32_t multiplier, int32_t right) {
+TL_HOT APART static int32_t requantize_any(int32_t value, int32_t multiplier, int32_t right) {
     const uint32_t value_low = (uint32_t)value & 0xFFFFu, low = (uint32_t)multiplier & 0xFFFFu;
     const int32_t value_high = value >> 16, high = multiplier >> 16;
     const uint32_t lowest = value_low * low;

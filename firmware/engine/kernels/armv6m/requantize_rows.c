@@ -20,7 +20,8 @@
 #define UNLIKELY(condition) (condition)
 #endif
 
-void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right) {
+TL_HOT void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier,
+                               int32_t right) {
     const int32_t rest = right - 2 * PART;
     if (rest < 1 || rest > 31) {
         for (uint32_t i = 0; i < n; i++) values[i] = requantize_any(values[i], mantissa[i] * multiplier, right);

@@ -38,7 +38,7 @@ struct score {
     "ldmia r5!, {r0}\n" PAIR("sxtb r1, r0\n", "lsls r2, r0, #16\nasrs r2, r2, #24\n")                                  \
         PAIR("lsls r1, r0, #8\nasrs r1, r1, #24\n", "asrs r2, r0, #24\n")
 
-static void score_two(struct score *job) {
+TL_HOT static void score_two(struct score *job) {
     register struct score *r0 __asm__("r0") = job;
     __asm__ volatile(".syntax unified\n"
                      "str r7, [r0, #36]\n"
@@ -94,7 +94,7 @@ static void score_two(struct score *job) {
 
 #else
 
-static void score_two(struct score *job) {
+TL_HOT static void score_two(struct score *job) {
     const int8_t *key = job->keys;
     const uint16_t *scale = job->key_scales;
     for (int32_t *score = job->scores; score < job->scores_end; score++, scale++) {
@@ -114,7 +114,7 @@ static void score_two(struct score *job) {
 
 #endif
 
-static void score_one(const struct tl_score_job *job, uint32_t head, uint32_t first, uint32_t last) {
+TL_HOT static void score_one(const struct tl_score_job *job, uint32_t head, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim;
     const int8_t *query = job->queries + (size_t)head * n, *key = job->keys + (size_t)first * n;
     int32_t *scores = job->scores + (size_t)head * job->stride;
@@ -126,7 +126,7 @@ static void score_one(const struct tl_score_job *job, uint32_t head, uint32_t fi
     }
 }
 
-void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
+TL_HOT void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim;
     if (first >= last) return;
     if (job->heads != 2u || n % CHANNELS_AT_ONCE != 0 || n > MOST_CHANNELS) {

@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
+TL_HOT void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     expand(codes, n, 1, input);
 }
 
@@ -42,7 +42,7 @@ struct rows {
     "cmp r4, r5\n"                                                                                                     \
     "bne.w 1b\n"
 
-static void dot(const struct rows *given) {
+TL_HOT static void dot(const struct rows *given) {
     struct rows rows = *given;
     __asm__ volatile(
         BEGIN UNIT(SET) ENTER("r4") UNIT(ADD) AGAIN("r4") END
@@ -55,7 +55,7 @@ static void dot(const struct rows *given) {
 
 #define UNIT_BYTES 0u
 
-static void dot(struct rows *rows) {
+TL_HOT static void dot(struct rows *rows) {
     for (; rows->to.sums != rows->to.end; rows->to.sums += 4) {
         int32_t sums[4] = {0, 0, 0, 0};
         for (const uint8_t *input = rows->input; input < rows->input_end; input += INPUT_UNIT) {
@@ -74,13 +74,15 @@ static void dot(struct rows *rows) {
 #endif
 
 /* sums (4 * groups,) of groups over so many units. Groups of rows lie one behind the other only if these are all. */
-static void dot_units(const uint8_t *weights, const uint8_t *input, uint32_t units, uint32_t groups, int32_t *sums) {
+TL_HOT static void dot_units(const uint8_t *weights, const uint8_t *input, uint32_t units, uint32_t groups,
+                             int32_t *sums) {
     struct rows rows = {
         input, input + INPUT_UNIT * units, UNIT_BYTES * left_out(units), {sums, sums + 4 * groups}, weights};
     dot(&rows);
 }
 
-void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums) {
+TL_HOT void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last,
+                          int32_t *sums) {
     const uint32_t units = units_of(w->columns);
     const uint8_t *weights = w->groups + (size_t)first * w->group_bytes;
     if (first == last) return;
@@ -100,7 +102,7 @@ void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t fir
     }
 }
 
-int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+TL_HOT int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
     const uint8_t *group = w->groups + (size_t)(row / 4u) * w->group_bytes;
     const uint8_t *half = group + column / UNIT_COLUMNS * GROUP_UNIT + row % 4u * 8u + (column & 6u);
     const int8_t even = (int8_t)half[0];

@@ -7,11 +7,11 @@
 
 #define MOST_TOKENS 5u
 
-static uint32_t at_once(uint32_t tokens) {
+TL_HOT static uint32_t at_once(uint32_t tokens) {
     return tokens < MOST_TOKENS ? tokens : MOST_TOKENS;
 }
 
-void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs) {
+TL_HOT void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs) {
     for (uint32_t now; tokens > 0; tokens -= now, inputs += now * TL_INPUT_BYTES(n)) {
         now = at_once(tokens);
         for (uint32_t t = 0; t < now; t++, codes += stride) expand(codes, n, now, inputs + 4u * t);
@@ -120,14 +120,14 @@ static const struct {
     void (*dot)(const struct rows *rows);
 } dots[] = {{12, dot_2}, {17, dot_3}, {23, dot_4}, {27, dot_5}};
 
-static void dot(struct rows *rows, uint32_t tokens, uint32_t units) {
+TL_HOT static void dot(struct rows *rows, uint32_t tokens, uint32_t units) {
     rows->skip = left_out(units) * dots[tokens - 2u].unit * 4u;
     dots[tokens - 2u].dot(rows);
 }
 
 #else
 
-static void dot(struct rows *rows, uint32_t tokens, uint32_t units) {
+TL_HOT static void dot(struct rows *rows, uint32_t tokens, uint32_t units) {
     (void)units;
     for (; rows->left > 0; rows->left--) {
         for (; rows->to.sums != rows->end; rows->to.sums += 4) {
@@ -152,8 +152,8 @@ static void dot(struct rows *rows, uint32_t tokens, uint32_t units) {
 #endif
 
 /* sums of 2 to 5 tokens, `stride` apart, from groups over so many units. */
-static void dot_units(const uint8_t *weights, const uint8_t *input, uint32_t tokens, uint32_t units, uint32_t groups,
-                      int32_t *sums, uint32_t stride) {
+TL_HOT static void dot_units(const uint8_t *weights, const uint8_t *input, uint32_t tokens, uint32_t units,
+                             uint32_t groups, int32_t *sums, uint32_t stride) {
     struct rows rows = {weights,
                         input,
                         input + (size_t)INPUT_UNIT * tokens * units,
@@ -166,8 +166,8 @@ static void dot_units(const uint8_t *weights, const uint8_t *input, uint32_t tok
 }
 
 /* One group over any number of units. */
-static void dot_long(const uint8_t *weights, const uint8_t *input, uint32_t tokens, uint32_t units, int32_t *sums,
-                     uint32_t stride) {
+TL_HOT static void dot_long(const uint8_t *weights, const uint8_t *input, uint32_t tokens, uint32_t units,
+                            int32_t *sums, uint32_t stride) {
     int32_t part[MOST_TOKENS][4];
     for (uint32_t unit = 0; unit < units; unit += MOST_UNITS) {
         const uint32_t left = units - unit, now = left < MOST_UNITS ? left : MOST_UNITS;
@@ -182,8 +182,8 @@ static void dot_long(const uint8_t *weights, const uint8_t *input, uint32_t toke
     }
 }
 
-void tl_dot_tokens(const struct tl_matrix *w, const uint8_t *inputs, uint32_t tokens, uint32_t first, uint32_t last,
-                   int32_t *sums, uint32_t stride) {
+TL_HOT void tl_dot_tokens(const struct tl_matrix *w, const uint8_t *inputs, uint32_t tokens, uint32_t first,
+                          uint32_t last, int32_t *sums, uint32_t stride) {
     const uint32_t units = units_of(w->columns), input_bytes = TL_INPUT_BYTES(w->columns);
     if (first == last) return;
     for (uint32_t now; tokens > 0; tokens -= now, inputs += now * input_bytes, sums += (size_t)now * stride) {

@@ -61,7 +61,7 @@ static TL_INLINE void mix_four(const struct pair *pair, const int offset, int32_
 }
 
 /* Fills in the pairs of so many slots; the last of an odd number is paired with itself, at a weight of 0. */
-static void pair_slots(const struct tl_mix_job *job, uint32_t slot, uint32_t slots, struct pair *pair) {
+TL_HOT static void pair_slots(const struct tl_mix_job *job, uint32_t slot, uint32_t slots, struct pair *pair) {
     const uint32_t n = job->head_dim;
     const int32_t down0 = job->down[0], down1 = job->down[1], half0 = (1 << down0) >> 1, half1 = (1 << down1) >> 1;
     const int32_t *first = job->weights + slot, *second = first + job->stride;
@@ -81,7 +81,7 @@ static void pair_slots(const struct tl_mix_job *job, uint32_t slot, uint32_t slo
 }
 
 /* Two heads, whole eights of channels. */
-static void mix_two(const struct tl_mix_job *job, int32_t *sums) {
+TL_HOT static void mix_two(const struct tl_mix_job *job, int32_t *sums) {
     const uint32_t n = job->head_dim;
     struct pair pairs[MOST_PAIRS + 1u];
     for (uint32_t slot = 0; slot < job->slots; slot += 2u * MOST_PAIRS) {
@@ -97,7 +97,7 @@ static void mix_two(const struct tl_mix_job *job, int32_t *sums) {
 }
 
 /* One head, whole fours of channels. */
-static void mix_one(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
+TL_HOT static void mix_one(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
     const uint32_t n = job->head_dim, even = job->slots & ~1u;
     const int32_t *weights = job->weights + (size_t)h * job->stride;
     const int32_t down = job->down[h], half = (1 << down) >> 1;
@@ -118,7 +118,7 @@ static void mix_one(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
     }
 }
 
-static void mix_any(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
+TL_HOT static void mix_any(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
     const uint32_t n = job->head_dim;
     const int32_t *weights = job->weights + (size_t)h * job->stride;
     const int32_t down = job->down[h], half = (1 << down) >> 1;
@@ -129,7 +129,7 @@ static void mix_any(const struct tl_mix_job *job, uint32_t h, int32_t *sums) {
     }
 }
 
-void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
+TL_HOT void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
     const uint32_t n = job->head_dim;
     for (uint32_t i = 0; i < job->heads * n; i++) sums[i] = 0;
     if (job->heads == 2 && n % 8 == 0) {

@@ -5,7 +5,7 @@
 #define AT_ONCE 8u
 
 /* Whole eights of codes: vector >> right times scaled / 2^32, to nearest. */
-static void quantize_eights(const int32_t *vector, uint32_t n, int32_t right, int32_t scaled, int8_t *codes) {
+TL_HOT static void quantize_eights(const int32_t *vector, uint32_t n, int32_t right, int32_t scaled, int8_t *codes) {
     const int8_t *end = codes + n;
 #if defined(TL_DSP)
 #define SHIFT(value) "asrs.w " value ", " value ", %[right]\n"
@@ -28,7 +28,7 @@ static void quantize_eights(const int32_t *vector, uint32_t n, int32_t right, in
 }
 
 /* SMMULR divides by 2^32 to nearest, ties up: the reciprocal has 2^9 in it, if there is room. */
-void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes) {
+TL_HOT void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes) {
     uint32_t i = 0;
     if (reciprocal < 1 << 22 && n >= AT_ONCE) {
         i = n & ~(AT_ONCE - 1u);

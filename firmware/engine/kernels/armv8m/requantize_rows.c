@@ -3,7 +3,8 @@
 #include "dsp.h"
 #include "kernels.h"
 
-void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right) {
+TL_HOT void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier,
+                               int32_t right) {
     const struct tl_high_product how = tl_high_product(multiplier, right);
     uint32_t i = 0;
     if (how.fits) {

@@ -8,7 +8,8 @@
 #define AT_ONCE 8u
 
 /* Whole eights of rows: values << up times mantissa * scaled, / 2^32 to nearest. */
-static void requantize_eights(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t scaled, int32_t up) {
+TL_HOT static void requantize_eights(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t scaled,
+                                     int32_t up) {
     const int32_t *end = values + n;
 #if defined(TL_DSP)
 #define ROW(value, at)                                                                                                 \
@@ -32,8 +33,8 @@ static void requantize_eights(int32_t *values, const uint16_t *mantissa, uint32_
 }
 
 /* As tl_requantize_rows, but that no value is looked at: `most` tells whether their shifts to the left fit. */
-void tl_requantize_tokens(int32_t *values, uint32_t stride, uint32_t tokens, const uint16_t *mantissa, uint32_t n,
-                          const struct tl_scale *scales, int32_t exponent, int32_t most) {
+TL_HOT void tl_requantize_tokens(int32_t *values, uint32_t stride, uint32_t tokens, const uint16_t *mantissa,
+                                 uint32_t n, const struct tl_scale *scales, int32_t exponent, int32_t most) {
     for (uint32_t t = 0; t < tokens; t++, values += stride) {
         const int32_t multiplier = scales[t].mantissa, right = -(exponent + scales[t].exponent);
         const struct tl_high_product how = tl_high_product(multiplier, right);

@@ -78,8 +78,8 @@ static TL_INLINE void score_two(const struct tl_score_job *job, const struct fou
 }
 
 /* One head, whole fours of channels. */
-static void score_one(const struct tl_score_job *job, const struct four *queries, uint32_t h, uint32_t first,
-                      uint32_t last) {
+TL_HOT static void score_one(const struct tl_score_job *job, const struct four *queries, uint32_t h, uint32_t first,
+                             uint32_t last) {
     const uint32_t words = job->head_dim / 4;
     const int8_t *key = job->keys + (size_t)first * job->head_dim;
     const int32_t top = job->top + TL_SCALE_EXPONENT_BIAS;
@@ -95,7 +95,7 @@ static void score_one(const struct tl_score_job *job, const struct four *queries
     }
 }
 
-static int32_t dot(const int8_t *a, const int8_t *b, uint32_t n) {
+TL_HOT static int32_t dot(const int8_t *a, const int8_t *b, uint32_t n) {
     int32_t sum = 0;
     uint32_t i = 0;
     for (; i + 4 <= n; i += 4) {
@@ -106,7 +106,7 @@ static int32_t dot(const int8_t *a, const int8_t *b, uint32_t n) {
     return sum;
 }
 
-static void score_any(const struct tl_score_job *job, uint32_t first, uint32_t last) {
+TL_HOT static void score_any(const struct tl_score_job *job, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim;
     for (uint32_t t = first; t < last; t++) {
         const struct tl_scale scale = tl_unpack_scale(job->key_scales[t]);
@@ -117,7 +117,7 @@ static void score_any(const struct tl_score_job *job, uint32_t first, uint32_t l
     }
 }
 
-void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
+TL_HOT void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim, words = n / 4;
     struct four queries[MOST_WORDS];
     if (n % 4 != 0 || words > MOST_WORDS || job->dot_shift != 0) {

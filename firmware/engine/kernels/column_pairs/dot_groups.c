@@ -43,7 +43,7 @@ static inline void expand(const int8_t *codes, struct quad *quad) {
     quad->offset[1] = fits ? 0 : offset_of(x2 + x3);
 }
 
-void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
+TL_HOT void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     struct quad *quad = (struct quad *)(void *)input;
     for (; n >= 4; n -= 4, codes += 4) expand(codes, quad++);
     if (n > 0) {
@@ -74,7 +74,8 @@ void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     sums[2 * (i)] = (int32_t)(both##i - (high##i << 16));                                                              \
     sums[2 * (i) + 1] = (int32_t)high##i;
 
-void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums) {
+TL_HOT void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last,
+                          int32_t *sums) {
     const uint32_t quads = (w->columns + 3u) / 4u, begin = 0u - quads * HALF_LANE;
     const struct quad *const inputs = (const struct quad *)(const void *)input, *const end = inputs + quads;
     for (uint32_t group = first; group < last; group++, sums += TL_GROUP_ROWS) {
@@ -96,7 +97,7 @@ void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t fir
     }
 }
 
-int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+TL_HOT int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
     const uint8_t *group = w->groups + (size_t)(row / TL_GROUP_ROWS) * w->group_bytes;
     return (int8_t)(group[(column / 2u * TL_GROUP_ROWS + row % TL_GROUP_ROWS) * 2u + column % 2u] - 128);
 }

@@ -11,7 +11,7 @@ static inline int32_t tl_scaled(int32_t sum, int32_t dot_shift, int32_t mantissa
 }
 
 /* Of the slots first <= t < last, of one head or of two. */
-static inline void tl_scale_scores(const struct tl_score_job *job, uint32_t first, uint32_t last, bool two) {
+TL_HOT static inline void tl_scale_scores(const struct tl_score_job *job, uint32_t first, uint32_t last, bool two) {
     const int32_t top = job->top, dot_shift = job->dot_shift;
     const uint16_t *packed = job->key_scales + first;
     int32_t *score = job->scores + first, *const end = job->scores + last, *other_score = score + job->stride;

@@ -3,11 +3,12 @@
 
 #include "kernels.h"
 
-void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
+TL_HOT void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     memcpy(input, codes, n);
 }
 
-void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums) {
+TL_HOT void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last,
+                          int32_t *sums) {
     const int8_t *x = (const int8_t *)input;
     for (uint32_t row = first; row < last; row++) {
         const int8_t *codes = (const int8_t *)w->groups + (size_t)row * w->group_bytes;
@@ -17,6 +18,6 @@ void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t fir
     }
 }
 
-int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+TL_HOT int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column) {
     return (int8_t)w->groups[(size_t)row * w->group_bytes + column];
 }

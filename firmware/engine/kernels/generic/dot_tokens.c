@@ -2,12 +2,12 @@
 
 #include "kernels.h"
 
-void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs) {
+TL_HOT void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs) {
     for (uint32_t t = 0; t < tokens; t++, codes += stride, inputs += TL_INPUT_BYTES(n)) tl_expand(codes, n, inputs);
 }
 
-void tl_dot_tokens(const struct tl_matrix *w, const uint8_t *inputs, uint32_t tokens, uint32_t first, uint32_t last,
-                   int32_t *sums, uint32_t stride) {
+TL_HOT void tl_dot_tokens(const struct tl_matrix *w, const uint8_t *inputs, uint32_t tokens, uint32_t first,
+                          uint32_t last, int32_t *sums, uint32_t stride) {
     const size_t input_bytes = TL_INPUT_BYTES(w->columns);
     for (uint32_t t = 0; t < tokens; t++, inputs += input_bytes, sums += stride) {
         tl_dot_groups(w, inputs, first, last, sums);

@@ -2,7 +2,7 @@
 
 #include "kernels.h"
 
-void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
+TL_HOT void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
     const uint32_t n = job->head_dim;
     for (uint32_t h = 0; h < job->heads; h++, sums += n) {
         const int32_t *weights = job->weights + (size_t)h * job->stride;

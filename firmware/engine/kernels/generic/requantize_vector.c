@@ -1,7 +1,8 @@
 #include "kernels.h"
 
 /* With a multiplier of 31 bits the half is a multiple of 2^32 for most shifts: then the products' upper words tell. */
-void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results) {
+TL_HOT void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right,
+                                 int32_t *results) {
     const int32_t up = 31 - tl_bit_length((uint32_t)multiplier), down = right + up - 32;
     if (multiplier == 0 || down < 1 || down > 30) {
         for (uint32_t i = 0; i < n; i++) results[i] = tl_requantize(values[i], multiplier, right);

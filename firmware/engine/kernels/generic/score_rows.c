@@ -2,7 +2,7 @@
 
 #include "kernels.h"
 
-void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
+TL_HOT void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim;
     for (uint32_t h = 0; h < job->heads; h++) {
         const int8_t *query = job->queries + (size_t)h * n;

@@ -1,7 +1,7 @@
 #include "softmax.h"
 
-struct tl_softmax tl_softmax_weights(int32_t *scores, struct tl_scale scale, const uint16_t *v_scales, int32_t top,
-                                     uint32_t slots, int32_t bits) {
+TL_HOT struct tl_softmax tl_softmax_weights(int32_t *scores, struct tl_scale scale, const uint16_t *v_scales,
+                                            int32_t top, uint32_t slots, int32_t bits) {
     int32_t highest = scores[0];
     TL_UNROLL
     for (uint32_t t = 1; t < slots; t++) highest = tl_max(highest, scores[t]);

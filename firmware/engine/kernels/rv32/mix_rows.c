@@ -19,7 +19,7 @@
         if (two) other[i] = other_sum##i;                                                                              \
     }
 
-static inline void mix_columns(const struct tl_mix_job *job, uint32_t column, int32_t *sums, bool two) {
+TL_HOT static inline void mix_columns(const struct tl_mix_job *job, uint32_t column, int32_t *sums, bool two) {
     const uint32_t n = job->head_dim;
     const int32_t down = job->down[0], half = (1 << down) >> 1;
     const int32_t other_down = two ? job->down[1] : 0, other_half = (1 << other_down) >> 1;
@@ -36,7 +36,7 @@ static inline void mix_columns(const struct tl_mix_job *job, uint32_t column, in
 }
 
 /* The columns that are left, at most seven. */
-static void mix_rest(const struct tl_mix_job *job, uint32_t column, int32_t *sums) {
+TL_HOT static void mix_rest(const struct tl_mix_job *job, uint32_t column, int32_t *sums) {
     const uint32_t n = job->head_dim;
     for (uint32_t h = 0; h < job->heads; h++, sums += n) {
         const int32_t *weights = job->weights + (size_t)h * job->stride;
@@ -50,13 +50,13 @@ static void mix_rest(const struct tl_mix_job *job, uint32_t column, int32_t *sum
     }
 }
 
-static inline void mix_rows(const struct tl_mix_job *job, int32_t *sums, bool two) {
+TL_HOT static inline void mix_rows(const struct tl_mix_job *job, int32_t *sums, bool two) {
     uint32_t column = 0;
     for (; column + COLUMNS <= job->head_dim; column += COLUMNS) mix_columns(job, column, sums + column, two);
     if (column < job->head_dim) mix_rest(job, column, sums);
 }
 
-void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
+TL_HOT void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
     if (job->heads == 2) {
         mix_rows(job, sums, true);
     } else {

@@ -4,7 +4,8 @@
 
 /* The high word of a product holds twice the result, if the value and the mantissa are moved up until their product has
  * 2^31 for the half. A value that leaves no room for that is rare; it goes the long way. */
-void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right) {
+TL_HOT void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier,
+                               int32_t right) {
     const bool fits = right >= 1 && right <= 31;
     const int32_t up = fits ? 32 - right : 0;
     const uint32_t limit = fits ? 1u << (right - 1) : 0;

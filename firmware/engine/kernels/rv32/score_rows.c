@@ -16,8 +16,8 @@
     }
 
 /* Adds to the scores what these columns give, or begins with it. */
-static inline void add_columns(const struct tl_score_job *job, uint32_t column, uint32_t first, uint32_t last, bool two,
-                               bool begin) {
+TL_HOT static inline void add_columns(const struct tl_score_job *job, uint32_t column, uint32_t first, uint32_t last,
+                                      bool two, bool begin) {
     const uint32_t n = job->head_dim, stride = two ? job->stride : 0;
     const int8_t *query = job->queries + column, *other = two ? query + n : query;
     EACH_COLUMN(DECLARE)
@@ -32,7 +32,7 @@ static inline void add_columns(const struct tl_score_job *job, uint32_t column, 
 }
 
 /* The columns that are left, at most seven. */
-static void add_rest(const struct tl_score_job *job, uint32_t column, uint32_t first, uint32_t last) {
+TL_HOT static void add_rest(const struct tl_score_job *job, uint32_t column, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim;
     for (uint32_t h = 0; h < job->heads; h++) {
         const int8_t *query = job->queries + (size_t)h * n;
@@ -46,7 +46,7 @@ static void add_rest(const struct tl_score_job *job, uint32_t column, uint32_t f
     }
 }
 
-static inline void score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last, bool two) {
+TL_HOT static inline void score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last, bool two) {
     const uint32_t n = job->head_dim;
     if (n >= COLUMNS) add_columns(job, 0, first, last, two, true);
     uint32_t column = COLUMNS;
@@ -55,7 +55,7 @@ static inline void score_rows(const struct tl_score_job *job, uint32_t first, ui
     tl_scale_scores(job, first, last, two);
 }
 
-void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
+TL_HOT void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
     if (job->heads == 2) {
         score_rows(job, first, last, true);
     } else {

@@ -21,8 +21,8 @@ static inline int32_t code(uint32_t word, int32_t i) {
     AFTER(c, v);                                                                                                       \
     d += w * code(v, 3);
 
-static TL_APART void mix_columns(const int32_t *weight, const int8_t *values, uint32_t n, uint32_t slots, int32_t down,
-                                 int32_t *sums) {
+TL_HOT static TL_APART void mix_columns(const int32_t *weight, const int8_t *values, uint32_t n, uint32_t slots,
+                                        int32_t down, int32_t *sums) {
     const int32_t half = (1 << down) >> 1;
     int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0, sum4 = 0, sum5 = 0, sum6 = 0, sum7 = 0;
     for (const int32_t *const end = weight + slots; weight < end; weight++, values += n) {
@@ -46,8 +46,8 @@ static TL_APART void mix_columns(const int32_t *weight, const int8_t *values, ui
 }
 
 /* A column that is left. */
-static TL_APART int32_t mix_column(const int32_t *weight, const int8_t *value, uint32_t n, uint32_t slots,
-                                   int32_t down) {
+TL_HOT static TL_APART int32_t mix_column(const int32_t *weight, const int8_t *value, uint32_t n, uint32_t slots,
+                                          int32_t down) {
     const int32_t half = (1 << down) >> 1;
     int32_t sum = 0;
     for (const int32_t *const end = weight + slots; weight < end; weight++, value += n) {
@@ -56,7 +56,7 @@ static TL_APART int32_t mix_column(const int32_t *weight, const int8_t *value, u
     return sum;
 }
 
-void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
+TL_HOT void tl_mix_rows(const struct tl_mix_job *job, int32_t *sums) {
     const uint32_t n = job->head_dim;
     const bool words = (uintptr_t)job->values % 4u == 0 && n % 4u == 0;
     for (uint32_t h = 0; h < job->heads; h++, sums += n) {

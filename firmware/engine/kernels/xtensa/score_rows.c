@@ -19,8 +19,8 @@
     sum += (d) * (int32_t)(k >> 24);
 
 /* Adds to the scores of a head what eight columns give, or begins with it. Codes + 128 need no sign: its part is known. */
-static TL_APART void add_columns(const int8_t *query, const int8_t *keys, uint32_t n, uint32_t slots, int32_t *score,
-                                 bool begin) {
+TL_HOT static TL_APART void add_columns(const int8_t *query, const int8_t *keys, uint32_t n, uint32_t slots,
+                                        int32_t *score, bool begin) {
     const int32_t q0 = query[0], q1 = query[1], q2 = query[2], q3 = query[3];
     const int32_t q4 = query[4], q5 = query[5], q6 = query[6], q7 = query[7];
     const int32_t bias = -128 * (q0 + q1 + q2 + q3 + q4 + q5 + q6 + q7);
@@ -37,8 +37,8 @@ static TL_APART void add_columns(const int8_t *query, const int8_t *keys, uint32
 }
 
 /* The columns that are left. */
-static TL_APART void add_rest(const int8_t *query, const int8_t *key, uint32_t column, uint32_t n, uint32_t slots,
-                              int32_t *score) {
+TL_HOT static TL_APART void add_rest(const int8_t *query, const int8_t *key, uint32_t column, uint32_t n,
+                                     uint32_t slots, int32_t *score) {
     for (int32_t *const end = score + slots; score < end; score++, key += n) {
         int32_t sum = column == 0 ? 0 : *score;
         for (uint32_t i = column; i < n; i++) sum += query[i] * key[i];
@@ -46,7 +46,7 @@ static TL_APART void add_rest(const int8_t *query, const int8_t *key, uint32_t c
     }
 }
 
-void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
+TL_HOT void tl_score_rows(const struct tl_score_job *job, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim, slots = last - first;
     const int8_t *keys = job->keys + (size_t)first * n;
     const bool words = (uintptr_t)job->keys % 4u == 0 && n % 4u == 0;
