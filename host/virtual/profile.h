@@ -6,11 +6,14 @@
 #include <stdint.h>
 
 /* Counting begins where a root is entered, and ends where it returns: at the instruction behind its call. Meanwhile the
- * part is that of the last function entered that has one, so a helper counts for its caller. */
+ * part is that of the last function entered that has one, so a helper counts for its caller. What is called through a
+ * veneer of the linker returns behind the call of the veneer. */
+#define VENEER UINT64_MAX
+
 struct profile {
     uint64_t *counts;       /* (parts, functions) */
     const uint8_t *part_of; /* (functions,); 0: that of the caller */
-    const uint64_t *root;   /* (functions,) where it begins, if it is a root, else 0 */
+    const uint64_t *root;   /* (functions,) where it begins, if it is a root; VENEER; else 0 */
     uint64_t functions;
     uint64_t part;
     uint64_t back; /* where the root returns to; 0: none runs */
@@ -24,7 +27,9 @@ static void profile_block(struct profile *profile, uint64_t function, uint64_t s
     } else if (profile->back == 0 && profile->root[function] == start) {
         profile->back = profile->end;
     }
-    profile->end = start + size;
+    if (profile->root[function] != VENEER) {
+        profile->end = start + size;
+    }
     if (profile->back != 0) {
         if (profile->part_of[function] != 0) {
             profile->part = profile->part_of[function];

@@ -3,7 +3,8 @@
 A folder with two files, which every emulator reads and writes alike:
 
     functions   text, written first: a line with the numbers of functions and parts, then a line for each function:
-                address, size, part (parts.py), 1 if it is a root, name. Function 0 is whatever lies in no other.
+                address, size, part (parts.py), 1 if it is a root and 2 if it is a veneer, name. Function 0 is whatever
+                lies in no other.
     counts      u64 little-endian (2, parts, functions), a core each: instructions or cycles so far
 
 An emulator counts from the entry of a root to its return (profile.h), and has written what a reply tells of before the
@@ -12,6 +13,7 @@ reply goes out: whoever has read the reply may read the counts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,16 +31,20 @@ CORES = 2
 BEYOND = 2**32
 """Every address."""
 ELSEWHERE = "(no symbol)"
+VENEER = re.compile(r"__.*_veneer")
+"""What GNU ld names the few instructions through which an Arm program calls a function that is too far away."""
+ROOT, PASSES = 1, 2
+"""Roles of functions."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its code, its part, and whether it is a root."""
+    """A function: its code, its part, and its role: ROOT, PASSES for a veneer, or 0."""
 
     address: int
     size: int
     part: Part
-    root: bool
+    role: int
     name: str
 
 
@@ -58,14 +64,14 @@ class Profile:
     @classmethod
     def create(cls, folder: Path, elf: Elf) -> Profile:
         """Write both files for an image, all counts 0."""
-        functions = [Function(0, 0, Part.CALLER, False, ELSEWHERE)]
+        functions = [Function(0, 0, Part.CALLER, 0, ELSEWHERE)]
         for (address, size, name), (following, _, _) in pairwise([*elf.functions, (BEYOND, 0, "")]):
             # Of several names the last; assembly may have no size, and then ends where the next function begins.
             if following > address and (size or following < BEYOND):
                 size = size or following - address
-                functions.append(Function(address, size, part_of(name) or Part.CALLER, name in ROOTS, name))
+                functions.append(Function(address, size, part_of(name) or Part.CALLER, _role(name), name))
         rows = [f"{len(functions)} {len(Part)}"]
-        rows += [f"{each.address} {each.size} {each.part:d} {each.root:d} {each.name}" for each in functions]
+        rows += [f"{each.address} {each.size} {each.part:d} {each.role} {each.name}" for each in functions]
         write_file(folder / FUNCTIONS, "\n".join(rows).encode() + b"\n")
         write_file(folder / COUNTS, bytes(8 * CORES * len(Part) * len(functions)))
         return cls(folder)
@@ -94,7 +100,7 @@ class Profile:
 class OpenProfile:
     """A profile as an emulator of this process writes it: its counts are the file's own bytes.
 
-    counts (cores, parts, functions) u64. part_of (functions,) u8. root (functions,) u64: where it begins, if it is one.
+    counts (cores, parts, functions) u64. part_of (functions,) u8. root (functions,) u64: as profile.h has it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -103,7 +109,8 @@ class OpenProfile:
         shape = (CORES, len(Part), len(self._functions))
         self.counts = np.memmap(profile.counts_file, np.uint64, "r+", shape=shape)
         self.part_of = np.array([each.part for each in self._functions], np.uint8)
-        self.root = np.array([each.address if each.root else 0 for each in self._functions], np.uint64)
+        roots = ({ROOT: each.address, PASSES: 2**64 - 1}.get(each.role, 0) for each in self._functions)
+        self.root = np.fromiter(roots, np.uint64)
 
     def by_halfword(self, start: int, size: int) -> NDArray[np.uint16]:
         """Of each halfword of `size` bytes of memory the function that lies there, 0 for none."""
@@ -115,6 +122,10 @@ class OpenProfile:
         return found
 
 
+def _role(name: str) -> int:
+    return ROOT if name in ROOTS else PASSES if VENEER.fullmatch(name) else 0
+
+
 def _function(line: str) -> Function:
-    address, size, part, root, name = line.split(" ", 4)
-    return Function(int(address), int(size), Part(int(part)), root == "1", name)
+    address, size, part, role, name = line.split(" ", 4)
+    return Function(int(address), int(size), Part(int(part)), int(role), name)

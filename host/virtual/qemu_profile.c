@@ -101,12 +101,12 @@ static bool read_functions(const char *folder) {
     uint64_t *const root = calloc(profile.functions, sizeof *root);
     uint8_t *const part_of = calloc(profile.functions, sizeof *part_of);
     for (uint64_t i = 0; i < profile.functions; i++) {
-        unsigned int part, is_root;
-        if (fscanf(file, "%" SCNu64 " %" SCNu64 " %u %u %*[^\n]", &first[i], &bytes[i], &part, &is_root) != 4) {
+        unsigned int part, role;
+        if (fscanf(file, "%" SCNu64 " %" SCNu64 " %u %u %*[^\n]", &first[i], &bytes[i], &part, &role) != 4) {
             return false;
         }
         part_of[i] = (uint8_t)part;
-        root[i] = is_root ? first[i] : 0;
+        root[i] = role == 1 ? first[i] : role == 2 ? VENEER : 0;
     }
     fclose(file);
     profile.part_of = part_of;

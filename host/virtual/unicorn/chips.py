@@ -99,7 +99,7 @@ RP2350 = Chip(
 )
 
 # ESP32-C3 Technical Reference Manual: section 3.3 (address map), 160 MHz.
-# Each of the two views of the flash holds its own part of it.
+# Each of the two views of the flash holds its own part of it, and so do the two of SRAM1: code and variables.
 ESP32C3 = Chip(
     name="esp32c3",
     core="rv32imc",
@@ -108,6 +108,7 @@ ESP32C3 = Chip(
         Region("flash (instructions)", 0x42000000, 4 * MB, executable=True),
         Region("flash (data)", 0x3C000000, 4 * MB),
         Region("SRAM1", 0x3FC80000, 384 * KB, writable=True),
+        Region("SRAM1 (instructions)", 0x40380000, 384 * KB, executable=True),
     ),
     devices=(
         Mapped("UART0", 0x60000000, lambda line, clock: devices.EspUart(line)),

@@ -145,12 +145,15 @@ class Processor:
         return Code(region.start, memory) if code else None
 
     def _hook_hints(self) -> None:
-        """Hook every address whose bytes are such an instruction; bytes that are constants are never executed."""
+        """Hook every address where such an instruction is executed: of code that is copied to RAM, where it goes.
+
+        Bytes that are constants are never executed.
+        """
         for segment in self._image.segments:
             for instruction, hint in self._core.hints.items():
                 at = segment.data.find(instruction)
                 while at >= 0:
-                    address = segment.address + at
+                    address = segment.used_at + at
                     if address % 2 == 0:
                         meet = partial(self._meet, hint, len(instruction))
                         self._engine.hook_add(uc.UC_HOOK_CODE, meet, begin=address, end=address)
