@@ -11,32 +11,54 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class HotCode:
+    """Where functions run from RAM. section: what the core's linker script copies there. shared: with variables."""
+
+    section: str
+    shared: bool = True
+
+
+@dataclass(frozen=True)
 class Chip:
-    """ram: address ranges, the first byte and the one after the last. source: the maker's header that has them."""
+    """A chip.
+
+    ram: address ranges, the first byte and the one after the last. source: the maker's header that has them. hot_code:
+    None if code that is fetched from flash has a cache of its own, so that no weights drive it out.
+    """
 
     ram: tuple[tuple[int, int], ...]
     source: str
+    hot_code: HotCode | None = None
 
     def is_ram(self, address: int) -> bool:
         """Whether the byte at that address is one of the internal RAM."""
         return any(first <= address < end for first, end in self.ram)
 
 
+PICO_SDK = HotCode(".time_critical.tinyllm")
+"""Copied with .data by pico-sdk's and Arduino-Pico's memmap_default.ld."""
+
+ESP_IDF = ".iram1.tinyllm"
+"""Part of .iram0.text in ESP-IDF's sections.ld. Data there is read by whole words alone, so it is for code."""
+
 CHIPS = {
     "rp2040": Chip(
         ram=((0x2000_0000, 0x2004_2000), (0x2100_0000, 0x2104_0000)),
         source="pico-sdk, addressmap.h in src/rp2040/hardware_regs: SRAM_BASE to SRAM_END, four striped banks of"
         " 64 KB and two of 4 KB; SRAM0_BASE to the end of SRAM3, the four again, one after the other",
+        hot_code=PICO_SDK,
     ),
     "rp2350": Chip(
         ram=((0x2000_0000, 0x2008_2000),),
         source="pico-sdk, addressmap.h in src/rp2350/hardware_regs: SRAM_BASE to SRAM_END, eight striped banks of"
         " 64 KB and two of 4 KB",
+        hot_code=PICO_SDK,
     ),
     "esp32": Chip(
         ram=((0x3FFA_E000, 0x4000_0000), (0x4007_0000, 0x400C_0000)),
         source="esp-idf, soc.h in components/soc/esp32: SOC_DRAM, SRAM1 and 2 as data; SOC_CACHE_PRO,"
         " SOC_CACHE_APP, SOC_IRAM and SOC_DIRAM_IRAM, SRAM0 and 1 as instructions",
+        hot_code=HotCode(ESP_IDF, shared=False),
     ),
     "esp32s3": Chip(
         ram=((0x3FC8_8000, 0x3FD0_0000), (0x4037_0000, 0x403E_0000)),
@@ -47,6 +69,11 @@ CHIPS = {
         ram=((0x3FC8_0000, 0x3FCE_0000), (0x4037_C000, 0x403E_0000)),
         source="esp-idf, soc.h in components/soc/esp32c3: SOC_DRAM, SRAM1 as data; SOC_IRAM, SRAM0 and 1 as"
         " instructions",
+        hot_code=HotCode(ESP_IDF),
     ),
 }
-"""By the name that a board's description gives; a chip that is not here is a user's own."""
+"""By the name that a board's description gives; a chip that is not here is a user's own.
+
+The RP chips and the ESP32-C3 have one cache of 16 KB for code and data, the ESP32 one of 32 KB for each core. The
+ESP32-S3's instruction cache of 16 KB is its own, and hot functions fit in it: its RAM is worth more for weights.
+"""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     # For our sources alone, and before a framework's folders: a header of theirs may be named like one of ours.
     quoted = " ".join(f"-iquote {folder}" for folder in ("src", "src/engine", "src/kernels", "src/console", "src/port"))
     cores = ["-DTL_CORES=2"] if board.cores > 1 else []
-    options["build_src_flags"] = " ".join([*filter(None, [options.get("build_src_flags")]), *cores, quoted])
+    hot = [f"-DTL_HOT_SECTION={needs.placed.hot_code.section}"] if needs.placed.hot_code else []
+    options["build_src_flags"] = " ".join([*filter(None, [options.get("build_src_flags")]), *cores, *hot, quoted])
     if options["platform"] == OWN_PLATFORM:
         options["platform"] = "symlink://${PROJECT_DIR}/platform"
         files |= {f"platform/{name}": text for name, text in _folder(FIRMWARE / "platform").items()}
@@ -121,7 +123,7 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
 
 def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> dict[str, str]:
     """File name -> text of what is written for this model; the build id is still zero."""
-    config, plan = model.config, needs.plan
+    config, plan, placed = model.config, needs.plan, needs.placed.tables
     fields = {
         "name": harmless_name(config.name),
         "board": board.name,
@@ -150,17 +152,17 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     return {
         "model.h": render("model.h", **fields),
         "model.c": render("model.c", **fields),
-        **table_files(),
+        **table_files(placed),
         "settings_table.h": render("settings_table.h", settings=SETTINGS.values()),
         "settings_table.c": render("settings_table.c", settings=SETTINGS.values()),
-        **weight_files(model, kernel_set_of(board), needs.copies),
+        **weight_files(model, kernel_set_of(board), placed),
         **vocabulary_files(tokenizer),
         **chat_files(config, tokenizer, plan.text_max),
     }
 
 
-def table_files() -> dict[str, str]:
-    """File name -> text of the tables of the integer functions."""
+def table_files(copied: Collection[str] = ()) -> dict[str, str]:
+    """File name -> text of the tables of the integer functions. copied: names of those that are copied to RAM."""
     tables = {
         "exp2": fp.EXP2_TABLE.tolist(),
         "softmax": fp.SOFTMAX_TABLE.tolist(),
@@ -168,8 +170,10 @@ def table_files() -> dict[str, str]:
         "sine": fp.SINE_TABLE.tolist(),
     }
     return {
-        "tables.h": render("tables.h", **tables),
-        "tables.c": render("tables.c", **tables, rows=lambda values: "\n".join(f"    {row}" for row in rows(values))),
+        "tables.h": render("tables.h", **tables, copied=copied),
+        "tables.c": render(
+            "tables.c", **tables, copied=copied, rows=lambda values: "\n".join(f"    {row}" for row in rows(values))
+        ),
     }
 
 

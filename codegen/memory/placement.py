@@ -1,13 +1,17 @@
-"""Which matrices are copied from flash to RAM when the board starts, where every token reads them faster.
+"""What is copied from flash to RAM when the board starts, where every token reads it faster.
 
-A copy saves the bytes of its matrix as often as a token reads it: a block that is shared by several passes comes first.
+First the functions that a token runs, which weights drive out of the flash's cache between two calls, and the tables
+that they read for each element of a vector. Then matrices: a copy saves the bytes of its matrix as often as a token
+reads it, so a block that is shared by several passes comes first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tinyllm.boards.chips import HotCode
+from tinyllm.codegen.arithmetic.fixedpoint import SIGMOID_TABLE, SOFTMAX_TABLE
 from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.kernels.kernel_set import KernelSet
 
@@ -16,6 +20,34 @@ SLACK = 16
 
 LEFT_FREE = 24 * 1024
 """Bytes of RAM that copies leave to a framework's heap, beside what is reserved for it: estimated."""
+
+HOT_CODE_BYTES = 15 * 1024
+"""Bound of the functions marked TL_HOT, on any instruction set at -O2; tests compare it with the compilers' objects."""
+
+ELEMENT_TABLES = {"softmax": 2 * len(SOFTMAX_TABLE), "sigmoid": 2 * len(SIGMOID_TABLE)}
+"""Bytes of the tables of tables.c that are read for each element."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What goes to RAM at boot.
+
+    hot_code: where the functions that a token runs go, None if they stay in flash. tables: name -> bytes, of
+    ELEMENT_TABLES and of matrices as they are emitted.
+    """
+
+    hot_code: HotCode | None = None
+    tables: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def hot_bytes(self) -> int:
+        """What those functions take of the RAM that variables have."""
+        return HOT_CODE_BYTES if self.hot_code and self.hot_code.shared else 0
+
+    @property
+    def ram(self) -> int:
+        """Bytes of the RAM that variables have."""
+        return self.hot_bytes + sum(self.tables.values())
 
 
 @dataclass(frozen=True)
@@ -37,19 +69,23 @@ def tables(model: IntegerModel, kernels: KernelSet) -> Iterator[Table]:
     yield table("embedding", model.embedding, int(model.head is None))
     for index, block in enumerate(model.blocks):
         reads = model.config.schedule.count(index)
-        for field, part in vars(block).items():
+        for name, part in vars(block).items():
             if isinstance(part, IntegerMatrix):
-                yield table(f"block_{index}_{field}", part, reads)
+                yield table(f"block_{index}_{name}", part, reads)
     if model.head is not None:
         yield table("head", model.head, 1)
 
 
-def copies(model: IntegerModel, kernels: KernelSet, free: int) -> dict[str, int]:
-    """Name -> bytes of the tables to copy into `free` bytes of RAM: those most often read, then the first that fit."""
-    chosen = {}
+def place(model: IntegerModel, kernels: KernelSet, free: int, hot_code: HotCode | None) -> Placement:
+    """What to copy into `free` bytes of RAM. hot_code: of the chip; None: its functions stay in flash."""
     left = free - LEFT_FREE
-    for table in sorted(tables(model, kernels), key=lambda table: -table.reads):
-        if table.reads and table.bytes <= left:
-            chosen[table.name] = table.bytes
-            left -= table.bytes
-    return chosen
+    placed = Placement(hot_code)
+    if placed.hot_bytes > max(left, 0):
+        placed = Placement()
+    left -= placed.hot_bytes
+    most_read = sorted(tables(model, kernels), key=lambda table: -table.reads)
+    for name, size in [*ELEMENT_TABLES.items(), *((table.name, table.bytes) for table in most_read if table.reads)]:
+        if size <= left:
+            placed.tables[name] = size
+            left -= size
+    return placed

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tinyllm.boards.chips import CHIPS
 from tinyllm.boards.description import Board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.kernels.generic import GENERIC
 from tinyllm.codegen.kernels.kernel_set import KernelSet, padded
-from tinyllm.codegen.memory.placement import SLACK, copies
+from tinyllm.codegen.memory.placement import SLACK, Placement, place
 from tinyllm.codegen.tokenizers.tables import lay_out
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
@@ -85,18 +86,18 @@ class Bytes:
 class MemoryNeeds:
     """The bytes that a model takes on one board.
 
-    total: of the whole program without the board's framework. copies: by name, of the tables that are copied into RAM
-    that is free besides, when the program starts.
+    total: of the whole program without the board's framework. placed: what is copied into RAM that is free besides,
+    when the program starts.
     """
 
     plan: Plan
     total: Bytes
-    copies: dict[str, int] = field(default_factory=dict)
+    placed: Placement = field(default_factory=Placement)
 
     @property
     def ram_with_copies(self) -> int:
         """What total has of RAM, and the copies."""
-        return self.total.ram + sum(self.copies.values())
+        return self.total.ram + self.placed.ram
 
     @property
     def state_in(self) -> str:
@@ -188,7 +189,9 @@ def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None 
         total = _total(plan, board)
     if space is None or not total.fits(space):
         return MemoryNeeds(plan, total)
-    return MemoryNeeds(plan, total, copies(model, kernel_set_of(board), space.ram - total.ram))
+    chip = None if board is None else CHIPS.get(board.chip)
+    hot_code = None if chip is None else chip.hot_code
+    return MemoryNeeds(plan, total, place(model, kernel_set_of(board), space.ram - total.ram, hot_code))
 
 
 def _total(plan: Plan, board: Board | None) -> Bytes:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tinyllm.boards.chips import CHIPS
-from tinyllm.boards.description import OWN_PLATFORM, Board
+from tinyllm.boards.description import Board
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.chat.derive import Unsuited
 from tinyllm.codegen.emit.chat_template import board_plan
@@ -25,6 +25,9 @@ from tinyllm.host.model.load import LoadedModel
 
 FAILED_LOG = "failed.log"
 """Beside the cached builds: the log of the last one that failed."""
+
+EMULATED = {"lx106": "esp32"}
+"""By the board of our own platform, the chip whose addresses its images have, if they stand for other chips too."""
 
 BY_HAND = "pio run"
 """Compiles a project that was written."""
@@ -140,9 +143,7 @@ def _compile(folder: Path, project: Project, progress: Line, notice: Line, faile
 
     board, about = project.board, project.manifest
     result = platformio.run(folder, board.name, progress=tell, failed_log=failed_log)
-    # Our own images are for emulators, whose chips have other addresses; their sections' flags tell the truth.
-    framework = board.platformio["platform"] != OWN_PLATFORM
-    size = program_size(result.program, CHIPS.get(board.chip) if framework else None)
+    size = program_size(result.program, CHIPS.get(EMULATED.get(board.platformio["board"], board.chip)))
     return Program(
         project=folder,
         program=result.program,

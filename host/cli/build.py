@@ -75,8 +75,9 @@ def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
         ("RAM", needs.state_in, needs.plan.ram, space and space.ram),
     ):
         rows += [[place, part, f"{size:,}"] for part, size in parts.items()]
-        if memory == "RAM" and needs.copies:
-            rows.append([memory, "copies of weights", f"{sum(needs.copies.values()):,}"])
+        if memory == "RAM":
+            copies = (("hot code", needs.placed.hot_bytes), ("copies of tables", sum(needs.placed.tables.values())))
+            rows += [[memory, part, f"{size:,}"] for part, size in copies if size]
         if there is not None:
             rows.append([memory, beside, f"{there:,}"])
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,3 +64,14 @@ def install_stand_ins(core: Path) -> None:
 def write(model: IntegerModel, tokenizer: Tokenizer, board: Board, folder: Path) -> Path:
     write_project(emit_project(model, tokenizer, board), folder)
     return folder
+
+
+def include(project: Path) -> list[str]:
+    """The compiler's flags for a project's headers."""
+    return [f"-I{project / 'src' / part}" for part in ("", "engine", "kernels", "console", "port")]
+
+
+def compile_to(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr

@@ -1,4 +1,4 @@
-"""Which matrices are copied to RAM when a board starts."""
+"""What is copied to RAM when a board starts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from tests.pipeline.conftest import BASE, random_model
+from tinyllm.boards.chips import CHIPS, HotCode
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.kernels.generic import GENERIC
-from tinyllm.codegen.memory.placement import LEFT_FREE, copies, tables
+from tinyllm.codegen.memory.placement import ELEMENT_TABLES, HOT_CODE_BYTES, LEFT_FREE, Placement, place, tables
 from tinyllm.codegen.memory.plan import memory_needs, room
 from tinyllm.codegen.memory.traffic import traffic
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -22,21 +23,51 @@ SHARED = quantize(random_model(replace(BASE, schedule=(0, 1, 1), tied_head=False
 
 
 def test_what_is_read_most_often_for_its_bytes_comes_first() -> None:
-    everything = copies(SHARED, GENERIC, 1 << 30)
+    everything = place(SHARED, GENERIC, 1 << 30, None).tables
     names = list(everything)
-    assert names[:7] == [table.name for table in tables(SHARED, GENERIC) if table.name.startswith("block_1")]
+    assert names[:2] == ["softmax", "sigmoid"]
+    assert names[2:9] == [table.name for table in tables(SHARED, GENERIC) if table.name.startswith("block_1")]
     assert "head" in names
     assert "embedding" not in names, "a token reads one row of it"
 
 
 @pytest.mark.parametrize("spare", [0, 999, 4_000, 20_000])
 def test_copies_leave_ram_free(spare: int) -> None:
-    chosen = copies(SHARED, GENERIC, LEFT_FREE + spare)
+    chosen = place(SHARED, GENERIC, LEFT_FREE + spare, None).tables
     assert sum(chosen.values()) <= spare
-    sizes = {table.name: table.bytes for table in tables(SHARED, GENERIC)}
+    sizes = {table.name: table.bytes for table in tables(SHARED, GENERIC)} | ELEMENT_TABLES
     assert all(chosen[name] == sizes[name] for name in chosen)
     left = spare - sum(chosen.values())
-    assert all(sizes[name] > left for name in copies(SHARED, GENERIC, 1 << 30) if name not in chosen)
+    assert all(sizes[name] > left for name in place(SHARED, GENERIC, 1 << 30, None).tables if name not in chosen)
+
+
+def test_hot_code_comes_before_all_tables() -> None:
+    hot = HotCode(".time_critical.tinyllm")
+    assert place(SHARED, GENERIC, LEFT_FREE + HOT_CODE_BYTES, hot) == Placement(hot)
+    without = place(SHARED, GENERIC, LEFT_FREE + HOT_CODE_BYTES - 1, hot)
+    assert (without.hot_code, without.hot_bytes) == (None, 0)
+    assert without.tables, "what is left goes to tables"
+
+
+def test_hot_code_in_a_ram_of_its_own_takes_none_of_the_variables() -> None:
+    hot = HotCode(".iram1.tinyllm", shared=False)
+    placed = place(SHARED, GENERIC, 0, hot)
+    assert placed == Placement(hot)
+    assert placed.ram == 0
+
+
+@pytest.mark.parametrize(("board", "section"), [("pico", ".time_critical.tinyllm"), ("esp32c3", ".iram1.tinyllm")])
+def test_a_project_names_the_section_of_its_hot_code(board: str, section: str, stories_tokenizer: Tokenizer) -> None:
+    model, described = quantize(random_model(BASE)), load_board(board)
+    needs = memory_needs(model, stories_tokenizer, described)
+    ini = emit_project(model, stories_tokenizer, described, needs).files["platformio.ini"]
+    assert f" -DTL_HOT_SECTION={section} " in ini
+    ini = emit_project(model, stories_tokenizer, described, replace(needs, placed=Placement())).files["platformio.ini"]
+    assert "TL_HOT_SECTION" not in ini
+
+
+def test_a_chip_whose_code_has_a_cache_of_its_own_keeps_its_ram_for_tables() -> None:
+    assert CHIPS["esp32s3"].hot_code is None
 
 
 def test_a_tied_embedding_is_read_as_a_whole() -> None:
@@ -48,18 +79,22 @@ def test_a_copied_table_is_a_variable_and_its_bytes_are_no_longer_read_from_flas
     model, board = quantize(random_model(BASE)), load_board("pico2")
     needs = memory_needs(model, stories_tokenizer, board)
     space = room(board)
-    assert space is not None and needs.total.ram + sum(needs.copies.values()) + LEFT_FREE <= space.ram
-    weights = emit_project(model, stories_tokenizer, board, needs).files["src/weights.c"]
+    assert space is not None and needs.ram_with_copies + LEFT_FREE <= space.ram
+    files = emit_project(model, stories_tokenizer, board, needs).files
+    weights = files["src/weights.c"]
+    for name in ELEMENT_TABLES:
+        assert f"\nuint16_t tl_{name}_table[" in files["src/tables.c"]
+        assert f"\nextern uint16_t tl_{name}_table[" in files["src/tables.h"]
     emitted = {table.name for table in tables(model, kernel_set_of(board))}
-    assert set(needs.copies) == emitted
+    assert needs.placed.tables.keys() == emitted | ELEMENT_TABLES.keys()
     for name in emitted:
         (line,) = (line for line in weights.splitlines() if f" {name}_codes TL_ALIGNED" in line)
         assert line.startswith("static struct")
     moved = traffic(model, needs, 0, kernel_set_of(board)).by_memory
     assert moved["flash"] < moved["SRAM"]
-    without = emit_project(model, stories_tokenizer, board, replace(needs, copies={})).files["src/weights.c"]
+    without = emit_project(model, stories_tokenizer, board, replace(needs, placed=Placement())).files["src/weights.c"]
     assert re.sub(r"static const (struct \{ uint8_t)", r"static \1", without) == weights
 
 
 def test_this_computer_copies_nothing(stories_tokenizer: Tokenizer) -> None:
-    assert memory_needs(SHARED, stories_tokenizer, load_board("host")).copies == {}
+    assert memory_needs(SHARED, stories_tokenizer, load_board("host")).placed == Placement()

@@ -10,6 +10,7 @@
 #include <Arduino.h>
 
 #include "parallel.h"
+#include "placement.h"
 
 #if TL_CORES > 1
 
@@ -39,7 +40,7 @@ namespace {
 bool ready;
 
 /* The stores before are complete when the event comes (Armv6-M Architecture Reference Manual, B1.5.18). */
-void wake_other() {
+TL_HOT void wake_other() {
     __dsb();
     __sev();
 }
@@ -52,7 +53,7 @@ void setup1() {
     store(ready, true);
 }
 
-void loop1() {
+TL_HOT void loop1() {
     while (load(asked) == done) {
         __wfe();
     }
@@ -61,7 +62,7 @@ void loop1() {
     wake_other();
 }
 
-extern "C" bool tl_port_fork(void) {
+extern "C" TL_HOT bool tl_port_fork(void) {
     if (!load(ready)) {
         return false;
     }
@@ -70,7 +71,7 @@ extern "C" bool tl_port_fork(void) {
     return true;
 }
 
-extern "C" void tl_port_join(void) {
+extern "C" TL_HOT void tl_port_join(void) {
     while (load(done) != asked) {
         __wfe();
     }
@@ -87,7 +88,7 @@ constexpr uint32_t LOOKS = 2000;    /* for the next part, some 50 us, before the
 TaskHandle_t task;
 bool asleep;
 
-void work(void *) {
+TL_HOT void work(void *) {
     for (;;) {
         for (uint32_t look = 0; look < LOOKS && load(asked) == done; look++) {
         }
@@ -113,7 +114,7 @@ void tl_second_core_start() {
     }
 }
 
-extern "C" bool tl_port_fork(void) {
+extern "C" TL_HOT bool tl_port_fork(void) {
     if (task == nullptr) {
         return false;
     }
@@ -124,7 +125,7 @@ extern "C" bool tl_port_fork(void) {
     return true;
 }
 
-extern "C" void tl_port_join(void) {
+extern "C" TL_HOT void tl_port_join(void) {
     while (load(done) != asked) {
     }
 }

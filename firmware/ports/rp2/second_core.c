@@ -9,6 +9,7 @@
 
 #include "chip.h"
 #include "parallel.h"
+#include "placement.h"
 
 #if TL_CORES > 1
 
@@ -29,7 +30,7 @@ static uint32_t stack[STACK_WORDS] __attribute__((section(".stack1"), aligned(16
 static bool running;
 
 /* What was written before is there before the word is. */
-static void push(uint32_t word) {
+TL_HOT static void push(uint32_t word) {
     __asm__ volatile("dmb" ::: "memory");
     while ((FIFO_STATUS & FIFO_ROOM) == 0) {
     }
@@ -38,7 +39,7 @@ static void push(uint32_t word) {
 }
 
 /* What is read afterwards is read after the word came. */
-static uint32_t pop(void) {
+TL_HOT static uint32_t pop(void) {
     while ((FIFO_STATUS & FIFO_RECEIVED) == 0) {
         __asm__ volatile("wfe");
     }
@@ -47,7 +48,7 @@ static uint32_t pop(void) {
     return word;
 }
 
-static void work(void) {
+TL_HOT static void work(void) {
     for (;;) {
         const uint32_t word = pop();
         tl_parallel_other();
@@ -87,14 +88,14 @@ void tl_second_core_start(void) {
     }
 }
 
-bool tl_port_fork(void) {
+TL_HOT bool tl_port_fork(void) {
     if (running) {
         push(1);
     }
     return running;
 }
 
-void tl_port_join(void) {
+TL_HOT void tl_port_join(void) {
     (void)pop();
 }
 

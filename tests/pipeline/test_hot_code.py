@@ -1,0 +1,73 @@
+"""What a token runs, run from RAM: its bytes in the compilers' objects, and where the virtual boards fetch it from."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.boards.conftest import missing
+from tests.conftest import skip_unless_ci
+from tests.pipeline.real_boards import CROSS, REAL_BOARDS, compile_to, include, write
+from tinyllm.boards.chips import CHIPS
+from tinyllm.boards.description import FOLDER, load_board
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.memory.placement import HOT_CODE_BYTES
+from tinyllm.host.build.build import build
+from tinyllm.host.connect.attach import BoardRequest, attach
+from tinyllm.host.model.load import LoadOptions, load_model
+from tinyllm.host.output import Output
+from tinyllm.host.prove.benchmark import Bench
+from tinyllm.host.virtual.elf import read_elf
+from tinyllm.host.virtual.parts import Part
+
+CONTEXT = 128
+BOARDS = [name for name in REAL_BOARDS if (chip := CHIPS[load_board(name, FOLDER).chip]) and chip.hot_code]
+SLACK = 5 * 1024
+"""How far the bound of all instruction sets may be above one."""
+FROM_FLASH = 0.02
+"""Part of a token's instructions that may come from flash: gcc's and the C library's, which the chips' own link scripts
+and ROMs place."""
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_planned_bytes_bound_the_section_in_the_objects(name: str, tmp_path: Path) -> None:
+    board = load_board(name, FOLDER)
+    loaded = load_model(None)
+    project = write(quantize(loaded.model, CONTEXT), loaded.tokenizer, board, tmp_path)
+    hot = CHIPS[board.chip].hot_code
+    assert hot
+    found = 0
+    for source in (project / "src").rglob("*.c"):
+        target = tmp_path / f"{source.stem}.o"
+        flags = ["-std=c99", "-O2", f"-DTL_CORES={board.cores}", f"-DTL_HOT_SECTION={hot.section}", *include(project)]
+        compile_to([*CROSS[board.chip].tool("gcc"), *flags, "-c", str(source), "-o", str(target)])
+        told = subprocess.run(
+            [CROSS[board.chip].tool("size")[0], "-A", target], capture_output=True, text=True, check=True
+        ).stdout
+        found += sum(int(line.split()[1]) for line in told.splitlines() if line.startswith(hot.section))
+    assert found <= HOT_CODE_BYTES <= found + SLACK
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_virtual_board_runs_a_token_from_ram_on_all_its_cores(name: str) -> None:
+    board, request = load_board(name, FOLDER), BoardRequest(None, LoadOptions(context=CONTEXT), name, None, True, True)
+    if lacking := missing(board, True, None, None):
+        skip_unless_ci(lacking)
+    with attach(request, Output()) as connection:
+        link = connection.open()
+        try:
+            *_, place = Bench(connection, link).run(tokens=1, positions=[CONTEXT // 2]).places
+        finally:
+            link.close()
+    program = build(load_model(None), board.twin(), CONTEXT).program  # the same, from the cache
+    chip = CHIPS[board.chip]
+    in_ram = {function for address, _, function in read_elf(program).functions if chip.is_ram(address)}
+    for core in place.counts:
+        executed = [
+            (function, count) for part in core for function, count in core[part].items() if part != Part.SAMPLING
+        ]
+        flash = {function: count for function, count in executed if function not in in_ram}
+        assert not {"tl_session_step", "tl_console_poll"} & flash.keys(), "the count ends where a token does"
+        assert sum(flash.values()) <= FROM_FLASH * sum(count for _, count in executed), flash
