@@ -50,11 +50,13 @@ class _Tables:
         self.tables: list[Table] = []
         self.crc = 0
 
-    def vector(self, name: str, array: NDArray[np.generic]) -> str:
-        """Its name."""
+    def vector(self, name: str, array: NDArray[np.generic], part: str) -> str:
+        """Its name. part: of the model that it belongs to, as those that are copied are named."""
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         text = "\n".join(f"    {row}" for row in rows(array.tolist()))
-        return self._add(name, f"{array.dtype.name}_t {name}[{array.size}]", text, little.tobytes())
+        return self._add(
+            name, f"{array.dtype.name}_t {name}[{array.size}]", text, little.tobytes(), part in self.copied
+        )
 
     def codes(self, name: str, array: NDArray[np.int8]) -> str:
         """Its name; any shape."""
@@ -71,12 +73,12 @@ class _Tables:
         table = self._add(
             f"{name}_codes", declaration, f"{{\n{text}\n}}, {{0}}", groups.tobytes() + bytes(SLACK), name in self.copied
         )
-        mantissa = self.vector(f"{name}_mantissa", matrix.mantissa)
+        mantissa = self.vector(f"{name}_mantissa", matrix.mantissa, name)
         return f"{{{table}.groups[0], {mantissa}, {matrix.rows}, {matrix.columns}, {group_bytes}, {matrix.exponent}}}"
 
     def gain(self, name: str, gain: IntegerGain) -> str:
         """The initializer of its tl_gain."""
-        return f"{{{self.vector(f'{name}_codes', gain.codes)}, {gain.exponent}}}"
+        return f"{{{self.vector(f'{name}_codes', gain.codes, name)}, {gain.exponent}}}"
 
     def _add(self, name: str, declaration: str, text: str, memory: bytes, copied: bool = False) -> str:
         self.crc = zlib.crc32(memory, self.crc)
@@ -93,7 +95,7 @@ def _literal(group: bytes) -> str:
 def weight_files(model: IntegerModel, kernels: KernelSet, copied: Collection[str] = ()) -> dict[str, str]:
     """File name -> text of weights.h and weights.c, packed for a kernel set: the same text for the same model.
 
-    copied: names of the matrices that are copied to RAM when the board starts.
+    copied: names of the parts that are copied to RAM when the board starts.
     """
     tables = _Tables(kernels, copied)
     embedding = tables.matrix("embedding", model.embedding)
@@ -147,5 +149,5 @@ def _block(tables: _Tables, name: str, block: IntegerBlock) -> dict[str, str]:
         elif isinstance(part, IntegerGain):
             values[item.name] = tables.gain(f"{name}_{item.name}", part)
         elif part is not None:
-            values[item.name] = tables.vector(f"{name}_{item.name}", part)
+            values[item.name] = tables.vector(f"{name}_{item.name}", part, f"{name}_{item.name}")
     return values

@@ -1,7 +1,7 @@
 """What is copied from flash to RAM when the board starts, where every token reads it faster.
 
 First the functions that a token runs, which weights drive out of the flash's cache between two calls, and the tables
-that they read for each element of a vector. Then matrices: a copy saves the bytes of its matrix as often as a token
+that they read for each element of a vector. Then weights: a copy saves the bytes of its table as often as a token
 reads it, so a block that is shared by several passes comes first.
 """
 
@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinyllm.boards.chips import HotCode
 from tinyllm.codegen.arithmetic.fixedpoint import SIGMOID_TABLE, SOFTMAX_TABLE
-from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
-from tinyllm.codegen.kernels.kernel_set import KernelSet
+from tinyllm.codegen.arithmetic.integer_model import IntegerGain, IntegerMatrix, IntegerModel
+from tinyllm.codegen.kernels.kernel_set import KernelSet, padded
 
 SLACK = 16
 """Readable bytes after the last group of rows: pipelined vector loads read ahead."""
@@ -33,7 +36,7 @@ class Placement:
     """What goes to RAM at boot.
 
     hot_code: where the functions that a token runs go, None if they stay in flash. tables: name -> bytes, of
-    ELEMENT_TABLES and of matrices as they are emitted.
+    ELEMENT_TABLES and of weights.
     """
 
     hot_code: HotCode | None = None
@@ -52,26 +55,34 @@ class Placement:
 
 @dataclass(frozen=True)
 class Table:
-    """The codes of a matrix. name: as emitted. bytes: with slack. reads: of the whole table, for one token."""
+    """A matrix with its row mantissas, a gain or a bias. name: as emitted.
+
+    read: bytes that a pass reads of it. bytes: with slack. reads: passes of one token.
+    """
 
     name: str
-    matrix: IntegerMatrix
+    read: int
     bytes: int
     reads: int
 
 
 def tables(model: IntegerModel, kernels: KernelSet) -> Iterator[Table]:
-    """The matrices of a model in the order that they are emitted."""
+    """The weights of a model in the order that they are emitted."""
 
-    def table(name: str, matrix: IntegerMatrix, reads: int) -> Table:
-        return Table(name, matrix, kernels.matrix_bytes(matrix.rows, matrix.columns) + SLACK, reads)
+    def table(name: str, part: IntegerMatrix | IntegerGain | NDArray[np.int32], reads: int) -> Table:
+        if isinstance(part, IntegerMatrix):
+            read = kernels.matrix_bytes(part.rows, part.columns) + part.mantissa.nbytes
+            return Table(name, read, padded(read) + SLACK, reads)
+        array = part.codes if isinstance(part, IntegerGain) else part
+        return Table(name, array.nbytes, padded(array.nbytes), reads)
 
     yield table("embedding", model.embedding, int(model.head is None))
     for index, block in enumerate(model.blocks):
         reads = model.config.schedule.count(index)
         for name, part in vars(block).items():
-            if isinstance(part, IntegerMatrix):
+            if part is not None:
                 yield table(f"block_{index}_{name}", part, reads)
+    yield table("final_norm", model.final_norm, 1)
     if model.head is not None:
         yield table("head", model.head, 1)
 

@@ -60,7 +60,7 @@ def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: K
 
     return Traffic(
         weights=sum(map(packed, _read(model))) + vectors + biases,
-        copied=sum(table.reads * table.bytes for table in tables(model, kernels) if table.name in needs.placed.tables),
+        copied=sum(table.reads * table.read for table in tables(model, kernels) if table.name in needs.placed.tables),
         cache_read=round(sum(row * min(position + 1, slots) for slots in config.slots)),
         cache_written=row * config.n_layers,
         weights_in="flash",
