@@ -42,8 +42,8 @@ UNBUILT = ",".join(["0x00"] * 8)
 class Manifest:
     """What a project is of.
 
-    model_hash, build_id: hexadecimal, as the board says them in HELLO. state_in: "RAM" or "PSRAM". files: path within
-    the project -> sha256 in hexadecimal.
+    model_hash, build_id: hexadecimal, as the board says them in HELLO. cache_in, state_in: as MemoryNeeds has them.
+    files: path within the project -> sha256 in hexadecimal.
     """
 
     model: str
@@ -51,6 +51,7 @@ class Manifest:
     build_id: str
     board: str
     context: int
+    cache_in: str
     state_in: str
     files: dict[str, str]
 
@@ -115,6 +116,7 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         build_id=build_id[:8].hex(),
         board=board.name,
         context=model.config.context,
+        cache_in=needs.cache_in,
         state_in=needs.state_in,
         files=hashes,
     )
@@ -133,7 +135,8 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         "windowed": min(config.slots) < config.context,
         "blocks": model.blocks,
         "plan": plan,
-        "in_psram": needs.state_in == "PSRAM",
+        "cache_in": needs.cache_in,
+        "state_in": needs.state_in,
         "sinks": N_SINKS,
         "rotary_half": len(model.rope_steps),
         "widest_hidden": max(config.hidden_dim, config.dim),
@@ -141,7 +144,6 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         "cores": board.cores,
         "kernel_set": kernel_set_of(board).name,
         "dot_shift": dot_shift(config.head_dim),
-        "state_bytes": plan.state_bytes,
         "model_hash": _c_bytes(model.digest()[:8]),
         "build_id": UNBUILT,
         "rope_steps": ", ".join(f"{step}u" for step in model.rope_steps),

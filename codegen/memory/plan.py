@@ -8,7 +8,7 @@ framework's bytes, and names their source.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tinyllm.boards.chips import CHIPS
 from tinyllm.boards.description import Board
@@ -52,9 +52,9 @@ INT4_GROUP_BYTES = INT4_GROUP // 2 + 2
 class Plan:
     """Bytes by name.
 
-    flash: constant tables. ram: members of the state struct, padding included. variables: bound of the static variables
-    of engine, console and port. text_max: bytes of one prompt. batch: tokens of a prompt that go through the model at
-    once.
+    flash: constant tables. ram: the KV cache, and the parts of the state, padding included. variables: bound of the
+    static variables of engine, console and port. text_max: bytes of one prompt. batch: tokens of a prompt that go
+    through the model at once.
     """
 
     flash: dict[str, int]
@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def state_bytes(self) -> int:
-        """sizeof(struct tl_state)."""
+        """sizeof(struct tl_cache) and of struct tl_state."""
         return sum(self.ram.values())
 
 
@@ -86,23 +86,21 @@ class Bytes:
 class MemoryNeeds:
     """The bytes that a model takes on one board.
 
-    total: of the whole program without the board's framework. placed: what is copied into RAM that is free besides,
-    when the program starts.
+    total: of the whole program without the board's framework. cache_in, state_in: the memory that the KV cache and the
+    rest of the state lie in, "RAM" or "PSRAM". placed: what is copied into RAM that is free besides, when the program
+    starts.
     """
 
     plan: Plan
     total: Bytes
+    cache_in: str = "RAM"
+    state_in: str = "RAM"
     placed: Placement = field(default_factory=Placement)
 
     @property
     def ram_with_copies(self) -> int:
         """What total has of RAM, and the copies."""
         return self.total.ram + self.placed.ram
-
-    @property
-    def state_in(self) -> str:
-        """The memory that the state lies in, "RAM" or "PSRAM"."""
-        return "PSRAM" if self.total.psram else "RAM"
 
 
 def plan_memory(
@@ -181,30 +179,31 @@ def _batch(config: ModelConfig, kernels: KernelSet, board: Board | None) -> int:
 
 def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None) -> MemoryNeeds:
     """The bytes of the program on a board, without its framework; board None: one with enough RAM."""
-    plan = plan_memory(model, tokenizer, board)
-    total = _total(plan, board)
     space = None if board is None else room(board)
-    if space is not None and not total.fits(space):
-        plan = plan_memory(model, tokenizer, board, batch=1)
-        total = _total(plan, board)
-    if space is None or not total.fits(space):
-        return MemoryNeeds(plan, total)
+    needs = _lay_out(plan_memory(model, tokenizer, board), space)
+    if space is not None and not needs.total.fits(space):
+        needs = _lay_out(plan_memory(model, tokenizer, board, batch=1), space)
+    if space is None or not needs.total.fits(space):
+        return needs
     chip = None if board is None else CHIPS.get(board.chip)
     hot_code = None if chip is None else chip.hot_code
-    return MemoryNeeds(plan, total, place(model, kernel_set_of(board), space.ram - total.ram, hot_code))
+    return replace(needs, placed=place(model, kernel_set_of(board), space.ram - needs.total.ram, hot_code))
 
 
-def _total(plan: Plan, board: Board | None) -> Bytes:
-    """With the state in RAM, or in PSRAM if the board has some and its RAM is too small.
+def _lay_out(plan: Plan, space: Bytes | None) -> MemoryNeeds:
+    """All in RAM, if there is room for it or no PSRAM.
 
-    The other variables are in RAM wherever the state is.
+    What does not fit goes to PSRAM: the KV cache first, of which a token reads each byte once, and none beyond its own
+    position; then the rest of the state, which is written and read several times. Other variables are always in RAM.
     """
-    flash = sum(plan.flash.values()) + CODE_BYTES
-    in_ram = Bytes(flash, ram=plan.state_bytes + plan.variables)
-    space = None if board is None else room(board)
-    if space is not None and space.psram and in_ram.ram > space.ram:
-        return Bytes(flash, ram=plan.variables, psram=plan.state_bytes)
-    return in_ram
+    flash, cache, state = sum(plan.flash.values()) + CODE_BYTES, plan.ram["kv_cache"], plan.state_bytes
+    layouts = [MemoryNeeds(plan, Bytes(flash, ram=plan.variables + state))]
+    if space is not None and space.psram:
+        rest = plan.variables + state - cache
+        layouts.append(MemoryNeeds(plan, Bytes(flash, ram=rest, psram=cache), cache_in="PSRAM"))
+        everything = Bytes(flash, ram=plan.variables, psram=state)
+        layouts.append(MemoryNeeds(plan, everything, cache_in="PSRAM", state_in="PSRAM"))
+    return next((needs for needs in layouts if space is None or needs.total.ram <= space.ram), layouts[-1])
 
 
 def room(board: Board) -> Bytes | None:

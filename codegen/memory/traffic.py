@@ -64,7 +64,7 @@ def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: K
         cache_read=round(sum(row * min(position + 1, slots) for slots in config.slots)),
         cache_written=row * config.n_layers,
         weights_in="flash",
-        cache_in="PSRAM" if needs.state_in == "PSRAM" else "SRAM",
+        cache_in="PSRAM" if needs.cache_in == "PSRAM" else "SRAM",
     )
 
 

@@ -57,7 +57,7 @@ struct cache {
     uint16_t k_scale[%(rows)d];
     uint16_t v_scale[%(rows)d];
 };
-extern struct cache tl_state; /* the first members of struct tl_state */
+extern struct cache tl_cache;
 """
 
 
@@ -136,11 +136,11 @@ class HostLibrary:
 
     def cache(self) -> dict[str, list[NDArray[np.generic]]]:
         """Copies, for each pass, of k and v (n_kv_heads, slots, head_dim) int8 and their packed uint16 scales."""
-        config, state = self._config, self.c.tl_state
+        config, cache = self._config, self.c.tl_cache
         ends = np.cumsum([config.n_kv_heads * slots for slots in config.slots])
 
         def passes(name: str, dtype: type[np.generic], *row: int) -> list[NDArray[np.generic]]:
-            flat = np.frombuffer(self.ffi.buffer(getattr(state, name)), dtype)[: self._rows * math.prod(row)].copy()
+            flat = np.frombuffer(self.ffi.buffer(getattr(cache, name)), dtype)[: self._rows * math.prod(row)].copy()
             parts = np.split(flat.reshape(self._rows, *row), ends[:-1])
             return [part.reshape(config.n_kv_heads, -1, *row) for part in parts]
 

@@ -157,6 +157,7 @@ def _compile(folder: Path, project: Project, progress: Line, notice: Line, faile
         flash=size.flash if size else None,
         ram=size.ram if size else None,
         stack=_deepest_stack(result.objects),
+        cache_in=about.cache_in,
         state_in=about.state_in,
         plan=project.needs.plan,
     )

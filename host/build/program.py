@@ -23,8 +23,8 @@ skip memory that another section has at another address (.dram0.dummy, .flash_ro
 class Program:
     """A compiled project.
 
-    flash, ram: bytes counted from the program's sections, None if it is no ELF file. state_in: the memory that the
-    plan's state lies in, "RAM" or "PSRAM". stack: the deepest of engine and console, None if it is not known.
+    flash, ram: bytes counted from the program's sections, None if it is no ELF file. cache_in, state_in: as MemoryNeeds
+    has them. stack: the deepest of engine and console, None if it is not known.
     """
 
     project: Path
@@ -39,6 +39,7 @@ class Program:
     flash: int | None
     ram: int | None
     stack: Stack | None
+    cache_in: str
     state_in: str
     plan: Plan
 

@@ -70,11 +70,13 @@ def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
     """The tables and the state, and what the board has for them."""
     space, beside = room(board), "the board has beside its core" if board.reserve else "the board has"
     rows: list[list[str]] = []
-    for memory, place, parts, there in (
-        ("flash", "flash", needs.plan.flash, space and space.flash),
-        ("RAM", needs.state_in, needs.plan.ram, space and space.ram),
+    for memory, parts, there in (
+        ("flash", needs.plan.flash, space and space.flash),
+        ("RAM", needs.plan.ram, space and space.ram),
     ):
-        rows += [[place, part, f"{size:,}"] for part, size in parts.items()]
+        for part, size in parts.items():
+            place = memory if memory == "flash" else needs.cache_in if part == "kv_cache" else needs.state_in
+            rows.append([place, part, f"{size:,}"])
         if memory == "RAM":
             copies = (("hot code", needs.placed.hot_bytes), ("copies of tables", sum(needs.placed.tables.values())))
             rows += [[memory, part, f"{size:,}"] for part, size in copies if size]

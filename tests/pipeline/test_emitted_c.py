@@ -134,10 +134,12 @@ def test_ram_of_the_bundled_model_at_context_256_is_under_150_kb(project: Path) 
 def test_the_plan_is_what_the_compiler_lays_out(stories: Model, stories_tokenizer: Tokenizer, project: Path) -> None:
     plan = plan_memory(quantize(stories, 256), stories_tokenizer)
     (project / "measure.c").write_text(
-        '#include <stdio.h>\n#include "model.h"\nint main(void) { printf("%zu", sizeof(struct tl_state)); return 0; }\n'
+        '#include <stdio.h>\n#include "model.h"\n'
+        'int main(void) { printf("%zu %zu", sizeof(struct tl_cache), sizeof(struct tl_state)); return 0; }\n'
     )
     run(["cc", *INCLUDE, "measure.c", "-o", "measure"], project)
-    assert int(run(["./measure"], project)) == plan.state_bytes
+    cache, state = map(int, run(["./measure"], project).split())
+    assert (cache, cache + state) == (plan.ram["kv_cache"], plan.state_bytes)
     for name, prefix in (("weights", "weights"), ("vocabulary", "vocabulary")):
         run(["cc", "-std=c99", "-O2", *INCLUDE, "-c", f"src/{prefix}.c", "-o", "part.o"], project)
         sections = run(["size", "-A", "part.o"], project)

@@ -510,7 +510,7 @@ def test_a_twin_is_told_with_the_twins_that_have_room(stories: Model, stories_to
 
 @pytest.fixture(scope="module")
 def wide(stories_tokenizer: Tokenizer) -> IntegerModel:
-    """Random weights, and a KV cache larger than any SRAM."""
+    """Random weights, and a KV cache larger than any SRAM; the scores of so many positions are too."""
     config = replace(BASE, name="wide", vocab_size=stories_tokenizer.vocab_size, context=16384)
     return quantize(random_model(config))
 
@@ -526,9 +526,30 @@ def test_a_state_too_large_for_the_sram_goes_to_psram_if_there_is_some(
     assert first.startswith("wide with context 16384 does not fit esp32s3: it needs 1,")
     assert second.endswith("or with --board esp32s3-n16r8.")
     project = emit_project(wide, stories_tokenizer, with_psram)
+    assert "extern struct tl_cache *tl_cache_memory;" in project.files["src/model.h"]
     assert "extern struct tl_state *tl_state_memory;" in project.files["src/model.h"]
     assert '{"psram.kv_cache", ' in project.files["src/model.c"]
-    assert project.manifest.state_in == "PSRAM"
+    assert '{"psram.logits", ' in project.files["src/model.c"]
+    assert (project.manifest.cache_in, project.manifest.state_in) == ("PSRAM", "PSRAM")
+
+
+@pytest.fixture(scope="module")
+def long(stories: Model) -> IntegerModel:
+    """Its KV cache is larger than the SRAM, the rest of its state is not."""
+    return quantize(stories, 1024)
+
+
+def test_a_cache_too_large_for_the_sram_goes_to_psram_alone(long: IntegerModel, stories_tokenizer: Tokenizer) -> None:
+    project = emit_project(long, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER))
+    assert "extern struct tl_cache *tl_cache_memory;" in project.files["src/model.h"]
+    assert "extern struct tl_state tl_state;" in project.files["src/model.h"]
+    assert '{"psram.kv_cache", ' in project.files["src/model.c"]
+    assert '{"ram.logits", ' in project.files["src/model.c"]
+    assert (project.manifest.cache_in, project.manifest.state_in) == ("PSRAM", "RAM")
+    needs = project.needs
+    assert needs.total.psram == needs.plan.ram["kv_cache"]
+    assert needs.total.ram == needs.plan.variables + needs.plan.state_bytes - needs.plan.ram["kv_cache"]
+    assert needs.placed.tables, "the RAM that is left is for weights"
 
 
 def test_a_state_that_fits_the_sram_stays_there(model: IntegerModel, stories_tokenizer: Tokenizer) -> None:
@@ -711,17 +732,20 @@ def test_the_led_is_lit_while_an_answer_is_under_way(desk: Desk) -> None:
 WITH_PSRAM = "ESP32 with PSRAM and an addressable LED"
 
 
-@pytest.fixture(scope="module")
-def desk_with_psram(wide: IntegerModel, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+@pytest.fixture(scope="module", params=["wide", "long"])
+def desk_with_psram(
+    request: pytest.FixtureRequest, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> Desk:
     folder = tmp_path_factory.mktemp("psram")
-    project = write(wide, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER), folder / "project")
+    model: IntegerModel = request.getfixturevalue(request.param)
+    project = write(model, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER), folder / "project")
     for source in (project / "src/port").glob("*.cpp"):
         command = [*CROSS["esp32s3"].tool("g++"), DIALECTS[0], *STRICT, *FLAVOURS[WITH_PSRAM], *include(project)]
         compile_to([*command, f"-I{ARDUINO_STUB}", "-c", str(source), "-o", str(folder / "port.o")])
-    return Desk(build_desk(project, WITH_PSRAM, folder), wide, stories_tokenizer)
+    return Desk(build_desk(project, WITH_PSRAM, folder), model, stories_tokenizer)
 
 
-def test_with_its_state_in_psram_the_tokens_are_the_references(desk_with_psram: Desk) -> None:
+def test_with_memory_in_psram_the_tokens_are_the_references(desk_with_psram: Desk) -> None:
     with Board(desk_with_psram.program) as board, board.connected() as stream:
         program = Program(stream)
         program.set(temperature=0)

@@ -16,7 +16,7 @@
 #include "port.h"
 #include "second_core.h"
 
-#if defined(TL_STATE_IN_PSRAM)
+#if defined(TL_CACHE_IN_PSRAM)
 #if !defined(ARDUINO_ARCH_ESP32)
 #error "PSRAM is known here on the ESP32 alone: leave psram out of the board's description"
 #endif
@@ -33,10 +33,18 @@ constexpr uint32_t STALL_MS = 1000; /* a listener that takes nothing for so long
    thousandth. Only between two tokens is there a rest, so a token must not take 5 s: docs/boards.md. */
 constexpr uint32_t REST_EVERY_MS = 1000;
 
-#if defined(TL_STATE_IN_PSRAM)
+#if defined(TL_CACHE_IN_PSRAM)
 constexpr uint32_t COMPLAIN_EVERY_MS = 2000;
+bool complete; /* all of the memory that the model needs is there */
+
+/* Zeroed, and never freed. Not a static variable: arduino-esp32's libraries are built without
+   CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY. */
+template <typename Memory> bool get_from_psram(Memory *&memory) {
+    memory = static_cast<Memory *>(heap_caps_aligned_calloc(16, 1, sizeof(Memory), MALLOC_CAP_SPIRAM));
+    return memory != nullptr;
+}
 #endif
-#if defined(TL_STATE_IN_PSRAM) || defined(BOARD_HAS_PSRAM)
+#if defined(TL_CACHE_IN_PSRAM) || defined(BOARD_HAS_PSRAM)
 const char NO_PSRAM[] = "No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.";
 #endif
 
@@ -71,12 +79,12 @@ void setup() {
     pinMode(LED_BUILTIN, OUTPUT);
 #endif
     tl_port_thinking(false);
+#if defined(TL_CACHE_IN_PSRAM)
+    complete = get_from_psram(tl_cache_memory);
 #if defined(TL_STATE_IN_PSRAM)
-    /* Once, and never freed. Not a static variable: arduino-esp32's libraries are built without
-       CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY. */
-    tl_state_memory =
-        static_cast<struct tl_state *>(heap_caps_aligned_calloc(16, 1, sizeof(struct tl_state), MALLOC_CAP_SPIRAM));
-    if (tl_state_memory == nullptr) {
+    complete = complete && get_from_psram(tl_state_memory);
+#endif
+    if (!complete) {
         return;
     }
 #elif defined(BOARD_HAS_PSRAM)
@@ -90,8 +98,8 @@ void setup() {
 }
 
 void loop() {
-#if defined(TL_STATE_IN_PSRAM)
-    if (tl_state_memory == nullptr) {
+#if defined(TL_CACHE_IN_PSRAM)
+    if (!complete) {
         Serial.println(NO_PSRAM);
         delay(COMPLAIN_EVERY_MS);
         return;
