@@ -136,6 +136,7 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         "blocks": model.blocks,
         "plan": plan,
         "cache_in": needs.cache_in,
+        "moved_bytes": sum(needs.placed.psram.values()),
         "state_in": needs.state_in,
         "sinks": N_SINKS,
         "rotary_half": len(model.rope_steps),
@@ -157,7 +158,7 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         **table_files(placed),
         "settings_table.h": render("settings_table.h", settings=SETTINGS.values()),
         "settings_table.c": render("settings_table.c", settings=SETTINGS.values()),
-        **weight_files(model, kernel_set_of(board), placed),
+        **weight_files(model, kernel_set_of(board), placed, needs.placed.psram),
         **vocabulary_files(tokenizer),
         **chat_files(config, tokenizer, plan.text_max),
     }

@@ -32,57 +32,58 @@ ESCAPED = [chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{b
 class Table:
     """One table of weights.c: `text` is what stands between the braces of its initializer.
 
-    copied: it is a variable, which the start-up code copies from flash to RAM like any other.
+    copied: it is a variable, which the start-up code copies from flash to RAM like any other. moved: the pointer to it,
+    if the port copies it to PSRAM, else "".
     """
 
     name: str
     declaration: str
     text: str
-    copied: bool = False
+    copied: bool
+    moved: str = ""
 
 
 class _Tables:
     """Collects arrays in the order they are written, and the CRC over their bytes as they lie in memory."""
 
-    def __init__(self, kernels: KernelSet, copied: Collection[str]) -> None:
+    def __init__(self, kernels: KernelSet, copied: Collection[str], moved: Collection[str]) -> None:
         self.kernels = kernels
         self.copied = copied
+        self.moved = moved
         self.tables: list[Table] = []
         self.crc = 0
 
-    def vector(self, name: str, array: NDArray[np.generic], part: str) -> str:
-        """Its name. part: of the model that it belongs to, as those that are copied are named."""
+    def vector(self, name: str, array: NDArray[np.generic]) -> str:
+        """Its name."""
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         text = "\n".join(f"    {row}" for row in rows(array.tolist()))
-        return self._add(
-            name, f"{array.dtype.name}_t {name}[{array.size}]", text, little.tobytes(), part in self.copied
-        )
+        return self._add(name, f"{array.dtype.name}_t {name}[{array.size}]", text, little.tobytes())
 
     def codes(self, name: str, array: NDArray[np.int8]) -> str:
         """Its name; any shape."""
         memory = array.tobytes()
         return self._add(name, f"uint8_t {name}[{len(memory)}]", _literal(memory), memory)
 
-    def matrix(self, name: str, matrix: IntegerMatrix) -> str:
-        """The initializer of its tl_matrix."""
+    def matrix(self, name: str, matrix: IntegerMatrix, variable: str) -> str:
+        """The initializer of its tl_matrix. variable: where that is."""
         groups = self.kernels.pack(matrix.codes)
         count, group_bytes = groups.shape
         text = ",\n".join(_literal(group.tobytes()) for group in groups)
         fields = f"uint8_t groups[{count}][{group_bytes}]; uint8_t slack[{SLACK}];"
         declaration = f"struct {{ {fields} }} {name}_codes TL_ALIGNED"
-        table = self._add(
-            f"{name}_codes", declaration, f"{{\n{text}\n}}, {{0}}", groups.tobytes() + bytes(SLACK), name in self.copied
-        )
-        mantissa = self.vector(f"{name}_mantissa", matrix.mantissa, name)
+        memory = groups.tobytes() + bytes(SLACK)
+        table = self._add(f"{name}_codes", declaration, f"{{\n{text}\n}}, {{0}}", memory, f"&{variable}.groups")
+        mantissa = self.vector(f"{name}_mantissa", matrix.mantissa)
         return f"{{{table}.groups[0], {mantissa}, {matrix.rows}, {matrix.columns}, {group_bytes}, {matrix.exponent}}}"
 
     def gain(self, name: str, gain: IntegerGain) -> str:
         """The initializer of its tl_gain."""
-        return f"{{{self.vector(f'{name}_codes', gain.codes, name)}, {gain.exponent}}}"
+        return f"{{{self.vector(f'{name}_codes', gain.codes)}, {gain.exponent}}}"
 
-    def _add(self, name: str, declaration: str, text: str, memory: bytes, copied: bool = False) -> str:
+    def _add(self, name: str, declaration: str, text: str, memory: bytes, pointer: str = "") -> str:
         self.crc = zlib.crc32(memory, self.crc)
-        self.tables.append(Table(name, declaration, text, copied))
+        moved = pointer if name in self.moved else ""
+        self.tables.append(Table(name, declaration, text, name in self.copied, moved))
         return name
 
 
@@ -92,16 +93,19 @@ def _literal(group: bytes) -> str:
     return "\n".join(f'"{"".join([ESCAPED[byte] for byte in line])}"' for line in lines)
 
 
-def weight_files(model: IntegerModel, kernels: KernelSet, copied: Collection[str] = ()) -> dict[str, str]:
+def weight_files(
+    model: IntegerModel, kernels: KernelSet, copied: Collection[str] = (), moved: Collection[str] = ()
+) -> dict[str, str]:
     """File name -> text of weights.h and weights.c, packed for a kernel set: the same text for the same model.
 
-    copied: names of the parts that are copied to RAM when the board starts.
+    copied: names of the tables that are copied to RAM when the board starts. moved: of those that the port copies to
+    PSRAM.
     """
-    tables = _Tables(kernels, copied)
-    embedding = tables.matrix("embedding", model.embedding)
-    blocks = [_block(tables, f"block_{index}", block) for index, block in enumerate(model.blocks)]
+    tables = _Tables(kernels, copied, moved)
+    embedding = tables.matrix("embedding", model.embedding, "tl_embedding")
+    blocks = [_block(tables, index, block) for index, block in enumerate(model.blocks)]
     final_norm = tables.gain("final_norm", model.final_norm)
-    head = None if model.head is None else tables.matrix("head", model.head)
+    head = None if model.head is None else tables.matrix("head", model.head, "tl_head")
     cache = prefix_cache(model)
     prefix = None if cache is None else _prefix(tables, cache)
     name = harmless_name(model.config.name)
@@ -113,6 +117,7 @@ def weight_files(model: IntegerModel, kernels: KernelSet, copied: Collection[str
             biases=[bias for bias in BIASES if getattr(model.blocks[0], bias) is not None],
             separate_head=head is not None,
             prefix=prefix,
+            moved=moved,
         ),
         "weights.c": render(
             "weights.c",
@@ -126,6 +131,7 @@ def weight_files(model: IntegerModel, kernels: KernelSet, copied: Collection[str
             head=head,
             prefix=prefix,
             crc=tables.crc,
+            moved=moved,
         ),
     }
 
@@ -139,15 +145,15 @@ def _prefix(tables: _Tables, cache: PrefixCache) -> dict[str, str]:
     return values
 
 
-def _block(tables: _Tables, name: str, block: IntegerBlock) -> dict[str, str]:
+def _block(tables: _Tables, index: int, block: IntegerBlock) -> dict[str, str]:
     """Field -> initializer of its tl_block."""
-    values = {}
+    name, values = f"block_{index}", {}
     for item in fields(block):
         part = getattr(block, item.name)
         if isinstance(part, IntegerMatrix):
-            values[item.name] = tables.matrix(f"{name}_{item.name}", part)
+            values[item.name] = tables.matrix(f"{name}_{item.name}", part, f"tl_blocks[{index}].{item.name}")
         elif isinstance(part, IntegerGain):
             values[item.name] = tables.gain(f"{name}_{item.name}", part)
         elif part is not None:
-            values[item.name] = tables.vector(f"{name}_{item.name}", part, f"{name}_{item.name}")
+            values[item.name] = tables.vector(f"{name}_{item.name}", part)
     return values

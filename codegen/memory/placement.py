@@ -1,14 +1,15 @@
-"""What is copied from flash to RAM when the board starts, where every token reads it faster.
+"""What is copied from flash to faster memory when the board starts, where every token reads it.
 
-First the functions that a token runs, which weights drive out of the flash's cache between two calls, and the tables
-that they read for each element of a vector. Then weights: a copy saves the bytes of its table as often as a token
-reads it, so a block that is shared by several passes comes first.
+To RAM first go the functions that a token runs, which weights drive out of the flash's cache between two calls, and
+the tables that they read for each element of a vector. Then weights: a copy saves the bytes of its table as often as a
+token reads it, so a block that is shared by several passes comes first. Matrices that RAM has no room for go to PSRAM,
+if that is faster than flash.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from tinyllm.boards.chips import HotCode
 from tinyllm.codegen.arithmetic.fixedpoint import SIGMOID_TABLE, SOFTMAX_TABLE
 from tinyllm.codegen.arithmetic.integer_model import IntegerGain, IntegerMatrix, IntegerModel
-from tinyllm.codegen.kernels.kernel_set import KernelSet, padded
+from tinyllm.codegen.kernels.kernel_set import KernelSet
 
 SLACK = 16
 """Readable bytes after the last group of rows: pipelined vector loads read ahead."""
@@ -31,16 +32,23 @@ ELEMENT_TABLES = {"softmax": 2 * len(SOFTMAX_TABLE), "sigmoid": 2 * len(SIGMOID_
 """Bytes of the tables of tables.c that are read for each element."""
 
 
+GAIN_BYTES, MATRIX_BYTES, POINTER_BYTES = 8, 24, 4
+"""sizeof(struct tl_gain), of struct tl_matrix and of a bias in struct tl_block, on a 32-bit chip."""
+
+
 @dataclass(frozen=True)
 class Placement:
-    """What goes to RAM at boot.
+    """What goes to faster memory at boot.
 
-    hot_code: where the functions that a token runs go, None if they stay in flash. tables: name -> bytes, of
-    ELEMENT_TABLES and of weights.
+    hot_code: where the functions that a token runs go, None if they stay in flash. tables: name -> bytes in RAM, of
+    ELEMENT_TABLES and of weights. psram: the same of matrices in PSRAM. pointers: bytes of RAM that tell where those
+    are.
     """
 
     hot_code: HotCode | None = None
     tables: dict[str, int] = field(default_factory=dict)
+    psram: dict[str, int] = field(default_factory=dict)
+    pointers: int = 0
 
     @property
     def hot_bytes(self) -> int:
@@ -50,53 +58,79 @@ class Placement:
     @property
     def ram(self) -> int:
         """Bytes of the RAM that variables have."""
-        return self.hot_bytes + sum(self.tables.values())
+        return self.hot_bytes + sum(self.tables.values()) + self.pointers
 
 
 @dataclass(frozen=True)
 class Table:
-    """A matrix with its row mantissas, a gain or a bias. name: as emitted.
+    """An array of weights. name: as emitted. read: bytes that a pass reads of it. bytes: with what follows it.
 
-    read: bytes that a pass reads of it. bytes: with slack. reads: passes of one token.
+    reads: passes of one token. matrix: whether these are the codes of one.
     """
 
     name: str
     read: int
     bytes: int
     reads: int
+    matrix: bool = False
 
 
 def tables(model: IntegerModel, kernels: KernelSet) -> Iterator[Table]:
     """The weights of a model in the order that they are emitted."""
 
-    def table(name: str, part: IntegerMatrix | IntegerGain | NDArray[np.int32], reads: int) -> Table:
+    def arrays(name: str, part: IntegerMatrix | IntegerGain | NDArray[np.int32], reads: int) -> Iterator[Table]:
         if isinstance(part, IntegerMatrix):
-            read = kernels.matrix_bytes(part.rows, part.columns) + part.mantissa.nbytes
-            return Table(name, read, padded(read) + SLACK, reads)
-        array = part.codes if isinstance(part, IntegerGain) else part
-        return Table(name, array.nbytes, padded(array.nbytes), reads)
+            read = kernels.matrix_bytes(part.rows, part.columns)
+            yield Table(f"{name}_codes", read, read + SLACK, reads, matrix=True)
+            yield vector(f"{name}_mantissa", part.mantissa, reads)
+        elif isinstance(part, IntegerGain):
+            yield vector(f"{name}_codes", part.codes, reads)
+        else:
+            yield vector(name, part, reads)
 
-    yield table("embedding", model.embedding, int(model.head is None))
+    def vector(name: str, array: NDArray[np.generic], reads: int) -> Table:
+        return Table(name, array.nbytes, -(-array.nbytes // 4) * 4, reads)
+
+    yield from arrays("embedding", model.embedding, int(model.head is None))
     for index, block in enumerate(model.blocks):
-        reads = model.config.schedule.count(index)
         for name, part in vars(block).items():
             if part is not None:
-                yield table(f"block_{index}_{name}", part, reads)
-    yield table("final_norm", model.final_norm, 1)
+                yield from arrays(f"block_{index}_{name}", part, model.config.schedule.count(index))
+    yield from arrays("final_norm", model.final_norm, 1)
     if model.head is not None:
-        yield table("head", model.head, 1)
+        yield from arrays("head", model.head, 1)
 
 
-def place(model: IntegerModel, kernels: KernelSet, free: int, hot_code: HotCode | None) -> Placement:
-    """What to copy into `free` bytes of RAM. hot_code: of the chip; None: its functions stay in flash."""
+def place(model: IntegerModel, kernels: KernelSet, free: int, hot_code: HotCode | None, faster: int = 0) -> Placement:
+    """What to copy into `free` bytes of RAM, and what of the rest into `faster` bytes of PSRAM.
+
+    hot_code: of the chip; None: its functions stay in flash. Vectors come before the matrices that are read as often.
+    """
     left = free - LEFT_FREE
     placed = Placement(hot_code)
     if placed.hot_bytes > max(left, 0):
         placed = Placement()
     left -= placed.hot_bytes
-    most_read = sorted(tables(model, kernels), key=lambda table: -table.reads)
-    for name, size in [*ELEMENT_TABLES.items(), *((table.name, table.bytes) for table in most_read if table.reads)]:
+    read = [table for table in tables(model, kernels) if table.reads]
+    if faster and sum(ELEMENT_TABLES.values()) + sum(table.bytes for table in read) > left:
+        placed = replace(placed, pointers=_pointer_bytes(model))
+        left -= placed.pointers
+    for name, size in ELEMENT_TABLES.items():
         if size <= left:
             placed.tables[name] = size
             left -= size
-    return placed
+    for table in sorted(read, key=lambda table: (-table.reads, table.matrix)):
+        if table.bytes <= left:
+            placed.tables[table.name] = table.bytes
+            left -= table.bytes
+        elif table.matrix and table.bytes <= faster:
+            placed.psram[table.name] = table.bytes
+            faster -= table.bytes
+    return placed if placed.psram else replace(placed, pointers=0)
+
+
+def _pointer_bytes(model: IntegerModel) -> int:
+    """The structures of weights.c that point to matrices, if they are variables."""
+    parts = [part for block in model.blocks for part in vars(block).values() if part is not None]
+    sizes = {IntegerMatrix: MATRIX_BYTES, IntegerGain: GAIN_BYTES}
+    return sum(sizes.get(type(part), POINTER_BYTES) for part in parts) + MATRIX_BYTES * (1 if model.head is None else 2)

@@ -87,8 +87,8 @@ class MemoryNeeds:
     """The bytes that a model takes on one board.
 
     total: of the whole program without the board's framework. cache_in, state_in: the memory that the KV cache and the
-    rest of the state lie in, "RAM" or "PSRAM". placed: what is copied into RAM that is free besides, when the program
-    starts.
+    rest of the state lie in, "RAM" or "PSRAM". placed: what is copied into RAM and PSRAM that are free besides, when
+    the program starts.
     """
 
     plan: Plan
@@ -187,7 +187,14 @@ def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None 
         return needs
     chip = None if board is None else CHIPS.get(board.chip)
     hot_code = None if chip is None else chip.hot_code
-    return replace(needs, placed=place(model, kernel_set_of(board), space.ram - needs.total.ram, hot_code))
+    faster = space.psram - needs.total.psram if board is not None and _psram_is_faster(board) else 0
+    return replace(needs, placed=place(model, kernel_set_of(board), space.ram - needs.total.ram, hot_code, faster))
+
+
+def _psram_is_faster(board: Board) -> bool:
+    """Than flash, to read weights from."""
+    speeds = board.bandwidth
+    return speeds is not None and (speeds.psram or 0) > (speeds.flash or 0)
 
 
 def _lay_out(plan: Plan, space: Bytes | None) -> MemoryNeeds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
@@ -15,12 +16,14 @@ from tinyllm.codegen.memory.plan import MemoryNeeds
 class Traffic:
     """Bytes that one token with logits moves, each counted once however often the kernels load it.
 
-    weights: read, of rows as they are emitted; copied: of them, those of tables that lie in SRAM. cache_read,
-    cache_written: keys, values and their scales. weights_in, cache_in: the memory that the others lie in.
+    weights: read, of rows as they are emitted; copied, copied_to_psram: of them, those of copies in SRAM and in
+    PSRAM. cache_read, cache_written: keys, values and their scales. weights_in, cache_in: the memory that the others
+    lie in.
     """
 
     weights: int
     copied: int
+    copied_to_psram: int
     cache_read: int
     cache_written: int
     weights_in: str
@@ -29,10 +32,16 @@ class Traffic:
     @property
     def by_memory(self) -> dict[str, int]:
         """Bytes of each memory, "flash", "SRAM" or "PSRAM"."""
-        moved = {self.weights_in: self.weights - self.copied}
-        for memory, size in (("SRAM", self.copied), (self.cache_in, self.cache_read + self.cache_written)):
-            moved[memory] = moved.get(memory, 0) + size
+        moved = self.weights_by_memory
+        moved[self.cache_in] = moved.get(self.cache_in, 0) + self.cache_read + self.cache_written
         return moved
+
+    @property
+    def weights_by_memory(self) -> dict[str, int]:
+        """Bytes of weights in each memory that has some."""
+        rest = self.weights - self.copied - self.copied_to_psram
+        found = {self.weights_in: rest, "SRAM": self.copied, "PSRAM": self.copied_to_psram}
+        return {memory: size for memory, size in found.items() if size or memory == self.weights_in}
 
 
 def matrix_macs(model: IntegerModel) -> int:
@@ -58,9 +67,13 @@ def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: K
     def packed(matrix: IntegerMatrix) -> int:
         return kernels.matrix_bytes(matrix.rows, matrix.columns) + 2 * matrix.rows
 
+    def read_of(names: Collection[str]) -> int:
+        return sum(table.reads * table.read for table in tables(model, kernels) if table.name in names)
+
     return Traffic(
         weights=sum(map(packed, _read(model))) + vectors + biases,
-        copied=sum(table.reads * table.read for table in tables(model, kernels) if table.name in needs.placed.tables),
+        copied=read_of(needs.placed.tables),
+        copied_to_psram=read_of(needs.placed.psram),
         cache_read=round(sum(row * min(position + 1, slots) for slots in config.slots)),
         cache_written=row * config.n_layers,
         weights_in="flash",

@@ -120,8 +120,10 @@ def show_bytes(output: Output, report: Report) -> None:
     output.table(
         ["bytes per token", "memory", *(place.place.name for place in report.places)],
         [
-            ["weights read", first.weights_in, *(f"{each.weights - each.copied:,}" for each in moved)],
-            *([["weights read", "SRAM", *(f"{each.copied:,}" for each in moved)]] if first.copied else []),
+            *(
+                ["weights read", memory, *(f"{each.weights_by_memory[memory]:,}" for each in moved)]
+                for memory in first.weights_by_memory
+            ),
             ["KV cache read", first.cache_in, *(f"{each.cache_read:,}" for each in moved)],
             ["KV cache written", first.cache_in, *(f"{each.cache_written:,}" for each in moved)],
         ],

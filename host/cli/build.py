@@ -80,6 +80,8 @@ def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
         if memory == "RAM":
             copies = (("hot code", needs.placed.hot_bytes), ("copies of tables", sum(needs.placed.tables.values())))
             rows += [[memory, part, f"{size:,}"] for part, size in copies if size]
+            if moved := sum(needs.placed.psram.values()):
+                rows.append(["PSRAM", "copies of matrices", f"{moved:,}"])
         if there is not None:
             rows.append([memory, beside, f"{there:,}"])
     return rows

@@ -124,9 +124,9 @@ def _moved(record: Record) -> str:
     moved, inputs = record["place"][0]["bytes"], record["estimated_from"]
     speed = inputs.get(f"{moved['weights_in'].lower()}_mb_s")
     at = f" at {speed} MB/s" if speed else ""
-    copied = moved.get("copied", 0)
-    beside = f", {copied:,} of SRAM" if copied else ""
-    return f"{moved['weights'] - copied:,} of {moved['weights_in']}{at}{beside}"
+    copies = {"SRAM": moved.get("copied", 0), "PSRAM": moved.get("copied_to_psram", 0)}
+    beside = "".join(f", {size:,} of {memory}" for memory, size in copies.items() if size)
+    return f"{moved['weights'] - sum(copies.values()):,} of {moved['weights_in']}{at}{beside}"
 
 
 def _error(sources: Sources) -> str:

@@ -25,7 +25,7 @@ from platformio.package.version import cast_version_to_semver
 from platformio.project.config import ProjectConfig
 
 from tests.conftest import skip_unless_ci
-from tests.pipeline.c_library import compile_call_graphs
+from tests.pipeline.c_library import ENGINE, compile_call_graphs, load_c
 from tests.pipeline.conftest import BASE, random_model
 from tests.pipeline.console_board import SECONDS, Board, Program, Stream
 from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, REAL_BOARDS, compile_to, include, install_stand_ins, write
@@ -554,7 +554,7 @@ def test_a_cache_too_large_for_the_sram_goes_to_psram_alone(long: IntegerModel, 
 
 def test_a_state_that_fits_the_sram_stays_there(model: IntegerModel, stories_tokenizer: Tokenizer) -> None:
     files = emit_project(model, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER)).files
-    assert "PSRAM" not in files["src/model.h"]
+    assert "_IN_PSRAM" not in files["src/model.h"].replace("TL_WEIGHTS_IN_PSRAM", "")
 
 
 def test_a_model_too_large_for_the_psram_is_told_which_context_fits(
@@ -732,17 +732,59 @@ def test_the_led_is_lit_while_an_answer_is_under_way(desk: Desk) -> None:
 WITH_PSRAM = "ESP32 with PSRAM and an addressable LED"
 
 
+def build_with_psram(model: IntegerModel, tokenizer: Tokenizer, folder: Path) -> Desk:
+    project = write(model, tokenizer, load_board("esp32s3-n16r8", FOLDER), folder / "project")
+    for source in (project / "src/port").glob("*.cpp"):
+        command = [*CROSS["esp32s3"].tool("g++"), DIALECTS[0], *STRICT, *FLAVOURS[WITH_PSRAM], *include(project)]
+        compile_to([*command, f"-I{ARDUINO_STUB}", "-c", str(source), "-o", str(folder / "port.o")])
+    return Desk(build_desk(project, WITH_PSRAM, folder), model, tokenizer)
+
+
 @pytest.fixture(scope="module", params=["wide", "long"])
 def desk_with_psram(
     request: pytest.FixtureRequest, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
 ) -> Desk:
-    folder = tmp_path_factory.mktemp("psram")
-    model: IntegerModel = request.getfixturevalue(request.param)
-    project = write(model, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER), folder / "project")
-    for source in (project / "src/port").glob("*.cpp"):
-        command = [*CROSS["esp32s3"].tool("g++"), DIALECTS[0], *STRICT, *FLAVOURS[WITH_PSRAM], *include(project)]
-        compile_to([*command, f"-I{ARDUINO_STUB}", "-c", str(source), "-o", str(folder / "port.o")])
-    return Desk(build_desk(project, WITH_PSRAM, folder), model, stories_tokenizer)
+    """A state that needs PSRAM."""
+    return build_with_psram(request.getfixturevalue(request.param), stories_tokenizer, tmp_path_factory.mktemp("psram"))
+
+
+def test_the_check_of_the_weights_reads_those_that_moved(
+    model: IntegerModel, stories_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    project = emit_project(model, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER))
+    files = {path.rsplit("/", 1)[1]: text for path, text in project.files.items() if path.startswith("src/")}
+    declarations = "void tl_weights_move(uint8_t *memory); bool tl_weights_intact(void);"
+    c = load_c(tmp_path, files, [tmp_path / "weights.c", ENGINE / "crc32.c"], declarations)
+    assert c.lib.tl_weights_intact()
+    size = sum(project.needs.placed.psram.values())
+    memory = c.ffi.new("uint8_t[]", size + 16)
+    beyond = bytes(c.ffi.buffer(memory))[size:]
+    c.lib.tl_weights_move(memory)
+    assert c.lib.tl_weights_intact()
+    assert bytes(c.ffi.buffer(memory))[size:] == beyond
+    for at in (0, size // 2, size - 1):
+        memory[at] ^= 1
+        assert not c.lib.tl_weights_intact()
+        memory[at] ^= 1
+    assert c.lib.tl_weights_intact()
+
+
+@pytest.mark.parametrize("psram", [True, False])
+def test_weights_that_move_to_psram_give_the_references_tokens_there_and_without_it(
+    psram: bool,
+    model: IntegerModel,
+    stories_tokenizer: Tokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert memory_needs(model, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER)).placed.psram
+    desk = build_with_psram(model, stories_tokenizer, tmp_path)
+    if not psram:
+        monkeypatch.setenv("TL_DESK_NO_PSRAM", "1")
+    with Board(desk.program) as board, board.connected() as stream:
+        program = Program(stream)
+        program.set(temperature=0)
+        assert program.prompt(ONCE, 20).done.digest == token_digest(desk.greedy(ONCE, 20))
 
 
 def test_with_memory_in_psram_the_tokens_are_the_references(desk_with_psram: Desk) -> None:

@@ -28,7 +28,15 @@ from tinyllm.host.virtual.parts import Part, part_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CHIP = Chip(100, 1.5, Bandwidth(flash=20, sram=400, psram=40, source="a test"), 2, "a test")
-MOVED = Traffic(weights=200_000, copied=0, cache_read=9_000, cache_written=1_000, weights_in="flash", cache_in="SRAM")
+MOVED = Traffic(
+    weights=200_000,
+    copied=0,
+    copied_to_psram=0,
+    cache_read=9_000,
+    cache_written=1_000,
+    weights_in="flash",
+    cache_in="SRAM",
+)
 
 
 @pytest.fixture(scope="module")

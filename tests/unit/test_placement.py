@@ -8,13 +8,15 @@ from dataclasses import replace
 import pytest
 
 from tests.pipeline.conftest import BASE, random_model
+from tinyllm.boards.board import Bandwidth
 from tinyllm.boards.chips import CHIPS, HotCode
 from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.kernels.generic import GENERIC
-from tinyllm.codegen.memory.placement import ELEMENT_TABLES, HOT_CODE_BYTES, LEFT_FREE, Placement, place, tables
+from tinyllm.codegen.memory.placement import ELEMENT_TABLES, HOT_CODE_BYTES, LEFT_FREE, SLACK, Placement, place, tables
 from tinyllm.codegen.memory.plan import memory_needs, room
 from tinyllm.codegen.memory.traffic import traffic
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -26,9 +28,12 @@ def test_what_is_read_most_often_for_its_bytes_comes_first() -> None:
     everything = place(SHARED, GENERIC, 1 << 30, None).tables
     names = list(everything)
     assert names[:2] == ["softmax", "sigmoid"]
-    assert names[2:11] == [table.name for table in tables(SHARED, GENERIC) if table.name.startswith("block_1")]
-    assert "head" in names
-    assert "embedding" not in names, "a token reads one row of it"
+    shared = [table for table in tables(SHARED, GENERIC) if table.name.startswith("block_1")]
+    vectors = [table.name for table in shared if not table.matrix]
+    matrices = [table.name for table in shared if table.matrix]
+    assert names[2 : 2 + len(shared)] == vectors + matrices
+    assert "head_codes" in names
+    assert "embedding_codes" not in names, "a token reads one row of it"
 
 
 @pytest.mark.parametrize("spare", [0, 999, 4_000, 20_000])
@@ -72,7 +77,7 @@ def test_a_chip_whose_code_has_a_cache_of_its_own_keeps_its_ram_for_tables() -> 
 
 def test_a_tied_embedding_is_read_as_a_whole() -> None:
     tied = quantize(random_model(BASE))
-    assert {table.name: table.reads for table in tables(tied, GENERIC)}["embedding"] == 1
+    assert {table.name: table.reads for table in tables(tied, GENERIC)}["embedding_codes"] == 1
 
 
 def test_a_copied_table_is_a_variable_and_its_bytes_are_no_longer_read_from_flash(stories_tokenizer: Tokenizer) -> None:
@@ -88,13 +93,43 @@ def test_a_copied_table_is_a_variable_and_its_bytes_are_no_longer_read_from_flas
     emitted = {table.name for table in tables(model, kernel_set_of(board))}
     assert needs.placed.tables.keys() == emitted | ELEMENT_TABLES.keys()
     declared = re.findall(r"^static (const )?.*? \w+(?:\[\d+\]| TL_ALIGNED) = \{$", weights, re.M)
-    matrices = 7 * len(model.blocks) + 1
-    assert declared == [""] * (len(emitted) + matrices), "a matrix is two tables"
+    assert declared == [""] * len(emitted)
     moved = traffic(model, needs, 0, kernel_set_of(board)).by_memory
     row, shifts = model.config.dim + 2, model.k_shift.size
     assert moved["flash"] == row + shifts
     without = emit_project(model, stories_tokenizer, board, replace(needs, placed=Placement())).files["src/weights.c"]
     assert re.sub(r"^static const ", "static ", without, flags=re.M) == weights
+
+
+def test_what_ram_has_no_room_for_goes_to_psram_if_there_is_some() -> None:
+    everything = place(SHARED, GENERIC, 1 << 30, None)
+    assert not everything.psram and not everything.pointers
+    none = place(SHARED, GENERIC, 0, None, faster=1 << 30)
+    matrices = {table.name: table.bytes for table in tables(SHARED, GENERIC) if table.matrix and table.reads}
+    assert none.tables == {} and none.psram == matrices
+    # Two stored blocks of 7 matrices and 2 gains, an embedding and a head.
+    assert none.pointers == 2 * (7 * 24 + 2 * 8) + 2 * 24
+    some = place(SHARED, GENERIC, LEFT_FREE + 6_000, None, faster=sum(matrices.values()) // 2)
+    assert some.ram <= 6_000
+    assert not some.tables.keys() & some.psram.keys()
+    assert 0 < sum(some.psram.values()) <= sum(matrices.values()) // 2
+
+
+@pytest.mark.parametrize(("flash", "psram", "moved"), [(30, 72, True), (30, 20, False), (30, None, False)])
+def test_weights_move_to_psram_if_the_board_reads_them_faster_there(
+    flash: int, psram: int | None, moved: bool, stories: Model, stories_tokenizer: Tokenizer
+) -> None:
+    model, board = quantize(stories, 512), load_board("esp32s3-n16r8")
+    board = replace(board, bandwidth=Bandwidth(flash=flash, sram=None, psram=psram, source="a test"))
+    needs = memory_needs(model, stories_tokenizer, board)
+    assert needs.cache_in == needs.state_in == "RAM"
+    assert bool(needs.placed.psram) == moved
+    files = emit_project(model, stories_tokenizer, board, needs).files
+    assert ("tl_weights_move" in files["src/weights.c"]) == ("TL_WEIGHTS_IN_PSRAM" in files["src/model.h"]) == moved
+    bytes_read = traffic(model, needs, 0, kernel_set_of(board)).by_memory
+    without = traffic(model, replace(needs, placed=replace(needs.placed, psram={})), 0, kernel_set_of(board)).by_memory
+    read = sum(needs.placed.psram.values()) - SLACK * len(needs.placed.psram)
+    assert bytes_read.get("PSRAM", 0) == without["flash"] - bytes_read["flash"] == read
 
 
 def test_this_computer_copies_nothing(stories_tokenizer: Tokenizer) -> None:

@@ -16,7 +16,8 @@
 #include "port.h"
 #include "second_core.h"
 
-#if defined(TL_CACHE_IN_PSRAM)
+#if defined(TL_CACHE_IN_PSRAM) || defined(TL_WEIGHTS_IN_PSRAM)
+#define USES_PSRAM
 #if !defined(ARDUINO_ARCH_ESP32)
 #error "PSRAM is known here on the ESP32 alone: leave psram out of the board's description"
 #endif
@@ -33,16 +34,17 @@ constexpr uint32_t STALL_MS = 1000; /* a listener that takes nothing for so long
    thousandth. Only between two tokens is there a rest, so a token must not take 5 s: docs/boards.md. */
 constexpr uint32_t REST_EVERY_MS = 1000;
 
+#if defined(USES_PSRAM)
+/* Zeroed, and never freed; false if there is none. Not a static variable: arduino-esp32's libraries are built without
+   CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY. */
+template <typename Memory> bool get_from_psram(Memory *&memory, size_t bytes) {
+    memory = static_cast<Memory *>(heap_caps_aligned_calloc(16, 1, bytes, MALLOC_CAP_SPIRAM));
+    return memory != nullptr;
+}
+#endif
 #if defined(TL_CACHE_IN_PSRAM)
 constexpr uint32_t COMPLAIN_EVERY_MS = 2000;
 bool complete; /* all of the memory that the model needs is there */
-
-/* Zeroed, and never freed. Not a static variable: arduino-esp32's libraries are built without
-   CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY. */
-template <typename Memory> bool get_from_psram(Memory *&memory) {
-    memory = static_cast<Memory *>(heap_caps_aligned_calloc(16, 1, sizeof(Memory), MALLOC_CAP_SPIRAM));
-    return memory != nullptr;
-}
 #endif
 #if defined(TL_CACHE_IN_PSRAM) || defined(BOARD_HAS_PSRAM)
 const char NO_PSRAM[] = "No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.";
@@ -80,9 +82,9 @@ void setup() {
 #endif
     tl_port_thinking(false);
 #if defined(TL_CACHE_IN_PSRAM)
-    complete = get_from_psram(tl_cache_memory);
+    complete = get_from_psram(tl_cache_memory, sizeof *tl_cache_memory);
 #if defined(TL_STATE_IN_PSRAM)
-    complete = complete && get_from_psram(tl_state_memory);
+    complete = complete && get_from_psram(tl_state_memory, sizeof *tl_state_memory);
 #endif
     if (!complete) {
         return;
@@ -91,6 +93,12 @@ void setup() {
     /* What is computed does not need it; a wrong memory type is better known before it does. */
     if (!psramFound()) {
         Serial.println(NO_PSRAM);
+    }
+#endif
+#if defined(TL_WEIGHTS_IN_PSRAM)
+    uint8_t *memory;
+    if (get_from_psram(memory, TL_WEIGHTS_IN_PSRAM)) { /* else they are read from flash */
+        tl_weights_move(memory);
     }
 #endif
     tl_second_core_start();
