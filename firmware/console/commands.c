@@ -134,6 +134,8 @@ static void stats(const char *text) {
 #if TL_CHAT
     write_chat();
 #endif
+    tl_write("kernels " TL_KERNEL_SET TL_LINE_END);
+    tl_text_warn_of_kernels();
     tl_write("context ");
     tl_write_whole(tl_session_context_used());
     tl_write(" of ");
@@ -167,7 +169,7 @@ static const struct {
 #if TL_CHAT
     {"chat", "on or off: a line is a turn of a chat, or a prompt as it is", chat},
 #endif
-    {"stats", "settings, context used, the last answer, memory", stats},
+    {"stats", "settings, kernels, context used, the last answer, memory", stats},
     {"text", "returns to this voice from the program voice", text_voice},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])

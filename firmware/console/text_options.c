@@ -25,14 +25,18 @@ void tl_text_set_chat(bool chat) {
     chat_on = chat;
 }
 
+void tl_text_warn_of_kernels(void) {
+    if (!tl_session_kernels_agree()) {
+        tl_write("The kernels " TL_KERNEL_SET
+                 " failed their check on this chip: the portable ones are used, slower." TL_LINE_END);
+    }
+}
+
 void tl_text_greet(void) {
     tl_write("tinyllm " TL_VERSION ", " TL_MODEL_NAME " on " TL_BOARD_NAME ". Type a prompt, or /help." TL_LINE_END);
     if (!tl_session_weights_intact()) {
         tl_write(tl_error_text(TL_ERROR_MODEL));
         tl_write(TL_LINE_END);
     }
-    if (!tl_session_kernels_agree()) {
-        tl_write("The kernels " TL_KERNEL_SET
-                 " failed their check on this chip: the portable ones are used, slower." TL_LINE_END);
-    }
+    tl_text_warn_of_kernels();
 }

@@ -16,8 +16,11 @@ void tl_text_set_echo(bool echo);
 bool tl_text_chat(void);
 void tl_text_set_chat(bool chat);
 
-/* Says who is there, and whether the weights are damaged. */
+/* Says who is there, and whether the weights are damaged or the kernels failed their check. */
 void tl_text_greet(void);
+
+/* Says that the kernels failed their check, if they did. */
+void tl_text_warn_of_kernels(void);
 
 #ifdef __cplusplus
 }

@@ -240,7 +240,7 @@ def test_stats_show_settings_context_the_last_answer_and_memory(person: Person) 
     text = person.enter("/stats")
     assert "temp 0, topk 0, topp 0.9, minp 0, penalty 1, seed 1, max 240, overflow slide" in text
     tokens = int(re.search(r"last answer (\d+) tokens in ", text)[1])
-    assert f"context {5 + tokens} of 256" in text
+    assert f"kernels host\ncontext {5 + tokens} of 256" in text
     assert "last prompt 5 tokens in " in text
     assert " tok/s" in text and "ram.kv_cache" in text
 

@@ -92,6 +92,12 @@ def test_a_program_finds_it_in_the_board_and_in_the_log(port: str, caplog: pytes
     assert warnings == [WARNING.strip().removeprefix("warning: ")]
 
 
+def test_a_person_at_a_serial_monitor_is_told_by_the_greeting_and_by_stats(port: str) -> None:
+    with tinyllm.Board.open(port) as board, board.typing() as terminal:
+        for command in ("/text", "/stats"):
+            assert "The kernels host failed their check on this chip: the portable ones are" in terminal.enter(command)
+
+
 def test_a_sound_board_has_no_warning() -> None:
     with tinyllm.Board.host(context=64) as board:
         assert board.warning is None
