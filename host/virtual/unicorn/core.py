@@ -134,15 +134,17 @@ class Processor:
         rights = uc.UC_PROT_READ
         if region.writable:
             rights |= uc.UC_PROT_WRITE
-        code = region.name in self._image.code_in
-        if code:
-            rights |= uc.UC_PROT_EXEC
         skip = 0
         if self.number > 0 and self._stack.start in range(region.start, region.end):
             skip = (self._stack.start - region.start) // PAGE * PAGE
         address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         self._engine.mem_map_ptr(region.start + skip, region.size - skip, rights, address + skip)
-        return Code(region.start, memory) if code else None
+        if region.name not in self._image.code_in:
+            return None
+        code = self._image.code_of(region)
+        first, end = max(code.start // PAGE * PAGE, region.start + skip), -(-code.stop // PAGE) * PAGE
+        self._engine.mem_protect(first, end - first, rights | uc.UC_PROT_EXEC)
+        return Code(region.start, memory)
 
     def _hook_hints(self) -> None:
         """Hook every address where such an instruction is executed: of code that is copied to RAM, where it goes.

@@ -30,6 +30,16 @@ class Image:
         """What the flash holds before the chip starts."""
         return tuple(segment for segment in self.elf.segments if segment.data)
 
+    def code_of(self, region: Region) -> range:
+        """The addresses of code in a region: all of it if it is executable, else from its first function to its last.
+
+        All of it too if the image was stripped.
+        """
+        found = [(start, start + size) for start, size, _ in self.elf.functions if region.start <= start < region.end]
+        if region.executable or not found:
+            return range(region.start, region.end)
+        return range(found[0][0], found[-1][1])
+
     def function_at(self, address: int) -> str:
         """As Elf.function_at."""
         return self.elf.function_at(address)
