@@ -454,7 +454,15 @@ def test_a_model_as_long_as_the_check_allows_fits_the_linkers_regions_too(
     built = building.build(long, twin(name), context, tmp_path / "project")
     memory = twin(name).memory
     assert memory and built.ram is not None
-    assert 0.97 * memory.static < built.ram <= memory.static
+    elsewhere = code_in_its_own_ram(built.program) if name == "esp32" else 0
+    assert 0.97 * memory.static < built.ram - elsewhere <= memory.static
+
+
+def code_in_its_own_ram(program: Path) -> int:
+    """Bytes of vectors and hot functions in the ESP32's SRAM0, which is not for variables."""
+    with program.open("rb") as file:
+        sections = ELFFile(file).iter_sections()
+        return sum(section["sh_size"] for section in sections if 0x40070000 <= section["sh_addr"] < 0x400C0000)
 
 
 def test_a_model_too_long_for_a_virtual_board_runs_with_the_largest_context_that_fits(
