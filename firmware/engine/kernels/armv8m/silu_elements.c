@@ -7,7 +7,7 @@
 
 /* Whole fours of elements, if no shift is to the left. The magnitude of a gate is cut off at the end of the sigmoid's table,
  * two entries of which are one word; the larger of two numbers is found without a branch. */
-static int32_t silu_fours(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down) {
+TL_HOT static int32_t silu_fours(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down) {
     const int32_t *end = gate + n;
     int32_t largest = 0;
 #if defined(TL_DSP)
@@ -57,7 +57,7 @@ static int32_t silu_fours(int32_t *gate, const int32_t *up, uint32_t n, int32_t 
     return largest;
 }
 
-uint32_t tl_silu_elements(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down) {
+TL_HOT uint32_t tl_silu_elements(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down) {
     uint32_t i = 0;
     int32_t largest = 0;
     if (gate_down >= 0 && up_down >= 0 && n >= AT_ONCE) {
