@@ -388,7 +388,7 @@ def test_scores_become_the_weights_of_the_specification(c: Any, bits: int, slots
 
 
 @pytest.mark.parametrize("size", [3, 8, 28, 64])
-@pytest.mark.parametrize("bits", [15, 21, 22, 31])
+@pytest.mark.parametrize("bits", [15, 20, 21, 22, 31])
 def test_the_values_of_several_tokens_are_requantised_as_those_of_each(c: Any, bits: int, size: int) -> None:
     """With shifts to the right by which a value of `bits` bits may come to the limit of int32, or not."""
     random = np.random.default_rng(bits)

@@ -1,18 +1,7 @@
-/* Requantisation without 64-bit arithmetic, which costs a Cortex-M0+ a call for each product.
- *
- * The multiplier m < 2^31 is taken in three parts, m = 2^22 m2 + 2^11 m1 + m0. With floor(a / 2^11) written a >> 11
- *
- *     floor(v m / 2^22) = v m2 + ((v m1 + (v m0 >> 11)) >> 11)
- *
- * is exact, and so is the rest of the shift with its half, which lies above 2^22. For -2^20 <= v < 2^20 all of it fits 32
- * bits: |v m1| + 2^20 <= 2^31 and |v m2| + 2^20 + 2^30 < 2^31.
- */
+#include "requantize_small.h"
+
 #include "kernels.h"
 #include "requantize_any.h"
-
-#define PART 11
-#define PART_BITS 0x7FFu
-#define VALUE_BITS 20
 
 #if defined(__GNUC__)
 #define UNLIKELY(condition) __builtin_expect(condition, 0)
@@ -34,9 +23,6 @@ TL_HOT void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32
             values[i] = requantize_any(v, m, right);
             continue;
         }
-        const int32_t low = v * (int32_t)((uint32_t)m & PART_BITS);
-        const int32_t middle = v * (int32_t)((uint32_t)m >> PART & PART_BITS) + (low >> PART);
-        const int32_t high = v * (m >> 2 * PART) + (middle >> PART);
-        values[i] = (high + half) >> rest;
+        values[i] = requantize_small(v, m, half, rest);
     }
 }
