@@ -18,6 +18,8 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tinyllm.boards.description import FIRMWARE, OWN_PLATFORM, Board
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.arithmetic.integer_forward import dot_shift
@@ -167,7 +169,7 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
 def table_files(copied: Collection[str] = ()) -> dict[str, str]:
     """File name -> text of the tables of the integer functions. copied: names of those that are copied to RAM."""
     tables = {
-        "exp2": fp.EXP2_TABLE.tolist(),
+        "exp2": np.stack([fp.EXP2_TABLE[:-1], -np.diff(fp.EXP2_TABLE)], axis=1).ravel().tolist(),
         "softmax": fp.SOFTMAX_TABLE.tolist(),
         "sigmoid": fp.SIGMOID_TABLE.tolist(),
         "sine": fp.SINE_TABLE.tolist(),

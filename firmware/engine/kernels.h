@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "exponents.h"
 #include "fixedpoint.h"
 #include "layout.h"
 #include "placement.h"
@@ -72,6 +73,27 @@ void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t
 /* gate (n,) = silu(gate) * up of Q16.16 vectors (n,), which shifted right by gate_down and up_down have 15 bits; in units
  * of 2^(gate_down + up_down - 16) of Q16.16. Gives their largest magnitude, 2^30 at most. */
 uint32_t tl_silu_elements(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down);
+
+/* The index of the first of the values (n,) that is above the bound, or n. */
+uint32_t tl_first_above(const int32_t *values, uint32_t n, int32_t bound);
+
+/* Copies those of the values (n,) that are above the bound, in their order; copies and values may begin at the same
+ * address. Bit i % 32 of marks[i / 32] says whether values[i] was copied. Returns how many were, or room + 1 if there was no
+ * more room for 32 copies before all values were read. */
+uint32_t tl_copy_above(const int32_t *values, uint32_t n, int32_t bound, int32_t *copies, uint32_t room,
+                       uint32_t *marks);
+
+/* Ranges of distances. */
+#define TL_DISTANCES 128u
+
+/* counts[(from - v) >> shift] += 1 for the values v (n,), unless that is TL_DISTANCES or more. */
+void tl_count_distances(const int32_t *values, uint32_t n, uint32_t from, uint32_t shift, uint32_t *counts);
+
+/* The same for the largest v of each values[i], values[i + n], values[i + 2 n] and values[i + 3 n], i < n. */
+void tl_count_least_distances(const int32_t *values, uint32_t n, uint32_t from, uint32_t shift, uint32_t *counts);
+
+/* *sum: of the probabilities, Q30, of logits (n,). */
+void tl_sum_probabilities(const int32_t *logits, uint32_t n, const struct tl_exponents *exponents, uint64_t *sum);
 
 /* Query heads that tl_score_rows and tl_mix_rows take at once. */
 #define TL_HEADS_AT_ONCE 2u

@@ -1,9 +1,9 @@
 #include "sampler.h"
 
 #include <stdbool.h>
-#include <string.h>
 
-#include "fixedpoint.h"
+#include "kernels.h"
+#include "selection.h"
 
 /* PCG32, XSH-RR 64/32: O'Neill, HMC-CS-2014-0905; pcg_basic.c seeded with stream 54. */
 #define PCG_MULTIPLIER UINT64_C(6364136223846793005)
@@ -29,9 +29,18 @@
 #define APART
 #endif
 
+/* Into how many blocks the tokens are divided if all may be drawn. */
+#define BLOCKS 16u
+
 /* One bit a token: those that were penalised, then the candidates, which are those that may still be drawn. */
 #define MARKED_WORDS ((TL_VOCAB_SIZE + 31u) / 32u)
 static uint32_t marked[MARKED_WORDS];
+
+/* How many tokens are in each range of distances, with top_k; without it the candidates, if they are few. */
+static uint32_t few[TL_DISTANCES];
+
+#define FEW TL_DISTANCES
+#define ROOM_FOR_ALL (TL_VOCAB_SIZE + 32u)
 
 uint32_t tl_random_next(struct tl_random *random) {
     const uint64_t old = random->state;
@@ -48,207 +57,150 @@ void tl_random_seed(struct tl_random *random, uint32_t seed) {
     (void)tl_random_next(random);
 }
 
-/* Whether the token was not marked before. */
-static bool mark(uint32_t token) {
-    const uint32_t bit = UINT32_C(1) << (token & 31u), before = marked[token >> 5];
-    marked[token >> 5] = before | bit;
-    return (before & bit) == 0;
-}
-
-/* Logits of recent tokens, each once: the positive divided by the penalty, the negative multiplied. */
-static void penalize(int32_t *logits, const tl_token_t *recent, uint32_t n_recent, uint32_t penalty) {
-    const int32_t reciprocal = (int32_t)(((UINT64_C(1) << 40) + penalty / 2u) / penalty);
-    memset(marked, 0, sizeof marked);
-    for (uint32_t i = 0; i < n_recent; i++) {
-        const uint32_t token = recent[i];
-        if (!mark(token)) {
-            continue;
-        }
-        const int32_t logit = logits[token];
-        if (logit > 0) {
-            logits[token] = tl_saturate(((int64_t)logit * reciprocal + (1 << 23)) >> 24); /* < 2^62 */
-        } else {
-            logits[token] = tl_saturate(((int64_t)logit * (int32_t)penalty + (1 << 15)) >> 16); /* >= -2^54 */
-        }
+/* A loop that no compiler makes a call of memset, which takes some C libraries four instructions a byte. */
+static void clear(volatile uint32_t *words, uint32_t n) {
+    TL_UNROLL
+    for (uint32_t i = 0; i < n; i++) {
+        words[i] = 0;
     }
 }
 
-/* Whether top_k drops tokens. */
-static bool limits_count(const struct tl_sampler_settings *settings) {
-    return settings->top_k > 0 && settings->top_k < TL_VOCAB_SIZE;
+static uint32_t smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+/* Whether the token was not marked before. */
+static bool mark(uint32_t token) {
+    const uint32_t bit = UINT32_C(1) << (token & 31u), before = marked[token >> 5];
+    if ((before & bit) != 0) {
+        return false;
+    }
+    marked[token >> 5] = before | bit;
+    return true;
+}
+
+/* saturate(logit * factor / 2^24) to nearest, ties up. factor < 2^31 */
+static inline int32_t times(int32_t logit, uint32_t factor) {
+    if (!TL_WIDE_PRODUCTS && MOSTLY((uint32_t)(logit >> 20) + 1u <= 1u)) {
+        /* The factor in three parts: what is shifted out of a part's product is a floor, and so is the whole. */
+        const int32_t low = logit * (int32_t)(factor & 2047u);
+        const int32_t middle = logit * (int32_t)(factor >> 11 & 2047u) + (low >> 11);
+        return (logit * (int32_t)(factor >> 22) + (middle >> 11) + 2) >> 2;
+    }
+    return tl_saturate(((int64_t)logit * (int32_t)factor + (1 << 23)) >> 24);
+}
+
+/* Logits of recent tokens, each once: the positive divided by the penalty, the negative multiplied. */
+APART static void penalize(int32_t *logits, const tl_token_t *recent, uint32_t n_recent, uint32_t penalty) {
+    static uint32_t known, reciprocal; /* of the last penalty; < 2^31 */
+    if (penalty != known) {
+        reciprocal = (uint32_t)(((UINT64_C(1) << 40) + penalty / 2u) / penalty);
+        known = penalty;
+    }
+    const uint32_t divide = reciprocal, multiply = penalty << 8;
+    clear(marked, MARKED_WORDS);
+    for (const tl_token_t *const end = recent + n_recent; recent != end; recent++) {
+        if (mark(*recent)) {
+            int32_t *const logit = logits + *recent;
+            *logit = times(*logit, *logit > 0 ? divide : multiply);
+        }
+    }
 }
 
 /* The lowest id of the largest logit. */
 static uint32_t argmax(const int32_t *logits) {
-    const int32_t *const end = logits + TL_VOCAB_SIZE;
-    const int32_t *best = logits;
-    for (const int32_t *x = logits + 1;; best = x++) {
-        const int32_t largest = *best;
-        /* Most of the time none of the next four is larger. */
-        while (end - x >= 4 && x[0] <= largest && x[1] <= largest && x[2] <= largest && x[3] <= largest) {
-            x += 4;
-        }
-        while (x != end && *x <= largest) {
-            x++;
-        }
-        if (x == end) {
-            return (uint32_t)(best - logits);
-        }
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < TL_VOCAB_SIZE;
+         i += 1u + tl_first_above(logits + i + 1u, TL_VOCAB_SIZE - i - 1u, logits[i])) {
+        best = i;
     }
+    return best;
 }
 
-/* Q30, of a candidate's exponent. */
-static uint32_t probability(uint32_t exponent) {
-    return tl_exp2_negative_q30(exponent);
+/* --- Exponents and probabilities --- */
+
+/* No logit but the largest is in reach yet. */
+static struct tl_exponents exponents_of(int32_t largest, uint32_t temperature) {
+    static uint32_t known, left, multiplier; /* of the last temperature, for this division takes a Cortex-M0+ long */
+    if (temperature != known) {
+        const uint64_t reciprocal = (LOG2E_Q58 + temperature / 2u) / temperature; /* of log2(e) / temperature in Q42 */
+        const int32_t length = tl_bit_length64(reciprocal);                       /* 36 to 59 */
+        left = (uint32_t)length - 35u;
+        multiplier = (((uint32_t)(reciprocal >> (length - 22)) + 1u) >> 1) * (TL_WIDE_PRODUCTS ? 1024u : 1u);
+        known = temperature;
+    }
+    return (struct tl_exponents){((uint32_t)largest << left) + 32u, left, multiplier, largest};
 }
 
-/* A distance to the largest logit, at most `reach`, that the top_k likeliest tokens do not exceed. Not the smallest one:
-   it counts tokens in 32 ranges. */
-static uint32_t reach_of_top_k(const int32_t *x, int32_t largest, uint32_t reach, uint32_t top_k,
-                               uint32_t temperature) {
-    const uint32_t shift = (uint32_t)tl_max(tl_bit_length(reach) - 5, 0);
-    uint32_t tokens[32] = {0};
-    for (uint32_t i = 0; i < TL_VOCAB_SIZE; i++) {
-        const uint32_t range = ((uint32_t)largest - (uint32_t)x[i]) >> shift;
-        if (range < 32u) {
-            tokens[range]++;
+static void set_reach(struct tl_exponents *scale, int32_t largest, uint32_t reach) {
+    scale->farthest = tl_saturate((int64_t)largest - reach);
+}
+
+/* Octaves, Q16.16: tokens with more for an exponent have a probability below p (Q30). log2(1 + x) >= x if 0 <= x <= 1. */
+static uint32_t octaves_to(uint64_t p) {
+    const int32_t whole = tl_bit_length64(p | 1u) - 1;
+    return whole < 30 ? ((uint32_t)(31 - whole) << 16) - (uint32_t)((p | 1u) << 16 >> whole) : 0;
+}
+
+/* Distances to the largest logit that are greater have exponents above `octaves`. */
+static uint32_t distance_of(uint32_t octaves, uint32_t temperature) {
+    return (uint32_t)(((uint64_t)temperature * (octaves + 4u) >> 16) * LN2_Q27 >> 27) + 3u; /* < 2^28 */
+}
+
+#define DISTANCE_BITS 7u /* of TL_DISTANCES */
+
+/* A distance that the top_k likeliest tokens do not exceed, found by radix selection until few others are as near. If
+   top_k is small, each four tokens count as the likeliest of them. */
+static uint32_t distance_of_top_k(const int32_t *x, int32_t largest, uint32_t reach, uint32_t top_k,
+                                  uint32_t temperature) {
+    uint32_t shift = (uint32_t)tl_max(tl_bit_length(reach) - (int32_t)DISTANCE_BITS, 0);
+    const uint32_t quarter = 8u * top_k < TL_VOCAB_SIZE ? TL_VOCAB_SIZE / 4u : 0, rest = TL_VOCAB_SIZE - 4u * quarter;
+    uint32_t distance = 0, nearer = 0;
+    uint32_t *const tokens = few;
+    for (;;) {
+        const uint32_t from = (uint32_t)largest - distance;
+        clear(tokens, TL_DISTANCES);
+        tl_count_least_distances(x, quarter, from, shift, tokens);
+        tl_count_distances(x + 4u * quarter, rest, from, shift, tokens);
+        uint32_t range = 0;
+        while (range < TL_DISTANCES && nearer + tokens[range] < top_k) {
+            nearer += tokens[range++];
         }
-    }
-    uint32_t nearer = 0, range = 0;
-    while (range < 32u && nearer + tokens[range] < top_k) {
-        nearer += tokens[range++];
+        if (range == TL_DISTANCES) {
+            return reach;
+        }
+        distance += range << shift;
+        if (shift == 0 || tokens[range] <= top_k / 2u + 8u) {
+            break;
+        }
+        shift = shift > DISTANCE_BITS ? shift - DISTANCE_BITS : 0;
     }
     /* Distances that differ by more than 1.04 times the temperature have different exponents. */
-    const uint32_t enough = ((range + 1u) << shift) + 2u * (temperature >> 16) + 2u;
-    return enough < reach ? enough : reach;
+    return distance + (1u << shift) + 2u * (temperature >> 16) + 2u;
 }
 
-/* Makes the tokens in reach candidates: marks them, and overwrites the logits with their exponents, in the order of ids.
-   Returns how many they are. Tokens with an exponent above `limit` are only weighed: *others is the sum of their
-   probabilities, which must be less than 2^32. */
-APART static uint32_t list_candidates(int32_t *x, const struct tl_sampler_settings *settings, uint32_t limit,
-                                      uint32_t *others) {
-    const uint32_t temperature = settings->temperature;
-    const uint64_t reciprocal = (LOG2E_Q58 + temperature / 2u) / temperature; /* of log2(e) / temperature in Q42 */
-    const int32_t length = tl_bit_length64(reciprocal);                       /* 36 to 59 */
-    const uint32_t multiplier = (uint32_t)((reciprocal >> (length - 22)) + 1u) >> 1; /* 2^20 to 2^21 */
-    const uint32_t left = (uint32_t)length - 35u;
-    const int32_t largest = x[argmax(x)];
-    const uint32_t rounded = ((uint32_t)largest << left) + 32u;
-    uint32_t reach = (uint32_t)(temperature * (uint64_t)((uint32_t)REACH * LN2_Q27) >> 27); /* < 2^28 */
-    if (limits_count(settings)) {
-        reach = reach_of_top_k(x, largest, reach, settings->top_k, temperature);
-    }
-    const int32_t farthest = tl_saturate((int64_t)largest - reach);
-    const int32_t *const end = x + TL_VOCAB_SIZE;
-    uint32_t *exponents = (uint32_t *)x;
-    uint32_t n = 0, sum = 0;
-    memset(marked, 0, sizeof marked);
-    for (const int32_t *logit = x; logit != end; logit++) {
-        if (MOSTLY(*logit < farthest)) {
-            continue;
-        }
-        /* distance * multiplier / 2^22, in two parts of less than 2^32; the distance is below 2^23. */
-        const uint32_t distance = rounded - ((uint32_t)*logit << left); /* times 2^6 */
-        const uint32_t high = (distance >> 17) * multiplier, low = (distance >> 6 & 2047u) * multiplier;
-        const uint32_t exponent = (high + (low >> 11)) >> 11;
-        if (exponent > limit) {
-            sum += probability(exponent);
-        } else {
-            exponents[n++] = exponent;
-            mark((uint32_t)(logit - x));
-        }
-    }
-    *others = sum;
-    return n;
-}
+/* --- Candidates --- */
 
-/* Keeps the candidates with an exponent up to `last`, but of those with `last` itself only the first `ties`. */
-static uint32_t keep(uint32_t *exponents, uint32_t last, uint32_t ties) {
-    const uint32_t *from = exponents;
-    uint32_t n = 0;
-    for (uint32_t word = 0; word < MARKED_WORDS; word++) {
-        uint32_t kept = marked[word];
-        for (uint32_t bits = kept; bits != 0; bits &= bits - 1u) {
-            const uint32_t exponent = *from++;
-            if (exponent > last || (exponent == last && ties == 0)) {
-                kept ^= bits & (0u - bits);
-                continue;
-            }
-            ties -= exponent == last;
-            exponents[n++] = exponent;
-        }
-        marked[word] = kept;
+/* Exponents of tokens in the order of their ids, which are marked; none is above `limit`. */
+struct candidates {
+    uint32_t *exponents;
+    uint32_t n;
+    uint32_t limit;
+};
+
+/* The tokens in reach; if there may be no room for all of them, more than that. `exponents` may be x. */
+APART static struct candidates list_candidates(const int32_t *x, const struct tl_exponents *scale, uint32_t *exponents,
+                                               uint32_t room) {
+    const struct tl_exponents own = *scale;
+    int32_t *const logits = (int32_t *)exponents;
+    const uint32_t n = tl_copy_above(x, TL_VOCAB_SIZE, own.farthest - 1, logits, room, marked);
+    uint32_t limit = 0;
+    for (uint32_t i = 0; i < n && n <= room; i++) {
+        const uint32_t exponent = tl_exponent(logits[i], &own);
+        exponents[i] = exponent;
+        limit = exponent > limit ? exponent : limit;
     }
-    return n;
-}
-
-/* What a candidate weighs: 1 if `by_count`, else its probability. */
-static uint32_t weight_of(uint32_t exponent, bool by_count) {
-    return by_count ? 1u : probability(exponent);
-}
-
-#define N_RANGES 32u
-
-/* Ranges of exponents: what the candidates in each weigh together, and the exponent of one of them. Static, since they
-   would be most of the stack. */
-static struct range {
-    uint64_t weight;
-    uint32_t exponent;
-} ranges[N_RANGES];
-
-/* Weighs the ranges of 2^shift exponents each from `first` on. */
-static void weigh(const uint32_t *exponents, uint32_t n, bool by_count, uint32_t first, uint32_t shift) {
-    for (uint32_t i = 0; i < N_RANGES; i++) {
-        ranges[i].weight = 0;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t range = (exponents[i] - first) >> shift;
-        if (range < N_RANGES) {
-            ranges[range].weight += weight_of(exponents[i], by_count);
-            ranges[range].exponent = exponents[i];
-        }
-    }
-}
-
-/* ceil(total * fraction / 2^16), fraction at most 2^16: < 2^62. */
-static uint64_t share(uint64_t total, uint32_t fraction) {
-    return (total >> 16) * fraction + (((total & 0xFFFFu) * fraction + 0xFFFFu) >> 16);
-}
-
-/* Keeps the shortest run of candidates, likeliest first and the lower id of equals, that weighs enough: so many if
-   `by_count`, else this fraction (Q16) of what all candidates and the `others` weigh. Returns how many are left.
-   The exponent of the run's last one is found by radix selection, five bits at a time: no order is written down. */
-static uint32_t keep_first(uint32_t *exponents, uint32_t n, bool by_count, uint32_t enough, uint32_t others) {
-    uint32_t first = 0, shift = 16;
-    weigh(exponents, n, by_count, first, shift);
-    uint64_t target = enough;
-    if (!by_count) {
-        uint64_t total = others;
-        for (uint32_t i = 0; i < N_RANGES; i++) {
-            total += ranges[i].weight;
-        }
-        target = share(total, enough);
-    }
-    for (uint64_t above = 0;;) { /* what the candidates before the range weigh, < target */
-        const struct range *range = ranges;
-        while (above + range->weight < target) {
-            above += range->weight;
-            range++;
-        }
-        const uint32_t one = weight_of(range->exponent, by_count);
-        if (shift == 0 || range->weight == one) { /* all in it have the same exponent */
-            uint32_t ties = 0;
-            for (; above < target; above += one) {
-                ties++;
-            }
-            return keep(exponents, range->exponent, ties);
-        }
-        first += (uint32_t)(range - ranges) << shift;
-        n = keep(exponents, first + (1u << shift) - 1u, n);
-        shift = shift > 5u ? shift - 5u : 0;
-        weigh(exponents, n, by_count, first, shift);
-    }
+    return (struct candidates){exponents, n, limit};
 }
 
 static uint32_t id_of(uint32_t candidate) {
@@ -261,46 +213,118 @@ static uint32_t id_of(uint32_t candidate) {
     }
 }
 
-/* Overwrites the exponents with the probabilities to draw from, and returns the id of the token that is drawn. */
-static uint32_t draw(uint32_t *p, uint32_t n, uint32_t min_p, struct tl_random *random) {
-    const uint32_t least = min_p << 14; /* min_p of the likeliest, whose p is 2^30 */
+/* --- The draw --- */
+
+/* floor(random * total / 2^32), less than the total, which is below 2^62. */
+static uint64_t point_below(uint64_t total, struct tl_random *random) {
+    const uint64_t uniform = tl_random_next(random);
+    return uniform * (total >> 32) + ((uniform * (total & UINT32_MAX)) >> 32);
+}
+
+/* Draws one of the candidates that are kept and weigh at least min_p of the likeliest: the first whose running sum
+   exceeds the point. Their probabilities take the place of the exponents. */
+static uint32_t draw(struct candidates candidates, struct tl_cut cut, uint32_t min_p, struct tl_random *random) {
+    const uint32_t least = min_p << 14; /* the likeliest has 2^30 */
+    uint32_t *const p = candidates.exponents;
     uint64_t total = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t here = probability(p[i]);
-        p[i] = here < least ? 0 : here;
+    for (uint32_t i = 0; i < candidates.n; i++) {
+        const uint32_t own = tl_is_kept(p[i], &cut) ? tl_exp2_negative_q30(p[i]) : 0;
+        p[i] = own < least ? 0 : own;
         total += p[i];
     }
-    /* The first token whose running sum exceeds floor(random * total / 2^32), which is less than the total. */
-    const uint64_t uniform = tl_random_next(random);
-    const uint64_t drawn = uniform * (total >> 32) + ((uniform * (total & UINT32_MAX)) >> 32); /* < 2^62 */
-    uint32_t candidate = 0;
-    for (uint64_t running = p[0]; running <= drawn; running += p[candidate]) {
-        candidate++;
+    uint64_t rest = point_below(total, random);
+    uint32_t drawn = 0;
+    while (p[drawn] <= rest) {
+        rest -= p[drawn++];
     }
-    return id_of(candidate);
+    return id_of(drawn);
+}
+
+/* Draws one of all tokens in reach: only the block of the drawn one is looked at again. */
+static uint32_t draw_from_all(const int32_t *x, const struct tl_exponents *scale, struct tl_random *random) {
+    const uint32_t block = (TL_VOCAB_SIZE + BLOCKS - 1u) / BLOCKS;
+    uint64_t sums[BLOCKS], total = 0;
+    for (uint32_t i = 0, first = 0; first < TL_VOCAB_SIZE; i++, first += block) {
+        tl_sum_probabilities(x + first, smaller(TL_VOCAB_SIZE - first, block), scale, &sums[i]);
+        total += sums[i];
+    }
+    uint64_t rest = point_below(total, random);
+    uint32_t i = 0;
+    while (sums[i] <= rest) {
+        rest -= sums[i++];
+    }
+    for (uint32_t token = i * block;; token++) {
+        const uint32_t own = tl_logit_probability(x[token], scale);
+        if (own > rest) {
+            return token;
+        }
+        rest -= own;
+    }
+}
+
+/* --- Sampling --- */
+
+/* Draws one of the tokens that top_p and min_p keep. */
+static uint32_t sample_top_p(int32_t *logits, struct tl_exponents *scale, int32_t largest, uint32_t reach,
+                             const struct tl_sampler_settings *settings, struct tl_random *random) {
+    const uint32_t top_p = settings->top_p, min_p = settings->min_p, temperature = settings->temperature;
+    uint64_t total;
+    set_reach(scale, largest, reach);
+    tl_sum_probabilities(logits, TL_VOCAB_SIZE, scale, &total);
+    const uint64_t tail = (total >> 16) * (TL_SAMPLER_ONE - top_p); /* what top_p leaves out weighs about as much */
+    if (min_p > 0) {
+        reach = smaller(reach, distance_of(octaves_to((uint64_t)min_p << 14), temperature));
+    }
+    /* A guess, mostly true: a token is not kept if 64 of its like would make the tail. */
+    const uint32_t guess = smaller(reach, distance_of(octaves_to(tail >> 6), temperature));
+    set_reach(scale, largest, guess);
+    struct candidates found = list_candidates(logits, scale, few, FEW);
+    struct tl_cut cut = {found.limit, found.n};
+    if (found.n > FEW || (!tl_cut_at_weight(few, found.n, found.limit, top_p, total, &cut) && guess < reach)) {
+        /* For certain: if V of its like would. */
+        set_reach(scale, largest, smaller(reach, distance_of(octaves_to(tail >> VOCAB_BITS), temperature)));
+        found = list_candidates(logits, scale, (uint32_t *)logits, ROOM_FOR_ALL);
+        cut = (struct tl_cut){found.limit, found.n};
+        (void)tl_cut_at_weight(found.exponents, found.n, found.limit, top_p, total, &cut);
+    }
+    return draw(found, cut, min_p, random);
 }
 
 uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
                    const struct tl_sampler_settings *settings, struct tl_random *random) {
+    const uint32_t temperature = settings->temperature, top_k = settings->top_k, min_p = settings->min_p;
     if (settings->repetition_penalty != TL_SAMPLER_ONE) {
         penalize(logits, recent, n_recent, settings->repetition_penalty);
     }
-    if (settings->temperature == 0) {
-        return argmax(logits);
+    const uint32_t likeliest = argmax(logits);
+    if (temperature == 0) {
+        return likeliest;
     }
-    const bool by_count = limits_count(settings), by_weight = settings->top_p < TL_SAMPLER_ONE;
-    uint32_t limit = UINT32_MAX, others;
+    const bool by_count = top_k > 0 && top_k < TL_VOCAB_SIZE, by_weight = settings->top_p < TL_SAMPLER_ONE;
+    const int32_t largest = logits[likeliest];
+    struct tl_exponents scale = exponents_of(largest, temperature);
+    uint32_t reach = (uint32_t)(temperature * (uint64_t)((uint32_t)REACH * LN2_Q27) >> 27); /* < 2^28 */
     if (by_weight && !by_count) {
-        /* Were all tokens beyond, they would weigh at most 1 - top_p of the likeliest: top_p keeps none of them. */
-        limit = (uint32_t)(VOCAB_BITS + 17 - tl_bit_length(TL_SAMPLER_ONE - settings->top_p)) << 16;
+        return sample_top_p(logits, &scale, largest, reach, settings, random);
     }
-    uint32_t *candidates = (uint32_t *)logits;
-    uint32_t n = list_candidates(logits, settings, limit, &others);
-    if (by_count && settings->top_k < n) {
-        n = keep_first(candidates, n, true, settings->top_k, 0);
+    if (by_count) {
+        reach = smaller(reach, distance_of_top_k(logits, largest, reach, top_k, temperature));
+    }
+    if (min_p > 0 && !by_weight) {
+        reach = smaller(reach, distance_of(octaves_to((uint64_t)min_p << 14), temperature));
+    }
+    set_reach(&scale, largest, reach);
+    if (!by_count && min_p == 0) {
+        return draw_from_all(logits, &scale, random);
+    }
+    const struct candidates found = list_candidates(logits, &scale, (uint32_t *)logits, ROOM_FOR_ALL);
+    struct tl_cut cut = {found.limit, found.n};
+    if (by_count && top_k < found.n) {
+        cut = tl_cut_at_count(found.exponents, found.n, found.limit, top_k);
     }
     if (by_weight) {
-        n = keep_first(candidates, n, false, settings->top_p, others);
+        tl_drop(found.exponents, found.n, cut);
+        (void)tl_cut_at_weight(found.exponents, found.n, cut.last, settings->top_p, 0, &cut);
     }
-    return draw(candidates, n, settings->min_p, random);
+    return draw(found, cut, min_p, random);
 }

@@ -46,8 +46,11 @@ TABLE: dict[Part, str] = {
     Part.ATTENTION: "attention attend attend_at_once tl_score_rows add_columns score_* tl_softmax_* tl_mix_rows mix_*",
     Part.NORMS: "norm norm_tokens tl_rmsnorm_* quantize tl_quantize_*",
     Part.SAMPLING: (
-        "tl_sample argmax mark penalize limits_count list_candidates probability reach_of_top_k keep weight_of weigh "
-        "share keep_first id_of draw tl_random_*"
+        "tl_sample sample_top_p argmax clear mark penalize times exponents_of set_reach octaves_to distance_of "
+        "distance_of_top_k list_candidates smaller id_of point_below draw draw_from_all tl_random_* tl_is_kept "
+        "tl_cut_* tl_drop cut_at weigh count_ranges weigh_ranges weight_of* first_shift share tl_first_above "
+        "tl_copy_above copy_32 tl_count_* count tl_sum_probabilities sum_fours tl_exponent tl_logit_probability "
+        "probability_of"
     ),
     Part.REST: (
         "tl_forward tl_prefill run_tokens run_block tl_matrix_row tl_add_q16 set_angles tl_sine_* tl_cosine_* remember "

@@ -38,10 +38,10 @@ def compile_c(
     assert done.returncode == 0, done.stderr
 
 
-def load_c(folder: Path, files: dict[str, str], sources: list[str | Path], declarations: str) -> CLibrary:
+def load_c(folder: Path, files: dict[str, str], sources: list[str | Path], declarations: str, *flags: str) -> CLibrary:
     """Compile a library with these declarations (for cffi); undefined behaviour in it ends the process."""
     path = folder / "library.so"
-    compile_c(folder, files, sources, *CHECKED, "-o", str(path))
+    compile_c(folder, files, sources, *CHECKED, *flags, "-o", str(path))
     ffi = cffi.FFI()
     ffi.cdef(declarations)
     return CLibrary(ffi.dlopen(str(path)), ffi)

@@ -30,6 +30,11 @@ FUNCTIONS = (
     "tl_requantize_vector",
     "tl_quantize_codes",
     "tl_silu_elements",
+    "tl_first_above",
+    "tl_copy_above",
+    "tl_count_distances",
+    "tl_count_least_distances",
+    "tl_sum_probabilities",
     "tl_score_rows",
     "softmax_weights",
     "tl_mix_rows",
@@ -195,6 +200,34 @@ class RemoteKernels:
     def tl_code(self, matrix: Any, row: int, column: int) -> int:
         code = self._call("tl_code", self._matrix(matrix), row, column)
         return (code & 255 ^ 128) - 128
+
+    def tl_first_above(self, values: Any, n: int, bound: int) -> int:
+        return self._call("tl_first_above", self._put(values, 4 * n), n, bound)
+
+    def tl_copy_above(self, values: Any, n: int, bound: int, copies: Any, room: int, marks: Any) -> int:
+        there, copied = self._put(values, 4 * n), self._put(copies, 4 * len(copies))
+        marked = self._put(marks, 4 * len(marks))
+        count = self._call("tl_copy_above", copied if copies == values else there, n, bound, copied, room, marked)
+        self._read(copied, self._buffer(copies, 4 * len(copies)))
+        self._read(marked, self._buffer(marks, 4 * len(marks)))
+        return count
+
+    def _count(self, name: str, values: Any, n: int, origin: int, shift: int, counts: Any) -> None:
+        there = self._put(counts, 4 * len(counts))
+        self._call(name, self._put(values, 4 * len(values)), n, origin, shift, there)
+        self._read(there, self._buffer(counts, 4 * len(counts)))
+
+    def tl_count_distances(self, *arguments: Any) -> None:
+        self._count("tl_count_distances", *arguments)
+
+    def tl_count_least_distances(self, *arguments: Any) -> None:
+        self._count("tl_count_least_distances", *arguments)
+
+    def tl_sum_probabilities(self, logits: Any, n: int, exponents: Any, total: Any) -> None:
+        fields = struct.pack("<3Ii", exponents.largest, exponents.left, exponents.multiplier, exponents.farthest)
+        there = self._put(total, 8)
+        self._call("tl_sum_probabilities", self._put(logits, 4 * n), n, self._write(STRUCT, fields), there)
+        self._read(there, self._buffer(total, 8))
 
     def tl_requantize_rows(self, values: Any, mantissa: Any, n: int, multiplier: int, right: int) -> None:
         there = self._put(values, 4 * n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from tinyllm.codegen.arithmetic.sampler import (
     penalize,
 )
 from tinyllm.codegen.arithmetic.sampler_settings import ONE, SETTINGS, Setting
-from tinyllm.codegen.emit.project import table_files
+from tinyllm.codegen.emit.project import kernel_files, table_files
+from tinyllm.codegen.kernels.generic import GENERIC
+from tinyllm.codegen.kernels.kernel_set import KernelSet
 
 INT32_MAX = 2**31 - 1
 
@@ -35,26 +38,38 @@ SAMPLER = """
 """
 
 
-def sampler_files(vocab_size: int) -> dict[str, str]:
+def sampler_files(vocab_size: int, kernels: KernelSet = GENERIC) -> dict[str, str]:
     return {
         "vocabulary.h": f"#include <stdint.h>\ntypedef uint16_t tl_token_t;\n#define TL_VOCAB_SIZE {vocab_size}u\n",
         **table_files(),
+        **kernel_files(kernels),
     }
+
+
+SAMPLER_SOURCES: list[str | Path] = [
+    ENGINE / "sampler.c",
+    ENGINE / "selection.c",
+    "copy_above.c",
+    "count_distances.c",
+    "sum_probabilities.c",
+    "tables.c",
+]
 
 
 @pytest.fixture(scope="session")
 def build_sampler(tmp_path_factory):
-    def build(vocab_size: int) -> Any:
-        sources = [ENGINE / "sampler.c", ENGINE / "fixedpoint.c", "tables.c"]
-        return load_c(tmp_path_factory.mktemp("sampler"), sampler_files(vocab_size), sources, SAMPLER)
+    def build(vocab_size: int, wide: bool = True) -> Any:
+        """wide: products of 64 bits are used, as everywhere but on a Cortex-M0+ and an Xtensa."""
+        folder, files = tmp_path_factory.mktemp("sampler"), sampler_files(vocab_size)
+        return load_c(folder, files, SAMPLER_SOURCES, SAMPLER, f"-DTL_WIDE_PRODUCTS={int(wide)}")
 
     return build
 
 
-@pytest.fixture(scope="session", params=[1, 2, 40, 512])
+@pytest.fixture(scope="session", params=[(1, True), (2, True), (40, True), (512, True), (512, False)])
 def sampler(request, build_sampler):
     """A compiled sampler and the size of its vocabulary."""
-    return build_sampler(request.param), request.param
+    return build_sampler(*request.param), request.param[0]
 
 
 def whole_range(setting: Setting) -> st.SearchStrategy[int]:
@@ -96,36 +111,45 @@ def some_logits(kind: str, seed: int, size: int) -> np.ndarray:
     )
 
 
-def assert_same_tokens(library, own: SamplerSettings, seed: int, logits: np.ndarray, recent: list[int]) -> None:
-    """Both samplers penalise, keep and draw alike, and are left with the same random state.
-
-    The C leaves the probabilities it drew from in front of the logits' memory, or after a greedy choice the penalised
-    logits.
-    """
-    lib, ffi = library.lib, library.ffi
-    expected = logits.astype(np.int64)
-    if own.repetition_penalty != ONE:
-        expected = penalize(expected, recent, own.repetition_penalty)
-    if own.temperature > 0:
-        z = exponents(expected, own.temperature)
-        p = fixedpoint.exp2_q30(-z[candidates(z, own.top_k, own.top_p, 0)])
-        expected = np.where(p >= own.min_p << 14, p, 0)
-    reference = Sampler(own, seed)
-    board_settings = ffi.new("struct tl_sampler_settings *", vars(own))
-    board_random = ffi.new("struct tl_random *")
-    lib.tl_random_seed(board_random, seed)
-    for _ in range(3):
-        buffer = ffi.new("int32_t[]", logits.tolist())
-        drawn = lib.tl_sample(buffer, ffi.new("tl_token_t[]", recent), len(recent), board_settings, board_random)
-        assert np.array_equal(np.frombuffer(ffi.buffer(buffer), np.int32)[: len(expected)], expected)
-        assert drawn == reference.sample(logits, recent)
-    assert board_random.state == reference.random.state
-
-
 def state_before(number: int) -> int:
     """A PCG32 state whose next number is this one: no rotation, and the xorshift undone."""
     shifted = number << 27
     return shifted ^ shifted >> 18 ^ shifted >> 36 ^ shifted >> 54
+
+
+def assert_same_tokens(library, own: SamplerSettings, seed: int, logits: np.ndarray, recent: list[int]) -> None:
+    """Both samplers draw alike from `seed` on, and at the ends of what random numbers the kept tokens share.
+
+    Those ends tell a kept set or a probability that is wrong. After a greedy choice the C leaves the penalised logits.
+    """
+    lib, ffi = library.lib, library.ffi
+    penalized = logits.astype(np.int64)
+    if own.repetition_penalty != ONE:
+        penalized = penalize(penalized, recent, own.repetition_penalty)
+    reference = Sampler(own, seed)
+    board_settings = ffi.new("struct tl_sampler_settings *", vars(own))
+    board_random = ffi.new("struct tl_random *")
+    lib.tl_random_seed(board_random, seed)
+    tokens, buffer = ffi.new("tl_token_t[]", recent), ffi.new("int32_t[]", len(logits))
+
+    def draw() -> int:
+        ffi.memmove(buffer, logits, logits.nbytes)
+        return lib.tl_sample(buffer, tokens, len(recent), board_settings, board_random)
+
+    for _ in range(3):
+        assert draw() == reference.sample(logits, recent)
+    assert board_random.state == reference.random.state
+    if own.temperature == 0:
+        assert np.array_equal(np.frombuffer(ffi.buffer(buffer), np.int32), penalized)
+        return
+    z = exponents(penalized, own.temperature)
+    kept = candidates(z, own.top_k, own.top_p, own.min_p)
+    sums = np.cumsum(fixedpoint.exp2_q30(-z[kept]))
+    total = int(sums[-1])
+    for running in np.random.default_rng(seed).permutation(sums)[:16].tolist():
+        for number in {max((running << 32) // total - 1, 0), min((running << 32) // total, 2**32 - 1)}:
+            board_random.state = state_before(number)
+            assert draw() == kept[np.searchsorted(sums, number * total >> 32, side="right")]
 
 
 @settings(max_examples=100, deadline=None)

@@ -19,6 +19,7 @@ from tests.pipeline.remote_kernels import RemoteKernels
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.arithmetic.integer_forward import softmax_q15, weights_of
+from tinyllm.codegen.arithmetic.sampler import LN2_Q27, LOG2E_Q58, exponents
 from tinyllm.codegen.arithmetic.vectors import silu_mul
 from tinyllm.codegen.emit.project import kernel_files, table_files
 from tinyllm.codegen.kernels.choose import KERNEL_SETS, kernel_set_of
@@ -44,6 +45,16 @@ void tl_requantize_tokens(int32_t *values, uint32_t stride, uint32_t tokens, con
 void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);
 void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes);
 uint32_t tl_silu_elements(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down);
+uint32_t tl_first_above(const int32_t *values, uint32_t n, int32_t bound);
+uint32_t tl_copy_above(const int32_t *values, uint32_t n, int32_t bound, int32_t *copies, uint32_t room,
+                       uint32_t *marks);
+void tl_count_distances(const int32_t *values, uint32_t n, uint32_t from, uint32_t shift, uint32_t *counts);
+void tl_count_least_distances(const int32_t *values, uint32_t n, uint32_t from, uint32_t shift, uint32_t *counts);
+struct tl_exponents {
+    uint32_t largest, left, multiplier;
+    int32_t farthest;
+};
+void tl_sum_probabilities(const int32_t *logits, uint32_t n, const struct tl_exponents *exponents, uint64_t *sum);
 struct tl_score_job {
     const int8_t *queries, *keys;
     const uint16_t *key_scales;
@@ -468,3 +479,75 @@ def test_weighted_values_are_summed_exactly(c: Any, heads: int, head_dim: int, f
         c.tl_mix_rows(job, pointer("int32_t", sums))
         rounded = fp.rounding_shift(weights[:, :slots], down[:, None])
         assert sums.tolist() == (rounded @ values.astype(np.int64)).tolist()
+
+
+def some_values(size: int, seed: int, few: bool) -> np.ndarray:
+    """int32 (size,): any, or of few values, which are then often equal to a bound."""
+    random = np.random.default_rng(seed)
+    return (random.integers(-3, 4, size) if few else random.integers(-fp.INT32_MAX, 2**31, size)).astype(np.int32)
+
+
+@pytest.mark.parametrize("bound", [-4, 0, 2, 3, -(2**31), fp.INT32_MAX - 2**25])
+@pytest.mark.parametrize("size", [0, 1, 4, 31, 32, 33, 70, 128])
+def test_values_above_a_bound_are_found_and_copied(c: Any, size: int, bound: int) -> None:
+    for few in (False, True):
+        values = some_values(size, size, few)
+        above = np.flatnonzero(values.astype(np.int64) > bound)
+        memory, marks = values.copy(), np.full(4, 99, np.uint32)
+        at, at_marks = pointer("int32_t", memory), pointer("uint32_t", marks)
+        assert c.tl_first_above(at, size, bound) == (above[0] if above.size else size)
+        assert c.tl_copy_above(at, size, bound, at, size + 32, at_marks) == above.size
+        assert memory[: above.size].tolist() == values[above].tolist()
+        words = (size + 31) // 32
+        assert [i for i in range(32 * words) if marks[i // 32] >> (i % 32) & 1] == above.tolist()
+        assert np.all(marks[words:] == 99)
+
+
+def test_copies_that_have_no_room_are_not_made(c: Any) -> None:
+    values, copies, marks = np.arange(64, dtype=np.int32), np.full(40, -1, np.int32), np.zeros(2, np.uint32)
+    arrays = (pointer("int32_t", copies), 33, pointer("uint32_t", marks))
+    assert c.tl_copy_above(pointer("int32_t", values), 64, -1, *arrays) == 34
+    assert np.all(copies[33:] == -1)
+
+
+@pytest.mark.parametrize("shift", [0, 3, 24, 25])
+@pytest.mark.parametrize("size", [0, 1, 5, 32])
+def test_distances_are_counted_in_ranges(c: Any, size: int, shift: int) -> None:
+    values = some_values(4 * size, size, shift < 5)
+    from_ = int(values.max(initial=0))
+    least = values.reshape(4, size).max(axis=0).astype(np.int64)
+    for function, counted in (
+        (c.tl_count_distances, values[:size].astype(np.int64)),
+        (c.tl_count_least_distances, least),
+    ):
+        counts = np.full(128, 7, np.uint32)
+        function(pointer("int32_t", values), size, from_, shift, pointer("uint32_t", counts))
+        ranges = (from_ - counted) % 2**32 >> shift
+        expected = 7 + np.bincount(ranges[ranges < 128], minlength=128)
+        assert counts.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("temperature", [1, 655, 52429, 65536, 300000, 6553600])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 64])
+def test_probabilities_are_summed_exactly(run: Run, size: int, temperature: int) -> None:
+    random = np.random.default_rng(temperature)
+    reach = temperature * (15 + (size - 1).bit_length()) * LN2_Q27 >> 27
+    for spread in (0, reach // 40, reach, 2 * reach):
+        logits = (1000 - random.integers(0, spread, size, endpoint=True)).astype(np.int32)
+        expected = int(fp.exp2_q30(-exponents(logits.astype(np.int64), temperature)).sum())
+        largest = int(logits.max())
+        reciprocal = (LOG2E_Q58 + temperature // 2) // temperature
+        left = reciprocal.bit_length() - 35
+        multiplier = int(fp.rounding_shift(reciprocal, left + 14)) << (10 if wide_products(run) else 0)
+        scale = ((largest << left) + 32) % 2**32, left, multiplier, largest - reach
+        total = np.zeros(1, np.uint64)
+        run.c.tl_sum_probabilities(
+            pointer("int32_t", logits), size, ffi.new("struct tl_exponents *", scale), pointer("uint64_t", total)
+        )
+        assert int(total[0]) == expected
+
+
+def wide_products(run: Run) -> bool:
+    """Whether the compiled set has products of 64 bits (firmware/engine/exponents.h)."""
+    thumb = isinstance(run.c, EmulatedKernels) and run.kernels.name == "armv6m"
+    return not thumb and not isinstance(run.c, RemoteKernels)
