@@ -160,24 +160,34 @@ def first_difference(expected: Run, got: Run) -> tuple[int, str | None]:
         for ours, theirs in zip(expected.cache[name], got.cache[name], strict=True):
             if not np.array_equal(ours[:, : got.prefix], theirs[:, : got.prefix]):
                 return 0, f"{name} of the prefix"
-    for position in range(len(got.logits)):
-        slot = slice(got.prefix + position, got.prefix + position + 1)
-        for name in CACHE:
-            for layer, (ours, theirs) in enumerate(zip(expected.cache[name], got.cache[name], strict=True)):
-                # A window or the context ends the slots of a pass.
-                differ = np.argwhere(ours[:, slot] != theirs[:, slot])
-                if differ.size:
-                    return position, f"position {position}: {name} of layer {layer}, head {differ[0][0]}"
-        wrong = np.flatnonzero(expected.logits[position] != got.logits[position])
-        if wrong.size:
-            ours, theirs = expected.logits[position][wrong[0]], got.logits[position][wrong[0]]
-            return position, f"position {position}: logit {wrong[0]} is {theirs}, the reference has {ours}"
-        if expected.tokens[position + 1] != got.tokens[position + 1]:
-            ours, theirs = expected.tokens[position + 1], got.tokens[position + 1]
-            return position, f"position {position}: sampled {theirs}, the reference samples {ours}"
+    differ = np.any(expected.logits != got.logits, axis=1) | (expected.tokens[1:] != got.tokens[1:])
+    for name in CACHE:
+        for ours, theirs in zip(expected.cache[name], got.cache[name], strict=True):
+            heads_and_channels = tuple(axis for axis in range(ours.ndim) if axis != 1)
+            # A window or the context ends the slots of a pass.
+            slots = np.any(ours != theirs, axis=heads_and_channels)[got.prefix : got.prefix + differ.size]
+            differ[: slots.size] |= slots
+    if differ.any():
+        position = int(np.argmax(differ))
+        return position, f"position {position}: {_difference_at(position, expected, got)}"
     if got.prompted is not None and not _agree(got, *got.prompted):
         return 0, "the same tokens read as a prompt give another cache or other logits"
     return len(got.logits), None
+
+
+def _difference_at(position: int, expected: Run, got: Run) -> str:
+    """What differs at a position, in words."""
+    slot = slice(got.prefix + position, got.prefix + position + 1)
+    for name in CACHE:
+        for layer, (ours, theirs) in enumerate(zip(expected.cache[name], got.cache[name], strict=True)):
+            heads = np.argwhere(ours[:, slot] != theirs[:, slot])
+            if heads.size:
+                return f"{name} of layer {layer}, head {heads[0][0]}"
+    wrong = np.flatnonzero(expected.logits[position] != got.logits[position])
+    if wrong.size:
+        theirs, ours = got.logits[position][wrong[0]], expected.logits[position][wrong[0]]
+        return f"logit {wrong[0]} is {theirs}, the reference has {ours}"
+    return f"sampled {got.tokens[position + 1]}, the reference samples {expected.tokens[position + 1]}"
 
 
 def _agree(run: Run, logits: NDArray[np.int32], cache: Cache) -> bool:
