@@ -109,6 +109,9 @@ struct rows {
                          : EVERY_REGISTER);                                                                            \
     }
 
+/* Fewer tokens are the last of a prompt. */
+TL_HOT static void dot_5(const struct rows *given);
+
 DEFINE_DOT(2, STORE_1 STORE_0)
 DEFINE_DOT(3, STORE_1 STORE_2 STORE_0)
 DEFINE_DOT(4, STORE_1 STORE_2 STORE_3 STORE_0)
