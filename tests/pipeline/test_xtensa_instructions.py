@@ -261,6 +261,43 @@ def test_an_instruction_of_the_unit_counts_as_one(tmp_path: Path) -> None:
     assert (np.diff(taken[:, :, 0]) == [99, 900]).all()
 
 
+# What the clock says that a loop takes, again and again in the course of more than 2^32 instructions.
+LONG_RUN = """\
+#include "console.h"
+#include "lx6.h"
+#include "port.h"
+
+void tl_console_start(void) {
+    for (uint32_t turn = 0; turn < 72; turn++) {
+        const uint64_t before = tl_port_micros();
+        for (uint32_t i = 0; i < 100; i++) {
+            __asm__ volatile("");
+        }
+        const uint32_t taken = (uint32_t)(tl_port_micros() - before);
+        tl_port_write((const uint8_t *)&taken, sizeof taken);
+        for (uint32_t i = 0; i < 1u << 22; i++) {
+            __asm__ volatile(".rept 14\\n.byte 0xf0, 0x20, 0x00\\n.endr");
+            if ((i & 127u) == 0) {
+                (void)tl_muluh(i, turn);
+            }
+        }
+    }
+}
+
+bool tl_console_poll(void) {
+    return tl_port_read() >= 0;
+}
+"""
+
+
+def test_the_clock_counts_the_same_however_much_was_executed_before(tmp_path: Path) -> None:
+    """Beyond 2^32 instructions its sums have carries and borrows, which an answer must not take longer for."""
+    image = compile_firmware("lx106", PORTS, LONG_RUN, tmp_path / "long_run")
+    taken = np.frombuffer(run_in_qemu(image, b"", *MACHINE.count), np.uint32)
+    assert len(taken) == 72
+    assert (taken == taken[0]).all(), taken
+
+
 # --- Faults ---
 
 FAULTS = """\

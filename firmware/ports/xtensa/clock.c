@@ -24,23 +24,34 @@ uint32_t tl_instructions_between(uint32_t earlier, uint32_t later) {
 
 static inline uint32_t read_ccount(void) {
     uint32_t count;
-    __asm__ volatile("rsr.ccount %0" : "=a"(count));
+    __asm__ volatile("rsr.ccount %0" : "=a"(count)::"memory");
+    return count;
+}
+
+/* Not before the value is there. */
+static inline uint32_t read_ccount_after(uint64_t value) {
+    uint32_t count;
+    __asm__ volatile("rsr.ccount %0" : "=a"(count) : "r"((uint32_t)value), "r"((uint32_t)(value >> 32)) : "memory");
     return count;
 }
 
 /* CCOUNT has 32 bits, which go round every 107 seconds, or 3.3e9 instructions: it is read more often than that. QEMU
  * counts if its -append has a word. Then the clock stands still from its first reading here to its last: what lies
- * between takes longer if an instruction was executed for the program just before. */
+ * between takes longer if an instruction was executed for the program just before, and for a carry or a borrow of 64 bits.
+ * So nothing is computed after the last reading: the next call adds up how long this one took. */
 uint64_t tl_port_micros(void) {
     static uint64_t ticks, instructions, own;
-    static uint32_t arguments;
+    static uint32_t arguments, stood, went; /* CCOUNT of the last call's first and last reading */
     if (arguments == 0) {
         arguments = tl_sim_arguments();
     }
     const uint32_t count = read_ccount();
+    own += tl_instructions_between(stood, went);
     instructions += tl_instructions_between((uint32_t)ticks, count);
     ticks += count - (uint32_t)ticks;
     const uint64_t counted = instructions - own - tl_trap_instructions();
-    own += tl_instructions_between(count, read_ccount());
-    return arguments > 1 ? counted : ticks / TICKS_PER_MICROSECOND;
+    const uint64_t micros = arguments > 1 ? counted : ticks / TICKS_PER_MICROSECOND;
+    stood = count;
+    went = read_ccount_after(micros);
+    return micros;
 }
