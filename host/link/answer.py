@@ -14,8 +14,8 @@ from tinyllm.errors import Failure
 from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import Done, Reason, Token
 
-FEWEST_RATED, SHORTEST_RATED_US = 4, 1000
-"""The fewest tokens and the shortest time that give a rate of tokens per second."""
+RATED = ((4, 1000), (16, 100))
+"""Tokens and microseconds that give a rate of tokens per second, if there are as many or more of both."""
 STOP_SECONDS = 3.0
 """How long a board may take to stop an answer: a forward pass, and once more if the request was lost."""
 
@@ -130,7 +130,7 @@ def rate(tokens: int, microseconds: int) -> float | None:
 
     The first token of an answer is drawn after its prompt was read, in no time of its own.
     """
-    enough = tokens >= FEWEST_RATED and microseconds >= SHORTEST_RATED_US
+    enough = any(tokens >= fewest and microseconds >= shortest for fewest, shortest in RATED)
     return tokens / (microseconds / 1e6) if enough else None
 
 
