@@ -70,6 +70,11 @@ void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier,
  * is 2^30 at most. */
 void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes);
 
+/* products (n,) = (x (n,) >> down) * gain (n,); a negative `down` is a shift to the left. The shifted numbers have 15 bits
+ * and a sign. Adds their squares to *squares and gives the largest magnitude of a product. */
+uint32_t tl_gain_products(const int32_t *x, const int16_t *gain, uint32_t n, int32_t down, int32_t *products,
+                          uint64_t *squares);
+
 /* gate (n,) = silu(gate) * up of Q16.16 vectors (n,), which shifted right by gate_down and up_down have 15 bits; in units
  * of 2^(gate_down + up_down - 16) of Q16.16. Gives their largest magnitude, 2^30 at most. */
 uint32_t tl_silu_elements(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down);

@@ -46,19 +46,8 @@ TL_HOT struct tl_scale tl_rmsnorm_int8(const int32_t *x, const int16_t *gain, ui
                                        int32_t *products, int8_t *codes) {
     const int32_t down = tl_magnitude_bits(x, n) - 15;
     uint64_t total = down >= 0 ? epsilon >> (2 * down) : epsilon << (-2 * down);
-    uint32_t i = 0;
-    for (; i + 2 <= n; i += 2) {                                                       /* two squares fit 32 bits */
-        const int32_t first = tl_shift(x[i], down), second = tl_shift(x[i + 1], down); /* -2^15 .. 2^15 - 1 */
-        total += (uint32_t)(first * first) + (uint32_t)(second * second);
-        products[i] = first * gain[i];
-        products[i + 1] = second * gain[i + 1];
-    }
-    if (i < n) {
-        const int32_t last = tl_shift(x[i], down);
-        total += (uint32_t)(last * last);
-        products[i] = last * gain[i];
-    }
-    struct tl_scale scaled = tl_quantize_int8(products, n, codes);
+    const uint32_t largest = tl_gain_products(x, gain, n, down, products, &total);
+    struct tl_scale scaled = tl_quantize_to(products, n, largest, codes);
     struct tl_scale inverse = tl_reciprocal_sqrt(total == 0 ? 1 : total);
     return tl_normalize_scale((uint32_t)scaled.mantissa * (uint32_t)inverse.mantissa,
                               scaled.exponent + inverse.exponent);

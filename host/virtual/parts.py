@@ -44,7 +44,7 @@ TABLE: dict[Part, str] = {
         "tl_dot_groups tl_dot_tokens tl_requantize_rows tl_requantize_tokens"
     ),
     Part.ATTENTION: "attention attend attend_at_once tl_score_rows add_columns score_* tl_softmax_* tl_mix_rows mix_*",
-    Part.NORMS: "norm norm_tokens tl_rmsnorm_* quantize tl_quantize_*",
+    Part.NORMS: "norm norm_tokens tl_rmsnorm_* tl_gain_products quantize tl_quantize_*",
     Part.SAMPLING: (
         "tl_sample sample_top_p argmax clear mark penalize times exponents_of set_reach octaves_to distance_of "
         "distance_of_top_k list_candidates smaller id_of point_below draw draw_from_all tl_random_* tl_is_kept "

@@ -29,6 +29,7 @@ FUNCTIONS = (
     "tl_requantize_tokens",
     "tl_requantize_vector",
     "tl_quantize_codes",
+    "tl_gain_products",
     "tl_silu_elements",
     "tl_first_above",
     "tl_copy_above",
@@ -252,6 +253,14 @@ class RemoteKernels:
         there = self._put(codes, n)
         self._call("tl_quantize_codes", self._put(vector, 4 * n), n, right, reciprocal, there)
         self._read(there, self._buffer(codes, n))
+
+    def tl_gain_products(self, x: Any, gain: Any, n: int, down: int, products: Any, squares: Any) -> int:
+        there, total = self._put(products, 4 * n), self._put(squares, 8)
+        given = self._put(x, 4 * n), self._put(gain, 2 * n)
+        largest = self._call("tl_gain_products", *given, n, down, there, total)
+        self._read(there, self._buffer(products, 4 * n))
+        self._read(total, self._buffer(squares, 8))
+        return largest
 
     def tl_silu_elements(self, gate: Any, up: Any, n: int, gate_down: int, up_down: int) -> int:
         there = self._put(gate, 4 * n)

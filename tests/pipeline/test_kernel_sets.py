@@ -44,6 +44,8 @@ void tl_requantize_tokens(int32_t *values, uint32_t stride, uint32_t tokens, con
                           const void *scales, int32_t exponent, int32_t most);
 void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right, int32_t *results);
 void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes);
+uint32_t tl_gain_products(const int32_t *x, const int16_t *gain, uint32_t n, int32_t down, int32_t *products,
+                          uint64_t *squares);
 uint32_t tl_silu_elements(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down);
 uint32_t tl_first_above(const int32_t *values, uint32_t n, int32_t bound);
 uint32_t tl_copy_above(const int32_t *values, uint32_t n, int32_t bound, int32_t *copies, uint32_t room,
@@ -359,6 +361,25 @@ def test_rows_of_the_largest_products_are_exact(c: Any, right: int, beyond: int)
     got = values.astype(np.int32)
     c.tl_requantize_rows(pointer("int32_t", got), pointer("uint16_t", mantissa), len(got), 32767, right)
     assert got.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 64])
+@pytest.mark.parametrize("bits", [1, 14, 15, 16, 20, 31])
+def test_vectors_are_multiplied_by_gains_and_squared_exactly(c: Any, bits: int, n: int) -> None:
+    random = np.random.default_rng(n)
+    for extreme in (False, True):
+        x, gain = random.integers(-(2**bits) + 1, 2**bits, n), random.integers(-32768, 32768, n)
+        if extreme:
+            x[:], gain[:] = 1 - 2**bits, -32768
+        shifted = fp.shift(x, bits - 15)
+        squares, products = np.array([2**40 + 5], np.uint64), np.full(n, 7, np.int32)
+        given = x.astype(np.int32), gain.astype(np.int16)
+        words = pointer("int32_t", given[0]), pointer("int16_t", given[1])
+        places = pointer("int32_t", products), pointer("uint64_t", squares)
+        largest = c.tl_gain_products(*words, n, bits - 15, *places)
+        assert products.tolist() == (shifted * gain).tolist()
+        assert int(squares[0]) == 2**40 + 5 + int((shifted**2).sum())
+        assert largest == np.abs(shifted * gain).max()
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 16, 23])
