@@ -116,7 +116,7 @@ static void write_pass(const char *what, uint32_t tokens, uint32_t microseconds)
     tl_write(" tokens in ");
     tl_write_scaled(microseconds / 1000u, 3);
     tl_write(" s");
-    if (tokens >= 4u && microseconds >= 1000u) {
+    if ((tokens >= 4u && microseconds >= 1000u) || (tokens >= 16u && microseconds >= 100u)) {
         tl_write(", ");
         tl_write_scaled((uint64_t)tokens * 10000000u / microseconds, 1);
         tl_write(" tok/s");
