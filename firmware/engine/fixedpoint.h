@@ -116,7 +116,7 @@ struct tl_scale tl_reciprocal_sqrt(uint64_t value);
 
 /* 2^(-z / 65536) as Q30, z < 32 << 16. */
 static inline uint32_t tl_exp2_negative_q30(uint32_t z) {
-    const uint32_t *entry = tl_exp2_table + 2u * ((z >> 8) & 255u);
+    const uint32_t pair = 2u * ((z >> 8) & 255u), *entry = tl_exp2_table + pair;
     uint32_t fraction = entry[0] - ((entry[1] * (z & 255u) + 128u) >> 8);
     return fraction >> (z >> 16);
 }

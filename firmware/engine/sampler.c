@@ -154,14 +154,14 @@ static uint32_t distance_of(uint32_t octaves, uint32_t temperature) {
 static uint32_t distance_of_top_k(const int32_t *x, int32_t largest, uint32_t reach, uint32_t top_k,
                                   uint32_t temperature) {
     uint32_t shift = (uint32_t)tl_max(tl_bit_length(reach) - (int32_t)DISTANCE_BITS, 0);
-    const uint32_t quarter = 8u * top_k < TL_VOCAB_SIZE ? TL_VOCAB_SIZE / 4u : 0, rest = TL_VOCAB_SIZE - 4u * quarter;
+    const uint32_t quarter = 8u * top_k < TL_VOCAB_SIZE ? TL_VOCAB_SIZE / 4u : 0, in_fours = 4u * quarter;
     uint32_t distance = 0, nearer = 0;
     uint32_t *const tokens = few;
     for (;;) {
         const uint32_t from = (uint32_t)largest - distance;
         clear(tokens, TL_DISTANCES);
         tl_count_least_distances(x, quarter, from, shift, tokens);
-        tl_count_distances(x + 4u * quarter, rest, from, shift, tokens);
+        tl_count_distances(x + in_fours, TL_VOCAB_SIZE - in_fours, from, shift, tokens);
         uint32_t range = 0;
         while (range < TL_DISTANCES && nearer + tokens[range] < top_k) {
             nearer += tokens[range++];
@@ -223,12 +223,12 @@ static uint64_t point_below(uint64_t total, struct tl_random *random) {
 
 /* Draws one of the candidates that are kept and weigh at least min_p of the likeliest: the first whose running sum
    exceeds the point. Their probabilities take the place of the exponents. */
-static uint32_t draw(struct candidates candidates, struct tl_cut cut, uint32_t min_p, struct tl_random *random) {
+static uint32_t draw(struct candidates candidates, struct tl_kept kept, uint32_t min_p, struct tl_random *random) {
     const uint32_t least = min_p << 14; /* the likeliest has 2^30 */
     uint32_t *const p = candidates.exponents;
     uint64_t total = 0;
     for (uint32_t i = 0; i < candidates.n; i++) {
-        const uint32_t own = tl_is_kept(p[i], &cut) ? tl_exp2_negative_q30(p[i]) : 0;
+        const uint32_t own = tl_is_kept(p[i], &kept) ? tl_exp2_negative_q30(p[i]) : 0;
         p[i] = own < least ? 0 : own;
         total += p[i];
     }
@@ -279,15 +279,15 @@ static uint32_t sample_top_p(int32_t *logits, struct tl_exponents *scale, int32_
     const uint32_t guess = smaller(reach, distance_of(octaves_to(tail >> 6), temperature));
     set_reach(scale, largest, guess);
     struct candidates found = list_candidates(logits, scale, few, FEW);
-    struct tl_cut cut = {found.limit, found.n};
-    if (found.n > FEW || (!tl_cut_at_weight(few, found.n, found.limit, top_p, total, &cut) && guess < reach)) {
+    struct tl_kept kept = {found.limit, found.n};
+    if (found.n > FEW || (!tl_keep_weight(few, found.n, found.limit, top_p, total, &kept) && guess < reach)) {
         /* For certain: if V of its like would. */
         set_reach(scale, largest, smaller(reach, distance_of(octaves_to(tail >> VOCAB_BITS), temperature)));
         found = list_candidates(logits, scale, (uint32_t *)logits, ROOM_FOR_ALL);
-        cut = (struct tl_cut){found.limit, found.n};
-        (void)tl_cut_at_weight(found.exponents, found.n, found.limit, top_p, total, &cut);
+        kept = (struct tl_kept){found.limit, found.n};
+        (void)tl_keep_weight(found.exponents, found.n, found.limit, top_p, total, &kept);
     }
-    return draw(found, cut, min_p, random);
+    return draw(found, kept, min_p, random);
 }
 
 uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
@@ -318,13 +318,13 @@ uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
         return draw_from_all(logits, &scale, random);
     }
     const struct candidates found = list_candidates(logits, &scale, (uint32_t *)logits, ROOM_FOR_ALL);
-    struct tl_cut cut = {found.limit, found.n};
+    struct tl_kept kept = {found.limit, found.n};
     if (by_count && top_k < found.n) {
-        cut = tl_cut_at_count(found.exponents, found.n, found.limit, top_k);
+        kept = tl_keep_count(found.exponents, found.n, found.limit, top_k);
     }
     if (by_weight) {
-        tl_drop(found.exponents, found.n, cut);
-        (void)tl_cut_at_weight(found.exponents, found.n, cut.last, settings->top_p, 0, &cut);
+        tl_drop(found.exponents, found.n, kept);
+        (void)tl_keep_weight(found.exponents, found.n, kept.last, settings->top_p, 0, &kept);
     }
-    return draw(found, cut, min_p, random);
+    return draw(found, kept, min_p, random);
 }

@@ -71,7 +71,7 @@ static uint32_t first_shift(uint32_t limit) {
 }
 
 /* The ranges of 2^shift exponents are weighed, and weigh at least the target. */
-static struct tl_cut cut_at(const uint32_t *exponents, uint32_t n, uint32_t shift, bool by_count, uint64_t target) {
+static struct tl_kept keep_at(const uint32_t *exponents, uint32_t n, uint32_t shift, bool by_count, uint64_t target) {
     uint32_t first = 0;
     for (uint64_t above = 0;;) { /* what the candidates before the range weigh, < target */
         const struct range *range = ranges;
@@ -81,11 +81,11 @@ static struct tl_cut cut_at(const uint32_t *exponents, uint32_t n, uint32_t shif
         }
         const uint32_t one = weight_of(range->exponent, by_count);
         if (shift == 0 || weight_of_range(range) == one) { /* all in it have the same exponent */
-            struct tl_cut cut = {range->exponent, 0};
+            struct tl_kept kept = {range->exponent, 0};
             for (; above < target; above += one) {
-                cut.ties++;
+                kept.ties++;
             }
-            return cut;
+            return kept;
         }
         first += (uint32_t)(range - ranges) << shift;
         shift = shift > RANGE_BITS ? shift - RANGE_BITS : 0;
@@ -93,10 +93,10 @@ static struct tl_cut cut_at(const uint32_t *exponents, uint32_t n, uint32_t shif
     }
 }
 
-struct tl_cut tl_cut_at_count(const uint32_t *exponents, uint32_t n, uint32_t limit, uint32_t top_k) {
+struct tl_kept tl_keep_count(const uint32_t *exponents, uint32_t n, uint32_t limit, uint32_t top_k) {
     const uint32_t shift = first_shift(limit);
     count_ranges(exponents, n, 0, shift);
-    return cut_at(exponents, n, shift, true, top_k);
+    return keep_at(exponents, n, shift, true, top_k);
 }
 
 /* ceil(total * fraction / 2^16), fraction at most 2^16: < 2^62. */
@@ -104,21 +104,21 @@ static uint64_t share(uint64_t total, uint32_t fraction) {
     return (total >> 16) * fraction + (((total & 0xFFFFu) * fraction + 0xFFFFu) >> 16);
 }
 
-bool tl_cut_at_weight(const uint32_t *exponents, uint32_t n, uint32_t limit, uint32_t top_p, uint64_t total,
-                      struct tl_cut *cut) {
+bool tl_keep_weight(const uint32_t *exponents, uint32_t n, uint32_t limit, uint32_t top_p, uint64_t total,
+                    struct tl_kept *kept) {
     const uint32_t shift = first_shift(limit);
     weigh_ranges(exponents, n, 0, shift);
     const uint64_t weight = weight_of_ranges(), target = share(total != 0 ? total : weight, top_p);
     if (weight < target) {
         return false;
     }
-    *cut = cut_at(exponents, n, shift, false, target);
+    *kept = keep_at(exponents, n, shift, false, target);
     return true;
 }
 
-void tl_drop(uint32_t *exponents, uint32_t n, struct tl_cut cut) {
+void tl_drop(uint32_t *exponents, uint32_t n, struct tl_kept kept) {
     for (uint32_t i = 0; i < n; i++) {
-        if (!tl_is_kept(exponents[i], &cut)) {
+        if (!tl_is_kept(exponents[i], &kept)) {
             exponents[i] = TL_DROPPED;
         }
     }
