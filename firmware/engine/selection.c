@@ -89,7 +89,11 @@ static struct tl_kept keep_at(const uint32_t *exponents, uint32_t n, uint32_t sh
         }
         first += (uint32_t)(range - ranges) << shift;
         shift = shift > RANGE_BITS ? shift - RANGE_BITS : 0;
-        (by_count ? count_ranges : weigh_ranges)(exponents, n, first, shift);
+        if (by_count) {
+            count_ranges(exponents, n, first, shift);
+        } else {
+            weigh_ranges(exponents, n, first, shift);
+        }
     }
 }
 
