@@ -53,9 +53,9 @@ TABLE: dict[Part, str] = {
         "probability_of"
     ),
     Part.REST: (
-        "tl_forward tl_prefill run_tokens run_block tl_matrix_row tl_add_q16 set_angles tl_sine_* tl_cosine_* remember "
-        "remember_token turn_query rotate tl_rotate pack gate_tokens tl_silu_* silu_* tl_parallel tl_parallel_other "
-        "tl_port_fork tl_port_join push pop"
+        "tl_forward tl_prefill run_tokens run_block feed_forward tl_matrix_row tl_add_q16 set_angles tl_sine_* "
+        "tl_cosine_* remember remember_token turn_query rotate tl_rotate pack gate_tokens tl_silu_* silu_* tl_parallel "
+        "tl_parallel_other tl_port_fork tl_port_join push pop"
     ),
     Part.CALLER: (
         "tl_code tl_dot_rows dot dot_* long_way tl_requantize tl_requantize_vector requantize_* quantize_eights "
