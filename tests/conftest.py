@@ -35,8 +35,12 @@ def pytest_configure() -> None:
     os.environ["TINYLLM_HOME"] = str(TESTS.parent / ".pytest_cache/tinyllm")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups for --dist loadgroup: a board's tests, so that it is started once, and else a file's, for its fixtures."""
+    """Groups for --dist loadgroup, before xdist looks for them.
+
+    A board's tests, so that it is started once, and else a file's, for its fixtures.
+    """
     for item in items:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         board = parameters.get("tinyllm_board_request")

@@ -12,6 +12,7 @@ from tests.pipeline.console_board import Board, Built, Person, Program, Refused,
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS
+from tinyllm.codegen.memory.plan import MOST_BATCH
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.frames import Frame, encode_frame
@@ -261,7 +262,7 @@ def test_an_answer_is_ended_before_the_next_forward_pass(
 
 
 # A poll takes 4 + 5 + text_max bytes at most and then does one forward pass, so bytes count passes; zeros say nothing.
-@pytest.mark.parametrize("passes", [3, 40, 110])
+@pytest.mark.parametrize("passes", [3, 13, 40, 110])
 def test_a_cancelled_answer_stays_in_the_conversation_as_far_as_it_went(
     board: Board, built: Built, program: Program, passes: int
 ) -> None:
@@ -273,9 +274,10 @@ def test_a_cancelled_answer_stays_in_the_conversation_as_far_as_it_went(
         program.stream.write(prompt + idle + program.wire(protocol.Cancel()))
     answer = program.collect(sequence)
     assert answer.done.reason == Reason.CANCELLED
-    assert answer.done.prompt_tokens == min(passes, 100)
-    # The first token is sampled from the last prefill pass.
-    assert len(answer.tokens) == max(passes - 100, 0)
+    # Batches up to the last token of the prompt, then it alone; the first token is sampled from its pass.
+    prefill = -(-99 // MOST_BATCH) + 1
+    assert answer.done.prompt_tokens == (min(passes * MOST_BATCH, 99) if passes < prefill else 100)
+    assert len(answer.tokens) == max(passes - prefill, 0)
     kept = ids[: answer.done.prompt_tokens] + answer.tokens
     assert answer.done.context_used == len(kept)
     assert program.hello().conversation_digest == token_digest(kept)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,14 +108,35 @@ VECTOR_LEVELS = ["portable", "sse4.1", "avx2"]
 LEVELS = ["-O0", "-O2", "-O3"]
 
 
-def ways(name: str) -> Iterator[str]:
-    """How a kernel set is run: its C on this computer, and its machine code in an emulator."""
+def ways(name: str) -> Iterator[Any]:
+    """How a kernel set is run, as a parameter: its C on this computer, and its machine code in an emulator."""
     variants = [f" {level}" for level in VECTOR_LEVELS] if name == "host" else [""]
-    yield from (f"{level}{variant}" for level in LEVELS for variant in variants)
+    yield from (pytest.param((name, f"{level}{variant}")) for level in LEVELS for variant in variants)
     if name in XTENSA_PORTS:
-        yield "QEMU"
+        yield pytest.param((name, "QEMU"))
     for target in TARGETS.get(name, ()):
-        yield from (f"machine code {level} {target}" for level in [*LEVELS, "-Os"])
+        # Boards are built at -O2 and -Os.
+        for level in ["-O2", "-Os"]:
+            yield pytest.param((name, f"machine code {level} {target}"))
+        for level in ["-O0", "-O3"]:
+            yield pytest.param((name, f"machine code {level} {target}"), marks=pytest.mark.sweep)
+
+
+def every(name: str, values: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The test with each of the values of an argument, within one test: the ways to run it are many already."""
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(test)
+        def with_each(**arguments: Any) -> None:
+            for value in values:
+                test(**arguments, **{name: value})
+
+        signature = inspect.signature(test)
+        others = [parameter for parameter in signature.parameters.values() if parameter.name != name]
+        with_each.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
+        return with_each
+
+    return decorate
 
 
 @pytest.fixture(scope="module", params=KERNEL_SETS)
@@ -129,7 +152,7 @@ class Run:
     c: Any
 
 
-@pytest.fixture(scope="module", params=[(name, way) for name in KERNEL_SETS for way in ways(name)], ids=" ".join)
+@pytest.fixture(scope="module", params=[way for name in KERNEL_SETS for way in ways(name)], ids=" ".join)
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Undefined behaviour ends what runs on this computer."""
     name, way = request.param
@@ -215,8 +238,8 @@ def test_a_matrix_is_packed_whole_and_comes_back(kernels: KernelSet, shape: tupl
     assert np.array_equal(kernels.unpack(groups, *shape), codes)
 
 
-@pytest.mark.parametrize("extreme", [None, (127, 127), (127, -127), (-127, -127)])
-@pytest.mark.parametrize("shape", SHAPES)
+@every("extreme", [None, (127, 127), (127, -127), (-127, -127)])
+@every("shape", SHAPES)
 def test_sums_of_packed_rows_are_exact(run: Run, shape: tuple[int, int], extreme: tuple[int, int] | None) -> None:
     c, kernels = run.c, run.kernels
     random = np.random.default_rng(1)
@@ -239,9 +262,9 @@ def test_sums_of_packed_rows_are_exact(run: Run, shape: tuple[int, int], extreme
     assert alive
 
 
-@pytest.mark.parametrize("extreme", [None, (127, 127), (127, -127), (-127, -127)])
-@pytest.mark.parametrize("tokens", [2, 3, 4, 5, 7, 8])
-@pytest.mark.parametrize("shape", [(1, 1), (13, 172), (8, 64), (2, 700), (1, 4099)])
+@every("extreme", [None, (127, 127), (127, -127), (-127, -127)])
+@every("tokens", [2, 3, 4, 5, 7, 8])
+@every("shape", [(1, 1), (13, 172), (8, 64), (2, 700), (1, 4099)])
 def test_the_sums_of_several_tokens_are_those_of_each(
     run: Run, shape: tuple[int, int], tokens: int, extreme: tuple[int, int] | None
 ) -> None:
@@ -270,7 +293,7 @@ def test_the_sums_of_several_tokens_are_those_of_each(
     assert alive
 
 
-@pytest.mark.parametrize("extreme", [(127, 127), (127, -127)])
+@every("extreme", [(127, 127), (127, -127)])
 def test_the_longest_dot_product_of_extreme_codes_fits(run: Run, extreme: tuple[int, int]) -> None:
     c, kernels = run.c, run.kernels
     size = 133144
@@ -351,8 +374,8 @@ def test_vectors_become_codes_rounded_to_nearest(c: Any, bits: int, reciprocal: 
     assert codes.tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("right", [0, 1, 7, 20, 29, 31, 32, 33])
-@pytest.mark.parametrize("beyond", [0, 1])
+@every("right", [0, 1, 7, 20, 29, 31, 32, 33])
+@every("beyond", [0, 1])
 def test_rows_of_the_largest_products_are_exact(c: Any, right: int, beyond: int) -> None:
     largest = min(2**right - 1 + beyond, fp.INT32_MAX)
     values = np.array([largest, -largest, largest - 1, 0, 1, -1, -(largest // 2)] * 5, np.int64)
@@ -363,8 +386,8 @@ def test_rows_of_the_largest_products_are_exact(c: Any, right: int, beyond: int)
     assert got.tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 8, 64])
-@pytest.mark.parametrize("bits", [1, 14, 15, 16, 20, 31])
+@every("n", [1, 2, 7, 8, 64])
+@every("bits", [1, 14, 15, 16, 20, 31])
 def test_vectors_are_multiplied_by_gains_and_squared_exactly(c: Any, bits: int, n: int) -> None:
     random = np.random.default_rng(n)
     for extreme in (False, True):
@@ -382,7 +405,7 @@ def test_vectors_are_multiplied_by_gains_and_squared_exactly(c: Any, bits: int, 
         assert largest == np.abs(shifted * gain).max()
 
 
-@pytest.mark.parametrize("n", [1, 7, 8, 16, 23])
+@every("n", [1, 7, 8, 16, 23])
 def test_gates_are_activated_and_multiplied_exactly(c: Any, n: int) -> None:
     """Vectors of every magnitude, some gates far beyond the sigmoid's table."""
     random = np.random.default_rng(n)
@@ -397,8 +420,8 @@ def test_gates_are_activated_and_multiplied_exactly(c: Any, n: int) -> None:
         assert (largest, exponent) == (np.abs(expected).max(), sum(downs) - fp.FRACTION_BITS)
 
 
-@pytest.mark.parametrize("slots", [1, 2, 7, 8, 9, 21, 512])
-@pytest.mark.parametrize("bits", [15, 8])
+@every("slots", [1, 2, 7, 8, 9, 21, 512])
+@every("bits", [15, 8])
 def test_scores_become_the_weights_of_the_specification(c: Any, bits: int, slots: int) -> None:
     """Scores from alike to as far apart as int32 allows, and scales from no difference at all to all but one hidden."""
     random = np.random.default_rng(slots)
@@ -419,8 +442,8 @@ def test_scores_become_the_weights_of_the_specification(c: Any, bits: int, slots
         assert fp.rounding_shift(got, down).tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("size", [3, 8, 28, 64])
-@pytest.mark.parametrize("bits", [15, 20, 21, 22, 31])
+@every("size", [3, 8, 28, 64])
+@every("bits", [15, 20, 21, 22, 31])
 def test_the_values_of_several_tokens_are_requantised_as_those_of_each(c: Any, bits: int, size: int) -> None:
     """With shifts to the right by which a value of `bits` bits may come to the limit of int32, or not."""
     random = np.random.default_rng(bits)
@@ -448,9 +471,9 @@ def test_the_values_of_several_tokens_are_requantised_as_those_of_each(c: Any, b
 HEAD_DIMS = [1, 2, 4, 8, 10, 16, 32, 64, 72, 100, 128, 256]
 
 
-@pytest.mark.parametrize("first_row", [0, 1])
-@pytest.mark.parametrize("heads", [1, 2])
-@pytest.mark.parametrize("head_dim", HEAD_DIMS)
+@every("first_row", [0, 1])
+@every("heads", [1, 2])
+@every("head_dim", HEAD_DIMS)
 def test_scores_are_the_specifications(c: Any, heads: int, head_dim: int, first_row: int) -> None:
     """first_row: of the head in an aligned cache."""
     random = np.random.default_rng(head_dim)
@@ -479,9 +502,9 @@ def test_scores_are_the_specifications(c: Any, heads: int, head_dim: int, first_
         assert scores[:, :slots].tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("first_row", [0, 1])
-@pytest.mark.parametrize("heads", [1, 2])
-@pytest.mark.parametrize("head_dim", HEAD_DIMS)
+@every("first_row", [0, 1])
+@every("heads", [1, 2])
+@every("head_dim", HEAD_DIMS)
 def test_weighted_values_are_summed_exactly(c: Any, heads: int, head_dim: int, first_row: int) -> None:
     random = np.random.default_rng(head_dim)
     for slots in (1, 2, 3, 31, 512):
@@ -508,8 +531,8 @@ def some_values(size: int, seed: int, few: bool) -> np.ndarray:
     return (random.integers(-3, 4, size) if few else random.integers(-fp.INT32_MAX, 2**31, size)).astype(np.int32)
 
 
-@pytest.mark.parametrize("bound", [-4, 0, 2, 3, -(2**31), fp.INT32_MAX - 2**25])
-@pytest.mark.parametrize("size", [0, 1, 4, 31, 32, 33, 70, 128])
+@every("bound", [-4, 0, 2, 3, -(2**31), fp.INT32_MAX - 2**25])
+@every("size", [0, 1, 4, 31, 32, 33, 70, 128])
 def test_values_above_a_bound_are_found_and_copied(c: Any, size: int, bound: int) -> None:
     for few in (False, True):
         values = some_values(size, size, few)
@@ -531,8 +554,8 @@ def test_copies_that_have_no_room_are_not_made(c: Any) -> None:
     assert np.all(copies[33:] == -1)
 
 
-@pytest.mark.parametrize("shift", [0, 3, 24, 25])
-@pytest.mark.parametrize("size", [0, 1, 5, 32])
+@every("shift", [0, 3, 24, 25])
+@every("size", [0, 1, 5, 32])
 def test_distances_are_counted_in_ranges(c: Any, size: int, shift: int) -> None:
     values = some_values(4 * size, size, shift < 5)
     from_ = int(values.max(initial=0))
@@ -548,8 +571,8 @@ def test_distances_are_counted_in_ranges(c: Any, size: int, shift: int) -> None:
         assert counts.tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("temperature", [1, 655, 52429, 65536, 300000, 6553600])
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 64])
+@every("temperature", [1, 655, 52429, 65536, 300000, 6553600])
+@every("size", [1, 2, 3, 4, 7, 64])
 def test_probabilities_are_summed_exactly(run: Run, size: int, temperature: int) -> None:
     random = np.random.default_rng(temperature)
     reach = temperature * (15 + (size - 1).bit_length()) * LN2_Q27 >> 27
