@@ -651,7 +651,9 @@ def test_lines_and_spaces_of_a_piped_prompt_stay(board: BoardProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "complaint"), [("", "holds no prompt"), ("\n", "holds no prompt"), ("x" * 1100000, "no board takes")]
+    ("typed", "complaint"),
+    [("", "holds no prompt"), ("\n", "holds no prompt"), ("x" * 1100000, "no board takes")],
+    ids=["nothing", "an empty line", "a million letters"],
 )
 def test_a_pipe_that_holds_no_prompt_is_the_users_mistake(board: BoardProcess, typed: str, complaint: str) -> None:
     done = run_on(board, typed=typed)
