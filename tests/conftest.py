@@ -24,6 +24,9 @@ TESTS = Path(__file__).resolve().parent
 SHARED_DATA = Path(os.environ.get("TINYLLM_TEST_DATA", TESTS.parents[0] / "../shared/data"))
 """Checkpoints, golden outputs and texts of others, for the tests of accuracy alone."""
 
+LONGEST_NAME = 80
+"""Letters or bytes of a value that stands in the name of its test."""
+
 BUNDLED = bundled()["tinystories-260k"]
 
 
@@ -33,6 +36,14 @@ def pytest_configure() -> None:
     A build lies there under the hash of all its files. Tests of the home itself and of builds have their own.
     """
     os.environ["TINYLLM_HOME"] = str(TESTS.parent / ".pytest_cache/tinyllm")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long texts and bytes are named after their argument.
+
+    A name must fit the environment of a process, and be the same in every worker: an archive has the time in it.
+    """
+    return argname if isinstance(val, str | bytes) and len(val) > LONGEST_NAME else None
 
 
 @pytest.hookimpl(tryfirst=True)
