@@ -50,7 +50,7 @@ class Reference:
         self.k, self.v = cache(np.int8, config.head_dim), cache(np.int8, config.head_dim)
         self.k_scale, self.v_scale = cache(np.uint16), cache(np.uint16)
         self.k_top, self.v_top = np.zeros((2, config.n_layers, config.n_kv_heads), np.int64)
-        self._float_codes: dict[int, NDArray[np.float64]] = {}
+        self._floats: dict[int, NDArray[np.float64]] = {}
 
     def reset(self) -> None:
         """Forget every token."""
@@ -95,7 +95,7 @@ class Reference:
         phases = (positions[:, None] * model.rope_steps.astype(np.int64)) & 0xFFFFFFFF
         embedding = model.embedding
         right = np.int64(-(embedding.exponent + fp.FRACTION_BITS))
-        x = fp.requantize(embedding.codes[tokens], embedding.mantissa[tokens][:, None], right)
+        x = fp.requantize(embedding.integers(tokens), embedding.mantissa[tokens][:, None], right)
         for layer, stored in enumerate(config.schedule):
             block = model.blocks[stored]
             attended = self._attention(layer, block, self._norm(x, block.attn_norm), positions, phases)
@@ -114,10 +114,10 @@ class Reference:
 
     def _matmul(self, matrix: IntegerMatrix, x: Quantized, bias: NDArray[np.int32] | None = None) -> I64:
         """W (rows, columns) @ x (T, columns) -> Q16.16 (T, rows)."""
-        codes = self._float_codes.get(id(matrix))
-        if codes is None:
-            codes = self._float_codes[id(matrix)] = matrix.codes.T.astype(np.float64)
-        accumulator = (x.codes.astype(np.float64) @ codes).astype(np.int64)
+        integers = self._floats.get(id(matrix))
+        if integers is None:
+            integers = self._floats[id(matrix)] = matrix.integers().T.astype(np.float64)
+        accumulator = (x.codes.astype(np.float64) @ integers).astype(np.int64)
         right = -(matrix.exponent + x.exponent + fp.FRACTION_BITS)
         y = fp.requantize(accumulator, matrix.mantissa * x.mantissa[:, None], right[:, None])
         return y if bias is None else fp.saturate(y + bias)

@@ -1,6 +1,6 @@
 """The integer form of a model: what the kernels compute with and the emitter writes down.
 
-Produced by quantize.py, run by reference.py, written as C by emit.py. RoPE is always the "half" pairing here: the
+Produced by quantize.py, run by integer_forward.py, written as C by emit/. RoPE is always the "half" pairing here: the
 quantiser reorders the rows of Q and K, which changes no score.
 """
 
@@ -25,16 +25,48 @@ MAX_K_SHIFT = 4
 """Largest channel shift of a key; a query's channel is shifted by what is left of it."""
 
 
+COLUMNS_OF_A_SCALE = 32
+"""int4 codes of a row that share a scale; the last group of a row may be shorter."""
+
+MOST_CODE = 127
+"""Magnitude of an int8 code."""
+
+
+def scale_groups(columns: int) -> int:
+    """Groups of columns that share a scale."""
+    return -(-columns // COLUMNS_OF_A_SCALE)
+
+
 @dataclass(frozen=True)
 class IntegerMatrix:
-    """W (rows, columns): value = codes[r, c] * mantissa[r] * 2**exponent.
+    """W (rows, columns): value = integers()[r, c] * mantissa[r] * 2**exponent.
 
-    codes: int8 within +-127 (rows, columns). mantissa: uint16 (rows,), at least 1. exponent: of the whole matrix.
+    codes: (rows, columns), int8 within +-127, or within -8..7 if there are group scales. mantissa: uint16 (rows,), at
+    least 1. exponent: of the whole matrix. group_scales: None, or for int4 uint8 (rows, groups of 32 columns), at
+    least 1, which multiply the codes of their group.
     """
 
     codes: NDArray[np.int8]
     mantissa: NDArray[np.uint16]
     exponent: int
+    group_scales: NDArray[np.uint8] | None = None
+
+    @property
+    def bits(self) -> int:
+        """Of a code."""
+        return 8 if self.group_scales is None else 4
+
+    def integers(self, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.int16]:
+        """What a dot product sums over: the codes of these rows, times their groups' scales, int16 (rows, columns)."""
+        codes = self.codes[rows].astype(np.int16)
+        if self.group_scales is None:
+            return codes
+        return codes * np.repeat(self.group_scales[rows], COLUMNS_OF_A_SCALE, axis=1)[:, : self.columns]
+
+    def largest_sum(self) -> int:
+        """No dot product with int8 codes is larger in magnitude."""
+        sums = np.abs(self.integers()).sum(axis=1, dtype=np.int64)
+        return MOST_CODE * int(sums.max(initial=0))
 
     @property
     def rows(self) -> int:
@@ -46,7 +78,7 @@ class IntegerMatrix:
 
     def dequantized(self) -> NDArray[np.float64]:
         """float64 (rows, columns)."""
-        return self.codes * (self.mantissa * 2.0**self.exponent)[:, None]
+        return self.integers() * (self.mantissa * 2.0**self.exponent)[:, None]
 
 
 @dataclass(frozen=True)
@@ -106,6 +138,23 @@ class IntegerModel:
         """The matrix that gives logits."""
         return self.embedding if self.head is None else self.head
 
+    def __post_init__(self) -> None:
+        """Matrices that multiply one input have one width: the input is expanded for it once."""
+        for block in self.blocks:
+            for matrices in ((block.wq, block.wk, block.wv), (block.w_gate, block.w_up)):
+                if len({matrix.bits for matrix in matrices}) > 1:
+                    raise ValueError("wq, wk and wv have one width, and so have w_gate and w_up")
+
+    @property
+    def has_int4(self) -> bool:
+        """Whether any matrix is int4."""
+        return any(isinstance(part, IntegerMatrix) and part.bits == 4 for part in self._parts())
+
+    def _parts(self) -> Iterator[object]:
+        yield from (self.embedding, self.head)
+        for block in self.blocks:
+            yield from vars(block).values()
+
     @property
     def attention_weight_bits(self) -> int:
         """Bits of an attention weight: 15 up to 512 positions, then fewer, so that a weighted sum fits int32."""
@@ -118,6 +167,8 @@ class IntegerModel:
             if isinstance(value, IntegerMatrix):
                 yield name, value.codes
                 yield f"{name}.mantissa", value.mantissa
+                if value.group_scales is not None:
+                    yield f"{name}.group_scales", value.group_scales
             elif isinstance(value, IntegerGain):
                 yield name, value.codes
             elif isinstance(value, np.ndarray):

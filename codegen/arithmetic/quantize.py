@@ -1,4 +1,4 @@
-"""Model -> IntegerModel: int8 weights with one scale per row, everything else as docs/arithmetic.md says.
+"""Model -> IntegerModel: weights int8 with one scale per row, or int4 where given, all else as docs/arithmetic.md says.
 
 Floats are used here and only here on the way to the integers; the result is the same on every machine because each
 step is elementwise, and rounded far more coarsely than float64 could differ.
@@ -7,6 +7,7 @@ step is elementwise, and rounded far more coarsely than float64 could differ.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.arithmetic.float_model import F32, Block, Model, ModelConfig
+from tinyllm.codegen.arithmetic.int4 import HIGHEST, LOWEST, MOST_SCALE, GroupedCodes, grouped_matrix
 from tinyllm.codegen.arithmetic.integer_model import (
     LARGEST_CONTEXT,
     MAX_K_SHIFT,
+    MOST_CODE,
     SMALLEST_CONTEXT,
     IntegerBlock,
     IntegerGain,
@@ -27,27 +30,38 @@ from tinyllm.codegen.arithmetic.key_shifts import key_shifts
 from tinyllm.errors import UserError
 
 F64 = NDArray[np.float64]
-MAX_COLUMNS = (2**31 - 1) // 127**2
+MAX_COLUMNS = (2**31 - 1) // MOST_CODE**2
 """Longest dot product of int8 codes whose int32 sum cannot overflow."""
+
+MAX_INT4_COLUMNS = (2**31 - 1) // (MOST_CODE * max(HIGHEST, -LOWEST) * MOST_SCALE)
+"""The same of int4 codes times the scales of their groups."""
+
+Int4 = Mapping[tuple[int, str], GroupedCodes]
+"""The matrices that are int4, by stored block and field, in the model's own order of rows."""
 
 ROW_BLOCK = 1 << 16
 """Weights that are float64 at a time, so that a large matrix is never there twice over."""
 
 
-def quantize(model: Model, context: int | None = None) -> IntegerModel:
+def quantize(model: Model, context: int | None = None, int4: Int4 | None = None) -> IntegerModel:
     """The integer model with a KV cache of `context` positions (default: all the model was trained for).
 
-    Raises UserError if a dimension exceeds what the arithmetic proves safe.
+    int4: the matrices that are not int8. Raises UserError if a dimension exceeds what the arithmetic proves safe.
     """
-    config = model.config
+    config, int4 = model.config, int4 or {}
     config = replace(config, context=config.context if context is None else context)
-    _check(config)
+    _check(config, MAX_INT4_COLUMNS if int4 else MAX_COLUMNS)
     scale = math.log2(math.e) / math.sqrt(config.head_dim) * config.rope.attention_scaling**2
     score_exponent = math.frexp(scale)[1] - 15
     return IntegerModel(
         config=config,
         embedding=quantize_rows(model.embedding),
-        blocks=tuple(_quantize_block(block, config) for block in model.blocks),
+        blocks=tuple(
+            _quantize_block(
+                block, config, {field: grouped for (stored, field), grouped in int4.items() if stored == index}
+            )
+            for index, block in enumerate(model.blocks)
+        ),
         final_norm=_quantize_gain(model.final_norm.astype(np.float64)),
         head=None if model.head is None else quantize_rows(model.head),
         rope_steps=np.rint(config.rope.frequencies() / (2 * math.pi) * 2**32).astype(np.uint64).astype(np.uint32),
@@ -79,7 +93,7 @@ def _quantize_gain(gain: F64) -> IntegerGain:
     return IntegerGain(np.clip(np.rint(real / 2.0**exponent), -32767, 32767).astype(np.int16), exponent)
 
 
-def _quantize_block(block: Block, config: ModelConfig) -> IntegerBlock:
+def _quantize_block(block: Block, config: ModelConfig, int4: Mapping[str, GroupedCodes]) -> IntegerBlock:
     q_order, k_order = _pairing_order(config, config.n_heads), _pairing_order(config, config.n_kv_heads)
 
     # RoPE's attention scaling is part of the score's scale, so what does not rotate is divided by it.
@@ -92,16 +106,23 @@ def _quantize_block(block: Block, config: ModelConfig) -> IntegerBlock:
     ) -> NDArray[np.int32] | None:
         return None if values is None else fp.to_q16(values[order] * factor).astype(np.int32)
 
+    def matrix(name: str, order: NDArray[np.int64] | slice = slice(None), factor: F64 | None = None) -> IntegerMatrix:
+        if (grouped := int4.get(name)) is not None:
+            units = grouped.units[order] if factor is None else grouped.units[order] * factor
+            return grouped_matrix(GroupedCodes(grouped.codes[order], grouped.multiples[order], units))
+        weights: F32 = getattr(block, name)
+        return quantize_rows(weights[order] if factor is None else weights[order] * factor[:, None])
+
     return IntegerBlock(
         attn_norm=_quantize_gain(block.attn_norm.astype(np.float64)),
-        wq=quantize_rows(block.wq[q_order] * q_factor[:, None]),
-        wk=quantize_rows(block.wk[k_order] * k_factor[:, None]),
-        wv=quantize_rows(block.wv),
-        wo=quantize_rows(block.wo),
+        wq=matrix("wq", q_order, q_factor),
+        wk=matrix("wk", k_order, k_factor),
+        wv=matrix("wv"),
+        wo=matrix("wo"),
         ffn_norm=_quantize_gain(block.ffn_norm.astype(np.float64)),
-        w_gate=quantize_rows(block.w_gate),
-        w_up=quantize_rows(block.w_up),
-        w_down=quantize_rows(block.w_down),
+        w_gate=matrix("w_gate"),
+        w_up=matrix("w_up"),
+        w_down=matrix("w_down"),
         bq=bias(block.bq, q_order, q_factor),
         bk=bias(block.bk, k_order, k_factor),
         bv=bias(block.bv),
@@ -118,10 +139,10 @@ def _pairing_order(config: ModelConfig, heads: int) -> NDArray[np.int64]:
     return rows.reshape(-1)
 
 
-def _check(config: ModelConfig) -> None:
+def _check(config: ModelConfig, most_columns: int) -> None:
     widest = max(config.dim, config.hidden_dim, config.q_dim)
-    if widest > MAX_COLUMNS:
-        raise UserError(f"{config.name}: a layer is {widest} wide; int32 sums are exact only up to {MAX_COLUMNS}.")
+    if widest > most_columns:
+        raise UserError(f"{config.name}: a layer is {widest} wide; int32 sums are exact only up to {most_columns}.")
     if round(config.dim * config.norm_epsilon * 2**32) >= 2**34:
         raise UserError(f"{config.name}: norm epsilon {config.norm_epsilon} is too large; expected about 1e-5.")
     if not SMALLEST_CONTEXT <= config.context <= LARGEST_CONTEXT:

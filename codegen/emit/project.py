@@ -93,7 +93,7 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         )
     needs = needs or memory_needs(model, tokenizer, board)
     files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board, needs).items()}
-    files |= {f"src/{name}": text for name, text in firmware_files(board).items()}
+    files |= {f"src/{name}": text for name, text in firmware_files(board, model.has_int4).items()}
     options = dict(board.platformio)
     # Everything is in src/: no library needs to be searched for.
     options["lib_ldf_mode"] = "off"
@@ -144,6 +144,7 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         "rotary_half": len(model.rope_steps),
         "widest_hidden": max(config.hidden_dim, config.dim),
         "widest_codes": widest_codes(config),
+        "input_bytes": kernel_set_of(board).input_bytes(widest_codes(config), model.has_int4),
         "cores": board.cores,
         "kernel_set": kernel_set_of(board).name,
         "dot_shift": dot_shift(config.head_dim),
@@ -182,11 +183,11 @@ def table_files(copied: Collection[str] = ()) -> dict[str, str]:
     }
 
 
-def firmware_files(board: Board) -> dict[str, str]:
+def firmware_files(board: Board, int4: bool) -> dict[str, str]:
     """Path within src/ -> text of the engine, its kernels, the console and the board's port."""
     engine = FIRMWARE / "engine"
     files = {f"engine/{name}": text for name, text in _folder(engine).items() if "/" not in name}
-    files |= {f"kernels/{name}": text for name, text in kernel_files(kernel_set_of(board)).items()}
+    files |= {f"kernels/{name}": text for name, text in kernel_files(kernel_set_of(board), int4).items()}
     files |= {f"console/{name}": text for name, text in _folder(FIRMWARE / "console").items()}
     files["port/port.h"] = (FIRMWARE / "ports/port.h").read_text(encoding="utf-8")
     for port in board.ports:
@@ -194,11 +195,15 @@ def firmware_files(board: Board) -> dict[str, str]:
     return files
 
 
-def kernel_files(kernels: KernelSet) -> dict[str, str]:
-    """Path within src/kernels/ -> text of a kernel set; what it does not have is its base's or the portable one's."""
+def kernel_files(kernels: KernelSet, int4: bool = True) -> dict[str, str]:
+    """Path within src/kernels/ -> text of a kernel set; what it does not have is its base's or the portable one's.
+
+    int4: with the functions for int4 matrices.
+    """
     folder = FIRMWARE / "engine" / "kernels"
     shared = {} if kernels.base is None else _folder(folder / kernels.base)
-    return _folder(folder / GENERIC.name) | shared | _folder(folder / kernels.name)
+    files = _folder(folder / GENERIC.name) | shared | _folder(folder / kernels.name)
+    return {name: text for name, text in files.items() if int4 or not name.endswith("_int4.c")}
 
 
 def hash_of(content: bytes) -> str:

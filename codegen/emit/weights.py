@@ -66,7 +66,10 @@ class _Tables:
 
     def matrix(self, name: str, matrix: IntegerMatrix, variable: str) -> str:
         """The initializer of its tl_matrix. variable: where that is."""
-        groups = self.kernels.pack(matrix.codes)
+        if matrix.group_scales is None:
+            groups = self.kernels.int8.pack(matrix.codes)
+        else:
+            groups = self.kernels.int4.pack(matrix.codes, matrix.group_scales)
         count, group_bytes = groups.shape
         text = ",\n".join(_literal(group.tobytes()) for group in groups)
         fields = f"uint8_t groups[{count}][{group_bytes}]; uint8_t slack[{SLACK}];"
@@ -74,7 +77,8 @@ class _Tables:
         memory = groups.tobytes() + bytes(SLACK)
         table = self._add(f"{name}_codes", declaration, f"{{\n{text}\n}}, {{0}}", memory, f"&{variable}.groups")
         mantissa = self.vector(f"{name}_mantissa", matrix.mantissa)
-        return f"{{{table}.groups[0], {mantissa}, {matrix.rows}, {matrix.columns}, {group_bytes}, {matrix.exponent}}}"
+        numbers = (matrix.rows, matrix.columns, group_bytes, matrix.exponent, matrix.largest_sum(), matrix.bits)
+        return f"{{{table}.groups[0], {mantissa}, {', '.join(map(str, numbers))}}}"
 
     def gain(self, name: str, gain: IntegerGain) -> str:
         """The initializer of its tl_gain."""

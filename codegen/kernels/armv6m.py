@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyllm.codegen.kernels.kernel_set import Codes, Groups, KernelSet, grouped, padded
+from tinyllm.codegen.kernels.int4_rows import INT4_ROWS
+from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int8Layout, KernelSet, grouped, padded
 
 _ROWS = 4
 _BIAS = 0x80
@@ -40,6 +41,4 @@ def _unpack(groups: Groups, rows: int, columns: int) -> Codes:
     return pairs.transpose(0, 2, 3, 1, 4).reshape(len(groups) * _ROWS, -1)[:rows, :columns]
 
 
-ARMV6M = KernelSet(
-    "armv6m", _ROWS, group_bytes=_group_bytes, input_bytes=_input_bytes, pack=_pack, unpack=_unpack, tokens=4
-)
+ARMV6M = KernelSet("armv6m", Int8Layout(_ROWS, _group_bytes, _input_bytes, _pack, _unpack), INT4_ROWS, tokens=4)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinyllm.codegen.kernels.kernel_set import Codes, Groups, KernelSet, grouped
+from tinyllm.codegen.kernels.int4_rows import INT4_ROWS
+from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int8Layout, KernelSet, grouped
 
 BIAS = 128
 
@@ -29,4 +30,5 @@ def column_pairs(name: str, rows: int, input_bytes: Callable[[int], int]) -> Ker
         codes = (pairs.astype(np.int16) - BIAS).astype(np.int8)
         return codes.reshape(len(groups) * rows, -1)[:count, :columns]
 
-    return KernelSet(name, rows, group_bytes, input_bytes, pack, unpack, base="column_pairs")
+    int8 = Int8Layout(rows, group_bytes, input_bytes, pack, unpack)
+    return KernelSet(name, int8, INT4_ROWS, base="column_pairs")

@@ -1,10 +1,11 @@
-"""The layout of the portable kernels: rows of int8 codes as they are, an input as it is."""
+"""The layouts of the portable kernels: rows of int8 codes as they are, an input as it is; int4 as int4_rows has it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tinyllm.codegen.kernels.kernel_set import Codes, Groups, KernelSet, grouped, padded
+from tinyllm.codegen.kernels.int4_rows import INT4_ROWS
+from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int8Layout, KernelSet, grouped, padded
 
 
 def _pack(codes: Codes) -> Groups:
@@ -15,4 +16,4 @@ def _unpack(groups: Groups, rows: int, columns: int) -> Codes:
     return groups.view(np.int8)[:rows, :columns]
 
 
-GENERIC = KernelSet("generic", 1, group_bytes=padded, input_bytes=padded, pack=_pack, unpack=_unpack)
+GENERIC = KernelSet("generic", Int8Layout(1, padded, padded, _pack, _unpack), INT4_ROWS)

@@ -1,6 +1,6 @@
-"""What the emitter and the planner know of a kernel set: its folder, and the layout of matrices and inputs.
+"""What the emitter and the planner know of a kernel set: its folder, and the layouts of matrices and inputs.
 
-A layout is data of the kernel that reads it: `pack` writes what the layout.h and the loops in
+A layout is data of the kernel that reads it: `pack` writes what layout.h or layout_int4.h and the loops in
 firmware/engine/kernels/<name>/ read.
 """
 
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Codes = NDArray[np.int8]
 Groups = NDArray[np.uint8]
+Scales = NDArray[np.uint8]
+"""Of int4 codes: (rows, groups of columns)."""
 
 ALIGNMENT = 16
 """Groups of rows start at multiples of this many bytes: vector loads of the ESP32-S3 ignore lower bits."""
@@ -25,35 +27,76 @@ def padded(size: int) -> int:
 
 
 @dataclass(frozen=True)
-class KernelSet:
-    """A kernel set.
+class Layout:
+    """How matrices of one width lie, and the inputs that they are multiplied with.
 
-    name: of its folder. rows: of a matrix, that lie together as a group. group_bytes: of a group, by the number of
-    columns; a multiple of ALIGNMENT. input_bytes: of an expanded input, by its length. pack: codes (rows, columns) ->
-    bytes (groups, group_bytes), the last group filled up with rows of zeros. unpack: back, by rows and columns. base:
-    the folder of what it shares with others. tokens: that share the reading of weights in tl_dot_tokens.
+    rows: of a matrix, that lie together as a group. group_bytes: of a group, by the number of columns; a multiple of
+    ALIGNMENT. input_bytes: of an expanded input, by its length.
     """
 
-    name: str
     rows: int
     group_bytes: Callable[[int], int]
     input_bytes: Callable[[int], int]
-    pack: Callable[[Codes], Groups]
-    unpack: Callable[[Groups, int, int], Codes]
-    base: str | None = None
-    tokens: int = 1
 
     def groups(self, rows: int) -> int:
         """How many groups so many rows are."""
         return -(-rows // self.rows)
 
-    def whole_groups(self, rows: int) -> int:
-        """Rows filled up to whole groups."""
-        return self.groups(rows) * self.rows
-
     def matrix_bytes(self, rows: int, columns: int) -> int:
-        """The codes of a matrix."""
+        """The codes of a matrix, with what else lies in its groups."""
         return self.groups(rows) * self.group_bytes(columns)
+
+
+@dataclass(frozen=True)
+class Int8Layout(Layout):
+    """Of int8 codes.
+
+    pack: codes (rows, columns) -> bytes (groups, group_bytes), the last group filled up with rows of zeros.
+    unpack: back, by rows and columns.
+    """
+
+    pack: Callable[[Codes], Groups]
+    unpack: Callable[[Groups, int, int], Codes]
+
+
+@dataclass(frozen=True)
+class Int4Layout(Layout):
+    """Of int4 codes within -8..7 and their scales, 1..255.
+
+    pack: codes (rows, columns) and scales (rows, groups of columns) -> bytes (groups, group_bytes), the last group
+    filled up with rows of zeros. unpack: back, by rows and columns.
+    """
+
+    pack: Callable[[Codes, Scales], Groups]
+    unpack: Callable[[Groups, int, int], tuple[Codes, Scales]]
+
+
+@dataclass(frozen=True)
+class KernelSet:
+    """A kernel set.
+
+    name: of its folder. int8, int4: the layouts by the width of a matrix's codes. base: the folder of what it shares
+    with others. tokens: that share the reading of weights in tl_dot_tokens.
+    """
+
+    name: str
+    int8: Int8Layout
+    int4: Int4Layout
+    base: str | None = None
+    tokens: int = 1
+
+    def layout(self, bits: int) -> Layout:
+        """By the width of a matrix's codes, 8 or 4."""
+        return self.int4 if bits == 4 else self.int8
+
+    def whole_groups(self, rows: int) -> int:
+        """Rows filled up to whole groups, whichever the width."""
+        most = max(self.int8.rows, self.int4.rows)
+        return -(-rows // most) * most
+
+    def input_bytes(self, columns: int, int4: bool) -> int:
+        """Room for an expanded input of int8 matrices and, if there are any, of int4 ones."""
+        return max(self.int8.input_bytes(columns), self.int4.input_bytes(columns) if int4 else 0)
 
 
 def grouped(codes: Codes, rows: int, columns: int) -> Codes:

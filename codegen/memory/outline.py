@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
-from tinyllm.codegen.arithmetic.integer_model import IntegerBlock, IntegerGain, IntegerMatrix, IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import (
+    IntegerBlock,
+    IntegerGain,
+    IntegerMatrix,
+    IntegerModel,
+    scale_groups,
+)
 
 Number = TypeVar("Number", np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32)
 
 
-def outline(config: ModelConfig, biases: tuple[str, ...] = ()) -> IntegerModel:
+def outline(config: ModelConfig, biases: tuple[str, ...] = (), int4: Collection[tuple[int, str]] = ()) -> IntegerModel:
     """The IntegerModel that quantize would make, every number zero; it takes almost no memory.
 
-    biases: the fields of Block that hold one, of "bq", "bk", "bv", "bo".
+    biases: the fields of Block that hold one, of "bq", "bk", "bv", "bo". int4: the matrices that are not int8, by
+    stored block and field.
     """
     dim, hidden_dim = config.dim, config.hidden_dim
     heights = {"bq": config.q_dim, "bk": config.kv_dim, "bv": config.kv_dim, "bo": dim}
-    block = IntegerBlock(
-        attn_norm=_gain(dim),
-        wq=_matrix(config.q_dim, dim),
-        wk=_matrix(config.kv_dim, dim),
-        wv=_matrix(config.kv_dim, dim),
-        wo=_matrix(dim, config.q_dim),
-        ffn_norm=_gain(dim),
-        w_gate=_matrix(hidden_dim, dim),
-        w_up=_matrix(hidden_dim, dim),
-        w_down=_matrix(dim, hidden_dim),
-        **{name: _zeros(np.int32, height) for name, height in heights.items() if name in biases},
-    )
+    shapes = {
+        "wq": (config.q_dim, dim),
+        "wk": (config.kv_dim, dim),
+        "wv": (config.kv_dim, dim),
+        "wo": (dim, config.q_dim),
+        "w_gate": (hidden_dim, dim),
+        "w_up": (hidden_dim, dim),
+        "w_down": (dim, hidden_dim),
+    }
+
+    def block(index: int) -> IntegerBlock:
+        parts: dict[str, Any] = {name: _gain(dim) for name in ("attn_norm", "ffn_norm")}
+        parts |= {name: _matrix(*shape, 4 if (index, name) in int4 else 8) for name, shape in shapes.items()}
+        parts |= {name: _zeros(np.int32, heights[name]) for name in biases}
+        return IntegerBlock(**parts)
+
     return IntegerModel(
         config=config,
         embedding=_matrix(config.vocab_size, dim),
-        blocks=(block,) * len(set(config.schedule)),
+        blocks=tuple(block(index) for index in range(len(set(config.schedule)))),
         final_norm=_gain(dim),
         head=None if config.tied_head else _matrix(config.vocab_size, dim),
         rope_steps=_zeros(np.uint32, config.rope.rotary_dim // 2),
@@ -63,5 +75,6 @@ def _gain(size: int) -> IntegerGain:
     return IntegerGain(_zeros(np.int16, size), 0)
 
 
-def _matrix(rows: int, columns: int) -> IntegerMatrix:
-    return IntegerMatrix(_zeros(np.int8, rows, columns), _zeros(np.uint16, rows), 0)
+def _matrix(rows: int, columns: int, bits: int = 8) -> IntegerMatrix:
+    scales = _zeros(np.uint8, rows, scale_groups(columns)) if bits == 4 else None
+    return IntegerMatrix(_zeros(np.int8, rows, columns), _zeros(np.uint16, rows), 0, scales)

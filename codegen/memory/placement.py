@@ -25,14 +25,15 @@ SLACK = 16
 LEFT_FREE = 24 * 1024
 """Bytes of RAM that copies leave to a framework's heap, beside what is reserved for it: estimated."""
 
-HOT_CODE_BYTES = 15 * 1024
-"""Bound of the functions marked TL_HOT, on any instruction set at -O2; tests compare it with the compilers' objects."""
+HOT_CODE_BYTES, INT4_HOT_CODE_BYTES = 15 * 1024, 4 * 1024
+"""Bounds of the functions marked TL_HOT, on any instruction set at -O2, and of what int4 matrices take besides; tests
+compare them with the compilers' objects."""
 
 ELEMENT_TABLES = {"softmax": 2 * len(SOFTMAX_TABLE), "sigmoid": 2 * len(SIGMOID_TABLE)}
 """Bytes of the tables of tables.c that are read for each element."""
 
 
-GAIN_BYTES, MATRIX_BYTES, POINTER_BYTES = 8, 24, 4
+GAIN_BYTES, MATRIX_BYTES, POINTER_BYTES = 8, 32, 4
 """sizeof(struct tl_gain), of struct tl_matrix and of a bias in struct tl_block, on a 32-bit chip."""
 
 
@@ -40,12 +41,13 @@ GAIN_BYTES, MATRIX_BYTES, POINTER_BYTES = 8, 24, 4
 class Placement:
     """What goes to faster memory at boot.
 
-    hot_code: where the functions that a token runs go, None if they stay in flash. tables: name -> bytes in RAM, of
-    ELEMENT_TABLES and of weights. psram: the same of matrices in PSRAM. pointers: bytes of RAM that tell where those
-    are.
+    hot_code: where the functions that a token runs go, None if they stay in flash. hot_code_bytes: their bound.
+    tables: name -> bytes in RAM, of ELEMENT_TABLES and of weights. psram: the same of matrices in PSRAM. pointers:
+    bytes of RAM that tell where those are.
     """
 
     hot_code: HotCode | None = None
+    hot_code_bytes: int = 0
     tables: dict[str, int] = field(default_factory=dict)
     psram: dict[str, int] = field(default_factory=dict)
     pointers: int = 0
@@ -53,7 +55,7 @@ class Placement:
     @property
     def hot_bytes(self) -> int:
         """What those functions take of the RAM that variables have."""
-        return HOT_CODE_BYTES if self.hot_code and self.hot_code.shared else 0
+        return self.hot_code_bytes if self.hot_code and self.hot_code.shared else 0
 
     @property
     def ram(self) -> int:
@@ -80,7 +82,7 @@ def tables(model: IntegerModel, kernels: KernelSet) -> Iterator[Table]:
 
     def arrays(name: str, part: IntegerMatrix | IntegerGain | NDArray[np.int32], reads: int) -> Iterator[Table]:
         if isinstance(part, IntegerMatrix):
-            read = kernels.matrix_bytes(part.rows, part.columns)
+            read = kernels.layout(part.bits).matrix_bytes(part.rows, part.columns)
             yield Table(f"{name}_codes", read, read + SLACK, reads, matrix=True)
             yield vector(f"{name}_mantissa", part.mantissa, reads)
         elif isinstance(part, IntegerGain):
@@ -107,7 +109,8 @@ def place(model: IntegerModel, kernels: KernelSet, free: int, hot_code: HotCode 
     hot_code: of the chip; None: its functions stay in flash. Vectors come before the matrices that are read as often.
     """
     left = free - LEFT_FREE
-    placed = Placement(hot_code)
+    hot_bytes = HOT_CODE_BYTES + (INT4_HOT_CODE_BYTES if model.has_int4 else 0)
+    placed = Placement() if hot_code is None else Placement(hot_code, hot_bytes)
     if placed.hot_bytes > max(left, 0):
         placed = Placement()
     left -= placed.hot_bytes

@@ -7,7 +7,7 @@ framework's bytes, and names their source.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from tinyllm.boards.chips import CHIPS
@@ -41,11 +41,6 @@ SMALL_VARIABLES = 1536
 
 PSRAM_RESERVE = 64 * 1024
 """Of PSRAM, for the framework's heap: estimated."""
-
-INT4_GROUP = 32
-"""Weights that share a scale."""
-INT4_GROUP_BYTES = INT4_GROUP // 2 + 2
-"""Their codes, and a 16-bit scale: 4.5 bits a weight."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ def plan_memory(
     board None: for the portable kernels on one core. batch None: of as many tokens as the board has room for.
     """
     config, kernels, cores = model.config, kernel_set_of(board), 1 if board is None else board.cores
-    batch = _batch(config, kernels, board) if batch is None else batch
+    batch = _batch(model, kernels, board) if batch is None else batch
     vectors = 2 * config.dim  # the final norm's gain
     for block in model.blocks:
         biases = sum(bias.size for bias in (block.bq, block.bk, block.bv, block.bo) if bias is not None)
@@ -126,7 +121,7 @@ def plan_memory(
     # multiple of 16 again.
     middle = padded(batch * _token_bytes(config, kernels, angles) + logits + angles + tops)
     widest = widest_codes(config)
-    codes = padded(batch * widest) + padded(batch * kernels.input_bytes(widest))
+    codes = padded(batch * widest) + padded(batch * kernels.input_bytes(widest, model.has_int4))
     scores = cores * HEADS_AT_ONCE * 4 * max(config.slots)
     # Of each core: the turns of a head, the sums and the codes of all heads at once.
     heads = 4 * 2 * config.head_dim + 4 * HEADS_AT_ONCE * config.head_dim + 3 * 2 * config.head_dim
@@ -165,14 +160,16 @@ def _token_bytes(config: ModelConfig, kernels: KernelSet, angles: int) -> int:
     return 4 * (config.dim + q + 2 * kv + 2 * hidden) + SCALE_BYTES + angles
 
 
-def _batch(config: ModelConfig, kernels: KernelSet, board: Board | None) -> int:
+def _batch(model: IntegerModel, kernels: KernelSet, board: Board | None) -> int:
     """Tokens that go through the model at once: as many as the kernels take at once, or several times as many."""
+    config = model.config
     space = None if board is None else room(board)
     if space is None:
         most = MOST_BATCH
     else:
         widest = widest_codes(config)
-        token = _token_bytes(config, kernels, 2 * config.head_dim) + widest + kernels.input_bytes(widest)
+        token = _token_bytes(config, kernels, 2 * config.head_dim) + widest
+        token += kernels.input_bytes(widest, model.has_int4)
         most = min(space.ram // BATCH_SHARE // token, MOST_BATCH)
     return max(most - most % kernels.tokens, 1)
 
@@ -227,7 +224,7 @@ def room(board: Board) -> Bytes | None:
 
 def matrix_bytes(matrix: IntegerMatrix, kernels: KernelSet = GENERIC) -> int:
     """Packed codes, slack and the row mantissas."""
-    return kernels.matrix_bytes(matrix.rows, matrix.columns) + SLACK + 2 * matrix.rows
+    return kernels.layout(matrix.bits).matrix_bytes(matrix.rows, matrix.columns) + SLACK + 2 * matrix.rows
 
 
 def widest_codes(config: ModelConfig) -> int:
@@ -243,9 +240,9 @@ def kv_bytes_per_token(model: IntegerModel) -> int:
 
 @dataclass(frozen=True)
 class WeightBytes:
-    """Bytes of all weights as C tables. int8: counted, as emitted; the others: estimated, for no kernel reads them.
+    """Bytes of all weights as C tables. int8, int4: counted, as emitted; int4 is so but for embedding and head.
 
-    fp16: rows padded as those of int8. int4: with a 16-bit scale for every 32 weights of a row, the last group padded.
+    fp16: estimated, for no kernel reads it; rows padded as those of int8.
     """
 
     fp16: int
@@ -254,17 +251,14 @@ class WeightBytes:
 
 
 def weight_bytes(model: IntegerModel, planned: int) -> WeightBytes:
-    """The weights in several formats. planned: Plan.flash["weights"] of the same model with the portable kernels."""
-    rest = planned - sum(matrix_bytes(matrix) for matrix in _matrices(model))
-
-    def total(row_bytes: Callable[[int], int]) -> int:
-        return rest + sum(matrix.rows * row_bytes(matrix.columns) + SLACK for matrix in _matrices(model))
-
-    return WeightBytes(
-        fp16=total(lambda columns: padded(2 * columns)),
-        int8=planned,
-        int4=total(lambda columns: -(-columns // INT4_GROUP) * INT4_GROUP_BYTES),
-    )
+    """The weights in several formats. planned: Plan.flash["weights"] of this int8 model with the portable kernels."""
+    matrices = list(_matrices(model))
+    rest = planned - sum(matrix_bytes(matrix) for matrix in matrices)
+    heads = sum(matrix_bytes(matrix) for matrix in matrices[: 1 if model.head is None else 2])
+    blocks = matrices[1 if model.head is None else 2 :]
+    int4 = sum(GENERIC.int4.matrix_bytes(matrix.rows, matrix.columns) + SLACK + 2 * matrix.rows for matrix in blocks)
+    fp16 = sum(matrix.rows * padded(2 * matrix.columns) + SLACK for matrix in matrices)
+    return WeightBytes(fp16=rest + fp16, int8=planned, int4=rest + heads + int4)
 
 
 def _variable_bytes(model: IntegerModel, tokenizer: Tokenizer, text_max: int) -> int:

@@ -45,7 +45,7 @@ class Traffic:
 
 
 def matrix_macs(model: IntegerModel) -> int:
-    """Multiplications of int8 with int8 in the matrices of one token with logits."""
+    """Multiplications of codes in the matrices of one token with logits."""
     return sum(matrix.rows * matrix.columns for matrix in _read(model))
 
 
@@ -65,7 +65,7 @@ def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: K
     )
 
     def packed(matrix: IntegerMatrix) -> int:
-        return kernels.matrix_bytes(matrix.rows, matrix.columns) + 2 * matrix.rows
+        return kernels.layout(matrix.bits).matrix_bytes(matrix.rows, matrix.columns) + 2 * matrix.rows
 
     def read_of(names: Collection[str]) -> int:
         return sum(table.reads * table.read for table in tables(model, kernels) if table.name in names)

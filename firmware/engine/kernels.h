@@ -13,6 +13,7 @@
 #include "exponents.h"
 #include "fixedpoint.h"
 #include "layout.h"
+#include "layout_int4.h"
 #include "placement.h"
 
 #ifdef __cplusplus
@@ -23,9 +24,9 @@ extern "C" {
  * on problems that are built in. If not, the portable C does their work from then on. */
 bool tl_kernels_start(void);
 
-/* W (rows, columns): value = code * mantissa[row] * 2^exponent. The codes of TL_GROUP_ROWS rows lie together, in
- * group_bytes, a multiple of 16, and start 16-byte aligned; the last group is filled up with rows of zeros. 16 readable
- * bytes follow it. */
+/* W (rows, columns): value = code * mantissa[row] * 2^exponent, of int4 codes times the scale of 32 columns of a row too.
+ * The codes of TL_GROUP_ROWS or TL_INT4_GROUP_ROWS rows lie together, in group_bytes, a multiple of 16, and start 16-byte
+ * aligned; the last group is filled up with rows of zeros. 16 readable bytes follow it. */
 struct tl_matrix {
     const uint8_t *groups;
     const uint16_t *mantissa;
@@ -33,6 +34,8 @@ struct tl_matrix {
     uint32_t columns;
     uint32_t group_bytes;
     int32_t exponent;
+    int32_t most;  /* no sum with int8 codes is larger in magnitude */
+    uint32_t bits; /* 8 or 4 */
 };
 
 /* Codes (n,) as tl_dot_groups reads them: TL_INPUT_BYTES(n), 16-byte aligned. */
@@ -53,12 +56,24 @@ void tl_dot_tokens(const struct tl_matrix *w, const uint8_t *inputs, uint32_t to
 /* Code of W at a row and column, within +-127. */
 int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
 
+/* Columns of a row of int4 codes that share a scale. */
+#define TL_SCALE_COLUMNS 32u
+
+/* The same for a W of int4 codes, within -8 and 7, each times the scale of its columns, 1 to 255; that of the code times
+ * its scale. At most 8,289 columns, so that int32 cannot overflow. */
+void tl_expand_int4(const int8_t *codes, uint32_t n, uint8_t *input);
+void tl_dot_groups_int4(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums);
+void tl_expand_tokens_int4(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs);
+void tl_dot_tokens_int4(const struct tl_matrix *w, const uint8_t *inputs, uint32_t tokens, uint32_t first,
+                        uint32_t last, int32_t *sums, uint32_t stride);
+int32_t tl_code_int4(const struct tl_matrix *w, uint32_t row, uint32_t column);
+
 /* values[i] = saturate(values[i] * mantissa[i] * multiplier / 2^right) to nearest, ties up, i < n. mantissa[i] *
  * multiplier < 2^31, any right; no value is -2^31. */
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
 
 /* Of each token t, from values[t * stride] on: saturate(value * mantissa[i] * scale * 2^exponent) to nearest, ties up, i < n.
- * most: no value's magnitude is larger; of sums over n columns, 127 * 127 * n. */
+ * most: no value's magnitude is larger. */
 void tl_requantize_tokens(int32_t *values, uint32_t stride, uint32_t tokens, const uint16_t *mantissa, uint32_t n,
                           const struct tl_scale *scales, int32_t exponent, int32_t most);
 

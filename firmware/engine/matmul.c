@@ -2,14 +2,12 @@
 
 #include <stddef.h>
 
+#include "model.h"
 #include "parallel.h"
 #include "placement.h"
 
 /* Weights of several tokens that are read at a time: from flash for the first of them, from its cache for the others. */
 #define BYTES_AT_ONCE 4096u
-
-/* Of two codes. */
-#define MOST_PRODUCT (127 * 127)
 
 /* What is under way, static so that both cores see it. */
 static struct {
@@ -20,24 +18,63 @@ static struct {
     uint32_t total_stride;
 } matmul;
 
+/* What is false for every matrix of a model leaves no code behind. */
+static inline bool is_int4(const struct tl_matrix *w) {
+    return TL_INT4_WEIGHTS && w->bits == 4u;
+}
+
+static inline uint32_t rows_of_group(const struct tl_matrix *w) {
+    return is_int4(w) ? TL_INT4_GROUP_ROWS : TL_GROUP_ROWS;
+}
+
 TL_HOT static uint32_t groups_of(const struct tl_matrix *w) {
-    return (w->rows + TL_GROUP_ROWS - 1u) / TL_GROUP_ROWS;
+    return is_int4(w) ? (w->rows + TL_INT4_GROUP_ROWS - 1u) / TL_INT4_GROUP_ROWS
+                      : (w->rows + TL_GROUP_ROWS - 1u) / TL_GROUP_ROWS;
+}
+
+TL_HOT void tl_expand_for(const struct tl_matrix *w, const int8_t *codes, uint32_t stride, uint32_t tokens,
+                          uint8_t *expanded) {
+    const uint32_t n = w->columns;
+    if (is_int4(w)) {
+        if (tokens == 1) {
+            tl_expand_int4(codes, n, expanded);
+        } else {
+            tl_expand_tokens_int4(codes, stride, tokens, n, expanded);
+        }
+    } else if (tokens == 1) {
+        tl_expand(codes, n, expanded);
+    } else {
+        tl_expand_tokens(codes, stride, tokens, n, expanded);
+    }
+}
+
+/* Groups first <= g < last of a matrix times the inputs -> y. */
+static inline void dot(const struct tl_product *product, const struct tl_inputs *x, uint32_t first, uint32_t last,
+                       int32_t *y) {
+    const struct tl_matrix *w = product->w;
+    if (is_int4(w)) {
+        if (x->tokens == 1) {
+            tl_dot_groups_int4(w, x->expanded, first, last, y);
+        } else {
+            tl_dot_tokens_int4(w, x->expanded, x->tokens, first, last, y, product->stride);
+        }
+    } else if (x->tokens == 1) {
+        tl_dot_groups(w, x->expanded, first, last, y);
+    } else {
+        tl_dot_tokens(w, x->expanded, x->tokens, first, last, y, product->stride);
+    }
 }
 
 /* Groups first <= g < last of a matrix. */
 TL_HOT static void multiply(const struct tl_product *product, uint32_t first, uint32_t last) {
     const struct tl_matrix *w = product->w;
     const struct tl_inputs *x = matmul.x;
-    const uint32_t row = first * TL_GROUP_ROWS, end = last * TL_GROUP_ROWS;
+    const uint32_t row = first * rows_of_group(w), end = last * rows_of_group(w);
     const uint32_t rows = (end < w->rows ? end : w->rows) - row;
     int32_t *y = product->y + row;
-    if (x->tokens == 1) {
-        tl_dot_groups(w, x->expanded, first, last, y);
-    } else {
-        tl_dot_tokens(w, x->expanded, x->tokens, first, last, y, product->stride);
-    }
+    dot(product, x, first, last, y);
     tl_requantize_tokens(y, product->stride, x->tokens, w->mantissa + row, rows, x->scales,
-                         w->exponent + TL_FRACTION_BITS, (int32_t)w->columns * MOST_PRODUCT);
+                         w->exponent + TL_FRACTION_BITS, w->most);
     if (matmul.total == NULL) return;
     for (uint32_t t = 0; t < x->tokens; t++, y += product->stride) {
         int32_t *total = matmul.total + (size_t)t * matmul.total_stride + row;
@@ -91,6 +128,6 @@ TL_HOT void tl_matmul_add(const struct tl_product *product, const struct tl_inpu
 }
 
 TL_HOT void tl_matrix_row(const struct tl_matrix *w, uint32_t index, int32_t *y) {
-    for (uint32_t i = 0; i < w->columns; i++) y[i] = tl_code(w, index, i);
+    for (uint32_t i = 0; i < w->columns; i++) y[i] = is_int4(w) ? tl_code_int4(w, index, i) : tl_code(w, index, i);
     tl_requantize_vector(y, w->columns, w->mantissa[index], -(w->exponent + TL_FRACTION_BITS), y);
 }

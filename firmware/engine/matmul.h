@@ -17,6 +17,10 @@ struct tl_inputs {
     uint32_t tokens;
 };
 
+/* Expands the codes (columns,) of tokens, `stride` bytes apart, as W (rows, columns) and others of its width and columns
+ * take them. */
+void tl_expand_for(const struct tl_matrix *w, const int8_t *codes, uint32_t stride, uint32_t tokens, uint8_t *expanded);
+
 /* W (rows, columns) @ x (columns,) -> y (rows,) Q16.16, of each token from y[token * stride] on. There is room for whole
  * groups of rows. */
 struct tl_product {

@@ -124,7 +124,7 @@ def _parts(seen: Inspection, bar: int) -> Iterator[list[str]]:
 def _sizes(seen: Inspection) -> Iterator[list[str]]:
     yield ["flash", "weights as int8", f"{seen.weights.int8:,}", "counted"]
     yield ["flash", "weights as fp16", f"{seen.weights.fp16:,}", "estimated, no kernel reads it"]
-    yield ["flash", "weights as int4", f"{seen.weights.int4:,}", "estimated, no kernel reads it"]
+    yield ["flash", "weights as int4", f"{seen.weights.int4:,}", "counted, embedding and head as int8"]
     vocabulary = "counted" if seen.tokenizer else "estimated, no tokenizer"
     yield ["flash", "vocabulary", f"{seen.plan.flash['vocabulary']:,}", vocabulary]
     yield ["RAM", "KV cache of one token", f"{seen.kv_bytes_per_token:,}", "counted"]

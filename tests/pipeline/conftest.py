@@ -7,6 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from tinyllm.codegen.arithmetic.float_model import Block, Model, ModelConfig, Rope
+from tinyllm.codegen.arithmetic.int4 import GroupedCodes, round_to_nearest
+
+MATRICES = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
 
 BASE = ModelConfig(
     name="random",
@@ -72,3 +75,12 @@ def random_model(config: ModelConfig, seed: int = 0, biases: bool = False, scale
         final_norm=gain(),
         head=None if config.tied_head else tensor(config.vocab_size, config.dim),
     )
+
+
+def nearest(model: Model, *fields: str) -> dict[tuple[int, str], GroupedCodes]:
+    """These matrices of every block, or all, as int4 rounded to nearest: the argument `int4` of quantize."""
+    return {
+        (index, field): round_to_nearest(getattr(block, field))
+        for index, block in enumerate(model.blocks)
+        for field in fields or MATRICES
+    }

@@ -25,6 +25,11 @@ FUNCTIONS = (
     "tl_expand_tokens",
     "tl_dot_tokens",
     "tl_code",
+    "tl_expand_int4",
+    "tl_dot_groups_int4",
+    "tl_expand_tokens_int4",
+    "tl_dot_tokens_int4",
+    "tl_code_int4",
     "tl_requantize_rows",
     "tl_requantize_tokens",
     "tl_requantize_vector",
@@ -166,41 +171,69 @@ class RemoteKernels:
     def tl_kernels_start(self) -> bool:
         return bool(self._call("tl_kernels_start") & 255)
 
-    def tl_expand(self, codes: Any, n: int, expanded: Any) -> None:
+    def tl_expand(self, codes: Any, n: int, expanded: Any, name: str = "tl_expand") -> None:
         there = self._put(expanded, len(expanded))
-        self._call("tl_expand", self._put(codes, n), n, there)
+        self._call(name, self._put(codes, n), n, there)
         self._read(there, self._buffer(expanded, len(expanded)))
 
+    def tl_expand_int4(self, codes: Any, n: int, expanded: Any) -> None:
+        self.tl_expand(codes, n, expanded, "tl_expand_int4")
+
     def _matrix(self, matrix: Any) -> int:
-        groups = self._kernels.groups(matrix.rows) * matrix.group_bytes
+        groups = self._kernels.layout(matrix.bits).groups(matrix.rows) * matrix.group_bytes
         fields = (
             self._put_last(matrix.groups, groups), self._put(matrix.mantissa, 2 * matrix.rows),
-            matrix.rows, matrix.columns, matrix.group_bytes, matrix.exponent,
+            matrix.rows, matrix.columns, matrix.group_bytes, matrix.exponent, matrix.most, matrix.bits,
         )  # fmt: skip
-        return self._write(STRUCT, struct.pack("<5Ii", *fields))
+        return self._write(STRUCT, struct.pack("<5I2iI", *fields))
 
-    def tl_dot_groups(self, matrix: Any, expanded: Any, first: int, last: int, sums: Any) -> None:
+    def tl_dot_groups(
+        self, matrix: Any, expanded: Any, first: int, last: int, sums: Any, name: str = "tl_dot_groups"
+    ) -> None:
         size = 4 * len(sums)
         there = self._put(sums, size)
-        self._call("tl_dot_groups", self._matrix(matrix), self._put(expanded, len(expanded)), first, last, there)
+        self._call(name, self._matrix(matrix), self._put(expanded, len(expanded)), first, last, there)
         self._read(there, self._buffer(sums, size))
 
-    def tl_expand_tokens(self, codes: Any, stride: int, tokens: int, n: int, inputs: Any) -> None:
+    def tl_dot_groups_int4(self, matrix: Any, expanded: Any, first: int, last: int, sums: Any) -> None:
+        self.tl_dot_groups(matrix, expanded, first, last, sums, "tl_dot_groups_int4")
+
+    def tl_expand_tokens(
+        self, codes: Any, stride: int, tokens: int, n: int, inputs: Any, name: str = "tl_expand_tokens"
+    ) -> None:
         there = self._put(inputs, len(inputs))
-        self._call("tl_expand_tokens", self._put(codes, len(codes)), stride, tokens, n, there)
+        self._call(name, self._put(codes, len(codes)), stride, tokens, n, there)
         self._read(there, self._buffer(inputs, len(inputs)))
 
+    def tl_expand_tokens_int4(self, codes: Any, stride: int, tokens: int, n: int, inputs: Any) -> None:
+        self.tl_expand_tokens(codes, stride, tokens, n, inputs, "tl_expand_tokens_int4")
+
     def tl_dot_tokens(
-        self, matrix: Any, inputs: Any, tokens: int, first: int, last: int, sums: Any, stride: int
+        self,
+        matrix: Any,
+        inputs: Any,
+        tokens: int,
+        first: int,
+        last: int,
+        sums: Any,
+        stride: int,
+        name: str = "tl_dot_tokens",
     ) -> None:
         size = 4 * len(sums)
         there, given = self._put(sums, size), self._put(inputs, len(inputs))
-        self._call("tl_dot_tokens", self._matrix(matrix), given, tokens, first, last, there, stride)
+        self._call(name, self._matrix(matrix), given, tokens, first, last, there, stride)
         self._read(there, self._buffer(sums, size))
 
-    def tl_code(self, matrix: Any, row: int, column: int) -> int:
-        code = self._call("tl_code", self._matrix(matrix), row, column)
-        return (code & 255 ^ 128) - 128
+    def tl_dot_tokens_int4(
+        self, matrix: Any, inputs: Any, tokens: int, first: int, last: int, sums: Any, stride: int
+    ) -> None:
+        self.tl_dot_tokens(matrix, inputs, tokens, first, last, sums, stride, "tl_dot_tokens_int4")
+
+    def tl_code(self, matrix: Any, row: int, column: int, name: str = "tl_code") -> int:
+        return (self._call(name, self._matrix(matrix), row, column) ^ 1 << 31) - (1 << 31)
+
+    def tl_code_int4(self, matrix: Any, row: int, column: int) -> int:
+        return self.tl_code(matrix, row, column, "tl_code_int4")
 
     def tl_first_above(self, values: Any, n: int, bound: int) -> int:
         return self._call("tl_first_above", self._put(values, 4 * n), n, bound)

@@ -21,18 +21,21 @@ from tests.pipeline.remote_kernels import RemoteKernels
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.arithmetic.integer_forward import softmax_q15, weights_of
+from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, scale_groups
+from tinyllm.codegen.arithmetic.quantize import MAX_COLUMNS, MAX_INT4_COLUMNS
 from tinyllm.codegen.arithmetic.sampler import LN2_Q27, LOG2E_Q58, exponents
 from tinyllm.codegen.arithmetic.vectors import silu_mul
 from tinyllm.codegen.emit.project import kernel_files, table_files
 from tinyllm.codegen.kernels.choose import KERNEL_SETS, kernel_set_of
-from tinyllm.codegen.kernels.kernel_set import KernelSet, padded
+from tinyllm.codegen.kernels.kernel_set import KernelSet, Layout, padded
 
 DECLARATIONS = """
 struct tl_matrix {
     const uint8_t *groups;
     const uint16_t *mantissa;
     uint32_t rows, columns, group_bytes;
-    int32_t exponent;
+    int32_t exponent, most;
+    uint32_t bits;
 };
 bool tl_kernels_start(void);
 void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input);
@@ -41,6 +44,12 @@ void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t tokens, uin
 void tl_dot_tokens(const struct tl_matrix *w, const uint8_t *inputs, uint32_t tokens, uint32_t first, uint32_t last,
                    int32_t *sums, uint32_t stride);
 int32_t tl_code(const struct tl_matrix *w, uint32_t row, uint32_t column);
+void tl_expand_int4(const int8_t *codes, uint32_t n, uint8_t *input);
+void tl_dot_groups_int4(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums);
+void tl_expand_tokens_int4(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs);
+void tl_dot_tokens_int4(const struct tl_matrix *w, const uint8_t *inputs, uint32_t tokens, uint32_t first,
+                        uint32_t last, int32_t *sums, uint32_t stride);
+int32_t tl_code_int4(const struct tl_matrix *w, uint32_t row, uint32_t column);
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right);
 void tl_requantize_tokens(int32_t *values, uint32_t stride, uint32_t tokens, const uint16_t *mantissa, uint32_t n,
                           const void *scales, int32_t exponent, int32_t most);
@@ -196,15 +205,43 @@ def kernel_places(kernels: KernelSet) -> list[str]:
     return sorted(places, key=lambda place: "generic" in place)
 
 
-def matrix_of(kernels: KernelSet, codes: np.ndarray) -> tuple[Any, list[np.ndarray]]:
-    """A tl_matrix, and what it points to."""
-    groups = kernels.pack(codes)
+@dataclass(frozen=True)
+class Weights:
+    """A matrix of a width as the kernels read it. integers: what its sums are over, int64 (rows, columns)."""
+
+    bits: int
+    layout: Layout
+    integers: np.ndarray
+    matrix: Any
+    alive: list[np.ndarray]
+
+    def function(self, c: Any, name: str) -> Any:
+        """The kernel of that name for this width."""
+        return getattr(c, name if self.bits == 8 else f"{name}_int4")
+
+
+def weights_of_width(
+    kernels: KernelSet, bits: int, shape: tuple[int, int], extreme: int | None = None, seed: int = 1
+) -> Weights:
+    """Random codes, or the largest positive or negative ones; of int4 random scales or the largest."""
+    random = np.random.default_rng(seed)
+    if bits == 8:
+        codes = codes_of(random, *shape) if extreme is None else np.full(shape, extreme, np.int8)
+        groups, integers = kernels.int8.pack(codes), codes.astype(np.int64)
+    else:
+        count = scale_groups(shape[1])
+        codes, scales = random.integers(-8, 8, shape).astype(np.int8), random.integers(1, 256, (shape[0], count))
+        if extreme is not None:
+            codes[:], scales[:] = (7 if extreme > 0 else -8), 255
+        groups = kernels.int4.pack(codes, scales.astype(np.uint8))
+        integers = IntegerMatrix(codes, np.ones(shape[0], np.uint16), 0, scales.astype(np.uint8)).integers()
     memory = aligned(groups.size + 16)
     memory[: groups.size] = groups.ravel()
-    mantissa = np.ones(codes.shape[0], np.uint16)
-    rows, columns = codes.shape
-    value = (pointer("uint8_t", memory), pointer("uint16_t", mantissa), rows, columns, groups.shape[1], 0)
-    return ffi.new("struct tl_matrix *", value), [memory, mantissa]
+    mantissa = np.ones(shape[0], np.uint16)
+    most = 127 * int(np.abs(integers.astype(np.int64)).sum(axis=1).max())
+    value = (pointer("uint8_t", memory), pointer("uint16_t", mantissa), *shape, groups.shape[1], 0, most, bits)
+    matrix = ffi.new("struct tl_matrix *", value)
+    return Weights(bits, kernels.layout(bits), integers.astype(np.int64), matrix, [memory, mantissa])
 
 
 @pytest.mark.parametrize(
@@ -230,93 +267,106 @@ def codes_of(random: np.random.Generator, *shape: int) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_matrix_is_packed_whole_and_comes_back(kernels: KernelSet, shape: tuple[int, int]) -> None:
-    codes = codes_of(np.random.default_rng(0), *shape)
-    groups = kernels.pack(codes)
+    codes, layout = codes_of(np.random.default_rng(0), *shape), kernels.int8
+    groups = layout.pack(codes)
     assert groups.dtype == np.uint8
-    assert groups.shape == (kernels.groups(shape[0]), kernels.group_bytes(shape[1]))
+    assert groups.shape == (layout.groups(shape[0]), layout.group_bytes(shape[1]))
     assert groups.shape[1] % 16 == 0
-    assert np.array_equal(kernels.unpack(groups, *shape), codes)
+    assert np.array_equal(layout.unpack(groups, *shape), codes)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_int4_matrix_is_packed_whole_and_comes_back(kernels: KernelSet, shape: tuple[int, int]) -> None:
+    random, layout = np.random.default_rng(0), kernels.int4
+    codes = random.integers(-8, 8, shape).astype(np.int8)
+    scales = random.integers(1, 256, (shape[0], scale_groups(shape[1]))).astype(np.uint8)
+    groups = layout.pack(codes, scales)
+    assert groups.dtype == np.uint8
+    assert groups.shape == (layout.groups(shape[0]), layout.group_bytes(shape[1]))
+    assert groups.shape[1] % 16 == 0
+    unpacked, unpacked_scales = layout.unpack(groups, *shape)
+    assert np.array_equal(unpacked, codes)
+    assert np.array_equal(unpacked_scales, scales)
 
 
 @every("extreme", [None, (127, 127), (127, -127), (-127, -127)])
 @every("shape", SHAPES)
-def test_sums_of_packed_rows_are_exact(run: Run, shape: tuple[int, int], extreme: tuple[int, int] | None) -> None:
-    c, kernels = run.c, run.kernels
-    random = np.random.default_rng(1)
-    codes, x = codes_of(random, *shape), codes_of(random, shape[1])
+@every("bits", [8, 4])
+def test_sums_of_packed_rows_are_exact(
+    run: Run, bits: int, shape: tuple[int, int], extreme: tuple[int, int] | None
+) -> None:
+    w = weights_of_width(run.kernels, bits, shape, extreme and extreme[0])
+    x = codes_of(np.random.default_rng(2), shape[1])
     if extreme is not None:
-        codes[:], x[:] = extreme
-    matrix, alive = matrix_of(kernels, codes)
+        x[:] = extreme[1]
     # What lies behind the input from an earlier, longer one must not count.
-    given_codes, expanded = aligned(shape[1] + 16, np.int8), aligned(kernels.input_bytes(shape[1]))
+    given_codes, expanded = aligned(shape[1] + 16, np.int8), aligned(w.layout.input_bytes(shape[1]))
     expanded[:] = 77
     given_codes[:] = 55
     given_codes[: shape[1]] = x
-    c.tl_expand(pointer("int8_t", given_codes), shape[1], pointer("uint8_t", expanded))
-    groups = kernels.groups(shape[0])
+    w.function(run.c, "tl_expand")(pointer("int8_t", given_codes), shape[1], pointer("uint8_t", expanded))
+    groups, rows = w.layout.groups(shape[0]), w.layout.rows
     for first, last in {(0, groups), (groups // 2, groups), (0, (groups + 1) // 2)}:
-        sums = np.full((last - first) * kernels.rows, 99, np.int32)
-        c.tl_dot_groups(matrix, pointer("uint8_t", expanded), first, last, pointer("int32_t", sums))
-        expected = codes[first * kernels.rows : last * kernels.rows].astype(np.int64) @ x.astype(np.int64)
+        sums = np.full((last - first) * rows, 99, np.int32)
+        inputs = pointer("uint8_t", expanded)
+        w.function(run.c, "tl_dot_groups")(w.matrix, inputs, first, last, pointer("int32_t", sums))
+        expected = w.integers[first * rows : last * rows] @ x.astype(np.int64)
         assert sums[: len(expected)].tolist() == expected.tolist()
-    assert alive
 
 
 @every("extreme", [None, (127, 127), (127, -127), (-127, -127)])
 @every("tokens", [2, 3, 4, 5, 7, 8])
 @every("shape", [(1, 1), (13, 172), (8, 64), (2, 700), (1, 4099)])
+@every("bits", [8, 4])
 def test_the_sums_of_several_tokens_are_those_of_each(
-    run: Run, shape: tuple[int, int], tokens: int, extreme: tuple[int, int] | None
+    run: Run, bits: int, shape: tuple[int, int], tokens: int, extreme: tuple[int, int] | None
 ) -> None:
-    c, kernels = run.c, run.kernels
-    random = np.random.default_rng(tokens)
     rows, columns = shape
-    codes, xs = codes_of(random, *shape), codes_of(random, tokens, columns)
+    w = weights_of_width(run.kernels, bits, shape, extreme and extreme[0], seed=tokens)
+    xs = codes_of(np.random.default_rng(tokens), tokens, columns)
     if extreme is not None:
-        codes[:], xs[:] = extreme
-    matrix, alive = matrix_of(kernels, codes)
+        xs[:] = extreme[1]
     stride = padded(columns) + 16
-    given_codes, expanded = aligned(stride * tokens, np.int8), aligned(tokens * kernels.input_bytes(columns))
+    given_codes, expanded = aligned(stride * tokens, np.int8), aligned(tokens * w.layout.input_bytes(columns))
     expanded[:] = 77
     given_codes[:] = 55
     given_codes.reshape(tokens, stride)[:, :columns] = xs
-    c.tl_expand_tokens(pointer("int8_t", given_codes), stride, tokens, columns, pointer("uint8_t", expanded))
-    groups = kernels.groups(rows)
+    inputs = pointer("uint8_t", expanded)
+    w.function(run.c, "tl_expand_tokens")(pointer("int8_t", given_codes), stride, tokens, columns, inputs)
+    groups = w.layout.groups(rows)
     for first, last in {(0, groups), (groups // 2, groups)}:
-        count = (last - first) * kernels.rows
+        count = (last - first) * w.layout.rows
         sums = np.full((tokens, count + 3), 99, np.int32)
-        inputs = pointer("uint8_t", expanded)
-        c.tl_dot_tokens(matrix, inputs, tokens, first, last, pointer("int32_t", sums), count + 3)
-        expected = xs.astype(np.int64) @ codes[first * kernels.rows : last * kernels.rows].T.astype(np.int64)
+        together = w.function(run.c, "tl_dot_tokens")
+        together(w.matrix, inputs, tokens, first, last, pointer("int32_t", sums), count + 3)
+        expected = xs.astype(np.int64) @ w.integers[first * w.layout.rows : last * w.layout.rows].T
         assert sums[:, : expected.shape[1]].tolist() == expected.tolist()
         assert np.all(sums[:, count:] == 99)
-    assert alive
 
 
-@every("extreme", [(127, 127), (127, -127)])
-def test_the_longest_dot_product_of_extreme_codes_fits(run: Run, extreme: tuple[int, int]) -> None:
-    c, kernels = run.c, run.kernels
-    size = 133144
-    matrix, alive = matrix_of(kernels, np.full((1, size), extreme[0], np.int8))
-    given_codes, expanded = aligned(size + 16, np.int8), aligned(kernels.input_bytes(size))
+@every("extreme", [(127, 127), (127, -127), (-127, 127), (-127, -127)])
+@every("bits", [8, 4])
+def test_the_longest_dot_product_of_extreme_codes_fits(run: Run, bits: int, extreme: tuple[int, int]) -> None:
+    size = {8: MAX_COLUMNS, 4: MAX_INT4_COLUMNS}[bits]
+    w = weights_of_width(run.kernels, bits, (1, size), extreme[0])
+    given_codes, expanded = aligned(size + 16, np.int8), aligned(w.layout.input_bytes(size))
     given_codes[:] = extreme[1]
-    c.tl_expand(pointer("int8_t", given_codes), size, pointer("uint8_t", expanded))
-    sums = np.zeros(kernels.rows, np.int32)
-    c.tl_dot_groups(matrix, pointer("uint8_t", expanded), 0, 1, pointer("int32_t", sums))
-    assert sums[0] == extreme[0] * extreme[1] * size
-    assert alive
+    w.function(run.c, "tl_expand")(pointer("int8_t", given_codes), size, pointer("uint8_t", expanded))
+    sums = np.zeros(w.layout.rows, np.int32)
+    inputs = pointer("uint8_t", expanded)
+    w.function(run.c, "tl_dot_groups")(w.matrix, inputs, 0, 1, pointer("int32_t", sums))
+    assert sums[0] == w.integers[0].sum() * extreme[1]
 
 
 def test_a_set_passes_the_check_of_the_start(c: Any) -> None:
     assert c.tl_kernels_start()
 
 
-def test_a_code_is_found_in_the_packed_rows(run: Run) -> None:
-    c, kernels = run.c, run.kernels
-    codes = codes_of(np.random.default_rng(2), 7, 21)
-    matrix, alive = matrix_of(kernels, codes)
-    assert [[c.tl_code(matrix, row, column) for column in range(21)] for row in range(7)] == codes.tolist()
-    assert alive
+@every("bits", [8, 4])
+def test_a_code_is_found_in_the_packed_rows(run: Run, bits: int) -> None:
+    w = weights_of_width(run.kernels, bits, (7, 85))
+    code = w.function(run.c, "tl_code")
+    assert [[code(w.matrix, row, column) for column in range(85)] for row in range(7)] == w.integers.tolist()
 
 
 @given(

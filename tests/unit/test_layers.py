@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "codegen.checkpoints": "tinyllm codegen.arithmetic",
     "codegen.tokenizers": "tinyllm codegen.checkpoints",
     "codegen.chat": "tinyllm codegen.tokenizers",
-    "codegen.kernels": "tinyllm boards",
+    "codegen.kernels": "tinyllm boards codegen.arithmetic",
     "codegen.memory": "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.kernels",
     "codegen.emit": "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.chat codegen.kernels codegen.memory",
     "codegen.trim": "tinyllm codegen.arithmetic codegen.tokenizers codegen.chat codegen.memory",

@@ -48,7 +48,7 @@ def test_copies_leave_ram_free(spare: int) -> None:
 
 def test_hot_code_comes_before_all_tables() -> None:
     hot = HotCode(".time_critical.tinyllm")
-    assert place(SHARED, GENERIC, LEFT_FREE + HOT_CODE_BYTES, hot) == Placement(hot)
+    assert place(SHARED, GENERIC, LEFT_FREE + HOT_CODE_BYTES, hot) == Placement(hot, HOT_CODE_BYTES)
     without = place(SHARED, GENERIC, LEFT_FREE + HOT_CODE_BYTES - 1, hot)
     assert (without.hot_code, without.hot_bytes) == (None, 0)
     assert without.tables, "what is left goes to tables"
@@ -57,7 +57,7 @@ def test_hot_code_comes_before_all_tables() -> None:
 def test_hot_code_in_a_ram_of_its_own_takes_none_of_the_variables() -> None:
     hot = HotCode(".iram1.tinyllm", shared=False)
     placed = place(SHARED, GENERIC, 0, hot)
-    assert placed == Placement(hot)
+    assert placed == Placement(hot, HOT_CODE_BYTES)
     assert placed.ram == 0
 
 
@@ -108,7 +108,7 @@ def test_what_ram_has_no_room_for_goes_to_psram_if_there_is_some() -> None:
     matrices = {table.name: table.bytes for table in tables(SHARED, GENERIC) if table.matrix and table.reads}
     assert none.tables == {} and none.psram == matrices
     # Two stored blocks of 7 matrices and 2 gains, an embedding and a head.
-    assert none.pointers == 2 * (7 * 24 + 2 * 8) + 2 * 24
+    assert none.pointers == 2 * (7 * 32 + 2 * 8) + 2 * 32
     some = place(SHARED, GENERIC, LEFT_FREE + 6_000, None, faster=sum(matrices.values()) // 2)
     assert some.ram <= 6_000
     assert not some.tables.keys() & some.psram.keys()

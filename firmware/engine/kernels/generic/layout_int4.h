@@ -1,0 +1,11 @@
+/* Eight rows are a group: 16 bytes for 32 columns of row 0, of row 1 and so on, then the next 32 columns; behind them the
+ * scales in the same order. Byte i has column i in its lower half and i + 16 in its upper half. An input is its codes,
+ * filled up to whole 32 with zeros.
+ */
+#ifndef TL_LAYOUT_INT4_H
+#define TL_LAYOUT_INT4_H
+
+#define TL_INT4_GROUP_ROWS 8u
+#define TL_INT4_INPUT_BYTES(columns) (((columns) + 31u) & ~31u)
+
+#endif
