@@ -51,6 +51,7 @@ class ModelConfig:
         (0, 0, 1, 1) is two stored blocks each run twice in a row, each pass with its own KV cache.
     windows: for every pass how many positions a token attends to, the last of them its own, or None if that is all
         of them; empty if it is None for every pass.
+    key_bits, value_bits: of a code in the KV cache, 8 or 4.
     prefix: tokens that every conversation on a board begins with; their KV cache is computed when the C is emitted.
     system: what they say, if they are the chat template's beginning with this system message.
     """
@@ -70,6 +71,8 @@ class ModelConfig:
     tied_head: bool = True
     chat_template: str | None = None
     windows: tuple[int | None, ...] = ()
+    key_bits: int = 8
+    value_bits: int = 8
     prefix: tuple[int, ...] = ()
     system: str | None = None
 
@@ -85,6 +88,16 @@ class ModelConfig:
     @property
     def kv_dim(self) -> int:
         return self.n_kv_heads * self.head_dim
+
+    @property
+    def key_bytes(self) -> int:
+        """The codes of a head's key in the KV cache."""
+        return -(-self.head_dim * self.key_bits // 8)
+
+    @property
+    def value_bytes(self) -> int:
+        """The codes of a head's value in the KV cache."""
+        return -(-self.head_dim * self.value_bits // 8)
 
     @property
     def slots(self) -> tuple[int, ...]:

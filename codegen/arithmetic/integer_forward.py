@@ -22,10 +22,13 @@ from tinyllm.codegen.arithmetic.integer_model import (
     IntegerMatrix,
     IntegerModel,
 )
-from tinyllm.codegen.arithmetic.vectors import Quantized, quantize_int8, rmsnorm_int8, rotate, silu_mul
+from tinyllm.codegen.arithmetic.vectors import Quantized, quantize_int4, quantize_int8, rmsnorm_int8, rotate, silu_mul
 
 BATCH = 128
 """Positions computed at once: cheaper than one by one, and their scores still fit a processor's cache."""
+
+QUANTIZE = {8: quantize_int8, 4: quantize_int4}
+"""By the bits of a code in the KV cache."""
 
 DType = TypeVar("DType", bound=np.generic)
 
@@ -33,8 +36,9 @@ DType = TypeVar("DType", bound=np.generic)
 class Reference:
     """A model with its KV cache; `position` counts the tokens since the last reset and may pass the context.
 
-    k, v: for each pass int8 codes (n_kv_heads, slots, head_dim); k_scale, v_scale: packed uint16 scales without the
-    last axis; k_top, v_top (n_layers, n_kv_heads): the largest exponent of a scale since the reset.
+    k, v: for each pass int8 codes (n_kv_heads, slots, head_dim), of an int4 cache multiples of 16; k_scale, v_scale:
+    packed uint16 scales without the last axis; k_top, v_top (n_layers, n_kv_heads): the largest exponent of a scale
+    since the reset.
     A pass with a window has as many slots as the window, and a new token takes the oldest one's. Any other
     has as many as the context, and past it a new token takes the slot of the oldest one that is not a sink.
     """
@@ -135,9 +139,11 @@ class Reference:
         seen = np.concatenate([past, positions])  # S positions
         # Of a batch longer than a window only the end is written.
         held, written = self._slots(layer, past), self._slots(layer, positions[-config.slots[layer] :])
-        rotated_k = rotated(k, phases[:, None], self.model.k_shift[layer])
+        turned_k, k_exponent = turned(k, phases[:, None], self.model.k_shift[layer])
+        codes, mantissa, exponent = QUANTIZE[config.key_bits](turned_k)
+        rotated_k = Quantized(codes, mantissa, exponent + k_exponent)
         k_codes, k_scale = remember(self.k[layer], self.k_scale[layer], rotated_k, held, written)
-        quantized_v = quantize_int8(v)
+        quantized_v = QUANTIZE[config.value_bits](v)
         v_codes, v_scale = remember(self.v[layer], self.v_scale[layer], quantized_v, held, written)
 
         k_top, v_top = (
@@ -280,11 +286,7 @@ def remember(
     return seen_codes, seen_scales
 
 
-def rotated(heads: I64, phases: I64, right: NDArray[np.uint8]) -> Quantized:
-    """RoPE of heads (T, n, d), then each channel shifted right by `right` (n, d), then quantisation of each head.
-
-    The exponent counts in units of Q16.16.
-    """
-    turned, exponent = rotate(heads, fp.cosine_q15(phases), fp.sine_q15(phases))
-    scaled = quantize_int8(turned >> right)
-    return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + exponent)
+def turned(heads: I64, phases: I64, right: NDArray[np.uint8]) -> tuple[I64, I64]:
+    """RoPE of heads (T, n, d), then each channel shifted right by `right` (n, d); the exponent is of Q16.16."""
+    result, exponent = rotate(heads, fp.cosine_q15(phases), fp.sine_q15(phases))
+    return result >> right, exponent

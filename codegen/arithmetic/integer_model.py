@@ -197,6 +197,8 @@ class IntegerModel:
         ]  # fmt: skip
         if min(config.slots) < config.context:
             facts.extend(config.slots)
+        if (config.key_bits, config.value_bits) != (8, 8):
+            facts += ["cache", config.key_bits, config.value_bits]
         if config.prefix:
             facts += ["prefix", *config.prefix]
         hasher = hashlib.sha256(repr(facts).encode())

@@ -30,21 +30,35 @@ class Quantized(NamedTuple):
     exponent: I64
 
 
+INT4_STEP = 16
+"""A key or value of int4 has codes that are multiples of this, as int8: only their upper four bits are kept."""
+
+
 def quantize_int8(vector: ArrayLike) -> Quantized:
     """Quantise int32 vectors (..., n) along the last axis, each with its own scale.
 
     The largest magnitude m is brought to 15 bits, scale = ceil(4 m15 / 127) (516..1033, so that no code exceeds 127),
     exponent counts in units of the vector. A zero vector has codes, mantissa and exponent 0.
     """
+    return _quantize(vector, step=1, most=127)
+
+
+def quantize_int4(vector: ArrayLike) -> Quantized:
+    """The same to codes that are multiples of INT4_STEP within +-112; scale = ceil(4 m15 / 112), 585..1171."""
+    return _quantize(vector, step=INT4_STEP, most=7)
+
+
+def _quantize(vector: ArrayLike, step: int, most: int) -> Quantized:
+    """To whole multiples of a step, `most` of them at most: largest code = step * most."""
     vector = np.asarray(vector, np.int64)
     largest = np.max(np.abs(vector), axis=-1)
     down = bit_length(largest) - 15
     # The largest magnitude as 15 bits, rounded up: floor of a negative extreme may be one larger in magnitude.
     fifteen = np.where(down > 0, (largest + (np.int64(1) << np.maximum(down, 0)) - 1) >> np.maximum(down, 0), largest)
     fifteen = shift(fifteen, np.minimum(down, 0))
-    mantissa = (4 * fifteen + 126) // 127
-    reciprocal = (1 << 25) // np.maximum(mantissa, 1)
-    codes = (shift(vector, down[..., None]) * reciprocal[..., None] + (1 << 22)) >> 23
+    mantissa = (4 * fifteen + step * most - 1) // (step * most)
+    reciprocal = ((1 << 25) // step) // np.maximum(mantissa, 1)
+    codes = step * ((shift(vector, down[..., None]) * reciprocal[..., None] + (1 << 22)) >> 23)
     nonzero = largest > 0
     return Quantized(
         np.where(nonzero[..., None], codes, 0), np.where(nonzero, mantissa, 0), np.where(nonzero, down - 2, 0)

@@ -20,9 +20,9 @@ ROOM = 8
 class PrefixCache:
     """What the cache holds after a prefix of n tokens.
 
-    tokens (n,). k, v: int8 codes (rows, head_dim) of each layer, head and slot in this order, of each layer as many
-    slots as it has, at most n. k_scale, v_scale (rows,): packed. k_top, v_top (n_layers, n_kv_heads): biased, as in
-    tl_state.
+    tokens (n,). k, v: codes as they lie in the cache (rows, key_bytes or value_bytes) of each layer, head and slot in
+    this order, of each layer as many slots as it has, at most n. k_scale, v_scale (rows,): packed. k_top, v_top
+    (n_layers, n_kv_heads): biased, as in tl_state.
     """
 
     tokens: NDArray[np.uint32]
@@ -56,10 +56,31 @@ def prefix_cache(model: IntegerModel) -> PrefixCache | None:
 
     return PrefixCache(
         tokens=np.array(config.prefix, np.uint32),
-        k=held(reference.k, config.head_dim),  # type: ignore[arg-type]
-        v=held(reference.v, config.head_dim),  # type: ignore[arg-type]
+        k=packed_codes(held(reference.k, config.head_dim), config.key_bits),  # type: ignore[arg-type]
+        v=packed_codes(held(reference.v, config.head_dim), config.value_bits),  # type: ignore[arg-type]
         k_scale=held(reference.k_scale),  # type: ignore[arg-type]
         v_scale=held(reference.v_scale),  # type: ignore[arg-type]
         k_top=top(reference.k_top),
         v_top=top(reference.v_top),
     )
+
+
+def packed_codes(codes: NDArray[np.int8], bits: int) -> NDArray[np.int8]:
+    """Codes (rows, head_dim) as they lie in the KV cache: int4 ones, multiples of 16, in the halves of bytes.
+
+    Byte i has code i in its lower half, and the code that comes half of them later in its upper half.
+    """
+    if bits == 8:
+        return codes
+    half = (codes.shape[1] + 1) // 2
+    packed = codes[:, :half].view(np.uint8) >> 4
+    packed[:, : codes.shape[1] - half] |= codes[:, half:].view(np.uint8)
+    return packed.view(np.int8)
+
+
+def unpacked_codes(packed: NDArray[np.int8], head_dim: int, bits: int) -> NDArray[np.int8]:
+    """What packed_codes packed, (..., row bytes) -> (..., head_dim)."""
+    if bits == 8:
+        return packed
+    halves = packed.view(np.uint8)
+    return np.concatenate([halves << 4, halves & 0xF0], axis=-1)[..., :head_dim].view(np.int8)

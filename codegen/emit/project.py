@@ -32,7 +32,7 @@ from tinyllm.codegen.emit.weights import weight_files
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.kernels.generic import GENERIC
 from tinyllm.codegen.kernels.kernel_set import KernelSet
-from tinyllm.codegen.memory.plan import MemoryNeeds, memory_needs, widest_codes
+from tinyllm.codegen.memory.plan import SLOTS_AT_ONCE, MemoryNeeds, memory_needs, widest_codes
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
 from tinyllm.text import harmless_name
@@ -93,7 +93,7 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         )
     needs = needs or memory_needs(model, tokenizer, board)
     files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board, needs).items()}
-    files |= {f"src/{name}": text for name, text in firmware_files(board, model.has_int4).items()}
+    files |= {f"src/{name}": text for name, text in firmware_files(board, model).items()}
     options = dict(board.platformio)
     # Everything is in src/: no library needs to be searched for.
     options["lib_ldf_mode"] = "off"
@@ -141,6 +141,7 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         "moved_bytes": sum(needs.placed.psram.values()),
         "state_in": needs.state_in,
         "sinks": N_SINKS,
+        "slots_at_once": SLOTS_AT_ONCE,
         "rotary_half": len(model.rope_steps),
         "widest_hidden": max(config.hidden_dim, config.dim),
         "widest_codes": widest_codes(config),
@@ -183,11 +184,13 @@ def table_files(copied: Collection[str] = ()) -> dict[str, str]:
     }
 
 
-def firmware_files(board: Board, int4: bool) -> dict[str, str]:
-    """Path within src/ -> text of the engine, its kernels, the console and the board's port."""
+def firmware_files(board: Board, model: IntegerModel) -> dict[str, str]:
+    """Path within src/ -> text of the engine, its kernels, the console and the board's port: what the model needs."""
     engine = FIRMWARE / "engine"
     files = {f"engine/{name}": text for name, text in _folder(engine).items() if "/" not in name}
-    files |= {f"kernels/{name}": text for name, text in kernel_files(kernel_set_of(board), int4).items()}
+    if (model.config.key_bits, model.config.value_bits) == (8, 8):
+        files = {name: text for name, text in files.items() if not name.startswith("engine/cache_int4.")}
+    files |= {f"kernels/{name}": text for name, text in kernel_files(kernel_set_of(board), model.has_int4).items()}
     files |= {f"console/{name}": text for name, text in _folder(FIRMWARE / "console").items()}
     files["port/port.h"] = (FIRMWARE / "ports/port.h").read_text(encoding="utf-8")
     for port in board.ports:

@@ -30,6 +30,9 @@ BATCH_SHARE = 16
 HEADS_AT_ONCE = 2
 """Query heads that attention's kernels take at once."""
 
+SLOTS_AT_ONCE = 32
+"""Slots of an int4 cache that attention unpacks at once."""
+
 SCALE_BYTES = 8
 """struct tl_scale"""
 
@@ -112,8 +115,7 @@ def plan_memory(
         biases = sum(bias.size for bias in (block.bq, block.bk, block.bv, block.bo) if bias is not None)
         vectors += 2 * 2 * config.dim + 4 * biases
     rows = config.n_kv_heads * sum(config.slots)
-    codes = rows * config.head_dim
-    cache = padded(codes) + padded(codes + 2 * 2 * rows)
+    cache = padded(rows * config.key_bytes) + padded(rows * config.value_bytes + 2 * 2 * rows)
     logits = 4 * kernels.whole_groups(config.vocab_size)
     angles = 2 * 2 * len(model.rope_steps)
     tops = 2 * config.n_layers * config.n_kv_heads
@@ -125,7 +127,7 @@ def plan_memory(
     scores = cores * HEADS_AT_ONCE * 4 * max(config.slots)
     # Of each core: the turns of a head, the sums and the codes of all heads at once.
     heads = 4 * 2 * config.head_dim + 4 * HEADS_AT_ONCE * config.head_dim + 3 * 2 * config.head_dim
-    scratch = cores * padded(HEADS_AT_ONCE * 4 * max(config.slots) + heads)
+    scratch = cores * padded(HEADS_AT_ONCE * 4 * max(config.slots) + heads + _unpacked_bytes(config))
     # About four bytes of text make a token, so this is as much as fits the context.
     text_max = min(max(4 * config.context, 512), 4096)
     return Plan(
@@ -146,11 +148,18 @@ def plan_memory(
     )
 
 
+def _unpacked_bytes(config: ModelConfig) -> int:
+    """Of each core, if the cache has int4 codes: some of them as int8, and sums of their values."""
+    if (config.key_bits, config.value_bits) == (8, 8):
+        return 0
+    return SLOTS_AT_ONCE * config.head_dim + 16 + 4 * HEADS_AT_ONCE * config.head_dim
+
+
 def _prefix_bytes(config: ModelConfig) -> int:
     """Tokens and cache of the prefix, as constants."""
     n = len(config.prefix)
     rows = config.n_kv_heads * sum(min(n, slots) for slots in config.slots)
-    return 4 * n + 2 * rows * (config.head_dim + 2) + 2 * config.n_layers * config.n_kv_heads
+    return 4 * n + rows * (config.key_bytes + config.value_bytes + 4) + 2 * config.n_layers * config.n_kv_heads
 
 
 def _token_bytes(config: ModelConfig, kernels: KernelSet, angles: int) -> int:
@@ -233,9 +242,9 @@ def widest_codes(config: ModelConfig) -> int:
 
 
 def kv_bytes_per_token(model: IntegerModel) -> int:
-    """int8 keys and values of all layers, and a 16-bit scale of each for every head that has them."""
+    """Keys and values of all layers, and a 16-bit scale of each for every head that has them."""
     config = model.config
-    return config.n_layers * config.n_kv_heads * 2 * (config.head_dim + 2)
+    return config.n_layers * config.n_kv_heads * (config.key_bytes + config.value_bytes + 4)
 
 
 @dataclass(frozen=True)

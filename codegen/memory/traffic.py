@@ -55,7 +55,7 @@ def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: K
     A layer with a window reads no more positions than that has.
     """
     config = model.config
-    row = 2 * (config.head_dim + 2) * config.n_kv_heads
+    row = (config.key_bytes + config.value_bytes + 4) * config.n_kv_heads
     vectors = 2 * config.dim * (2 * config.n_layers + 1) + model.k_shift.size + config.dim + 2
     biases = sum(
         4 * bias.size

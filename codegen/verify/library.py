@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS, Setting
+from tinyllm.codegen.emit.prefix import unpacked_codes
 from tinyllm.codegen.verify.compiler import find_compiler
 from tinyllm.errors import Failure
 from tinyllm.files import write_file
@@ -52,8 +53,8 @@ int32_t *tl_logits(void);
 bool tl_weights_intact(void);
 bool tl_kernels_start(void);
 struct cache {
-    int8_t k[%(rows)d * %(head_dim)d + %(padding)d];
-    int8_t v[%(rows)d * %(head_dim)d];
+    int8_t k[%(rows)d * %(key_bytes)d + %(padding)d];
+    int8_t v[%(rows)d * %(value_bytes)d];
     uint16_t k_scale[%(rows)d];
     uint16_t v_scale[%(rows)d];
 };
@@ -104,8 +105,9 @@ class HostLibrary:
             % {
                 "token": "uint16_t" if config.vocab_size <= 0xFFFF else "uint32_t",
                 "rows": self._rows,
-                "head_dim": config.head_dim,
-                "padding": -self._rows * config.head_dim % 16,
+                "key_bytes": config.key_bytes,
+                "value_bytes": config.value_bytes,
+                "padding": -self._rows * config.key_bytes % 16,
             }
         )
         try:
@@ -144,9 +146,13 @@ class HostLibrary:
             parts = np.split(flat.reshape(self._rows, *row), ends[:-1])
             return [part.reshape(config.n_kv_heads, -1, *row) for part in parts]
 
+        def codes(name: str, row_bytes: int, bits: int) -> list[NDArray[np.generic]]:
+            packed = passes(name, np.int8, row_bytes)
+            return [unpacked_codes(part.astype(np.int8), config.head_dim, bits) for part in packed]
+
         return {
-            "k": passes("k", np.int8, config.head_dim),
-            "v": passes("v", np.int8, config.head_dim),
+            "k": codes("k", config.key_bytes, config.key_bits),
+            "v": codes("v", config.value_bytes, config.value_bits),
             "k_scale": passes("k_scale", np.uint16),
             "v_scale": passes("v_scale", np.uint16),
         }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinyllm.codegen.arithmetic import fixedpoint as fp
-from tinyllm.codegen.arithmetic.vectors import quantize_int8, rmsnorm_int8, rotate, silu_mul
+from tinyllm.codegen.arithmetic.vectors import INT4_STEP, quantize_int4, quantize_int8, rmsnorm_int8, rotate, silu_mul
 
 INT32 = st.integers(-fp.INT32_MAX, fp.INT32_MAX)
 VECTORS = hnp.arrays(np.int64, st.integers(1, 40), elements=INT32)
@@ -27,6 +27,19 @@ def test_codes_stay_within_127_and_are_half_a_step_from_the_value(vector: np.nda
     assert np.max(np.abs(codes)) <= 127
     step = float(mantissa) * 2.0 ** float(exponent)
     assert np.all(np.abs(codes * step - vector) <= 0.51 * step)
+
+
+@given(VECTORS)
+def test_codes_of_four_bits_are_multiples_of_16_and_half_a_step_from_the_value(vector: np.ndarray) -> None:
+    codes, mantissa, exponent = quantize_int4(vector)
+    assert np.max(np.abs(codes)) <= 7 * INT4_STEP
+    assert not np.any(codes % INT4_STEP)
+    step = INT4_STEP * float(mantissa) * 2.0 ** float(exponent)
+    assert np.all(np.abs(codes / INT4_STEP * step - vector) <= 0.51 * step)
+    # What attention takes them for: a mantissa of 11 bits, and no larger product than int8's.
+    assert not mantissa or 585 <= mantissa <= 1171
+    assert np.max(np.abs(codes)) * mantissa <= 127 * 1033
+    assert not mantissa or fp.unpack_scale(fp.pack_scale(mantissa, exponent)) == (mantissa, exponent)
 
 
 @pytest.mark.parametrize("size", range(32))
