@@ -141,6 +141,14 @@ def softmax(scores: F32) -> F32:
     return weights
 
 
+def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Natural logarithms of the probabilities, float64 (T, vocab_size)."""
+    rows = logits.astype(np.float64)
+    rows -= rows.max(axis=-1, keepdims=True)
+    rows -= np.log(np.exp(rows).sum(axis=-1, keepdims=True))
+    return rows
+
+
 def rotate(heads: F32, positions: NDArray[np.int64], rope: Rope) -> F32:
     """Rotary embedding of heads (T, n, head_dim) at positions (T,): the first rotary_dim elements turn in pairs."""
     angles = positions[:, None] * rope.frequencies()  # (T, rotary_dim/2)

@@ -59,11 +59,11 @@ def outline(config: ModelConfig, biases: tuple[str, ...] = (), int4: Collection[
     )
 
 
-def outline_of(model: Model, context: int) -> IntegerModel:
-    """The outline of a model that has been read, with a KV cache of `context` positions."""
+def outline_of(model: Model, context: int, int4: Collection[tuple[int, str]] = ()) -> IntegerModel:
+    """The outline of a model that has been read, with a KV cache of `context` positions; int4 as outline has it."""
     block = model.blocks[0]
     biases = tuple(name for name in ("bq", "bk", "bv", "bo") if getattr(block, name) is not None)
-    return outline(replace(model.config, context=context), biases)
+    return outline(replace(model.config, context=context), biases, int4)
 
 
 def _zeros(dtype: type[Number], *shape: int) -> NDArray[Number]:

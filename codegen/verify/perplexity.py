@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.codegen.arithmetic.float_forward import FloatForward
+from tinyllm.codegen.arithmetic.float_forward import FloatForward, log_softmax
 from tinyllm.codegen.arithmetic.float_model import F32, Model
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
@@ -30,14 +30,6 @@ def split_stories(text: str) -> list[str]:
 def evaluation_sequences(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[Tokens]:
     """For each story BOS and its first tokens, int64 (at most `max_tokens`,)."""
     return [np.array(encode(tokenizer, story, bos=True)[:max_tokens], np.int64) for story in split_stories(text)]
-
-
-def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Natural logarithms of the probabilities, float64 (T, vocab_size)."""
-    rows = logits.astype(np.float64)
-    rows -= rows.max(axis=-1, keepdims=True)
-    rows -= np.log(np.exp(rows).sum(axis=-1, keepdims=True))
-    return rows
 
 
 def token_losses(logits: F32, tokens: Tokens) -> NDArray[np.float64]:

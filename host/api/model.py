@@ -9,13 +9,13 @@ from pathlib import Path
 from tinyllm.boards.description import HOST, load_board
 from tinyllm.boards.description import Board as BoardDescription
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
-from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import Project
 from tinyllm.codegen.verify.perplexity import Evaluation, evaluate, split_stories
 from tinyllm.codegen.verify.verify import Verdict, verify
 from tinyllm.host.build.build import compile_project, emit, ignore
 from tinyllm.host.build.flash import Flashed, board_to_flash, flash
 from tinyllm.host.build.program import Program
+from tinyllm.host.model.calibrate import integers_of
 from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model, read_text
 from tinyllm.host.model.trim_report import sequences_of
 
@@ -39,9 +39,15 @@ class LanguageModel(LoadedModel):
         loaded = load_model(model, options)
         return cls(**{field.name: getattr(loaded, field.name) for field in fields(LoadedModel)}, options=options)
 
-    def quantize(self) -> IntegerModel:
-        """The integers that a board computes with: int8 weights with one scale a row, int8 KV cache."""
-        return quantize(self.model, self.context)
+    def quantize(
+        self, progress: Callable[[str], None] = ignore, notice: Callable[[str], None] = ignore
+    ) -> IntegerModel:
+        """The integers that a board computes with: its weights in the format it was loaded for, an int8 KV cache.
+
+        int4 weights are calibrated, which takes a while the first time. progress takes one short line per step, notice
+        a line that a person should read. Raises UserError for a calibration text that will not do.
+        """
+        return integers_of(self, None, progress, notice)
 
     def verify(
         self,
@@ -52,18 +58,20 @@ class LanguageModel(LoadedModel):
         progress: Callable[[str], None] = ignore,
         each: Callable[[Verdict], None] = lambda verdict: None,
         kernels: str | Sequence[str] = HOST,
+        notice: Callable[[str], None] = ignore,
     ) -> list[Verdict]:
         """Compare the C, as a library of this computer, with the reference, bit by bit: logits, KV cache, tokens.
 
         builds: how to compile: O0, O2, O3, ubsan, asan. positions: how many tokens; by default the context. kernels:
         with which kernel sets: "armv8m", or a board that has them, "pico2"; several; "all". By default this computer's.
-        progress takes one short line per step, `each` every verdict as soon as it is there. A verdict's `bit_exact`
-        says whether all agrees.
+        progress takes one short line per step, notice a line that a person should read, `each` every verdict as soon as
+        it is there. A verdict's `bit_exact` says whether all agrees.
         Raises UserError without a C compiler and for unknown kernels, Failure if the C does not compile.
         """
         sets = (kernels,) if isinstance(kernels, str) else kernels
         verdicts = []
-        for verdict in verify(self.quantize(), self.tokenizer, builds, temperatures, seed, positions, progress, sets):
+        integers = self.quantize(progress, notice)
+        for verdict in verify(integers, self.tokenizer, builds, temperatures, seed, positions, progress, sets):
             each(verdict)
             verdicts.append(verdict)
         return verdicts
@@ -144,6 +152,9 @@ def load(
     share_embedding: bool | None = None,
     layer_sharing: bool | None = None,
     prefix: str | Path | None = None,
+    weights: str | None = None,
+    calibrate: str | Path | None = None,
+    fit_to: str | None = None,
 ) -> LanguageModel:
     """Read a checkpoint and its tokenizer.
 
@@ -151,7 +162,8 @@ def load(
     context: positions of the KV cache; by default the model's own, at most 512. tokenizer: its file, if it does not lie
     beside the checkpoint. trim_vocab: a text file; only the tokens that it needs are kept. share_embedding,
     layer_sharing: override a Hugging Face config.json. prefix: a text file that every conversation on a board
-    begins with.
+    begins with. weights: "int8" (the default), "int4", "mixed" or "mixed:600KB". calibrate: a text file that decides
+    how int4 weights are rounded; by default the model writes one. fit_to: a board, for the best weights that fit it.
     Raises UserError, naming the file and the field, if something is missing, damaged or not supported.
     """
     options = LoadOptions(
@@ -161,5 +173,8 @@ def load(
         layer_sharing=layer_sharing,
         trim_vocab=None if trim_vocab is None else Path(trim_vocab),
         prefix=None if prefix is None else Path(prefix),
+        weights=weights,
+        calibrate=None if calibrate is None else Path(calibrate),
+        fit_to=fit_to,
     )
     return LanguageModel.read(None if model is None else str(model), options)

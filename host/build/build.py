@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tinyllm.boards.chips import CHIPS
 from tinyllm.boards.description import Board
-from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.chat.derive import Unsuited
 from tinyllm.codegen.emit.chat_template import board_plan
 from tinyllm.codegen.emit.project import Project, emit_project
@@ -21,6 +20,7 @@ from tinyllm.host.build import platformio
 from tinyllm.host.build.cache import builds_folder, find_build, keep_build, place_of
 from tinyllm.host.build.lock import one_at_a_time
 from tinyllm.host.build.program import Program, program_size
+from tinyllm.host.model.calibrate import int4_matrices, integers_of
 from tinyllm.host.model.load import LoadedModel
 
 FAILED_LOG = "failed.log"
@@ -62,18 +62,19 @@ def emit(
     a person should read. Errors as check_fits and emit_project.
     """
     positions = loaded.context if context is None else context
-    outline = outline_of(loaded.model, positions)
+    int4 = int4_matrices(loaded, progress, notice)
+    outline = outline_of(loaded.model, positions, int4)
     if context is None and not loaded.context_chosen:
         positions = context_that_fits(outline, loaded.tokenizer, board)
         if positions != loaded.context:
-            outline = outline_of(loaded.model, positions)
+            outline = outline_of(loaded.model, positions, int4)
             notice(
                 f"context {positions} instead of {loaded.context}: the largest with which {loaded.name} fits "
                 f"{board.name}. --context sets another."
             )
     needs = check_fits(outline, loaded.tokenizer, board)
-    progress("quantizing and writing the C")
-    integers = quantize(loaded.model, positions)
+    integers = integers_of(loaded, positions, progress, notice)
+    progress("writing the C")
     project = emit_project(integers, loaded.tokenizer, board, needs)
     try:
         board_plan(integers.config, loaded.tokenizer, needs.plan.text_max)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tinyllm.host.cli.completion import complete_model
+from tinyllm.host.cli.completion import complete_board, complete_model
 from tinyllm.host.model.load import DEFAULT_CONTEXT, LoadOptions
 
 MODEL_HELP = "MODEL is the name of a bundled or pulled model (`tinyllm models`) or the path of a checkpoint."
@@ -35,6 +35,25 @@ LOAD_OPTIONS = (
         metavar="FILE",
         type=_PATH,
         help="A text that every conversation on the board begins with, computed at build time: a system prompt.",
+    ),
+    click.option(
+        "--weights",
+        metavar="FORMAT",
+        help="int8, int4, mixed (5 bits on average) or mixed:SIZE (all weights in so many bytes, as mixed:600KB); "
+        "default: int8.",
+    ),
+    click.option(
+        "--calibrate",
+        metavar="FILE",
+        type=_PATH,
+        help="A text like the model's use, stories separated by <|endoftext|>: decides how int4 weights are rounded. "
+        "Default: the model writes one.",
+    ),
+    click.option(
+        "--fit-to",
+        metavar="BOARD",
+        shell_complete=complete_board,
+        help="The best weights that fit this board: int8, else a mixture that fills it, else int4.",
     ),
     click.option(
         "--rope-base",

@@ -130,7 +130,7 @@ def _verify_library(
     if loaded.saving is not None:
         output.note(saving_line(loaded.saving))
     with output.working(f"verifying {loaded.name}") as step:
-        verdicts = loaded.verify(builds, temperatures, seed, positions, step, kernels=kernels)
+        verdicts = loaded.verify(builds, temperatures, seed, positions, step, kernels=kernels, notice=output.note)
     exact = all(verdict.bit_exact for verdict in verdicts)
     if output.as_json:
         runs = [asdict(verdict) for verdict in verdicts]

@@ -20,6 +20,8 @@ from tinyllm.codegen.verify.perplexity import split_stories
 from tinyllm.errors import UserError
 from tinyllm.files import read_bytes
 from tinyllm.host.hub.store import find_pulled
+from tinyllm.host.model.budgets import best_that_fits
+from tinyllm.host.model.weights import INT8, Weights
 from tinyllm.models import bundled
 from tinyllm.models.known import known_models
 
@@ -36,7 +38,8 @@ class LoadOptions:
     DEFAULT_CONTEXT. rope_base: of a llama2.c file of version 1 or 2, which cannot say it; None: 10000.
     share_embedding, layer_sharing: override config.json of a Hugging Face folder. trim_vocab: a text; only the tokens
     that it needs are kept. prefix: a text that every conversation on a board begins with; the system message of a model
-    with a chat template.
+    with a chat template. weights: the format of the blocks' matrices, as Weights.parse takes it. calibrate: a text that
+    decides how int4 weights are rounded; None: the model writes one. fit_to: a board; the best format that fits it.
     """
 
     tokenizer: Path | None = None
@@ -46,6 +49,9 @@ class LoadOptions:
     layer_sharing: bool | None = None
     trim_vocab: Path | None = None
     prefix: Path | None = None
+    weights: str | None = None
+    calibrate: Path | None = None
+    fit_to: str | None = None
 
     def positions(self, config: ModelConfig) -> int:
         """Positions of the KV cache. UserError beyond what the model was trained for."""
@@ -77,6 +83,17 @@ class LoadOptions:
             "layer_sharing": self.layer_sharing,
         }
 
+    def weights_format(self) -> Weights:
+        """The format that was chosen, int8 if none. UserError if it is none, or if two options choose."""
+        if self.weights is not None and self.fit_to is not None:
+            raise UserError(
+                f"--weights {self.weights} and --fit-to {self.fit_to} both choose the weights; leave one out."
+            )
+        weights = INT8 if self.weights is None else Weights.parse(self.weights)
+        if self.calibrate is not None:
+            read_text(self.calibrate)  # a wrong path is told before any work
+        return weights
+
     def stories(self) -> list[str]:
         """The texts that a vocabulary is trimmed to, [] if none was given. UserError if the file has no text."""
         if self.trim_vocab is None:
@@ -90,13 +107,22 @@ class LoadOptions:
 AS_STORED = LoadOptions()
 
 
+def calibration_stories(path: Path) -> list[str]:
+    """The texts of a file to calibrate on. UserError if it has none."""
+    stories = split_stories(read_text(path))
+    if not stories:
+        raise UserError(f"--calibrate {path}: no text in it; expected one like what the model is to read and write.")
+    return stories
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model that has been read, with its tokenizer.
 
     context: positions of the KV cache. context_chosen: whether a person named it; else it is the default, and a board
     without room for it may get a smaller one. whole, saving: if the vocabulary was trimmed, the model before
-    that and what it saves.
+    that and what it saves. weights: the format of its integers, which calibrate.py makes; calibration: the text for
+    that, None if the model is to write one.
     """
 
     path: Path
@@ -107,6 +133,8 @@ class LoadedModel:
     context_chosen: bool = False
     whole: LoadedModel | None = None
     saving: Saving | None = None
+    weights: Weights = INT8
+    calibration: Path | None = None
 
     @property
     def name(self) -> str:
@@ -145,15 +173,21 @@ def _is_there(path: Path) -> bool:
 
 def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedModel:
     """Read the model and its tokenizer, and trim the vocabulary if that is wanted."""
+    weights = options.weights_format()
     path = model_path(name)
     model = options.model(path)
     context = options.positions(model.config)
     tokenizer_path, tokenizer = load_tokenizer(path, model.config, options)
     chosen = options.context is not None
-    whole = LoadedModel(path, model, tokenizer_path, tokenizer, context, chosen)
+    whole = LoadedModel(
+        path, model, tokenizer_path, tokenizer, context, chosen, weights=weights, calibration=options.calibrate
+    )
     if options.trim_vocab is not None:
         trimmed = trim(model, tokenizer, options.stories())
         whole = replace(whole, model=trimmed.model, tokenizer=trimmed.tokenizer, whole=whole, saving=trimmed.saving)
+    if options.fit_to is not None:
+        weights = best_that_fits(options.fit_to, whole.model, whole.tokenizer, whole.context)
+        whole = replace(whole, weights=weights)
     return whole if options.prefix is None else _with_prefix(whole, options.prefix)
 
 

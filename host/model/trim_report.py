@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.trim import Saving
 from tinyllm.codegen.verify.perplexity import STORY_SEPARATOR, Evaluation, Tokens, evaluate, evaluation_sequences
+from tinyllm.host.model.calibrate import integers_of
 from tinyllm.host.model.load import LoadedModel
 
 SAMPLE_TOKENS = 256
@@ -90,10 +90,8 @@ def compare(
     shorter = sequences_of(trimmed, stories[: len(sequences)], max_tokens)
     if n_tokens is not None:
         sequences, shorter = ([ids[: n_tokens + 1] for ids in each] for each in (sequences, shorter))
-    before = evaluate(whole.model, quantize(whole.model, whole.context), sequences, progress)
-    after = evaluate(
-        trimmed.model, quantize(trimmed.model, trimmed.context), shorter, lambda done: progress(len(sequences) + done)
-    )
+    before = evaluate(whole.model, integers_of(whole), sequences, progress)
+    after = evaluate(trimmed.model, integers_of(trimmed), shorter, lambda done: progress(len(sequences) + done))
     return Effect(before, after, _pieces(whole, sequences) == _pieces(trimmed, shorter))
 
 

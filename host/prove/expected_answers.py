@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
-from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
@@ -19,6 +18,7 @@ from tinyllm.errors import UserError
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import Link
+from tinyllm.host.model.calibrate import integers_of
 from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model
 from tinyllm.models import bundled
 
@@ -31,9 +31,9 @@ class Expected:
     """A model as a board holds it, and what it answers; what was computed once is kept."""
 
     def __init__(self, loaded: LoadedModel, context: int) -> None:
-        """context: positions of the KV cache. Errors as quantize."""
+        """context: positions of the KV cache. Errors as integers_of."""
         self.name = loaded.name
-        self.model: IntegerModel = quantize(loaded.model, context)
+        self.model: IntegerModel = integers_of(loaded, context)
         self.tokenizer: Tokenizer = loaded.tokenizer
         self._answers = lru_cache(maxsize=64)(self._compute)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyllm.codegen.arithmetic.float_forward import log_softmax
 from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.quantize import quantize
@@ -15,7 +16,7 @@ from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.trim import trim
-from tinyllm.codegen.verify.perplexity import log_softmax, split_stories
+from tinyllm.codegen.verify.perplexity import split_stories
 from tinyllm.codegen.verify.verify import verify
 from tinyllm.host.cli import app as cli
 from tinyllm.models import bundled

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "codegen.arithmetic": "tinyllm",
     "codegen.checkpoints": "tinyllm codegen.arithmetic",
     "codegen.tokenizers": "tinyllm codegen.checkpoints",
+    "codegen.calibration": "codegen.arithmetic codegen.tokenizers",
     "codegen.chat": "tinyllm codegen.tokenizers",
     "codegen.kernels": "tinyllm boards codegen.arithmetic",
     "codegen.memory": "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.kernels",
@@ -37,11 +38,11 @@ MAY_IMPORT = {
     "host.link": "tinyllm boards codegen.arithmetic",
     "host.hub": "tinyllm models",
     "host.model": (
-        "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.chat "
-        "codegen.memory codegen.trim codegen.verify host.hub"
+        "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.calibration "
+        "codegen.chat codegen.memory codegen.trim codegen.verify host.hub"
     ),
     "host.virtual": "tinyllm codegen.verify",
-    "host.build": "tinyllm boards codegen.arithmetic codegen.chat codegen.memory codegen.emit host.link host.model",
+    "host.build": "tinyllm boards codegen.chat codegen.memory codegen.emit host.link host.model",
     "host.doctor": "tinyllm boards host.link host.virtual host.build",
     "host.monitor": "tinyllm host.link",
     "host.connect": "tinyllm boards host.output host.link host.model host.virtual host.build",

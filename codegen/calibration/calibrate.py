@@ -1,0 +1,83 @@
+"""From a float model and token sequences to 4-bit codes: layer by layer first, then tuned as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyllm.codegen.arithmetic.float_model import F32, Model
+from tinyllm.codegen.arithmetic.quantize import quantize_rows
+from tinyllm.codegen.calibration.layerwise import Codes, Key, calibrate_layers, with_values
+from tinyllm.codegen.calibration.mixed import HELD_BACK, raised, worths
+from tinyllm.codegen.calibration.sequences import batches_of, last_of
+from tinyllm.codegen.calibration.tuning import Schedule, tune
+
+VERSION = 1
+"""Rises when the same model and text would give other codes: what the cache holds of older versions is not used."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """codes: of the matrices that are int4. gains: norms that go with them, by stored block and field."""
+
+    codes: Codes = field(default_factory=dict)
+    gains: dict[Key, F32] = field(default_factory=dict)
+
+    def with_gains(self, model: Model) -> Model:
+        """The float model with the norms that go with the codes."""
+        return with_values(model, self.gains)
+
+    def dequantised(self, model: Model) -> Model:
+        """The float model that the codes stand for; matrices without codes as they are."""
+        values = {key: grouped.dequantized().astype(np.float32) for key, grouped in self.codes.items()}
+        return with_values(model, self.gains | values)
+
+
+STEPS = 150
+"""Of tuning."""
+
+INT8 = Calibration()
+"""Of a model without int4 matrices."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a mixture of int4 and int8 may take.
+
+    allowed: whether it may be these matrices that are int4, all others int8. growth: bytes that a matrix takes more as
+    int8. name: says the same of another budget only if that allows the same.
+    """
+
+    allowed: Callable[[frozenset[Key]], bool]
+    growth: Callable[[Key], int]
+    name: str
+
+
+def calibrate(
+    model: Model,
+    sequences: Sequence[Sequence[int]],
+    budget: Budget | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Calibration:
+    """The codes of all matrices of the blocks, or of those that a budget does not raise to int8.
+
+    sequences: token ids of the calibration text. The same model and sequences give the same codes on one machine.
+    progress takes one short line per step.
+    """
+
+    def step(what: str) -> Callable[[int, int], None]:
+        return lambda done, total: progress(f"{what} {done} of {total}")
+
+    batches = batches_of(sequences)
+    codes = calibrate_layers(model, batches, (), step("rounding matrix"))
+    int8: frozenset[Key] = frozenset()
+    if budget is not None:
+        held_back = batches_of(last_of(sequences, HELD_BACK))
+        int8 = raised(model, worths(model, codes, held_back, step("measuring set")), budget.growth, budget.allowed)
+        if int8:
+            codes = calibrate_layers(model, batches, int8, step("rounding matrix"))
+    rows = {key: quantize_rows(getattr(model.blocks[key[0]], key[1])) for key in int8}
+    other = with_values(model, {key: each.dequantized().astype(np.float32) for key, each in rows.items()})
+    return Calibration(*tune(model, codes, other, batches, Schedule(STEPS), step("tuning, step")))

@@ -1,0 +1,111 @@
+"""Mixed precision: which matrices are worth int8 where a budget has room for more than int4.
+
+Matrices that take the same input have the same width, so they are raised together. What a set is worth is measured: how
+far the float model diverges from itself, on text that decided no codes, if that set alone is int4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyllm.codegen.arithmetic.float_forward import log_softmax, rmsnorm
+from tinyllm.codegen.arithmetic.float_model import F32, Model
+from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE, scale_groups
+from tinyllm.codegen.calibration.layerwise import SHARED_INPUTS, Codes, Key, behind_block, matrices, with_values
+from tinyllm.codegen.calibration.passes import Batch
+
+MEAN_BITS = 5.0
+"""Bits of a weight of the blocks without a budget, on average, the scales of int4's groups counted."""
+
+HELD_BACK = 4096
+"""Tokens of the calibration text that measure what a set is worth."""
+
+ROWS_AT_ONCE = 1 << 22
+"""Logits that are there at a time."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """A set of matrices that take one input; gain: the divergence that int8 saves, in nats a token."""
+
+    keys: tuple[Key, ...]
+    gain: float
+
+
+def mean_bits(model: Model, int4: Collection[Key]) -> float:
+    """Of a weight of the blocks, if these matrices are int4 and the others int8."""
+    bits = weights = 0
+    for stored, name in matrices(model):
+        rows, columns = getattr(model.blocks[stored], name).shape
+        groups = scale_groups(columns)
+        bits += rows * (groups * (COLUMNS_OF_A_SCALE * 4 + 8) if (stored, name) in int4 else columns * 8)
+        weights += rows * columns
+    return bits / weights
+
+
+def worths(
+    model: Model,
+    codes: Codes,
+    batches: Sequence[Batch],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Worth]:
+    """What each set of matrices is worth, in the order of the blocks. codes: of all of them.
+
+    progress is told how many sets are done, and of how many.
+    """
+    config, total = model.config, len(model.blocks) * len(SHARED_INPUTS)
+    streams = [model.embedding[batch.tokens] for batch in batches]
+    aims = [_hidden(model, x, 0) for x in streams]
+    found: list[Worth] = []
+    for layer, stored in enumerate(config.schedule):
+        if layer == config.schedule.index(stored):
+            for names in SHARED_INPUTS:
+                keys = tuple((stored, name) for name in names)
+                other = with_values(model, {key: codes[key].dequantized().astype(np.float32) for key in keys})
+                found.append(Worth(keys, _divergence(model, other, streams, layer, aims, batches)))
+                progress(len(found), total)
+        streams = [behind_block(model.blocks[stored], x, config, layer) for x in streams]
+    return found
+
+
+def raised(
+    model: Model, found: Iterable[Worth], size: Callable[[Key], int], allowed: Callable[[frozenset[Key]], bool]
+) -> frozenset[Key]:
+    """The matrices that become int8: set after set, the most worth per byte first, if what stays int4 is `allowed`.
+
+    size: bytes that a matrix takes more as int8.
+    """
+    int4 = frozenset(matrices(model))
+    order = sorted(found, key=lambda worth: (-worth.gain / sum(map(size, worth.keys)), worth.keys))
+    for worth in order:
+        if worth.gain > 0 and allowed(int4 - set(worth.keys)):
+            int4 -= set(worth.keys)
+    return frozenset(matrices(model)) - int4
+
+
+def _hidden(model: Model, x: F32, layer: int) -> F32:
+    """What the head takes, from the residual stream in front of a layer."""
+    config = model.config
+    for at in range(layer, config.n_layers):
+        x = behind_block(model.blocks[config.schedule[at]], x, config, at)
+    return rmsnorm(x, model.final_norm, config.norm_epsilon)
+
+
+def _divergence(
+    model: Model, other: Model, streams: Sequence[F32], layer: int, aims: Sequence[F32], batches: Sequence[Batch]
+) -> float:
+    """Mean Kullback-Leibler divergence of `other` from the model, from its streams in front of a layer."""
+    total, tokens = 0.0, 0
+    head = model.output_head
+    height = max(1, ROWS_AT_ONCE // len(head))
+    for x, wanted, batch in zip(streams, aims, batches, strict=True):
+        got, wanted = _hidden(other, x, layer)[batch.real], wanted[batch.real]
+        for row in range(0, len(got), height):
+            part = slice(row, row + height)
+            expected = log_softmax(wanted[part] @ head.T)
+            total += float(np.sum(np.exp(expected) * (expected - log_softmax(got[part] @ head.T))))
+        tokens += len(got)
+    return total / tokens

@@ -1,0 +1,143 @@
+"""Second-order rounding: 4-bit codes and scales of one matrix that change its outputs on the calibration text least.
+
+The error of codes is sum over rows of e H e^T, with e the row's change and H the second moments of the matrix's inputs.
+Columns are rounded one after the other, each error spread over the columns still to come (GPTQ, Frantar et al.,
+arXiv 2210.17323); then codes and scales are improved in turns: each code to the nearest that the others leave, each
+row's scales by least squares.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.codegen.arithmetic.int4 import HIGHEST, LOWEST, GroupedCodes, snap_scales, spread
+from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE as GROUP
+
+F64 = NDArray[np.float64]
+
+SEARCHED = np.linspace(0.5, 1.1, 31)
+"""Scales that are tried for a group, as parts of the one that spans its largest weight."""
+
+ROUNDS = 6
+"""Turns of improving codes and scales."""
+
+DAMPING = 0.01
+"""Part of the mean second moment that every input is given besides, so that rare inputs do not run wild."""
+
+ROWS_AT_ONCE = 1 << 22
+"""Numbers of the largest temporary array when scales are fitted."""
+
+
+def damped(moments: F64) -> F64:
+    """Second moments (columns, columns) with DAMPING on the diagonal; a column that is always zero counts too."""
+    return moments + np.eye(len(moments)) * (DAMPING * np.mean(np.diag(moments)) + 1e-12)
+
+
+def output_error(weights: F64, codes: GroupedCodes, moments: F64) -> float:
+    """The mean square change of the outputs, summed over the rows: the trace of e H e^T."""
+    change = weights - codes.dequantized()
+    return float(np.sum((change @ moments) * change))
+
+
+def round_second_order(weights: F64, moments: F64, rounds: int = ROUNDS) -> GroupedCodes:
+    """Codes and scales of a matrix (rows, columns) for inputs with second moments (columns, columns), damped before.
+
+    The scales are ones that an IntegerMatrix can hold. Never worse than rounding to nearest with the searched scales.
+    """
+    rows, columns = weights.shape
+    width = -(-columns // GROUP) * GROUP
+    w, h = np.zeros((rows, width)), np.eye(width) * np.mean(np.diag(moments))
+    w[:, :columns], h[:columns, :columns] = weights, moments
+    scales = snap_scales(_searched_scales(w, np.diag(h)))
+    nearest = _nearest(w, scales)
+    candidates = [(nearest, scales)]
+    codes = _spread_errors(w, h, scales)
+    for _ in range(rounds):
+        codes = _descend(w, h, codes, scales)
+        candidates.append((codes, scales))
+        scales = snap_scales(_fitted_scales(w, h, codes, scales))
+    codes = _descend(w, h, codes, scales)
+    candidates.append((codes, scales))
+    found = [GroupedCodes.of(codes[:, :columns].astype(np.int8), scales) for codes, scales in candidates]
+    return min(found, key=lambda each: output_error(weights, each, moments))
+
+
+def _nearest(w: F64, scales: F64) -> F64:
+    return np.clip(np.rint(w / spread(scales, w.shape[1])), LOWEST, HIGHEST)
+
+
+def _searched_scales(w: F64, importance: F64) -> F64:
+    """For each group the scale (rows, groups) of least squared error, weighted by its inputs' second moments."""
+    groups = w.reshape(len(w), -1, GROUP)
+    weight = importance.reshape(-1, GROUP)
+    span = np.maximum(np.abs(groups).max(axis=2), 1e-30) / -LOWEST
+    # A row's scales share a mantissa of the largest, and none is below a 255th of it.
+    best, least = span.copy(), np.full(span.shape, np.inf)
+    for part in SEARCHED:
+        scale = (span * part)[..., None]
+        change = np.clip(np.rint(groups / scale), LOWEST, HIGHEST) * scale - groups
+        error = np.einsum("rgc,rgc,gc->rg", change, change, weight)
+        better = error < least
+        best[better], least[better] = scale[better, 0], error[better]
+    return best
+
+
+def _spread_errors(w: F64, h: F64, scales: F64) -> F64:
+    """Codes column by column, the error of each spread over the columns to come, group by group."""
+    upper = np.linalg.cholesky(np.linalg.inv(h)).T
+    w, codes = w.copy(), np.empty_like(w)
+    for start in range(0, w.shape[1], GROUP):
+        stop = start + GROUP
+        here, scale, errors = w[:, start:stop], scales[:, start // GROUP], np.empty((len(w), GROUP))
+        for i in range(GROUP):
+            column = start + i
+            codes[:, column] = np.clip(np.rint(here[:, i] / scale), LOWEST, HIGHEST)
+            errors[:, i] = (here[:, i] - codes[:, column] * scale) / upper[column, column]
+            here[:, i:] -= errors[:, i, None] * upper[column, column:stop]
+        w[:, stop:] -= errors @ upper[start:stop, stop:]
+    return codes
+
+
+def _descend(w: F64, h: F64, codes: F64, scales: F64, sweeps: int = 4) -> F64:
+    """Each code in turn to the nearest that the others leave, until none changes."""
+    codes = codes.copy()
+    slope = (w - codes * spread(scales, w.shape[1])) @ h
+    for _ in range(sweeps):
+        changed = False
+        for start in range(0, w.shape[1], GROUP):
+            stop = start + GROUP
+            scale, local, inner = scales[:, start // GROUP], slope[:, start:stop].copy(), h[start:stop, start:stop]
+            steps = np.zeros((len(w), GROUP))
+            for i in range(GROUP):
+                old = codes[:, start + i]
+                new = np.clip(np.rint(old + local[:, i] / (inner[i, i] * scale)), LOWEST, HIGHEST)
+                steps[:, i] = (new - old) * scale
+                codes[:, start + i] = new
+                local -= steps[:, i, None] * inner[i]
+            if steps.any():
+                changed = True
+                slope -= steps @ h[start:stop]
+        if not changed:
+            break
+    return codes
+
+
+def _fitted_scales(w: F64, h: F64, codes: F64, scales: F64) -> F64:
+    """The scales (rows, groups) of least error for these codes; a group whose best is not positive keeps its own."""
+    fitted = scales.copy()
+    n, width = scales.shape[1], w.shape[1]
+    height = max(1, ROWS_AT_ONCE // (n * width))
+    for row in range(0, len(w), height):
+        part = slice(row, row + height)
+        q = codes[part]
+        right = ((w[part] @ h) * q).reshape(len(q), n, GROUP).sum(axis=2)
+        left = np.empty((len(q), n, n))
+        for g in range(n):
+            group = slice(g * GROUP, (g + 1) * GROUP)
+            left[:, :, g] = ((q[:, group] @ h[group]) * q).reshape(len(q), n, GROUP).sum(axis=2)
+        diagonal = np.einsum("rgg->rg", left)
+        diagonal += 1e-9 * diagonal.mean(axis=1, keepdims=True) + 1e-30
+        solved = np.linalg.solve(left, right[..., None])[..., 0]
+        fitted[part] = np.where(solved > 0, solved, scales[part])
+    return fitted

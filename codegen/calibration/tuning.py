@@ -1,0 +1,158 @@
+"""Tuning a quantised model as a whole: codes, scales and norms follow the gradient of how far it is from the float model.
+
+The float model is the teacher: its distribution of the next token is the aim, not the text, so that little text is
+enough. A code moves through a hidden value between codes, whose gradient is that of its nearest code (the
+straight-through estimate of Bengio et al., arXiv 1308.3432); scales follow theirs as in LSQ (Esser et al.,
+arXiv 1902.08153). Steps are those of Adam (Kingma and Ba, arXiv 1412.6980), warmed up and then on a cosine to zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tinyllm.codegen.arithmetic.float_forward import rmsnorm
+from tinyllm.codegen.arithmetic.float_model import F32, Model
+from tinyllm.codegen.arithmetic.int4 import HIGHEST, LOWEST, GroupedCodes, snap_scales, spread
+from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE
+from tinyllm.codegen.calibration.gradients import divergence_gradients
+from tinyllm.codegen.calibration.layerwise import FINAL, Codes, Key, behind_block
+from tinyllm.codegen.calibration.passes import Batch
+
+SEED = 20240229
+STEP_TOKENS = 2048
+"""Tokens of a step."""
+CODE_RATE, SCALE_RATE, GAIN_RATE = 0.005, 0.001, 0.001
+"""How far a step moves a hidden value, in codes; a scale, relative; a gain, relative to the mean of its norm's."""
+WARM_UP = 10
+"""Steps until the full rate."""
+BETAS = 0.9, 0.99
+"""Memory of Adam's means."""
+INSIDE = 0.45
+"""How near to the next code a hidden value may begin."""
+
+Gains = dict[Key, F32]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """steps: how many. Each takes STEP_TOKENS tokens."""
+
+    steps: int
+
+    def rate(self, step: int) -> float:
+        """The part of the full rates that step 0, 1, ... takes."""
+        return float(min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + np.cos(np.pi * step / self.steps)))
+
+
+class _Adam:
+    """The direction of a step for each array."""
+
+    def __init__(self) -> None:
+        self.first: dict[object, Any] = {}
+        self.second: dict[object, Any] = {}
+        self.steps: dict[object, int] = {}
+
+    def direction(self, key: object, gradient: F32) -> F32:
+        """About 1 in size where the gradient keeps its sign."""
+        a, b = BETAS
+        first = self.first[key] = a * self.first.get(key, 0) + (1 - a) * gradient
+        second = self.second[key] = b * self.second.get(key, 0) + (1 - b) * np.square(gradient)
+        count = self.steps[key] = self.steps.get(key, 0) + 1
+        return first / (1 - a**count) / (np.sqrt(second / (1 - b**count)) + np.float32(1e-12))
+
+
+class _Matrix:
+    """An int4 matrix while it is tuned. hidden: values between codes (rows, columns). logs: of the scales."""
+
+    def __init__(self, weights: F32, grouped: GroupedCodes) -> None:
+        between = weights / spread(grouped.scales, weights.shape[1]) - grouped.codes
+        self.hidden = (grouped.codes + np.clip(between, -INSIDE, INSIDE)).astype(np.float32)
+        self.logs = np.log(grouped.scales).astype(np.float32)
+        self.look()
+
+    def look(self) -> None:
+        """Take codes and scales from the hidden values."""
+        self.codes = np.clip(np.rint(self.hidden), LOWEST, HIGHEST)
+        self.scales: F32 = np.exp(self.logs)
+        self.wide = np.repeat(self.scales, COLUMNS_OF_A_SCALE, axis=1)[:, : self.hidden.shape[1]]
+        self.values: F32 = self.codes * self.wide
+
+    def step(self, key: Key, gradient: F32, adam: _Adam, rate: float) -> None:
+        """Against the gradient of the values."""
+        inside = (self.hidden > LOWEST - 0.5) & (self.hidden < HIGHEST + 0.5)
+        rows, columns = gradient.shape
+        filled = np.zeros((rows, self.logs.shape[1] * COLUMNS_OF_A_SCALE), np.float32)
+        filled[:, :columns] = gradient * self.values
+        of_logs = filled.reshape(rows, -1, COLUMNS_OF_A_SCALE).sum(axis=2)
+        self.hidden -= np.float32(rate * CODE_RATE) * adam.direction((key, "codes"), gradient * self.wide * inside)
+        self.logs -= np.float32(rate * SCALE_RATE) * adam.direction((key, "scales"), of_logs)
+        self.look()
+
+    def grouped(self) -> GroupedCodes:
+        """With scales that an IntegerMatrix can hold."""
+        return GroupedCodes.of(self.codes.astype(np.int8), snap_scales(self.scales.astype(np.float64)))
+
+
+def tune(
+    model: Model,
+    start: Codes,
+    other: Model,
+    batches: Sequence[Batch],
+    schedule: Schedule,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Codes, Gains]:
+    """Codes and norms with which the model diverges less from the float model than with the codes of `start`.
+
+    other: the model with what is int8 in place of its floats. progress is told how many steps are done, of how many.
+    """
+    teacher = [_taught(model, batch) for batch in batches]
+    tuned = replace(other, blocks=[replace(block) for block in other.blocks])
+    held = {key: _Matrix(getattr(model.blocks[key[0]], key[1]), codes) for key, codes in start.items()}
+    gains: Gains = {(FINAL, "final_norm"): model.final_norm.copy()}
+    for stored, block in enumerate(model.blocks):
+        gains |= {(stored, name): getattr(block, name).copy() for name in ("attn_norm", "ffn_norm")}
+    sizes = {key: np.float32(np.mean(np.abs(gain))) for key, gain in gains.items()}
+
+    def place() -> None:
+        for key, matrix in held.items():
+            setattr(tuned.blocks[key[0]], key[1], matrix.values)
+        for (stored, name), gain in gains.items():
+            setattr(tuned if stored == FINAL else tuned.blocks[stored], name, gain)
+
+    adam, turns = _Adam(), _turns(len(batches))
+    for step in range(schedule.steps):
+        place()
+        some: list[int] = []
+        while sum(int(batches[at].real.sum()) for at in some) < STEP_TOKENS:
+            some.append(next(turns))
+        weight = 1 / sum(int(batches[at].real.sum()) for at in some)
+        total: dict[Key, F32] = {}
+        for at in some:
+            for key, gradient in divergence_gradients(tuned, batches[at], teacher[at], weight)[1].items():
+                total[key] = total[key] + gradient if key in total else gradient
+        rate = schedule.rate(step)
+        for key, matrix in held.items():
+            matrix.step(key, total[key], adam, rate)
+        for key, gain in gains.items():
+            gain -= np.float32(rate * GAIN_RATE) * sizes[key] * adam.direction(key, total[key])
+        progress(step + 1, schedule.steps)
+    return {key: matrix.grouped() for key, matrix in held.items()}, gains
+
+
+def _taught(model: Model, batch: Batch) -> F32:
+    """What the float model's head takes, (B, T, dim)."""
+    x = model.embedding[batch.tokens]
+    for layer, stored in enumerate(model.config.schedule):
+        x = behind_block(model.blocks[stored], x, model.config, layer)
+    return rmsnorm(x, model.final_norm, model.config.norm_epsilon)
+
+
+def _turns(count: int) -> Iterator[int]:
+    """Numbers of batches, all of them in one random order, then in another."""
+    random = np.random.Generator(np.random.PCG64(SEED))
+    while True:
+        yield from random.permutation(count).tolist()

@@ -1,0 +1,78 @@
+"""What a format of the weights may take: the budget of a mixture, and the best format that fits a board."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tinyllm.boards.description import load_board
+from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
+from tinyllm.codegen.calibration.calibrate import Budget
+from tinyllm.codegen.calibration.layerwise import Key, matrices
+from tinyllm.codegen.calibration.mixed import MEAN_BITS, mean_bits
+from tinyllm.codegen.memory.fit import check_fits
+from tinyllm.codegen.memory.outline import outline_of
+from tinyllm.codegen.memory.plan import matrix_bytes, memory_needs, plan_memory, room
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.errors import UserError
+from tinyllm.host.model.weights import INT8, Weights
+
+
+def table_bytes(model: Model, tokenizer: Tokenizer, context: int, int4: Collection[Key]) -> int:
+    """All weights as C tables for the portable kernels."""
+    return plan_memory(outline_of(model, context, int4), tokenizer).flash["weights"]
+
+
+def budget_of(weights: Weights, model: Model, tokenizer: Tokenizer, context: int) -> Budget | None:
+    """The budget of a mixture; None for any other format. UserError if nothing meets it."""
+    if weights.kind != "mixed":
+        return None
+    everything = matrices(model)
+    narrow, wide = outline_of(model, context, everything), outline_of(model, context)
+
+    def growth(key: Key) -> int:
+        return matrix_bytes(_matrix(wide, key)) - matrix_bytes(_matrix(narrow, key))
+
+    if weights.board is not None:
+        board = load_board(weights.board)
+        space = room(board)
+
+        def fits(int4: frozenset[Key]) -> bool:
+            needs = memory_needs(outline_of(model, context, int4), tokenizer, board)
+            return space is None or needs.total.fits(space)
+
+        return Budget(fits, growth, f"{board.name} {space} context {context} vocabulary {tokenizer.vocab_size}")
+    if weights.budget is None:
+        return Budget(lambda int4: mean_bits(model, int4) <= MEAN_BITS, growth, f"{MEAN_BITS} bits")
+    most = weights.budget
+    least = table_bytes(model, tokenizer, context, everything)
+    if least > most:
+        rows = matrix_bytes(narrow.embedding) + (0 if narrow.head is None else matrix_bytes(narrow.head))
+        raise UserError(
+            f"--weights {weights}: {model.config.name} takes at least {least:,} bytes, with all its blocks int4; "
+            f"{rows:,} of them are the embedding{'' if narrow.head is None else ' and head'}, which stay int8.\n"
+            f"Give {-(-least // 1000)}KB or more{', or drop rows with --trim-vocab FILE' if 2 * rows > least else ''}."
+        )
+
+    def within(int4: frozenset[Key]) -> bool:
+        return least + sum(growth(key) for key in everything if key not in int4) <= most
+
+    return Budget(within, growth, f"{most - least} bytes more than int4")
+
+
+def best_that_fits(name: str, model: Model, tokenizer: Tokenizer, context: int) -> Weights:
+    """int8 if the board has room for it, else a mixture that fills the board. Raises UserError if int4 does not fit."""
+    board = load_board(name)
+    space = room(board)
+    if space is None or memory_needs(outline_of(model, context), tokenizer, board).total.fits(space):
+        return INT8
+    try:
+        check_fits(outline_of(model, context, matrices(model)), tokenizer, board)
+    except UserError as error:
+        raise UserError(f"--fit-to {name}: with int4, the smallest weights, {error}") from None
+    return Weights("mixed", board=name)
+
+
+def _matrix(model: IntegerModel, key: Key) -> IntegerMatrix:
+    matrix: IntegerMatrix = getattr(model.blocks[key[0]], key[1])
+    return matrix

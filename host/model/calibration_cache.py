@@ -1,0 +1,122 @@
+"""Calibrations that were made before, in the user's cache: damaged ones are not read, old ones are removed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyllm.cache_folder import home
+from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.int4 import HIGHEST, LOWEST, GroupedCodes
+from tinyllm.codegen.arithmetic.integer_model import scale_groups
+from tinyllm.codegen.calibration.calibrate import VERSION, Calibration
+from tinyllm.codegen.calibration.layerwise import FINAL, matrices
+from tinyllm.files import write_file
+
+Array = NDArray[Any]
+
+KEPT = 32
+"""Calibrations, those used last."""
+LARGEST = 1 << 31
+"""Bytes of an entry that is read."""
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def key_of(model: Model, weights: str, text: str) -> str:
+    """The name of an entry: the model's numbers and dimensions, the format of its weights and the text decide it."""
+    config = model.config
+    facts = [
+        VERSION, weights, config.schedule, asdict(config.rope), config.norm_epsilon, config.windows, config.n_heads,
+        config.n_kv_heads, config.head_dim, min(config.context, 1 << 16), text,
+    ]  # fmt: skip
+    hasher = hashlib.sha256(repr(facts).encode())
+    arrays = [model.embedding, model.final_norm, model.output_head]
+    for block in model.blocks:
+        arrays += [array for array in vars(block).values() if array is not None]
+    for array in arrays:
+        hasher.update(repr(array.shape).encode())
+        hasher.update(np.ascontiguousarray(array, "<f4").data)
+    return hasher.hexdigest()[:32]
+
+
+def find_calibration(key: str, model: Model) -> Calibration | None:
+    """The calibration of that key; None if there is none, or if it is damaged or of another shape."""
+    path = _path(key)
+    try:
+        if path.stat().st_size > LARGEST:
+            return None
+        content = path.read_bytes()
+        digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() != digest:
+            return None
+        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+            found = _unpacked({name: arrays[name] for name in arrays.files}, model)
+        with suppress(OSError):  # a cache that may only be read is as good
+            os.utime(path)
+        return found
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def keep_calibration(key: str, calibration: Calibration) -> None:
+    """Put it into the cache, if that can be written, and remove those that were not used for long."""
+    arrays: dict[str, Array] = {}
+    for (stored, name), codes in calibration.codes.items():
+        arrays[f"codes.{stored}.{name}"] = codes.codes
+        arrays[f"multiples.{stored}.{name}"] = codes.multiples
+        arrays[f"units.{stored}.{name}"] = codes.units
+    for (stored, name), gain in calibration.gains.items():
+        arrays[f"gain.{stored}.{name}"] = gain
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    body = file.getvalue()
+    path = _path(key)
+    with suppress(OSError):
+        write_file(path, hashlib.sha256(body).digest() + body)
+        entries = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda entry: entry.stat().st_mtime)
+        for old in entries[:-KEPT]:
+            old.unlink()
+
+
+def _path(key: str) -> Path:
+    return home() / "calibrations" / f"{key}.int4"
+
+
+def _unpacked(arrays: dict[str, Array], model: Model) -> Calibration:
+    """Raises ValueError or KeyError for what does not belong to the model."""
+    known = set(matrices(model))
+    found = Calibration()
+    for full in arrays:
+        kind, index, name = full.split(".")
+        key = (int(index), name)
+        if kind == "codes":
+            if key not in known:
+                raise ValueError(full)
+            rows, columns = getattr(model.blocks[key[0]], name).shape
+            codes = _array(arrays, full, np.int8, (rows, columns))
+            multiples = _array(arrays, f"multiples.{index}.{name}", np.uint8, (rows, scale_groups(columns)))
+            units = _array(arrays, f"units.{index}.{name}", np.float64, (rows,))
+            if codes.min() < LOWEST or codes.max() > HIGHEST or multiples.min() < 1 or not units.min() > 0:
+                raise ValueError(full)
+            found.codes[key] = GroupedCodes(codes, multiples, units)
+        elif kind == "gain":
+            gain = model.final_norm if key == (FINAL, "final_norm") else getattr(model.blocks[key[0]], name)
+            found.gains[key] = _array(arrays, full, np.float32, gain.shape)
+    return found
+
+
+def _array(arrays: dict[str, Array], name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> Array:
+    """The array of that name. ValueError if it is of another kind, or not finite."""
+    array = arrays[name]
+    if array.dtype != dtype or array.shape != shape or not np.all(np.isfinite(array)):
+        raise ValueError(name)
+    return array
