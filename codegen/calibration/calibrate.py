@@ -11,7 +11,7 @@ from tinyllm.codegen.arithmetic.float_model import F32, Model
 from tinyllm.codegen.arithmetic.quantize import quantize_rows
 from tinyllm.codegen.calibration.layerwise import Codes, Key, calibrate_layers, with_values
 from tinyllm.codegen.calibration.mixed import HELD_BACK, raised, worths
-from tinyllm.codegen.calibration.sequences import batches_of, last_of
+from tinyllm.codegen.calibration.sequences import batches_of, count_for
 from tinyllm.codegen.calibration.tuning import Schedule, tune
 
 VERSION = 1
@@ -35,6 +35,8 @@ class Calibration:
         return with_values(model, self.gains | values)
 
 
+ROUNDING_TOKENS = 1 << 15
+"""Of the calibration text: so many decide the codes of a matrix alone; all of them tune the model as a whole."""
 STEPS = 150
 """Of tuning."""
 
@@ -70,14 +72,14 @@ def calibrate(
     def step(what: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(f"{what} {done} of {total}")
 
-    batches = batches_of(sequences)
-    codes = calibrate_layers(model, batches, (), step("rounding matrix"))
+    first = batches_of(sequences[: count_for(sequences, ROUNDING_TOKENS)])
+    codes = calibrate_layers(model, first, (), step("rounding matrix"))
     int8: frozenset[Key] = frozenset()
     if budget is not None:
-        held_back = batches_of(last_of(sequences, HELD_BACK))
+        held_back = batches_of(sequences[-count_for(sequences[::-1], HELD_BACK) :])
         int8 = raised(model, worths(model, codes, held_back, step("measuring set")), budget.growth, budget.allowed)
         if int8:
-            codes = calibrate_layers(model, batches, int8, step("rounding matrix"))
+            codes = calibrate_layers(model, first, int8, step("rounding matrix"))
     rows = {key: quantize_rows(getattr(model.blocks[key[0]], key[1])) for key in int8}
     other = with_values(model, {key: each.dequantized().astype(np.float32) for key, each in rows.items()})
-    return Calibration(*tune(model, codes, other, batches, Schedule(STEPS), step("tuning, step")))
+    return Calibration(*tune(model, codes, other, batches_of(sequences), Schedule(STEPS), step("tuning, step")))

@@ -58,9 +58,11 @@ def batches_of(sequences: Sequence[Sequence[int]]) -> list[Batch]:
     return found
 
 
-def last_of(sequences: Sequence[Sequence[int]], tokens: int) -> list[Sequence[int]]:
-    """The last sequences, about so many tokens together, at least one."""
-    found: list[Sequence[int]] = []
-    while sequences[: len(sequences) - len(found)] and sum(map(len, found)) < tokens:
-        found.append(sequences[-1 - len(found)])
-    return found
+def count_for(sequences: Sequence[Sequence[int]], tokens: int) -> int:
+    """How many sequences, from the first on, hold `tokens` together; all if they hold fewer."""
+    total = 0
+    for count, ids in enumerate(sequences, start=1):
+        total += len(ids)
+        if total >= tokens:
+            return count
+    return len(sequences)

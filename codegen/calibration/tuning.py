@@ -1,4 +1,4 @@
-"""Tuning a quantised model as a whole: codes, scales and norms follow the gradient of how far it is from the float model.
+"""Tuning a quantised model as a whole: codes, scales and norms move towards what the float model says.
 
 The float model is the teacher: its distribution of the next token is the aim, not the text, so that little text is
 enough. A code moves through a hidden value between codes, whose gradient is that of its nearest code (the

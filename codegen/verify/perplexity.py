@@ -61,49 +61,74 @@ class Evaluation:
     tokens: int
     predicted: int
     fp32_perplexity: float
-    int8_perplexity: float
+    integer_perplexity: float
     kl: float
     top1_agreement: float
 
     @property
     def ratio(self) -> float:
-        """int8 perplexity over fp32 perplexity."""
-        return self.int8_perplexity / self.fp32_perplexity
+        """Integer perplexity over fp32 perplexity."""
+        return self.integer_perplexity / self.fp32_perplexity
+
+
+@dataclass
+class _Sums:
+    """Of one integer model, over the tokens so far."""
+
+    loss: float = 0.0
+    kl: float = 0.0
+    agreed: int = 0
 
 
 def evaluate(
     model: Model, integers: IntegerModel, sequences: Sequence[Tokens], progress: Callable[[int], None] = lambda _: None
 ) -> Evaluation:
-    """Both forms of a model on the same tokens; `progress` is told how many sequences are done.
+    """Both forms of a model on the same tokens; arguments and errors as evaluate_all."""
+    return evaluate_all(model, [integers], sequences, progress)[0]
 
-    Raises UserError if there is no token to predict or a sequence is longer than the context.
+
+def evaluate_all(
+    model: Model,
+    variants: Sequence[IntegerModel],
+    sequences: Sequence[Tokens],
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[Evaluation]:
+    """Each integer form of a model beside its floats, on the same tokens.
+
+    progress is told how many sequences are done. Raises UserError if there is no token to predict or a sequence is
+    longer than the context.
     """
     predicted = sum(len(tokens) - 1 for tokens in sequences)
     if predicted < 1:
         raise UserError("the text has no token to predict; give a longer one.")
-    longest, context = max(map(len, sequences)), integers.config.context
+    longest = max(map(len, sequences))
+    context = min((integers.config.context for integers in variants), default=longest)
     if longest > context:
         raise UserError(f"a story has {longest} tokens, the context holds {context}; lower --max-tokens.")
-    floats, reference = FloatForward(model), Reference(integers)
-    fp32_loss = int8_loss = kl = 0.0
-    agreed = 0
+    floats, references = FloatForward(model), [Reference(integers) for integers in variants]
+    sums = [_Sums() for _ in variants]
+    fp32_loss = 0.0
     for done, tokens in enumerate(sequences, start=1):
         if len(tokens) < 2:
             continue
-        reference.reset()
-        expected = log_softmax(floats.forward(tokens)[:-1])
-        got = log_softmax(reference.forward(tokens)[:-1] / 2**16)
         rows = np.arange(len(tokens) - 1)
+        expected = log_softmax(floats.forward(tokens)[:-1])
         fp32_loss -= float(expected[rows, tokens[1:]].sum())
-        int8_loss -= float(got[rows, tokens[1:]].sum())
-        kl += float((np.exp(expected) * (expected - got)).sum())
-        agreed += int((expected.argmax(axis=-1) == got.argmax(axis=-1)).sum())
+        for reference, total in zip(references, sums, strict=True):
+            reference.reset()
+            got = log_softmax(reference.forward(tokens)[:-1] / 2**16)
+            total.loss -= float(got[rows, tokens[1:]].sum())
+            total.kl += float((np.exp(expected) * (expected - got)).sum())
+            total.agreed += int((expected.argmax(axis=-1) == got.argmax(axis=-1)).sum())
         progress(done)
-    return Evaluation(
-        tokens=sum(map(len, sequences)),
-        predicted=predicted,
-        fp32_perplexity=math.exp(fp32_loss / predicted),
-        int8_perplexity=math.exp(int8_loss / predicted),
-        kl=kl / predicted,
-        top1_agreement=agreed / predicted,
-    )
+    return [
+        Evaluation(
+            tokens=sum(map(len, sequences)),
+            predicted=predicted,
+            fp32_perplexity=math.exp(fp32_loss / predicted),
+            integer_perplexity=math.exp(total.loss / predicted),
+            kl=total.kl / predicted,
+            top1_agreement=total.agreed / predicted,
+        )
+        for total in sums
+    ]

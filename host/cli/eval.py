@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,19 @@ from typing import Any
 import click
 
 from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT
-from tinyllm.codegen.verify.perplexity import Evaluation, split_stories
+from tinyllm.codegen.verify.perplexity import Evaluation, Tokens, split_stories
+from tinyllm.errors import UserError
+from tinyllm.files import write_file
 from tinyllm.host.api.model import LanguageModel
+from tinyllm.host.cli.calibration import calibrate
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
 from tinyllm.host.model.load import DEFAULT_CONTEXT, LoadOptions, read_text
-from tinyllm.host.model.trim_report import compare, saving_line
+from tinyllm.host.model.trim_report import compare, saving_line, sequences_of
+from tinyllm.host.model.variants import FP32, Variant, parse_variants, variants_of
+from tinyllm.host.model.weights import Weights
 from tinyllm.host.output import Output
+from tinyllm.host.prove.plots import Plot
 
 
 @click.command(epilog=MODEL_HELP)
@@ -35,50 +42,132 @@ from tinyllm.host.output import Output
     show_default=True,
     help="Tokens of each story, BOS included.",
 )
+@click.option(
+    "--variants",
+    metavar="LIST",
+    help="Formats of the weights to compare, with their bytes: fp32,int8,int4,mixed:600KB.",
+)
+@click.option(
+    "--plot",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Draw perplexity against bytes of the variants, as SVG; needs the extra tinyllm[plots].",
+)
 @load_options
 @json_option
-def command(model: str | None, text: Path, max_tokens: int, options: LoadOptions, as_json: bool) -> None:
+def command(
+    model: str | None,
+    text: Path,
+    max_tokens: int,
+    variants: str | None,
+    plot: Path | None,
+    options: LoadOptions,
+    as_json: bool,
+) -> None:
     """Measure the perplexity on a text: the float model, and the integers that a board computes with."""
     output = Output(as_json)
+    formats = None if variants is None else parse_variants(variants)
+    if formats is not None and (options.weights or options.fit_to):
+        raise UserError("--variants names the formats itself; leave out --weights and --fit-to.")
+    if plot is not None:
+        _check_plot(plot, variants)
     if options.context is None and max_tokens > DEFAULT_CONTEXT:
         options = replace(options, context=max_tokens)
     loaded = LanguageModel.read(model, options)
     stories = split_stories(read_text(text))
     facts: dict[str, Any] = {"model": loaded.name, "text": str(text), "max_tokens": max_tokens, "stories": len(stories)}
+    if formats is not None:
+        sequences = sequences_of(loaded, stories, max_tokens)
+        tokens = sum(map(len, sequences))
+        found = _measured(loaded, formats, sequences, output)
+        if plot is not None:
+            _draw(plot, f"{loaded.name} on {text.name}", found)
+        if as_json:
+            output.document(facts | {"tokens": tokens, "variants": [asdict(variant) for variant in found]})
+            return
+        output.line(f"{loaded.name} on {text.name}: {len(stories)} stories, {tokens:,} tokens", style="bold")
+        output.table(["variant", "perplexity", "ratio", "kl", "top-1", "bytes of weights"], list(map(_row, found)))
+        if plot is not None:
+            output.line(f"plot: {plot}")
+        return
     effect = None
+    calibrate(loaded, output)
     with output.progress(f"evaluating {loaded.name} on {len(stories)} stories") as report:
         if loaded.whole is not None:
             total = 2 * len(stories)
             effect = compare(loaded.whole, loaded, stories, max_tokens, progress=lambda done: report(done, total))
             result, results = effect.trimmed, {" whole": effect.whole, " trimmed": effect.trimmed}
-            facts |= {"whole": _variants(effect.whole), "same_tokens": effect.same_tokens}
+            facts |= {"whole": _variants(effect.whole, str(loaded.weights)), "same_tokens": effect.same_tokens}
         else:
             result = loaded.perplexity(text, max_tokens, report)
             results = {"": result}
     if as_json:
         facts |= {"saving": loaded.saving and asdict(loaded.saving)}
-        output.document(facts | {"tokens": result.tokens, "predicted": result.predicted, "variants": _variants(result)})
+        facts |= {"tokens": result.tokens, "predicted": result.predicted}
+        output.document(facts | {"variants": _variants(result, str(loaded.weights))})
         return
     output.line(f"{loaded.name} on {text.name}: {len(stories)} stories, {result.tokens:,} tokens", style="bold")
     rows = []
     for name, one in results.items():
-        rows.append([f"fp32{name}", f"{one.fp32_perplexity:.4f}", "1", "", ""])
-        figures = [f"{one.int8_perplexity:.4f}", f"{one.ratio:.5f}", f"{one.kl:.5f}", f"{one.top1_agreement:.2%}"]
-        rows.append([f"int8{name}", *figures])
+        rows.append([f"{FP32}{name}", f"{one.fp32_perplexity:.4f}", "1", "", ""])
+        figures = [f"{one.integer_perplexity:.4f}", f"{one.ratio:.5f}", f"{one.kl:.5f}", f"{one.top1_agreement:.2%}"]
+        rows.append([f"{loaded.weights}{name}", *figures])
     output.table(["variant", "perplexity", "ratio", "kl", "top-1"], rows)
     if loaded.saving is not None and effect is not None:
         output.line(saving_line(loaded.saving))
         output.line(effect.comparability())
 
 
-def _variants(result: Evaluation) -> list[dict[str, Any]]:
+def _measured(
+    loaded: LanguageModel, formats: list[Weights | None], sequences: list[Tokens], output: Output
+) -> list[Variant]:
+    """The variants, calibrated one after the other and then measured together."""
+    for weights in formats:
+        if weights is not None and weights.kind != "int8":
+            calibrate(replace(loaded, weights=weights), output)
+    with output.progress(f"evaluating {len(formats)} variants of {loaded.name}") as report:
+        return variants_of(loaded, formats, sequences, lambda done: report(done, len(sequences)))
+
+
+def _variants(result: Evaluation, weights: str) -> list[dict[str, Any]]:
     return [
-        {"name": "fp32", "perplexity": result.fp32_perplexity},
+        {"name": FP32, "perplexity": result.fp32_perplexity},
         {
-            "name": "int8",
-            "perplexity": result.int8_perplexity,
+            "name": weights,
+            "perplexity": result.integer_perplexity,
             "ratio": result.ratio,
             "kl": result.kl,
             "top1_agreement": result.top1_agreement,
         },
     ]
+
+
+def _row(variant: Variant) -> list[str]:
+    size = f"{variant.bytes:,}"
+    if variant.name == FP32:
+        return [FP32, f"{variant.perplexity:.4f}", "1", "", "", size]
+    figures = [
+        f"{variant.perplexity:.4f}",
+        f"{variant.ratio:.5f}",
+        f"{variant.kl:.5f}",
+        f"{variant.top1_agreement:.2%}",
+    ]
+    return [variant.name, *figures, size]
+
+
+def _check_plot(plot: Path, variants: str | None) -> None:
+    """UserError before any work if there is nothing to draw, or nothing to draw with."""
+    if variants is None:
+        raise UserError("--plot draws the variants of --variants; name some, as in --variants int8,int4,mixed.")
+    if plot.suffix != ".svg":
+        raise UserError(f"--plot {plot}: expected a file that ends in .svg.")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("--plot needs matplotlib: pip install 'tinyllm[plots]'.")
+
+
+def _draw(path: Path, title: str, found: list[Variant]) -> None:
+    from tinyllm.host.prove.pictures import draw  # matplotlib: an extra
+
+    rows = {variant.name: {str(variant.bytes): variant.perplexity} for variant in found if variant.name != FP32}
+    floats = {variant.name: {"": variant.perplexity} for variant in found if variant.name == FP32}
+    write_file(path, draw(Plot("variants", title, "perplexity", "points", rows | floats)))

@@ -32,7 +32,7 @@ class Effect:
         yield (
             f"perplexity on {self.whole.predicted:,} tokens, whole to trimmed: "
             f"fp32 {self.whole.fp32_perplexity:.4f} to {self.trimmed.fp32_perplexity:.4f}, "
-            f"int8 {self.whole.int8_perplexity:.4f} to {self.trimmed.int8_perplexity:.4f}"
+            f"integers {self.whole.integer_perplexity:.4f} to {self.trimmed.integer_perplexity:.4f}"
         )
         yield self.comparability()
 

@@ -1,4 +1,7 @@
-"""Draws the plots of docs/benchmarks.md as SVG, the same bytes each time. matplotlib is an extra: tinyllm[plots]."""
+"""Draws plots as SVG, the same bytes each time: of docs/benchmarks.md, and of `tinyllm eval`.
+
+matplotlib is an extra: tinyllm[plots].
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,10 @@ def draw(plot: Plot) -> str:
     with matplotlib.rc_context(
         {"svg.hashsalt": plot.name, "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
     ):
-        height = 4.2 if plot.kind == "lines" else MARGIN + ROW * len(plot.rows)
+        height = 4.2 if plot.kind in ("lines", "points") else MARGIN + ROW * len(plot.rows)
         figure = Figure(figsize=(WIDTH, height), facecolor="white")
         axes = figure.subplots()
-        {"stacked": _bars, "bars": _bars, "lines": _lines}[plot.kind](axes, plot)
+        {"stacked": _bars, "bars": _bars, "lines": _lines, "points": _points}[plot.kind](axes, plot)
         axes.set_title(plot.title, loc="left", fontsize=10, color=TEXT)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
@@ -65,3 +68,21 @@ def _lines(axes: Axes, plot: Plot) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="#e5e5e5")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
+def _points(axes: Axes, plot: Plot) -> None:
+    """A point for each row, its label beside it; a row without an x is a line across."""
+    for (label, row), colour in zip(plot.rows.items(), COLOURS, strict=False):
+        for x, y in row.items():
+            if x:
+                axes.plot(int(x) / 1000, y, marker="o", color=colour, linestyle="none")
+                axes.annotate(f"  {label}", (int(x) / 1000, y), va="bottom", color=TEXT)
+            else:
+                axes.axhline(y, color=TEXT, linewidth=0.8, linestyle="--")
+                axes.annotate(
+                    f"{label} ", (1, y), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=TEXT
+                )
+    axes.set_xlabel("weights, KB")
+    axes.set_ylabel(plot.axis)
+    axes.margins(x=0.15, y=0.15)
+    axes.grid(axis="y", color="#e5e5e5")

@@ -31,15 +31,16 @@ Key = tuple[str, str, str, int, int]
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture: stacked bars, bars beside each other, or lines.
+    """A picture: stacked bars, bars beside each other, lines, or points.
 
-    rows: what is drawn, by the label of a bar or a line: its values by part, series or x.
+    rows: what is drawn, by the label of a bar, line or point: its values by part, series or x. Of points x is a number
+    of bytes; a point without one is a level that the others are compared with.
     """
 
     name: str
     title: str
     axis: str
-    kind: str  # "stacked", "bars" or "lines"
+    kind: str  # "stacked", "bars", "lines" or "points"
     rows: Mapping[str, Mapping[str, float]]
 
     @property

@@ -72,6 +72,7 @@ API = {"tinyllm", "tinyllm.__main__"}
 # Modules that import inside a function, and why.
 IMPORTS_INSIDE = {
     "codegen.chat.worker": "resource: Unix only",
+    "host.cli.eval": "host.prove.pictures needs matplotlib: an extra",
     "host.prove.benchmarks_page": "host.prove.pictures needs matplotlib: an extra",
     "codegen.checkpoints.gguf.tensors": "gguf is large",
 }
