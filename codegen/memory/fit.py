@@ -32,17 +32,28 @@ def context_that_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board) -
 
 
 def largest_context(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> int | None:
-    """The largest context up to the model's, a multiple of CONTEXT_STEP, that fits; None if none does."""
-    low, high = SMALLEST_CONTEXT // CONTEXT_STEP, model.config.context // CONTEXT_STEP
-    found, space = None, room(board)
-    while low <= high:
-        middle = (low + high) // 2
-        smaller = replace(model, config=replace(model.config, context=middle * CONTEXT_STEP))
-        if space is None or memory_needs(smaller, tokenizer, board).total.fits(space):
-            found, low = middle * CONTEXT_STEP, middle + 1
+    """The largest context up to the model's that fits, if not its own then a multiple of CONTEXT_STEP.
+
+    None if none does.
+    """
+    space = room(board)
+
+    def fits(context: int) -> bool:
+        smaller = replace(model, config=replace(model.config, context=context))
+        return space is None or memory_needs(smaller, tokenizer, board).total.fits(space)
+
+    if fits(model.config.context):
+        return model.config.context
+    low, high = SMALLEST_CONTEXT // CONTEXT_STEP, (model.config.context - 1) // CONTEXT_STEP
+    if low > high or not fits(low * CONTEXT_STEP):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle * CONTEXT_STEP):
+            low = middle
         else:
             high = middle - 1
-    return found
+    return low * CONTEXT_STEP
 
 
 def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: Bytes, space: Bytes) -> str:

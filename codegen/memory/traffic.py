@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.kernels.generic import GENERIC
@@ -78,6 +78,31 @@ def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: K
         cache_written=row * config.n_layers,
         weights_in="flash",
         cache_in="PSRAM" if needs.cache_in == "PSRAM" else "SRAM",
+    )
+
+
+def prefill_traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: KernelSet = GENERIC) -> Traffic:
+    """Of a token of a prompt, at that mean position: a batch shares the reading of weights.
+
+    Nobody wants its logits, so the head is not read, and of the last block only what remembers the token.
+    """
+    whole, batch = traffic(model, needs, position, kernels), needs.plan.batch
+    last = model.config.schedule[-1]
+    head = "embedding" if model.head is None else "head"
+    unread = [head, *(f"block_{last}_{name}" for name in ("wq", "wo", "w_gate", "w_up", "w_down"))]
+    names = {f"{name}_{array}" for name in unread for array in ("codes", "mantissa")}
+    sizes = {table.name: table.read for table in tables(model, kernels) if table.name in names}
+    row = 2 * (model.config.head_dim + 2) * model.config.n_kv_heads
+
+    def unread_of(placed: Collection[str]) -> int:
+        return sum(size for name, size in sizes.items() if name in placed)
+
+    return replace(
+        whole,
+        weights=(whole.weights - sum(sizes.values())) // batch,
+        copied=(whole.copied - unread_of(needs.placed.tables)) // batch,
+        copied_to_psram=(whole.copied_to_psram - unread_of(needs.placed.psram)) // batch,
+        cache_read=whole.cache_read - round(row * min(position + 1, model.config.slots[-1])),
     )
 
 

@@ -142,6 +142,10 @@ class Tokenizer:
     def vocab_size(self) -> int:
         return len(self.pieces)
 
+    def __hash__(self) -> int:
+        """Of little, for what is computed of a tokenizer is kept by it: all of its fields would take milliseconds."""
+        return hash((self.vocab_size, self.source, self.bos, self.eos, self.stop_ids))
+
     @cached_property
     def unknown(self) -> int | None:
         """The id of the UNKNOWN piece, if there is one."""

@@ -1,4 +1,4 @@
-"""The verb inspect: what a checkpoint is, what it takes, and which boards could hold it."""
+"""The verb inspect: what a checkpoint is, and what it takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
-from tinyllm.host.model.inspection import BoardFit, Inspection, inspect_model
+from tinyllm.host.model.inspection import Inspection, inspect_model
 from tinyllm.host.model.load import LoadOptions, model_path
 from tinyllm.host.model.trim_report import saving_line
 from tinyllm.host.output import Output
@@ -30,7 +30,7 @@ NAMED = 8
 @load_options
 @json_option
 def command(model: str | None, options: LoadOptions, as_json: bool) -> None:
-    """Show what a checkpoint is, from its headers: features, sizes, tokenizer, and the boards that could hold it."""
+    """Show what a checkpoint is, from its headers: features, parts, sizes and tokenizer."""
     output = Output(as_json)
     seen = inspect_model(model_path(model), options)
     if as_json:
@@ -45,11 +45,7 @@ def command(model: str | None, options: LoadOptions, as_json: bool) -> None:
     )
     output.line("")
     output.table(["memory", "what", "bytes", ""], list(_sizes(seen)), wraps=[""])
-    output.line("")
-    output.table(
-        ["board", "flash KB", "RAM KB", "PSRAM KB", "fits", "max context"], [_board(fit) for fit in seen.boards]
-    )
-    output.note(f"Each cell shows needed of available, estimated for context {seen.context} and weights as int8.")
+    output.note("`tinyllm fit` with the same arguments says which boards it fits, and how fast it would be there.")
     if seen.saving is not None:
         output.line(saving_line(seen.saving))
 
@@ -131,12 +127,6 @@ def _sizes(seen: Inspection) -> Iterator[list[str]]:
     yield ["RAM", f"state with context {seen.context}", f"{seen.plan.state_bytes:,}", "counted"]
 
 
-def _board(fit: BoardFit) -> list[str]:
-    pairs = [(fit.needed.flash, fit.there.flash), (fit.needed.ram, fit.there.ram), (fit.needed.psram, fit.there.psram)]
-    shown = [f"{-(-needed // 1024):,} of {there // 1024:,}" if there or needed else "-" for needed, there in pairs]
-    return [fit.board, *shown, "yes" if fit.fits else "no", str(fit.largest_context or "-")]
-
-
 def _document(seen: Inspection) -> dict[str, Any]:
     tokenizer, template = seen.tokenizer, seen.chat_template
     return {
@@ -166,5 +156,4 @@ def _document(seen: Inspection) -> dict[str, Any]:
         },
         "no_tokenizer": seen.no_tokenizer,
         "trimming": seen.saving and asdict(seen.saving),
-        "boards": [asdict(fit) for fit in seen.boards],
     }

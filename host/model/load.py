@@ -188,26 +188,28 @@ def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedMode
     if options.fit_to is not None:
         weights = best_that_fits(options.fit_to, whole.model, whole.tokenizer, whole.context)
         whole = replace(whole, weights=weights)
-    return whole if options.prefix is None else _with_prefix(whole, options.prefix)
+    if options.prefix is None:
+        return whole
+    config = with_prefix(whole.model.config, whole.tokenizer, options.prefix)
+    return replace(whole, model=replace(whole.model, config=config))
 
 
-def _with_prefix(loaded: LoadedModel, path: Path) -> LoadedModel:
-    """The model with the text of a file in front of every conversation. UserError if that cannot be."""
-    text, config = read_text(path).removesuffix("\n"), loaded.model.config
+def with_prefix(config: ModelConfig, tokenizer: Tokenizer, path: Path) -> ModelConfig:
+    """The config with the text of a file in front of every conversation. UserError if that cannot be."""
+    text = read_text(path).removesuffix("\n")
     if not text:
         raise UserError(f"--prefix {path}: no text in it; expected what every conversation is to begin with.")
     if config.chat_template is None:
-        prefix, system = tuple(encode(loaded.tokenizer, text, bos=True)), None
+        prefix, system = tuple(encode(tokenizer, text, bos=True)), None
     else:
         try:
-            prefix, system = derive(config.chat_template, loaded.tokenizer, text).first.tokens, text
+            prefix, system = derive(config.chat_template, tokenizer, text).first.tokens, text
         except Unsuited as unsuited:
             raise UserError(
                 f"--prefix {path}: the board cannot follow {config.name}'s chat template with a system message "
                 f"({unsuited}). `tinyllm chat --system TEXT` renders it on this computer."
             ) from None
-    config = replace(config, prefix=prefix, system=system)
-    return replace(loaded, model=replace(loaded.model, config=config))
+    return replace(config, prefix=prefix, system=system)
 
 
 def load_tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path, Tokenizer]:

@@ -9,12 +9,13 @@ by side, but share each memory. It is an estimate: `published.py` says how far i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinyllm.boards.board import Bandwidth, Board
 from tinyllm.codegen.memory.traffic import Traffic
 from tinyllm.host.prove.benchmark import Place
-from tinyllm.host.virtual.parts import PARTS, SPLIT
+from tinyllm.host.virtual.parts import PARTS, SPLIT, Part
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,21 @@ class Chip:
 
     def transfer_ms(self, moved: dict[str, int]) -> float:
         """Of bytes by memory; SRAM costs nothing beside the instructions that load from it."""
-        speeds = {"flash": self.bandwidth.flash, "PSRAM": self.bandwidth.psram}
-        return sum(size / (1000 * speed) for memory, size in moved.items() if (speed := speeds.get(memory)))
+        return sum(size / (1000 * speed) for memory, size in moved.items() if (speed := self._speeds.get(memory)))
+
+    def lacks_speed_of(self, moved: dict[str, int]) -> bool:
+        """Whether bytes move in a memory that the board's description has no bandwidth of."""
+        return any(size and memory in self._speeds and self._speeds[memory] is None for memory, size in moved.items())
+
+    @property
+    def _speeds(self) -> dict[str, int | None]:
+        """MB/s of the memories that a core waits for."""
+        return {"flash": self.bandwidth.flash, "PSRAM": self.bandwidth.psram}
+
+
+def longer_way(parts: Mapping[Part, float]) -> float:
+    """Of two cores: half of what they divide, and all of the rest. parts: counted on one core."""
+    return sum(parts.values()) - sum(parts.get(part, 0.0) for part in SPLIT) / 2
 
 
 def estimate(place: Place, unit: str, counted_cores: int, chip: Chip, traffic: Traffic) -> list[Estimate]:
@@ -70,7 +84,7 @@ def estimate(place: Place, unit: str, counted_cores: int, chip: Chip, traffic: T
     place: counted in `unit`, instructions or cycles, by a virtual board that computes on `counted_cores`.
     """
     waits = chip.transfer_ms(traffic.by_memory)
-    parts = {part: sum(sum(core.get(part, {}).values()) for core in place.counts) for part in PARTS}
+    parts = {part: float(sum(sum(core.get(part, {}).values()) for core in place.counts)) for part in PARTS}
     found = []
     if counted_cores == 1:
         found.append(Estimate(1, chip.compute_ms(place.per_token, unit), waits))
@@ -79,6 +93,6 @@ def estimate(place: Place, unit: str, counted_cores: int, chip: Chip, traffic: T
     if chip.cores == 2 and counted_cores == 2:
         found.append(Estimate(2, chip.compute_ms(place.per_token, unit), waits))
     elif chip.cores == 2 and place.counts:
-        longer = place.per_token - sum(parts[part] for part in SPLIT) / 2
-        found.append(Estimate(2, chip.compute_ms(longer, unit), waits, half_assumed=True))
+        rest = place.per_token - sum(parts.values())
+        found.append(Estimate(2, chip.compute_ms(rest + longer_way(parts), unit), waits, half_assumed=True))
     return found

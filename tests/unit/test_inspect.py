@@ -1,4 +1,4 @@
-"""inspect tells what a checkpoint is, what it takes and which boards could hold it, and reads no weight for it."""
+"""inspect tells what a checkpoint is and what it takes, and reads no weight for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.checkpoints.licence import READ_BYTES, find_licence
 from tinyllm.codegen.memory.fit import check_fits
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import kv_bytes_per_token, memory_needs, plan_memory, room, weight_bytes
+from tinyllm.codegen.memory.plan import kv_bytes_per_token, plan_memory, weight_bytes
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.cli import app as cli
@@ -66,9 +66,6 @@ def test_the_bytes_are_those_of_the_model_that_is_built(inspect: Inspect) -> Non
     assert seen["vocabulary_bytes"] == plan.flash["vocabulary"]
     assert seen["ram"] == plan.ram | {"state": plan.state_bytes}
     assert seen["parameters"] == sum(seen["parts"].values()) == loaded.model.n_parameters()
-    for fit in seen["boards"]:
-        needed = memory_needs(integers, loaded.tokenizer, load_board(fit["board"])).total
-        assert fit["needed"] == {"flash": needed.flash, "ram": needed.ram, "psram": needed.psram}
 
 
 def test_a_token_more_takes_its_kv_bytes() -> None:
@@ -92,28 +89,10 @@ def test_narrower_weights_take_fewer_bytes_in_proportion() -> None:
 # --- Boards -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_largest_context_fits_and_the_next_one_does_not() -> None:
-    seen = inspect_model(MODEL, AS_STORED)
-    (fit,) = (fit for fit in seen.boards if fit.board == "esp32")
-    assert not fit.fits
-    assert fit.largest_context is not None
-    board, tokenizer = load_board("esp32"), read_tokenizer(MODEL / "tokenizer.model")
-    space = room(board)
-    assert space is not None
-    model = outline(seen.config)
-    at_most, next_one = (
-        replace(model, config=replace(seen.config, context=fit.largest_context + more)) for more in (0, 8)
-    )
-    assert memory_needs(at_most, tokenizer, board).total.fits(space)
-    assert not memory_needs(next_one, tokenizer, board).total.fits(space)
-
-
-def test_a_model_of_a_billion_parameters_fits_no_board(inspect: Inspect, tmp_path: Path) -> None:
+def test_a_model_of_a_billion_parameters_is_inspected(inspect: Inspect, tmp_path: Path) -> None:
     seen = inspect(write_sparse(tmp_path / "TinyLlama", TINYLLAMA, "BF16", 3))
     assert seen["parameters"] == 1_100_048_384
     assert seen["stored_bytes"] == 2 * seen["parameters"]
-    assert seen["boards"]
-    assert not any(fit["fits"] or fit["largest_context"] for fit in seen["boards"])
 
 
 def test_trimming_is_advised_if_the_vocabulary_is_most_of_what_is_short() -> None:
@@ -134,7 +113,6 @@ def test_a_checkpoint_without_a_tokenizer_is_inspected_and_says_so(inspect: Insp
     seen = inspect(tiny)
     assert seen["tokenizer"] is None
     assert "tokenizer" in seen["no_tokenizer"]
-    assert seen["boards"]
 
 
 def test_trimming_needs_a_tokenizer(tiny: Path, tmp_path: Path) -> None:
@@ -252,8 +230,9 @@ def test_only_the_beginning_of_a_card_is_read(tmp_path: Path) -> None:
     assert find_licence(tmp_path) is None
 
 
-def test_people_see_parts_sizes_and_boards(capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_see_parts_sizes_and_where_boards_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["inspect", str(MODEL)]) == 0
-    out = capsys.readouterr().out
-    for shown in ("feed-forward", "######", "weights as int4", "estimated, no kernel reads it", "esp32s3-n16r8", "mit"):
+    out, err = capsys.readouterr()
+    for shown in ("feed-forward", "######", "weights as int4", "mit"):
         assert shown in out
+    assert "tinyllm fit" in err

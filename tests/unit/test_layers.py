@@ -51,6 +51,9 @@ MAY_IMPORT = {
         "tinyllm models boards codegen.arithmetic codegen.tokenizers codegen.kernels codegen.memory host.output "
         "host.link host.model host.virtual host.connect host.chat"
     ),
+    "host.fit": (
+        "boards codegen.arithmetic codegen.kernels codegen.tokenizers codegen.memory host.model host.virtual host.prove"
+    ),
     "host.api": (
         "tinyllm boards codegen.arithmetic codegen.emit codegen.verify host.output host.link host.model host.build "
         "host.connect host.chat host.prove"
@@ -62,7 +65,7 @@ MAY_IMPORT = {
     "host.cli": (
         "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.emit codegen.kernels "
         "codegen.memory codegen.verify host.standard_streams host.output host.link host.hub host.model host.virtual "
-        "host.build host.doctor host.monitor host.connect host.prove host.api host.terminal"
+        "host.build host.doctor host.monitor host.connect host.prove host.fit host.api host.terminal"
     ),
     "tinyllm.api": "tinyllm host.link host.api host.cli",
 }

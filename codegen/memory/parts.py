@@ -1,0 +1,69 @@
+"""Each memory of a board as a program fills it: what every part takes, what is left, and what is lacking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinyllm.boards.description import Board
+from tinyllm.codegen.memory.plan import CODE_BYTES, PSRAM_RESERVE, MemoryNeeds, room
+
+
+@dataclass(frozen=True)
+class MemoryParts:
+    """One memory: its bytes for programs, and those of each part by name, the board's core first.
+
+    bounds: the parts whose bytes are no more than that; the others are counted, or the core's, which its board's file
+    names the source of.
+    """
+
+    memory: str
+    bytes: int
+    parts: dict[str, int]
+
+    bounds = frozenset({"program", "variables"})
+
+    @property
+    def taken(self) -> int:
+        return sum(self.parts.values())
+
+    @property
+    def free(self) -> int:
+        return max(self.bytes - self.taken, 0)
+
+    @property
+    def lacking(self) -> int:
+        return max(self.taken - self.bytes, 0)
+
+
+def memory_parts(needs: MemoryNeeds, board: Board) -> list[MemoryParts]:
+    """Flash and SRAM, and PSRAM if the board has some; nothing for a board whose memories are no concern."""
+    space, memory = room(board), board.memory
+    if space is None or memory is None:
+        return []
+    plan, placed, reserve = needs.plan, needs.placed, board.reserve
+    state = {"KV cache": (needs.cache_in, plan.ram["kv_cache"])}
+    state["state"] = (needs.state_in, plan.state_bytes - plan.ram["kv_cache"])
+
+    def held(where: str) -> dict[str, int]:
+        return {name: size for name, (lies_in, size) in state.items() if lies_in == where}
+
+    flash = {"core": reserve.flash if reserve else 0, "program": CODE_BYTES, **plan.flash}
+    sram = {
+        "core": reserve.ram if reserve else 0,
+        "variables": plan.variables,
+        **held("RAM"),
+        "hot code": placed.hot_bytes,
+        "tables": placed.ram - placed.hot_bytes,
+    }
+    found = [
+        MemoryParts("flash", space.flash + flash["core"], _some(flash)),
+        MemoryParts("SRAM", space.ram + sram["core"], _some(sram)),
+    ]
+    if memory.psram:
+        psram = {"core": PSRAM_RESERVE, **held("PSRAM"), "tables": sum(placed.psram.values())}
+        found.append(MemoryParts("PSRAM", space.psram + PSRAM_RESERVE, _some(psram)))
+    return found
+
+
+def _some(parts: dict[str, int]) -> dict[str, int]:
+    return {name: size for name, size in parts.items() if size}

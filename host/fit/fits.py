@@ -1,0 +1,207 @@
+"""What fit says of a model on a board: bytes against room, the longest context, speed and energy.
+
+Bytes are those of the planner that builds the program, so they are what will be built. Speed is estimated: instructions
+by host/prove/costs.py, seconds by host/prove/estimate.py. A figure that the board's file lacks leaves it unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tinyllm.boards.board import HOST, Board
+from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT, IntegerModel
+from tinyllm.codegen.kernels.choose import kernel_set_of
+from tinyllm.codegen.memory.fit import largest_context
+from tinyllm.codegen.memory.parts import MemoryParts, memory_parts
+from tinyllm.codegen.memory.plan import Bytes, MemoryNeeds, memory_needs, room
+from tinyllm.codegen.memory.traffic import Traffic, prefill_traffic, traffic
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.host.fit.batteries import BATTERIES
+from tinyllm.host.fit.weights import outlines
+from tinyllm.host.model.sketch import Sketch
+from tinyllm.host.prove.costs import Costs, costs_of
+from tinyllm.host.prove.estimate import Chip, Estimate
+from tinyllm.host.virtual.parts import Part
+
+PROMPT = 64
+"""Tokens of the prompt whose speed is estimated, or as many as the context has."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of one token, estimated. position: the mean. instructions: of the core with the longer way. bytes: by memory.
+
+    batch: tokens that share the reading of weights. millijoules: None if the board's power is not known.
+    """
+
+    position: float
+    instructions: float
+    parts: dict[Part, float]
+    bytes: dict[str, int]
+    batch: int
+    estimate: Estimate
+    millijoules: float | None
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.estimate.tokens_per_second
+
+    @property
+    def tokens_per_charge(self) -> dict[str, int]:
+        """By battery; {} if the energy is not known."""
+        if self.millijoules is None:
+            return {}
+        return {battery.name: battery.tokens(self.millijoules) for battery in BATTERIES}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A model with weights of one format on one board.
+
+    context: positions of the KV cache: as wanted, or if nobody named it and it does not fit, the longest that does.
+    needs: the bytes at that context. longest_context: that fits, up to what the model was trained for; None if none
+    does. decode: of a token halfway through the context; prefill: of one of a prompt. Both are None if the model does
+    not fit or a figure is missing.
+    """
+
+    weights: str
+    model: IntegerModel
+    context: int
+    needs: MemoryNeeds
+    room: Bytes | None
+    parts: list[MemoryParts]
+    longest_context: int | None
+    decode: Speed | None
+    prefill: Speed | None
+
+    @property
+    def fits(self) -> bool:
+        return self.room is None or self.needs.total.fits(self.room)
+
+    @property
+    def fullest(self) -> tuple[str, float] | None:
+        """The memory that is filled most, and how many times its room is needed; None if there is no limit."""
+        if self.room is None:
+            return None
+        pairs = {
+            "flash": (self.needs.total.flash, self.room.flash),
+            "SRAM": (self.needs.total.ram, self.room.ram),
+            "PSRAM": (self.needs.total.psram, self.room.psram),
+        }
+        return max(
+            ((name, needed / max(there, 1)) for name, (needed, there) in pairs.items() if needed),
+            key=lambda pair: pair[1],
+        )
+
+
+@dataclass(frozen=True)
+class BoardFit:
+    """A model on one board, by format of the weights. unknown: why speed or energy is not estimated, "" if both are."""
+
+    board: Board
+    formats: dict[str, Fit]
+    chip: Chip | None
+    costs: Costs | None
+    unknown: str
+
+    @property
+    def best(self) -> Fit | None:
+        """With the most accurate weights that fit."""
+        return next((fit for fit in self.formats.values() if fit.fits), None)
+
+
+def fit_board(sketch: Sketch, board: Board) -> BoardFit:
+    """The model of a sketch on a board."""
+    chip, costs = Chip.of(board), costs_of(board)
+    models = outlines(replace(sketch.config, context=sketch.context), sketch.facts.biases)
+    trained = min(sketch.config.context, LARGEST_CONTEXT)
+    fits = {
+        weights: fit_model(weights, model, sketch.pieces, board, trained, shorten=not sketch.context_chosen)
+        for weights, model in models.items()
+    }
+    return BoardFit(board, fits, chip, costs, _unknown(board, costs))
+
+
+def fit_model(
+    weights: str, model: IntegerModel, tokenizer: Tokenizer, board: Board, trained: int, shorten: bool
+) -> Fit:
+    """A model on a board. trained: the longest context to look for. shorten: take less context if it does not fit."""
+    space = room(board)
+    needs = memory_needs(model, tokenizer, board)
+    longest = largest_context(_with_context(model, trained), tokenizer, board)
+    if space is not None and not needs.total.fits(space) and shorten and longest:
+        model = _with_context(model, longest)
+        needs = memory_needs(model, tokenizer, board)
+    fit = Fit(
+        weights=weights,
+        model=model,
+        context=model.config.context,
+        needs=needs,
+        room=space,
+        parts=memory_parts(needs, board),
+        longest_context=longest,
+        decode=None,
+        prefill=None,
+    )
+    return replace(fit, decode=decode_speed(fit, board), prefill=prefill_speed(fit, board)) if fit.fits else fit
+
+
+def _with_context(model: IntegerModel, context: int) -> IntegerModel:
+    return replace(model, config=replace(model.config, context=context))
+
+
+def decode_speed(fit: Fit, board: Board) -> Speed | None:
+    """A token that is generated halfway through the context; None if a figure is missing."""
+    costs = costs_of(board)
+    if costs is None:
+        return None
+    position = (fit.context - 1) / 2
+    moved = traffic(fit.model, fit.needs, position, kernel_set_of(board))
+    return _speed(board, costs, costs.of_decode(fit.model, position), moved, position, batch=1)
+
+
+def prefill_speed(fit: Fit, board: Board) -> Speed | None:
+    """A token of a prompt of PROMPT tokens at the beginning; None if a figure is missing."""
+    costs = costs_of(board)
+    if costs is None:
+        return None
+    position, batch = (min(PROMPT, fit.context) - 1) / 2, fit.needs.plan.batch
+    moved = prefill_traffic(fit.model, fit.needs, position, kernel_set_of(board))
+    count = (costs.of_prefill if batch > 1 else costs.of_single)(fit.model, position)
+    return _speed(board, costs, count, moved, position, batch)
+
+
+def _speed(
+    board: Board, costs: Costs, parts: dict[Part, float], moved: Traffic, position: float, batch: int
+) -> Speed | None:
+    chip = Chip.of(board)
+    if chip is None or chip.lacks_speed_of(moved.by_memory):
+        return None
+    instructions = costs.way(parts)
+    estimate = Estimate(
+        costs.cores,
+        chip.compute_ms(instructions, "instructions"),
+        chip.transfer_ms(moved.by_memory),
+        costs.half_assumed,
+    )
+    energy = None if board.power is None else board.power.busy_mw / estimate.tokens_per_second
+    return Speed(position, instructions, parts, moved.by_memory, batch, estimate, energy)
+
+
+def _unknown(board: Board, costs: Costs | None) -> str:
+    if board.name == HOST:
+        return "this computer's speed is measured: `tinyllm bench`"
+    if costs is None:
+        return f"nobody has counted the kernels for {board.instruction_set}"
+    figures = {
+        "clock_mhz": board.clock_mhz,
+        "[cycles]": board.cycles,
+        "[bandwidth]": board.bandwidth,
+        "[power]": board.power,
+    }
+    if speeds := board.bandwidth:
+        figures |= {"flash in [bandwidth]": speeds.flash}
+        if board.memory and board.memory.psram:
+            figures |= {"psram in [bandwidth]": speeds.psram}
+    missing = [name for name, value in figures.items() if value is None]
+    return f"its file has no {', '.join(missing)}" if missing else ""

@@ -1,0 +1,87 @@
+"""What the planner takes of a checkpoint, told from its headers: dimensions and tokenizer, without a weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
+from tinyllm.codegen.checkpoints.facts import CheckpointFacts
+from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
+from tinyllm.codegen.trim import Saving, needed_tokens, saving, trim_config, trim_tokenizer
+from tinyllm.errors import UserError
+from tinyllm.host.model.load import LoadOptions, load_tokenizer, with_prefix
+
+TYPICAL_PIECE = b"token "
+"""Stands for each piece of a tokenizer that is not there, to estimate its tables."""
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A checkpoint's headers and its tokenizer.
+
+    config: with the vocabulary trimmed and the prefix set, if that is wanted; its context is what the model was trained
+    for. context: positions of the KV cache; context_chosen: whether a person named it. tokenizer: None if there is
+    none, and no_tokenizer says why. saving: if the vocabulary was trimmed.
+    """
+
+    path: Path
+    facts: CheckpointFacts
+    config: ModelConfig
+    context: int
+    context_chosen: bool
+    tokenizer: Tokenizer | None
+    tokenizer_path: Path | None
+    no_tokenizer: str
+    saving: Saving | None
+
+    @cached_property
+    def pieces(self) -> Tokenizer:
+        """The tokenizer, or one whose tables are about as large."""
+        return self.tokenizer or stand_in(self.config.vocab_size)
+
+
+def read_sketch(path: Path, options: LoadOptions) -> Sketch:
+    """Raises UserError as inspect_checkpoint, and for a tokenizer that was named and is not sound."""
+    facts = options.facts(path)
+    config = facts.config
+    context = options.positions(config)
+    tokenizer_path, tokenizer, why = _tokenizer(path, config, options)
+    saved = None
+    if options.trim_vocab is not None:
+        if tokenizer is None:
+            raise UserError(f"--trim-vocab needs the model's tokenizer. {why}")
+        trimmed = trim_tokenizer(tokenizer, needed_tokens(tokenizer, options.stories(), config.chat_template))
+        saved = saving(config, tokenizer, trimmed)
+        config, tokenizer = trim_config(config, trimmed.vocab_size), trimmed
+    if options.prefix is not None:
+        if tokenizer is None:
+            raise UserError(f"--prefix needs the model's tokenizer. {why}")
+        config = with_prefix(config, tokenizer, options.prefix)
+    return Sketch(path, facts, config, context, options.context is not None, tokenizer, tokenizer_path, why, saved)
+
+
+def _tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path | None, Tokenizer | None, str]:
+    """Where it is, the tokenizer, and if there is none why; one that a person named must be sound."""
+    try:
+        return *load_tokenizer(path, config, options), ""
+    except UserError as error:
+        if options.tokenizer is not None:
+            raise
+        return None, None, str(error)
+
+
+def stand_in(vocab_size: int) -> Tokenizer:
+    """A tokenizer of so many typical pieces, whose tables are about as large as a real one's."""
+    return Tokenizer(
+        pieces=(TYPICAL_PIECE,) * vocab_size,
+        kinds=(PieceKind.CONTROL,) * vocab_size,
+        ranks=(0,) * vocab_size,
+        bos=None,
+        eos=None,
+        stop_ids=(),
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        source="none",
+    )

@@ -1,0 +1,103 @@
+"""What a token costs a kernel set, estimated without a board: instructions of each unit of its work (work.py).
+
+costs.toml, which costs_fit.py writes, has instructions that were fitted to counts of random models (shapes.py), by
+kernel set and number of cores, for tokens that are generated and for those of a prompt. docs/benchmarks.md has the
+error against counts of real models.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tinyllm.boards.board import Board
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.kernels.choose import kernel_set_of
+from tinyllm.files import read_bytes
+from tinyllm.host.prove.estimate import longer_way
+from tinyllm.host.prove.work import Work, decode_work, prefill_work
+from tinyllm.host.virtual.parts import PARTS, Part
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = Path(__file__).with_name("costs.toml")
+LARGEST_FILE = 1024 * 1024
+
+Rates = Mapping[Part, Mapping[str, float]]
+"""Of each part what a unit costs."""
+Instructions = dict[Part, float]
+"""Of each part, of one token."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The rates of a kernel set on so many cores; with two, of the core with the longer way.
+
+    board: the virtual one that was counted. half_assumed: a board with one core was counted, and each of two is taken
+    to do half of the parts that cores divide. decode: instructions of each unit. prefill: of the parts that cost
+    something else in a batch: matrices.
+    """
+
+    kernels: str
+    cores: int
+    board: str
+    decode: Rates
+    prefill: Rates
+    half_assumed: bool = False
+
+    def of_decode(self, model: IntegerModel, position: float) -> Instructions:
+        """A token that is generated, at a position from 0."""
+        return _priced(decode_work(model, position), self.decode)
+
+    def of_prefill(self, model: IntegerModel, position: float) -> Instructions:
+        """A token of a batch of a prompt."""
+        return _priced(prefill_work(model, position), {**self.decode, **self.prefill})
+
+    def of_single(self, model: IntegerModel, position: float) -> Instructions:
+        """A token of a prompt on a board without room for two of them at once."""
+        return _priced(prefill_work(model, position), self.decode)
+
+    def way(self, instructions: Instructions) -> float:
+        """What the core with the longer way executes."""
+        return longer_way(instructions) if self.half_assumed else sum(instructions.values())
+
+
+def costs_of(board: Board) -> Costs | None:
+    """Of a board's kernels on as many of its cores as compute; None if nobody has counted them."""
+    name, cores = kernel_set_of(board).name, min(board.cores, 2)
+    table = all_costs()
+    if found := table.get((name, cores)):
+        return found
+    one = table.get((name, 1))
+    if one is None:
+        return None
+    return Costs(one.kernels, cores, one.board, one.decode, one.prefill, half_assumed=True)
+
+
+@cache
+def all_costs() -> dict[tuple[str, int], Costs]:
+    """By kernel set and cores."""
+    tables: list[dict[str, Any]] = tomllib.loads(read_bytes(FILE, LARGEST_FILE).decode("utf-8"))["costs"]
+    found = [
+        Costs(table["kernels"], table["cores"], table["board"], _rates(table["decode"]), _rates(table["prefill"]))
+        for table in tables
+    ]
+    return {(each.kernels, each.cores): each for each in found}
+
+
+def _rates(table: Mapping[str, Mapping[str, float]]) -> Rates:
+    return {part: table[part.title] for part in PARTS if part.title in table}
+
+
+def _priced(work: Work, rates: Rates) -> Instructions:
+    return {
+        part: sum(number * rates.get(part, {}).get(unit, 0.0) for unit, number in units.items())
+        for part, units in work.items()
+    }
