@@ -19,7 +19,7 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.files import read_bytes
 from tinyllm.host.prove.estimate import longer_way
-from tinyllm.host.prove.work import Work, decode_work, prefill_work
+from tinyllm.host.prove.work import INT4_MACS, Work, decode_work, prefill_work
 from tinyllm.host.virtual.parts import PARTS, Part
 
 if sys.version_info >= (3, 11):
@@ -29,6 +29,9 @@ else:
 
 FILE = Path(__file__).with_name("costs.toml")
 LARGEST_FILE = 1024 * 1024
+
+INT4_MAC = {"armv6m": 1.15, "armv8m": 1.15, "rv32": 1.4, "xtensa": 1.4, "xtensa_s3": 2.0}
+"""Assumed by kernel set, until they are counted: what a MAC of int4 weights costs, in MACs of int8 ones."""
 
 Rates = Mapping[Part, Mapping[str, float]]
 """Of each part what a unit costs."""
@@ -52,17 +55,22 @@ class Costs:
     prefill: Rates
     half_assumed: bool = False
 
+    @property
+    def int4_assumed(self) -> bool:
+        """Whether nobody has counted this kernel set's int4 kernels."""
+        return INT4_MACS not in self.decode[Part.MATRICES]
+
     def of_decode(self, model: IntegerModel, position: float) -> Instructions:
         """A token that is generated, at a position from 0."""
-        return _priced(decode_work(model, position), self.decode)
+        return _priced(decode_work(model, position), _with_int4(self.decode, self.kernels))
 
     def of_prefill(self, model: IntegerModel, position: float) -> Instructions:
         """A token of a batch of a prompt."""
-        return _priced(prefill_work(model, position), {**self.decode, **self.prefill})
+        return _priced(prefill_work(model, position), _with_int4({**self.decode, **self.prefill}, self.kernels))
 
     def of_single(self, model: IntegerModel, position: float) -> Instructions:
         """A token of a prompt on a board without room for two of them at once."""
-        return _priced(prefill_work(model, position), self.decode)
+        return _priced(prefill_work(model, position), _with_int4(self.decode, self.kernels))
 
     def way(self, instructions: Instructions) -> float:
         """What the core with the longer way executes."""
@@ -94,6 +102,15 @@ def all_costs() -> dict[tuple[str, int], Costs]:
 
 def _rates(table: Mapping[str, Mapping[str, float]]) -> Rates:
     return {part: table[part.title] for part in PARTS if part.title in table}
+
+
+def _with_int4(rates: Rates, kernels: str) -> Rates:
+    """Matrices' rates with one of int4 weights, if that is not counted: assumed."""
+    matrices = rates[Part.MATRICES]
+    if INT4_MACS in matrices:
+        return rates
+    long_row = matrices.get("macs", 0.0) + matrices.get("macs of long rows", 0.0)
+    return {**rates, Part.MATRICES: {**matrices, INT4_MACS: INT4_MAC[kernels] * long_row}}
 
 
 def _priced(work: Work, rates: Rates) -> Instructions:

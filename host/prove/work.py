@@ -12,6 +12,7 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerBlock, IntegerMatrix
 from tinyllm.codegen.memory.plan import HEADS_AT_ONCE
 from tinyllm.host.virtual.parts import Part
 
+INT4_MACS = "int4 macs"
 LONG_ROW = 96
 """Columns of the longest input that the vector registers of an ESP32-S3 hold; longer ones are loaded for each row."""
 
@@ -61,9 +62,14 @@ def _matrix_work(products: list[_Product]) -> dict[str, float]:
     def total(count: Callable[[IntegerMatrix], int]) -> int:
         return sum(map(count, matrices))
 
+    def macs(bits: int, columns: int = 0) -> int:
+        """Of matrices of this width whose rows are longer than so many columns."""
+        return total(lambda m: m.rows * m.columns if m.bits == bits and m.columns > columns else 0)
+
     return {
-        "macs": total(lambda matrix: matrix.rows * matrix.columns),
-        "macs of long rows": total(lambda matrix: matrix.rows * matrix.columns if matrix.columns > LONG_ROW else 0),
+        "macs": macs(8),
+        "macs of long rows": macs(8, LONG_ROW),
+        INT4_MACS: macs(4),
         "rows": total(lambda matrix: matrix.rows),
         "added": sum(matrix.rows for product in products if product.adds for matrix in product.matrices),
         "inputs": sum(product.matrices[0].columns for product in products),
