@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -96,6 +96,16 @@ def needed_tokens(tokenizer: Tokenizer, texts: Iterable[str], chat_template: str
             parts = _parts(tokenizer, tokenizer.pieces[token], rank)
             kept.update(tokenizer.normal_ids[part] for part in parts if part in tokenizer.normal_ids)
     return tuple(sorted(kept))
+
+
+def first_tokens(tokenizer: Tokenizer, size: int) -> tuple[int, ...]:
+    """The ids of a vocabulary of about `size` tokens, ascending: what is always kept, then the first of the others.
+
+    Tokenizers number their most common pieces first, so it is about as large as that of a text which needs so many.
+    """
+    kept = _always_kept(tokenizer)
+    others = (token for token in range(tokenizer.vocab_size) if token not in kept)
+    return tuple(sorted([*kept, *islice(others, max(size - len(kept), 0))]))
 
 
 def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:

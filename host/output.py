@@ -89,27 +89,41 @@ class Output:
         heading, lines = layout.table(headers, cells, self.columns, wraps)
         self._print([*((line, "bold") for line in heading), *((line, "") for line in lines)])
 
-    def bars(self, rows: Sequence[tuple[str, Mapping[str, float]]]) -> None:
+    def bars(
+        self,
+        rows: Sequence[tuple[str, Mapping[str, float]]],
+        styles: Mapping[str, str] | None = None,
+        ends: Sequence[str] = (),
+    ) -> None:
         """A stacked bar for each row: its label, and the parts by name, the same in all rows. The longest is the
-        widest. A part is a colour on a terminal that has them, else the first letter of its name.
+        widest. A part is a colour on a terminal that has them, else a letter of its name, the first that is free.
+
+        styles: of the parts that have one of their own. ends: what stands after each bar.
         """
         longest = max((sum(parts.values()) for _, parts in rows), default=0)
         gap = max((len(label) for label, _ in rows), default=0) + len(layout.GAP)
-        room = min(self.columns or BAR, BAR) - gap
+        after = max(map(len, ends), default=-1) + 1
+        room = min(self.columns or BAR, BAR) - gap - after
         names = list(rows[0][1]) if rows else []
+        own = styles or {}
+        others = iter(BAR_STYLES)
+        style = {name: own.get(name) or next(others, "") for name in names}
         coloured = self.stdout.color_system is not None and self.stdout.encoding.lower().startswith("utf")
+        letters = _letters(names)
         legend = Text(" " * gap)
-        for name, style in zip(names, BAR_STYLES, strict=False):
-            legend.append("█ " if coloured else f"{name[0]} ", style if coloured else "")
+        for name in names:
+            legend.append("█ " if coloured else f"{letters[name]} ", style[name] if coloured else "")
             legend.append(f"{name}{layout.GAP}")
         self.stdout.print(legend, soft_wrap=True)
-        for label, parts in rows:
-            bar, ends, total = Text(label.ljust(gap)), 0, 0.0
-            for name, style in zip(names, BAR_STYLES, strict=False):
+        for number, (label, parts) in enumerate(rows):
+            bar, done, total = Text(label.ljust(gap)), 0, 0.0
+            for name in names:
                 total += parts[name]
                 end = round(total * room / longest) if longest else 0
-                bar.append(("█" if coloured else name[0]) * (end - ends), style if coloured else "")
-                ends = end
+                bar.append(("█" if coloured else letters[name]) * (end - done), style[name] if coloured else "")
+                done = end
+            if ends:
+                bar.append(f"{' ' * (room - done)} {ends[number]}")
             self.stdout.print(bar, soft_wrap=True)
 
     def _print(self, lines: Sequence[tuple[str, str]]) -> None:
@@ -159,3 +173,11 @@ class Output:
                 bar.update(task, completed=done, total=total, visible=True)
 
             yield report
+
+
+def _letters(names: Sequence[str]) -> dict[str, str]:
+    """Of each name its first letter that no name before it has."""
+    found: dict[str, str] = {}
+    for name in names:
+        found[name] = next((letter for letter in name if letter not in found.values() and letter != " "), "?")
+    return found

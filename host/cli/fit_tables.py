@@ -1,29 +1,35 @@
-"""What the verb fit shows."""
+"""What the verb fit shows: a row for each board, or one board in detail."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from tinyllm.boards.board import Board
+from tinyllm.codegen.memory.parts import MemoryParts
 from tinyllm.host.fit.batteries import BATTERIES
 from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed
-from tinyllm.host.fit.weights import FORMATS
+from tinyllm.host.fit.remedies import Remedy
+from tinyllm.host.fit.weights import FORMATS, MIXED_BITS
 from tinyllm.host.link.answer import format_rate
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.output import Output
 
 WIDE = 116
 """Columns from which on the table has all of its columns."""
+MEMORIES = ("flash", "SRAM", "PSRAM")
+FREE, LACKING = "free", "lacking"
+STYLES = {FREE: "bright_black", LACKING: "red"}
+"""Of the parts of a memory's bar that are not the program's."""
+NONE = "-"
 
 
 def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit]) -> None:
     """A row for each board."""
     output.line(_title(sketch), style="bold")
     wide = output.columns is None or output.columns >= WIDE
-    more = ["prefill", BATTERIES[0].name, "flash", "SRAM", "PSRAM"] if wide else []
+    more = ["prefill", f"{BATTERIES[0].name}", *MEMORIES] if wide else []
     output.table(
-        ["board", *FORMATS, "max context", "mJ", *more],
+        ["board", *FORMATS, "max context", "mJ/token", *more],
         [
             [
                 each.board.name,
@@ -33,10 +39,13 @@ def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit]) -> N
             for each in boards
         ],
     )
+    output.line("")
+    for line in _legend(sketch, boards, wide):
+        output.line(line, indent=2)
 
 
 def _title(sketch: Sketch) -> str:
-    return f"{sketch.config.name}, {sketch.facts.n_parameters:,} parameters, context {sketch.context}"
+    return f"{sketch.config.name}: {sketch.facts.n_parameters:,} parameters, context {sketch.context}"
 
 
 def _cell(fit: Fit, wanted: int) -> str:
@@ -51,89 +60,182 @@ def _cell(fit: Fit, wanted: int) -> str:
 def _rest(each: BoardFit, wide: bool) -> list[str]:
     best = each.best
     if best is None:
-        return ["-"] * (7 if wide else 2)
-    decode, prefill = best.decode, best.prefill
-    row = [f"{best.longest_context:,}", _millijoules(decode)]
+        return [NONE] * (7 if wide else 2)
+    row = [f"{best.longest_context:,}", _energy(best.decode)]
     if wide:
-        tokens = decode.tokens_per_charge.get(BATTERIES[0].name) if decode else None
-        row += [format_rate(prefill.tokens_per_second) if prefill else "-", "-" if tokens is None else many(tokens)]
-        filled = {memory.memory: memory.taken / memory.bytes for memory in best.parts}
-        row += [f"{filled[name]:.0%}" if name in filled else "-" for name in ("flash", "SRAM", "PSRAM")]
+        filled = {memory.memory: f"{memory.taken / memory.bytes:.0%}" for memory in best.parts}
+        row += [_rate(best.prefill), _charge(best.decode, BATTERIES[0].name)]
+        row += [filled.get(memory, NONE) for memory in MEMORIES]
     return row
 
 
-def _millijoules(speed: Speed | None) -> str:
-    return "-" if speed is None or speed.millijoules is None else f"{speed.millijoules:.3g}"
+def _legend(sketch: Sketch, boards: Sequence[BoardFit], wide: bool) -> Iterator[str]:
+    """What the table's words mean, as far as they occur in it."""
+    fits = [fit for each in boards for fit in each.formats.values()]
+    yield (
+        f"Numbers below the weights are tokens/s halfway through the context, estimated; mixed has {MIXED_BITS:g} bits "
+        "a weight in the mean. The other columns are with the first weights that fit."
+    )
+    if any(not fit.fits for fit in fits):
+        yield "flash x2.3: does not fit, for it needs 2.3 times the flash that there is."
+    if any(fit.fits and fit.context != sketch.context for fit in fits):
+        yield "25 at 208: with a context of 208, the longest that fits; a build takes it unless --context is given."
+    if wide:
+        battery = BATTERIES[0]
+        yield f"prefill: tokens/s of a prompt of {PROMPT} tokens. {battery.name}: tokens of {battery.watt_hours:g} Wh."
+    if sketch.tokenizer is None:
+        yield f"The vocabulary's bytes are estimated. {sketch.no_tokenizer}"
+    for each in boards:
+        if each.unknown and any(fit.fits for fit in each.formats.values()):
+            yield f"{each.board.name}: unknown, for {each.unknown}."
+    yield "--board NAME shows a board's memories, and what to change."
+
+
+def show_board(output: Output, sketch: Sketch, board: BoardFit, changes: Sequence[Remedy]) -> None:
+    """One board in detail: figures, memories, what to change and what it is all estimated from."""
+    output.line(f"{_title(sketch)}, on {board.board.name}", style="bold")
+    output.line(board.board.description)
+    output.line("")
+    output.table(["", *FORMATS], [[name, *cells] for name, cells in _figures(sketch, board)])
+    for memory in MEMORIES:
+        _show_memory(output, memory, board)
+    if any(fit.parts for fit in board.formats.values()):
+        output.line("Counted; but program and variables are bounds, and core is what the board's own software takes.")
+    _show_changes(output, board, changes)
+    output.line("")
+    for line in inputs(sketch, board):
+        output.line(line, indent=2)
+
+
+def _show_changes(output: Output, board: BoardFit, changes: Sequence[Remedy]) -> None:
+    if board.unknown and not changes:
+        return
+    helps, here = any(each.fit.fits for each in changes), board.best is not None
+    output.line("")
+    if not helps:
+        what = "makes it faster here" if here else "makes it fit, and no board that is described has room for it"
+        output.line(f"Nothing that tinyllm knows of {what}.")
+    if changes:
+        what = "to make it faster" if here else "to make it fit" if helps else "what comes nearer"
+        output.table([what, "fits", "context", "tokens/s", "mJ/token"], [_change(each) for each in changes])
+
+
+def _figures(sketch: Sketch, board: BoardFit) -> Iterator[tuple[str, list[str]]]:
+    fits = [board.formats[weights] for weights in FORMATS]
+    yield "fits", [_verdict(fit) for fit in fits]
+    if any(fit.fits and fit.context != sketch.context for fit in fits):
+        yield "with context", [str(fit.context) if fit.fits else NONE for fit in fits]
+    yield "longest context", [f"{fit.longest_context:,}" if fit.longest_context else NONE for fit in fits]
+    if not any(fit.decode for fit in fits):
+        return
+    yield "tokens/s halfway", [_rate(fit.decode) for fit in fits]
+    yield "  computing, ms", [f"{fit.decode.estimate.compute_ms:,.2f}" if fit.decode else NONE for fit in fits]
+    yield (
+        "  waiting for memory, ms",
+        [f"{fit.decode.estimate.transfer_ms:,.2f}" if fit.decode else NONE for fit in fits],
+    )
+    yield f"tokens/s of a prompt of {PROMPT}", [_rate(fit.prefill) for fit in fits]
+    if not any(fit.decode and fit.decode.millijoules for fit in fits):
+        return
+    yield "mJ a token", [_energy(fit.decode) for fit in fits]
+    for battery in BATTERIES:
+        tokens = [_charge(fit.decode, battery.name) for fit in fits]
+        yield f"tokens of {battery.name} ({battery.watt_hours:g} Wh)", tokens
+
+
+def _verdict(fit: Fit) -> str:
+    if fit.fits:
+        return "yes"
+    memory, times = fit.fullest or ("", 0.0)
+    return f"no, {memory} x{short(times)}"
+
+
+def _show_memory(output: Output, memory: str, board: BoardFit) -> None:
+    """A bar for each format, as long as the memory, or longer if something is lacking."""
+    rows = {weights: part for weights in FORMATS for part in board.formats[weights].parts if part.memory == memory}
+    if not rows:
+        return
+    names = list(dict.fromkeys(name for row in rows.values() for name in row.parts))
+    names += [FREE] * any(row.free for row in rows.values()) + [LACKING] * any(row.lacking for row in rows.values())
+    first = next(iter(rows.values()))
+    output.line("")
+    output.line(f"{memory}: {kilobytes(first.bytes)} for a program and its core", style="bold")
+    output.bars(
+        [(weights, lengths(row, names)) for weights, row in rows.items()],
+        STYLES,
+        [f"{kilobytes(row.lacking or row.free)} {LACKING if row.lacking else FREE}" for row in rows.values()],
+    )
+
+
+def lengths(row: MemoryParts, names: Sequence[str]) -> dict[str, float]:
+    """The parts of a bar: as far as the memory goes, what is free, and what is lacking."""
+    left, found = row.bytes, {}
+    for name in names:
+        if name in (FREE, LACKING):
+            found[name] = float(row.free if name == FREE else row.lacking)
+        else:
+            found[name] = float(min(row.parts.get(name, 0), left))
+            left -= int(found[name])
+    return found
+
+
+def _change(each: Remedy) -> list[str]:
+    fit = each.fit
+    return [each.change, _verdict(fit), f"{fit.context:,}", _rate(fit.decode), _energy(fit.decode)]
+
+
+def inputs(sketch: Sketch, board: BoardFit) -> Iterator[str]:
+    """What the figures are estimated from, and by whom."""
+    described, chip, costs = board.board, board.chip, board.costs
+    if chip is not None and costs is not None:
+        yield (
+            f"Estimated from: {chip.clock_mhz} MHz; {chip.cycles_per_instruction:g} cycles an instruction "
+            f"({chip.cycles_source}); instructions fitted to counts of random models on the virtual {costs.board}; "
+            f"{_speeds(described)} ({chip.bandwidth.source})."
+        )
+        if costs.half_assumed:
+            yield f"Of {costs.cores} cores each is assumed to do half of the matrices and of the attention."
+        if costs.int4_assumed:
+            yield f"A multiplication of int4 weights is assumed to take {costs.int4_mac:g} times one of int8."
+    if described.power is not None:
+        yield f"Energy: {described.power.busy_mw} mW while it computes ({described.power.source})."
+        cells = "; ".join(f"{each.name}: {each.source}" for each in BATTERIES)
+        yield f"Batteries: {cells}. All of the charge reaches the board; a converter takes a tenth or two."
+    if board.unknown:
+        yield f"Unknown: speed or energy, for {board.unknown}."
+    if sketch.tokenizer is None:
+        yield f"The vocabulary's bytes are estimated. {sketch.no_tokenizer}"
+
+
+def _speeds(board: Board) -> str:
+    speeds = board.bandwidth
+    read = {"flash": speeds and speeds.flash, "PSRAM": speeds and speeds.psram}
+    return ", ".join(f"{memory} at {speed} MB/s" for memory, speed in read.items() if speed)
+
+
+def _rate(speed: Speed | None) -> str:
+    return NONE if speed is None else format_rate(speed.tokens_per_second)
+
+
+def _energy(speed: Speed | None) -> str:
+    return NONE if speed is None or speed.millijoules is None else f"{speed.millijoules:.3g}"
+
+
+def _charge(speed: Speed | None, battery: str) -> str:
+    tokens = speed.tokens_per_charge.get(battery) if speed else None
+    return NONE if tokens is None else many(tokens)
 
 
 def short(times: float) -> str:
-    """A factor in two digits or so."""
-    return f"{times:.1f}" if times < 10 else f"{times:,.0f}"
+    """A factor in two digits or so; never one that looks as if it fitted."""
+    return f"{max(times, 1.01):.2f}" if times < 1.1 else f"{times:.1f}" if times < 10 else f"{times:,.0f}"
 
 
 def many(tokens: int) -> str:
     """A large number of tokens in words."""
-    return f"{tokens / 1e6:.1f} million" if tokens >= 1e6 else f"{tokens:,}"
+    return f"{tokens / 1e6:,.1f} million" if tokens >= 1e6 else f"{tokens:,}"
 
 
-def show_board(output: Output, sketch: Sketch, board: BoardFit) -> None:
-    """One board in detail."""
-    show_boards(output, sketch, [board])
-
-
-def document(sketch: Sketch, boards: Sequence[BoardFit]) -> dict[str, Any]:
-    """For programs."""
-    return {
-        "model": sketch.config.name,
-        "path": str(sketch.path),
-        "parameters": sketch.facts.n_parameters,
-        "context": sketch.context,
-        "trained_context": sketch.config.context,
-        "prompt": PROMPT,
-        "tokenizer": sketch.tokenizer_path and str(sketch.tokenizer_path),
-        "no_tokenizer": sketch.no_tokenizer,
-        "batteries": [asdict(battery) for battery in BATTERIES],
-        "boards": [_board_document(each) for each in boards],
-    }
-
-
-def _board_document(each: BoardFit) -> dict[str, Any]:
-    return {
-        "board": each.board.name,
-        "unknown": each.unknown,
-        "formats": {name: _fit_document(fit) for name, fit in each.formats.items()},
-    }
-
-
-def _fit_document(fit: Fit) -> dict[str, Any]:
-    memory, times = fit.fullest or (None, None)
-    return {
-        "fits": fit.fits,
-        "context": fit.context,
-        "longest_context": fit.longest_context,
-        "decode": _speed_document(fit.decode),
-        "prefill": _speed_document(fit.prefill),
-        "needed": asdict(fit.needs.total),
-        "room": fit.room and asdict(fit.room),
-        "fullest": memory,
-        "times_its_room": times,
-    }
-
-
-def _speed_document(speed: Speed | None) -> dict[str, Any] | None:
-    if speed is None:
-        return None
-    return {
-        "tokens_per_second": speed.tokens_per_second,
-        "position": speed.position,
-        "batch": speed.batch,
-        "compute_ms": speed.estimate.compute_ms,
-        "transfer_ms": speed.estimate.transfer_ms,
-        "cores": speed.estimate.cores,
-        "half_assumed": speed.estimate.half_assumed,
-        "instructions": speed.instructions,
-        "parts": {part.title: count for part, count in speed.parts.items()},
-        "bytes": speed.bytes,
-        "millijoules": speed.millijoules,
-        "tokens_per_charge": speed.tokens_per_charge,
-    }
+def kilobytes(size: int) -> str:
+    """Rounded up, or megabytes if there are many."""
+    return f"{size / 2**20:,.1f} MB" if size >= 10 * 2**20 else f"{-(-size // 1024):,} KB"

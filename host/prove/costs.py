@@ -56,6 +56,11 @@ class Costs:
     half_assumed: bool = False
 
     @property
+    def int4_mac(self) -> float:
+        """What a MAC of int4 weights costs, in MACs of int8 ones, if it is assumed."""
+        return INT4_MAC[self.kernels]
+
+    @property
     def int4_assumed(self) -> bool:
         """Whether nobody has counted this kernel set's int4 kernels."""
         return INT4_MACS not in self.decode[Part.MATRICES]

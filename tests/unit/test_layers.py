@@ -52,7 +52,8 @@ MAY_IMPORT = {
         "host.link host.model host.virtual host.connect host.chat"
     ),
     "host.fit": (
-        "boards codegen.arithmetic codegen.kernels codegen.tokenizers codegen.memory host.model host.virtual host.prove"
+        "boards codegen.arithmetic codegen.kernels codegen.tokenizers codegen.memory codegen.trim host.model "
+        "host.virtual host.prove"
     ),
     "host.api": (
         "tinyllm boards codegen.arithmetic codegen.emit codegen.verify host.output host.link host.model host.build "

@@ -1,0 +1,109 @@
+"""What to change so that a model fits a board, or is faster there: each change with its effect, computed alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from tinyllm.boards.board import Board
+from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT, SMALLEST_CONTEXT
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.codegen.trim import first_tokens, trim_config, trim_tokenizer
+from tinyllm.host.fit.fits import BoardFit, Fit, fit_board, fit_model
+from tinyllm.host.fit.weights import outlines
+from tinyllm.host.model.sketch import Sketch, stand_in
+
+SMALLEST_VOCABULARY = 512
+"""Tokens of the smallest vocabulary that is proposed: two for each byte."""
+LARGE_VOCABULARY = 0.2
+"""A vocabulary is worth trimming if it takes this share of the flash or of the state."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A change, as a person would make it, and the model on the board after it."""
+
+    change: str
+    board: Board
+    fit: Fit
+
+
+def remedies(sketch: Sketch, board: BoardFit, others: Sequence[Board]) -> list[Remedy]:
+    """Changes that make the model fit the board, or if it fits, faster there. others: boards to take instead.
+
+    If nothing fits: what comes nearest, so that a person sees how far off it is. None for a board of unknown speed.
+    """
+    now = board.best or board.formats["int8"]
+    if now.fits and now.decode is None:
+        return []
+    found = [*_other_weights(board, now), *_shorter(sketch, board, now), *_smaller_vocabulary(sketch, board, now)]
+    if now.fits:
+        found = [each for each in found if each.fit.fits and _speed(each.fit) > 1.005 * _speed(now)]
+    return [*found, *_other_boards(sketch, now, board.board, others)]
+
+
+def _speed(fit: Fit) -> float:
+    return fit.decode.tokens_per_second if fit.decode else 0.0
+
+
+def _other_weights(board: BoardFit, now: Fit) -> Iterator[Remedy]:
+    for fit in board.formats.values():
+        if fit is not now:
+            yield Remedy(f"{fit.weights} weights", board.board, fit)
+
+
+def _shorter(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
+    """Half the context of a model that fits, or the longest that fits of one that does not."""
+    if now.fits:
+        contexts = {now.weights: now.context // 2}
+    else:
+        contexts = {fit.weights: fit.longest_context or 0 for fit in board.formats.values()}
+    for weights, context in contexts.items():
+        if context >= SMALLEST_CONTEXT:
+            fit = _with(sketch, board.board, weights, context, sketch.pieces)
+            yield Remedy(f"--context {context}{_and_weights(weights, now)}", board.board, fit)
+
+
+def _and_weights(weights: str, now: Fit) -> str:
+    return "" if weights == now.weights else f" and {weights} weights"
+
+
+def _smaller_vocabulary(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
+    """The largest vocabulary that fits, by powers of two, or a quarter of one that fits already."""
+    config = sketch.config
+    rows = config.vocab_size * config.dim * (1 if config.tied_head else 2)
+    share = max(rows / now.needs.total.flash, now.needs.plan.ram["logits"] / now.needs.plan.state_bytes)
+    if share < LARGE_VOCABULARY or config.vocab_size <= SMALLEST_VOCABULARY:
+        return
+    for weights in ("int8", "int4") if not now.fits else (now.weights,):
+        size, fit = config.vocab_size, now
+        while size // 2 >= SMALLEST_VOCABULARY and (size == config.vocab_size or not fit.fits):
+            size = max(_power_of_two_below(size) // (2 if now.fits else 1), SMALLEST_VOCABULARY)
+            fit = _with(sketch, board.board, weights, sketch.context, _vocabulary(sketch, size))
+        what = f"--trim-vocab FILE to {size:,} tokens{_and_weights(weights, now)}"
+        yield Remedy(what, board.board, fit)
+
+
+def _power_of_two_below(size: int) -> int:
+    return 1 << ((size - 1).bit_length() - 1)
+
+
+def _vocabulary(sketch: Sketch, size: int) -> Tokenizer:
+    """The first tokens of the model's own tokenizer, about as large as what a text needs."""
+    if sketch.tokenizer is None:
+        return stand_in(size)
+    return trim_tokenizer(sketch.tokenizer, first_tokens(sketch.tokenizer, size))
+
+
+def _with(sketch: Sketch, board: Board, weights: str, context: int, tokenizer: Tokenizer) -> Fit:
+    config = trim_config(sketch.config, tokenizer.vocab_size)
+    model = outlines(replace(config, context=context), sketch.facts.biases)[weights]
+    return fit_model(weights, model, tokenizer, board, min(config.context, LARGEST_CONTEXT), shorten=False)
+
+
+def _other_boards(sketch: Sketch, now: Fit, board: Board, others: Sequence[Board]) -> Iterator[Remedy]:
+    """Those that it fits, with the most accurate weights, fastest first; if it fits here, the faster ones."""
+    fits = [(each, fit_board(sketch, each).best) for each in others if each.name != board.name and each.memory]
+    better = [(each, fit) for each, fit in fits if fit and (not now.fits or _speed(fit) > _speed(now))]
+    for each, fit in sorted(better, key=lambda pair: -_speed(pair[1])):
+        yield Remedy(f"--board {each.name}{_and_weights(fit.weights, now)}", each, fit)
