@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
 
 from tinyllm.boards.description import load_board, load_boards
+from tinyllm.errors import UserError
+from tinyllm.files import write_file
 from tinyllm.host.cli.completion import complete_board
 from tinyllm.host.cli.fit_document import document
 from tinyllm.host.cli.fit_tables import show_board, show_boards
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
-from tinyllm.host.fit.fits import fit_board
+from tinyllm.host.fit.fits import BoardFit, fit_board
 from tinyllm.host.fit.remedies import remedies
 from tinyllm.host.model.load import LoadOptions, model_path
-from tinyllm.host.model.sketch import read_sketch
+from tinyllm.host.model.sketch import Sketch, read_sketch
 from tinyllm.host.output import Output
 
 
@@ -22,9 +27,15 @@ from tinyllm.host.output import Output
 @click.option(
     "--board", metavar="NAME", shell_complete=complete_board, help="One board in detail, and what to change there."
 )
+@click.option(
+    "--plot",
+    metavar="FILE.svg",
+    type=click.Path(path_type=Path),
+    help="Draw it too: the memories of --board, or all boards. Needs tinyllm[plots].",
+)
 @load_options
 @json_option
-def command(model: str | None, board: str | None, options: LoadOptions, as_json: bool) -> None:
+def command(model: str | None, board: str | None, plot: Path | None, options: LoadOptions, as_json: bool) -> None:
     """Say which boards a model fits and how fast it would be there, from its headers: bytes are counted as a build
     counts them, speed and energy are estimated.
     """
@@ -32,6 +43,9 @@ def command(model: str | None, board: str | None, options: LoadOptions, as_json:
     boards = load_boards() if board is None else [load_board(board)]
     sketch = read_sketch(model_path(model), options)
     fits = [fit_board(sketch, each) for each in boards]
+    if plot is not None:
+        write_file(plot, _drawn(sketch, fits, one=board is not None))
+        output.note(f"drawn: {plot}")
     changes = None if board is None else remedies(sketch, fits[0], load_boards())
     if as_json:
         output.document(document(sketch, fits, changes))
@@ -39,3 +53,16 @@ def command(model: str | None, board: str | None, options: LoadOptions, as_json:
         show_boards(output, sketch, fits)
     else:
         show_board(output, sketch, fits[0], changes)
+
+
+def _drawn(sketch: Sketch, fits: Sequence[BoardFit], one: bool) -> str:
+    """The picture of all boards or of one. UserError for what cannot be drawn."""
+    try:
+        from tinyllm.host.fit.picture import draw_board, draw_boards  # matplotlib: an extra
+    except ImportError:
+        raise UserError("--plot needs matplotlib: pip install 'tinyllm[plots]'.") from None
+    if not one:
+        return draw_boards(sketch, fits)
+    if fits[0].board.memory is None:
+        raise UserError(f"--plot: {fits[0].board.name} has no memories to draw; its file has no [memory].")
+    return draw_board(sketch, fits[0])

@@ -75,11 +75,12 @@ def _smaller_vocabulary(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[R
     share = max(rows / now.needs.total.flash, now.needs.plan.ram["logits"] / now.needs.plan.state_bytes)
     if share < LARGE_VOCABULARY or config.vocab_size <= SMALLEST_VOCABULARY:
         return
+    shorten = not now.fits and not sketch.context_chosen
     for weights in ("int8", "int4") if not now.fits else (now.weights,):
         size, fit = config.vocab_size, now
         while size // 2 >= SMALLEST_VOCABULARY and (size == config.vocab_size or not fit.fits):
             size = max(_power_of_two_below(size) // (2 if now.fits else 1), SMALLEST_VOCABULARY)
-            fit = _with(sketch, board.board, weights, sketch.context, _vocabulary(sketch, size))
+            fit = _with(sketch, board.board, weights, sketch.context, _vocabulary(sketch, size), shorten)
         what = f"--trim-vocab FILE to {size:,} tokens{_and_weights(weights, now)}"
         yield Remedy(what, board.board, fit)
 
@@ -95,10 +96,10 @@ def _vocabulary(sketch: Sketch, size: int) -> Tokenizer:
     return trim_tokenizer(sketch.tokenizer, first_tokens(sketch.tokenizer, size))
 
 
-def _with(sketch: Sketch, board: Board, weights: str, context: int, tokenizer: Tokenizer) -> Fit:
+def _with(sketch: Sketch, board: Board, weights: str, context: int, tokenizer: Tokenizer, shorten: bool = False) -> Fit:
     config = trim_config(sketch.config, tokenizer.vocab_size)
     model = outlines(replace(config, context=context), sketch.facts.biases)[weights]
-    return fit_model(weights, model, tokenizer, board, min(config.context, LARGEST_CONTEXT), shorten=False)
+    return fit_model(weights, model, tokenizer, board, min(config.context, LARGEST_CONTEXT), shorten)
 
 
 def _other_boards(sketch: Sketch, now: Fit, board: Board, others: Sequence[Board]) -> Iterator[Remedy]:

@@ -78,6 +78,7 @@ IMPORTS_INSIDE = {
     "codegen.chat.worker": "resource: Unix only",
     "host.cli.eval": "host.prove.pictures needs matplotlib: an extra",
     "host.prove.benchmarks_page": "host.prove.pictures needs matplotlib: an extra",
+    "host.cli.fit": "host.fit.picture needs matplotlib: an extra",
     "codegen.checkpoints.gguf.tensors": "gguf is large",
 }
 

@@ -1,0 +1,112 @@
+"""Draws what fit says as SVG, the same bytes each time. matplotlib is an extra: tinyllm[plots]."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from tinyllm.codegen.memory.parts import MemoryParts
+from tinyllm.host.fit.fits import BoardFit
+from tinyllm.host.fit.weights import FORMATS
+from tinyllm.host.model.sketch import Sketch
+from tinyllm.host.prove.pictures import COLOURS, TEXT, WIDTH
+
+PARTS = dict(
+    zip(
+        ("core", "program", "weights", "vocabulary", "prefix", "variables", "KV cache", "state", "hot code", "tables"),
+        ("#4269d0", "#efb118", "#3ca951", "#a463f2", "#97bbf5", "#efb118", "#ff725c", "#9c6b4e", "#6cc5b0", "#3ca951"),
+        strict=True,
+    )
+)
+"""Colours of the parts of a memory; tables are copies of weights."""
+FREE, LACKING = "#e5e5e5", "#d1242f"
+KIB = 1024
+BAR = 0.26
+"""Of a row's height: a bar of one format."""
+
+
+def draw_boards(sketch: Sketch, boards: Sequence[BoardFit]) -> str:
+    """Of each board how full its fullest memory is, and how fast the model would be."""
+    boards = [each for each in boards if each.board.memory]
+    figure = _figure(1.6 + 0.5 * len(boards))
+    filled, speed = figure.subplots(1, 2, sharey=True)
+    for number, (weights, colour) in enumerate(zip(FORMATS, COLOURS, strict=False)):
+        rows = [row + (number - 1) * BAR for row in range(len(boards))]
+        fits = [each.formats[weights] for each in boards]
+        times = [fit.fullest[1] if fit.fullest else 0.0 for fit in fits]
+        rates = [fit.decode.tokens_per_second if fit.decode else 0.0 for fit in fits]
+        filled.barh(rows, times, BAR, color=colour, label=weights)
+        speed.barh(rows, rates, BAR, color=colour, label=weights)
+        for row, fit, rate in zip(rows, fits, rates, strict=True):
+            at = f" {rate:,.3g}" if rate else " unknown" if fit.fits else " does not fit"
+            speed.annotate(at, (rate, row), va="center", color=TEXT, fontsize=7)
+    filled.axvline(1, color=LACKING, linewidth=1)
+    filled.set_xscale("log")
+    filled.xaxis.set_major_formatter(FuncFormatter(lambda times, _: f"x{times:g}"))
+    filled.xaxis.set_minor_formatter(NullFormatter())
+    most = max((fit.fullest[1] for each in boards for fit in each.formats.values() if fit.fullest), default=1.0)
+    filled.set_xlim(0.1, max(2 * most, 10))
+    filled.set_xlabel("its fullest memory, by what it has")
+    filled.set_yticks(range(len(boards)), [each.board.name for each in boards])
+    filled.invert_yaxis()
+    speed.set_xlabel("tokens/s halfway through the context, estimated")
+    speed.margins(x=0.15)
+    speed.legend(frameon=False, loc="best")
+    return _svg(
+        figure, [filled, speed], f"{sketch.config.name} with context {sketch.context}, or the longest that fits"
+    )
+
+
+def draw_board(sketch: Sketch, board: BoardFit) -> str:
+    """The memories of one board, a bar for each format of the weights."""
+    memories: dict[str, list[MemoryParts]] = {}
+    for weights in FORMATS:
+        for part in board.formats[weights].parts:
+            memories.setdefault(part.memory, []).append(part)
+    figure = _figure(0.7 + 1.45 * len(memories))
+    panels = figure.subplots(len(memories), 1, squeeze=False)[:, 0]
+    for axes, (memory, rows) in zip(panels, memories.items(), strict=True):
+        _memory(axes, memory, rows)
+    return _svg(figure, list(panels), f"{sketch.config.name} on {board.board.name}, context {sketch.context}")
+
+
+def _memory(axes: Axes, memory: str, rows: Sequence[MemoryParts]) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row.parts))
+    left = [0.0] * len(rows)
+    for name in names:
+        values = [row.parts.get(name, 0) / KIB for row in rows]
+        axes.barh(FORMATS, values, left=left, color=PARTS[name], label=name, height=0.7)
+        left = [start + value for start, value in zip(left, values, strict=True)]
+    axes.barh(FORMATS, [row.free / KIB for row in rows], left=left, color=FREE, label="free", height=0.7)
+    axes.axvline(rows[0].bytes / KIB, color=LACKING, linewidth=1)
+    for number, row in enumerate(rows):
+        what = f"{row.lacking / KIB:,.0f} KB lacking" if row.lacking else f"{row.free / KIB:,.0f} KB free"
+        axes.annotate(f" {what}", (max(row.taken, row.bytes) / KIB, number), va="center", color=TEXT, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.18 * max(max(row.taken, row.bytes) for row in rows) / KIB)
+    axes.set_ylabel(memory)
+    axes.set_xlabel("KB; the red line is where the memory ends")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+
+
+def _figure(height: float) -> Figure:
+    return Figure(figsize=(WIDTH, height), facecolor="white")
+
+
+def _svg(figure: Figure, panels: Sequence[Axes], title: str) -> str:
+    with matplotlib.rc_context(
+        {"svg.hashsalt": title, "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+    ):
+        for axes in panels:
+            for side in ("top", "right"):
+                axes.spines[side].set_visible(False)
+        panels[0].set_title(title, loc="left", fontsize=10, color=TEXT)
+        figure.tight_layout()
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+        return file.getvalue()
