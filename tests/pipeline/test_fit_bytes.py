@@ -1,0 +1,121 @@
+"""What fit counts from headers is to the byte what the linker puts into the image, and its bounds are bounds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from tests.pipeline.emulated_boards import CONTEXT, need
+from tinyllm.boards.chips import CHIPS
+from tinyllm.boards.description import FOLDER, HOST, Board, load_board, load_boards
+from tinyllm.codegen.arithmetic.int4 import round_to_nearest
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.memory.parts import memory_parts
+from tinyllm.host.build.build import EMULATED, compile_project
+from tinyllm.host.fit.fits import Fit, fit_board
+from tinyllm.host.fit.weights import FORMATS, MATRICES
+from tinyllm.host.model.load import LoadOptions, load_model
+from tinyllm.host.model.sketch import read_sketch
+from tinyllm.host.prove.counted import Case
+from tinyllm.models import bundled
+
+MODEL = next(iter(bundled().values()))
+OPTIONS = LoadOptions(context=CONTEXT)
+WEIGHTS = re.compile(r"(embedding|head|final_norm|block_\d+_\w+)_(codes|mantissa)|block_\d+_b[qkvo]|k_shift")
+VOCABULARY = re.compile(
+    "tl_(piece_(bytes|group|rank|score)|slot_token|token_slot|merge_(left|base|rank)|bare_token|user_defined"
+    "|byte_token|added_(bytes|token))"
+)
+PORTS_OWN = 2048
+"""Of the virtual Xtensa boards' RAM, which their files leave out of `static`: a stack for exceptions."""
+ELEMENT_TABLES = {"tl_softmax_table": "softmax", "tl_sigmoid_table": "sigmoid"}
+
+VIRTUAL = [board.name for board in load_boards(FOLDER) if board.virtual and not (board.memory and board.memory.psram)]
+CASES = [
+    *((name, "int8") for name in [HOST, *VIRTUAL]),
+    *((name, each) for name in (HOST, "pico2") for each in FORMATS[1:]),
+]
+
+
+def target(name: str) -> Board:
+    board = load_board(name, FOLDER)
+    if name == HOST:
+        return board
+    need(Case(name, 1).compiler().split()[0])
+    return board.twin()
+
+
+def told(board: Board, weights: str) -> Fit:
+    """By fit, which reads headers alone."""
+    return fit_board(read_sketch(MODEL, OPTIONS), board).formats[weights]
+
+
+def image(board: Board, outline: IntegerModel) -> tuple[Path, int | None, int | None]:
+    """The image of the bundled model with matrices as wide as the outline's, and its bytes of flash and RAM."""
+    loaded = load_model(str(MODEL), OPTIONS)
+    int4 = {
+        (index, name): round_to_nearest(getattr(loaded.model.blocks[index], name))
+        for index, block in enumerate(outline.blocks)
+        for name in MATRICES
+        if getattr(block, name).bits == 4
+    }
+    built = compile_project(emit_project(quantize(loaded.model, CONTEXT, int4=int4), loaded.tokenizer, board))
+    return built.program, built.flash, built.ram
+
+
+def symbols(program: Path) -> dict[str, tuple[int, int]]:
+    """Address and bytes of each variable and constant."""
+    with program.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
+        found = [each for each in table.iter_symbols() if each["st_info"]["type"] == "STT_OBJECT"]
+        return {each.name: (each["st_value"], each["st_size"]) for each in found}
+
+
+@pytest.mark.parametrize(("name", "weights"), CASES)
+def test_tables_state_and_copies_are_in_the_image_to_the_byte(name: str, weights: str) -> None:
+    board = target(name)
+    fit = told(board, weights)
+    program, flash, ram = image(board, fit.model)
+    seen, plan = symbols(program), fit.needs.plan
+
+    def total(pattern: re.Pattern[str]) -> int:
+        return sum(size for symbol, (_, size) in seen.items() if pattern.fullmatch(symbol))
+
+    assert total(WEIGHTS) == plan.flash["weights"]
+    assert total(VOCABULARY) == plan.flash["vocabulary"]
+    assert seen["tl_cache"][1] == plan.ram["kv_cache"]
+    assert seen["tl_cache"][1] + seen["tl_state"][1] == plan.state_bytes
+    if board.memory is None:
+        return
+    chip = CHIPS[EMULATED.get(board.platformio["board"], board.chip)]
+    copied = {
+        ELEMENT_TABLES.get(symbol, symbol): size
+        for symbol, (address, size) in seen.items()
+        if (WEIGHTS.fullmatch(symbol) or symbol in ELEMENT_TABLES) and chip.is_ram(address)
+    }
+    assert set(copied) == set(fit.needs.placed.tables)
+    assert all(-(-copied[table] // 4) * 4 == -(-size // 4) * 4 for table, size in fit.needs.placed.tables.items())
+    assert flash is not None and flash <= fit.needs.total.flash
+    elsewhere = fit.needs.placed.hot_code_bytes - fit.needs.placed.hot_bytes  # functions in RAM that is for code alone
+    elsewhere += PORTS_OWN if "xtensa" in board.ports else 0
+    assert ram is not None and ram <= fit.needs.ram_with_copies + elsewhere
+    parts = {each.memory: each for each in memory_parts(fit.needs, board)}
+    assert parts["flash"].taken == fit.needs.total.flash
+    assert parts["SRAM"].taken == fit.needs.ram_with_copies
+    assert parts["SRAM"].free >= 0 == parts["SRAM"].lacking
+
+
+def test_a_wrong_context_would_be_noticed() -> None:
+    """The state of the image is not that of another context, so the test above can fail."""
+    board = load_board(HOST, FOLDER)
+    fit = told(board, "int8")
+    other = fit_board(read_sketch(MODEL, replace(OPTIONS, context=CONTEXT + 8)), board).formats["int8"]
+    assert other.needs.plan.state_bytes != fit.needs.plan.state_bytes
