@@ -20,7 +20,7 @@ PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo quick test test-all packages lint types records benchmarks counted clean
+.PHONY: demo quick test test-all packages lint types records benchmarks counted costs clean
 
 demo: $(VENV)/installed
 	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --max-tokens 150 --temperature 0.8 --seed 5
@@ -59,6 +59,11 @@ records: $(VENV)/testing
 # What a token costs the virtual boards, counted again and accepted: all, or BOARDS="pico pico2"
 counted: $(VENV)/testing
 	$(BIN)/python -m tinyllm.host.prove.counted $(BOARDS)
+
+# What `tinyllm fit` estimates from: random models, counted on the virtual boards, all or BOARDS="pico pico2"
+costs: $(VENV)/testing
+	$(BIN)/python -m tinyllm.host.prove.shapes $(BOARDS)
+	$(BIN)/python -m tinyllm.host.prove.costs_fit
 
 types: $(VENV)/testing
 	mkdir -p $(TYPED)/tinyllm

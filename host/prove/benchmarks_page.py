@@ -12,6 +12,7 @@ from pathlib import Path
 from tinyllm.errors import TinyllmError
 from tinyllm.files import write_file
 from tinyllm.host.link.answer import format_rate
+from tinyllm.host.prove.costs_check import PROMPT, check_counted, check_records
 from tinyllm.host.prove.plots import Record, Sources, estimates_of, label_of, name_of, plots
 from tinyllm.host.prove.published import Check, check_estimate, most_tokens_per_second
 from tinyllm.host.virtual.parts import PARTS
@@ -25,7 +26,7 @@ HARDWARE = "measured on the board"
 def page(sources: Sources) -> str:
     """The text of docs/benchmarks.md."""
     parts = [_head(sources), _tokens(sources), _positions(sources), _speed(sources), _error(sources)]
-    return "\n".join([*parts, _llama2c(sources), _negative(sources)])
+    return "\n".join([*parts, _costs(sources), _llama2c(sources), _negative(sources)])
 
 
 def _head(sources: Sources) -> str:
@@ -168,6 +169,35 @@ def _checked(check: Check) -> list[str]:
         f"{check.error:+.0%}",
         given,
     ]
+
+
+def _costs(sources: Sources) -> str:
+    """A row for each model and board, a column for each place."""
+    now, then = list(check_counted(sources.counted)), list(check_records(sources.latest.values()))
+    places = ("0", "64", "255", "5-132", PROMPT)
+    rows = []
+    for source, checks in (("now", now), ("records", then)):
+        for model, board, cores in dict.fromkeys((each.model, each.board, each.cores) for each in checks):
+            errors = {
+                each.what: each.error
+                for each in checks
+                if (each.model, each.board, each.cores) == (model, board, cores)
+            }
+            name = board if cores == 1 else f"{board}, {cores} cores"
+            rows.append(
+                [model, name, source, *(f"{errors[place]:+.1%}" if place in errors else "-" for place in places)]
+            )
+    worst = max(now, key=lambda each: abs(each.error))
+    header = ["model", "board", "counts of", *places]
+    return f"""## How wrong the instructions of `tinyllm fit` are
+
+`tinyllm fit` runs no emulator: it estimates the instructions of a token from its work, by what a unit of it costs each
+kernel set ([fit.md](fit.md)). The costs are fitted to counts of random models of six shapes (`benchmarks/shapes.toml`).
+Here they stand against counts of real models, which had no part in the fit (but the random ones look about as sharply
+as the story models): of today's kernels (`benchmarks/counted.toml`), where the error is {worst.error:+.1%} at worst,
+and of the records above, which may be of older ones. A model that looks at few positions of a full context costs less.
+
+{_table(header, rows)}"""
 
 
 def _llama2c(sources: Sources) -> str:

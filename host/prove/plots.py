@@ -6,12 +6,14 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tinyllm.boards.description import TWIN
 from tinyllm.files import read_bytes
+from tinyllm.host.prove import counted
+from tinyllm.host.prove.counted import Counted
 from tinyllm.host.prove.published import Figure, published
 from tinyllm.host.prove.records import FOLDER, LARGEST_FILE, all_records
 
@@ -55,12 +57,13 @@ class Plot:
 
 @dataclass(frozen=True)
 class Sources:
-    """What the page is made of. comparisons: of the host board with llama2.c's float program."""
+    """What the page is made of. comparisons: of the host board with llama2.c's float program. counted: by case."""
 
     records: Sequence[Record]
     figures: Sequence[Figure]
     negative: Sequence[Mapping[str, Any]]
     comparisons: Sequence[Mapping[str, Any]] = ()
+    counted: Mapping[str, Counted] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path = FOLDER) -> Sources:
@@ -75,6 +78,7 @@ class Sources:
             published(folder / "published.toml"),
             tables("negative.toml", "result"),
             tables("llama2c.toml", "comparison"),
+            counted.read(folder / counted.FILE.name),
         )
 
     @property

@@ -1,0 +1,98 @@
+"""The costs that fit estimates from, against counts of real models, which had no part in the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tinyllm.boards.description import FOLDER, TWIN, load_board
+from tinyllm.codegen.arithmetic.float_model import ModelConfig, Rope
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.memory.outline import outline
+from tinyllm.host.prove.costs import all_costs
+from tinyllm.host.prove.counted import CONTEXT, PREFILL, Counted
+
+PROMPT = f"prompt of {PREFILL}"
+
+_STORIES = ModelConfig(
+    name="stories260K",
+    family="llama",
+    dim=64,
+    hidden_dim=172,
+    n_heads=8,
+    n_kv_heads=4,
+    head_dim=8,
+    vocab_size=512,
+    context=512,
+    schedule=(0, 1, 2, 3, 4),
+    rope=Rope(rotary_dim=8),
+)
+MODELS = {
+    "stories260K": _STORIES,
+    "tinystories-260k": replace(
+        _STORIES,
+        name="tinystories-260k",
+        hidden_dim=176,
+        n_heads=4,
+        n_kv_heads=2,
+        head_dim=16,
+        rope=Rope(rotary_dim=16),
+    ),
+}
+"""The dimensions of the models that are counted."""
+
+
+@dataclass(frozen=True)
+class CostCheck:
+    """A count and its estimate, instructions of a token. what: its positions, or PROMPT."""
+
+    model: str
+    board: str
+    cores: int
+    what: str
+    counted: float
+    estimated: float
+
+    @property
+    def error(self) -> float:
+        """0.1 is 10% too dear."""
+        return self.estimated / self.counted - 1
+
+
+def check_counted(counted: Mapping[str, Counted]) -> Iterator[CostCheck]:
+    """Of benchmarks/counted.toml: the bundled model, as today's kernels compute it."""
+    for name, each in counted.items():
+        board, _, rest = name.partition(", ")
+        if each.unit == "instructions":
+            cores = 2 if rest else 1
+            for what, count in each.per_token.items():
+                yield _check("tinystories-260k", board, cores, what, count, CONTEXT)
+
+
+def check_records(records: Iterable[Mapping[str, Any]]) -> Iterator[CostCheck]:
+    """Of records of `tinyllm bench`: those of known models with kernels of their own, counted in instructions."""
+    for record in records:
+        if record["model"] in MODELS and record["unit"] == "instructions" and "kernels" in record:
+            board = record["board"].removesuffix(TWIN)
+            counts = {place["positions"]: place["per_token"] for place in record["place"]}
+            if prefill := record.get("prefill"):
+                counts[f"prompt of {prefill['tokens']}"] = prefill["per_token"]
+            for what, count in counts.items():
+                yield _check(record["model"], board, record["cores"], what, count, record["context"])
+
+
+def _check(model: str, board: str, cores: int, what: str, count: float, context: int) -> CostCheck:
+    sketch = outline(replace(MODELS[model], context=context))
+    return CostCheck(model, board, cores, what, count, estimated(sketch, board, cores, what))
+
+
+def estimated(model: IntegerModel, board: str, cores: int, what: str) -> float:
+    """Instructions of a token on a virtual board at `what`: a position, the mean of some, or a prompt's token."""
+    costs = all_costs()[load_board(board, FOLDER).instruction_set, cores]
+    if what.startswith("prompt of "):
+        n = int(what.removeprefix("prompt of "))
+        batches = (n - 1) * sum(costs.of_prefill(model, (n - 2) / 2).values())
+        return (batches + sum(costs.of_decode(model, n - 1).values())) / n
+    first, _, last = what.partition("-")
+    return sum(costs.of_decode(model, (int(first) + int(last or first)) / 2).values())
