@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from tinyllm.boards.board import Board
 from tinyllm.codegen.memory.parts import MemoryParts
+from tinyllm.codegen.memory.plan import plan_memory
 from tinyllm.host.fit.batteries import BATTERIES
 from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed
 from tinyllm.host.fit.remedies import Remedy
-from tinyllm.host.fit.weights import FORMATS, MIXED_BITS
+from tinyllm.host.fit.weights import FORMATS, MIXED_BITS, outlines
 from tinyllm.host.link.answer import format_rate
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.output import Output
 
-WIDE = 116
+WIDE = 108
 """Columns from which on the table has all of its columns."""
+BATTERY = "LiPo"
+"""The column of the first of BATTERIES."""
 MEMORIES = ("flash", "SRAM", "PSRAM")
 FREE, LACKING = "free", "lacking"
 STYLES = {FREE: "bright_black", LACKING: "red"}
@@ -26,10 +30,12 @@ NONE = "-"
 def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit]) -> None:
     """A row for each board."""
     output.line(_title(sketch), style="bold")
+    output.line(_sizes(sketch), indent=2)
+    output.line("")
     wide = output.columns is None or output.columns >= WIDE
-    more = ["prefill", f"{BATTERIES[0].name}", *MEMORIES] if wide else []
+    more = ["prefill", BATTERY, *MEMORIES] if wide else []
     output.table(
-        ["board", *FORMATS, "max context", "mJ/token", *more],
+        ["board", *FORMATS, "longest", "mJ", *more],
         [
             [
                 each.board.name,
@@ -48,6 +54,19 @@ def _title(sketch: Sketch) -> str:
     return f"{sketch.config.name}: {sketch.facts.n_parameters:,} parameters, context {sketch.context}"
 
 
+def _sizes(sketch: Sketch) -> str:
+    """What the model takes wherever it runs; kernel sets pad weights and state by a little more or less."""
+    plans = {
+        weights: plan_memory(model, sketch.pieces)
+        for weights, model in outlines(replace(sketch.config, context=sketch.context), sketch.facts.biases).items()
+    }
+    weights = ", ".join(f"{kilobytes(plan.flash['weights'])} as {name}" for name, plan in plans.items())
+    state = plans["int8"].ram["kv_cache"], plans["int8"].state_bytes
+    return (
+        f"weights: {weights}; KV cache: {kilobytes(state[0])}, other state: {kilobytes(state[1] - state[0])}; counted"
+    )
+
+
 def _cell(fit: Fit, wanted: int) -> str:
     """Tokens per second, or how many times the fullest memory is too small."""
     if not fit.fits:
@@ -64,7 +83,7 @@ def _rest(each: BoardFit, wide: bool) -> list[str]:
     row = [f"{best.longest_context:,}", _energy(best.decode)]
     if wide:
         filled = {memory.memory: f"{memory.taken / memory.bytes:.0%}" for memory in best.parts}
-        row += [_rate(best.prefill), _charge(best.decode, BATTERIES[0].name)]
+        row += [_rate(best.prefill), _charge(best.decode, BATTERIES[0].name, brief=True)]
         row += [filled.get(memory, NONE) for memory in MEMORIES]
     return row
 
@@ -74,7 +93,8 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], wide: bool) -> Iterator[
     fits = [fit for each in boards for fit in each.formats.values()]
     yield (
         f"Numbers below the weights are tokens/s halfway through the context, estimated; mixed has {MIXED_BITS:g} bits "
-        "a weight in the mean. The other columns are with the first weights that fit."
+        "a weight in the mean. The other columns are with the first weights that fit: the longest context, the energy "
+        "of a token in mJ."
     )
     if any(not fit.fits for fit in fits):
         yield "flash x2.3: does not fit, for it needs 2.3 times the flash that there is."
@@ -82,7 +102,10 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], wide: bool) -> Iterator[
         yield "25 at 208: with a context of 208, the longest that fits; a build takes it unless --context is given."
     if wide:
         battery = BATTERIES[0]
-        yield f"prefill: tokens/s of a prompt of {PROMPT} tokens. {battery.name}: tokens of {battery.watt_hours:g} Wh."
+        yield (
+            f"prefill: tokens/s of a prompt of {PROMPT} tokens. {BATTERY}: tokens of a {battery.name}, "
+            f"{battery.watt_hours:g} Wh. flash, SRAM, PSRAM: filled so far, copies of weights included."
+        )
     if sketch.tokenizer is None:
         yield f"The vocabulary's bytes are estimated. {sketch.no_tokenizer}"
     for each in boards:
@@ -221,9 +244,9 @@ def _energy(speed: Speed | None) -> str:
     return NONE if speed is None or speed.millijoules is None else f"{speed.millijoules:.3g}"
 
 
-def _charge(speed: Speed | None, battery: str) -> str:
+def _charge(speed: Speed | None, battery: str, brief: bool = False) -> str:
     tokens = speed.tokens_per_charge.get(battery) if speed else None
-    return NONE if tokens is None else many(tokens)
+    return NONE if tokens is None else many(tokens, "M" if brief else " million")
 
 
 def short(times: float) -> str:
@@ -231,9 +254,9 @@ def short(times: float) -> str:
     return f"{max(times, 1.01):.2f}" if times < 1.1 else f"{times:.1f}" if times < 10 else f"{times:,.0f}"
 
 
-def many(tokens: int) -> str:
-    """A large number of tokens in words."""
-    return f"{tokens / 1e6:,.1f} million" if tokens >= 1e6 else f"{tokens:,}"
+def many(tokens: int, million: str) -> str:
+    """A large number of tokens."""
+    return f"{tokens / 1e6:,.1f}{million}" if tokens >= 1e6 else f"{tokens:,}"
 
 
 def kilobytes(size: int) -> str:
