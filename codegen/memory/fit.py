@@ -75,6 +75,7 @@ def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: By
         f"{what}{' and '.join(short)}{' beside the core' if board.reserve else ''}.\n"
         + (f"It fits with {', or with '.join(advice)}." if advice else "No board that is described has room for it.")
         + _vocabulary_advice(model, wanted, space)
+        + ("" if board.emulator else f" `tinyllm fit` with --board {board.name} shows what else would help.")
     )
 
 
