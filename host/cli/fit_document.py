@@ -60,7 +60,7 @@ def _fit(fit: Fit) -> dict[str, Any]:
     memory, times = fit.fullest or (None, None)
     return {
         "weights": fit.weights,
-        "fits": fit.fits,
+        "fits": fit.fits if fit.known else None,
         "context": fit.context,
         "longest_context": fit.longest_context,
         "needed": asdict(fit.needs.total),

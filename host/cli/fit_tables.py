@@ -69,6 +69,8 @@ def _sizes(sketch: Sketch) -> str:
 
 def _cell(fit: Fit, wanted: int) -> str:
     """Tokens per second, or how many times the fullest memory is too small."""
+    if not fit.known:
+        return "unknown"
     if not fit.fits:
         memory, times = fit.fullest or ("", 0.0)
         return f"{memory} x{short(times)}"
@@ -96,7 +98,7 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], wide: bool) -> Iterator[
         "a weight in the mean. The other columns are with the first weights that fit: the longest context, the energy "
         "of a token in mJ."
     )
-    if any(not fit.fits for fit in fits):
+    if any(fit.known and not fit.fits for fit in fits):
         yield "flash x2.3: does not fit, for it needs 2.3 times the flash that there is."
     if any(fit.fits and fit.context != sketch.context for fit in fits):
         yield "25 at 208: with a context of 208, the longest that fits; a build takes it unless --context is given."
@@ -109,7 +111,7 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], wide: bool) -> Iterator[
     if sketch.tokenizer is None:
         yield f"The vocabulary's bytes are estimated. {sketch.no_tokenizer}"
     for each in boards:
-        if each.unknown and any(fit.fits for fit in each.formats.values()):
+        if each.unknown and any(fit.fits or not fit.known for fit in each.formats.values()):
             yield f"{each.board.name}: unknown, for {each.unknown}."
     yield "--board NAME shows a board's memories, and what to change."
 
@@ -148,7 +150,7 @@ def _figures(sketch: Sketch, board: BoardFit) -> Iterator[tuple[str, list[str]]]
     yield "fits", [_verdict(fit) for fit in fits]
     if any(fit.fits and fit.context != sketch.context for fit in fits):
         yield "with context", [str(fit.context) if fit.fits else NONE for fit in fits]
-    yield "longest context", [f"{fit.longest_context:,}" if fit.longest_context else NONE for fit in fits]
+    yield "longest context", [f"{fit.longest_context:,}" if fit.fits else NONE for fit in fits]
     if not any(fit.decode for fit in fits):
         return
     yield "tokens/s halfway", [_rate(fit.decode) for fit in fits]
@@ -167,8 +169,8 @@ def _figures(sketch: Sketch, board: BoardFit) -> Iterator[tuple[str, list[str]]]
 
 
 def _verdict(fit: Fit) -> str:
-    if fit.fits:
-        return "yes"
+    if fit.fits or not fit.known:
+        return "yes" if fit.fits else "unknown"
     memory, times = fit.fullest or ("", 0.0)
     return f"no, {memory} x{short(times)}"
 
@@ -220,12 +222,14 @@ def inputs(sketch: Sketch, board: BoardFit) -> Iterator[str]:
             yield f"Of {costs.cores} cores each is assumed to do half of the matrices and of the attention."
         if costs.int4_assumed:
             yield f"A multiplication of int4 weights is assumed to take {costs.int4_mac:g} times one of int8."
+    if any(fit.decode and fit.needs.state_in == "PSRAM" for fit in board.formats.values()):
+        yield "The vectors of a token lie in PSRAM; what that costs is left out, so it is slower than estimated."
     if described.power is not None:
         yield f"Energy: {described.power.busy_mw} mW while it computes ({described.power.source})."
         cells = "; ".join(f"{each.name}: {each.source}" for each in BATTERIES)
         yield f"Batteries: {cells}. All of the charge reaches the board; a converter takes a tenth or two."
     if board.unknown:
-        yield f"Unknown: speed or energy, for {board.unknown}."
+        yield f"Some of it is unknown, for {board.unknown}."
     if sketch.tokenizer is None:
         yield f"The vocabulary's bytes are estimated. {sketch.no_tokenizer}"
 

@@ -59,12 +59,14 @@ class Fit:
     """A model with weights of one format on one board.
 
     context: positions of the KV cache: as wanted, or if nobody named it and it does not fit, the longest that does.
-    needs: the bytes at that context. longest_context: that fits, up to what the model was trained for; None if none
+    needs: the bytes at that context. room: None for this computer, and for a board whose file does not say; of that
+    nothing is known. longest_context: that fits, up to what the model was trained for; None if none
     does. decode: of a token halfway through the context; prefill: of one of a prompt. Both are None if the model does
     not fit or a figure is missing.
     """
 
     weights: str
+    on_host: bool
     model: IntegerModel
     context: int
     needs: MemoryNeeds
@@ -76,7 +78,13 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        return self.room is None or self.needs.total.fits(self.room)
+        """False too if that is not known."""
+        return (self.room is not None and self.needs.total.fits(self.room)) or self.on_host
+
+    @property
+    def known(self) -> bool:
+        """Whether anybody knows if it fits."""
+        return self.room is not None or self.on_host
 
     @property
     def fullest(self) -> tuple[str, float] | None:
@@ -134,6 +142,7 @@ def fit_model(
         needs = memory_needs(model, tokenizer, board)
     fit = Fit(
         weights=weights,
+        on_host=board.name == HOST,
         model=model,
         context=model.config.context,
         needs=needs,
@@ -143,7 +152,9 @@ def fit_model(
         decode=None,
         prefill=None,
     )
-    return replace(fit, decode=decode_speed(fit, board), prefill=prefill_speed(fit, board)) if fit.fits else fit
+    if not fit.fits or fit.on_host:
+        return fit
+    return replace(fit, decode=decode_speed(fit, board), prefill=prefill_speed(fit, board))
 
 
 def _with_context(model: IntegerModel, context: int) -> IntegerModel:
@@ -193,7 +204,8 @@ def _unknown(board: Board, costs: Costs | None) -> str:
         return "this computer's speed is measured: `tinyllm bench`"
     if costs is None:
         return f"nobody has counted the kernels for {board.instruction_set}"
-    figures = {
+    figures: dict[str, object] = {
+        "[memory]": board.memory,
         "clock_mhz": board.clock_mhz,
         "[cycles]": board.cycles,
         "[bandwidth]": board.bandwidth,

@@ -34,7 +34,7 @@ def remedies(sketch: Sketch, board: BoardFit, others: Sequence[Board]) -> list[R
     If nothing fits: what comes nearest, so that a person sees how far off it is. None for a board of unknown speed.
     """
     now = board.best or board.formats["int8"]
-    if now.fits and now.decode is None:
+    if not now.known or (now.fits and now.decode is None):
         return []
     found = [*_other_weights(board, now), *_shorter(sketch, board, now), *_smaller_vocabulary(sketch, board, now)]
     if now.fits:

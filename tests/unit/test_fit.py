@@ -131,6 +131,135 @@ def test_a_figure_that_a_board_lacks_leaves_unknown_what_needs_it(
     assert speed is False or (made["decode"]["millijoules"] is not None) is energy
 
 
+def test_a_board_without_memory_is_unknown_and_no_promise(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = without(tmp_path, "pico2", "memory")
+    path = folder / "mine.toml"
+    path.write_text(path.read_text().split("[virtual]")[0])
+    monkeypatch.setenv(BOARDS_DIR, str(folder))
+    made = of_board(fit(MODEL), "mine")["formats"]["int8"]
+    assert (made["fits"], made["decode"], made["fullest"]) == (None, None, None)
+
+
+# --- One board --------------------------------------------------------------------------------------------------------
+
+
+def test_a_memory_is_filled_by_its_parts_and_what_is_left(fit: Fit) -> None:
+    seen = fit(MODEL, "--board", "esp32s3-n16r8")
+    board = load_board("esp32s3-n16r8")
+    assert board.memory is not None and board.reserve is not None
+    for made in seen["boards"][0]["formats"].values():
+        memories = {each["memory"]: each for each in made["memories"]}
+        sizes = {name: memory["bytes"] for name, memory in memories.items()}
+        assert sizes == {"flash": board.memory.app, "SRAM": board.memory.static, "PSRAM": board.memory.psram}
+        for memory in memories.values():
+            assert sum(memory["parts"].values()) + memory["free"] - memory["lacking"] == memory["bytes"]
+        assert memories["flash"]["parts"]["core"] == board.reserve.flash
+        assert memories["flash"]["bounds"] == ["program"]
+        assert memories["PSRAM"]["parts"]["tables"] > 0, "weights are copied to PSRAM, which is faster than flash"
+
+
+def test_every_change_is_computed_as_a_model_of_its_own(fit: Fit) -> None:
+    seen = fit(MODEL, "--board", "esp32", "--context", 512)
+    changes = {each["change"]: each for each in seen["changes"]}
+    longest = of_board(seen, "esp32")["formats"]["int8"]["longest_context"]
+    shorter = changes[f"--context {longest}"]
+    alone = of_board(fit(MODEL, "--board", "esp32", "--context", longest), "esp32")["formats"]["int8"]
+    assert shorter["fits"]
+    assert {name: shorter[name] for name in alone} == alone
+    pico2 = of_board(fit(MODEL, "--context", 512), "pico2")["formats"]["int8"]
+    assert {name: changes["--board pico2"][name] for name in pico2} == pico2
+    assert not changes["int4 weights"]["fits"], "it is RAM that is short"
+
+
+def test_a_model_that_fits_is_shown_only_what_makes_it_faster(fit: Fit) -> None:
+    seen = fit(MODEL, "--board", "pico")
+    now = of_board(seen, "pico")["formats"]["int8"]["decode"]["tokens_per_second"]
+    assert seen["changes"]
+    assert all(each["fits"] and each["decode"]["tokens_per_second"] > now for each in seen["changes"])
+
+
+def test_a_smaller_vocabulary_is_proposed_if_it_is_much_of_what_is_short(fit: Fit, tmp_path: Path) -> None:
+    wide = replace(
+        TINYLLAMA, dim=128, hidden_dim=352, n_heads=4, n_kv_heads=2, head_dim=32, schedule=(0, 1, 2, 3), tied_head=True
+    )
+    folder = write_sparse(tmp_path / "wide", replace(wide, rope=replace(wide.rope, rotary_dim=32)), "BF16", 1)
+    changes = {each["change"]: each for each in fit(folder, "--board", "esp32s3")["changes"]}
+    trimmed = changes["--trim-vocab FILE to 16,384 tokens"]
+    assert trimmed["fits"]
+    rows = [memory["parts"]["weights"] for memory in trimmed["memories"] if memory["memory"] == "flash"]
+    assert rows[0] < 16_384 * (128 + 2) + 4 * (2 * 128 * 128 + 2 * 64 * 128 + 3 * 128 * 352) * 1.1
+
+
+def test_every_figure_has_its_inputs(fit: Fit) -> None:
+    inputs = of_board(fit(MODEL, "--board", "pico2"), "pico2")["inputs"]
+    board = load_board("pico2")
+    assert board.cycles and board.bandwidth and board.power
+    assert inputs["clock_mhz"] == board.clock_mhz
+    assert inputs["cycles"]["source"] == board.cycles.source
+    assert inputs["bandwidth"]["source"] == board.bandwidth.source
+    assert inputs["power"] == {"busy_mw": board.power.busy_mw, "source": board.power.source}
+    assert inputs["instructions"]["half_assumed"] is False
+
+
+def test_the_speed_is_the_formula_of_its_inputs(fit: Fit) -> None:
+    seen = of_board(fit(MODEL), "pico")
+    decode = seen["formats"]["int8"]["decode"]
+    inputs = seen["inputs"]
+    assert decode["position"] == 255.5
+    compute = decode["instructions"] * inputs["cycles"]["per_instruction"] / (inputs["clock_mhz"] * 1000)
+    wait = decode["bytes"]["flash"] / (inputs["bandwidth"]["flash"] * 1000)
+    assert decode["compute_ms"] == pytest.approx(compute)
+    assert decode["transfer_ms"] == pytest.approx(wait)
+    assert decode["tokens_per_second"] == pytest.approx(1000 / (compute + wait))
+    assert decode["millijoules"] == pytest.approx(inputs["power"]["busy_mw"] * (compute + wait) / 1000)
+    assert decode["tokens_per_charge"]["two AA"] == int(6 * 3600 * 1000 / decode["millijoules"])
+
+
+# --- What people see --------------------------------------------------------------------------------------------------
+
+
+def test_people_see_a_row_for_each_board(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["fit", str(MODEL)]) == 0
+    out = capsys.readouterr().out
+    for board in load_boards():
+        assert any(line.startswith(board.name) for line in out.splitlines())
+    assert "longest" in out and "--board NAME" in out
+
+
+def test_people_see_a_boards_memories_as_bars_and_what_is_lacking(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.run(["fit", str(MODEL), "--board", "pico"]) == 0
+    out = capsys.readouterr().out
+    assert "K KV cache" in out and "KB free" in out and "lacking" not in out
+    bars = [line.split()[1] for line in out.splitlines() if line.startswith("int8 ") and "KB free" in line]
+    assert len(bars) == 2, "flash and SRAM"
+    assert bars[1].startswith("c") and bars[1].endswith("f")
+    assert cli.run(["fit", str(write_sparse(tmp_path / "TinyLlama", TINYLLAMA, "BF16", 1)), "--board", "pico"]) == 0
+    out = capsys.readouterr().out
+    assert "MB lacking" in out and "no, flash x" in out and "no board that is described has room" in out
+
+
+def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for arguments in ([], ["--board", "pico2"]):
+        pictures = []
+        for name in ("one.svg", "two.svg"):
+            assert cli.run(["fit", str(MODEL), *arguments, "--plot", str(tmp_path / name)]) == 0
+            pictures.append((tmp_path / name).read_text())
+        assert pictures[0] == pictures[1]
+        assert "tinystories-260k" in pictures[0] and "pico2" in pictures[0]
+
+
+def test_this_computers_memories_are_not_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert cli.run(["fit", str(MODEL), "--board", "host", "--plot", str(tmp_path / "x.svg")]) == 2
+    assert "no memories to draw" in capsys.readouterr().err
+    assert not (tmp_path / "x.svg").exists()
+
+
 # --- Tokenizers -------------------------------------------------------------------------------------------------------
 
 
