@@ -1,39 +1,35 @@
-/* Two products from one multiplication.
+/* Two products from one multiplication, and no mask.
  *
  * A word of a group is V = A + 256 B: A has the codes of two rows in one column, one in each half, and B those in the next
- * column. For the inputs x and y of these columns
+ * column. With the bytes of both halves swapped it is V' = B + 256 A. For the inputs x and y of these columns
  *
- *     P = A x + B y = V x + B (y - 256 x)    modulo 2^32
+ *     P = A x + B y = V p + V' q    modulo 2^32
  *
- * has in each half what one row adds to its sum, for two products of codes fit 16 bits: 2 * 127 * 127 < 2^15. V need not
- * be masked, only B. The codes are biased by 128, so 0x800080 (x + y) is taken off again; 2^15 is added, so that the lower
- * half is not negative and P >> 16 is what the upper row adds. `all` is the sum of P, `upper` that of P >> 16; the sum of
- * the lower row is what is left of `all`.
+ * if p + 256 q = x and 256 p + q = y: 1 - 2^16 has the inverse 1 + 2^16. P has in each half what one row adds to its sum,
+ * for two products of codes fit 16 bits: 2 * 127 * 127 < 2^15. The codes are biased by 128, so 0x800080 (x + y) is taken
+ * off again; 2^15 is added, so that the lower half is not negative and P >> 16 is what the upper row adds. `all` is the sum
+ * of P, `upper` that of P >> 16; the sum of the lower row is what is left of `all`.
  */
 #include <stddef.h>
 
 #include "kernels.h"
 
-#define LANES 0x00FF00FFu
+#define BOTH 0x00010001u /* halves */
 #define BIAS 0x00800080u
 #define ROUND 0x8000u
 #define PAIRS_AT_ONCE 8u /* TL_PADDED columns are whole runs of so many pairs */
 
+static inline void expand_pair(uint32_t x, uint32_t y, uint32_t *words) {
+    words[0] = (x - (y << 8)) * BOTH;
+    words[1] = (y - (x << 8)) * BOTH;
+    words[2] = ROUND - BIAS * (x + y);
+}
+
 TL_HOT void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     uint32_t *words = (uint32_t *)(void *)input;
     uint32_t i = 0;
-    for (; i + 1u < n; i += 2u, words += TL_PAIR_WORDS) {
-        const uint32_t x = (uint32_t)codes[i], y = (uint32_t)codes[i + 1u];
-        words[0] = x;
-        words[1] = y - (x << 8);
-        words[2] = ROUND - BIAS * (x + y);
-    }
-    for (; i < TL_PADDED(n); i += 2u, words += TL_PAIR_WORDS) {
-        const uint32_t x = i < n ? (uint32_t)codes[i] : 0;
-        words[0] = x;
-        words[1] = 0u - (x << 8);
-        words[2] = ROUND - BIAS * x;
-    }
+    for (; i + 1u < n; i += 2u, words += TL_PAIR_WORDS) expand_pair((uint32_t)codes[i], (uint32_t)codes[i + 1u], words);
+    for (; i < TL_PADDED(n); i += 2u, words += TL_PAIR_WORDS) expand_pair(i < n ? (uint32_t)codes[i] : 0, 0, words);
 }
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
@@ -44,31 +40,29 @@ struct dot {
     const uint8_t *input, *input_end;
     uint32_t all; /* at the beginning: the rounding of all pairs taken off */
     int32_t *sums, *sums_end;
-    uint32_t lanes;
     uint32_t r7; /* of the compiler, which may not let go of it by itself */
 };
 
-/* r0, r1, r2: the words of a pair of the input. r3: V. r4: B. r5: groups. r6: input. r7: LANES.
- * r8, r9: all and upper of rows 0 and 1; r10, r11: of rows 2 and 3. r12: the input's end. lr: struct dot. */
-#define ROWS(all, upper)                                                                                               \
-    "ldmia r5!, {r3}\n"                                                                                                \
-    "lsrs r4, r3, #8\n"                                                                                                \
-    "ands r4, r7\n"                                                                                                    \
-    "muls r3, r0\n"                                                                                                    \
+/* r0, r1, r2: the words of a pair of the input. r3, r7: V. r4: V'. r5: groups. r6: input. r8, r9: all and upper of rows 0
+ * and 1; r10, r11: of rows 2 and 3. r12: the input's end. lr: struct dot. */
+#define ROWS(v, all, upper)                                                                                            \
+    "rev16 r4, " v "\n"                                                                                                \
+    "muls " v ", r0\n"                                                                                                 \
     "muls r4, r1\n"                                                                                                    \
-    "adds r3, r3, r4\n"                                                                                                \
-    "adds r3, r3, r2\n"                                                                                                \
-    "add " all ", r3\n"                                                                                                \
-    "asrs r3, r3, #16\n"                                                                                               \
-    "add " upper ", r3\n"
-#define PAIR "ldmia r6!, {r0, r1, r2}\n" ROWS("r8", "r9") ROWS("r10", "r11")
+    "adds r4, r4, " v "\n"                                                                                             \
+    "adds r4, r4, r2\n"                                                                                                \
+    "add " all ", r4\n"                                                                                                \
+    "asrs r4, r4, #16\n"                                                                                               \
+    "add " upper ", r4\n"
+#define PAIR                                                                                                           \
+    "ldmia r6!, {r0, r1, r2}\n"                                                                                        \
+    "ldmia r5!, {r3, r7}\n" ROWS("r3", "r8", "r9") ROWS("r7", "r10", "r11")
 #define EIGHT_PAIRS PAIR PAIR PAIR PAIR PAIR PAIR PAIR PAIR
 
 TL_HOT static void dot(struct dot *job) {
     register struct dot *r0 __asm__("r0") = job;
     __asm__ volatile(".syntax unified\n"
-                     "str r7, [r0, #28]\n"
-                     "ldr r7, [r0, #24]\n"
+                     "str r7, [r0, #24]\n"
                      "ldr r5, [r0, #0]\n"
                      "ldr r1, [r0, #8]\n"
                      "mov r12, r1\n"
@@ -96,7 +90,6 @@ TL_HOT static void dot(struct dot *job) {
                      "mov r4, r11\n"
                      "lsls r7, r4, #16\n"
                      "subs r3, r3, r7\n"
-                     "ldr r7, [r0, #24]\n"
                      "stmia r6!, {r1, r2, r3, r4}\n"
                      "str r6, [r0, #16]\n"
                      "ldr r1, [r0, #20]\n"
@@ -104,7 +97,7 @@ TL_HOT static void dot(struct dot *job) {
                      "beq 4f\n"
                      "b 1b\n"
                      "4:\n"
-                     "ldr r7, [r0, #28]\n"
+                     "ldr r7, [r0, #24]\n"
                      : "+r"(r0)
                      :
                      : "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
@@ -119,7 +112,6 @@ TL_HOT void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint3
                       0u - pairs * ROUND,
                       sums,
                       sums + (size_t)(last - first) * TL_GROUP_ROWS,
-                      LANES,
                       0};
     if (first < last) dot(&job);
 }
@@ -128,7 +120,8 @@ TL_HOT void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint3
 
 /* What the sums of a word's two rows are made of. */
 static void add_pair(uint32_t word, const uint32_t *pair, uint32_t *all, int32_t *upper) {
-    const uint32_t p = word * pair[0] + (word >> 8 & LANES) * pair[1] + pair[2];
+    const uint32_t swapped = (word >> 8 & 0x00FF00FFu) | (word & 0x00FF00FFu) << 8;
+    const uint32_t p = word * pair[0] + swapped * pair[1] + pair[2];
     *all += p;
     *upper += (int32_t)p >> 16;
 }
