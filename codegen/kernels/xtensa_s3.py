@@ -1,9 +1,7 @@
-"""The layout of the ESP32-S3's kernels: rows as they are, padded to whole vectors, which is the portable layout."""
+"""The layouts of the ESP32-S3's kernels: int8 rows as they are, padded to whole vectors, and int4 rows in pairs."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from tinyllm.codegen.kernels.row_pairs import row_pairs
 
-from tinyllm.codegen.kernels.generic import GENERIC
-
-XTENSA_S3 = replace(GENERIC, name="xtensa_s3")
+XTENSA_S3 = row_pairs("xtensa_s3")

@@ -40,9 +40,8 @@ ROOTS = ("tl_forward", "tl_prefill", "tl_sample", "tl_parallel_other")
 
 TABLE: dict[Part, str] = {
     Part.MATRICES: (
-        "tl_matmul* run matmul_groups multiply groups_of add_product expand expand_four tl_expand tl_expand_tokens "
-        "tl_dot_groups tl_dot_tokens tl_requantize_rows tl_requantize_tokens tl_expand_int4 tl_expand_tokens_int4 "
-        "tl_dot_groups_int4 tl_dot_tokens_int4"
+        "tl_matmul* run matmul_groups multiply groups_of add_product expand expand_four tl_expand* tl_dot_groups* "
+        "tl_dot_tokens* groups_of_* tl_portable_dot_groups_int4 tl_requantize_rows tl_requantize_tokens"
     ),
     Part.ATTENTION: "attention attend attend_at_once tl_score_rows add_columns score_* tl_softmax_* tl_mix_rows mix_*",
     Part.NORMS: "norm norm_tokens tl_rmsnorm_* tl_gain_products quantize tl_quantize_*",
@@ -59,9 +58,9 @@ TABLE: dict[Part, str] = {
         "tl_parallel_other tl_port_fork tl_port_join push pop"
     ),
     Part.CALLER: (
-        "tl_code tl_dot_rows dot dot_* long_way tl_requantize tl_requantize_vector requantize_* quantize_eights "
-        "tl_saturate* tl_round* tl_exp2_* tl_sigmoid_* tl_reciprocal_sqrt tl_isqrt32 tl_largest tl_magnitude_bits "
-        "tl_normalize_* tl_pack_* tl_unpack_* mem* divide_* __*"
+        "tl_code tl_code_int4 tl_dot_rows dot dot_* long_way tl_requantize tl_requantize_vector requantize_* "
+        "quantize_eights tl_saturate* tl_round* tl_exp2_* tl_sigmoid_* tl_reciprocal_sqrt tl_isqrt32 tl_largest "
+        "tl_magnitude_bits tl_normalize_* tl_pack_* tl_unpack_* mem* divide_* __*"
     ),
 }
 """Patterns of names, as fnmatch has them."""

@@ -200,9 +200,10 @@ def c(run: Run) -> Any:
 def kernel_places(kernels: KernelSet) -> list[str]:
     """The C files of a set below firmware/engine."""
     names = [name for name in kernel_files(kernels) if name.endswith(".c")]
-    own = {path.name for path in (ENGINE / "kernels" / kernels.name).iterdir()}
-    places = [f"kernels/{kernels.name if name in own else 'generic'}/{name}" for name in names]
-    return sorted(places, key=lambda place: "generic" in place)
+    folders = [folder for folder in (kernels.name, kernels.base, "generic") if folder is not None]
+    own = {folder: {path.name for path in (ENGINE / "kernels" / folder).iterdir()} for folder in folders}
+    places = [(next(folder for folder in folders if name in own[folder]), name) for name in names]
+    return [f"kernels/{folder}/{name}" for folder, name in sorted(places, key=lambda place: folders.index(place[0]))]
 
 
 @dataclass(frozen=True)

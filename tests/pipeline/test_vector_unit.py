@@ -22,7 +22,11 @@ from tests.pipeline.emulated_boards import (
     need,
     run_in_qemu,
 )
+from tests.pipeline.remote_kernels import RemoteKernels
+from tests.pipeline.test_kernel_sets import aligned, ffi, kernel_places, pointer, weights_of_width
 from tinyllm.boards.description import FIRMWARE, load_board
+from tinyllm.codegen.emit.project import table_files
+from tinyllm.codegen.kernels.choose import KERNEL_SETS
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.kernels import kernels_warning
 from tinyllm.host.link.link import Link
@@ -200,6 +204,29 @@ def test_a_unit_that_computes_otherwise_is_not_used(broken_port: Path) -> None:
                 kernels_warning(link.hello)
             )
     assert b"The kernels xtensa_s3 failed their check on this chip" in run_in_qemu(image, b"")
+
+
+@pytest.mark.parametrize("right, wrong", [("x[i] & y[i]", "x[i] | y[i]"), ("lower = from[0]", "lower = from[0] + 1u")])
+def test_a_unit_that_computes_int4_rows_otherwise_is_not_used(right: str, wrong: str, tmp_path: Path) -> None:
+    """Its int8 rows are right; the check of int4 rows finds what they alone need, and portable C does the work."""
+    unit = (FIRMWARE / "ports/esp32s3/vector_unit.c").read_text()
+    assert right in unit
+    (tmp_path / "port").mkdir()
+    (tmp_path / "port/vector_unit.c").write_text(unit.replace(right, wrong))
+    for name, text in table_files().items():
+        (tmp_path / "port" / name).write_text(text)
+    kernels = KERNEL_SETS["xtensa_s3"]
+    ports = (*PORTS[:2], str(tmp_path / "port"))
+    remote = RemoteKernels(kernels, ports, kernel_places(kernels), tmp_path / "firmware", ffi)
+    try:
+        assert not remote.tl_kernels_start()
+        w, x = weights_of_width(kernels, 4, (16, 64)), np.arange(64, dtype=np.int8)
+        expanded, sums = aligned(kernels.int4.input_bytes(64)), np.zeros(16, np.int32)
+        remote.tl_expand_int4(pointer("int8_t", x), 64, pointer("uint8_t", expanded))
+        remote.tl_dot_groups_int4(w.matrix, pointer("uint8_t", expanded), 0, 2, pointer("int32_t", sums))
+        assert sums.tolist() == (w.integers @ x).tolist()
+    finally:
+        remote.close()
 
 
 def test_the_vector_unit_passes_its_check() -> None:

@@ -85,6 +85,26 @@ static void shift_accx(uint32_t word, uint32_t *a) {
     a[bits(word, 8, 4)] = (uint32_t)(int32_t)clamp(accx, INT32_MAX);
 }
 
+/* EE.LD.ACCX.IP as, imm: ACCX is the lower 40 of the 64 bits at as, whose lowest three bits are ignored; imm is -1024 to
+ * 1016 bytes. */
+static void load_accx_ip(uint32_t word, uint32_t *a) {
+    uint32_t *address = &a[bits(word, 4, 4)];
+    const volatile uint32_t *from = (const volatile uint32_t *)(*address & ~7u);
+    const uint32_t lower = from[0];
+    accx = (int64_t)signed_bits(from[1], 8) << 32 | lower;
+    *address += (uint32_t)signed_bits(bits(word, 22, 1) << 7 | bits(word, 8, 7), 8) * 8u;
+}
+
+/* EE.ANDQ qa, qx, qy */
+static void and_vectors(uint32_t word, uint32_t *a) {
+    const uint32_t *x = q[bits(word, 6, 2) << 1 | bits(word, 4, 1)];
+    const uint32_t *y = q[bits(word, 10, 2) << 1 | bits(word, 5, 1)];
+    (void)a;
+    for (uint32_t i = 0; i < WORDS; i++) {
+        q[bits(word, 20, 2) << 1 | bits(word, 15, 1)][i] = x[i] & y[i];
+    }
+}
+
 /* mask: the bits of the word that are no operand's. */
 struct instruction {
     uint32_t mask, opcode, length;
@@ -97,6 +117,8 @@ static const struct instruction instructions[] = {
     {0xFFFFFFu, 0x250804u, 3, zero_accx},
     {0xFFB00Fu, 0x7E1004u, 3, shift_accx},
     {0xFFA0FFu, 0x1A00C4u, 3, multiply_accumulate_s8},
+    {0xCF730Fu, 0xCD3004u, 3, and_vectors},
+    {0xBF800Fu, 0x0E0004u, 3, load_accx_ip},
 };
 
 bool tl_chip_execute(struct tl_trap *trap) {

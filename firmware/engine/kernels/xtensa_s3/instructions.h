@@ -45,6 +45,13 @@ __asm__(
     ".endm\n"
     ".macro tl_ee_srs_accx u, s, sel\n"
     "tl_word3 0x7E1004|(.Ltl_\\u<<8)|(.Ltl_\\s<<4)|(\\sel<<14)\n"
+    ".endm\n"
+    ".macro tl_ee_ld_accx_ip s, imm\n"
+    "tl_word3 0x0E0004|(.Ltl_\\s<<4)|(((\\imm>>3)&127)<<8)|(((\\imm>>10)&1)<<22)\n"
+    ".endm\n"
+    ".macro tl_ee_andq a, x, y\n"
+    "tl_word3 0xCD3004|((.Ltl_\\a>>1)<<20)|((.Ltl_\\a&1)<<15)|((.Ltl_\\x>>1)<<6)|((.Ltl_\\x&1)<<4)|((.Ltl_\\y>>1)<<10)"
+    "|((.Ltl_\\y&1)<<5)\n"
     ".endm\n");
 
 /* The high half of a product. */
@@ -66,6 +73,12 @@ static inline int32_t tl_multiply_high(int32_t a, int32_t b) {
 /* PIE_MULTIPLY(x, y), then PIE_LOAD(u, address), in one instruction: u may be x or y */
 #define PIE_MULTIPLY_LOAD(u, address, x, y)                                                                            \
     __asm__ volatile("tl_ee_vmulas_s8_accx_ld_ip q" #u ", %0, 16, q" #x ", q" #y : "+r"(address)::"memory")
+
+/* ACCX = the 64 bits at address, of which it keeps 40. */
+#define PIE_LOAD_ACCX(address) __asm__ volatile("tl_ee_ld_accx_ip %0, 0" : "+r"(address)::"memory")
+
+/* q[u] = q[x] & q[y] */
+#define PIE_AND(u, x, y) __asm__ volatile("tl_ee_andq q" #u ", q" #x ", q" #y)
 
 /* value = ACCX >> shift, saturated; ACCX keeps what was shifted. value is an int32_t variable, shift a uint32_t. */
 #define PIE_READ_ACCX(value, shift) __asm__ volatile("tl_ee_srs_accx %0, %1, 0" : "=r"(value) : "r"(shift))

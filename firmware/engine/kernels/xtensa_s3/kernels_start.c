@@ -47,10 +47,15 @@ static bool scores_agree(uint32_t head_dim) {
     return memcmp(scores[0], scores[1], sizeof scores[0]) == 0;
 }
 
+__attribute__((weak)) bool tl_int4_rows_agree(void) {
+    return true;
+}
+
 bool tl_kernels_start(void) {
     bool agree = true;
     for (uint32_t columns = 16; columns <= LONGEST; columns += 16) agree = rows_agree(columns) && agree;
     for (uint32_t head_dim = 8; head_dim <= 32; head_dim *= 2) agree = scores_agree(head_dim) && agree;
+    agree = tl_int4_rows_agree() && agree;
     tl_vector_unit = agree;
     return agree;
 }

@@ -7,4 +7,8 @@
 /* Written by tl_kernels_start alone. */
 extern bool tl_vector_unit;
 
+/* Whether rows of int4 codes have the sums that the portable C gives; true in a model that has none. Leaves
+ * tl_vector_unit as it likes. */
+bool tl_int4_rows_agree(void);
+
 #endif
