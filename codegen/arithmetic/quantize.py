@@ -43,17 +43,13 @@ ROW_BLOCK = 1 << 16
 """Weights that are float64 at a time, so that a large matrix is never there twice over."""
 
 
-def quantize(
-    model: Model, context: int | None = None, int4: Int4 | None = None, cache_bits: tuple[int, int] = (8, 8)
-) -> IntegerModel:
+def quantize(model: Model, context: int | None = None, int4: Int4 | None = None) -> IntegerModel:
     """The integer model with a KV cache of `context` positions (default: all the model was trained for).
 
-    int4: the matrices that are not int8. cache_bits: of a key's and a value's code in the KV
-    cache, 8 or 4. Raises UserError if a dimension exceeds what the arithmetic proves safe.
+    int4: the matrices that are not int8. Raises UserError if a dimension exceeds what the arithmetic proves safe.
     """
     config, int4 = model.config, int4 or {}
-    positions = config.context if context is None else context
-    config = replace(config, context=positions, key_bits=cache_bits[0], value_bits=cache_bits[1])
+    config = replace(config, context=config.context if context is None else context)
     _check(config, MAX_INT4_COLUMNS if int4 else MAX_COLUMNS)
     scale = math.log2(math.e) / math.sqrt(config.head_dim) * config.rope.attention_scaling**2
     score_exponent = math.frexp(scale)[1] - 15

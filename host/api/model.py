@@ -42,7 +42,7 @@ class LanguageModel(LoadedModel):
     def quantize(
         self, progress: Callable[[str], None] = ignore, notice: Callable[[str], None] = ignore
     ) -> IntegerModel:
-        """The integers that a board computes with: its weights in the format it was loaded for, an int8 KV cache.
+        """The integers that a board computes with: its weights in the format it was loaded for.
 
         int4 weights are calibrated, which takes a while the first time. progress takes one short line per step, notice
         a line that a person should read. Raises UserError for a calibration text that will not do.
@@ -155,6 +155,7 @@ def load(
     weights: str | None = None,
     calibrate: str | Path | None = None,
     fit_to: str | None = None,
+    kv_cache: str | None = None,
 ) -> LanguageModel:
     """Read a checkpoint and its tokenizer.
 
@@ -164,6 +165,7 @@ def load(
     layer_sharing: override a Hugging Face config.json. prefix: a text file that every conversation on a board
     begins with. weights: "int8" (the default), "int4", "mixed" or "mixed:600KB". calibrate: a text file that decides
     how int4 weights are rounded; by default the model writes one. fit_to: a board, for the best weights that fit it.
+    kv_cache: "int8" (the default), "k8v4" for int4 values, or "int4".
     Raises UserError, naming the file and the field, if something is missing, damaged or not supported.
     """
     options = LoadOptions(
@@ -176,5 +178,6 @@ def load(
         weights=weights,
         calibrate=None if calibrate is None else Path(calibrate),
         fit_to=fit_to,
+        kv_cache=kv_cache,
     )
     return LanguageModel.read(None if model is None else str(model), options)

@@ -8,7 +8,7 @@ from tinyllm.host.output import Output
 
 
 def calibrate(loaded: LoadedModel, output: Output) -> None:
-    """See to it that the calibration of a model is in the cache, with its progress on stderr. Errors as calibration_of."""
+    """Have the calibration of a model in the cache, with its progress on stderr. Errors as calibration_of."""
     if loaded.weights.kind == "int8":
         calibration_of(loaded, notice=output.note)  # tells if a text was given for nothing
         return

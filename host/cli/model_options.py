@@ -56,6 +56,11 @@ LOAD_OPTIONS = (
         help="The best weights that fit this board: int8, else a mixture that fills it, else int4.",
     ),
     click.option(
+        "--kv-cache",
+        metavar="FORMAT",
+        help="int8 (default), k8v4: keys int8 and values int4, or int4: the cache takes less RAM and costs quality.",
+    ),
+    click.option(
         "--rope-base",
         metavar="BASE",
         type=float,

@@ -24,8 +24,11 @@ from tinyllm.host.model.budgets import best_that_fits
 from tinyllm.host.model.weights import INT8, Weights
 from tinyllm.models import bundled
 from tinyllm.models.known import known_models
+from tinyllm.text import shown
 
 DEFAULT_CONTEXT = 512
+KV_CACHES = {"int8": (8, 8), "k8v4": (8, 4), "int4": (4, 4)}
+"""Bits of a key's and of a value's codes, by the name that a person gives."""
 TEXT_LIMIT = 64 * 2**20
 """Bytes of a text to evaluate on or to trim to."""
 
@@ -40,6 +43,7 @@ class LoadOptions:
     that it needs are kept. prefix: a text that every conversation on a board begins with; the system message of a model
     with a chat template. weights: the format of the blocks' matrices, as Weights.parse takes it. calibrate: a text that
     decides how int4 weights are rounded; None: the model writes one. fit_to: a board; the best format that fits it.
+    kv_cache: how keys and values are kept, one of KV_CACHES; None: as int8.
     """
 
     tokenizer: Path | None = None
@@ -52,6 +56,7 @@ class LoadOptions:
     weights: str | None = None
     calibrate: Path | None = None
     fit_to: str | None = None
+    kv_cache: str | None = None
 
     def positions(self, config: ModelConfig) -> int:
         """Positions of the KV cache. UserError beyond what the model was trained for."""
@@ -66,11 +71,22 @@ class LoadOptions:
 
     def facts(self, path: Path) -> CheckpointFacts:
         """What the headers of the checkpoint say. Errors as inspect_checkpoint."""
-        return inspect_checkpoint(path, **self._of_checkpoint())
+        facts = inspect_checkpoint(path, **self._of_checkpoint())
+        return replace(facts, config=self._with_cache(facts.config))
 
     def model(self, path: Path) -> Model:
         """The checkpoint with its weights. Errors as read_model."""
-        return read_model(path, **self._of_checkpoint())
+        model = read_model(path, **self._of_checkpoint())
+        return replace(model, config=self._with_cache(model.config))
+
+    def _with_cache(self, config: ModelConfig) -> ModelConfig:
+        """The config with the KV cache that was chosen. UserError if there is none of that name."""
+        if self.kv_cache is None:
+            return config
+        if self.kv_cache not in KV_CACHES:
+            raise UserError(f"--kv-cache {shown(self.kv_cache)}: expected {', '.join(KV_CACHES)}.")
+        key_bits, value_bits = KV_CACHES[self.kv_cache]
+        return replace(config, key_bits=key_bits, value_bits=value_bits)
 
     def _of_checkpoint(self) -> dict[str, Any]:
         """What read_model and inspect_checkpoint take. UserError for a context that no model has."""

@@ -43,7 +43,10 @@ TABLE: dict[Part, str] = {
         "tl_matmul* run matmul_groups multiply groups_of add_product expand expand_four tl_expand* tl_dot_groups* "
         "tl_dot_tokens* groups_of_* tl_portable_dot_groups_int4 tl_requantize_rows tl_requantize_tokens"
     ),
-    Part.ATTENTION: "attention attend attend_at_once tl_score_rows add_columns score_* tl_softmax_* tl_mix_rows mix_*",
+    Part.ATTENTION: (
+        "attention attend attend_at_once tl_score_rows add_columns score_* tl_softmax_* tl_mix_rows mix_* "
+        "tl_unpack_int4"
+    ),
     Part.NORMS: "norm norm_tokens tl_rmsnorm_* tl_gain_products quantize tl_quantize_*",
     Part.SAMPLING: (
         "tl_sample sample_top_p argmax clear mark penalize times exponents_of set_reach octaves_to distance_of "

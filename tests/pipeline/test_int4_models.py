@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,8 @@ from tinyllm.codegen.kernels.choose import KERNEL_SETS
 from tinyllm.codegen.memory.plan import plan_memory
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.verify.verify import verify
+from tinyllm.host.cli import app as cli
+from tinyllm.host.model.load import KV_CACHES
 
 
 @pytest.mark.parametrize("kernels", KERNEL_SETS)
@@ -51,24 +54,36 @@ def test_the_digest_tells_an_int4_model_from_an_int8_one() -> None:
 )
 def test_an_int4_cache_is_bit_exact(stories_tokenizer: Tokenizer, bits: tuple[int, int], kernels: str) -> None:
     """Past its context too, where sinks are scored apart, and over more slots than are unpacked at once."""
-    model = random_model(replace(BASE, context=40, n_heads=6, head_dim=7, rope=Rope(rotary_dim=6)))
-    integers = quantize(model, cache_bits=bits)
+    shape = replace(BASE, context=40, n_heads=6, head_dim=7, rope=Rope(rotary_dim=6))
+    integers = quantize(random_model(replace(shape, key_bits=bits[0], value_bits=bits[1])))
     for verdict in verify(integers, stories_tokenizer, ("ubsan",), positions=100, kernels=[kernels]):
         assert verdict.bit_exact, verdict.difference
 
 
 def test_a_window_and_a_prefix_work_with_an_int4_cache(stories_tokenizer: Tokenizer) -> None:
-    config = replace(BASE, windows=(5, None), prefix=(1, 7, 9, 30, 2, 5, 8))
-    for verdict in verify(quantize(random_model(config), cache_bits=(4, 4)), stories_tokenizer, ("ubsan",)):
+    config = replace(BASE, windows=(5, None), prefix=(1, 7, 9, 30, 2, 5, 8), key_bits=4, value_bits=4)
+    for verdict in verify(quantize(random_model(config)), stories_tokenizer, ("ubsan",)):
         assert verdict.bit_exact, verdict.difference
 
 
 def test_an_int4_cache_takes_half_the_codes(stories_tokenizer: Tokenizer) -> None:
-    model = random_model(BASE)
     rows = sum(BASE.slots) * BASE.n_kv_heads
     sizes = {
-        bits: plan_memory(quantize(model, cache_bits=bits), stories_tokenizer).ram["kv_cache"]
+        bits: plan_memory(
+            quantize(random_model(replace(BASE, key_bits=bits[0], value_bits=bits[1]))), stories_tokenizer
+        ).ram["kv_cache"]
         for bits in ((8, 8), (8, 4), (4, 4))
     }
     assert sizes[8, 8] - sizes[4, 4] == rows * BASE.head_dim
     assert sizes[8, 8] - sizes[8, 4] == rows * BASE.head_dim // 2
+
+
+def test_a_kv_cache_is_chosen_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = {}
+    for name in KV_CACHES:
+        assert cli.run(["inspect", "--kv-cache", name, "--json"]) == 0
+        sizes[name] = json.loads(capsys.readouterr().out)["kv_bytes_per_token"]
+    # 5 layers, 2 KV heads of 16 channels, and a scale of 2 bytes for each key and each value
+    assert sizes == {"int8": 5 * 2 * (32 + 4), "k8v4": 5 * 2 * (24 + 4), "int4": 5 * 2 * (16 + 4)}
+    assert cli.run(["inspect", "--kv-cache", "int3"]) == 2
+    assert capsys.readouterr().err == "error: --kv-cache 'int3': expected int8, k8v4, int4.\n"
