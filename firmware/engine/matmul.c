@@ -18,7 +18,13 @@ static struct {
     uint32_t total_stride;
 } matmul;
 
-/* What is false for every matrix of a model leaves no code behind. */
+/* The kernel for int4 matrices. A model without any has no such kernels, and never asks for one. */
+#if TL_INT4_WEIGHTS
+#define INT4(kernel) kernel##_int4
+#else
+#define INT4(kernel) kernel
+#endif
+
 static inline bool is_int4(const struct tl_matrix *w) {
     return TL_INT4_WEIGHTS && w->bits == 4u;
 }
@@ -37,9 +43,9 @@ TL_HOT void tl_expand_for(const struct tl_matrix *w, const int8_t *codes, uint32
     const uint32_t n = w->columns;
     if (is_int4(w)) {
         if (tokens == 1) {
-            tl_expand_int4(codes, n, expanded);
+            INT4(tl_expand)(codes, n, expanded);
         } else {
-            tl_expand_tokens_int4(codes, stride, tokens, n, expanded);
+            INT4(tl_expand_tokens)(codes, stride, tokens, n, expanded);
         }
     } else if (tokens == 1) {
         tl_expand(codes, n, expanded);
@@ -54,9 +60,9 @@ static inline void dot(const struct tl_product *product, const struct tl_inputs 
     const struct tl_matrix *w = product->w;
     if (is_int4(w)) {
         if (x->tokens == 1) {
-            tl_dot_groups_int4(w, x->expanded, first, last, y);
+            INT4(tl_dot_groups)(w, x->expanded, first, last, y);
         } else {
-            tl_dot_tokens_int4(w, x->expanded, x->tokens, first, last, y, product->stride);
+            INT4(tl_dot_tokens)(w, x->expanded, x->tokens, first, last, y, product->stride);
         }
     } else if (x->tokens == 1) {
         tl_dot_groups(w, x->expanded, first, last, y);
@@ -128,6 +134,6 @@ TL_HOT void tl_matmul_add(const struct tl_product *product, const struct tl_inpu
 }
 
 TL_HOT void tl_matrix_row(const struct tl_matrix *w, uint32_t index, int32_t *y) {
-    for (uint32_t i = 0; i < w->columns; i++) y[i] = is_int4(w) ? tl_code_int4(w, index, i) : tl_code(w, index, i);
+    for (uint32_t i = 0; i < w->columns; i++) y[i] = is_int4(w) ? INT4(tl_code)(w, index, i) : tl_code(w, index, i);
     tl_requantize_vector(y, w->columns, w->mantissa[index], -(w->exponent + TL_FRACTION_BITS), y);
 }
