@@ -24,35 +24,33 @@ static inline void solve(uint32_t x, uint32_t y, uint32_t *p, uint32_t *q) {
     *q = (y - (x << 8)) * BOTH;
 }
 
-static inline uint32_t quads_of_scale(uint32_t columns) {
-    return columns < TL_SCALE_COLUMNS ? TL_QUADS(columns) : TL_QUADS_OF_A_SCALE;
+/* Returns the sum of the four inputs. */
+static inline uint32_t expand_quad(const int8_t *codes, uint32_t *words) {
+    const uint32_t x0 = (uint32_t)codes[0], x1 = (uint32_t)codes[1], x2 = (uint32_t)codes[2], x3 = (uint32_t)codes[3];
+    solve(x0, x2, words, words + 1);
+    solve(x1 - (x0 << 4), x3 - (x2 << 4), words + 2, words + 3);
+    return x0 + x1 + x2 + x3;
 }
 
 /* Before the columns of a scale: where both rows' sums start, and how many quads of columns lack. */
 TL_HOT void tl_expand_int4(const int8_t *codes, uint32_t n, uint8_t *input) {
     uint32_t *words = (uint32_t *)(void *)input;
-    while (n > 0) {
+    for (uint32_t columns; n > 0; n -= columns) {
+        columns = n < TL_SCALE_COLUMNS ? n : TL_SCALE_COLUMNS;
         uint32_t *const start = words;
         uint32_t sum = 0;
-        const uint32_t quads = quads_of_scale(n);
         words += 2;
-        for (uint32_t i = 0; i < quads; i++, words += TL_QUAD_COLUMNS, codes += TL_QUAD_COLUMNS) {
-            const uint32_t x0 = (uint32_t)codes[0];
-            uint32_t x1 = 0, x2 = 0, x3 = 0;
-            if (n >= TL_QUAD_COLUMNS) {
-                x1 = (uint32_t)codes[1], x2 = (uint32_t)codes[2], x3 = (uint32_t)codes[3];
-                n -= TL_QUAD_COLUMNS;
-            } else {
-                if (n > 1u) x1 = (uint32_t)codes[1];
-                if (n > 2u) x2 = (uint32_t)codes[2];
-                n = 0;
-            }
-            sum += x0 + x1 + x2 + x3;
-            solve(x0, x2, words, words + 1);
-            solve(x1 - (x0 << 4), x3 - (x2 << 4), words + 2, words + 3);
+        const uint32_t *const whole = words + (columns & ~(TL_QUAD_COLUMNS - 1u)); /* a word a column */
+        for (; words < whole; words += TL_QUAD_COLUMNS, codes += TL_QUAD_COLUMNS) sum += expand_quad(codes, words);
+        const uint32_t rest = columns % TL_QUAD_COLUMNS;
+        if (rest > 0) {
+            int8_t last[TL_QUAD_COLUMNS] = {0};
+            for (uint32_t i = 0; i < rest; i++) last[i] = codes[i];
+            sum += expand_quad(last, words);
+            words += TL_QUAD_COLUMNS;
         }
         start[0] = 0u - BIAS * BOTH * sum;
-        start[1] = TL_QUADS_OF_A_SCALE - quads;
+        start[1] = TL_QUADS_OF_A_SCALE - TL_QUADS(columns);
     }
 }
 
@@ -68,8 +66,9 @@ struct quads {
     const uint8_t *input, *input_end;
     int32_t *sums, *sums_end;
     uint32_t mask;
-    uint32_t padding; /* bytes between two groups */
-    uint32_t r7;      /* of the compiler, which may not let go of it by itself */
+    uint32_t padding;         /* bytes between two groups */
+    uint32_t r7;              /* of the compiler, which may not let go of it by itself */
+    const uint8_t *first_end; /* of the input's columns with the first scale */
 };
 
 /* r0 to r3: the words of a quad of the input, p, q, r, s. r4, r5: operands. r6: groups. r7: the mask. r8 to r11: sums of P,
@@ -93,9 +92,9 @@ struct quads {
     "mov r4, r12\n"                                                                                                    \
     "ldmia r4!, {r0, r1, r2, r3}\n"                                                                                    \
     "mov r12, r4\n" ROWS("r8") ROWS("r9") ROWS("r10") ROWS("r11")
-/* The sums of two rows, which r0 reads and r5 writes, gain those of a scale's columns times the scale. */
-#define SCALE(sum, lower, upper)                                                                                       \
-    "ldmia r0!, {r1, r4}\n"                                                                                            \
+#define EIGHT_QUADS QUAD QUAD QUAD QUAD QUAD QUAD QUAD QUAD
+/* What two rows gain with the columns of a scale: r2 and r3. */
+#define GAIN(sum, lower, upper)                                                                                        \
     "mov r3, " sum "\n"                                                                                                \
     "sxth r2, r3\n"                                                                                                    \
     "subs r3, r3, r2\n"                                                                                                \
@@ -103,10 +102,16 @@ struct quads {
     "ldrb r7, [r6, #" lower "]\n"                                                                                      \
     "muls r2, r7\n"                                                                                                    \
     "ldrb r7, [r6, #" upper "]\n"                                                                                      \
-    "muls r3, r7\n"                                                                                                    \
+    "muls r3, r7\n"
+#define FIRST(sum, lower, upper) GAIN(sum, lower, upper) "stmia r5!, {r2, r3}\n"
+#define NEXT(sum, lower, upper)                                                                                        \
+    GAIN(sum, lower, upper)                                                                                            \
+    "ldmia r0!, {r1, r4}\n"                                                                                            \
     "adds r2, r2, r1\n"                                                                                                \
     "adds r3, r3, r4\n"                                                                                                \
     "stmia r5!, {r2, r3}\n"
+#define FIRST_SCALE FIRST("r8", "0", "1") FIRST("r9", "2", "3") FIRST("r10", "4", "5") FIRST("r11", "6", "7")
+#define NEXT_SCALE NEXT("r8", "0", "1") NEXT("r9", "2", "3") NEXT("r10", "4", "5") NEXT("r11", "6", "7")
 
 TL_HOT static void dot_quads(struct quads *job) {
     register struct quads *r0 __asm__("r0") = job;
@@ -115,13 +120,6 @@ TL_HOT static void dot_quads(struct quads *job) {
                      "mov lr, r0\n"
                      "ldr r6, [r0, #0]\n"
                      "1:\n" /* a group */
-                     "ldr r4, [r0, #12]\n"
-                     "movs r1, #0\n"
-                     "movs r2, #0\n"
-                     "movs r3, #0\n"
-                     "movs r5, #0\n"
-                     "stmia r4!, {r1, r2, r3, r5}\n"
-                     "stmia r4!, {r1, r2, r3, r5}\n"
                      "ldr r4, [r0, #4]\n"
                      "2:\n" /* the columns of a scale */
                      "ldr r7, [r0, #20]\n"
@@ -134,26 +132,30 @@ TL_HOT static void dot_quads(struct quads *job) {
                      "movs r2, #" QUAD_BYTES "\n"
                      "muls r1, r2\n"
                      "add pc, r1\n" /* to the quads that there are */
-                     "nop\n" QUAD QUAD QUAD QUAD QUAD QUAD QUAD QUAD "mov r0, lr\n"
-                     "ldr r0, [r0, #12]\n"
-                     "mov r5, r0\n" SCALE("r8", "0", "1") SCALE("r9", "2", "3") SCALE("r10", "4", "5")
-                         SCALE("r11", "6", "7") "adds r6, #8\n"
-                                                "mov r0, lr\n"
-                                                "ldr r1, [r0, #8]\n"
-                                                "mov r4, r12\n"
-                                                "cmp r4, r1\n"
-                                                "beq 3f\n"
-                                                "b 2b\n"
-                                                "3:\n"
-                                                "ldr r1, [r0, #24]\n"
-                                                "adds r6, r6, r1\n"
-                                                "str r5, [r0, #12]\n"
-                                                "ldr r1, [r0, #16]\n"
-                                                "cmp r5, r1\n"
-                                                "beq 4f\n"
-                                                "b 1b\n"
-                                                "4:\n"
-                                                "ldr r7, [r0, #28]\n"
+                     "nop\n" EIGHT_QUADS "mov r0, lr\n"
+                     "ldr r5, [r0, #12]\n"
+                     "ldr r1, [r0, #32]\n"
+                     "cmp r1, r12\n"
+                     "bne 3f\n" FIRST_SCALE "b 4f\n"
+                     "3:\n"
+                     "mov r0, r5\n" NEXT_SCALE "4:\n"
+                     "adds r6, #8\n"
+                     "mov r0, lr\n"
+                     "ldr r1, [r0, #8]\n"
+                     "mov r4, r12\n"
+                     "cmp r4, r1\n"
+                     "beq 5f\n"
+                     "b 2b\n"
+                     "5:\n"
+                     "ldr r1, [r0, #24]\n"
+                     "adds r6, r6, r1\n"
+                     "str r5, [r0, #12]\n"
+                     "ldr r1, [r0, #16]\n"
+                     "cmp r5, r1\n"
+                     "beq 6f\n"
+                     "b 1b\n"
+                     "6:\n"
+                     "ldr r7, [r0, #28]\n"
                      : "+r"(r0)
                      :
                      : "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
@@ -169,7 +171,8 @@ TL_HOT void tl_dot_groups_int4(const struct tl_matrix *w, const uint8_t *input, 
                         sums + (size_t)(last - first) * TL_INT4_GROUP_ROWS,
                         LOWER_CODES,
                         w->group_bytes - TL_QUADS(columns) * 16u - TL_SCALES(columns) * TL_INT4_GROUP_ROWS,
-                        0};
+                        0,
+                        input + (size_t)input_words(columns < TL_SCALE_COLUMNS ? columns : TL_SCALE_COLUMNS) * 4u};
     if (first < last) dot_quads(&job);
 }
 
