@@ -6,8 +6,8 @@
  *     P = A x + B y = V p + V' q    modulo 2^32
  *
  * if p + 256 q = x and 256 p + q = y: 1 - 2^16 has the inverse 1 + 2^16. P has in each half what one row adds to its sum,
- * for two products of codes fit 16 bits: 2 * 127 * 127 < 2^15. The codes are biased by 128, so 0x800080 (x + y) is taken
- * off again; 2^15 is added, so that the lower half is not negative and P >> 16 is what the upper row adds. `all` is the sum
+ * for two products of codes fit 16 bits: 2 * 127 * 127 < 2^15. The codes are biased by 128, so 128 (x + y) is taken
+ * off each half again; 2^15 is added, so that the lower half is not negative and P >> 16 is what the upper row adds. `all` is the sum
  * of P, `upper` that of P >> 16; the sum of the lower row is what is left of `all`.
  */
 #include <stddef.h>
@@ -15,21 +15,23 @@
 #include "kernels.h"
 
 #define BOTH 0x00010001u /* halves */
-#define BIAS 0x00800080u
+#define BIAS 128u
 #define ROUND 0x8000u
 #define PAIRS_AT_ONCE 8u /* TL_PADDED columns are whole runs of so many pairs */
 
-static inline void expand_pair(uint32_t x, uint32_t y, uint32_t *words) {
-    words[0] = (x - (y << 8)) * BOTH;
-    words[1] = (y - (x << 8)) * BOTH;
-    words[2] = ROUND - BIAS * (x + y);
+static inline void expand_pair(int8_t x, int8_t y, uint32_t *words) {
+    /* The code times the inverse of 1 - 2^16. */
+    const uint32_t both_x = (uint32_t)x * BOTH, both_y = (uint32_t)y * BOTH;
+    words[0] = both_x - (both_y << 8);
+    words[1] = both_y - (both_x << 8);
+    words[2] = ROUND - BIAS * (both_x + both_y);
 }
 
 TL_HOT void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     uint32_t *words = (uint32_t *)(void *)input;
     uint32_t i = 0;
-    for (; i + 1u < n; i += 2u, words += TL_PAIR_WORDS) expand_pair((uint32_t)codes[i], (uint32_t)codes[i + 1u], words);
-    for (; i < TL_PADDED(n); i += 2u, words += TL_PAIR_WORDS) expand_pair(i < n ? (uint32_t)codes[i] : 0, 0, words);
+    for (; i + 1u < n; i += 2u, words += TL_PAIR_WORDS) expand_pair(codes[i], codes[i + 1u], words);
+    for (; i < TL_PADDED(n); i += 2u, words += TL_PAIR_WORDS) expand_pair(i < n ? codes[i] : 0, 0, words);
 }
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)

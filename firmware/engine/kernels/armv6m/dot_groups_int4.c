@@ -18,17 +18,19 @@
 #define LOWER_CODES 0x0F0F0F0Fu
 #define BIAS 8u
 
-/* p and q of two inputs. */
-static inline void solve(uint32_t x, uint32_t y, uint32_t *p, uint32_t *q) {
-    *p = (x - (y << 8)) * BOTH;
-    *q = (y - (x << 8)) * BOTH;
+/* A code in both halves, which is the code times the inverse of 1 - 2^16. */
+static inline uint32_t in_both(int8_t code) {
+    return (uint32_t)code * BOTH;
 }
 
-/* Returns the sum of the four inputs. */
+/* Returns the sum of the four inputs, in both halves. */
 static inline uint32_t expand_quad(const int8_t *codes, uint32_t *words) {
-    const uint32_t x0 = (uint32_t)codes[0], x1 = (uint32_t)codes[1], x2 = (uint32_t)codes[2], x3 = (uint32_t)codes[3];
-    solve(x0, x2, words, words + 1);
-    solve(x1 - (x0 << 4), x3 - (x2 << 4), words + 2, words + 3);
+    const uint32_t x0 = in_both(codes[0]), x1 = in_both(codes[1]), x2 = in_both(codes[2]), x3 = in_both(codes[3]);
+    const uint32_t y1 = x1 - (x0 << 4), y3 = x3 - (x2 << 4);
+    words[0] = x0 - (x2 << 8);
+    words[1] = x2 - (x0 << 8);
+    words[2] = y1 - (y3 << 8);
+    words[3] = y3 - (y1 << 8);
     return x0 + x1 + x2 + x3;
 }
 
@@ -49,7 +51,7 @@ TL_HOT void tl_expand_int4(const int8_t *codes, uint32_t n, uint8_t *input) {
             sum += expand_quad(last, words);
             words += TL_QUAD_COLUMNS;
         }
-        start[0] = 0u - BIAS * BOTH * sum;
+        start[0] = 0u - BIAS * sum;
         start[1] = TL_QUADS_OF_A_SCALE - TL_QUADS(columns);
     }
 }
