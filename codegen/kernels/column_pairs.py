@@ -1,4 +1,8 @@
-"""The layout of kernels that multiply two rows at once: codes + 128, two columns of a group's rows after each other."""
+"""The layouts of kernels that multiply two rows at once, biased so that no code is negative.
+
+int8: codes + 128, two columns of a group's rows after each other. int4: codes + 8; a word has four columns of two rows,
+16 bits apart, and behind 32 columns of a group's rows are their scales.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinyllm.codegen.kernels.int4_rows import INT4_ROWS
-from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int8Layout, KernelSet, grouped
+from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE, scale_groups
+from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int4Layout, Int8Layout, KernelSet, Scales, grouped, padded
 
-BIAS = 128
+BIAS, INT4_BIAS = 128, 8
+INT4_ROWS = 8
+_PART = INT4_ROWS // 2 * COLUMNS_OF_A_SCALE
+"""Bytes of the codes of a group for 32 columns."""
 
 
-def column_pairs(name: str, rows: int, input_bytes: Callable[[int], int]) -> KernelSet:
-    """A kernel set of this layout. Columns are filled up to whole fours with bytes of zero."""
+def column_pairs(name: str, rows: int, input_bytes: Callable[[int], int], int4_part: int) -> KernelSet:
+    """A kernel set of these layouts. Columns are filled up to whole fours with bytes of zero.
+
+    rows, input_bytes: of int8 matrices. int4_part: bytes of 32 columns of an input of int4 ones.
+    """
 
     def group_bytes(columns: int) -> int:
         return -(-columns // 4) * 4 * rows
@@ -31,4 +41,34 @@ def column_pairs(name: str, rows: int, input_bytes: Callable[[int], int]) -> Ker
         return codes.reshape(len(groups) * rows, -1)[:count, :columns]
 
     int8 = Int8Layout(rows, group_bytes, input_bytes, pack, unpack)
-    return KernelSet(name, int8, INT4_ROWS, base="column_pairs")
+    int4 = Int4Layout(
+        INT4_ROWS, _int4_group_bytes, lambda columns: scale_groups(columns) * int4_part, _pack_int4, _unpack_int4
+    )
+    return KernelSet(name, int8, int4, base="column_pairs")
+
+
+def _int4_group_bytes(columns: int) -> int:
+    return padded(scale_groups(columns) * (_PART + INT4_ROWS))
+
+
+def _pack_int4(codes: Codes, scales: Scales) -> Groups:
+    count = scale_groups(codes.shape[1])
+    biased = (grouped(codes, INT4_ROWS, count * COLUMNS_OF_A_SCALE) + INT4_BIAS).view(np.uint8)
+    pairs = biased.reshape(len(biased), INT4_ROWS, count, -1, 2)  # two columns of a row are a byte
+    quads = (pairs[..., 0] | pairs[..., 1] << 4).reshape(len(biased), INT4_ROWS, count, -1, 2)
+    filled = grouped(scales.view(np.int8), INT4_ROWS, count).view(np.uint8)
+    parts = np.zeros((len(biased), count, _PART + INT4_ROWS), np.uint8)
+    parts[:, :, :_PART] = quads.transpose(0, 2, 3, 1, 4).reshape(len(biased), count, _PART)
+    parts[:, :, _PART:] = filled.transpose(0, 2, 1)
+    packed = np.zeros((len(biased), _int4_group_bytes(codes.shape[1])), np.uint8)
+    packed[:, : parts[0].size] = parts.reshape(len(biased), -1)
+    return packed
+
+
+def _unpack_int4(groups: Groups, rows: int, columns: int) -> tuple[Codes, Scales]:
+    count = scale_groups(columns)
+    parts = groups[:, : count * (_PART + INT4_ROWS)].reshape(len(groups), count, _PART + INT4_ROWS)
+    quads = parts[:, :, :_PART].reshape(len(groups), count, -1, INT4_ROWS, 2).transpose(0, 3, 1, 2, 4)
+    codes = np.stack([quads & 15, quads >> 4], axis=-1).view(np.int8) - np.int8(INT4_BIAS)
+    scales = parts[:, :, _PART:].transpose(0, 2, 1).reshape(-1, count)
+    return codes.reshape(len(groups) * INT4_ROWS, -1)[:rows, :columns], scales[:rows]

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from tinyllm.codegen.kernels.column_pairs import column_pairs
 
-XTENSA = column_pairs("xtensa", rows=4, input_bytes=lambda columns: -(-columns // 4) * 16)
+XTENSA = column_pairs("xtensa", rows=4, input_bytes=lambda columns: -(-columns // 4) * 16, int4_part=68)
