@@ -1,9 +1,7 @@
-"""The kernels of this computer, with its vector instructions; matrices and inputs lie as the portable ones do."""
+"""The kernels of this computer, with its vector instructions: int8 rows as they are, and int4 rows in pairs."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from tinyllm.codegen.kernels.row_pairs import row_pairs
 
-from tinyllm.codegen.kernels.generic import GENERIC
-
-HOST = replace(GENERIC, name="host")
+HOST = row_pairs("host")
