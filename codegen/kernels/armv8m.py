@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyllm.codegen.kernels.int4_rows import INT4_ROWS
+from tinyllm.codegen.kernels.int4_words import INT4_WORDS
 from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int8Layout, KernelSet, grouped, padded
 
 ROWS = 4
@@ -44,4 +44,4 @@ def _whole_units(columns: int) -> int:
     return -(-columns // UNIT) * UNIT
 
 
-ARMV8M = KernelSet("armv8m", Int8Layout(ROWS, _group_bytes, _input_bytes, _pack, _unpack), INT4_ROWS, tokens=5)
+ARMV8M = KernelSet("armv8m", Int8Layout(ROWS, _group_bytes, _input_bytes, _pack, _unpack), INT4_WORDS, tokens=5)

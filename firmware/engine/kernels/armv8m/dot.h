@@ -48,8 +48,8 @@ static inline uint32_t left_out(uint32_t units) {
 }
 
 /* The machine code needs them all. What else it needs is in the stack frame: "m" is an offset from sp. */
-#define EVERY_REGISTER                                                                                                 \
-    "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory"
+#define ALL_BUT_R0 "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory"
+#define EVERY_REGISTER "r0", ALL_BUT_R0
 
 /* Statements of the machine code: products of halves, added to a sum or beginning it, and the low bytes of halves. */
 #define ADD(sum, w, x) "smlad " sum ", " w ", " x ", " sum "\n"

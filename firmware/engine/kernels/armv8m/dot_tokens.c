@@ -4,12 +4,7 @@
 #include <stddef.h>
 
 #include "dot.h"
-
-#define MOST_TOKENS 5u
-
-TL_HOT static uint32_t at_once(uint32_t tokens) {
-    return tokens < MOST_TOKENS ? tokens : MOST_TOKENS;
-}
+#include "tokens.h"
 
 TL_HOT void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t tokens, uint32_t n, uint8_t *inputs) {
     for (uint32_t now; tokens > 0; tokens -= now, inputs += now * TL_INPUT_BYTES(n)) {
@@ -45,32 +40,12 @@ struct rows {
     "str.w r3, [r7, r6, lsl #1]\n"
 #define STORE_4 "str.w r4, [r5, r6, lsl #2]\n"
 
-/* A unit: words of a row, and of the inputs what is still missing before each use of a word. */
+/* A unit: two words of a row times the inputs. */
 #define WORDS "ldrd r10, r11, [r12], #32\n"
-#define UNIT(first, load0, times0, load1, times1, load2, times2, load3, times3)                                        \
-    WORDS load0 times0(first, "r10") LOW("r10") load1 times1(ADD, "r10") load2 times2(ADD, "r11") LOW("r11") load3     \
-    times3(ADD, "r11")
-
-#define LOAD_2 "ldmia.w lr!, {r2, r3, r4, r5, r6, r7, r8, r9}\n"
-#define TIMES_2(op, w, x0, x1) op("r0", w, x0) op("r1", w, x1)
-#define TIMES_2_0(op, w) TIMES_2(op, w, "r2", "r3")
-#define TIMES_2_1(op, w) TIMES_2(op, w, "r4", "r5")
-#define TIMES_2_2(op, w) TIMES_2(op, w, "r6", "r7")
-#define TIMES_2_3(op, w) TIMES_2(op, w, "r8", "r9")
-#define UNIT_2(first) UNIT(first, LOAD_2, TIMES_2_0, , TIMES_2_1, , TIMES_2_2, , TIMES_2_3)
-
-#define LOAD_3 "ldmia.w lr!, {r3, r4, r5, r6, r7, r8}\n"
-#define TIMES_3_0(op, w) op("r0", w, "r3") op("r1", w, "r4") op("r2", w, "r5")
-#define TIMES_3_1(op, w) op("r0", w, "r6") op("r1", w, "r7") op("r2", w, "r8")
-#define UNIT_3(first) UNIT(first, LOAD_3, TIMES_3_0, , TIMES_3_1, LOAD_3, TIMES_3_0, , TIMES_3_1)
-
-#define LOAD_4 "ldmia.w lr!, {r4, r5, r6, r7}\n"
-#define TIMES_4(op, w) op("r0", w, "r4") op("r1", w, "r5") op("r2", w, "r6") op("r3", w, "r7")
-#define UNIT_4(first) UNIT(first, LOAD_4, TIMES_4, LOAD_4, TIMES_4, LOAD_4, TIMES_4, LOAD_4, TIMES_4)
-
-#define LOAD_5 "ldmia.w lr!, {r5, r6, r7, r8, r9}\n"
-#define TIMES_5(op, w) op("r0", w, "r5") op("r1", w, "r6") op("r2", w, "r7") op("r3", w, "r8") op("r4", w, "r9")
-#define UNIT_5(first) UNIT(first, LOAD_5, TIMES_5, LOAD_5, TIMES_5, LOAD_5, TIMES_5, LOAD_5, TIMES_5)
+#define UNIT_2(first) WORDS TIMES_2(first, LOW("r10"), LOW("r11"))
+#define UNIT_3(first) WORDS TIMES_3(first, LOW("r10"), LOW("r11"))
+#define UNIT_4(first) WORDS TIMES_4(first, LOW("r10"), LOW("r11"))
+#define UNIT_5(first) WORDS TIMES_5(first, LOW("r10"), LOW("r11"))
 
 #define SHIFT(sum) "asrs " sum ", " sum ", #8\n"
 #define SHIFT_2 SHIFT("r0") SHIFT("r1")
