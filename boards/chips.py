@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+HEAP = 24 * 1024
+"""Bytes of RAM that copies leave to a framework's heap, beside what a board reserves for it: estimated."""
+
 
 @dataclass(frozen=True)
 class HotCode:
@@ -23,12 +26,14 @@ class Chip:
     """A chip.
 
     ram: address ranges, the first byte and the one after the last. source: the maker's header that has them. hot_code:
-    None if code that is fetched from flash has a cache of its own, so that no weights drive it out.
+    None if code that is fetched from flash has a cache of its own, so that no weights drive it out. heap: as HEAP, for
+    its framework.
     """
 
     ram: tuple[tuple[int, int], ...]
     source: str
     hot_code: HotCode | None = None
+    heap: int = HEAP
 
     def is_ram(self, address: int) -> bool:
         """Whether the byte at that address is one of the internal RAM."""
@@ -37,6 +42,9 @@ class Chip:
 
 PICO_SDK = HotCode(".time_critical.tinyllm")
 """Copied with .data by pico-sdk's and Arduino-Pico's memmap_default.ld."""
+
+PICO_HEAP = 8 * 1024
+"""Arduino-Pico runs no tasks: beside this, 6 of the 16 KB that the boards reserve are left of its variables."""
 
 ESP_IDF = ".iram1.tinyllm"
 """Part of .iram0.text in ESP-IDF's sections.ld. Data there is read by whole words alone, so it is for code."""
@@ -47,12 +55,14 @@ CHIPS = {
         source="pico-sdk, addressmap.h in src/rp2040/hardware_regs: SRAM_BASE to SRAM_END, four striped banks of"
         " 64 KB and two of 4 KB; SRAM0_BASE to the end of SRAM3, the four again, one after the other",
         hot_code=PICO_SDK,
+        heap=PICO_HEAP,
     ),
     "rp2350": Chip(
         ram=((0x2000_0000, 0x2008_2000),),
         source="pico-sdk, addressmap.h in src/rp2350/hardware_regs: SRAM_BASE to SRAM_END, eight striped banks of"
         " 64 KB and two of 4 KB",
         hot_code=PICO_SDK,
+        heap=PICO_HEAP,
     ),
     "esp32": Chip(
         ram=((0x3FFA_E000, 0x4000_0000), (0x4007_0000, 0x400C_0000)),

@@ -22,9 +22,6 @@ from tinyllm.codegen.kernels.kernel_set import KernelSet
 SLACK = 16
 """Readable bytes after the last group of rows: pipelined vector loads read ahead."""
 
-LEFT_FREE = 24 * 1024
-"""Bytes of RAM that copies leave to a framework's heap, beside what is reserved for it: estimated."""
-
 HOT_CODE_BYTES, INT4_HOT_CODE_BYTES = 15 * 1024, 4 * 1024
 """Bounds of the functions marked TL_HOT, on any instruction set at -O2, and of what int4 matrices take besides; tests
 compare them with the compilers' objects."""
@@ -103,12 +100,11 @@ def tables(model: IntegerModel, kernels: KernelSet) -> Iterator[Table]:
         yield from arrays("head", model.head, 1)
 
 
-def place(model: IntegerModel, kernels: KernelSet, free: int, hot_code: HotCode | None, faster: int = 0) -> Placement:
-    """What to copy into `free` bytes of RAM, and what of the rest into `faster` bytes of PSRAM.
+def place(model: IntegerModel, kernels: KernelSet, left: int, hot_code: HotCode | None, faster: int = 0) -> Placement:
+    """What to copy into `left` bytes of RAM, and what of the rest into `faster` bytes of PSRAM.
 
     hot_code: of the chip; None: its functions stay in flash. Vectors come before the matrices that are read as often.
     """
-    left = free - LEFT_FREE
     hot_bytes = HOT_CODE_BYTES + (INT4_HOT_CODE_BYTES if model.has_int4 else 0)
     placed = Placement() if hot_code is None else Placement(hot_code, hot_bytes)
     if placed.hot_bytes > max(left, 0):

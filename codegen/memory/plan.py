@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from tinyllm.boards.chips import CHIPS
+from tinyllm.boards.chips import CHIPS, HEAP
 from tinyllm.boards.description import Board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
@@ -194,7 +194,8 @@ def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None 
     chip = None if board is None else CHIPS.get(board.chip)
     hot_code = None if chip is None else chip.hot_code
     faster = space.psram - needs.total.psram if board is not None and _psram_is_faster(board) else 0
-    return replace(needs, placed=place(model, kernel_set_of(board), space.ram - needs.total.ram, hot_code, faster))
+    left = space.ram - needs.total.ram - (HEAP if chip is None else chip.heap)
+    return replace(needs, placed=place(model, kernel_set_of(board), left, hot_code, faster))
 
 
 def _psram_is_faster(board: Board) -> bool:
