@@ -1,147 +1,170 @@
+/* Vectors have four columns of four or eight rows, which meet the same four numbers of x, and each row's sum stays where it
+ * is: nothing is added across a vector. The codes are + 8; what that adds to the sums is taken off those of all rows at
+ * once.
+ */
 #include <stddef.h>
 #include <string.h>
 
 #include "intrinsics.h"
 #include "kernels.h"
-#include "row_pairs_int4.h"
+
+/* Columns that meet in one multiplication. */
+#define QUAD 4u
+/* Of 32 columns of a group: the bytes of its codes, and those that have four columns and the next four. */
+#define PART_BYTES (TL_INT4_GROUP_ROWS / 2u * TL_SCALE_COLUMNS)
+#define BYTES (TL_INT4_GROUP_ROWS * QUAD)
+#define BIAS 8
+
+/* 32 columns of an input, of which the last are filled up with zeros. */
+struct part {
+    int8_t x[TL_SCALE_COLUMNS];
+    int32_t bias; /* what BIAS adds to their sum, negative */
+};
+
+typedef char tl_assert_part[TL_INT4_INPUT_BYTES(TL_SCALE_COLUMNS) == sizeof(struct part) ? 1 : -1];
+
+static inline uint32_t parts_of(uint32_t columns) {
+    return (columns + TL_SCALE_COLUMNS - 1u) / TL_SCALE_COLUMNS;
+}
+
+void tl_expand_int4(const int8_t *codes, uint32_t n, uint8_t *input) {
+    for (struct part *part = (struct part *)(void *)input; n > 0; part++) {
+        const uint32_t size = n < TL_SCALE_COLUMNS ? n : TL_SCALE_COLUMNS;
+        int32_t sum = 0;
+        memset(part->x, 0, sizeof part->x);
+        memcpy(part->x, codes, size);
+        for (uint32_t i = 0; i < TL_SCALE_COLUMNS; i++) sum += part->x[i];
+        part->bias = -BIAS * sum;
+        n -= size;
+        codes += size;
+    }
+}
+
+/* Code of a row and column of the 32 that begin at `codes`. */
+static inline int32_t code_of(const uint8_t *codes, uint32_t row, uint32_t column) {
+    const uint32_t byte = codes[column / (2u * QUAD) * BYTES + row * QUAD + column % QUAD];
+    return (int32_t)(byte >> column / QUAD % 2u * 4u & 15u) - BIAS;
+}
 
 #if defined(TL_X86)
 
-/* maddubs multiplies unsigned bytes, the codes + 8, by signed ones, x. Two such products are at most 2 * 15 * 127, which
- * fits int16; the next step multiplies them by the scale and adds two of them. What the 8 adds to the sums is taken off the
- * sums of all eight rows at once. */
-
-/* Codes + 8 of two rows, from bytes whose upper halves are in two's complement. */
-#define SPLIT(width, bits)                                                                                             \
-    const __m##bits##i both = width##_xor_si##bits(bytes, width##_set1_epi8(-128)), low = width##_set1_epi8(15);       \
-    const __m##bits##i even = width##_and_si##bits(both, low);                                                         \
-    const __m##bits##i odd = width##_and_si##bits(width##_srli_epi16(both, 4), low);
-
-/* Adds the products of rows 2i and 2i + 1 with 32 or 16 numbers. scales: of eight rows, 16 bits each */
-TL_TARGET_AVX2 TL_INLINE void add_pair_32(__m256i *sums, uint32_t i, const uint8_t *codes, __m256i x, __m256i scales) {
-    const __m256i bytes = _mm256_loadu_si256((const __m256i *)codes);
-    SPLIT(_mm256, 256)
-    const __m256i even_scale = _mm256_shuffle_epi8(scales, _mm256_set1_epi16((short)(0x0100 + 0x0404 * i)));
-    const __m256i odd_scale = _mm256_shuffle_epi8(scales, _mm256_set1_epi16((short)(0x0302 + 0x0404 * i)));
-    sums[2 * i] = _mm256_add_epi32(sums[2 * i], _mm256_madd_epi16(_mm256_maddubs_epi16(even, x), even_scale));
-    sums[2 * i + 1] = _mm256_add_epi32(sums[2 * i + 1], _mm256_madd_epi16(_mm256_maddubs_epi16(odd, x), odd_scale));
+/* The next four numbers of x, in all lanes. */
+TL_TARGET_AVX2 TL_INLINE __m256i four_256(const int8_t *x) {
+    int32_t four;
+    memcpy(&four, x, sizeof four);
+    return _mm256_set1_epi32(four);
 }
 
-TL_TARGET_SSE41 TL_INLINE void add_pair_16(__m128i *sums, uint32_t i, const uint8_t *codes, __m128i x, __m128i scales) {
-    const __m128i bytes = _mm_loadu_si128((const __m128i *)codes);
-    SPLIT(_mm, 128)
-    const __m128i even_scale = _mm_shuffle_epi8(scales, _mm_set1_epi16((short)(0x0100 + 0x0404 * i)));
-    const __m128i odd_scale = _mm_shuffle_epi8(scales, _mm_set1_epi16((short)(0x0302 + 0x0404 * i)));
-    sums[2 * i] = _mm_add_epi32(sums[2 * i], _mm_madd_epi16(_mm_maddubs_epi16(even, x), even_scale));
-    sums[2 * i + 1] = _mm_add_epi32(sums[2 * i + 1], _mm_madd_epi16(_mm_maddubs_epi16(odd, x), odd_scale));
+TL_TARGET_SSE41 TL_INLINE __m128i four_128(const int8_t *x) {
+    int32_t four;
+    memcpy(&four, x, sizeof four);
+    return _mm_set1_epi32(four);
 }
 
-TL_TARGET_AVX2 TL_INLINE __m256i group_avx2(const uint8_t *codes, const uint8_t *scales, uint32_t count,
-                                            const struct tl_int4_input *part) {
-    __m256i sums[8], bias = _mm256_setzero_si256();
-    for (uint32_t i = 0; i < 8; i++) sums[i] = bias;
-    for (; count > 0; count--, part++, codes += TL_INT4_PART, scales += TL_INT4_GROUP_ROWS) {
-        const __m256i x = _mm256_loadu_si256((const __m256i *)part->x);
-        const __m128i eight = _mm_loadl_epi64((const __m128i *)scales);
-        const __m256i words = _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(eight));
-        add_pair_32(sums, 0, codes, x, words);
-        add_pair_32(sums, 1, codes + 32, x, words);
-        add_pair_32(sums, 2, codes + 64, x, words);
-        add_pair_32(sums, 3, codes + 96, x, words);
-        const __m256i less = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(eight), _mm256_set1_epi32(part->bias[0]));
-        bias = _mm256_add_epi32(bias, less);
-    }
-    const __m256i first = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]), _mm256_hadd_epi32(sums[2], sums[3]));
-    const __m256i rest = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[4], sums[5]), _mm256_hadd_epi32(sums[6], sums[7]));
-    const __m256i halves =
-        _mm256_add_epi32(_mm256_permute2x128_si256(first, rest, 0x20), _mm256_permute2x128_si256(first, rest, 0x31));
-    return _mm256_add_epi32(halves, bias);
-}
-
-/* Four rows, whose codes lie in every second 64 bytes. */
-TL_TARGET_SSE41 TL_INLINE __m128i half_group_sse41(const uint8_t *codes, const uint8_t *scales, uint32_t count,
-                                                   const struct tl_int4_input *part) {
-    __m128i sums[4], bias = _mm_setzero_si128();
-    for (uint32_t i = 0; i < 4; i++) sums[i] = bias;
-    for (; count > 0; count--, part++, codes += TL_INT4_PART, scales += TL_INT4_GROUP_ROWS) {
-        const __m128i x = _mm_loadu_si128((const __m128i *)part->x);
-        const __m128i y = _mm_loadu_si128((const __m128i *)(part->x + 16));
-        int32_t four;
-        memcpy(&four, scales, sizeof four);
-        const __m128i bytes = _mm_cvtsi32_si128(four), words = _mm_cvtepu8_epi16(bytes);
-        add_pair_16(sums, 0, codes, x, words);
-        add_pair_16(sums, 0, codes + 16, y, words);
-        add_pair_16(sums, 1, codes + 32, x, words);
-        add_pair_16(sums, 1, codes + 48, y, words);
-        bias = _mm_add_epi32(bias, _mm_mullo_epi32(_mm_cvtepu8_epi32(bytes), _mm_set1_epi32(part->bias[0])));
-    }
-    return _mm_add_epi32(_mm_hadd_epi32(_mm_hadd_epi32(sums[0], sums[1]), _mm_hadd_epi32(sums[2], sums[3])), bias);
-}
-
-TL_TARGET_AVX2 static void dot_groups_avx2(const struct tl_matrix *w, const struct tl_int4_input *input, uint32_t first,
+/* maddubs multiplies unsigned bytes, the codes, by signed ones, x. Of a row and 32 columns it gives 16 sums of two, in two
+ * lanes: 8 * 2 * 15 * 127 is below 2^15. madd multiplies both by the scale and adds them. */
+TL_TARGET_AVX2 static void dot_groups_avx2(const struct tl_matrix *w, const struct part *parts, uint32_t first,
                                            uint32_t last, int32_t *sums) {
-    const uint32_t count = tl_scales_of_row(w->columns);
-    for (uint32_t i = first; i < last; i++, sums += TL_INT4_GROUP_ROWS) {
-        const uint8_t *group = w->groups + (size_t)i * w->group_bytes, *scales = group + (size_t)count * TL_INT4_PART;
-        _mm256_storeu_si256((__m256i *)sums, group_avx2(group, scales, count, input));
+    const uint32_t count = parts_of(w->columns);
+    const __m256i low = _mm256_set1_epi8(15);
+    for (uint32_t group = first; group < last; group++, sums += TL_INT4_GROUP_ROWS) {
+        const uint8_t *codes = w->groups + (size_t)group * w->group_bytes, *scales = codes + (size_t)count * PART_BYTES;
+        __m256i sum = _mm256_setzero_si256();
+        for (const struct part *part = parts; part < parts + count; part++, scales += TL_INT4_GROUP_ROWS) {
+            __m256i lanes = _mm256_setzero_si256();
+            for (uint32_t i = 0; i < TL_SCALE_COLUMNS; i += 2u * QUAD, codes += BYTES) {
+                const __m256i both = _mm256_loadu_si256((const __m256i *)codes);
+                const __m256i these = _mm256_and_si256(both, low);
+                const __m256i next = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+                lanes = _mm256_add_epi16(lanes, _mm256_maddubs_epi16(these, four_256(part->x + i)));
+                lanes = _mm256_add_epi16(lanes, _mm256_maddubs_epi16(next, four_256(part->x + i + QUAD)));
+            }
+            const __m256i scale = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)scales));
+            const __m256i twice = _mm256_or_si256(scale, _mm256_slli_epi32(scale, 16));
+            const __m256i bias = _mm256_mullo_epi32(scale, _mm256_set1_epi32(part->bias));
+            sum = _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(lanes, twice), bias));
+        }
+        _mm256_storeu_si256((__m256i *)sums, sum);
     }
 }
 
-TL_TARGET_SSE41 static void dot_groups_sse41(const struct tl_matrix *w, const struct tl_int4_input *input,
-                                             uint32_t first, uint32_t last, int32_t *sums) {
-    const uint32_t count = tl_scales_of_row(w->columns);
-    for (uint32_t i = first; i < last; i++, sums += TL_INT4_GROUP_ROWS) {
-        const uint8_t *group = w->groups + (size_t)i * w->group_bytes, *scales = group + (size_t)count * TL_INT4_PART;
-        _mm_storeu_si128((__m128i *)sums, half_group_sse41(group, scales, count, input));
-        _mm_storeu_si128((__m128i *)(sums + 4), half_group_sse41(group + 64, scales + 4, count, input));
+TL_TARGET_SSE41 static void dot_groups_sse41(const struct tl_matrix *w, const struct part *parts, uint32_t first,
+                                             uint32_t last, int32_t *sums) {
+    const uint32_t count = parts_of(w->columns);
+    const __m128i low = _mm_set1_epi8(15);
+    for (uint32_t half = 2 * first; half < 2 * last; half++, sums += TL_INT4_GROUP_ROWS / 2u) {
+        const uint8_t *group = w->groups + (size_t)(half / 2u) * w->group_bytes;
+        const uint8_t *codes = group + half % 2u * BYTES / 2u;
+        const uint8_t *scales = group + (size_t)count * PART_BYTES + half % 2u * TL_INT4_GROUP_ROWS / 2u;
+        __m128i sum = _mm_setzero_si128();
+        for (const struct part *part = parts; part < parts + count; part++, scales += TL_INT4_GROUP_ROWS) {
+            __m128i lanes = _mm_setzero_si128();
+            for (uint32_t i = 0; i < TL_SCALE_COLUMNS; i += 2u * QUAD, codes += BYTES) {
+                const __m128i both = _mm_loadu_si128((const __m128i *)codes);
+                const __m128i these = _mm_and_si128(both, low);
+                const __m128i next = _mm_and_si128(_mm_srli_epi16(both, 4), low);
+                lanes = _mm_add_epi16(lanes, _mm_maddubs_epi16(these, four_128(part->x + i)));
+                lanes = _mm_add_epi16(lanes, _mm_maddubs_epi16(next, four_128(part->x + i + QUAD)));
+            }
+            int32_t four;
+            memcpy(&four, scales, sizeof four);
+            const __m128i scale = _mm_cvtepu8_epi32(_mm_cvtsi32_si128(four));
+            const __m128i twice = _mm_or_si128(scale, _mm_slli_epi32(scale, 16));
+            const __m128i bias = _mm_mullo_epi32(scale, _mm_set1_epi32(part->bias));
+            sum = _mm_add_epi32(sum, _mm_add_epi32(_mm_madd_epi16(lanes, twice), bias));
+        }
+        _mm_storeu_si128((__m128i *)sums, sum);
     }
 }
 
 #elif defined(TL_NEON)
 
-/* The sum of 32 products in four parts, of which each is at most 4 * 2 * 8 * 127. */
-TL_INLINE int32x4_t dot_32(int8x16_t x, int8x16_t y, int8x16_t v, int8x16_t w) {
+/* Sums of 32 columns of four rows, with the codes as they are: of those, 8 * 15 * 127 in a lane of 16 bits at most. */
+TL_INLINE int32x4_t dot_32(const uint8_t *codes, const int8_t *x) {
 #if defined(__ARM_FEATURE_DOTPROD)
-    return vdotq_s32(vdotq_s32(vdupq_n_s32(0), x, v), y, w);
+    int32x4_t sum = vdupq_n_s32(0);
 #else
-    int16x8_t sum = vmlal_high_s8(vmull_s8(vget_low_s8(x), vget_low_s8(v)), x, v);
-    sum = vmlal_high_s8(vmlal_s8(sum, vget_low_s8(y), vget_low_s8(w)), y, w);
-    return vpaddlq_s16(sum);
+    int16x8_t sum = vdupq_n_s16(0), other = sum;
+#endif
+    for (uint32_t i = 0; i < TL_SCALE_COLUMNS; i += 2u * QUAD, codes += BYTES) {
+        const uint8x16_t both = vld1q_u8(codes);
+        const int8x16_t these = vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15)));
+        const int8x16_t next = vreinterpretq_s8_u8(vshrq_n_u8(both, 4));
+        int32_t fours[2];
+        memcpy(fours, x + i, sizeof fours);
+        const int8x16_t a = vreinterpretq_s8_s32(vdupq_n_s32(fours[0])),
+                        b = vreinterpretq_s8_s32(vdupq_n_s32(fours[1]));
+#if defined(__ARM_FEATURE_DOTPROD)
+        sum = vdotq_s32(vdotq_s32(sum, these, a), next, b);
+#else
+        sum = vmlal_s8(vmlal_s8(sum, vget_low_s8(these), vget_low_s8(a)), vget_low_s8(next), vget_low_s8(b));
+        other = vmlal_high_s8(vmlal_high_s8(other, these, a), next, b);
+#endif
+    }
+#if defined(__ARM_FEATURE_DOTPROD)
+    return sum;
+#else
+    return vpaddq_s32(vpaddlq_s16(sum), vpaddlq_s16(other));
 #endif
 }
 
-/* The code of a byte's lower half, which is that + 8. */
-TL_INLINE int8x16_t lower(uint8x16_t bytes) {
-    return vsubq_s8(vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(15))), vdupq_n_s8(8));
-}
-
-TL_INLINE int8x16_t upper(uint8x16_t bytes) {
-    return vshrq_n_s8(vreinterpretq_s8_u8(bytes), 4);
-}
-
-TL_INLINE void add_pair(int32x4_t *sums, const uint8_t *codes, int8x16_t x, int8x16_t y, const uint8_t *scales) {
-    const uint8x16_t v = vld1q_u8(codes), w = vld1q_u8(codes + 16);
-    sums[0] = vmlaq_n_s32(sums[0], dot_32(x, y, lower(v), lower(w)), scales[0]);
-    sums[1] = vmlaq_n_s32(sums[1], dot_32(x, y, upper(v), upper(w)), scales[1]);
-}
-
-static void dot_groups_neon(const struct tl_matrix *w, const struct tl_int4_input *input, uint32_t first, uint32_t last,
+static void dot_groups_neon(const struct tl_matrix *w, const struct part *parts, uint32_t first, uint32_t last,
                             int32_t *sums) {
-    const uint32_t count = tl_scales_of_row(w->columns);
+    const uint32_t count = parts_of(w->columns);
     for (uint32_t group = first; group < last; group++, sums += TL_INT4_GROUP_ROWS) {
-        const uint8_t *codes = w->groups + (size_t)group * w->group_bytes;
-        const uint8_t *scales = codes + (size_t)count * TL_INT4_PART;
-        int32x4_t s[8];
-        for (uint32_t i = 0; i < 8; i++) s[i] = vdupq_n_s32(0);
-        for (uint32_t i = 0; i < count; i++, codes += TL_INT4_PART, scales += TL_INT4_GROUP_ROWS) {
-            const int8x16_t x = vld1q_s8(input[i].x), y = vld1q_s8(input[i].x + 16);
-            add_pair(s, codes, x, y, scales);
-            add_pair(s + 2, codes + 32, x, y, scales + 2);
-            add_pair(s + 4, codes + 64, x, y, scales + 4);
-            add_pair(s + 6, codes + 96, x, y, scales + 6);
+        const uint8_t *codes = w->groups + (size_t)group * w->group_bytes, *scales = codes + (size_t)count * PART_BYTES;
+        int32x4_t a = vdupq_n_s32(0), b = a;
+        for (const struct part *part = parts; part < parts + count; part++, codes += PART_BYTES) {
+            const uint16x8_t eight = vmovl_u8(vld1_u8(scales));
+            const int32x4_t bias = vdupq_n_s32(part->bias);
+            a = vmlaq_s32(a, vaddq_s32(dot_32(codes, part->x), bias),
+                          vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(eight))));
+            b = vmlaq_s32(b, vaddq_s32(dot_32(codes + BYTES / 2u, part->x), bias),
+                          vreinterpretq_s32_u32(vmovl_high_u16(eight)));
+            scales += TL_INT4_GROUP_ROWS;
         }
-        vst1q_s32(sums, vpaddq_s32(vpaddq_s32(s[0], s[1]), vpaddq_s32(s[2], s[3])));
-        vst1q_s32(sums + 4, vpaddq_s32(vpaddq_s32(s[4], s[5]), vpaddq_s32(s[6], s[7])));
+        vst1q_s32(sums, a);
+        vst1q_s32(sums + TL_INT4_GROUP_ROWS / 2u, b);
     }
 }
 
@@ -149,13 +172,34 @@ static void dot_groups_neon(const struct tl_matrix *w, const struct tl_int4_inpu
 
 #if !defined(TL_NEON)
 
-static void dot_groups_portable(const struct tl_matrix *w, const struct tl_int4_input *input, uint32_t first,
-                                uint32_t last, int32_t *sums) {
-    tl_portable_dot_groups_int4(w, (const uint8_t *)input, first, last, sums);
+static void dot_groups_portable(const struct tl_matrix *w, const struct part *parts, uint32_t first, uint32_t last,
+                                int32_t *sums) {
+    const uint32_t count = parts_of(w->columns);
+    for (uint32_t group = first; group < last; group++) {
+        const uint8_t *codes = w->groups + (size_t)group * w->group_bytes, *scales = codes + (size_t)count * PART_BYTES;
+        for (uint32_t row = 0; row < TL_INT4_GROUP_ROWS; row++) {
+            int32_t sum = 0;
+            for (uint32_t i = 0; i < count; i++) {
+                int32_t dot = 0;
+                for (uint32_t k = 0; k < TL_SCALE_COLUMNS; k++) {
+                    dot += code_of(codes + (size_t)i * PART_BYTES, row, k) * parts[i].x[k];
+                }
+                sum += dot * scales[i * TL_INT4_GROUP_ROWS + row];
+            }
+            *sums++ = sum;
+        }
+    }
 }
 
 #endif
 
 void tl_dot_groups_int4(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums) {
-    TL_AT_LEVEL(dot_groups, (w, (const struct tl_int4_input *)(const void *)input, first, last, sums));
+    TL_AT_LEVEL(dot_groups, (w, (const struct part *)(const void *)input, first, last, sums));
+}
+
+int32_t tl_code_int4(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+    const uint8_t *group = w->groups + (size_t)(row / TL_INT4_GROUP_ROWS) * w->group_bytes;
+    const uint32_t part = column / TL_SCALE_COLUMNS, within = row % TL_INT4_GROUP_ROWS;
+    const uint8_t *scales = group + (size_t)parts_of(w->columns) * PART_BYTES + (size_t)part * TL_INT4_GROUP_ROWS;
+    return code_of(group + (size_t)part * PART_BYTES, within, column % TL_SCALE_COLUMNS) * scales[within];
 }
