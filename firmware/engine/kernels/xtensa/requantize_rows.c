@@ -3,27 +3,50 @@
 #include "kernels.h"
 #include "order.h"
 
-TL_HOT static TL_APART int32_t long_way(int32_t value, uint32_t mantissa, int32_t multiplier, int32_t right) {
-    return tl_requantize(value, (int32_t)mantissa * multiplier, right);
+/* The high word of value * factor, 0 <= factor < 2^31, from four products of halves: below 2^30 in magnitude. */
+static inline int32_t high_word(int32_t value, uint32_t factor) {
+    const uint32_t low = factor & 0xFFFFu, value_low = (uint32_t)value & 0xFFFFu;
+    const int32_t high = (int32_t)(factor >> 16), value_high = value >> 16;
+    const int32_t middle = value_high * (int32_t)low + (int32_t)(value_low * low >> 16);
+    const uint32_t other = value_low * (uint32_t)high + ((uint32_t)middle & 0xFFFFu); /* < 2^31 */
+    return value_high * high + (middle >> 16) + (int32_t)(other >> 16);
+}
+
+/* A value that can be moved up until the high word of the product holds twice the result. */
+TL_HOT static TL_APART int32_t large_value(int32_t value, uint32_t factor, int32_t right) {
+    const int32_t up = 33 - right;
+    if (up < 30 && value >> (31 - up) == value >> 31) {
+        return (high_word((int32_t)((uint32_t)value << up), factor) + 1) >> 1;
+    }
+    return tl_requantize(value, (int32_t)factor, right);
 }
 
 /* A product of more than 32 bits in two halves: a value of 17 bits times the multiplier fits a word, whose halves times
- * the mantissa do too. The floor of a shift in two steps is the floor of the whole. A larger value is rare; it goes the
- * long way. */
+ * the mantissa do too. The floor of a shift in two steps is the floor of the whole. Larger values, which int4 matrices
+ * have, take four products. */
 TL_HOT void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier,
                                int32_t right) {
+    const int32_t *const end = values + n;
+    if (right > 33) {
+        const int32_t down = tl_min(right - 33, 31);
+        for (; values < end; values++, mantissa++) {
+            const uint32_t factor = *mantissa * (uint32_t)multiplier;
+            *values = ((high_word(*values, factor) >> down) + 1) >> 1;
+        }
+        return;
+    }
     /* With a larger half than 2^16 the sum could overflow. */
-    const bool fits = right >= 17 && right <= 33 && multiplier <= INT16_MAX;
+    const bool fits = right >= 17 && multiplier <= INT16_MAX;
     const int32_t rest = fits ? right - 16 : 1, half = 1 << (rest - 1);
     const uint32_t limit = fits ? 1u << 16 : 0;
-    for (const int32_t *const end = values + n; values < end; values++, mantissa++) {
+    for (; values < end; values++, mantissa++) {
         const int32_t value = *values;
         if ((uint32_t)value + limit < 2 * limit) {
             const int32_t product = value * multiplier;
             const uint32_t low = (uint32_t)(product & 0xFFFF) * *mantissa;
             *values = ((product >> 16) * *mantissa + (int32_t)(low >> 16) + half) >> rest;
         } else {
-            *values = long_way(value, *mantissa, multiplier, right);
+            *values = large_value(value, *mantissa * (uint32_t)multiplier, right);
         }
     }
 }
