@@ -58,6 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = item.path.name
         if board is not None:
             group = f"{board.board} {board.emulator} {Path(board.model or BUNDLED).name} {board.options.context}"
+            group += f" {board.options.weights or 'int8'}"
         item.add_marker(pytest.mark.xdist_group(group))
 
 

@@ -11,14 +11,22 @@ from tinyllm.codegen.arithmetic.float_model import F32, Block, Model, ModelConfi
 from tinyllm.codegen.calibration.layerwise import FINAL, Key
 from tinyllm.codegen.calibration.passes import Batch, angles, turn, unseen
 
+LOGITS_AT_ONCE = 1 << 22
+"""Logits that are there at a time: a large vocabulary has many."""
+TINY = np.float32(1e-20)
+"""Keeps the logarithm of a probability of zero finite."""
+
 Gradients = dict[Key, F32]
 
 
-def divergence_gradients(model: Model, batch: Batch, teacher: F32, weight: float = 1.0) -> tuple[float, Gradients]:
+def divergence_gradients(
+    model: Model, batch: Batch, teacher: F32, weight: float = 1.0, aim: F32 | None = None
+) -> tuple[float, Gradients]:
     """The Kullback-Leibler divergence of the model's next tokens from the teacher's, summed over the real tokens, and
-    the gradient of `weight` times that, for every matrix and gain of the blocks and the final norm's gain.
+    the gradient of `weight` times that, for every matrix and gain of the blocks, the final norm's gain and the head; a
+    head that is the embedding too gets both its parts.
 
-    teacher: what the teacher's head takes, (B, T, dim).
+    teacher: what the teacher's head takes, (B, T, dim). aim: the teacher's head; None: the model's own.
     """
     config = model.config
     x = model.embedding[batch.tokens]
@@ -28,22 +36,38 @@ def divergence_gradients(model: Model, batch: Batch, teacher: F32, weight: float
         traces.append(trace)
         x = trace.out
     normed, inverse = _norm(x, config)
-    head = model.output_head
-    real = batch.real
-    logits = (normed * model.final_norm)[real] @ head.T
-    student = softmax(logits)
-    wanted = softmax(teacher[real] @ head.T)
-    loss = float(np.sum(wanted * (np.log(wanted + 1e-20) - np.log(student + 1e-20))))
+    wanted, had = teacher[batch.real], (normed * model.final_norm)[batch.real]
+    loss, d_real, d_head = _head_gradient(model.output_head, had, wanted, aim if aim is not None else model.output_head)
     d_normed = np.zeros_like(x)
-    d_normed[real] = ((student - wanted) * np.float32(weight)) @ head
+    d_normed[batch.real] = d_real * np.float32(weight)
     gradients: Gradients = {(FINAL, "final_norm"): np.sum(d_normed * normed, axis=(0, 1))}
+    d_head *= np.float32(weight)
+    gradients[FINAL, "embedding" if model.head is None else "head"] = d_head
     dx = _norm_back(d_normed * model.final_norm, normed, inverse)
     for trace, stored in zip(reversed(traces), reversed(config.schedule), strict=True):
         dx, found = trace.backward(dx)
         for name, gradient in found.items():
             key = (stored, name)
             gradients[key] = gradients[key] + gradient if key in gradients else gradient
+    if model.head is None:
+        np.add.at(d_head, batch.tokens[batch.real], dx[batch.real])
     return loss, gradients
+
+
+def _head_gradient(head: F32, had: F32, wanted: F32, aim: F32) -> tuple[float, F32, F32]:
+    """The divergence of what the head makes of rows `had` (N, dim) from what the teacher's, `aim`, makes of `wanted`,
+    and its gradients for the rows and for the head.
+    """
+    loss, gradient, of_head = 0.0, np.empty_like(had), np.zeros_like(head)
+    height = max(1, LOGITS_AT_ONCE // len(head))
+    for row in range(0, len(had), height):
+        part = slice(row, row + height)
+        student, teacher = softmax(had[part] @ head.T), softmax(wanted[part] @ aim.T)
+        loss += float(np.sum(teacher * (np.log(teacher + TINY) - np.log(student + TINY))))
+        student -= teacher
+        gradient[part] = student @ head
+        of_head += student.T @ had[part]
+    return loss, gradient, of_head
 
 
 def _norm(x: F32, config: ModelConfig) -> tuple[F32, F32]:

@@ -37,6 +37,9 @@ Key = tuple[int, str]
 
 Codes = dict[Key, GroupedCodes]
 
+Inputs = dict[Key, F64]
+"""Second moments of the inputs of a matrix, float64 (columns, columns); matrices of one set share an array."""
+
 
 @dataclass
 class Moments:
@@ -78,12 +81,13 @@ def calibrate_layers(
     batches: Sequence[Batch],
     int8: Collection[Key] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Codes:
-    """The 4-bit codes of every matrix of the blocks that is not in `int8`.
+) -> tuple[Codes, Inputs]:
+    """The 4-bit codes of every matrix of the blocks that is not in `int8`, and what inputs each of them takes.
 
     progress is told how many matrices are done, and of how many.
     """
     found: Codes = {}
+    inputs: Inputs = {}
 
     def told(of_block: int) -> None:
         progress(len(found) + of_block, len(wanted))
@@ -102,12 +106,13 @@ def calibrate_layers(
             walk = _Block(model, stored, layers, batches, wanted, told)
             block = done[stored] = walk.quantise(ours, theirs)
             found |= walk.codes
+            inputs |= walk.inputs
             ours, theirs = walk.ours, walk.theirs
             layers = layers[1:]
         for at in layers:
             ours = [behind_block(block, x, model.config, at) for x in ours]
             theirs = [behind_block(model.blocks[stored], y, model.config, at) for y in theirs]
-    return found
+    return found, inputs
 
 
 class _Block:
@@ -127,6 +132,7 @@ class _Block:
         self.stored, self.float = stored, model.blocks[stored]
         self.quantised = replace(self.float)
         self.codes: Codes = {}
+        self.inputs: Inputs = {}
 
     def quantise(self, ours: list[F32], theirs: list[F32]) -> Block:
         """Decide all codes from the residual streams in front of the block; set the streams behind its first pass."""
@@ -177,6 +183,7 @@ class _Block:
         own_moments, target = moments[stage].damped, moments[stage].target()
         for name in names:
             weights = getattr(self.float, name).astype(np.float64)
+            self.inputs[self.stored, name] = own_moments
             codes = self.codes[self.stored, name] = round_second_order(weights @ target, own_moments)
             setattr(self.quantised, name, codes.dequantized().astype(np.float32))
             self.progress(len(self.codes))
@@ -203,9 +210,10 @@ def _traced(block: Block, x: F32, config: ModelConfig, layer: int) -> tuple[F32,
 
 
 def with_values(model: Model, values: Mapping[Key, F32]) -> Model:
-    """The model with other matrices or gains in its blocks, or with another final norm."""
+    """The model with other matrices or gains, by stored block and field, or by FINAL and field."""
     blocks = [
         replace(block, **{name: value for (at, name), value in values.items() if at == stored})
         for stored, block in enumerate(model.blocks)
     ]
-    return replace(model, blocks=blocks, final_norm=values.get((FINAL, "final_norm"), model.final_norm))
+    whole = {name: values.get((FINAL, name), getattr(model, name)) for name in ("embedding", "final_norm", "head")}
+    return Model(model.config, blocks=blocks, **whole)

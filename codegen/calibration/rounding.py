@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.codegen.arithmetic.int4 import HIGHEST, LOWEST, GroupedCodes, snap_scales, spread
+from tinyllm.codegen.arithmetic.int4 import HIGHEST, LOWEST, GroupedCodes, round_to_nearest, snap_scales, spread
 from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE as GROUP
 
 F64 = NDArray[np.float64]
@@ -40,18 +40,23 @@ def output_error(weights: F64, codes: GroupedCodes, moments: F64) -> float:
     return float(np.sum((change @ moments) * change))
 
 
+def relative_output_error(weights: F64, codes: GroupedCodes, moments: F64) -> float:
+    """The root of output_error as a part of the outputs' own size."""
+    size = float(np.sum((weights @ moments) * weights))
+    return float(np.sqrt(output_error(weights, codes, moments) / size)) if size > 0 else 0.0
+
+
 def round_second_order(weights: F64, moments: F64, rounds: int = ROUNDS) -> GroupedCodes:
     """Codes and scales of a matrix (rows, columns) for inputs with second moments (columns, columns), damped before.
 
-    The scales are ones that an IntegerMatrix can hold. Never worse than rounding to nearest with the searched scales.
+    The scales are ones that an IntegerMatrix can hold. output_error is never larger than that of round_to_nearest.
     """
     rows, columns = weights.shape
     width = -(-columns // GROUP) * GROUP
     w, h = np.zeros((rows, width)), np.eye(width) * np.mean(np.diag(moments))
     w[:, :columns], h[:columns, :columns] = weights, moments
     scales = snap_scales(_searched_scales(w, np.diag(h)))
-    nearest = _nearest(w, scales)
-    candidates = [(nearest, scales)]
+    candidates = []
     codes = _spread_errors(w, h, scales)
     for _ in range(rounds):
         codes = _descend(w, h, codes, scales)
@@ -59,12 +64,9 @@ def round_second_order(weights: F64, moments: F64, rounds: int = ROUNDS) -> Grou
         scales = snap_scales(_fitted_scales(w, h, codes, scales))
     codes = _descend(w, h, codes, scales)
     candidates.append((codes, scales))
-    found = [GroupedCodes.of(codes[:, :columns].astype(np.int8), scales) for codes, scales in candidates]
+    found = [round_to_nearest(weights)]
+    found += [GroupedCodes.of(codes[:, :columns].astype(np.int8), scales) for codes, scales in candidates]
     return min(found, key=lambda each: output_error(weights, each, moments))
-
-
-def _nearest(w: F64, scales: F64) -> F64:
-    return np.clip(np.rint(w / spread(scales, w.shape[1])), LOWEST, HIGHEST)
 
 
 def _searched_scales(w: F64, importance: F64) -> F64:

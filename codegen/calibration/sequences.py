@@ -10,10 +10,10 @@ from tinyllm.codegen.calibration.passes import Batch
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
-LENGTH = 256
+LENGTH = 128
 """Tokens of a sequence, at most."""
 
-TOKENS = 1 << 16
+TOKENS = 1 << 17
 """Of a calibration text, at most: more change little."""
 
 FEWEST_TOKENS = 2048

@@ -1,4 +1,4 @@
-"""Tuning a quantised model as a whole: codes, scales and norms move towards what the float model says.
+"""Tuning a quantised model as a whole: codes, scales and what is not int4 move towards what the float model says.
 
 The float model is the teacher: its distribution of the next token is the aim, not the text, so that little text is
 enough. A code moves through a hidden value between codes, whose gradient is that of its nearest code (the
@@ -8,8 +8,8 @@ arXiv 1902.08153). Steps are those of Adam (Kingma and Ba, arXiv 1412.6980), war
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,16 @@ from tinyllm.codegen.arithmetic.float_model import F32, Model
 from tinyllm.codegen.arithmetic.int4 import HIGHEST, LOWEST, GroupedCodes, snap_scales, spread
 from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE
 from tinyllm.codegen.calibration.gradients import divergence_gradients
-from tinyllm.codegen.calibration.layerwise import FINAL, Codes, Key, behind_block
+from tinyllm.codegen.calibration.layerwise import FINAL, Codes, Key, behind_block, with_values
 from tinyllm.codegen.calibration.passes import Batch
 
 SEED = 20240229
 STEP_TOKENS = 2048
 """Tokens of a step."""
-CODE_RATE, SCALE_RATE, GAIN_RATE = 0.005, 0.001, 0.001
-"""How far a step moves a hidden value, in codes; a scale, relative; a gain, relative to the mean of its norm's."""
+CODE_RATE, SCALE_RATE, VALUE_RATE = 0.005, 0.002, 0.002
+"""How far a step moves a hidden value, in codes; a scale, relative; any other value, relative to its array's mean."""
+LARGEST_HEAD = 1 << 20
+"""Numbers of a head that is tuned too."""
 WARM_UP = 10
 """Steps until the full rate."""
 BETAS = 0.9, 0.99
@@ -34,7 +36,8 @@ BETAS = 0.9, 0.99
 INSIDE = 0.45
 """How near to the next code a hidden value may begin."""
 
-Gains = dict[Key, F32]
+Values = dict[Key, F32]
+"""Gains, and matrices that are not int4."""
 
 
 @dataclass(frozen=True)
@@ -100,47 +103,44 @@ class _Matrix:
 def tune(
     model: Model,
     start: Codes,
-    other: Model,
+    int8: Collection[Key],
     batches: Sequence[Batch],
     schedule: Schedule,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Codes, Gains]:
-    """Codes and norms with which the model diverges less from the float model than with the codes of `start`.
+) -> tuple[Codes, Values]:
+    """Codes, and values of what is not int4, with which the model diverges less from the float model than before.
 
-    other: the model with what is int8 in place of its floats. progress is told how many steps are done, of how many.
+    int8: the matrices of the blocks that are not int4; they give way too, and so does the head, unless it is large.
+    progress is told how many steps are done, and of how many.
     """
     teacher = [_taught(model, batch) for batch in batches]
-    tuned = replace(other, blocks=[replace(block) for block in other.blocks])
     held = {key: _Matrix(getattr(model.blocks[key[0]], key[1]), codes) for key, codes in start.items()}
-    gains: Gains = {(FINAL, "final_norm"): model.final_norm.copy()}
+    values: Values = {(FINAL, "final_norm"): model.final_norm.copy()}
     for stored, block in enumerate(model.blocks):
-        gains |= {(stored, name): getattr(block, name).copy() for name in ("attn_norm", "ffn_norm")}
-    sizes = {key: np.float32(np.mean(np.abs(gain))) for key, gain in gains.items()}
-
-    def place() -> None:
-        for key, matrix in held.items():
-            setattr(tuned.blocks[key[0]], key[1], matrix.values)
-        for (stored, name), gain in gains.items():
-            setattr(tuned if stored == FINAL else tuned.blocks[stored], name, gain)
-
+        values |= {(stored, name): getattr(block, name).copy() for name in ("attn_norm", "ffn_norm")}
+    values |= {(stored, name): getattr(model.blocks[stored], name).copy() for stored, name in sorted(int8)}
+    if model.output_head.size <= LARGEST_HEAD:
+        values[FINAL, "embedding" if model.head is None else "head"] = model.output_head.copy()
+    sizes = {key: np.float32(np.mean(np.abs(value))) for key, value in values.items()}
     adam, turns = _Adam(), _turns(len(batches))
     for step in range(schedule.steps):
-        place()
+        tuned = with_values(model, values | {key: matrix.values for key, matrix in held.items()})
         some: list[int] = []
         while sum(int(batches[at].real.sum()) for at in some) < STEP_TOKENS:
             some.append(next(turns))
         weight = 1 / sum(int(batches[at].real.sum()) for at in some)
         total: dict[Key, F32] = {}
         for at in some:
-            for key, gradient in divergence_gradients(tuned, batches[at], teacher[at], weight)[1].items():
+            _, found = divergence_gradients(tuned, batches[at], teacher[at], weight, model.output_head)
+            for key, gradient in found.items():
                 total[key] = total[key] + gradient if key in total else gradient
         rate = schedule.rate(step)
         for key, matrix in held.items():
             matrix.step(key, total[key], adam, rate)
-        for key, gain in gains.items():
-            gain -= np.float32(rate * GAIN_RATE) * sizes[key] * adam.direction(key, total[key])
+        for key, value in values.items():
+            value -= np.float32(rate * VALUE_RATE) * sizes[key] * adam.direction(key, total[key])
         progress(step + 1, schedule.steps)
-    return {key: matrix.grouped() for key, matrix in held.items()}, gains
+    return {key: matrix.grouped() for key, matrix in held.items()}, values
 
 
 def _taught(model: Model, batch: Batch) -> F32:

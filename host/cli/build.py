@@ -16,6 +16,7 @@ from tinyllm.host.build.program import Program
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, virtual_option
 from tinyllm.host.model.load import LoadOptions
+from tinyllm.host.model.quantisation_report import HEADERS, quantisation_of, table, worst_first
 from tinyllm.host.model.trim_report import trimming_of
 from tinyllm.host.output import Output
 
@@ -50,12 +51,17 @@ def command(
         # At once, for compiling takes its time, and may not be possible here.
         output.line(project.title, style="bold")
         output.table(["memory", "part", "bytes"], _planned(project.needs, project.board))
+        if loaded.weights.kind != "int8":
+            output.line(f"weights: {loaded.weights}", style="bold")
+            output.table(HEADERS, list(table(quantisation_of(loaded))))
     with output.working("compiling") as step:
         built = compile_project(project, folder, step, output.note)
         step("measuring the perplexity")
         trimming = trimming_of(loaded, options.stories())
     if as_json:
-        output.document(asdict(built) | {"trimming": trimming and asdict(trimming)})
+        quantisation = [asdict(matrix) for matrix in worst_first(quantisation_of(loaded))]
+        facts = {"trimming": trimming and asdict(trimming), "weights": str(loaded.weights)}
+        output.document(asdict(built) | facts | {"quantisation": quantisation})
         return
     for warning in built.warnings:
         output.note(warning, style="yellow")

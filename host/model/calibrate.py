@@ -48,7 +48,7 @@ def integers_of(
     """
     calibration = calibration_of(loaded, progress, notice)
     context = loaded.context if context is None else context
-    return quantize(calibration.with_gains(loaded.model), context, calibration.codes)
+    return quantize(calibration.applied(loaded.model), context, calibration.codes)
 
 
 def calibration_of(loaded: LoadedModel, progress: Line = ignore, notice: Line = ignore) -> Calibration:

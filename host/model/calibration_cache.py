@@ -63,7 +63,7 @@ def find_calibration(key: str, model: Model) -> Calibration | None:
         with suppress(OSError):  # a cache that may only be read is as good
             os.utime(path)
         return found
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, IndexError, AttributeError, zipfile.BadZipFile):
         return None
 
 
@@ -74,8 +74,10 @@ def keep_calibration(key: str, calibration: Calibration) -> None:
         arrays[f"codes.{stored}.{name}"] = codes.codes
         arrays[f"multiples.{stored}.{name}"] = codes.multiples
         arrays[f"units.{stored}.{name}"] = codes.units
-    for (stored, name), gain in calibration.gains.items():
-        arrays[f"gain.{stored}.{name}"] = gain
+    for (stored, name), value in calibration.values.items():
+        arrays[f"value.{stored}.{name}"] = value
+    for (stored, name), error in calibration.errors.items():
+        arrays[f"error.{stored}.{name}"] = np.array(error)
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     body = file.getvalue()
@@ -108,9 +110,11 @@ def _unpacked(arrays: dict[str, Array], model: Model) -> Calibration:
             if codes.min() < LOWEST or codes.max() > HIGHEST or multiples.min() < 1 or not units.min() > 0:
                 raise ValueError(full)
             found.codes[key] = GroupedCodes(codes, multiples, units)
-        elif kind == "gain":
-            gain = model.final_norm if key == (FINAL, "final_norm") else getattr(model.blocks[key[0]], name)
-            found.gains[key] = _array(arrays, full, np.float32, gain.shape)
+        elif kind == "value":
+            of = getattr(model if key[0] == FINAL else model.blocks[key[0]], name)
+            found.values[key] = _array(arrays, full, np.float32, of.shape)
+        elif kind == "error":
+            found.errors[key] = float(_array(arrays, full, np.float64, ()))
     return found
 
 

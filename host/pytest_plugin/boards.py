@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,11 +29,22 @@ def wanted(request: pytest.FixtureRequest) -> BoardRequest:
     option = request.config.getoption
     return BoardRequest(
         model=option("tinyllm_model"),
-        options=LoadOptions(context=option("tinyllm_context")),
+        options=load_options(request.config),
         board=option("tinyllm_board") or HOST,
         port=option("tinyllm_port"),
         virtual=option("tinyllm_virtual"),
         count=option("tinyllm_virtual"),
+    )
+
+
+def load_options(config: pytest.Config, context: int | None = None) -> LoadOptions:
+    """How the options want a model loaded. context: if they do not say it."""
+    option = config.getoption
+    text = option("tinyllm_calibrate")
+    return LoadOptions(
+        context=option("tinyllm_context") or context,
+        weights=option("tinyllm_weights"),
+        calibrate=None if text is None else Path(text),
     )
 
 

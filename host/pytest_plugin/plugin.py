@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tinyllm.host.connect.attach import BoardRequest
 
 BOARDS = "tinyllm.host.pytest_plugin.boards"
-OPTIONS = ("board", "virtual", "port", "model", "context")
+OPTIONS = ("board", "virtual", "port", "model", "context", "weights", "calibrate")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--tinyllm-port", metavar="PORT", help="a running board: /dev/ttyACM0, COM3, socket://host:port")
     add("--tinyllm-model", metavar="MODEL", help="a bundled model's name or a checkpoint; default: a bundled one")
     add("--tinyllm-context", metavar="N", type=int, help="tokens that a model that is built here sees")
+    add("--tinyllm-weights", metavar="FORMAT", help="of a model that is built here: int8, int4, mixed, mixed:SIZE")
+    add("--tinyllm-calibrate", metavar="FILE", help="a text that decides how int4 weights are rounded")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,6 +13,7 @@ from tests.conftest import SHARED_DATA
 from tinyllm.boards.description import FIRMWARE, Board, load_board, load_boards
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.model.load import LoadOptions
+from tinyllm.host.pytest_plugin import plugin
 
 CONTEXT = 64
 """Small, so that a conversation soon outgrows it."""
@@ -28,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--port", dest="tinyllm_port", metavar="PORT", help="as --tinyllm-port")
     group.addoption("--emulator", dest="tinyllm_emulator", metavar="NAME", help="another emulator: rp2040js")
     group.addoption("--model", dest="tinyllm_model", metavar="MODEL", help="as --tinyllm-model")
+    group.addoption("--weights", dest="tinyllm_weights", metavar="FORMAT", help="as --tinyllm-weights")
+    group.addoption("--calibrate", dest="tinyllm_calibrate", metavar="FILE", help="as --tinyllm-calibrate")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -39,14 +42,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "tinyllm_board_request" not in metafunc.fixturenames or option("tinyllm_port"):
         return
     models = [option("tinyllm_model")] if option("tinyllm_model") else getattr(metafunc.module, "MODELS", [None])
-    context = option("tinyllm_context") or getattr(metafunc.module, "CONTEXT", CONTEXT)
+    options = plugin.boards(metafunc.config).load_options(metafunc.config, getattr(metafunc.module, "CONTEXT", CONTEXT))
     if option("tinyllm_board"):
         boards = [(load_board(option("tinyllm_board")), option("tinyllm_virtual"), option("tinyllm_emulator"))]
     else:
         boards = [(board, board.name != "host", None) for board in distinct(load_boards())]
         if hasattr(metafunc.module, "SECOND_OPINION"):
             boards.append((load_board("pico"), True, "rp2040js"))
-    targets = [target(*board, model, context) for model in models for board in boards]
+    targets = [target(*board, model, options) for model in models for board in boards]
     metafunc.parametrize("tinyllm_board_request", targets, indirect=True, scope="session")
 
 
@@ -59,9 +62,9 @@ def distinct(boards: list[Board]) -> list[Board]:
     return list(chips.values())
 
 
-def target(board: Board, virtual: bool, emulator: str | None, model: str | None, context: int) -> object:
+def target(board: Board, virtual: bool, emulator: str | None, model: str | None, options: LoadOptions) -> object:
     """One board with one model, with a readable name. If this computer lacks a tool it is skipped, but not in CI."""
-    board_request = BoardRequest(model, LoadOptions(context=context), board.name, None, virtual, virtual, emulator)
+    board_request = BoardRequest(model, options, board.name, None, virtual, virtual, emulator)
     name = f"{board.name}-{emulator or 'virtual'}" if virtual else board.name
     lacking = missing(board, virtual, emulator, model)
     marks = [pytest.mark.skip(reason=lacking)] if lacking and not os.environ.get("CI") else []

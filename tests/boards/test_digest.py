@@ -30,4 +30,5 @@ def test_128_greedy_tokens_have_the_digest_of_the_reference(
         counted = sum(answer.decode_us for answer in answers) / COUNT
         record_property("tinyllm per token", f"{counted:,.0f} {process.counts.unit}, {process.clock.split()[0]}")
     assert (digest, tokens) == (token_digest(expected), list(expected))
-    assert DIGESTS.get(board.hello.model) in (f"{digest:08x}", None)
+    if board.request.options.weights is None:
+        assert DIGESTS.get(board.hello.model) in (f"{digest:08x}", None)
