@@ -10,7 +10,7 @@ from tinyllm.codegen.calibration.passes import Batch
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
-LENGTH = 128
+LENGTH = 256
 """Tokens of a sequence, at most."""
 
 TOKENS = 1 << 17

@@ -106,8 +106,6 @@ def tinyllm(version: bool, boards_dir: Path | None) -> None:
 
 def main() -> None:
     """Run the command line and exit with its code: 0, 1 for a failure, 2 for the user's mistake, 130 for Ctrl-C."""
-    # Our matrices are small: threads would wait for each other. And sums are then the same each time.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     open_standard_streams()
     sys.exit(run_to_the_end(lambda: run(sys.argv[1:])))
 

@@ -31,6 +31,8 @@ Line = Callable[[str], None]
 
 FOREIGN = 4.0
 """A text is as if in another language if its perplexity is so many times that of what the model writes itself."""
+OWN_TOKENS = 1 << 16
+"""Of the text that a model writes to calibrate itself."""
 OWN_SAMPLE = 2048
 """Tokens that the model writes for that comparison."""
 
@@ -65,7 +67,7 @@ def calibration_of(loaded: LoadedModel, progress: Line = ignore, notice: Line = 
         return INT8
     budget = budget_of(loaded.weights, loaded.model, loaded.tokenizer, loaded.context)
     if loaded.calibration is None:
-        sequences, text = None, f"own text, {TOKENS} tokens"
+        sequences, text = None, f"own text, {OWN_TOKENS} tokens"
     else:
         sequences = calibration_sequences(loaded, loaded.calibration)
         text = repr(sequences)
@@ -74,7 +76,7 @@ def calibration_of(loaded: LoadedModel, progress: Line = ignore, notice: Line = 
         return kept
     if sequences is None:
         notice(f"no --calibrate FILE: {loaded.name} writes its own calibration text. One like its use is better.")
-        sequences = written_by(loaded.model, loaded.tokenizer, TOKENS, progress)
+        sequences = written_by(loaded.model, loaded.tokenizer, OWN_TOKENS, progress)
     else:
         progress("reading the calibration text")
         warn_if_foreign(loaded, sequences, notice)
