@@ -41,7 +41,7 @@ class Calibration:
 
 ROUNDING_TOKENS = 1 << 15
 """Of the calibration text: so many decide the codes of a matrix alone; all of them tune the model as a whole."""
-STEPS = 150
+STEPS = 200
 """Of tuning: fewer for a large model or a short text."""
 MOST_READINGS = 3
 """How often tuning goes through the text: it is not to learn a short one by heart."""

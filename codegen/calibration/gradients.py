@@ -20,13 +20,13 @@ Gradients = dict[Key, F32]
 
 
 def divergence_gradients(
-    model: Model, batch: Batch, teacher: F32, weight: float = 1.0, aim: F32 | None = None
+    model: Model, batch: Batch, teacher: F32, weight: float, aim: F32, of_head: bool = True
 ) -> tuple[float, Gradients]:
     """The Kullback-Leibler divergence of the model's next tokens from the teacher's, summed over the real tokens, and
-    the gradient of `weight` times that, for every matrix and gain of the blocks, the final norm's gain and the head; a
-    head that is the embedding too gets both its parts.
+    the gradient of `weight` times that, for every matrix and gain of the blocks, the final norm's gain and, if
+    `of_head`, the head; of a head that is the embedding too for both.
 
-    teacher: what the teacher's head takes, (B, T, dim). aim: the teacher's head; None: the model's own.
+    teacher: what the teacher's head takes, (B, T, dim). aim: the teacher's head.
     """
     config = model.config
     x = model.embedding[batch.tokens]
@@ -37,28 +37,29 @@ def divergence_gradients(
         x = trace.out
     normed, inverse = _norm(x, config)
     wanted, had = teacher[batch.real], (normed * model.final_norm)[batch.real]
-    loss, d_real, d_head = _head_gradient(model.output_head, had, wanted, aim if aim is not None else model.output_head)
+    loss, d_real, d_head = _head_gradient(model.output_head, had, wanted, aim, of_head)
     d_normed = np.zeros_like(x)
     d_normed[batch.real] = d_real * np.float32(weight)
     gradients: Gradients = {(FINAL, "final_norm"): np.sum(d_normed * normed, axis=(0, 1))}
-    d_head *= np.float32(weight)
-    gradients[FINAL, "embedding" if model.head is None else "head"] = d_head
+    if d_head is not None:
+        d_head *= np.float32(weight)
+        gradients[FINAL, "embedding" if model.head is None else "head"] = d_head
     dx = _norm_back(d_normed * model.final_norm, normed, inverse)
     for trace, stored in zip(reversed(traces), reversed(config.schedule), strict=True):
         dx, found = trace.backward(dx)
         for name, gradient in found.items():
             key = (stored, name)
             gradients[key] = gradients[key] + gradient if key in gradients else gradient
-    if model.head is None:
+    if model.head is None and d_head is not None:
         np.add.at(d_head, batch.tokens[batch.real], dx[batch.real])
     return loss, gradients
 
 
-def _head_gradient(head: F32, had: F32, wanted: F32, aim: F32) -> tuple[float, F32, F32]:
+def _head_gradient(head: F32, had: F32, wanted: F32, aim: F32, of_head: bool) -> tuple[float, F32, F32 | None]:
     """The divergence of what the head makes of rows `had` (N, dim) from what the teacher's, `aim`, makes of `wanted`,
-    and its gradients for the rows and for the head.
+    and its gradients for the rows and, if that is wanted, for the head.
     """
-    loss, gradient, of_head = 0.0, np.empty_like(had), np.zeros_like(head)
+    loss, gradient, d_head = 0.0, np.empty_like(had), np.zeros_like(head) if of_head else None
     height = max(1, LOGITS_AT_ONCE // len(head))
     for row in range(0, len(had), height):
         part = slice(row, row + height)
@@ -66,8 +67,9 @@ def _head_gradient(head: F32, had: F32, wanted: F32, aim: F32) -> tuple[float, F
         loss += float(np.sum(teacher * (np.log(teacher + TINY) - np.log(student + TINY))))
         student -= teacher
         gradient[part] = student @ head
-        of_head += student.T @ had[part]
-    return loss, gradient, of_head
+        if d_head is not None:
+            d_head += student.T @ had[part]
+    return loss, gradient, d_head
 
 
 def _norm(x: F32, config: ModelConfig) -> tuple[F32, F32]:

@@ -1,7 +1,7 @@
 """Mixed precision: which matrices are worth int8 where a budget has room for more than int4.
 
 Matrices that take the same input have the same width, so they are raised together. What a set is worth is measured: how
-far the float model diverges from itself, on text that decided no codes, if that set alone is int4.
+far the float model diverges from itself, on the end of the text, if that set alone is int4.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyllm.codegen.arithmetic.float_forward import log_softmax, rmsnorm
 from tinyllm.codegen.arithmetic.float_model import F32, Model
-from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE, scale_groups
+from tinyllm.codegen.arithmetic.integer_model import scale_groups
 from tinyllm.codegen.calibration.layerwise import SHARED_INPUTS, Codes, Key, behind_block, matrices, with_values
 from tinyllm.codegen.calibration.passes import Batch
 
@@ -40,8 +40,7 @@ def mean_bits(model: Model, int4: Collection[Key]) -> float:
     bits = weights = 0
     for stored, name in matrices(model):
         rows, columns = getattr(model.blocks[stored], name).shape
-        groups = scale_groups(columns)
-        bits += rows * (groups * (COLUMNS_OF_A_SCALE * 4 + 8) if (stored, name) in int4 else columns * 8)
+        bits += rows * (4 * columns + 8 * scale_groups(columns) if (stored, name) in int4 else 8 * columns)
         weights += rows * columns
     return bits / weights
 

@@ -13,7 +13,7 @@ from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 LENGTH = 256
 """Tokens of a sequence, at most."""
 
-TOKENS = 1 << 17
+TOKENS = 1 << 18
 """Of a calibration text, at most: more change little."""
 
 FEWEST_TOKENS = 2048

@@ -119,7 +119,8 @@ def tune(
     for stored, block in enumerate(model.blocks):
         values |= {(stored, name): getattr(block, name).copy() for name in ("attn_norm", "ffn_norm")}
     values |= {(stored, name): getattr(model.blocks[stored], name).copy() for stored, name in sorted(int8)}
-    if model.output_head.size <= LARGEST_HEAD:
+    of_head = model.output_head.size <= LARGEST_HEAD
+    if of_head:
         values[FINAL, "embedding" if model.head is None else "head"] = model.output_head.copy()
     sizes = {key: np.float32(np.mean(np.abs(value))) for key, value in values.items()}
     adam, turns = _Adam(), _turns(len(batches))
@@ -131,7 +132,7 @@ def tune(
         weight = 1 / sum(int(batches[at].real.sum()) for at in some)
         total: dict[Key, F32] = {}
         for at in some:
-            _, found = divergence_gradients(tuned, batches[at], teacher[at], weight, model.output_head)
+            _, found = divergence_gradients(tuned, batches[at], teacher[at], weight, model.output_head, of_head)
             for key, gradient in found.items():
                 total[key] = total[key] + gradient if key in total else gradient
         rate = schedule.rate(step)
