@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tinyllm.boards.description import Board, board_names, load_board
-from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT, IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT, IntegerMatrix, IntegerModel
+from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import Bytes, MemoryNeeds, matrix_bytes, memory_needs, room
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import TinyllmError, UserError
@@ -68,6 +70,9 @@ def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: By
     ]
     context = largest_context(model, tokenizer, board)
     advice = [f"--context {context}"] if context else []
+    advice += [
+        option for option, smaller in _smaller_forms(model) if memory_needs(smaller, tokenizer, board).total.fits(space)
+    ]
     if others := [name for name in board_names() if _has_room(name, board, model, tokenizer)]:
         advice.append(f"--board {' or '.join(others)}")
     what = f"{model.config.name} with context {model.config.context} does not fit {board.name}: it needs "
@@ -77,6 +82,20 @@ def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: By
         + _vocabulary_advice(model, wanted, space)
         + ("" if board.emulator else f" `tinyllm fit` with --board {board.name} shows what else would help.")
     )
+
+
+def _smaller_forms(model: IntegerModel) -> Iterator[tuple[str, IntegerModel]]:
+    """The model with fewer bits, by the option that makes it so."""
+    config, block = model.config, model.blocks[0]
+    if not model.has_int4:
+        biases = tuple(name for name in ("bq", "bk", "bv", "bo") if getattr(block, name) is not None)
+        names = [name for name, part in vars(block).items() if isinstance(part, IntegerMatrix)]
+        yield (
+            "--weights int4",
+            outline(config, biases, [(at, name) for at in range(len(model.blocks)) for name in names]),
+        )
+    if (config.key_bits, config.value_bits) == (8, 8):
+        yield "--kv-cache int4", replace(model, config=replace(config, key_bits=4, value_bits=4))
 
 
 def _vocabulary_advice(model: IntegerModel, wanted: Bytes, space: Bytes) -> str:

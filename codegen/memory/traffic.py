@@ -92,7 +92,7 @@ def prefill_traffic(model: IntegerModel, needs: MemoryNeeds, position: float, ke
     unread = [head, *(f"block_{last}_{name}" for name in ("wq", "wo", "w_gate", "w_up", "w_down"))]
     names = {f"{name}_{array}" for name in unread for array in ("codes", "mantissa")}
     sizes = {table.name: table.read for table in tables(model, kernels) if table.name in names}
-    row = 2 * (model.config.head_dim + 2) * model.config.n_kv_heads
+    row = (model.config.key_bytes + model.config.value_bytes + 4) * model.config.n_kv_heads
 
     def unread_of(placed: Collection[str]) -> int:
         return sum(size for name, size in sizes.items() if name in placed)

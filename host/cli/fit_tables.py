@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from tinyllm.boards.board import Board
+from tinyllm.codegen.calibration.mixed import MEAN_BITS
 from tinyllm.codegen.memory.parts import MemoryParts
 from tinyllm.codegen.memory.plan import plan_memory
 from tinyllm.host.fit.batteries import BATTERIES
-from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed
+from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed, formats_of
 from tinyllm.host.fit.remedies import Remedy
-from tinyllm.host.fit.weights import FORMATS, MIXED_BITS, outlines
+from tinyllm.host.fit.weights import FORMATS
 from tinyllm.host.link.answer import format_rate
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.output import Output
@@ -54,12 +54,19 @@ def _title(sketch: Sketch) -> str:
     return f"{sketch.config.name}: {sketch.facts.n_parameters:,} parameters, context {sketch.context}"
 
 
+def _mixture(sketch: Sketch) -> str:
+    """What is mixed."""
+    mixture = sketch.mixture
+    if mixture is not None and mixture.budget is not None:
+        return f"mixed has all weights in {mixture.budget:,} bytes"
+    if mixture is not None and mixture.board is not None:
+        return f"mixed is as much int8 as {mixture.board} has room for"
+    return f"mixed has {MEAN_BITS:g} bits a weight in the mean"
+
+
 def _sizes(sketch: Sketch) -> str:
     """What the model takes wherever it runs; kernel sets pad weights and state by a little more or less."""
-    plans = {
-        weights: plan_memory(model, sketch.pieces)
-        for weights, model in outlines(replace(sketch.config, context=sketch.context), sketch.facts.biases).items()
-    }
+    plans = {weights: plan_memory(model, sketch.pieces) for weights, model in formats_of(sketch).items()}
     weights = ", ".join(f"{kilobytes(plan.flash['weights'])} as {name}" for name, plan in plans.items())
     state = plans["int8"].ram["kv_cache"], plans["int8"].state_bytes
     return (
@@ -94,9 +101,8 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], wide: bool) -> Iterator[
     """What the table's words mean, as far as they occur in it."""
     fits = [fit for each in boards for fit in each.formats.values()]
     yield (
-        f"Numbers below the weights are tokens/s halfway through the context, estimated; mixed has {MIXED_BITS:g} bits "
-        "a weight in the mean. The other columns are with the first weights that fit: the longest context, the energy "
-        "of a token in mJ."
+        f"Numbers below the weights are tokens/s halfway through the context, estimated; {_mixture(sketch)}. "
+        "The other columns are with the first weights that fit: the longest context, the energy of a token in mJ."
     )
     if any(fit.known and not fit.fits for fit in fits):
         yield "flash x2.3: does not fit, for it needs 2.3 times the flash that there is."
@@ -138,10 +144,14 @@ def _show_changes(output: Output, board: BoardFit, changes: Sequence[Remedy]) ->
     helps, here = any(each.fit.fits for each in changes), board.best is not None
     output.line("")
     if not helps:
-        what = "makes it faster here" if here else "makes it fit, and no board that is described has room for it"
+        what = (
+            "makes it faster here, or its context longer"
+            if here
+            else "makes it fit, and no board that is described has room for it"
+        )
         output.line(f"Nothing that tinyllm knows of {what}.")
     if changes:
-        what = "to make it faster" if here else "to make it fit" if helps else "what comes nearer"
+        what = "what helps" if here else "to make it fit" if helps else "what comes nearer"
         output.table([what, "fits", "context", "tokens/s", "mJ/token"], [_change(each) for each in changes])
 
 

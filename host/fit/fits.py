@@ -6,6 +6,7 @@ by host/prove/costs.py, seconds by host/prove/estimate.py. A figure that the boa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tinyllm.boards.board import HOST, Board
@@ -121,13 +122,19 @@ class BoardFit:
 def fit_board(sketch: Sketch, board: Board) -> BoardFit:
     """The model of a sketch on a board."""
     chip, costs = Chip.of(board), costs_of(board)
-    models = outlines(replace(sketch.config, context=sketch.context), sketch.facts.biases)
+    models = formats_of(sketch)
     trained = min(sketch.config.context, LARGEST_CONTEXT)
     fits = {
         weights: fit_model(weights, model, sketch.pieces, board, trained, shorten=not sketch.context_chosen)
         for weights, model in models.items()
     }
     return BoardFit(board, fits, chip, costs, _unknown(board, costs))
+
+
+def formats_of(sketch: Sketch) -> Mapping[str, IntegerModel]:
+    """The model in each format, at its context."""
+    config = replace(sketch.config, context=sketch.context)
+    return outlines(config, sketch.facts.biases, sketch.pieces, sketch.mixture)
 
 
 def fit_model(

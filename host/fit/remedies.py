@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from tinyllm.boards.board import Board
 from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT, SMALLEST_CONTEXT
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
-from tinyllm.codegen.trim import first_tokens, trim_config, trim_tokenizer
+from tinyllm.codegen.trim import first_tokens, trim_tokenizer
 from tinyllm.host.fit.fits import BoardFit, Fit, fit_board, fit_model
 from tinyllm.host.fit.weights import outlines
+from tinyllm.host.model.load import KV_CACHES
 from tinyllm.host.model.sketch import Sketch, stand_in
 
 SMALLEST_VOCABULARY = 512
@@ -29,17 +30,29 @@ class Remedy:
 
 
 def remedies(sketch: Sketch, board: BoardFit, others: Sequence[Board]) -> list[Remedy]:
-    """Changes that make the model fit the board, or if it fits, faster there. others: boards to take instead.
+    """Changes that make the model fit the board, or if it fits, faster there or its context longer.
+
+    others: boards to take instead.
 
     If nothing fits: what comes nearest, so that a person sees how far off it is. None for a board of unknown speed.
     """
     now = board.best or board.formats["int8"]
     if not now.known or (now.fits and now.decode is None):
         return []
-    found = [*_other_weights(board, now), *_shorter(sketch, board, now), *_smaller_vocabulary(sketch, board, now)]
+    found = [
+        *_other_weights(board, now),
+        *_smaller_cache(sketch, board, now),
+        *_shorter(sketch, board, now),
+        *_smaller_vocabulary(sketch, board, now),
+    ]
     if now.fits:
-        found = [each for each in found if each.fit.fits and _speed(each.fit) > 1.005 * _speed(now)]
+        found = [each for each in found if each.fit.fits and _is_better(each.fit, now)]
     return [*found, *_other_boards(sketch, now, board.board, others)]
+
+
+def _is_better(fit: Fit, now: Fit) -> bool:
+    """Faster, or with more context."""
+    return _speed(fit) > 1.005 * _speed(now) or fit.context > now.context
 
 
 def _speed(fit: Fit) -> float:
@@ -49,7 +62,20 @@ def _speed(fit: Fit) -> float:
 def _other_weights(board: BoardFit, now: Fit) -> Iterator[Remedy]:
     for fit in board.formats.values():
         if fit is not now:
-            yield Remedy(f"{fit.weights} weights", board.board, fit)
+            yield Remedy(f"--weights {fit.weights}", board.board, fit)
+
+
+def _smaller_cache(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
+    """The KV cache in fewer bits, if it is int8; with int4 weights too if the model does not fit."""
+    if (sketch.config.key_bits, sketch.config.value_bits) != (8, 8):
+        return
+    for weights in (now.weights,) if now.fits else ("int8", "int4"):
+        for name, (key_bits, value_bits) in KV_CACHES.items():
+            if (key_bits, value_bits) != (8, 8):
+                smaller = replace(sketch, config=replace(sketch.config, key_bits=key_bits, value_bits=value_bits))
+                shorten = not sketch.context_chosen
+                fit = _with(smaller, board.board, weights, sketch.context, sketch.pieces, shorten)
+                yield Remedy(f"--kv-cache {name}{_and_weights(weights, now)}", board.board, fit)
 
 
 def _shorter(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
@@ -65,7 +91,7 @@ def _shorter(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
 
 
 def _and_weights(weights: str, now: Fit) -> str:
-    return "" if weights == now.weights else f" and {weights} weights"
+    return "" if weights == now.weights else f" --weights {weights}"
 
 
 def _smaller_vocabulary(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
@@ -97,8 +123,8 @@ def _vocabulary(sketch: Sketch, size: int) -> Tokenizer:
 
 
 def _with(sketch: Sketch, board: Board, weights: str, context: int, tokenizer: Tokenizer, shorten: bool = False) -> Fit:
-    config = trim_config(sketch.config, tokenizer.vocab_size)
-    model = outlines(replace(config, context=context), sketch.facts.biases)[weights]
+    config = replace(sketch.config, vocab_size=tokenizer.vocab_size)
+    model = outlines(replace(config, context=context), sketch.facts.biases, tokenizer, sketch.mixture)[weights]
     return fit_model(weights, model, tokenizer, board, min(config.context, LARGEST_CONTEXT), shorten)
 
 

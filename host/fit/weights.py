@@ -2,45 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
+from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
-from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE, IntegerModel, scale_groups
+from tinyllm.codegen.calibration.mixed import MEAN_BITS
 from tinyllm.codegen.memory.outline import outline
+from tinyllm.codegen.memory.plan import memory_needs, plan_memory, room
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.errors import UserError
+from tinyllm.host.model.weights import Weights
 
 FORMATS = ("int8", "mixed", "int4")
 """By accuracy, the best first."""
+SETS = (("w_down",), ("wo",), ("w_gate", "w_up"), ("wq", "wk", "wv"))
+"""Matrices that are raised to int8 together, for they take one input; in the order in which a mixture raises them."""
+MATRICES = tuple(name for names in SETS for name in names)
 
-MIXED_BITS = 5.0
-"""Bits of a weight of the blocks that a mixture has, in the mean, at most."""
-INT8_BITS, INT4_BITS = 8.0, 4.25
-"""Of a weight: an int4 one has its share of the scale of 32 columns."""
-
-MATRICES = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
+Int4 = frozenset[tuple[int, str]]
+"""The matrices of the blocks that are int4, by stored block and name."""
 
 
-def outlines(config: ModelConfig, biases: tuple[str, ...]) -> dict[str, IntegerModel]:
-    """A model in each of FORMATS; embedding and head are int8 in all of them."""
-    int4 = frozenset((block, name) for block in range(len(set(config.schedule))) for name in MATRICES)
+@lru_cache(maxsize=16)
+def outlines(
+    config: ModelConfig, biases: tuple[str, ...], tokenizer: Tokenizer, mixture: Weights | None = None
+) -> Mapping[str, IntegerModel]:
+    """A model in each of FORMATS; embedding and head are int8 in all of them.
+
+    mixture: the mixture that a person asked for; else it has MEAN_BITS. UserError if its budget is too small.
+    """
+    blocks = range(len(set(config.schedule)))
+    int4 = frozenset((block, name) for block in blocks for name in MATRICES)
+
+    wide = outline(config, biases)
+    weights = {(block, name): getattr(wide.blocks[block], name).codes.shape for block, name in int4}
+
+    def allowed(narrow: Int4) -> bool:
+        if mixture is None or (mixture.budget is None and mixture.board is None):
+            return mean_bits(weights, narrow) <= MEAN_BITS
+        return _allowed(outline(config, biases, narrow), tokenizer, mixture)
+
+    if mixture is not None and mixture.budget is not None and not allowed(int4):
+        least = plan_memory(outline(config, biases, int4), tokenizer).flash["weights"]
+        raise UserError(
+            f"--weights {mixture}: {config.name} takes at least {least:,} bytes, with all its blocks int4. "
+            f"Give {-(-least // 1000)}KB or more."
+        )
     return {
-        "int8": outline(config, biases),
-        "mixed": outline(config, biases, int4 - frozenset(_raised(config))),
+        "int8": wide,
+        "mixed": outline(config, biases, _mixed(blocks, int4, allowed)),
         "int4": outline(config, biases, int4),
     }
 
 
-def _raised(config: ModelConfig) -> Iterator[tuple[int, str]]:
-    """The matrices of a mixture that are int8, as many as its bits allow: w_down of the blocks in turn, then wo.
+def _mixed(blocks: range, int4: Int4, allowed: Callable[[Int4], bool]) -> Int4:
+    """What stays int4 if as many sets are raised as is allowed.
 
-    Which are raised in a build is measured on a text; what they take is much the same.
+    Which sets are raised in a build is measured on a text; what they take is much the same.
     """
-    blocks = range(len(set(config.schedule)))
-    sizes = {"w_down": config.dim * config.hidden_dim, "wo": config.dim * config.q_dim}
-    block = 3 * sizes["w_down"] + 2 * sizes["wo"] + 2 * config.dim * config.kv_dim
-    left = (MIXED_BITS - INT4_BITS) * block * len(blocks)
-    for name, size in sizes.items():
-        for index in blocks:
-            left -= (INT8_BITS - INT4_BITS) * size
-            if left < 0:
-                return
-            yield index, name
+    for names in SETS:
+        for block in blocks:
+            narrower = int4 - {(block, name) for name in names}
+            if allowed(narrower):
+                int4 = narrower
+    return int4
+
+
+def _allowed(model: IntegerModel, tokenizer: Tokenizer, mixture: Weights) -> bool:
+    """Whether a model is small enough for what a person asked for."""
+    if mixture.board is not None:
+        board = load_board(mixture.board)
+        space = room(board)
+        return space is None or memory_needs(model, tokenizer, board).total.fits(space)
+    return plan_memory(model, tokenizer).flash["weights"] <= (mixture.budget or 0)
+
+
+def mean_bits(weights: Mapping[tuple[int, str], tuple[int, ...]], int4: Int4) -> float:
+    """Of a weight of the blocks, scales of int4 groups counted, as the calibration counts them.
+
+    weights: rows and columns of each matrix.
+    """
+    bits = total = 0
+    for matrix, (rows, columns) in weights.items():
+        bits += rows * (scale_groups(columns) * (COLUMNS_OF_A_SCALE * 4 + 8) if matrix in int4 else 8 * columns)
+        total += rows * columns
+    return bits / total

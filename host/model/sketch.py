@@ -12,6 +12,7 @@ from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 from tinyllm.codegen.trim import Saving, needed_tokens, saving, trim_config, trim_tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.model.load import LoadOptions, load_tokenizer, with_prefix
+from tinyllm.host.model.weights import Weights
 
 TYPICAL_PIECE = b"token "
 """Stands for each piece of a tokenizer that is not there, to estimate its tables."""
@@ -23,7 +24,8 @@ class Sketch:
 
     config: with the vocabulary trimmed and the prefix set, if that is wanted; its context is what the model was trained
     for. context: positions of the KV cache; context_chosen: whether a person named it. tokenizer: None if there is
-    none, and no_tokenizer says why. saving: if the vocabulary was trimmed.
+    none, and no_tokenizer says why. saving: if the vocabulary was trimmed. mixture: of int8 and int4 weights, that a
+    person asked for.
     """
 
     path: Path
@@ -35,6 +37,7 @@ class Sketch:
     tokenizer_path: Path | None
     no_tokenizer: str
     saving: Saving | None
+    mixture: Weights | None = None
 
     @cached_property
     def pieces(self) -> Tokenizer:
@@ -59,7 +62,19 @@ def read_sketch(path: Path, options: LoadOptions) -> Sketch:
         if tokenizer is None:
             raise UserError(f"--prefix needs the model's tokenizer. {why}")
         config = with_prefix(config, tokenizer, options.prefix)
-    return Sketch(path, facts, config, context, options.context is not None, tokenizer, tokenizer_path, why, saved)
+    weights = options.weights_format() if options.fit_to is None else Weights("mixed", board=options.fit_to)
+    return Sketch(
+        path=path,
+        facts=facts,
+        config=config,
+        context=context,
+        context_chosen=options.context is not None,
+        tokenizer=tokenizer,
+        tokenizer_path=tokenizer_path,
+        no_tokenizer=why,
+        saving=saved,
+        mixture=weights if weights.kind == "mixed" else None,
+    )
 
 
 def _tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path | None, Tokenizer | None, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -21,7 +22,7 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.memory.outline import outline
 from tinyllm.files import write_file
 from tinyllm.host.prove.costs import FILE, Costs, Rates
-from tinyllm.host.prove.shapes import CASES, PREFILL, Counted, config_of, read
+from tinyllm.host.prove.shapes import CASES, MATRICES, PREFILL, VARIANTS, Counted, config_of, read
 from tinyllm.host.prove.work import Work, decode_work, prefill_work
 from tinyllm.host.virtual.parts import PARTS, Part
 
@@ -65,7 +66,10 @@ def _prefilled(counted: Counted, costs: Costs) -> Sample:
 
 
 def _outline(counted: Counted) -> IntegerModel:
-    return outline(config_of(counted.shape))
+    weights, cache_bits = VARIANTS[counted.variant]
+    config = replace(config_of(counted.shape), key_bits=cache_bits, value_bits=cache_bits)
+    int4 = [(block, name) for block in config.schedule for name in (MATRICES if weights == "int4" else ())]
+    return outline(config, int4=int4)
 
 
 def _fit(samples: Sequence[Sample]) -> Rates:

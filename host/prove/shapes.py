@@ -9,29 +9,31 @@ depend on values.
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tomli_w
-from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
-from tinyllm.codegen.arithmetic.float_model import ModelConfig, Rope
+from tinyllm.boards.description import FIRMWARE, FOLDER, load_board
+from tinyllm.codegen.arithmetic.float_model import F32, Block, Model, ModelConfig, Rope
+from tinyllm.codegen.arithmetic.int4 import round_to_nearest
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.kernels.choose import kernel_set_of
+from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.errors import TinyllmError
 from tinyllm.files import read_bytes, write_file
-from tinyllm.host.connect.attach import BoardRequest, attach
+from tinyllm.host.build.build import compile_project
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.answer import collect
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.settings import apply_settings, wire_settings
-from tinyllm.host.model.load import LoadOptions
-from tinyllm.host.output import Output
 from tinyllm.host.prove.expected_answers import GREEDY
 from tinyllm.host.virtual.parts import PARTS
 from tinyllm.host.virtual.profile import Profile
@@ -55,6 +57,8 @@ HEAD = """\
 
 """
 
+MATRICES = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
+
 SHAPES = {
     "64": (64, 176, 4, 2, 2),
     "48": (48, 128, 6, 6, 3),
@@ -68,6 +72,11 @@ SHAPES = {
 SHARPNESS = 2.5
 """Of random queries and keys, so that attention looks away from as many positions as a story model's does."""
 
+VARIANTS = {"int8": ("int8", 8), "int4": ("int4", 8), "int4 cache": ("int8", 4)}
+"""Weights of the blocks, and bits of the codes of keys and values."""
+COUNTED_SHAPES = {"int8": tuple(SHAPES), "int4": ("64", "128", "288"), "int4 cache": ("64", "96")}
+"""The shapes that are counted of each variant: they must tell its own units of work from the others."""
+
 CASES = (("esp32", 1), ("esp32c3", 1), ("esp32s3", 1), ("pico", 1), ("pico", 2), ("pico2", 1), ("pico2", 2))
 """Boards, and on how many cores they compute."""
 
@@ -77,13 +86,14 @@ Counts = dict[str, float]
 
 @dataclass(frozen=True)
 class Counted:
-    """A shape on a board. decode: by position. prefill: of the whole prompt."""
+    """A shape on a board. decode: by position. prefill: of the whole prompt. variant: of VARIANTS."""
 
     board: str
     cores: int
     shape: str
     decode: dict[int, Counts]
     prefill: Counts
+    variant: str = "int8"
 
 
 def config_of(shape: str) -> ModelConfig:
@@ -104,67 +114,67 @@ def config_of(shape: str) -> ModelConfig:
     )
 
 
-def write_model(config: ModelConfig, folder: Path) -> Path:
-    """A Hugging Face folder of random weights, with the bundled model's tokenizer of 512 pieces."""
+def random_model(config: ModelConfig) -> Model:
+    """Weights about as large as those of a story model."""
     random = np.random.default_rng(1)
     dim, hidden_dim, q_dim, kv_dim = config.dim, config.hidden_dim, config.q_dim, config.kv_dim
 
-    def matrix(rows: int, columns: int, spread: float) -> NDArray[np.float32]:
+    def matrix(rows: int, columns: int, spread: float) -> F32:
         return (random.standard_normal((rows, columns)) * spread / np.sqrt(columns)).astype(np.float32)
 
-    def gain(mean: float) -> NDArray[np.float32]:
+    def gain(mean: float) -> F32:
         return random.normal(mean, mean / 5, dim).astype(np.float32)
 
-    tensors = {"model.embed_tokens.weight": matrix(config.vocab_size, dim, 3.7), "model.norm.weight": gain(1.4)}
-    for block in range(config.n_layers):
-        at = f"model.layers.{block}."
-        tensors |= {
-            f"{at}input_layernorm.weight": gain(0.5),
-            f"{at}self_attn.q_proj.weight": matrix(q_dim, dim, SHARPNESS * 1.2),
-            f"{at}self_attn.k_proj.weight": matrix(kv_dim, dim, SHARPNESS * 1.6),
-            f"{at}self_attn.v_proj.weight": matrix(kv_dim, dim, 0.8),
-            f"{at}self_attn.o_proj.weight": matrix(dim, q_dim, 0.8),
-            f"{at}post_attention_layernorm.weight": gain(0.5),
-            f"{at}mlp.gate_proj.weight": matrix(hidden_dim, dim, 1.1),
-            f"{at}mlp.up_proj.weight": matrix(hidden_dim, dim, 1.1),
-            f"{at}mlp.down_proj.weight": matrix(dim, hidden_dim, 1.0),
-        }
-    folder.mkdir(parents=True)
-    described = {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_size": config.dim,
-        "intermediate_size": config.hidden_dim,
-        "num_hidden_layers": config.n_layers,
-        "num_attention_heads": config.n_heads,
-        "num_key_value_heads": config.n_kv_heads,
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.context,
-        "rms_norm_eps": config.norm_epsilon,
-        "hidden_act": "silu",
-        "tie_word_embeddings": True,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
+    def block() -> Block:
+        return Block(
+            attn_norm=gain(0.5),
+            wq=matrix(q_dim, dim, SHARPNESS * 1.2),
+            wk=matrix(kv_dim, dim, SHARPNESS * 1.6),
+            wv=matrix(kv_dim, dim, 0.8),
+            wo=matrix(dim, q_dim, 0.8),
+            ffn_norm=gain(0.5),
+            w_gate=matrix(hidden_dim, dim, 1.1),
+            w_up=matrix(hidden_dim, dim, 1.1),
+            w_down=matrix(dim, hidden_dim, 1.0),
+        )
+
+    embedding, final_norm = matrix(config.vocab_size, dim, 3.7), gain(1.4)
+    return Model(config, embedding, [block() for _ in config.schedule], final_norm)
+
+
+def integers_of(shape: str, variant: str) -> IntegerModel:
+    """A shape in one of VARIANTS, as it is built; int4 weights are rounded to the nearest."""
+    weights, cache_bits = VARIANTS[variant]
+    model = random_model(replace(config_of(shape), key_bits=cache_bits, value_bits=cache_bits))
+    int4 = {
+        (index, name): round_to_nearest(getattr(block, name))
+        for index, block in enumerate(model.blocks)
+        for name in (MATRICES if weights == "int4" else ())
     }
-    write_file(folder / "config.json", json.dumps(described).encode())
-    save_file(tensors, folder / "model.safetensors")
-    shutil.copy(next(iter(bundled().values())) / "tokenizer.model", folder)
-    return folder
+    return quantize(model, CONTEXT, int4=int4)
 
 
-def count(shape: str, board: str, cores: int, folder: Path) -> Counted:
-    """Build the shape for the virtual board and count. folder: where its model goes. Errors as attach."""
-    model = write_model(config_of(shape), folder)
-    request = BoardRequest(str(model), LoadOptions(context=CONTEXT), board, None, True, True, cores=cores)
-    with attach(request, Output()) as connection:
-        link = connection.open()
+def count(shape: str, variant: str, board: str, cores: int) -> Counted:
+    """Build the shape for the virtual board and count. Errors as compile_project and BoardProcess."""
+    twin = replace(load_board(board, FOLDER).twin(), cores=cores)
+    tokenizer = read_tokenizer(next(iter(bundled().values())) / "tokenizer.model")
+    built = compile_project(emit_project(integers_of(shape, variant), tokenizer, twin))
+    with BoardProcess.of(twin, built.program, count=True) as process:
+        link = Connection(process).open()
         try:
-            assert connection.process is not None and connection.process.profile is not None
+            assert process.profile is not None
             link.asks_meanwhile = False
             apply_settings(link, wire_settings(GREEDY, seed=1))
-            return Counted(board, cores, shape, *_counted(link, connection.process.profile))
+            return Counted(board, cores, shape, *_counted(link, process.profile), variant)
         finally:
             link.close()
+
+
+def has_int4_kernels(board: str) -> bool:
+    """Whether the board's kernel set multiplies int4 weights by code of its own, which is worth counting."""
+    kernels = kernel_set_of(load_board(board, FOLDER))
+    folders = [FIRMWARE / "engine/kernels" / name for name in (kernels.name, kernels.base) if name]
+    return any((folder / "dot_groups_int4.c").exists() for folder in folders)
 
 
 def _counted(link: Link, profile: Profile) -> tuple[dict[int, Counts], Counts]:
@@ -198,12 +208,17 @@ def read(path: Path = FILE) -> list[Counted]:
 def write(counted: Sequence[Counted], path: Path = FILE) -> None:
     """Write the file, sorted by board, cores and shape."""
     order = list(SHAPES)
-    rows = sorted(counted, key=lambda each: (each.board, each.cores, order.index(each.shape)))
+    variants = list(VARIANTS)
+    rows = sorted(
+        counted,
+        key=lambda each: (each.board, each.cores, variants.index(each.variant), order.index(each.shape)),
+    )
     tables = [
         {
             "board": each.board,
             "cores": each.cores,
             "shape": each.shape,
+            "variant": each.variant,
             "decode": {str(position): _whole(counts) for position, counts in each.decode.items()},
             "prefill": _whole(each.prefill),
         }
@@ -224,10 +239,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     boards = parser.parse_args(arguments).boards or known
     kept = [each for each in (read() if FILE.exists() else []) if each.board not in boards]
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            for board, cores in CASES:
-                for shape in SHAPES if board in boards else ():
-                    kept.append(count(shape, board, cores, Path(scratch) / f"{board}-{cores}" / f"shape-{shape}"))
+        for board, cores in CASES:
+            for variant, shapes in COUNTED_SHAPES.items() if board in boards else ():
+                for shape in shapes if variant != "int4" or has_int4_kernels(board) else ():
+                    print(f"{board}, {cores} cores: {variant}, shape {shape}", file=sys.stderr)
+                    kept.append(count(shape, variant, board, cores))
     except TinyllmError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

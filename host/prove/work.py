@@ -13,6 +13,8 @@ from tinyllm.codegen.memory.plan import HEADS_AT_ONCE
 from tinyllm.host.virtual.parts import Part
 
 INT4_MACS = "int4 macs"
+UNPACKED = "unpacked"
+"""Codes of an int4 KV cache."""
 LONG_ROW = 96
 """Columns of the longest input that the vector registers of an ESP32-S3 hold; longer ones are loaded for each row."""
 
@@ -92,6 +94,8 @@ def _blocks_work(model: IntegerModel, blocks: list[IntegerBlock], position: floa
             "slots of heads": sum(slots) * config.n_heads,
             "slots of elements": sum(slots) * config.q_dim,
             "slots of keys": sum(slots) * at_once * config.head_dim,
+            UNPACKED: sum(slots) * at_once * config.head_dim * (config.key_bits == 4)
+            + sum(slots) * at_once * config.head_dim * (config.value_bits == 4),
         },
         Part.NORMS: {
             "normed": n_norms * config.dim,

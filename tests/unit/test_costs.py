@@ -9,17 +9,21 @@ import pytest
 
 from tinyllm.boards.description import FOLDER, load_board
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.calibration.mixed import MEAN_BITS, mean_bits
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import memory_needs
+from tinyllm.codegen.memory.plan import memory_needs, plan_memory, room
 from tinyllm.codegen.memory.traffic import matrix_macs, prefill_traffic, traffic
+from tinyllm.errors import UserError
 from tinyllm.host.fit.batteries import BATTERIES
-from tinyllm.host.fit.weights import FORMATS, INT4_BITS, INT8_BITS, MATRICES, MIXED_BITS, outlines
+from tinyllm.host.fit.weights import FORMATS, MATRICES, SETS, outlines
+from tinyllm.host.model.load import load_model
 from tinyllm.host.model.sketch import stand_in
+from tinyllm.host.model.weights import Weights
 from tinyllm.host.prove import counted, shapes
 from tinyllm.host.prove.costs import INT4_MAC, all_costs, costs_of
 from tinyllm.host.prove.costs_check import MODELS, check_counted
 from tinyllm.host.prove.costs_fit import fit
-from tinyllm.host.prove.work import INT4_MACS, decode_work, prefill_work
+from tinyllm.host.prove.work import INT4_MACS, UNPACKED, decode_work, prefill_work
 from tinyllm.host.virtual.parts import Part
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,8 +69,16 @@ def test_a_window_ends_what_attention_costs() -> None:
     assert decode_work(model, 200)[Part.ATTENTION] == decode_work(model, 7)[Part.ATTENTION]
 
 
+def test_an_int4_cache_is_unpacked_for_each_head_that_looks() -> None:
+    """Two query heads at once share a key: 2 heads of keys of 16, 10 positions, 5 layers."""
+    assert decode_work(MODEL, 9)[Part.ATTENTION][UNPACKED] == 0
+    for bits, codes in (((8, 4), 1), ((4, 4), 2)):
+        config = replace(MODEL.config, key_bits=bits[0], value_bits=bits[1])
+        assert decode_work(outline(config), 9)[Part.ATTENTION][UNPACKED] == codes * 5 * 10 * 2 * 16
+
+
 def test_an_int4_multiplication_costs_what_is_assumed_until_it_is_counted() -> None:
-    int4 = outlines(MODEL.config, ())["int4"]
+    int4 = outlines(MODEL.config, (), stand_in(512))["int4"]
     blocks = matrix_macs(MODEL) - 512 * 64
     assert decode_work(int4, 0)[Part.MATRICES][INT4_MACS] == blocks
     costs = costs_of(load_board("pico", FOLDER))
@@ -105,21 +117,39 @@ def test_a_batch_reads_the_weights_once_and_neither_the_head_nor_most_of_the_las
     assert prompt.weights == (one.weights - left_out - mantissas) // needs.plan.batch
 
 
-def bits_of(model: IntegerModel) -> float:
-    """The mean of the weights of the blocks."""
-    matrices = [getattr(block, name) for block in model.blocks for name in MATRICES]
-    weights = [(matrix.rows * matrix.columns, INT8_BITS if matrix.bits == 8 else INT4_BITS) for matrix in matrices]
-    return sum(size * bits for size, bits in weights) / sum(size for size, _ in weights)
+def int4_of(model: IntegerModel) -> frozenset[tuple[int, str]]:
+    return frozenset((i, n) for i, block in enumerate(model.blocks) for n in MATRICES if getattr(block, n).bits == 4)
 
 
-def test_a_mixture_has_as_many_int8_matrices_as_its_bits_allow() -> None:
-    models = outlines(MODEL.config, ())
+def test_a_mixture_has_the_bits_of_one_that_is_built() -> None:
+    """As the calibration counts them, and no set more would have room."""
+    loaded = load_model(None)
+    models = outlines(loaded.model.config, (), loaded.tokenizer)
     assert tuple(models) == FORMATS
-    assert bits_of(models["int8"]) == INT8_BITS and bits_of(models["int4"]) == INT4_BITS
-    smallest = 64 * 64 / (2 * 64 * 64 + 2 * 32 * 64 + 3 * 64 * 176) / 5 * (INT8_BITS - INT4_BITS)
-    assert MIXED_BITS - 3 * smallest < bits_of(models["mixed"]) <= MIXED_BITS
-    raised = [(i, n) for i, block in enumerate(models["mixed"].blocks) for n in MATRICES if getattr(block, n).bits == 8]
-    assert raised[0] == (0, "w_down")
+    assert not int4_of(models["int8"]) and len(int4_of(models["int4"])) == 7 * 5
+    narrow = int4_of(models["mixed"])
+    assert mean_bits(loaded.model, narrow) <= MEAN_BITS
+    sets = [{(block, name) for name in names} for names in SETS for block in range(5)]
+    assert all(mean_bits(loaded.model, narrow - raised) > MEAN_BITS for raised in sets if raised <= narrow)
+    assert (0, "w_down") not in narrow
+
+
+def test_a_mixture_keeps_to_the_bytes_that_a_person_gives() -> None:
+    loaded = load_model(None)
+    mixed = outlines(loaded.model.config, (), loaded.tokenizer, Weights("mixed", 200_000))["mixed"]
+    assert 185_000 < plan_memory(mixed, loaded.tokenizer).flash["weights"] <= 200_000
+    with pytest.raises(UserError, match="takes at least 167,136 bytes"):
+        outlines(loaded.model.config, (), loaded.tokenizer, Weights("mixed", 100_000))
+
+
+def test_a_mixture_for_a_board_fills_it() -> None:
+    loaded, pico = load_model(None), load_board("pico", FOLDER)
+    wide = replace(loaded.model.config, schedule=tuple(range(50)), context=64)
+    space = room(pico)
+    assert space is not None
+    models = outlines(wide, (), loaded.tokenizer, Weights("mixed", board="pico"))
+    fits = {name: memory_needs(model, loaded.tokenizer, pico).total.fits(space) for name, model in models.items()}
+    assert fits == {"int8": False, "mixed": True, "int4": True}
 
 
 def test_a_charge_is_its_watt_hours_in_tokens() -> None:

@@ -170,7 +170,7 @@ def test_every_change_is_computed_as_a_model_of_its_own(fit: Fit) -> None:
     assert {name: shorter[name] for name in alone} == alone
     pico2 = of_board(fit(MODEL, "--context", 512), "pico2")["formats"]["int8"]
     assert {name: changes["--board pico2"][name] for name in pico2} == pico2
-    assert not changes["int4 weights"]["fits"], "it is RAM that is short"
+    assert not changes["--weights int4"]["fits"], "it is RAM that is short"
 
 
 def test_a_model_that_fits_is_shown_only_what_makes_it_faster(fit: Fit) -> None:
@@ -178,6 +178,15 @@ def test_a_model_that_fits_is_shown_only_what_makes_it_faster(fit: Fit) -> None:
     now = of_board(seen, "pico")["formats"]["int8"]["decode"]["tokens_per_second"]
     assert seen["changes"]
     assert all(each["fits"] and each["decode"]["tokens_per_second"] > now for each in seen["changes"])
+
+
+def test_a_smaller_cache_is_proposed_for_the_longer_context_that_it_allows(fit: Fit) -> None:
+    seen = fit(MODEL, "--board", "esp32")
+    now = of_board(seen, "esp32")["formats"]["int8"]["context"]
+    changes = {each["change"]: each for each in seen["changes"]}
+    assert now < changes["--kv-cache k8v4"]["context"] < changes["--kv-cache int4"]["context"] <= 512
+    built = of_board(fit(MODEL, "--board", "esp32", "--kv-cache", "int4"), "esp32")["formats"]["int8"]
+    assert {name: changes["--kv-cache int4"][name] for name in built} == built
 
 
 def test_a_smaller_vocabulary_is_proposed_if_it_is_much_of_what_is_short(fit: Fit, tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ MAY_IMPORT = {
     "host.connect": "tinyllm boards host.output host.link host.model host.virtual host.build",
     "host.chat": "tinyllm codegen.tokenizers codegen.chat host.link host.model host.connect",
     "host.prove": (
-        "tinyllm models boards codegen.arithmetic codegen.tokenizers codegen.kernels codegen.memory host.output "
-        "host.link host.model host.virtual host.connect host.chat"
+        "tinyllm models boards codegen.arithmetic codegen.tokenizers codegen.kernels codegen.memory codegen.emit "
+        "host.output host.link host.model host.virtual host.build host.connect host.chat"
     ),
     "host.fit": (
         "boards codegen.arithmetic codegen.kernels codegen.tokenizers codegen.memory codegen.trim host.model "
