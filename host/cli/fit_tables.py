@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tinyllm.boards.board import Board
-from tinyllm.codegen.calibration.mixed import MEAN_BITS
 from tinyllm.codegen.memory.parts import MemoryParts
 from tinyllm.codegen.memory.plan import plan_memory
 from tinyllm.host.fit.batteries import BATTERIES
 from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed, formats_of
 from tinyllm.host.fit.remedies import Remedy
-from tinyllm.host.fit.weights import FORMATS
+from tinyllm.host.fit.weights import FORMATS, MIXED_BITS
 from tinyllm.host.link.answer import format_rate
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.output import Output
@@ -61,7 +60,7 @@ def _mixture(sketch: Sketch) -> str:
         return f"mixed has all weights in {mixture.budget:,} bytes"
     if mixture is not None and mixture.board is not None:
         return f"mixed is as much int8 as {mixture.board} has room for"
-    return f"mixed has {MEAN_BITS:g} bits a weight in the mean"
+    return f"mixed has {MIXED_BITS:g} bits a weight in the mean"
 
 
 def _sizes(sketch: Sketch) -> str:

@@ -17,6 +17,8 @@ from tinyllm.host.model.weights import Weights
 
 FORMATS = ("int8", "mixed", "int4")
 """By accuracy, the best first."""
+MIXED_BITS = MEAN_BITS
+"""Bits of a weight of the blocks that a mixture has in the mean, unless a person says otherwise."""
 SETS = (("w_down",), ("wo",), ("w_gate", "w_up"), ("wq", "wk", "wv"))
 """Matrices that are raised to int8 together, for they take one input; in the order in which a mixture raises them."""
 MATRICES = tuple(name for names in SETS for name in names)
@@ -31,7 +33,7 @@ def outlines(
 ) -> Mapping[str, IntegerModel]:
     """A model in each of FORMATS; embedding and head are int8 in all of them.
 
-    mixture: the mixture that a person asked for; else it has MEAN_BITS. UserError if its budget is too small.
+    mixture: the mixture that a person asked for; else it has MIXED_BITS. UserError if its budget is too small.
     """
     blocks = range(len(set(config.schedule)))
     int4 = frozenset((block, name) for block in blocks for name in MATRICES)
@@ -41,7 +43,7 @@ def outlines(
 
     def allowed(narrow: Int4) -> bool:
         if mixture is None or (mixture.budget is None and mixture.board is None):
-            return mean_bits(weights, narrow) <= MEAN_BITS
+            return mean_bits(weights, narrow) <= MIXED_BITS
         return _allowed(outline(config, biases, narrow), tokenizer, mixture)
 
     if mixture is not None and mixture.budget is not None and not allowed(int4):

@@ -74,7 +74,7 @@ SHARPNESS = 2.5
 
 VARIANTS = {"int8": ("int8", 8), "int4": ("int4", 8), "int4 cache": ("int8", 4)}
 """Weights of the blocks, and bits of the codes of keys and values."""
-COUNTED_SHAPES = {"int8": tuple(SHAPES), "int4": ("64", "128", "288"), "int4 cache": ("64", "96")}
+COUNTED_SHAPES = {"int8": tuple(SHAPES), "int4": ("64", "288"), "int4 cache": ("64", "96")}
 """The shapes that are counted of each variant: they must tell its own units of work from the others."""
 
 CASES = (("esp32", 1), ("esp32c3", 1), ("esp32s3", 1), ("pico", 1), ("pico", 2), ("pico2", 1), ("pico2", 2))

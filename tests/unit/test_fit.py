@@ -116,8 +116,8 @@ def without(tmp_path: Path, board: str, table: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("tables", "speed", "energy"),
-    [(("cycles",), False, False), (("bandwidth",), False, False), (("power",), True, False)],
+    ("table", "speed", "energy"),
+    [("cycles", False, False), ("bandwidth", False, False), ("power", True, False)],
 )
 def test_a_figure_that_a_board_lacks_leaves_unknown_what_needs_it(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, speed: bool, energy: bool

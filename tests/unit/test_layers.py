@@ -52,8 +52,8 @@ MAY_IMPORT = {
         "host.output host.link host.model host.virtual host.build host.connect host.chat"
     ),
     "host.fit": (
-        "boards codegen.arithmetic codegen.kernels codegen.tokenizers codegen.memory codegen.trim host.model "
-        "host.virtual host.prove"
+        "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.calibration codegen.kernels codegen.memory "
+        "codegen.trim host.model host.virtual host.prove"
     ),
     "host.api": (
         "tinyllm boards codegen.arithmetic codegen.emit codegen.verify host.output host.link host.model host.build "
