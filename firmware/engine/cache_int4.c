@@ -1,6 +1,6 @@
 #include "cache_int4.h"
 
-#include <stddef.h>
+#include <string.h>
 
 #include "placement.h"
 #include "vectors.h"
@@ -31,15 +31,36 @@ TL_HOT struct tl_scale tl_quantize_packed_int4(const int32_t *vector, uint32_t n
     return scale;
 }
 
+#if defined(__GNUC__)
+#define WORD_ALIGNED(bytes) __builtin_assume_aligned(bytes, 4)
+#else
+#define WORD_ALIGNED(bytes) (bytes)
+#endif
+
+/* Four bytes at a time: rows of a multiple of four bytes begin at words. */
+static inline void unpack_words(const int8_t *packed, uint32_t half, int8_t *codes) {
+    TL_UNROLL
+    for (uint32_t i = 0; i < half; i += 4u) {
+        uint32_t both, lower, upper;
+        memcpy(&both, WORD_ALIGNED(packed + i), sizeof both);
+        lower = both << 4 & 0xF0F0F0F0u;
+        upper = both & 0xF0F0F0F0u;
+        memcpy(WORD_ALIGNED(codes + i), &lower, sizeof lower);
+        memcpy(WORD_ALIGNED(codes + half + i), &upper, sizeof upper);
+    }
+}
+
 TL_HOT void tl_unpack_int4(const int8_t *packed, uint32_t rows, uint32_t n, int8_t *codes) {
     const uint32_t half = (n + 1u) / 2u;
     for (uint32_t row = 0; row < rows; row++, packed += half, codes += n) {
-        TL_UNROLL
-        for (uint32_t i = 0; i < n - half; i++) {
+        if (n % 8u == 0) {
+            unpack_words(packed, half, codes);
+            continue;
+        }
+        for (uint32_t i = 0; i < half; i++) {
             const uint32_t both = (uint8_t)packed[i];
             codes[i] = (int8_t)(both << 4 & 0xF0u);
-            codes[i + half] = (int8_t)(both & 0xF0u);
+            if (i + half < n) codes[i + half] = (int8_t)(both & 0xF0u);
         }
-        if (half > n - half) codes[half - 1u] = (int8_t)((uint32_t)(uint8_t)packed[half - 1u] << 4 & 0xF0u);
     }
 }

@@ -15,7 +15,7 @@ extern "C" {
 /* Quantise a vector (n,) to packed codes; mirrors quantize_int4 in codegen/arithmetic/vectors.py. */
 struct tl_scale tl_quantize_packed_int4(const int32_t *vector, uint32_t n, int8_t *packed);
 
-/* Packed rows of n codes, one after another, become int8 codes (rows, n). */
+/* Packed rows of n codes, one after another, become int8 codes (rows, n); both begin at a word. */
 void tl_unpack_int4(const int8_t *packed, uint32_t rows, uint32_t n, int8_t *codes);
 
 #ifdef __cplusplus
