@@ -11,6 +11,7 @@ from tinyllm.host.fit.batteries import BATTERIES
 from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed
 from tinyllm.host.fit.remedies import Remedy
 from tinyllm.host.model.sketch import Sketch
+from tinyllm.host.prove.costs import INT4_MAC
 
 
 def document(sketch: Sketch, boards: Sequence[BoardFit], changes: Sequence[Remedy] | None = None) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def _board(each: BoardFit) -> dict[str, Any]:
             and {
                 "fitted_to": f"counts of random models on the virtual {costs.board}",
                 "half_assumed": costs.half_assumed,
-                "int4_mac_assumed": costs.int4_mac if costs.int4_assumed else None,
+                "int4_mac_assumed": INT4_MAC if costs.int4_assumed else None,
             },
         },
         "formats": {name: _fit(fit) for name, fit in each.formats.items()},

@@ -14,6 +14,7 @@ from tinyllm.host.fit.weights import FORMATS, MIXED_BITS
 from tinyllm.host.link.answer import format_rate
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.output import Output
+from tinyllm.host.prove.costs import INT4_MAC
 
 WIDE = 108
 """Columns from which on the table has all of its columns."""
@@ -230,7 +231,7 @@ def inputs(sketch: Sketch, board: BoardFit) -> Iterator[str]:
         if costs.half_assumed:
             yield f"Of {costs.cores} cores each is assumed to do half of the matrices and of the attention."
         if costs.int4_assumed:
-            yield f"A multiplication of int4 weights is assumed to take {costs.int4_mac:g} times one of int8."
+            yield f"A multiplication of int4 weights is assumed to take {INT4_MAC:g} times one of int8."
     if any(fit.decode and fit.needs.state_in == "PSRAM" for fit in board.formats.values()):
         yield "The vectors of a token lie in PSRAM; what that costs is left out, so it is slower than estimated."
     if described.power is not None:

@@ -30,8 +30,8 @@ else:
 FILE = Path(__file__).with_name("costs.toml")
 LARGEST_FILE = 1024 * 1024
 
-INT4_MAC = {"armv6m": 1.15, "armv8m": 1.15, "rv32": 1.4, "xtensa": 1.4, "xtensa_s3": 2.0}
-"""Assumed by kernel set, until they are counted: what a MAC of int4 weights costs, in MACs of int8 ones."""
+INT4_MAC = 1.15
+"""Assumed of a kernel set whose int4 kernels are not counted: what a MAC of theirs costs, in MACs of int8 weights."""
 
 Rates = Mapping[Part, Mapping[str, float]]
 """Of each part what a unit costs."""
@@ -56,26 +56,21 @@ class Costs:
     half_assumed: bool = False
 
     @property
-    def int4_mac(self) -> float:
-        """What a MAC of int4 weights costs, in MACs of int8 ones, if it is assumed."""
-        return INT4_MAC[self.kernels]
-
-    @property
     def int4_assumed(self) -> bool:
         """Whether nobody has counted this kernel set's int4 kernels."""
         return INT4_MACS not in self.decode[Part.MATRICES]
 
     def of_decode(self, model: IntegerModel, position: float) -> Instructions:
         """A token that is generated, at a position from 0."""
-        return _priced(decode_work(model, position), _with_int4(self.decode, self.kernels))
+        return _priced(decode_work(model, position), _with_int4(self.decode))
 
     def of_prefill(self, model: IntegerModel, position: float) -> Instructions:
         """A token of a batch of a prompt."""
-        return _priced(prefill_work(model, position), _with_int4({**self.decode, **self.prefill}, self.kernels))
+        return _priced(prefill_work(model, position), _with_int4({**self.decode, **self.prefill}))
 
     def of_single(self, model: IntegerModel, position: float) -> Instructions:
         """A token of a prompt on a board without room for two of them at once."""
-        return _priced(prefill_work(model, position), _with_int4(self.decode, self.kernels))
+        return _priced(prefill_work(model, position), _with_int4(self.decode))
 
     def way(self, instructions: Instructions) -> float:
         """What the core with the longer way executes."""
@@ -109,13 +104,13 @@ def _rates(table: Mapping[str, Mapping[str, float]]) -> Rates:
     return {part: table[part.title] for part in PARTS if part.title in table}
 
 
-def _with_int4(rates: Rates, kernels: str) -> Rates:
+def _with_int4(rates: Rates) -> Rates:
     """Matrices' rates with one of int4 weights, if that is not counted: assumed."""
     matrices = rates[Part.MATRICES]
     if INT4_MACS in matrices:
         return rates
     long_row = matrices.get("macs", 0.0) + matrices.get("macs of long rows", 0.0)
-    return {**rates, Part.MATRICES: {**matrices, INT4_MACS: INT4_MAC[kernels] * long_row}}
+    return {**rates, Part.MATRICES: {**matrices, INT4_MACS: INT4_MAC * long_row}}
 
 
 def _priced(work: Work, rates: Rates) -> Instructions:

@@ -20,7 +20,7 @@ from tinyllm.host.model.load import load_model
 from tinyllm.host.model.sketch import stand_in
 from tinyllm.host.model.weights import Weights
 from tinyllm.host.prove import counted, shapes
-from tinyllm.host.prove.costs import INT4_MAC, all_costs, costs_of
+from tinyllm.host.prove.costs import INT4_MAC, Costs, all_costs, costs_of
 from tinyllm.host.prove.costs_check import MODELS, check_counted
 from tinyllm.host.prove.costs_fit import fit
 from tinyllm.host.prove.work import INT4_MACS, UNPACKED, decode_work, prefill_work
@@ -81,12 +81,12 @@ def test_an_int4_multiplication_costs_what_is_assumed_until_it_is_counted() -> N
     int4 = outlines(MODEL.config, (), stand_in(512))["int4"]
     blocks = matrix_macs(MODEL) - 512 * 64
     assert decode_work(int4, 0)[Part.MATRICES][INT4_MACS] == blocks
-    costs = costs_of(load_board("pico", FOLDER))
-    assert costs is not None
-    matrices = [costs.of_decode(model, 0)[Part.MATRICES] for model in (MODEL, int4)]
-    if costs.int4_assumed:
-        rate = costs.decode[Part.MATRICES]["macs"]
-        assert matrices[1] - matrices[0] == pytest.approx((INT4_MAC["armv6m"] - 1) * rate * blocks, rel=0.01)
+    assumed = Costs("any", 1, "a board", {Part.MATRICES: {"macs": 2.0}}, {})
+    counted_ones = Costs("any", 1, "a board", {Part.MATRICES: {"macs": 2.0, INT4_MACS: 3.0}}, {})
+    assert assumed.int4_assumed and not counted_ones.int4_assumed
+    head = 2.0 * 512 * 64
+    assert assumed.of_decode(int4, 0)[Part.MATRICES] == pytest.approx(head + INT4_MAC * 2.0 * blocks)
+    assert counted_ones.of_decode(int4, 0)[Part.MATRICES] == pytest.approx(head + 3.0 * blocks)
 
 
 def test_two_cores_of_a_board_whose_emulator_has_one_are_half_assumed() -> None:
