@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
-from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE, IntegerModel, scale_groups
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel, scale_groups
 from tinyllm.codegen.calibration.mixed import MEAN_BITS
 from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import memory_needs, plan_memory, room
@@ -88,6 +88,6 @@ def mean_bits(weights: Mapping[tuple[int, str], tuple[int, ...]], int4: Int4) ->
     """
     bits = total = 0
     for matrix, (rows, columns) in weights.items():
-        bits += rows * (scale_groups(columns) * (COLUMNS_OF_A_SCALE * 4 + 8) if matrix in int4 else 8 * columns)
+        bits += rows * (4 * columns + 8 * scale_groups(columns) if matrix in int4 else 8 * columns)
         total += rows * columns
     return bits / total
