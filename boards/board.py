@@ -37,6 +37,20 @@ class Reserve:
 
 
 @dataclass(frozen=True)
+class WeightsPlace:
+    """Where weights lie beside the program.
+
+    offset, size: bytes of flash that are theirs. program: bytes that this leaves the program. address: where the chip
+    shows the first of them, if it always shows all of its flash; else they are a partition that the program maps.
+    """
+
+    offset: int
+    size: int
+    program: int
+    address: int | None
+
+
+@dataclass(frozen=True)
 class Bandwidth:
     """MB/s (1e6 bytes a second) that one core reads; None if there is no such memory or no figure."""
 
@@ -75,6 +89,7 @@ class Virtual:
     """How a board's twin is built and which emulator runs it.
 
     memory: what the twin has, no PSRAM; None if the board has none. cores: how many of its cores compute there.
+    weights: where they lie beside the program there.
     """
 
     ports: tuple[str, ...]
@@ -82,6 +97,7 @@ class Virtual:
     platformio: Mapping[str, str]
     memory: Memory | None
     cores: int = 1
+    weights: WeightsPlace | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,7 @@ class Board:
     cycles: Cycles | None = None
     power: Power | None = None
     bootloader_drive: str | None = None
+    weights: WeightsPlace | None = None
     virtual: Virtual | None = None
     emulator: str | None = None
 
@@ -124,5 +141,6 @@ class Board:
             ports=self.virtual.ports,
             emulator=self.virtual.emulator,
             cores=self.virtual.cores,
+            weights=self.virtual.weights,
             virtual=None,
         )

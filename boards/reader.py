@@ -28,7 +28,7 @@ import re
 import sys
 from pathlib import Path
 
-from tinyllm.boards.board import Bandwidth, Board, Cycles, Memory, Power, Reserve, UsbId, Virtual
+from tinyllm.boards.board import Bandwidth, Board, Cycles, Memory, Power, Reserve, UsbId, Virtual, WeightsPlace
 from tinyllm.boards.platformio_options import FIRMWARE, platformio_options
 from tinyllm.boards.toml_table import TomlTable
 from tinyllm.errors import UserError
@@ -43,6 +43,8 @@ LARGEST_FILE = 64 * 1024
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
 """What a board may be called: it becomes a C string and the name of a PlatformIO environment."""
 PORT = re.compile(r"[a-z0-9_]+")
+WEIGHTS_PAGE = 64 * 1024
+"""Of flash, that an ESP32 maps: esp_partition_mmap in ESP-IDF's documentation. A whole number of erased sectors too."""
 INSTRUCTION_SETS = ("generic", "armv6m", "armv8m", "rv32", "xtensa", "xtensa_s3", "host")
 EMULATORS = ("unicorn", "qemu")
 FIELDS = (
@@ -54,6 +56,7 @@ FIELDS = (
     "ports",
     "memory",
     "reserve",
+    "weights",
     "bandwidth",
     "cycles",
     "power",
@@ -90,6 +93,7 @@ def read_board(path: Path) -> Board:
         platformio=platformio_options(table),
         ports=_ports(table),
         reserve=_reserve(table),
+        weights=_weights(table, memory),
         bandwidth=_bandwidth(table),
         cycles=_cycles(table),
         power=_power(table),
@@ -119,6 +123,23 @@ def _reserve(table: TomlTable) -> Reserve | None:
     return Reserve(reserve.number("flash", 0, 2**32), reserve.number("ram", 0, 2**32), reserve.text("source"))
 
 
+def _weights(table: TomlTable, memory: Memory | None) -> WeightsPlace | None:
+    place = table.table("weights", ("offset", "size", "program", "address"))
+    if place is None:
+        return None
+    if memory is None:
+        table.fail("weights", "needs [memory], which is missing")
+    offset = place.number("offset", 1, memory.flash)
+    if offset % WEIGHTS_PAGE:
+        place.fail("offset", f"is {offset}, expected a multiple of {WEIGHTS_PAGE:,}, the page that chips map")
+    return WeightsPlace(
+        offset=offset,
+        size=place.number("size", 1, memory.flash - offset),
+        program=place.number("program", 1, offset),
+        address=place.optional("address", 16, 2**32 - 1),
+    )
+
+
 def _bandwidth(table: TomlTable) -> Bandwidth | None:
     bandwidth = table.table("bandwidth", ("flash", "sram", "psram", "source"))
     if bandwidth is None:
@@ -143,7 +164,7 @@ def _usb(table: TomlTable) -> UsbId:
 
 
 def _virtual(table: TomlTable, memory: Memory | None) -> Virtual | None:
-    virtual = table.table("virtual", ("cores", "ports", "emulator", "memory", "platformio"))
+    virtual = table.table("virtual", ("cores", "ports", "emulator", "memory", "weights", "platformio"))
     if virtual is None:
         return None
     return Virtual(
@@ -152,6 +173,7 @@ def _virtual(table: TomlTable, memory: Memory | None) -> Virtual | None:
         platformio=platformio_options(virtual),
         memory=_virtual_memory(virtual, memory),
         cores=virtual.optional("cores", 1, 64) or 1,
+        weights=_weights(virtual, memory),
     )
 
 

@@ -15,6 +15,9 @@ LFS_POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://h
 (docs/spec.md of github.com/git-lfs/git-lfs; the second is an older name of the first)."""
 LARGEST_LFS_POINTER = 1024
 
+WEIGHTS = "weights.bin"
+"""The weights beside a program: in a project's folder, and in the folder of the compiled program."""
+
 
 def file_size(path: Path) -> int:
     """Bytes in the regular file `path`.

@@ -1,6 +1,7 @@
 """IntegerModel + tokenizer + board -> a self-contained PlatformIO project that a maker can open, read and keep.
 
     platformio.ini
+    weights.bin          the weights, if they lie beside the program; partitions.csv, if there they are a partition
     platform/            our development platform, if the board needs it
     src/                 model.h, model.c, weights.*, vocabulary.*, chat_template.*, tables.*, settings_table.*
     src/engine, console, port    the firmware, as it lies in this package
@@ -26,17 +27,23 @@ from tinyllm.codegen.arithmetic.integer_forward import dot_shift
 from tinyllm.codegen.arithmetic.integer_model import MAX_K_SHIFT, N_SINKS, IntegerModel
 from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS
 from tinyllm.codegen.emit.chat_template import chat_files
+from tinyllm.codegen.emit.partitions import partition_table
 from tinyllm.codegen.emit.render import render, rows
 from tinyllm.codegen.emit.vocabulary import vocabulary_files
-from tinyllm.codegen.emit.weights import weight_files
+from tinyllm.codegen.emit.weights import WeightsApart, weight_files, weights_apart
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.kernels.generic import GENERIC
 from tinyllm.codegen.kernels.kernel_set import KernelSet
-from tinyllm.codegen.memory.plan import SLOTS_AT_ONCE, MemoryNeeds, memory_needs, widest_codes
+from tinyllm.codegen.memory.plan import PROGRAM, SLOTS_AT_ONCE, MemoryNeeds, memory_needs, widest_codes
+from tinyllm.codegen.memory.weights_image import HASH_BYTES
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
+from tinyllm.files import WEIGHTS
 from tinyllm.text import harmless_name
 
+PARTITIONS = "partitions.csv"
+NO_LAYOUT = bytes(HASH_BYTES)
+"""Of weights in the program."""
 UNBUILT = ",".join(["0x00"] * 8)
 
 
@@ -44,8 +51,9 @@ UNBUILT = ",".join(["0x00"] * 8)
 class Manifest:
     """What a project is of.
 
-    model_hash, build_id: hexadecimal, as the board says them in HELLO. cache_in, state_in: as MemoryNeeds has them.
-    files: path within the project -> sha256 in hexadecimal.
+    model_hash, build_id: hexadecimal, as the board says them in HELLO. cache_in, state_in, weights_in: as MemoryNeeds
+    has them. layout: what weights beside the program and the program agree in, hexadecimal, as the board says it; zeros
+    if they are in it. files: path within the project -> sha256 in hexadecimal.
     """
 
     model: str
@@ -55,6 +63,8 @@ class Manifest:
     context: int
     cache_in: str
     state_in: str
+    weights_in: str
+    layout: str
     files: dict[str, str]
 
     def text(self) -> str:
@@ -66,13 +76,15 @@ class Manifest:
 class Project:
     """An emitted project, not written anywhere yet.
 
-    files: path within the project -> text. needs: what the program takes on the board.
+    files: path within the project -> text. needs: what the program takes on the board. weights: the content of
+    weights.bin, None if the weights are in the program.
     """
 
     board: Board
     files: dict[str, str]
     manifest: Manifest
     needs: MemoryNeeds
+    weights: bytes | None = None
 
     @property
     def title(self) -> str:
@@ -80,11 +92,16 @@ class Project:
         about = self.manifest
         return f"{about.model} for {about.board}, context {about.context}, build {about.build_id}"
 
+    def content(self, name: str) -> str | bytes:
+        """Of one of the manifest's files."""
+        return self.weights if name == WEIGHTS and self.weights is not None else self.files[name]
+
 
 def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds | None = None) -> Project:
     """The project of a model for a board.
 
-    needs: of this model on this board, if they were counted before. Raises UserError if model and tokenizer disagree.
+    needs: of this model on this board, if they were counted before; they say where the weights go. If that is beside
+    the program, no file but weights.bin depends on their values. Raises UserError if model and tokenizer disagree.
     """
     if tokenizer.vocab_size != model.config.vocab_size:
         raise UserError(
@@ -92,7 +109,8 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
             "give the tokenizer that the model was trained with (--tokenizer)."
         )
     needs = needs or memory_needs(model, tokenizer, board)
-    files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board, needs).items()}
+    apart = _apart(model, tokenizer, board, needs)
+    files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board, needs, apart).items()}
     files |= {f"src/{name}": text for name, text in firmware_files(board, model).items()}
     options = dict(board.platformio)
     # Everything is in src/: no library needs to be searched for.
@@ -105,13 +123,18 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     if options["platform"] == OWN_PLATFORM:
         options["platform"] = "symlink://${PROJECT_DIR}/platform"
         files |= {f"platform/{name}": text for name, text in _folder(FIRMWARE / "platform").items()}
+    if apart is not None and board.weights is not None and board.weights.address is None:
+        files[PARTITIONS] = partition_table(board.weights)
+        options["board_build.partitions"] = PARTITIONS
     files["platformio.ini"] = render(
-        "platformio.ini", name=harmless_name(model.config.name), version=_version(), board=board, options=options
+        "platformio.ini", name=_shown_name(model, apart), version=_version(), board=board, options=options
     )
     hashes = {name: hash_of(files[name].encode()) for name in sorted(files)}
     build_id = hashlib.sha256(json.dumps(hashes).encode()).digest()
     files["src/model.h"] = files["src/model.h"].replace(UNBUILT, _c_bytes(build_id[:8]))
     hashes["src/model.h"] = hash_of(files["src/model.h"].encode())
+    if apart is not None:
+        hashes[WEIGHTS] = hash_of(apart.image)
     manifest = Manifest(
         model=harmless_name(model.config.name),
         model_hash=model.short_digest(),
@@ -120,16 +143,42 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         context=model.config.context,
         cache_in=needs.cache_in,
         state_in=needs.state_in,
+        weights_in=needs.weights_in,
+        layout=NO_LAYOUT.hex() if apart is None else apart.layout.hex(),
         files=hashes,
     )
-    return Project(board, files, manifest, needs)
+    return Project(board, files, manifest, needs, None if apart is None else apart.image)
 
 
-def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> dict[str, str]:
-    """File name -> text of what is written for this model; the build id is still zero."""
+def _apart(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> WeightsApart | None:
+    """The weights beside the program; None if they are in it."""
+    if needs.weights_in == PROGRAM:
+        return None
+    vocabulary = vocabulary_files(tokenizer)
+    return weights_apart(model, kernel_set_of(board), needs.placed.tables, needs.placed.psram, vocabulary)
+
+
+def _shown_name(model: IntegerModel, apart: WeightsApart | None) -> str:
+    """The name in the files: the model's, or what all models have in common that the program can run."""
+    return harmless_name(model.config.name) if apart is None else f"a model of layout {apart.layout.hex()}"
+
+
+def source_files(
+    model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds, apart: WeightsApart | None = None
+) -> dict[str, str]:
+    """File name -> text of what is written for this model; the build id is still zero.
+
+    apart: the weights beside the program, None if they are in it.
+    """
     config, plan, placed = model.config, needs.plan, needs.placed.tables
+    place = board.weights
     fields = {
-        "name": harmless_name(config.name),
+        "name": _shown_name(model, apart),
+        "apart": apart is not None,
+        "layout": _c_bytes(NO_LAYOUT if apart is None else apart.layout),
+        "image_bytes": 0 if apart is None else len(apart.image),
+        "weights_address": None if place is None else place.address,
+        "weights_room": 0 if place is None else place.size,
         "board": board.name,
         "version": _version(),
         "model": model,
@@ -162,7 +211,7 @@ def source_files(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         **table_files(placed),
         "settings_table.h": render("settings_table.h", settings=SETTINGS.values()),
         "settings_table.c": render("settings_table.c", settings=SETTINGS.values()),
-        **weight_files(model, kernel_set_of(board), placed, needs.placed.psram),
+        **(weight_files(model, kernel_set_of(board), placed, needs.placed.psram) if apart is None else apart.files),
         **vocabulary_files(tokenizer),
         **chat_files(config, tokenizer, plan.text_max),
     }

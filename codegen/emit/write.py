@@ -30,7 +30,7 @@ def write_project(project: Project, folder: Path) -> None:
             return
         with StagedFiles() as staged:
             for name in changed:
-                staged.add(folder / name, project.files[name])
+                staged.add(folder / name, project.content(name))
             staged.add(manifest, text)
             # Of a project that is half old and half new no file is known to be as it was written.
             write_file(manifest, json.dumps({"files": sorted(there)}))

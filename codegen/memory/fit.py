@@ -8,7 +8,7 @@ from dataclasses import replace
 from tinyllm.boards.description import Board, board_names, load_board
 from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT, IntegerMatrix, IntegerModel
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import Bytes, MemoryNeeds, matrix_bytes, memory_needs, room
+from tinyllm.codegen.memory.plan import PARTITION, Bytes, MemoryNeeds, matrix_bytes, memory_needs, room
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import TinyllmError, UserError
 
@@ -16,33 +16,41 @@ CONTEXT_STEP = 8
 """Contexts that are offered are multiples of this."""
 
 
-def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> MemoryNeeds:
-    """The bytes that the model takes on the board. Raises UserError if it does not fit, with advice."""
-    needs = memory_needs(model, tokenizer, board)
-    space = room(board)
+def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_in: str | None = None) -> MemoryNeeds:
+    """The bytes that the model takes on the board, with the weights where memory_needs puts them.
+
+    Raises UserError if it does not fit, with advice, and if the board has no place for weights beside the program.
+    """
+    if weights_in == PARTITION and board.weights is None and board.memory is not None:
+        raise UserError(
+            f"board {board.name} has no place for weights beside the program: its description has no [weights] "
+            "(docs/weights-image.md). Leave --weights-in partition out."
+        )
+    needs = memory_needs(model, tokenizer, board, weights_in)
+    space = room(board, needs.weights_in)
     if space is None or needs.total.fits(space):
         return needs
     raise UserError(_refusal(model, tokenizer, board, needs.total, space))
 
 
-def context_that_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> int:
+def context_that_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_in: str | None = None) -> int:
     """The model's context if it fits the board, else the largest that does; the model's own if none does."""
-    space = room(board)
-    if space is None or memory_needs(model, tokenizer, board).total.fits(space):
+    if memory_needs(model, tokenizer, board, weights_in).fits(board):
         return model.config.context
-    return largest_context(model, tokenizer, board) or model.config.context
+    return largest_context(model, tokenizer, board, weights_in) or model.config.context
 
 
-def largest_context(model: IntegerModel, tokenizer: Tokenizer, board: Board) -> int | None:
+def largest_context(
+    model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_in: str | None = None
+) -> int | None:
     """The largest context up to the model's that fits, if not its own then a multiple of CONTEXT_STEP.
 
     None if none does.
     """
-    space = room(board)
 
     def fits(context: int) -> bool:
         smaller = replace(model, config=replace(model.config, context=context))
-        return space is None or memory_needs(smaller, tokenizer, board).total.fits(space)
+        return memory_needs(smaller, tokenizer, board, weights_in).fits(board)
 
     if fits(model.config.context):
         return model.config.context
@@ -65,6 +73,7 @@ def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: By
             ("flash", wanted.flash, space.flash),
             ("RAM", wanted.ram, space.ram),
             ("PSRAM", wanted.psram, space.psram),
+            ("flash for weights", wanted.weights, space.weights),
         )
         if needed > there
     ]
@@ -118,9 +127,8 @@ def _has_room(name: str, instead_of: Board, model: IntegerModel, tokenizer: Toke
             board = board.twin()
     except TinyllmError:
         return False
-    space = room(board)
     return (
-        board.name != instead_of.name and space is not None and memory_needs(model, tokenizer, board).total.fits(space)
+        board.name != instead_of.name and board.memory is not None and memory_needs(model, tokenizer, board).fits(board)
     )
 
 

@@ -112,7 +112,7 @@ def place(model: IntegerModel, kernels: KernelSet, left: int, hot_code: HotCode 
     left -= placed.hot_bytes
     read = [table for table in tables(model, kernels) if table.reads]
     if faster and sum(ELEMENT_TABLES.values()) + sum(table.bytes for table in read) > left:
-        placed = replace(placed, pointers=_pointer_bytes(model))
+        placed = replace(placed, pointers=structure_bytes(model))
         left -= placed.pointers
     for name, size in ELEMENT_TABLES.items():
         if size <= left:
@@ -128,8 +128,8 @@ def place(model: IntegerModel, kernels: KernelSet, left: int, hot_code: HotCode 
     return placed if placed.psram else replace(placed, pointers=0)
 
 
-def _pointer_bytes(model: IntegerModel) -> int:
-    """The structures of weights.c that point to matrices, if they are variables."""
+def structure_bytes(model: IntegerModel) -> int:
+    """The structures of weights.c that point to tables, if they are variables."""
     parts = [part for block in model.blocks for part in vars(block).values() if part is not None]
     sizes = {IntegerMatrix: MATRIX_BYTES, IntegerGain: GAIN_BYTES}
     return sum(sizes.get(type(part), POINTER_BYTES) for part in parts) + MATRIX_BYTES * (1 if model.head is None else 2)

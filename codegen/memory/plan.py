@@ -13,13 +13,17 @@ from dataclasses import dataclass, field, replace
 from tinyllm.boards.chips import CHIPS, HEAP
 from tinyllm.boards.description import Board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
-from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import IntegerGain, IntegerMatrix, IntegerModel
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.kernels.generic import GENERIC
-from tinyllm.codegen.kernels.kernel_set import KernelSet, padded
-from tinyllm.codegen.memory.placement import SLACK, Placement, place
+from tinyllm.codegen.kernels.kernel_set import ALIGNMENT, KernelSet, padded
+from tinyllm.codegen.memory.placement import SLACK, Placement, place, structure_bytes, tables
+from tinyllm.codegen.memory.weights_image import image_bytes
 from tinyllm.codegen.tokenizers.tables import lay_out
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+
+PROGRAM, PARTITION = "program", "partition"
+"""Where weights are: C tables of the program, or an image beside it."""
 
 MOST_BATCH = 8
 """Tokens of a prompt that go through the model at once, at most."""
@@ -42,6 +46,9 @@ CODE_BYTES = 45 * 1024
 SMALL_VARIABLES = 1536
 """Bound of the variables of engine, console and port whose size does not depend on the model."""
 
+INDEX_BYTES = 16
+"""Of flash for each table of an image of weights: where the pointer to it is, its bytes, where an exponent goes."""
+
 PSRAM_RESERVE = 64 * 1024
 """Of PSRAM, for the framework's heap: estimated."""
 
@@ -50,9 +57,9 @@ PSRAM_RESERVE = 64 * 1024
 class Plan:
     """Bytes by name.
 
-    flash: constant tables. ram: the KV cache, and the parts of the state, padding included. variables: bound of the
-    static variables of engine, console and port. text_max: bytes of one prompt. batch: tokens of a prompt that go
-    through the model at once.
+    flash: constant tables, "weights" also if they are an image beside the program. ram: the KV cache, and the parts of
+    the state, padding included. variables: bound of the static variables of engine, console and port. text_max: bytes
+    of one prompt. batch: tokens of a prompt that go through the model at once.
     """
 
     flash: dict[str, int]
@@ -69,15 +76,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Bytes:
-    """An amount of each memory: flash, RAM for static variables, PSRAM."""
+    """An amount of each memory: flash of the program, RAM for static variables, PSRAM, flash beside the program."""
 
     flash: int
     ram: int
     psram: int = 0
+    weights: int = 0
 
     def fits(self, room: Bytes) -> bool:
         """Whether there is room for it in each memory."""
-        return self.flash <= room.flash and self.ram <= room.ram and self.psram <= room.psram
+        return (
+            self.flash <= room.flash
+            and self.ram <= room.ram
+            and self.psram <= room.psram
+            and self.weights <= room.weights
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +99,7 @@ class MemoryNeeds:
 
     total: of the whole program without the board's framework. cache_in, state_in: the memory that the KV cache and the
     rest of the state lie in, "RAM" or "PSRAM". placed: what is copied into RAM and PSRAM that are free besides, when
-    the program starts.
+    the program starts. weights_in: PROGRAM or PARTITION.
     """
 
     plan: Plan
@@ -94,6 +107,12 @@ class MemoryNeeds:
     cache_in: str = "RAM"
     state_in: str = "RAM"
     placed: Placement = field(default_factory=Placement)
+    weights_in: str = PROGRAM
+
+    def fits(self, board: Board) -> bool:
+        """Whether the board has room for all of it."""
+        space = room(board, self.weights_in)
+        return space is None or self.total.fits(space)
 
     @property
     def ram_with_copies(self) -> int:
@@ -102,12 +121,17 @@ class MemoryNeeds:
 
 
 def plan_memory(
-    model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None, batch: int | None = None
+    model: IntegerModel,
+    tokenizer: Tokenizer,
+    board: Board | None = None,
+    batch: int | None = None,
+    weights_in: str = PROGRAM,
 ) -> Plan:
     """Count the emitted tables and state for a board, exactly as the templates declare them.
 
     board None: for the portable kernels on one core. batch None: of as many tokens as the board has room for.
     """
+    apart = weights_in == PARTITION
     config, kernels, cores = model.config, kernel_set_of(board), 1 if board is None else board.cores
     batch = _batch(model, kernels, board) if batch is None else batch
     vectors = 2 * config.dim  # the final norm's gain
@@ -130,19 +154,26 @@ def plan_memory(
     scratch = cores * padded(HEADS_AT_ONCE * 4 * max(config.slots) + heads + _unpacked_bytes(config))
     # About four bytes of text make a token, so this is as much as fits the context.
     text_max = min(max(4 * config.context, 512), 4096)
+    if apart:
+        sizes = _image_tables(model, kernels)
+        flash = {"weights": image_bytes(sizes), "index": INDEX_BYTES * len(sizes) + structure_bytes(model)}
+    else:
+        flash = {
+            "weights": sum(matrix_bytes(matrix, kernels) for matrix in _matrices(model)) + vectors + model.k_shift.size
+        }
+        if config.prefix:
+            flash["prefix"] = _prefix_bytes(config)
+    # Copies of tables in an image have whole vectors.
+    variables = structure_bytes(model) + ALIGNMENT * len(sizes) if apart else 0
     return Plan(
-        flash={
-            "weights": sum(matrix_bytes(matrix, kernels) for matrix in _matrices(model)) + vectors + model.k_shift.size,
-            "vocabulary": sum(lay_out(tokenizer).sizes().values()),
-            **({"prefix": _prefix_bytes(config)} if config.prefix else {}),
-        },
+        flash=flash | {"vocabulary": sum(lay_out(tokenizer).sizes().values())},
         ram={
             "kv_cache": cache,
             "logits": logits,
             "scores": scores,
             "activations": middle - logits + codes + scratch - scores,
         },
-        variables=_variable_bytes(model, tokenizer, text_max),
+        variables=variables + _variable_bytes(model, tokenizer, text_max),
         text_max=text_max,
         batch=batch,
     )
@@ -155,11 +186,27 @@ def _unpacked_bytes(config: ModelConfig) -> int:
     return SLOTS_AT_ONCE * config.head_dim + 16 + 4 * HEADS_AT_ONCE * config.head_dim
 
 
-def _prefix_bytes(config: ModelConfig) -> int:
-    """Tokens and cache of the prefix, as constants."""
+def _prefix_tables(config: ModelConfig) -> list[int]:
+    """Bytes of the tokens of the prefix, of its cache's codes and scales, and of its largest exponents."""
     n = len(config.prefix)
     rows = config.n_kv_heads * sum(min(n, slots) for slots in config.slots)
-    return 4 * n + rows * (config.key_bytes + config.value_bytes + 4) + 2 * config.n_layers * config.n_kv_heads
+    tops = config.n_layers * config.n_kv_heads
+    return [4 * n, rows * config.key_bytes, rows * config.value_bytes, *[2 * rows] * 2, *[tops] * 2]
+
+
+def _prefix_bytes(config: ModelConfig) -> int:
+    """Tokens and cache of the prefix, as constants."""
+    return sum(_prefix_tables(config))
+
+
+def _image_tables(model: IntegerModel, kernels: KernelSet) -> list[int]:
+    """Bytes of each table of an image, in its order but for the prefix's."""
+    sizes = [table.bytes for table in tables(model, kernels)]
+    gains = 1 + sum(isinstance(part, IntegerGain) for block in model.blocks for part in vars(block).values())
+    # Of each gain its exponent, of a matrix the largest sum too.
+    numbers = gains + 2 * len(list(_matrices(model)))
+    prefix = _prefix_tables(model.config) if model.config.prefix else []
+    return [*sizes, *prefix, model.k_shift.size, 4 * numbers]
 
 
 def _token_bytes(config: ModelConfig, kernels: KernelSet, angles: int) -> int:
@@ -183,12 +230,22 @@ def _batch(model: IntegerModel, kernels: KernelSet, board: Board | None) -> int:
     return max(most - most % kernels.tokens, 1)
 
 
-def memory_needs(model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None) -> MemoryNeeds:
-    """The bytes of the program on a board, without its framework; board None: one with enough RAM."""
-    space = None if board is None else room(board)
-    needs = _lay_out(plan_memory(model, tokenizer, board), space)
+def memory_needs(
+    model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None, weights_in: str | None = None
+) -> MemoryNeeds:
+    """The bytes of the program on a board, without its framework; board None: one with enough RAM.
+
+    weights_in: PROGRAM, PARTITION, or None for the first of them that fits, PROGRAM if none does.
+    """
+    if weights_in is None and board is not None and board.weights is not None and board.memory is not None:
+        inside = memory_needs(model, tokenizer, board, PROGRAM)
+        apart = None if inside.fits(board) else memory_needs(model, tokenizer, board, PARTITION)
+        return apart if apart is not None and apart.fits(board) else inside
+    kept = weights_in or PROGRAM
+    space = None if board is None else room(board, kept)
+    needs = _lay_out(plan_memory(model, tokenizer, board, None, kept), space, kept)
     if space is not None and not needs.total.fits(space):
-        needs = _lay_out(plan_memory(model, tokenizer, board, batch=1), space)
+        needs = _lay_out(plan_memory(model, tokenizer, board, 1, kept), space, kept)
     if space is None or not needs.total.fits(space):
         return needs
     chip = None if board is None else CHIPS.get(board.chip)
@@ -204,31 +261,41 @@ def _psram_is_faster(board: Board) -> bool:
     return speeds is not None and (speeds.psram or 0) > (speeds.flash or 0)
 
 
-def _lay_out(plan: Plan, space: Bytes | None) -> MemoryNeeds:
+def _lay_out(plan: Plan, space: Bytes | None, weights_in: str) -> MemoryNeeds:
     """All in RAM, if there is room for it or no PSRAM.
 
     What does not fit goes to PSRAM: the KV cache first, of which a token reads each byte once, and none beyond its own
     position; then the rest of the state, which is written and read several times. Other variables are always in RAM.
     """
-    flash, cache, state = sum(plan.flash.values()) + CODE_BYTES, plan.ram["kv_cache"], plan.state_bytes
-    layouts = [MemoryNeeds(plan, Bytes(flash, ram=plan.variables + state))]
+    cache, state = plan.ram["kv_cache"], plan.state_bytes
+    beside = plan.flash["weights"] if weights_in == PARTITION else 0
+    flash = sum(plan.flash.values()) + CODE_BYTES - beside
+
+    def layout(ram: int, psram: int = 0, cache_in: str = "RAM", state_in: str = "RAM") -> MemoryNeeds:
+        total = Bytes(flash, plan.variables + ram, psram, beside)
+        return MemoryNeeds(plan, total, cache_in, state_in, weights_in=weights_in)
+
+    layouts = [layout(state)]
     if space is not None and space.psram:
-        rest = plan.variables + state - cache
-        layouts.append(MemoryNeeds(plan, Bytes(flash, ram=rest, psram=cache), cache_in="PSRAM"))
-        everything = Bytes(flash, ram=plan.variables, psram=state)
-        layouts.append(MemoryNeeds(plan, everything, cache_in="PSRAM", state_in="PSRAM"))
+        layouts.append(layout(state - cache, cache, "PSRAM"))
+        layouts.append(layout(0, state, "PSRAM", "PSRAM"))
     return next((needs for needs in layouts if space is None or needs.total.ram <= space.ram), layouts[-1])
 
 
-def room(board: Board) -> Bytes | None:
-    """The bytes of a board for a program and its static variables, without its framework's; None: no limit known."""
-    memory, reserve = board.memory, board.reserve
+def room(board: Board, weights_in: str = PROGRAM) -> Bytes | None:
+    """The bytes of a board for a program and its static variables, without its framework's; None: no limit known.
+
+    weights_in: PROGRAM or PARTITION, which leaves the program less flash.
+    """
+    memory, reserve, apart = board.memory, board.reserve, board.weights
     if memory is None:
         return None
+    program = memory.app if weights_in == PROGRAM or apart is None else min(memory.app, apart.program)
     return Bytes(
-        flash=max(memory.app - (reserve.flash if reserve else 0), 0),
+        flash=max(program - (reserve.flash if reserve else 0), 0),
         ram=max(memory.static - (reserve.ram if reserve else 0), 0),
         psram=max(memory.psram - PSRAM_RESERVE, 0),
+        weights=apart.size if apart is not None else 0,
     )
 
 

@@ -23,9 +23,10 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS, Setting
 from tinyllm.codegen.emit.prefix import unpacked_codes
+from tinyllm.codegen.kernels.kernel_set import ALIGNMENT
 from tinyllm.codegen.verify.compiler import find_compiler
 from tinyllm.errors import Failure
-from tinyllm.files import write_file
+from tinyllm.files import WEIGHTS, write_file
 
 BUILDS: dict[str, tuple[str, ...]] = {
     "O0": ("-O0",),
@@ -51,6 +52,10 @@ void tl_forward(uint32_t token, uint32_t position);
 uint32_t tl_prefill(const uint32_t *tokens, uint32_t n, uint32_t position);
 int32_t *tl_logits(void);
 bool tl_weights_intact(void);
+void tl_weights_attach(const uint8_t *image, uint32_t room);
+int tl_weights_state(void);
+const char *tl_model_name(void);
+const uint8_t *tl_model_hash(void);
 bool tl_kernels_start(void);
 struct cache {
     int8_t k[%(rows)d * %(key_bytes)d + %(padding)d];
@@ -62,15 +67,18 @@ extern struct cache tl_cache;
 """
 
 
-def compile_library(files: dict[str, str], folder: Path, build: str = "O2") -> Path:
+def compile_library(files: dict[str, str], folder: Path, build: str = "O2", weights: bytes | None = None) -> Path:
     """Compile the model and the engine of an emitted project (Project.files) into a shared library in `folder`.
 
+    weights: those of the project that lie beside the program; they are written beside the library.
     Raises UserError without a compiler, Failure with the compiler's first words when it refuses.
     """
     compiler = find_compiler()
     for name, text in files.items():
         if name.startswith("src/"):
             write_file(folder / name, text)
+    if weights is not None:
+        write_file(folder / WEIGHTS, weights)
     sources = [name for name in files if re.fullmatch(r"src/(engine/|kernels/)?\w+\.c", name)]
     library = folder / f"model-{build}{'.dll' if sys.platform == 'win32' else '.so'}"
     include = [f"-Isrc{part}" for part in ("", "/engine", "/kernels", "/console", "/port")]
@@ -98,6 +106,9 @@ class HostLibrary:
 
     def __init__(self, library: Path, config: ModelConfig) -> None:
         self._config = config
+        self._room: Any = None
+        self.image: Any = None
+        """Where the weights are that lie beside the program."""
         self._rows = config.n_kv_heads * sum(config.slots)
         self.ffi = cffi.FFI()
         self.ffi.cdef(
@@ -114,8 +125,18 @@ class HostLibrary:
             self.c: Any = self.ffi.dlopen(str(library))
         except OSError as error:
             raise Failure(f"{library} does not load: {error}") from None
+        if (weights := library.with_name(WEIGHTS)).is_file():
+            self.attach(weights.read_bytes())
         if not self.c.tl_kernels_start():
             raise Failure(f"{library}: its kernels fail the check that a board makes at its start.")
+
+    def attach(self, image: bytes) -> bool:
+        """Give the C its weights, if they lie beside the program. Returns whether they are its own, and whole."""
+        self._room = self.ffi.new(f"uint8_t[{len(image) + ALIGNMENT}]")
+        self.image = self._room + -int(self.ffi.cast("uintptr_t", self._room)) % ALIGNMENT
+        self.ffi.memmove(self.image, image, len(image))
+        self.c.tl_weights_attach(self.image, len(image))
+        return bool(self.c.tl_weights_intact())
 
     def begin(self) -> None:
         """Begin a conversation: the cache holds the prefix alone."""

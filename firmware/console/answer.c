@@ -76,6 +76,22 @@ uint32_t tl_answer_decode_us(void) {
     return saturate(decode_us);
 }
 
+/* What is wrong with the weights. */
+static const char *weights_text(void) {
+    switch (tl_session_weights()) {
+    case TL_WEIGHTS_MISSING:
+        return "there are no weights beside the program, flash the board";
+    case TL_WEIGHTS_TRUNCATED:
+        return "the weights end too early, flash the board again";
+    case TL_WEIGHTS_FOREIGN:
+        return "the weights are of another model or build than the program, flash the board with both";
+    case TL_WEIGHTS_DAMAGED:
+    case TL_WEIGHTS_INTACT:
+        break;
+    }
+    return "the weights failed their CRC, flash the board again";
+}
+
 const char *tl_error_text(enum tl_error error) {
     switch (error) {
     case TL_ERROR_CORRUPT:
@@ -91,7 +107,7 @@ const char *tl_error_text(enum tl_error error) {
     case TL_ERROR_NO_LOGITS:
         return "no logits: prefill with max_tokens 0 first";
     case TL_ERROR_MODEL:
-        return "the weights failed their CRC, flash the board again";
+        return weights_text();
     case TL_OK:
     case TL_ERROR_VERSION:
         break;

@@ -65,8 +65,8 @@ static void refuse(const struct tl_frame *request, enum tl_error error) {
 /* --- Requests --- */
 
 void tl_program_hello(const struct tl_frame *request) {
-    static const uint8_t model_hash[8] = TL_MODEL_HASH_BYTES;
     static const uint8_t build_id[8] = TL_BUILD_ID_BYTES;
+    static const uint8_t layout[8] = TL_WEIGHTS_LAYOUT_BYTES;
     tl_frame_begin(REPLY_HELLO, request->sequence);
     tl_frame_put_u8(TL_PROTOCOL_VERSION);
     tl_frame_put_u32(TL_CONTEXT);
@@ -75,7 +75,7 @@ void tl_program_hello(const struct tl_frame *request) {
     tl_frame_put_u32(tl_session_context_used());
     tl_frame_put_u32(tl_session_digest());
     tl_frame_put_u32(corrupt_frames);
-    tl_frame_put(model_hash, sizeof model_hash);
+    tl_frame_put(TL_MODEL_HASH, 8);
     tl_frame_put(build_id, sizeof build_id);
     put_string(TL_MODEL_NAME);
     put_string(TL_BOARD_NAME);
@@ -83,6 +83,8 @@ void tl_program_hello(const struct tl_frame *request) {
     tl_frame_put_u8(TL_CHAT);
     put_string(TL_KERNEL_SET);
     tl_frame_put_u8(tl_session_kernels_agree());
+    tl_frame_put_u8((uint8_t)tl_session_weights());
+    tl_frame_put(layout, sizeof layout);
     tl_frame_end();
 }
 

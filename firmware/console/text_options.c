@@ -33,8 +33,10 @@ void tl_text_warn_of_kernels(void) {
 }
 
 void tl_text_greet(void) {
-    tl_write("tinyllm " TL_VERSION ", " TL_MODEL_NAME " on " TL_BOARD_NAME ". Type a prompt, or /help." TL_LINE_END);
-    if (!tl_session_weights_intact()) {
+    tl_write("tinyllm " TL_VERSION ", ");
+    tl_write(TL_MODEL_NAME);
+    tl_write(" on " TL_BOARD_NAME ". Type a prompt, or /help." TL_LINE_END);
+    if (tl_session_weights() != TL_WEIGHTS_INTACT) {
         tl_write(tl_error_text(TL_ERROR_MODEL));
         tl_write(TL_LINE_END);
     }

@@ -15,7 +15,7 @@ static struct {
     bool has_logits;
     bool active;
     bool prefilling;
-    bool weights_intact;
+    enum tl_weights weights;
     bool kernels_agree;
     uint32_t max_tokens;
     uint32_t digest;
@@ -24,20 +24,37 @@ static struct {
     struct tl_random random;
 } session;
 
+static enum tl_weights check_weights(void) {
+    if (tl_weights_intact()) {
+        return TL_WEIGHTS_INTACT;
+    }
+#if defined(TL_WEIGHTS_APART)
+    return tl_weights_state();
+#else
+    return TL_WEIGHTS_DAMAGED;
+#endif
+}
+
 void tl_session_start(void) {
-    session.weights_intact = tl_weights_intact();
+    session.weights = check_weights();
     session.kernels_agree = tl_kernels_start();
     tl_session_reset();
 }
 
-void tl_session_reset(void) {
+static void begin_conversation(void) {
     tl_begin();
-    session.position = 0;
 #if TL_PREFIX_TOKENS > 0
     for (; session.position < TL_PREFIX_TOKENS; session.position++) {
         session.history[session.position] = (tl_token_t)tl_prefix_token(session.position);
     }
 #endif
+}
+
+void tl_session_reset(void) {
+    session.position = 0;
+    if (session.weights == TL_WEIGHTS_INTACT) {
+        begin_conversation();
+    }
     session.pending = TL_NO_TOKEN;
     session.has_logits = false;
     session.active = false;
@@ -96,7 +113,7 @@ static enum tl_error begin(uint32_t length, uint32_t max_tokens) {
 }
 
 enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens) {
-    if (!session.weights_intact) {
+    if (session.weights != TL_WEIGHTS_INTACT) {
         return TL_ERROR_MODEL;
     }
     const uint32_t length = tl_encode(text, n_bytes, session.position == 0, session.prompt, TL_CONTEXT);
@@ -112,7 +129,7 @@ static uint32_t last_token(void) {
 
 enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens) {
 #if TL_CHAT
-    if (!session.weights_intact) {
+    if (session.weights != TL_WEIGHTS_INTACT) {
         return TL_ERROR_MODEL;
     }
     const bool first = session.position == TL_PREFIX_TOKENS;
@@ -126,7 +143,7 @@ enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint
 }
 
 enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens) {
-    if (!session.weights_intact) {
+    if (session.weights != TL_WEIGHTS_INTACT) {
         return TL_ERROR_MODEL;
     }
     if (count > TL_CONTEXT) {
@@ -229,8 +246,8 @@ bool tl_session_prefilling(void) {
     return session.prefilling;
 }
 
-bool tl_session_weights_intact(void) {
-    return session.weights_intact;
+enum tl_weights tl_session_weights(void) {
+    return session.weights;
 }
 
 bool tl_session_kernels_agree(void) {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model.h"
 #include "sampler.h"
 #include "vocabulary.h"
 
@@ -87,8 +88,8 @@ void tl_session_cancel(void);
 
 bool tl_session_active(void);
 bool tl_session_prefilling(void);
-bool tl_session_weights_intact(void);
-bool tl_session_kernels_agree(void); /* with the portable C, at the start; else that does their work */
+enum tl_weights tl_session_weights(void); /* as they were at the start; if not intact, no prompt is taken */
+bool tl_session_kernels_agree(void);      /* with the portable C, at the start; else that does their work */
 struct tl_settings *tl_session_settings(void);
 const struct tl_answer *tl_session_answer(void);
 

@@ -65,14 +65,14 @@ def emit(
     int4 = int4_matrices(loaded, progress, notice)
     outline = outline_of(loaded.model, positions, int4)
     if context is None and not loaded.context_chosen:
-        positions = context_that_fits(outline, loaded.tokenizer, board)
+        positions = context_that_fits(outline, loaded.tokenizer, board, loaded.weights_in)
         if positions != loaded.context:
             outline = outline_of(loaded.model, positions, int4)
             notice(
                 f"context {positions} instead of {loaded.context}: the largest with which {loaded.name} fits "
                 f"{board.name}. --context sets another."
             )
-    needs = check_fits(outline, loaded.tokenizer, board)
+    needs = check_fits(outline, loaded.tokenizer, board, loaded.weights_in)
     integers = integers_of(loaded, positions, progress, notice)
     progress("writing the C")
     project = emit_project(integers, loaded.tokenizer, board, needs)
@@ -160,6 +160,8 @@ def _compile(folder: Path, project: Project, progress: Line, notice: Line, faile
         stack=_deepest_stack(result.objects),
         cache_in=about.cache_in,
         state_in=about.state_in,
+        weights_in=about.weights_in,
+        layout=about.layout,
         plan=project.needs.plan,
     )
 

@@ -26,8 +26,13 @@ def builds_folder() -> Path:
 
 
 def place_of(project: Project) -> Path:
-    """The folder of this project's build, which may not be there yet."""
-    return builds_folder() / f"{project.board.name}-{project.manifest.build_id}"
+    """The folder of this project's build, which may not be there yet.
+
+    If the weights lie beside the program, they are not part of its build id.
+    """
+    about = project.manifest
+    weights = f"-{about.model_hash}" if project.weights is not None else ""
+    return builds_folder() / f"{project.board.name}-{about.build_id}{weights}"
 
 
 def find_build(project: Project) -> Program | None:

@@ -23,8 +23,8 @@ skip memory that another section has at another address (.dram0.dummy, .flash_ro
 class Program:
     """A compiled project.
 
-    flash, ram: bytes counted from the program's sections, None if it is no ELF file. cache_in, state_in: as MemoryNeeds
-    has them. stack: the deepest of engine and console, None if it is not known.
+    flash, ram: bytes counted from the program's sections, None if it is no ELF file. cache_in, state_in, weights_in,
+    layout: as the manifest has them. stack: the deepest of engine and console, None if it is not known.
     """
 
     project: Path
@@ -41,6 +41,8 @@ class Program:
     stack: Stack | None
     cache_in: str
     state_in: str
+    weights_in: str
+    layout: str
     plan: Plan
 
 

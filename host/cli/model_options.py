@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tinyllm.codegen.memory.plan import PARTITION, PROGRAM
 from tinyllm.host.cli.completion import complete_board, complete_model
 from tinyllm.host.model.load import DEFAULT_CONTEXT, LoadOptions
 
@@ -75,6 +76,12 @@ LOAD_OPTIONS = (
         "--layer-sharing/--no-layer-sharing",
         default=None,
         help="Every block runs twice in a row (MobileLLM-LS); default: as config.json says.",
+    ),
+    click.option(
+        "--weights-in",
+        type=click.Choice([PROGRAM, PARTITION]),
+        help="Where a board keeps the weights: in its program, or in flash beside it (weights.bin); default: in the "
+        "program if they fit.",
     ),
 )
 """One option for each field of LoadOptions."""

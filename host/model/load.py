@@ -43,7 +43,8 @@ class LoadOptions:
     that it needs are kept. prefix: a text that every conversation on a board begins with; the system message of a model
     with a chat template. weights: the format of the blocks' matrices, as Weights.parse takes it. calibrate: a text that
     decides how int4 weights are rounded; None: the model writes one. fit_to: a board; the best format that fits it.
-    kv_cache: how keys and values are kept, one of KV_CACHES; None: as int8.
+    kv_cache: how keys and values are kept, one of KV_CACHES; None: as int8. weights_in: where a board keeps the
+    weights, PROGRAM or PARTITION; None: in the program if they fit.
     """
 
     tokenizer: Path | None = None
@@ -57,6 +58,7 @@ class LoadOptions:
     calibrate: Path | None = None
     fit_to: str | None = None
     kv_cache: str | None = None
+    weights_in: str | None = None
 
     def positions(self, config: ModelConfig) -> int:
         """Positions of the KV cache. UserError beyond what the model was trained for."""
@@ -138,7 +140,7 @@ class LoadedModel:
     context: positions of the KV cache. context_chosen: whether a person named it; else it is the default, and a board
     without room for it may get a smaller one. whole, saving: if the vocabulary was trimmed, the model before
     that and what it saves. weights: the format of its integers, which calibrate.py makes; calibration: the text for
-    that, None if the model is to write one.
+    that, None if the model is to write one. weights_in: as in LoadOptions.
     """
 
     path: Path
@@ -151,6 +153,7 @@ class LoadedModel:
     saving: Saving | None = None
     weights: Weights = INT8
     calibration: Path | None = None
+    weights_in: str | None = None
 
     @property
     def name(self) -> str:
@@ -196,7 +199,15 @@ def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedMode
     tokenizer_path, tokenizer = load_tokenizer(path, model.config, options)
     chosen = options.context is not None
     whole = LoadedModel(
-        path, model, tokenizer_path, tokenizer, context, chosen, weights=weights, calibration=options.calibrate
+        path,
+        model,
+        tokenizer_path,
+        tokenizer,
+        context,
+        chosen,
+        weights=weights,
+        calibration=options.calibrate,
+        weights_in=options.weights_in,
     )
     if options.trim_vocab is not None:
         trimmed = trim(model, tokenizer, options.stories())

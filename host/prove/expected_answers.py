@@ -14,11 +14,12 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
-from tinyllm.errors import UserError
+from tinyllm.errors import Failure, UserError
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import Link
 from tinyllm.host.model.calibrate import integers_of
+from tinyllm.host.link.weights import weights_trouble
 from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model
 from tinyllm.models import bundled
 
@@ -121,7 +122,15 @@ def expected_of(link: Link, model: str | None = None, options: LoadOptions = AS_
 
 
 def check_model(request: BoardRequest, connection: Connection, link: Link) -> None:
-    """If a person names a model, a board that was there already must run it. Errors as expected_of."""
+    """The board must have weights, and if a person names a model, one that was there already must run it.
+
+    Raises Failure without weights; errors as expected_of.
+    """
+    if (trouble := weights_trouble(link.hello)) is not None:
+        raise Failure(
+            f"{link.name}: the {link.hello.board} {trouble}, so it computes nothing.\n"
+            f"`tinyllm flash MODEL --board {link.hello.board}` writes both."
+        )
     if connection.process is None and request.model is not None:
         expected_of(link, request.model, request.options)
 

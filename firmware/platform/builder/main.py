@@ -12,6 +12,8 @@ PlatformIO runs this file inside SCons. A board of this platform is a JSON file 
                        `program`
     flat_image         optional: true writes firmware.bin too, what the flash holds from its first byte on
 
+The project's weights.bin, if it has one, is laid beside the program: a process and an emulator look there.
+
 A line that starts with "tinyllm: " is for the person who asked for the build.
 """
 
@@ -24,7 +26,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from SCons.Script import COMMAND_LINE_TARGETS, Default, DefaultEnvironment
+from SCons.Script import COMMAND_LINE_TARGETS, Copy, Default, DefaultEnvironment
 
 CALL_GRAPH = "-fcallgraph-info=su"
 
@@ -116,4 +118,8 @@ if board.get("build.flat_image", False):
     env.Replace(OBJCOPY=compiler.removesuffix("gcc") + "objcopy")
     copy = env.VerboseAction("$OBJCOPY -O binary $SOURCE $TARGET", "Writing $TARGET")
     Default(env.Command("$BUILD_DIR/${PROGNAME}.bin", program, copy))
+weights = Path(env.subst("$PROJECT_DIR"), "weights.bin")
+if weights.is_file():
+    beside = env.VerboseAction(Copy("$TARGET", "$SOURCE"), "Writing $TARGET")
+    Default(env.Command("$BUILD_DIR/weights.bin", str(weights), beside))
 env.AddPlatformTarget("upload", program, env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE"), "Upload")

@@ -24,6 +24,13 @@
 #include <esp_heap_caps.h>
 #endif
 
+#if defined(TL_WEIGHTS_APART) && !defined(TL_WEIGHTS_ADDRESS)
+#if !defined(ARDUINO_ARCH_ESP32)
+#error "a partition of weights is known here on the ESP32 alone: give the address in the board's description"
+#endif
+#include <esp_partition.h>
+#endif
+
 namespace {
 
 constexpr unsigned long BAUD = 115200;
@@ -48,6 +55,37 @@ bool complete; /* all of the memory that the model needs is there */
 #endif
 #if defined(TL_CACHE_IN_PSRAM) || defined(BOARD_HAS_PSRAM)
 const char NO_PSRAM[] = "No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.";
+#endif
+
+#if defined(TL_WEIGHTS_APART)
+#if defined(TL_WEIGHTS_ADDRESS)
+void attach_weights() {
+    tl_weights_attach(reinterpret_cast<const uint8_t *>(TL_WEIGHTS_ADDRESS), TL_WEIGHTS_ROOM);
+}
+#else
+constexpr int WEIGHTS_SUBTYPE = 0x40; /* as in partitions.csv */
+
+/* Maps as much of the partition as the image takes, in pages of 64 KB, for as long as the program runs. */
+void attach_weights() {
+    const esp_partition_t *partition = esp_partition_find_first(
+        ESP_PARTITION_TYPE_DATA, static_cast<esp_partition_subtype_t>(WEIGHTS_SUBTYPE), "weights");
+    if (partition == nullptr) {
+        return;
+    }
+    const uint32_t size = partition->size < TL_WEIGHTS_IMAGE_BYTES ? partition->size : TL_WEIGHTS_IMAGE_BYTES;
+    const void *image;
+#if defined(ESP_IDF_VERSION_MAJOR) && ESP_IDF_VERSION_MAJOR >= 5
+    esp_partition_mmap_handle_t handle;
+    const esp_err_t error = esp_partition_mmap(partition, 0, size, ESP_PARTITION_MMAP_DATA, &image, &handle);
+#else
+    spi_flash_mmap_handle_t handle;
+    const esp_err_t error = esp_partition_mmap(partition, 0, size, SPI_FLASH_MMAP_DATA, &image, &handle);
+#endif
+    if (error == ESP_OK) {
+        tl_weights_attach(static_cast<const uint8_t *>(image), size);
+    }
+}
+#endif
 #endif
 
 bool stalled; /* whoever listens has stopped taking what is sent */
@@ -94,6 +132,9 @@ void setup() {
     if (!psramFound()) {
         Serial.println(NO_PSRAM);
     }
+#endif
+#if defined(TL_WEIGHTS_APART)
+    attach_weights();
 #endif
 #if defined(TL_WEIGHTS_IN_PSRAM)
     uint8_t *memory;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "console.h"
+#include "model.h"
 #include "port.h"
 
 #define PAINT 0x5AC3A53Cu
@@ -39,11 +40,20 @@ static void paint_stack(void) {
     }
 }
 
+#if defined(TL_WEIGHTS_APART)
+/* Where the weights are, and how many bytes may be; an emulator reads here where to put them. */
+extern const volatile uint32_t tl_weights_place[2];
+const volatile uint32_t tl_weights_place[2] = {TL_WEIGHTS_ADDRESS, TL_WEIGHTS_ROOM};
+#endif
+
 void tl_bare_start(void) {
     copy_data();
     clear_bss();
     paint_stack();
     tl_chip_start();
+#if defined(TL_WEIGHTS_APART)
+    tl_weights_attach((const uint8_t *)tl_weights_place[0], tl_weights_place[1]);
+#endif
     tl_console_start();
     for (;;) {
         if (!tl_console_poll()) {

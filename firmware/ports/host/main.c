@@ -15,6 +15,30 @@ static const char usage[] = "usage: program [--stdio | --tcp PORT | --pty] [--pa
                             "  --pty          open a pseudo-terminal\n"
                             "  --parent-pipe  with --tcp or --pty: end when standard input ends\n";
 
+#if defined(TL_WEIGHTS_APART)
+#define WEIGHTS "weights.bin"
+
+/* Takes the weights from the file beside the program; the console says if they are not there. */
+static void attach_weights(const char *program) {
+    static TL_ALIGNED uint8_t image[TL_WEIGHTS_IMAGE_BYTES];
+    char path[4096];
+    size_t folder = strlen(program);
+    while (folder > 0 && program[folder - 1] != '/' && program[folder - 1] != '\\') {
+        folder--;
+    }
+    if (folder + sizeof WEIGHTS > sizeof path) {
+        return;
+    }
+    memcpy(path, program, folder);
+    memcpy(path + folder, WEIGHTS, sizeof WEIGHTS);
+    FILE *file = fopen(path, "rb");
+    if (file != NULL) {
+        tl_weights_attach(image, (uint32_t)fread(image, 1, sizeof image, file));
+        (void)fclose(file);
+    }
+}
+#endif
+
 static bool parse_port(const char *text, uint16_t *port) {
     char *end;
     const long number = strtol(text, &end, 10);
@@ -70,6 +94,9 @@ int main(int argc, char **argv) {
     if (stream == STDIO) {
         tl_text_set_echo(false); /* a terminal echoes by itself, a pipe wants none */
     }
+#if defined(TL_WEIGHTS_APART)
+    attach_weights(argv[0]);
+#endif
     tl_console_start();
     for (;;) {
         if (tl_console_poll()) {

@@ -22,6 +22,7 @@ from tinyllm.host.link.messages.codes import (
     Reason,
     ReplyType,
     RequestType,
+    WeightsState,
     token_digest,
 )
 from tinyllm.host.link.messages.parse import (
@@ -91,6 +92,7 @@ __all__ = [
     "Setting",
     "Settings",
     "Token",
+    "WeightsState",
     "parse_reply",
     "parse_request",
     "to_frame",

@@ -64,6 +64,16 @@ class Reason(IntEnum):
     CONTEXT = 4
 
 
+class WeightsState(IntEnum):
+    """How a board found its weights at its start; with any but INTACT it computes nothing."""
+
+    INTACT = 0
+    MISSING = 1
+    TRUNCATED = 2
+    DAMAGED = 3
+    FOREIGN = 4
+
+
 class ErrorCode(IntEnum):
     CORRUPT = 1
     BAD_REQUEST = 2

@@ -16,7 +16,7 @@ from tinyllm.host.link.messages.body import (
     values,
     words,
 )
-from tinyllm.host.link.messages.codes import ReplyType
+from tinyllm.host.link.messages.codes import ReplyType, WeightsState
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class HelloReply:
     """Who the board is; the 8-byte model hash and build id are kept as hexadecimal text.
 
     chat: 1 if the board has a chat template and takes turns of a chat, else 0. kernels: the kernel set that it was
-    built with. kernels_agree: 1 if that set passed its check at the start, 0 if the portable C does its work.
+    built with. kernels_agree: 1 if that set passed its check at the start, 0 if the portable C does its work. weights:
+    a WeightsState. layout: what the program and weights beside it must agree in, hexadecimal; zeros if they are in it.
     """
 
     TYPE: ClassVar[int] = ReplyType.HELLO
@@ -44,12 +45,23 @@ class HelloReply:
     chat: int = 0
     kernels: str = "generic"
     kernels_agree: int = 1
+    weights: int = WeightsState.INTACT
+    layout: str = "00" * 8
 
     def body(self) -> bytes:
-        *numbers, model_hash, build_id, model, board, firmware, chat, kernels, kernels_agree = values(self)
+        *numbers, model_hash, build_id, model, board, firmware, chat, kernels, kernels_agree, weights, layout = values(
+            self
+        )
         fixed = struct.pack(self.LAYOUT, *numbers, bytes.fromhex(model_hash), bytes.fromhex(build_id))
         names = b"".join(pack_string(text) for text in (model, board, firmware))
-        return fixed + names + bytes((chat,)) + pack_string(kernels) + bytes((kernels_agree,))
+        return (
+            fixed
+            + names
+            + bytes((chat,))
+            + pack_string(kernels)
+            + bytes((kernels_agree, weights))
+            + bytes.fromhex(layout)
+        )
 
     @classmethod
     def from_body(cls, body: bytes) -> HelloReply:
@@ -60,9 +72,10 @@ class HelloReply:
         firmware, rest = take_string(rest)
         (chat,) = unpack("<B", rest[:1])
         kernels, rest = take_string(rest[1:])
-        (kernels_agree,) = unpack("<B", rest)
+        kernels_agree, weights, layout = unpack("<BB8s", rest)
         names = (model, board, firmware)
-        return cls(*(*numbers, model_hash.hex(), build_id.hex(), *names, chat, kernels, kernels_agree))
+        about = (chat, kernels, kernels_agree, weights, layout.hex())
+        return cls(*(*numbers, model_hash.hex(), build_id.hex(), *names, *about))
 
 
 @dataclass(frozen=True)
