@@ -173,8 +173,15 @@ def _virtual(table: TomlTable, memory: Memory | None) -> Virtual | None:
         platformio=platformio_options(virtual),
         memory=_virtual_memory(virtual, memory),
         cores=virtual.optional("cores", 1, 64) or 1,
-        weights=_weights(virtual, memory),
+        weights=_virtual_weights(virtual, memory),
     )
+
+
+def _virtual_weights(virtual: TomlTable, memory: Memory | None) -> WeightsPlace | None:
+    place = _weights(virtual, memory)
+    if place is not None and place.address is None:
+        virtual.fail("weights.address", "is missing: an image finds its weights at an address")
+    return place
 
 
 def _virtual_memory(virtual: TomlTable, memory: Memory | None) -> Memory | None:

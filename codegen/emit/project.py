@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyllm.boards.board import WeightsPlace
 from tinyllm.boards.description import FIRMWARE, OWN_PLATFORM, Board
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.arithmetic.integer_forward import dot_shift
@@ -42,6 +43,7 @@ from tinyllm.files import WEIGHTS
 from tinyllm.text import harmless_name
 
 PARTITIONS = "partitions.csv"
+FILE_SYSTEM = "board_build.filesystem_size"
 NO_LAYOUT = bytes(HASH_BYTES)
 """Of weights in the program."""
 UNBUILT = ",".join(["0x00"] * 8)
@@ -123,9 +125,8 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     if options["platform"] == OWN_PLATFORM:
         options["platform"] = "symlink://${PROJECT_DIR}/platform"
         files |= {f"platform/{name}": text for name, text in _folder(FIRMWARE / "platform").items()}
-    if apart is not None and board.weights is not None and board.weights.address is None:
-        files[PARTITIONS] = partition_table(board.weights)
-        options["board_build.partitions"] = PARTITIONS
+    if apart is not None and board.weights is not None:
+        options |= _place_of_weights(board.weights, options, files)
     files["platformio.ini"] = render(
         "platformio.ini", name=_shown_name(model, apart), version=_version(), board=board, options=options
     )
@@ -148,6 +149,17 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         files=hashes,
     )
     return Project(board, files, manifest, needs, None if apart is None else apart.image)
+
+
+def _place_of_weights(place: WeightsPlace, options: dict[str, str], files: dict[str, str]) -> dict[str, str]:
+    """The options that keep the program out of it; `files` gets the partition table, if there the place is a partition.
+
+    On a Pico the weights are where Arduino-Pico would have a file system: it ends before its EEPROM.
+    """
+    if place.address is None:
+        files[PARTITIONS] = partition_table(place)
+        return {"board_build.partitions": PARTITIONS}
+    return {FILE_SYSTEM: f"{place.size}B"} if FILE_SYSTEM in options else {}
 
 
 def _apart(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> WeightsApart | None:

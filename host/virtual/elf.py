@@ -13,9 +13,14 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from tinyllm.errors import UserError
+from tinyllm.files import WEIGHTS
 
 MAX_BYTES = 64 * 1024 * 1024
 """Larger than any flash."""
+
+
+ERASED = b"\xff"
+FLASH_PAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,35 @@ class Elf:
             return ""
         start, size, name = self.functions[found - 1]
         return f"{name}+{address - start:#x}" if address < start + max(size, 1) else ""
+
+    def word(self, name: str, index: int = 0) -> int | None:
+        """Element `index` of a constant array of u32; None if the image has no such symbol."""
+        at = self.symbols.get(name)
+        if at is None:
+            return None
+        at += 4 * index
+        held = (
+            part.data[at - part.used_at :][:4]
+            for part in self.segments
+            if part.used_at <= at < part.used_at + part.size
+        )
+        return int.from_bytes(next(held, b""), "little")
+
+    def weights(self) -> tuple[int, bytes] | None:
+        """The address at which the program looks for weights beside it, and what lies there: the file beside the image.
+
+        None if the program has its weights in it. Without a file the flash is as a new chip has it, erased. Raises
+        UserError if the file is longer than the room for it.
+        """
+        address, room = self.word("tl_weights_place"), self.word("tl_weights_place", 1)
+        if address is None or room is None:
+            return None
+        path = self.path.with_name(WEIGHTS)
+        if not path.is_file():
+            return address, ERASED * min(room, FLASH_PAGE)
+        if path.stat().st_size > room:
+            raise UserError(f"{path}: {path.stat().st_size:,} bytes, the board has room for {room:,}.")
+        return address, path.read_bytes()
 
     def flash(self, start: int, size: int) -> bytes:
         """The flash of `size` bytes at `start`, up to the last byte that is used; an erased one is FF.

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from tinyllm.errors import UserError
-from tinyllm.files import write_file
+from tinyllm.files import WEIGHTS, write_file
 from tinyllm.host.virtual import bridge
 from tinyllm.host.virtual.elf import Elf, read_elf
 from tinyllm.host.virtual.shared_library import shared_library
@@ -103,11 +103,12 @@ def serve(
     if machine is None:
         raise UserError(f"QEMU has no machine for {chip!r} here; it has {', '.join(MACHINES)}.")
     image = read_elf(program, machine.elf_machine)
+    weights = _weights(image)
     found = find(machine)
     counting = [*(machine.count if count else ()), *(_profiling(found, profile) if profile else ())]
 
     def run(kernel: Path) -> int:
-        command: list[str | Path] = [found, *machine.arguments, *STRICT, *counting, "-kernel", kernel]
+        command: list[str | Path] = [found, *machine.arguments, *STRICT, *counting, *weights, "-kernel", kernel]
         return bridge.serve(command, partial(explain, chip, image), tcp_port, parent_pipe, machine.ignore)
 
     if machine.flash is None:
@@ -116,6 +117,19 @@ def serve(
         flash = Path(work) / "flash.bin"
         write_file(flash, image.flash(*machine.flash))
         return run(flash)
+
+
+def _weights(image: Elf) -> list[str]:
+    """The arguments that lay the weights beside the program into memory; none if they are in it, or missing.
+
+    QEMU's memory there is zero if nothing is laid into it.
+    """
+    found = image.weights()
+    path = image.path.with_name(WEIGHTS)
+    if found is None or not path.is_file():
+        return []
+    file = str(path).replace(",", ",,")
+    return ["-device", f"loader,file={file},addr={found[0]:#x},force-raw=on"]
 
 
 def find(machine: Machine) -> str:

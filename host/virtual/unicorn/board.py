@@ -49,8 +49,8 @@ def arguments() -> argparse.Namespace:
 
 def run(chosen: argparse.Namespace) -> None:
     """Run until the firmware faults. Raises UserError if the board cannot start, BoardFault when it stops."""
-    chip = CHIPS[chosen.chip]
-    image = read_image(chosen.image, chip)
+    image = read_image(chosen.image, CHIPS[chosen.chip])
+    chip = image.chip
     line: Line = PtyLine() if chosen.pty else TcpLine(chosen.tcp)
     uart, clock_mhz = UartLine(line), 1 if chosen.count else chip.clock_mhz
     profile = OpenProfile(chosen.profile) if chosen.profile else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinyllm.errors import UserError
 from tinyllm.host.virtual.elf import Elf, Segment, read_elf
 from tinyllm.host.virtual.unicorn.chips import Chip, Region
 
+LARGEST_FLASH = 16 * 1024 * 1024
+"""Of any board that is emulated here."""
 STACKS = ("tl_stack", "tl_stack1")
 MACHINES = {"cortex-m0": "EM_ARM", "cortex-m33": "EM_ARM", "rv32imc": "EM_RISCV"}
 
@@ -18,17 +20,22 @@ MACHINES = {"cortex-m0": "EM_ARM", "cortex-m33": "EM_ARM", "rv32imc": "EM_RISCV"
 class Image:
     """A checked image.
 
-    code_in: names of the regions that hold code. stacks: the addresses of each core's stack, empty if it is unknown.
+    chip: that it is for; its flash reaches as far as weights beside the program may. code_in: names of the regions that
+    hold code. stacks: the addresses of each core's stack, empty if it is unknown. weights: those beside the program, as
+    a segment; None if they are in it.
     """
 
+    chip: Chip
     elf: Elf
     code_in: frozenset[str]
     stacks: tuple[range, range]
+    weights: Segment | None = None
 
     @property
     def segments(self) -> tuple[Segment, ...]:
         """What the flash holds before the chip starts."""
-        return tuple(segment for segment in self.elf.segments if segment.data)
+        beside = [] if self.weights is None else [self.weights]
+        return (*(segment for segment in self.elf.segments if segment.data), *beside)
 
     def code_of(self, region: Region) -> range:
         """The addresses of code in a region: all of it if it is executable, else from its first function to its last.
@@ -48,6 +55,7 @@ class Image:
 def read_image(path: Path, chip: Chip) -> Image:
     """Read an ELF image for a chip. Raises UserError as read_elf, and if it does not fit the chip's memory or start."""
     elf = read_elf(path, MACHINES[chip.core], chip.name)
+    chip = _with_room_for_weights(chip, elf)
     room = sum(region.size for region in chip.regions)
     code_in = {region.name for region in chip.regions if region.executable}
     for segment in elf.segments:
@@ -61,7 +69,7 @@ def read_image(path: Path, chip: Chip) -> Image:
         if room < 0:
             raise UserError(f"{path}: more than the {chip.name}'s memory holds; build it again.")
     first, second = (range(elf.symbols.get(f"{name}_bottom", 0), elf.symbols.get(f"{name}_top", 0)) for name in STACKS)
-    image = Image(elf, frozenset(code_in), (first, second))
+    image = Image(chip, elf, frozenset(code_in), (first, second), _weights(elf, chip))
     if not image.segments:
         raise UserError(f"{path}: an ELF file with nothing to load; give the firmware.elf of a build.")
     if not _starts(image, chip):
@@ -70,6 +78,35 @@ def read_image(path: Path, chip: Chip) -> Image:
             f"{path}: no image for the {chip.name}, no {lacking}; build it for this chip, or run it on its own."
         )
     return image
+
+
+def _with_room_for_weights(chip: Chip, elf: Elf) -> Chip:
+    """The chip with a larger flash, if the program's board has one: it says where its weights end."""
+    first, room = elf.word("tl_weights_place"), elf.word("tl_weights_place", 1)
+    if first is None or room is None:
+        return chip
+    regions = tuple(
+        replace(region, size=max(region.size, min(first + room - region.start, LARGEST_FLASH)))
+        if region.start <= first < region.end
+        else region
+        for region in chip.regions
+    )
+    return replace(chip, regions=regions)
+
+
+def _weights(elf: Elf, chip: Chip) -> Segment | None:
+    """The weights beside the program. UserError if they do not fit the chip's flash, or the program lies there."""
+    found = elf.weights()
+    if found is None:
+        return None
+    address, data = found
+    if _region(chip.regions, address, len(data)) is None:
+        raise UserError(
+            f"{elf.path}: {len(data)} bytes of weights at {address:#x} are outside the {chip.name}'s memory."
+        )
+    if any(part.address < address + len(data) and address < part.address + len(part.data) for part in elf.segments):
+        raise UserError(f"{elf.path}: the program reaches into its weights at {address:#x}.")
+    return Segment(address, data, address, len(data), executable=False)
 
 
 def _starts(image: Image, chip: Chip) -> bool:
