@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import skip_unless_ci
-from tests.pipeline.conftest import BASE, RANDOM_CONFIGS, random_model
+from tests.pipeline.conftest import BASE, RANDOM_CONFIGS, nearest, random_model
 from tests.pipeline.console_board import SANITIZED, WARNINGS, Board, Person, Program, Refused, compile_program
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
@@ -51,12 +51,14 @@ def library(project: Project, model: IntegerModel, folder: Path, build: str = "O
 # --- The same integers ---
 
 
+@pytest.mark.parametrize("int4", ["int8", "int4"])
 @pytest.mark.parametrize("kernels", sorted(KERNEL_SETS))
 def test_an_image_of_every_kernel_set_gives_the_references_tokens(
-    kernels: str, stories_tokenizer: Tokenizer, tmp_path: Path
+    kernels: str, int4: str, stories_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     config = replace(BASE, tied_head=False, schedule=(0, 1, 1), windows=(None, 9, None), prefix=(5, 6, 7))
-    model = quantize(random_model(config, biases=True))
+    floats = random_model(config, biases=True)
+    model = quantize(floats, int4=nearest(floats) if int4 == "int4" else None)
     built = compile_library(*_parts(apart(model, stories_tokenizer, kernels), tmp_path))
     got = generate(built, model.config, 1, SAMPLING, 1, 40)
     _, difference = first_difference(reference_run(model, got.tokens, SAMPLING, 1), got)
@@ -88,7 +90,8 @@ def test_copies_in_ram_are_made_when_the_board_takes_the_image(stories_tokenizer
     expected = reference_run(model, np.array([1, 2]), SAMPLING, 1).logits[0]
     c.begin()
     assert np.array_equal(c.forward(1, 0), expected)
-    kept = table_bytes(model.k_shift.size) + table_bytes(4 * 20) + len(END)
+    numbers = 5 + 2 * 15  # of each gain its exponent, of a matrix the largest sum too
+    kept = table_bytes(model.k_shift.size) + table_bytes(4 * numbers) + len(END)
     copied_bytes = len(project.weights) - HEADER_BYTES - kept
     c.ffi.memmove(c.image + HEADER_BYTES, bytes(copied_bytes), copied_bytes)
     c.begin()
@@ -221,7 +224,7 @@ DAMAGE: dict[str, tuple[WeightsState, str, Callable[[bytes], bytes]]] = {
     ),
     "a bit of the header": (WeightsState.DAMAGED, "failed their CRC", lambda image: _flipped(image, OFFSETS["name"])),
     "a bit of a table": (WeightsState.DAMAGED, "failed their CRC", lambda image: _flipped(image, HEADER_BYTES + 99)),
-    "a bit of the last exponent": (
+    "a bit of the last number": (
         WeightsState.DAMAGED,
         "failed their CRC",
         lambda image: _flipped(image, len(image) - len(END) - 16),
