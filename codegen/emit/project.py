@@ -1,7 +1,8 @@
 """IntegerModel + tokenizer + board -> a self-contained PlatformIO project that a maker can open, read and keep.
 
     platformio.ini
-    weights.bin          the weights, if they lie beside the program; partitions.csv, if there they are a partition
+    weights.bin          the weights, if they lie beside the program; with them upload_weights.py, and partitions.csv if
+                         they are a partition
     platform/            our development platform, if the board needs it
     src/                 model.h, model.c, weights.*, vocabulary.*, chat_template.*, tables.*, settings_table.*
     src/engine, console, port    the firmware, as it lies in this package
@@ -30,6 +31,7 @@ from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS
 from tinyllm.codegen.emit.chat_template import chat_files
 from tinyllm.codegen.emit.partitions import partition_table
 from tinyllm.codegen.emit.render import render, rows
+from tinyllm.codegen.emit.upload_weights import SCRIPT, upload_script
 from tinyllm.codegen.emit.vocabulary import vocabulary_files
 from tinyllm.codegen.emit.weights import WeightsApart, weight_files, weights_apart
 from tinyllm.codegen.kernels.choose import kernel_set_of
@@ -127,6 +129,9 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         files |= {f"platform/{name}": text for name, text in _folder(FIRMWARE / "platform").items()}
     if apart is not None and board.weights is not None:
         options |= _place_of_weights(board.weights, options, files)
+    if apart is not None and (script := upload_script(board)) is not None:
+        files[SCRIPT] = script
+        options["extra_scripts"] = ", ".join(filter(None, [options.get("extra_scripts"), f"post:{SCRIPT}"]))
     files["platformio.ini"] = render(
         "platformio.ini", name=_shown_name(model, apart), version=_version(), board=board, options=options
     )
@@ -187,7 +192,7 @@ def source_files(
     fields = {
         "name": _shown_name(model, apart),
         "apart": apart is not None,
-        "layout": _c_bytes(NO_LAYOUT if apart is None else apart.layout),
+        "layout": _c_bytes(b"" if apart is None else apart.layout),
         "image_bytes": 0 if apart is None else len(apart.image),
         "weights_address": None if place is None else place.address,
         "weights_room": 0 if place is None else place.size,

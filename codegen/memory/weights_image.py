@@ -13,7 +13,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import accumulate
 
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
@@ -24,6 +23,12 @@ MAGIC = b"tinyllmW"
 FORMAT = 1
 END = b"tinyllm weights\0"
 HASH_BYTES = 8
+
+CONFIG = (
+    *("dim", "hidden_dim", "n_heads", "n_kv_heads", "head_dim", "vocab_size", "context", "schedule", "slots"),
+    *("chat_template", "system"),
+)
+"""Of ModelConfig, what a program is written for."""
 
 FIELDS = {
     "magic": len(MAGIC),
@@ -61,17 +66,17 @@ def layout_hash(
 
     tables: name and bytes of each. program: file name -> text of the vocabulary, which stays in the program.
     """
-    config = {name: value for name, value in asdict(model.config).items() if name not in ("name", "prefix")}
+    config = model.config
     facts = {
         "format": FORMAT,
         "kernels": kernels.name,
         "tables": [[name, size] for name, size in tables],
-        "config": config,
+        "config": {name: getattr(config, name) for name in CONFIG},
         "constants": [model.score_mantissa, model.score_exponent, model.epsilon, model.rope_steps.tolist()],
         "head": model.head is None,
         "program": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in program.items()},
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).digest()[:HASH_BYTES]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()[:HASH_BYTES]
 
 
 def write_image(model: IntegerModel, kernels: KernelSet, tables: Sequence[bytes], layout: bytes) -> bytes:

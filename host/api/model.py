@@ -114,17 +114,19 @@ class LanguageModel(LoadedModel):
         port: str | None = None,
         progress: Callable[[str], None] = ignore,
         notice: Callable[[str], None] = ignore,
+        model_only: bool = False,
     ) -> Flashed:
         """Build, upload to the board on a port, and check that it runs what was built.
 
-        The result has `built`, as of `build`; `port`, for Board.open; and `hello`, what the board says of itself.
+        The result has `built`, as of `build`; `port`, for Board.open; `hello`, what the board says of itself; and
+        `uploaded`: "program", or "weights" if they lie beside it, or both. What the board has already is not uploaded.
         board: its kind; by default that of the one attached. port: as Board.open takes it; by default found by the
-        board's USB numbers. progress and notice as `build`.
-        Raises UserError if no such board is found, its port cannot be used, or the model does not fit; Failure if the
-        upload fails, the board does not come back, or it runs something else than was built.
+        board's USB numbers. progress and notice as `build`. model_only: compile nothing, and upload the weights alone.
+        Raises UserError if no such board is found, its port cannot be used, the model does not fit, or model_only is
+        not enough; Failure if the upload fails, the board does not come back, or it runs something else than was built.
         """
         target = board if isinstance(board, BoardDescription) else board_to_flash(board, port)
-        return flash(self, target, port, progress, notice)
+        return flash(self, target, port, progress, notice, model_only)
 
     def perplexity(
         self,

@@ -1,4 +1,7 @@
-"""Build, upload through PlatformIO, and prove that the board runs what was just built."""
+"""Build, upload through PlatformIO, and prove that the board runs what was just built.
+
+If the weights lie beside the program, each is uploaded only if the board has another.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,31 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinyllm.boards.description import Board, load_board
 from tinyllm.cache_folder import home
+from tinyllm.codegen.emit.project import Manifest, Project
+from tinyllm.codegen.emit.upload_weights import TARGET as UPLOAD_WEIGHTS
+from tinyllm.codegen.emit.write import write_project
+from tinyllm.codegen.memory.plan import PARTITION
 from tinyllm.errors import Failure, TinyllmError, UserError
 from tinyllm.host.build import platformio
-from tinyllm.host.build.build import Line, build, ignore
+from tinyllm.host.build.build import Line, compile_project, emit, ignore
 from tinyllm.host.build.lock import one_at_a_time
 from tinyllm.host.build.program import Program
 from tinyllm.host.link.link import Link
-from tinyllm.host.link.messages import HelloReply
+from tinyllm.host.link.messages import HelloReply, WeightsState
 from tinyllm.host.link.port_names import AUTO, resolve_port
 from tinyllm.host.link.port_url import is_url
 from tinyllm.host.link.serial_port import PortInfo, check_usable, find_again, port_info
 from tinyllm.host.link.usb import find_board, find_board_port, ports_of
+from tinyllm.host.link.weights import weights_trouble
 from tinyllm.host.model.load import LoadedModel
 
+PROGRAM, WEIGHTS = "program", "weights"
+"""What is uploaded."""
 RETURN_SECONDS = 30.0
 """How long a board may take from the end of the upload to its HELLO: reset, USB enumeration, udev, weights' CRC."""
 RETRY_SECONDS = 0.5
@@ -32,22 +42,34 @@ HANDSHAKE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Flashed:
-    """What was built, the port where it runs now, and what the board said of itself."""
+    """What was built, the port where it runs now, and what the board said of itself.
 
-    built: Program
+    uploaded: PROGRAM, WEIGHTS or both; WEIGHTS stand for those beside the program. built: None if nothing was compiled.
+    """
+
+    about: Manifest
+    built: Program | None
     port: str
     hello: HelloReply
+    uploaded: tuple[str, ...]
 
 
 def flash(
-    loaded: LoadedModel, board: Board, port: str | None = None, progress: Line = ignore, notice: Line = ignore
+    loaded: LoadedModel,
+    board: Board,
+    port: str | None = None,
+    progress: Line = ignore,
+    notice: Line = ignore,
+    model_only: bool = False,
 ) -> Flashed:
     """Put the model on the board and talk to it.
 
     port: where the board is, as resolve_port takes it; None or auto looks for its USB numbers. Another process that
-    flashes such a board is waited for, and notice told.
-    Raises UserError if no port, several or an unusable one is found, or the model does not fit; Failure if PlatformIO
-    cannot upload, the board does not come back, or runs something else than was built.
+    flashes such a board is waited for, and notice told. model_only: nothing is compiled, and the weights beside the
+    program alone are uploaded, if the program that the board runs can take them.
+    Raises UserError if no port, several or an unusable one is found, the model does not fit, or the program has to be
+    uploaded too; Failure if PlatformIO cannot upload, the board does not come back, or runs something else than was
+    built.
     """
     # Locked until the board answers: another flash would put its program into the folder and reset the board.
     busy = f"another tinyllm is flashing a {board.name}; waiting for it."
@@ -59,23 +81,86 @@ def flash(
             check_usable(name)
         # One folder a board, not the cache: PlatformIO compiles the whole core again in a project that has moved.
         folder = home() / "flash" / board.name
-        built = build(loaded, board, None, folder, progress, notice, by_hand="pio run -t upload")
+        if model_only:
+            loaded = replace(loaded, weights_in=PARTITION)
+        project = emit(loaded, board, None, progress, notice)
+        about, built = project.manifest, None
+        there = _running(name, board, progress) if project.weights is not None else None
+        if model_only:
+            _check_takes_weights(about, name, there)
+            write_project(project, folder)
+        else:
+            built = compile_project(project, folder, progress, notice, by_hand="pio run -t upload")
+        uploads = _uploads(project, there, model_only)
         known = {there.device for there in ports_of(board)}
-        platformio.run(built.project, board.name, targets=["upload"], upload_port=name, progress=progress)
+        for part in uploads:
+            _upload(part, folder, board, name, device, progress)
         progress("waiting for the board to come back")
         with _returned(board, name, device, known) as link:
-            check_built(built, link.name, link.hello)
-            return Flashed(built, link.name, link.hello)
+            check_built(about, link.name, link.hello, model_only)
+            return Flashed(about, built, link.name, link.hello, uploads)
 
 
-def check_built(built: Program, port: str, hello: HelloReply) -> None:
-    """Raise Failure unless the board on `port` says that it runs this very build."""
-    if (hello.model_hash, hello.build_id) == (built.model_hash, built.build_id):
+def _running(name: str | None, board: Board, progress: Line) -> HelloReply | None:
+    """What the board runs now; None if it does not say, as one that has no tinyllm yet."""
+    if name is None:
+        return None
+    progress("asking the board what it has")
+    try:
+        with Link(name, handshake_seconds=HANDSHAKE_SECONDS) as link:
+            return link.hello if link.hello.board == board.name else None
+    except TinyllmError:
+        return None
+
+
+def _check_takes_weights(about: Manifest, name: str | None, there: HelloReply | None) -> None:
+    """UserError unless the program that the board runs can take these weights."""
+    again = f"`tinyllm flash --board {about.board}` without --model-only builds and uploads both."
+    if there is None:
+        raise UserError(f"{name or about.board}: no {about.board} answers that has a program for the weights.\n{again}")
+    if there.layout != about.layout:
+        raise UserError(
+            f"{name}: the board's program is for weights of layout {there.layout}, {about.model} has {about.layout}: "
+            f"other dimensions, another vocabulary, or weights in the program.\n{again}"
+        )
+
+
+def _uploads(project: Project, there: HelloReply | None, model_only: bool) -> tuple[str, ...]:
+    """What to upload, in this order: the weights first, so that the board answers when all of it is there."""
+    about = project.manifest
+    if model_only:
+        return (WEIGHTS,)
+    if project.weights is None:
+        return (PROGRAM,)
+    has_weights = there is not None and there.weights == WeightsState.INTACT and there.layout == about.layout
+    parts = [] if there is not None and has_weights and there.model_hash == about.model_hash else [WEIGHTS]
+    if there is None or there.build_id != about.build_id:
+        parts.append(PROGRAM)
+    return tuple(parts)
+
+
+def _upload(part: str, folder: Path, board: Board, name: str | None, device: PortInfo | None, progress: Line) -> None:
+    """Upload the program or the weights; a board that restarts after an upload before is waited for."""
+    deadline = time.monotonic() + RETURN_SECONDS
+    while device is not None and device.vid is not None and find_again(device) is None and time.monotonic() < deadline:
+        time.sleep(RETRY_SECONDS)
+    if part == PROGRAM:
+        platformio.run(folder, board.name, targets=["upload"], upload_port=name, progress=progress)
+    else:
+        platformio.run_target(folder, board.name, UPLOAD_WEIGHTS, name, progress)
+
+
+def check_built(about: Manifest, port: str, hello: HelloReply, model_only: bool = False) -> None:
+    """Raise Failure unless the board on `port` says that it runs this very build; model_only: with these weights."""
+    is_build = model_only or hello.build_id == about.build_id
+    if hello.model_hash == about.model_hash and is_build and hello.weights == WeightsState.INTACT:
         return
+    if (trouble := weights_trouble(hello)) is not None:
+        raise Failure(f"{port}: the upload went through, but the board {trouble}. Flash it again.")
     runs = f"{hello.model} {hello.model_hash}, build {hello.build_id}"
     raise Failure(
         f"{port}: the upload went through, but the board runs {runs}; "
-        f"expected {built.model} {built.model_hash}, build {built.build_id}.\n"
+        f"expected {about.model} {about.model_hash}, build {about.build_id}.\n"
         "Another board may answer on this port: unplug the others and flash again, or name the port with --port."
     )
 

@@ -67,7 +67,8 @@ LONG_PATHS = (
 )
 
 STEP = re.compile(
-    r"^(?:Compiling|Archiving|Linking|Uploading|Submodule path|(?:Tool|Platform) Manager: Installing) (?!symlink:)"
+    r"^(?:Compiling|Archiving|Linking|Uploading|Writing at|Loading into Flash:|Submodule path"
+    r"|(?:Tool|Platform) Manager: Installing) (?!symlink:)"
 )
 
 
@@ -113,24 +114,9 @@ def run(
     not describe; OutOfReach if a package that the board needs cannot be fetched; Failure, with the first errors and the
     log's path, if the build or the upload fails.
     """
-    progress = progress or (lambda line: None)
     project = project_dir.absolute()
-    if not (project / "platformio.ini").is_file():
-        raise UserError(f"{project}: not a PlatformIO project (it has no platformio.ini); `tinyllm build` writes one.")
-    if (problem := _unsuited(str(project))) is not None:
-        raise UserError(f"{project}: PlatformIO cannot build in a folder with {problem}; move the project.")
-    command = [sys.executable, "-m", "tinyllm.host.build.worker", str(project), environment]
-    for target in targets:
-        command += ["-t", target]
-    if upload_port is not None:
-        command += ["--upload-port", upload_port]
+    lines, code, seconds = _run(project, environment, targets, upload_port, progress)
     log = project / ".pio" / f"{environment}.log"
-    begin = time.monotonic()
-    try:
-        lines, code = _listen(command, log, progress)
-    except OSError as error:
-        raise UserError(f"{project}: cannot build here: {error.strerror or error}.") from error
-    seconds = time.monotonic() - begin
     build = project / ".pio" / "build" / environment
     program = next((build / name for name in PROGRAM_NAMES if (build / name).is_file()), None)
     failed = code != 0
@@ -142,6 +128,45 @@ def run(
         raise Failure(f"{build}: PlatformIO reported success and left no program; its log is {log}")
     warnings = tuple(dict.fromkeys(line for line in lines if WARNING.match(line)))
     return BuildResult(program, build / "src", seconds, warnings, log)
+
+
+def run_target(
+    project_dir: Path,
+    environment: str,
+    target: str,
+    upload_port: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> None:
+    """Carry out a target that compiles nothing. Arguments and errors as run."""
+    project = project_dir.absolute()
+    lines, code, _ = _run(project, environment, [target], upload_port, progress)
+    if code != 0:
+        raise _explain(lines, f"{environment}: {target}", project / ".pio" / f"{environment}.log")
+
+
+def _run(
+    project: Path,
+    environment: str,
+    targets: Sequence[str],
+    upload_port: str | None,
+    progress: Callable[[str], None] | None,
+) -> tuple[list[str], int, float]:
+    """What PlatformIO printed, its exit code, and the seconds that it took."""
+    if not (project / "platformio.ini").is_file():
+        raise UserError(f"{project}: not a PlatformIO project (it has no platformio.ini); `tinyllm build` writes one.")
+    if (problem := _unsuited(str(project))) is not None:
+        raise UserError(f"{project}: PlatformIO cannot build in a folder with {problem}; move the project.")
+    command = [sys.executable, "-m", "tinyllm.host.build.worker", str(project), environment]
+    for target in targets:
+        command += ["-t", target]
+    if upload_port is not None:
+        command += ["--upload-port", upload_port]
+    begin = time.monotonic()
+    try:
+        lines, code = _listen(command, project / ".pio" / f"{environment}.log", progress or (lambda line: None))
+    except OSError as error:
+        raise UserError(f"{project}: cannot build here: {error.strerror or error}.") from error
+    return lines, code, time.monotonic() - begin
 
 
 def _unsuited(path: str) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from tinyllm.codegen.memory.plan import PARTITION
 from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.build.flash import board_to_flash
 from tinyllm.host.cli.completion import complete_board, complete_port
@@ -31,26 +32,38 @@ from tinyllm.host.output import Output
     shell_complete=complete_port,
     help="Where the board is; default: found by its USB numbers.",
 )
+@click.option(
+    "--model-only",
+    is_flag=True,
+    help="Compile nothing and upload the weights alone: for a board that has a program of the same dimensions, "
+    "vocabulary and context, with its weights beside it.",
+)
 @load_options
 @json_option
-def command(model: str | None, board: str | None, port: str | None, options: LoadOptions, as_json: bool) -> None:
+def command(
+    model: str | None, board: str | None, port: str | None, model_only: bool, options: LoadOptions, as_json: bool
+) -> None:
     """Build, upload to the board, and check that it runs what was built."""
     output = Output(as_json)
     target = board_to_flash(board, port)
     loaded = LanguageModel.read(model, options)
     with output.working(f"flashing {loaded.name} to {target.name}") as step:
-        flashed = loaded.flash(target, port, step, output.note)
+        flashed = loaded.flash(target, port, step, output.note, model_only)
         step("measuring the perplexity")
         trimming = trimming_of(loaded, options.stories())
     if warning := kernels_warning(flashed.hello):
         output.warning(warning)
     if as_json:
-        document = {"port": flashed.port, "hello": asdict(flashed.hello), "built": asdict(flashed.built)}
-        output.document(document | {"trimming": trimming and asdict(trimming)})
+        built = flashed.built and asdict(flashed.built)
+        document = {"port": flashed.port, "hello": asdict(flashed.hello), "built": built}
+        output.document(document | {"uploaded": flashed.uploaded, "trimming": trimming and asdict(trimming)})
         return
     hello = flashed.hello
     output.line(f"{hello.model} runs on {hello.board} at {flashed.port}, context {hello.context}", style="bold")
     output.line(f"the board says: model {hello.model_hash}, build {hello.build_id}, as built")
+    if flashed.about.weights_in == PARTITION:
+        sent = " and ".join(flashed.uploaded)
+        output.line(f"uploaded: {sent}" if sent else "nothing was uploaded: program and weights are there already")
     for line in trimming.lines() if trimming else ():
         output.line(line)
     output.line(f"talk to it: tinyllm chat --port {flashed.port}")

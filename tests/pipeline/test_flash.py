@@ -319,7 +319,7 @@ def test_a_port_that_may_not_be_opened_is_told_before_anything_is_built(
 
     attach(monkeypatch, ("/dev/ttyACM0", DESK_USB, "B"))
     monkeypatch.setattr(serial.Serial, "open", refuse)
-    monkeypatch.setattr(flashing, "build", build)
+    monkeypatch.setattr(flashing, "emit", build)
     code, _, err = tinyllm("flash", "--board", "desk")
     assert code == 2
     assert f"/dev/ttyACM0: {'you may not open this port. ' if number == errno.EACCES else ''}{told}" in err
