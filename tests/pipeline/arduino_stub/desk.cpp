@@ -3,7 +3,8 @@
  * What the cores do and the port must cope with is done here too: a receive buffer of limited size that drops what does
  * not fit (ESP32), nothing sent while DTR is low unless told otherwise (Pico; DTR of a socket is always low), short
  * writes, and an LED, whose changes are told on stderr. The second core is a thread that starts a moment late. With
- * TL_DESK_NO_PSRAM there is none.
+ * TL_DESK_NO_PSRAM there is none. The file that TL_DESK_WEIGHTS names is the partition of weights, or lies where a Pico
+ * shows its flash.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -20,7 +21,15 @@
 
 #include <Arduino.h>
 
+#include "model.h"
 #include "parallel.h"
+#if defined(TL_WEIGHTS_APART)
+#include <sys/mman.h>
+#include <sys/stat.h>
+#endif
+#if defined(TL_WEIGHTS_APART) && defined(ARDUINO_ARCH_ESP32)
+#include <esp_partition.h>
+#endif
 
 Console Serial;
 
@@ -98,6 +107,49 @@ size_t Console::println(const char *text) {
     }
     return n + write(reinterpret_cast<const uint8_t *>("\r\n"), 2);
 }
+
+#if defined(TL_WEIGHTS_APART)
+/* The file at an address, or anywhere; nullptr without one. */
+static void *map_weights(void *address, size_t *size) {
+    const char *path = getenv("TL_DESK_WEIGHTS");
+    const int file = path == nullptr ? -1 : open(path, O_RDONLY);
+    struct stat about;
+    if (file < 0 || fstat(file, &about) < 0) {
+        return nullptr;
+    }
+    *size = static_cast<size_t>(about.st_size);
+    const int flags = MAP_PRIVATE | (address == nullptr ? 0 : MAP_FIXED_NOREPLACE);
+    void *mapped = mmap(address, *size, PROT_READ, flags, file, 0);
+    return mapped == MAP_FAILED ? nullptr : mapped;
+}
+
+#if defined(ARDUINO_ARCH_ESP32)
+static const void *partition_bytes;
+
+extern "C" const esp_partition_t *esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype,
+                                                           const char *label) {
+    static esp_partition_t partition;
+    size_t size = 0;
+    if (type != ESP_PARTITION_TYPE_DATA || static_cast<int>(subtype) != 0x40 || strcmp(label, "weights") != 0) {
+        return nullptr;
+    }
+    partition_bytes = map_weights(nullptr, &size);
+    partition.size = static_cast<uint32_t>(size);
+    return partition_bytes == nullptr ? nullptr : &partition;
+}
+
+extern "C" esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t offset, size_t size,
+                                        spi_flash_mmap_memory_t memory, const void **out_ptr,
+                                        spi_flash_mmap_handle_t *out_handle) {
+    if (offset + size > partition->size || memory != SPI_FLASH_MMAP_DATA) {
+        return 0x104; /* ESP_ERR_INVALID_SIZE */
+    }
+    *out_ptr = partition_bytes;
+    *out_handle = 1;
+    return ESP_OK;
+}
+#endif
+#endif
 
 /* What one core waits for and the other gives: an event on the Pico, a notification on the ESP32. */
 static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -257,6 +309,12 @@ int main() {
     printf("tinyllm: listening on socket://127.0.0.1:%u\n", static_cast<unsigned>(ntohs(address.sin_port)));
     (void)fflush(stdout);
     (void)now_us();
+#if defined(TL_WEIGHTS_APART) && defined(ARDUINO_ARCH_RP2040)
+    size_t size = 0;
+    if (map_weights(reinterpret_cast<void *>(TL_WEIGHTS_ADDRESS), &size) == nullptr) {
+        return 1;
+    }
+#endif
 #if defined(ARDUINO_ARCH_RP2040) && TL_CORES > 1
     pthread_t second;
     if (pthread_create(&second, nullptr, run_second_core, nullptr) != 0) {
