@@ -26,7 +26,7 @@ HASH_BYTES = 8
 
 CONFIG = (
     *("dim", "hidden_dim", "n_heads", "n_kv_heads", "head_dim", "vocab_size", "context", "schedule", "slots"),
-    *("chat_template", "system"),
+    *("chat_template", "system", "key_bits", "value_bits"),
 )
 """Of ModelConfig, what a program is written for."""
 

@@ -18,8 +18,8 @@ from tinyllm.errors import Failure, UserError
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import Link
-from tinyllm.host.model.calibrate import integers_of
 from tinyllm.host.link.weights import weights_trouble
+from tinyllm.host.model.calibrate import integers_of
 from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model
 from tinyllm.models import bundled
 
