@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinyllm.boards.description import Board
-from tinyllm.codegen.memory.plan import CODE_BYTES, PSRAM_RESERVE, MemoryNeeds, room
+from tinyllm.codegen.memory.plan import CODE_BYTES, PARTITION, PSRAM_RESERVE, MemoryNeeds, room
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,11 @@ class MemoryParts:
 
 
 def memory_parts(needs: MemoryNeeds, board: Board) -> list[MemoryParts]:
-    """Flash and SRAM, and PSRAM if the board has some; nothing for a board whose memories are no concern."""
-    space, memory = room(board), board.memory
+    """Flash and SRAM, flash for weights if they lie beside the program, and PSRAM if the board has some.
+
+    Nothing for a board whose memories are no concern.
+    """
+    space, memory = room(board, needs.weights_in), board.memory
     if space is None or memory is None:
         return []
     plan, placed, reserve = needs.plan, needs.placed, board.reserve
@@ -48,6 +51,7 @@ def memory_parts(needs: MemoryNeeds, board: Board) -> list[MemoryParts]:
         return {name: size for name, (lies_in, size) in state.items() if lies_in == where}
 
     flash = {"core": reserve.flash if reserve else 0, "program": CODE_BYTES, **plan.flash}
+    beside = {"weights": flash.pop("weights")} if needs.weights_in == PARTITION else {}
     sram = {
         "core": reserve.ram if reserve else 0,
         "variables": plan.variables,
@@ -59,6 +63,8 @@ def memory_parts(needs: MemoryNeeds, board: Board) -> list[MemoryParts]:
         MemoryParts("flash", space.flash + flash["core"], _some(flash)),
         MemoryParts("SRAM", space.ram + sram["core"], _some(sram)),
     ]
+    if beside:
+        found.insert(1, MemoryParts("flash for weights", space.weights, beside))
     if memory.psram:
         psram = {"core": PSRAM_RESERVE, **held("PSRAM"), "tables": sum(placed.psram.values())}
         found.append(MemoryParts("PSRAM", space.psram + PSRAM_RESERVE, _some(psram)))

@@ -9,7 +9,7 @@ import click
 
 from tinyllm.boards.description import Board, load_board
 from tinyllm.codegen.emit.write import check_folder
-from tinyllm.codegen.memory.plan import MemoryNeeds, room
+from tinyllm.codegen.memory.plan import PARTITION, MemoryNeeds, room
 from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.build.build import compile_project
 from tinyllm.host.build.program import Program
@@ -19,6 +19,8 @@ from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.model.quantisation_report import HEADERS, quantisation_of, table, worst_first
 from tinyllm.host.model.trim_report import trimming_of
 from tinyllm.host.output import Output
+
+FLASH_BESIDE = "flash for weights"
 
 
 @click.command(epilog=MODEL_HELP)
@@ -74,22 +76,27 @@ def command(
 
 def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
     """The tables and the state, and what the board has for them."""
-    space, beside = room(board), "the board has beside its core" if board.reserve else "the board has"
+    space = room(board, needs.weights_in)
+    beside = "the board has beside its core" if board.reserve else "the board has"
     rows: list[list[str]] = []
+    flash, apart = dict(needs.plan.flash), {}
+    if needs.weights_in == PARTITION:
+        apart["weights"] = flash.pop("weights")
     for memory, parts, there in (
-        ("flash", needs.plan.flash, space and space.flash),
+        (FLASH_BESIDE, apart, space and apart and space.weights),
+        ("flash", flash, space and space.flash),
         ("RAM", needs.plan.ram, space and space.ram),
     ):
         for part, size in parts.items():
-            place = memory if memory == "flash" else needs.cache_in if part == "kv_cache" else needs.state_in
+            place = memory if memory != "RAM" else needs.cache_in if part == "kv_cache" else needs.state_in
             rows.append([place, part, f"{size:,}"])
         if memory == "RAM":
             copies = (("hot code", needs.placed.hot_bytes), ("copies of tables", sum(needs.placed.tables.values())))
             rows += [[memory, part, f"{size:,}"] for part, size in copies if size]
             if moved := sum(needs.placed.psram.values()):
                 rows.append(["PSRAM", "copies of matrices", f"{moved:,}"])
-        if there is not None:
-            rows.append([memory, beside, f"{there:,}"])
+        if there:
+            rows.append([memory, "the board has" if memory == FLASH_BESIDE else beside, f"{there:,}"])
     return rows
 
 

@@ -185,9 +185,10 @@ def test_a_body_cut_inside_its_fixed_part_is_refused(reply: Reply, data: st.Data
 
 
 def test_the_hello_reply_has_the_layout_of_its_table() -> None:
-    reply = protocol.HelloReply(1, 2, 3, 4, 5, 6, 7, "08" * 8, "09" * 8, "m", "bo", "0.1", 1, "k", 0)
+    reply = protocol.HelloReply(1, 2, 3, 4, 5, 6, 7, "08" * 8, "09" * 8, "m", "bo", "0.1", 1, "k", 0, 2, "0a" * 8)
     numbers = b"".join(n.to_bytes(4, "little") for n in (2, 3, 4, 5, 6, 7))
-    assert reply.body() == b"\x01" + numbers + b"\x08" * 8 + b"\x09" * 8 + b"\x01m\x02bo\x030.1" + b"\x01\x01k\x00"
+    named = b"\x08" * 8 + b"\x09" * 8 + b"\x01m\x02bo\x030.1"
+    assert reply.body() == b"\x01" + numbers + named + b"\x01\x01k\x00\x02" + b"\x0a" * 8
 
 
 def test_a_prompt_of_tokens_has_kind_one() -> None:
