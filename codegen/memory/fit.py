@@ -80,7 +80,7 @@ def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: By
     context = largest_context(model, tokenizer, board)
     advice = [f"--context {context}"] if context else []
     advice += [
-        option for option, smaller in _smaller_forms(model) if memory_needs(smaller, tokenizer, board).total.fits(space)
+        option for option, smaller in _smaller_forms(model) if memory_needs(smaller, tokenizer, board).fits(board)
     ]
     if others := [name for name in board_names() if _has_room(name, board, model, tokenizer)]:
         advice.append(f"--board {' or '.join(others)}")

@@ -6,11 +6,13 @@ import importlib.util
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from tests.conftest import SHARED_DATA
 from tinyllm.boards.description import FIRMWARE, Board, load_board, load_boards
+from tinyllm.codegen.memory.plan import PARTITION, PROGRAM
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.pytest_plugin import plugin
@@ -31,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--model", dest="tinyllm_model", metavar="MODEL", help="as --tinyllm-model")
     group.addoption("--weights", dest="tinyllm_weights", metavar="FORMAT", help="as --tinyllm-weights")
     group.addoption("--calibrate", dest="tinyllm_calibrate", metavar="FILE", help="as --tinyllm-calibrate")
+    group.addoption("--weights-in", choices=[PROGRAM, PARTITION], help="where the boards keep the weights")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -43,6 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     models = [option("tinyllm_model")] if option("tinyllm_model") else getattr(metafunc.module, "MODELS", [None])
     options = plugin.boards(metafunc.config).load_options(metafunc.config, getattr(metafunc.module, "CONTEXT", CONTEXT))
+    options = replace(options, weights_in=option("--weights-in"))
     if option("tinyllm_board"):
         boards = [(load_board(option("tinyllm_board")), option("tinyllm_virtual"), option("tinyllm_emulator"))]
     else:
