@@ -23,6 +23,7 @@ from tinyllm.boards.description import Board, load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.emit.write import write_project
+from tinyllm.codegen.memory.plan import PARTITION, memory_needs
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,10 +62,16 @@ def tidy(folder: Path, sources: list[str], flags: list[str]) -> None:
 
 
 def emit(
-    folder: Path, board: Board, tokenizer: Tokenizer, chat_template: str | None = None, biases: bool = False
+    folder: Path,
+    board: Board,
+    tokenizer: Tokenizer,
+    chat_template: str | None = None,
+    biases: bool = False,
+    weights_in: str | None = None,
 ) -> Path:
     config = replace(BASE, vocab_size=tokenizer.vocab_size, context=96, chat_template=chat_template)
-    write_project(emit_project(quantize(random_model(config, biases=biases)), tokenizer, board), folder)
+    model = quantize(random_model(config, biases=biases))
+    write_project(emit_project(model, tokenizer, board, memory_needs(model, tokenizer, board, weights_in)), folder)
     return folder
 
 
@@ -116,6 +123,16 @@ def test_the_arduino_port_is_clean(core: str, tokenizer: Tokenizer, tmp_path: Pa
     stub = ["-isystem", str(ROOT / "tests/pipeline/arduino_stub")]
     flags = ["-std=c++17", f"-D{core}", "-DTL_CORES=2", "-DTL_LED_PIN=8", *stub, *INCLUDE]
     tidy(project, files(project, "src/port", ending=".cpp"), flags)
+
+
+def test_what_finds_weights_beside_the_program_is_clean(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    host = emit(tmp_path / "host", load_board("host"), tokenizer, biases=True, weights_in=PARTITION)
+    tidy(host, ["src/weights.c", "src/model.c", "src/engine/session.c", "src/port/main.c"], C99)
+    pico = emit(tmp_path / "pico2", load_board("pico2").twin(), tokenizer, weights_in=PARTITION)
+    tidy(pico, ["src/port/start.c"], [*C99, f"--target={TARGETS['pico2']}", "-ffreestanding"])
+    esp32 = emit(tmp_path / "esp32", load_board("esp32"), tokenizer, weights_in=PARTITION)
+    flags = ["-std=c++17", "-DARDUINO_ARCH_ESP32", "-isystem", str(ROOT / "tests/pipeline/arduino_stub"), *INCLUDE]
+    tidy(esp32, ["src/port/arduino.cpp"], flags)
 
 
 def test_a_fault_is_found(tmp_path: Path) -> None:

@@ -26,11 +26,10 @@ static void attach_weights(const char *program) {
     while (folder > 0 && program[folder - 1] != '/' && program[folder - 1] != '\\') {
         folder--;
     }
-    if (folder + sizeof WEIGHTS > sizeof path) {
+    const int length = snprintf(path, sizeof path, "%.*s%s", (int)folder, program, WEIGHTS);
+    if (length < 0 || (size_t)length >= sizeof path) {
         return;
     }
-    memcpy(path, program, folder);
-    memcpy(path + folder, WEIGHTS, sizeof WEIGHTS);
     FILE *file = fopen(path, "rb");
     if (file != NULL) {
         tl_weights_attach(image, (uint32_t)fread(image, 1, sizeof image, file));
