@@ -254,7 +254,7 @@ def test_doctor_does_not_take_a_compiler_for_one_that_has_no_c_library(
     report = json.loads(tinyllm("doctor", "--json")[1])
     (check,) = (check for check in report["checks"] if check["name"] == "C for rp2040, rp2350")
     assert not check["ok"]
-    assert check["found"] == "arm-none-eabi-gcc has no C library, for pico-virtual, pico2-virtual"
+    assert check["found"] == "arm-none-eabi-gcc has no C library, for pico-virtual, pico2-virtual, rp2350-16mb-virtual"
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
