@@ -26,6 +26,9 @@ HOT_CODE_BYTES, INT4_HOT_CODE_BYTES = 15 * 1024, 4 * 1024
 """Bounds of the functions marked TL_HOT, on any instruction set at -O2, and of what int4 matrices take besides; tests
 compare them with the compilers' objects."""
 
+INT4_CACHE_HOT_CODE_BYTES = 1536
+"""Of those that an int4 KV cache takes besides."""
+
 ELEMENT_TABLES = {"softmax": 2 * len(SOFTMAX_TABLE), "sigmoid": 2 * len(SIGMOID_TABLE)}
 """Bytes of the tables of tables.c that are read for each element."""
 
@@ -106,6 +109,8 @@ def place(model: IntegerModel, kernels: KernelSet, left: int, hot_code: HotCode 
     hot_code: of the chip; None: its functions stay in flash. Vectors come before the matrices that are read as often.
     """
     hot_bytes = HOT_CODE_BYTES + (INT4_HOT_CODE_BYTES if model.has_int4 else 0)
+    if (model.config.key_bits, model.config.value_bits) != (8, 8):
+        hot_bytes += INT4_CACHE_HOT_CODE_BYTES
     placed = Placement() if hot_code is None else Placement(hot_code, hot_bytes)
     if placed.hot_bytes > max(left, 0):
         placed = Placement()

@@ -40,7 +40,7 @@ SLOTS_AT_ONCE = 32
 SCALE_BYTES = 8
 """struct tl_scale"""
 
-CODE_BYTES = 45 * 1024
+CODE_BYTES = 50 * 1024
 """Bound of the code and small constants of engine, console and port, on any instruction set at -O2."""
 
 SMALL_VARIABLES = 1536

@@ -21,7 +21,7 @@ from tinyllm.codegen.memory.parts import memory_parts
 from tinyllm.host.build.build import EMULATED, compile_project
 from tinyllm.host.fit.fits import Fit, fit_board
 from tinyllm.host.fit.weights import FORMATS, MATRICES
-from tinyllm.host.model.load import LoadOptions, load_model
+from tinyllm.host.model.load import KV_CACHES, LoadOptions, load_model
 from tinyllm.host.model.sketch import read_sketch
 from tinyllm.host.prove.counted import Case
 from tinyllm.models import bundled
@@ -39,8 +39,9 @@ ELEMENT_TABLES = {"tl_softmax_table": "softmax", "tl_sigmoid_table": "sigmoid"}
 
 VIRTUAL = [board.name for board in load_boards(FOLDER) if board.virtual and not (board.memory and board.memory.psram)]
 CASES = [
-    *((name, "int8") for name in [HOST, *VIRTUAL]),
-    *((name, each) for name in (HOST, "pico2") for each in FORMATS[1:]),
+    *((name, "int8", None) for name in [HOST, *VIRTUAL]),
+    *((name, each, None) for name in (HOST, "pico2") for each in FORMATS[1:]),
+    *(("pico2", "int8", cache) for cache in KV_CACHES if cache != "int8"),
 ]
 
 
@@ -52,14 +53,14 @@ def target(name: str) -> Board:
     return board.twin()
 
 
-def told(board: Board, weights: str) -> Fit:
+def told(board: Board, weights: str, options: LoadOptions) -> Fit:
     """By fit, which reads headers alone."""
-    return fit_board(read_sketch(MODEL, OPTIONS), board).formats[weights]
+    return fit_board(read_sketch(MODEL, options), board).formats[weights]
 
 
-def image(board: Board, outline: IntegerModel) -> tuple[Path, int | None, int | None]:
+def image(board: Board, outline: IntegerModel, options: LoadOptions) -> tuple[Path, int | None, int | None]:
     """The image of the bundled model with matrices as wide as the outline's, and its bytes of flash and RAM."""
-    loaded = load_model(str(MODEL), OPTIONS)
+    loaded = load_model(str(MODEL), options)
     int4 = {
         (index, name): round_to_nearest(getattr(loaded.model.blocks[index], name))
         for index, block in enumerate(outline.blocks)
@@ -79,11 +80,11 @@ def symbols(program: Path) -> dict[str, tuple[int, int]]:
         return {each.name: (each["st_value"], each["st_size"]) for each in found}
 
 
-@pytest.mark.parametrize(("name", "weights"), CASES)
-def test_tables_state_and_copies_are_in_the_image_to_the_byte(name: str, weights: str) -> None:
-    board = target(name)
-    fit = told(board, weights)
-    program, flash, ram = image(board, fit.model)
+@pytest.mark.parametrize(("name", "weights", "cache"), CASES)
+def test_tables_state_and_copies_are_in_the_image_to_the_byte(name: str, weights: str, cache: str | None) -> None:
+    board, options = target(name), replace(OPTIONS, kv_cache=cache)
+    fit = told(board, weights, options)
+    program, flash, ram = image(board, fit.model, options)
     seen, plan = symbols(program), fit.needs.plan
 
     def total(pattern: re.Pattern[str]) -> int:
@@ -116,6 +117,6 @@ def test_tables_state_and_copies_are_in_the_image_to_the_byte(name: str, weights
 def test_a_wrong_context_would_be_noticed() -> None:
     """The state of the image is not that of another context, so the test above can fail."""
     board = load_board(HOST, FOLDER)
-    fit = told(board, "int8")
+    fit = told(board, "int8", OPTIONS)
     other = fit_board(read_sketch(MODEL, replace(OPTIONS, context=CONTEXT + 8)), board).formats["int8"]
     assert other.needs.plan.state_bytes != fit.needs.plan.state_bytes
