@@ -96,7 +96,7 @@ def test_a_model_of_a_billion_parameters_fits_no_chip_and_says_by_how_much_withi
             assert not made["fits"]
             assert made["longest_context"] is None
             assert made["fullest"] == "flash"
-            assert made["times_its_room"] > 40
+            assert made["times_its_room"] > 35
 
 
 # --- Boards of people's own -------------------------------------------------------------------------------------------
