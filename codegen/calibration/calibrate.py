@@ -14,7 +14,7 @@ from tinyllm.codegen.calibration.rounding import relative_output_error
 from tinyllm.codegen.calibration.sequences import batches_of, count_for
 from tinyllm.codegen.calibration.tuning import STEP_TOKENS, Schedule, tune
 
-VERSION = 1
+VERSION = 2
 """Rises when the same model and text would give other codes: what the cache holds of older versions is not used."""
 
 

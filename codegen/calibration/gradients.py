@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic.float_forward import softmax
 from tinyllm.codegen.arithmetic.float_model import F32, Block, Model, ModelConfig
@@ -13,6 +14,8 @@ from tinyllm.codegen.calibration.passes import Batch, angles, turn, unseen
 
 LOGITS_AT_ONCE = 1 << 22
 """Logits that are there at a time: a large vocabulary has many."""
+TEXT_SHARE = 0.1
+"""Of the text's own next token in the distribution to be tuned towards; the rest is what the float model says."""
 TINY = np.float32(1e-20)
 """Keeps the logarithm of a probability of zero finite."""
 
@@ -22,9 +25,9 @@ Gradients = dict[Key, F32]
 def divergence_gradients(
     model: Model, batch: Batch, teacher: F32, weight: float, aim: F32, of_head: bool = True
 ) -> tuple[float, Gradients]:
-    """The Kullback-Leibler divergence of the model's next tokens from the teacher's, summed over the real tokens, and
-    the gradient of `weight` times that, for every matrix and gain of the blocks, the final norm's gain and, if
-    `of_head`, the head; of a head that is the embedding too for both.
+    """The Kullback-Leibler divergence of the model's next tokens from the teacher's, with the text's own mixed in,
+    summed over the real tokens, and the gradient of `weight` times that, for every matrix and gain of the blocks, the
+    final norm's gain and, if `of_head`, the head; of a head that is the embedding too for both.
 
     teacher: what the teacher's head takes, (B, T, dim). aim: the teacher's head.
     """
@@ -37,7 +40,7 @@ def divergence_gradients(
         x = trace.out
     normed, inverse = _norm(x, config)
     wanted, had = teacher[batch.real], (normed * model.final_norm)[batch.real]
-    loss, d_real, d_head = _head_gradient(model.output_head, had, wanted, aim, of_head)
+    loss, d_real, d_head = _head_gradient(model.output_head, had, wanted, aim, _following(batch), of_head)
     d_normed = np.zeros_like(x)
     d_normed[batch.real] = d_real * np.float32(weight)
     gradients: Gradients = {(FINAL, "final_norm"): np.sum(d_normed * normed, axis=(0, 1))}
@@ -55,15 +58,27 @@ def divergence_gradients(
     return loss, gradients
 
 
-def _head_gradient(head: F32, had: F32, wanted: F32, aim: F32, of_head: bool) -> tuple[float, F32, F32 | None]:
-    """The divergence of what the head makes of rows `had` (N, dim) from what the teacher's, `aim`, makes of `wanted`,
-    and its gradients for the rows and, if that is wanted, for the head.
+def _following(batch: Batch) -> NDArray[np.int64]:
+    """The token behind each real one (N,); -1 if its sequence ends there."""
+    found = np.full_like(batch.tokens, -1)
+    found[:, :-1] = np.where(batch.real[:, 1:], batch.tokens[:, 1:], -1)
+    return found[batch.real]
+
+
+def _head_gradient(
+    head: F32, had: F32, wanted: F32, aim: F32, following: NDArray[np.int64], of_head: bool
+) -> tuple[float, F32, F32 | None]:
+    """The divergence of what the head makes of rows `had` (N, dim) from what the teacher's, `aim`, makes of `wanted`
+    and the tokens that follow (N,) in the text, and its gradients for the rows and, if that is wanted, for the head.
     """
     loss, gradient, d_head = 0.0, np.empty_like(had), np.zeros_like(head) if of_head else None
     height = max(1, LOGITS_AT_ONCE // len(head))
     for row in range(0, len(had), height):
         part = slice(row, row + height)
         student, teacher = softmax(had[part] @ head.T), softmax(wanted[part] @ aim.T)
+        known = np.flatnonzero(following[part] >= 0)
+        teacher[known] *= np.float32(1 - TEXT_SHARE)
+        teacher[known, following[part][known]] += np.float32(TEXT_SHARE)
         loss += float(np.sum(teacher * (np.log(teacher + TINY) - np.log(student + TINY))))
         student -= teacher
         gradient[part] = student @ head

@@ -1,8 +1,8 @@
 """Tuning a quantised model as a whole: codes, scales and what is not int4 move towards what the float model says.
 
-The float model is the teacher: its distribution of the next token is the aim, not the text, so that little text is
-enough. A code moves through a hidden value between codes, whose gradient is that of its nearest code (the
-straight-through estimate of Bengio et al., arXiv 1308.3432); scales follow theirs as in LSQ (Esser et al.,
+The float model is the teacher, so that little text is enough: its distribution of the next token is the aim, with the
+text's own token mixed in (Hinton et al., arXiv 1503.02531). A code moves through a hidden value between codes, whose
+gradient is that of its nearest code (the straight-through estimate of Bengio et al., arXiv 1308.3432); scales follow theirs as in LSQ (Esser et al.,
 arXiv 1902.08153). Steps are those of Adam (Kingma and Ba, arXiv 1412.6980), warmed up and then on a cosine to zero.
 """
 
