@@ -2,8 +2,9 @@
 
 The float model is the teacher, so that little text is enough: its distribution of the next token is the aim, with the
 text's own token mixed in (Hinton et al., arXiv 1503.02531). A code moves through a hidden value between codes, whose
-gradient is that of its nearest code (the straight-through estimate of Bengio et al., arXiv 1308.3432); scales follow theirs as in LSQ (Esser et al.,
-arXiv 1902.08153). Steps are those of Adam (Kingma and Ba, arXiv 1412.6980), warmed up and then on a cosine to zero.
+gradient is that of its nearest code (the straight-through estimate of Bengio et al., arXiv 1308.3432); scales follow
+theirs as in LSQ (Esser et al., arXiv 1902.08153). Steps are those of Adam (Kingma and Ba, arXiv 1412.6980), warmed up
+and then on a cosine to zero.
 """
 
 from __future__ import annotations
