@@ -107,7 +107,7 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], wide: bool) -> Iterator[
     if any(fit.known and not fit.fits for fit in fits):
         yield "flash x2.3: does not fit, for it needs 2.3 times the flash that there is."
     if any(fit.fits and fit.context != sketch.context for fit in fits):
-        yield "N at C: N tokens/s with a context of C, the longest that fits; a build takes it unless --context is given."
+        yield "N at C: N tokens/s with context C, the longest that fits; a build takes it unless --context is given."
     if wide:
         battery = BATTERIES[0]
         yield (
