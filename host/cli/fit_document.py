@@ -9,6 +9,7 @@ from typing import Any
 from tinyllm.codegen.memory.parts import MemoryParts
 from tinyllm.host.fit.batteries import BATTERIES
 from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed
+from tinyllm.host.fit.largest import largest_models
 from tinyllm.host.fit.remedies import Remedy
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.prove.costs import INT4_MAC
@@ -29,6 +30,7 @@ def document(sketch: Sketch, boards: Sequence[BoardFit], changes: Sequence[Remed
         "boards": [_board(each) for each in boards],
     }
     if changes is not None:
+        found["largest"] = {name: each and asdict(each) for name, each in largest_models(sketch, boards[0]).items()}
         found["changes"] = [{"change": each.change, "board": each.board.name} | _fit(each.fit) for each in changes]
     return found
 

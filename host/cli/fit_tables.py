@@ -9,6 +9,7 @@ from tinyllm.codegen.memory.parts import MemoryParts
 from tinyllm.codegen.memory.plan import plan_memory
 from tinyllm.host.fit.batteries import BATTERIES
 from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed, formats_of
+from tinyllm.host.fit.largest import largest_models
 from tinyllm.host.fit.remedies import Remedy
 from tinyllm.host.fit.weights import FORMATS, MIXED_BITS
 from tinyllm.host.link.answer import format_rate
@@ -128,6 +129,8 @@ def show_board(output: Output, sketch: Sketch, board: BoardFit, changes: Sequenc
     output.line(board.board.description)
     output.line("")
     output.table(["", *FORMATS], [[name, *cells] for name, cells in _figures(sketch, board)])
+    for line in _largest(sketch, board):
+        output.line(line)
     for memory in MEMORIES:
         _show_memory(output, memory, board)
     if any(fit.parts for fit in board.formats.values()):
@@ -176,6 +179,20 @@ def _figures(sketch: Sketch, board: BoardFit) -> Iterator[tuple[str, list[str]]]
     for battery in BATTERIES:
         tokens = [_charge(fit.decode, battery.name) for fit in fits]
         yield f"tokens of {battery.name} ({battery.watt_hours:g} Wh)", tokens
+
+
+def _largest(sketch: Sketch, board: BoardFit) -> Iterator[str]:
+    """The largest models as wide as this one that the board holds with the context that the table has."""
+    if board.board.memory is None:
+        return
+    held = []
+    for name, found in largest_models(sketch, board).items():
+        if found is not None:
+            blocks = f"{found.blocks} blocks{' or more' if found.at_least else ''}"
+            held.append(f"{blocks} as {name} ({found.parameters / 1e6:,.1f} million parameters)")
+    context = sketch.context if board.best is None else board.best.context
+    room_for = " and ".join(held) or "not even one block"
+    yield f"Of models as wide as this one there is room for {room_for}, with context {context}."
 
 
 def _verdict(fit: Fit) -> str:

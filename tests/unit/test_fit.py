@@ -14,12 +14,16 @@ import pytest
 from tests.unit.checkpoint_files import random_model, write_huggingface
 from tests.unit.huggingface_files import HALF, TINYLLAMA, write_sparse
 from tinyllm.boards.description import BOARDS_DIR, FOLDER, load_board, load_boards
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import memory_needs, room
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.host.cli import app as cli
+from tinyllm.host.fit.largest import largest_model
+from tinyllm.host.fit.weights import MATRICES
 from tinyllm.host.model.load import LoadOptions, load_model
+from tinyllm.host.model.sketch import read_sketch
 from tinyllm.models import bundled
 
 MODEL = next(iter(bundled().values()))
@@ -155,6 +159,26 @@ def test_a_memory_is_filled_by_its_parts_and_what_is_left(fit: Fit) -> None:
         assert memories["flash"]["parts"]["core"] == board.reserve.flash
         assert memories["flash"]["bounds"] == ["program"]
         assert memories["PSRAM"]["parts"]["tables"] > 0, "weights are copied to PSRAM, which is faster than flash"
+
+
+@pytest.mark.parametrize("int4", [False, True])
+@pytest.mark.parametrize("board", ["esp32", "esp32s3", "pico"])
+def test_the_largest_model_fits_and_one_block_more_does_not(board: str, int4: bool) -> None:
+    sketch, described = read_sketch(MODEL, LoadOptions()), load_board(board)
+    largest = largest_model(sketch, described, 128, int4)
+    assert largest is not None and not largest.at_least
+
+    def model_of(blocks: int) -> IntegerModel:
+        config = replace(sketch.config, context=128, schedule=tuple(range(blocks)))
+        return outline(config, (), frozenset((block, name) for block in range(blocks) for name in MATRICES if int4))
+
+    there = room(described)
+    assert there is not None
+    assert memory_needs(model_of(largest.blocks), sketch.pieces, described).total.fits(there)
+    assert not memory_needs(model_of(largest.blocks + 1), sketch.pieces, described).total.fits(there)
+    parts = [part for block in model_of(largest.blocks).blocks for part in vars(block).values() if part is not None]
+    inside = sum(part.codes.size for part in parts)
+    assert largest.parameters == inside + (sketch.config.vocab_size + 1) * sketch.config.dim
 
 
 def test_every_change_is_computed_as_a_model_of_its_own(fit: Fit) -> None:

@@ -1,0 +1,82 @@
+"""The largest model that a board holds if it is like the one that was given: as wide, but with more or fewer blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tinyllm.boards.board import Board
+from tinyllm.codegen.arithmetic.float_model import ModelConfig
+from tinyllm.codegen.arithmetic.integer_model import IntegerGain, IntegerMatrix
+from tinyllm.codegen.memory.outline import outline
+from tinyllm.codegen.memory.plan import memory_needs, room
+from tinyllm.host.fit.fits import BoardFit
+from tinyllm.host.fit.weights import MATRICES
+from tinyllm.host.model.sketch import Sketch
+
+MOST_BLOCKS = 256
+"""Blocks beyond which nobody looks."""
+
+
+@dataclass(frozen=True)
+class Largest:
+    """A model with so many stored blocks and parameters; at_least: there may be room for more."""
+
+    blocks: int
+    parameters: int
+    at_least: bool
+
+
+def largest_models(sketch: Sketch, fit: BoardFit) -> dict[str, Largest | None]:
+    """By the format of all blocks, int8 or int4; with the context that the model has on the board."""
+    context = sketch.context if fit.best is None else fit.best.context
+    return {name: largest_model(sketch, fit.board, context, int4=name == "int4") for name in ("int8", "int4")}
+
+
+def largest_model(sketch: Sketch, board: Board, context: int, int4: bool) -> Largest | None:
+    """With a KV cache of `context` positions and all blocks int8, or all int4.
+
+    None if not even one block fits, or if nobody knows the board's memories.
+    """
+    space = room(board)
+    if space is None:
+        return None
+
+    def fits(blocks: int) -> bool:
+        config = with_blocks(replace(sketch.config, context=context), blocks)
+        narrow = [(block, name) for block in range(blocks) for name in MATRICES] if int4 else ()
+        model = outline(config, sketch.facts.biases, frozenset(narrow))
+        return memory_needs(model, sketch.pieces, board).total.fits(space)
+
+    blocks = _most(fits)
+    if blocks == 0:
+        return None
+    more = blocks - len(set(sketch.config.schedule))
+    return Largest(blocks, sketch.facts.n_parameters + more * _block_parameters(sketch), blocks == MOST_BLOCKS)
+
+
+def with_blocks(config: ModelConfig, blocks: int) -> ModelConfig:
+    """The config with so many stored blocks, each run as often in a row as now; windows take turns as they do."""
+    stored = len(set(config.schedule))
+    times = config.n_layers // stored
+    schedule = tuple(block for block in range(blocks) for _ in range(times))
+    windows = tuple(config.windows[layer % len(config.windows)] for layer in range(len(schedule)) if config.windows)
+    return replace(config, schedule=schedule, windows=windows)
+
+
+def _most(fits: Callable[[int], bool]) -> int:
+    """The largest number up to MOST_BLOCKS that fits, 0 if 1 does not; what is smaller fits too."""
+    low, high = 0, 1
+    while high <= MOST_BLOCKS and fits(high):
+        low, high = high, 2 * high
+    high = min(high, MOST_BLOCKS + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _block_parameters(sketch: Sketch) -> int:
+    block = outline(with_blocks(sketch.config, 1), sketch.facts.biases).blocks[0]
+    parts = [part for part in vars(block).values() if part is not None]
+    return sum(part.codes.size if isinstance(part, IntegerMatrix | IntegerGain) else part.size for part in parts)
