@@ -211,6 +211,7 @@ def source_files(
         "rotary_half": len(model.rope_steps),
         "widest_hidden": max(config.hidden_dim, config.dim),
         "widest_codes": widest_codes(config),
+        "most_group_rows": kernel_set_of(board).whole_groups(1),
         "input_bytes": kernel_set_of(board).input_bytes(widest_codes(config), model.has_int4),
         "cores": board.cores,
         "kernel_set": kernel_set_of(board).name,

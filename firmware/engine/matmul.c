@@ -18,36 +18,34 @@ static struct {
     uint32_t total_stride;
 } matmul;
 
-/* The kernel for int4 matrices. A model without any has no such kernels, and never asks for one. */
-#if TL_INT4_WEIGHTS
-#define INT4(kernel) kernel##_int4
-#else
-#define INT4(kernel) kernel
-#endif
-
-static inline bool is_int4(const struct tl_matrix *w) {
-    return TL_INT4_WEIGHTS && w->bits == 4u;
-}
-
+/* A project without int4 matrices has no kernels for them. */
 static inline uint32_t rows_of_group(const struct tl_matrix *w) {
-    return is_int4(w) ? TL_INT4_GROUP_ROWS : TL_GROUP_ROWS;
+    (void)w;
+#if TL_INT4_WEIGHTS
+    if (w->bits == 4u) return TL_INT4_GROUP_ROWS;
+#endif
+    return TL_GROUP_ROWS;
 }
 
 TL_HOT static uint32_t groups_of(const struct tl_matrix *w) {
-    return is_int4(w) ? (w->rows + TL_INT4_GROUP_ROWS - 1u) / TL_INT4_GROUP_ROWS
-                      : (w->rows + TL_GROUP_ROWS - 1u) / TL_GROUP_ROWS;
+    const uint32_t rows = rows_of_group(w);
+    return (w->rows + rows - 1u) / rows;
 }
 
 TL_HOT void tl_expand_for(const struct tl_matrix *w, const int8_t *codes, uint32_t stride, uint32_t tokens,
                           uint8_t *expanded) {
     const uint32_t n = w->columns;
-    if (is_int4(w)) {
+#if TL_INT4_WEIGHTS
+    if (w->bits == 4u) {
         if (tokens == 1) {
-            INT4(tl_expand)(codes, n, expanded);
+            tl_expand_int4(codes, n, expanded);
         } else {
-            INT4(tl_expand_tokens)(codes, stride, tokens, n, expanded);
+            tl_expand_tokens_int4(codes, stride, tokens, n, expanded);
         }
-    } else if (tokens == 1) {
+        return;
+    }
+#endif
+    if (tokens == 1) {
         tl_expand(codes, n, expanded);
     } else {
         tl_expand_tokens(codes, stride, tokens, n, expanded);
@@ -58,17 +56,28 @@ TL_HOT void tl_expand_for(const struct tl_matrix *w, const int8_t *codes, uint32
 static inline void dot(const struct tl_product *product, const struct tl_inputs *x, uint32_t first, uint32_t last,
                        int32_t *y) {
     const struct tl_matrix *w = product->w;
-    if (is_int4(w)) {
+#if TL_INT4_WEIGHTS
+    if (w->bits == 4u) {
         if (x->tokens == 1) {
-            INT4(tl_dot_groups)(w, x->expanded, first, last, y);
+            tl_dot_groups_int4(w, x->expanded, first, last, y);
         } else {
-            INT4(tl_dot_tokens)(w, x->expanded, x->tokens, first, last, y, product->stride);
+            tl_dot_tokens_int4(w, x->expanded, x->tokens, first, last, y, product->stride);
         }
-    } else if (x->tokens == 1) {
+        return;
+    }
+#endif
+    if (x->tokens == 1) {
         tl_dot_groups(w, x->expanded, first, last, y);
     } else {
         tl_dot_tokens(w, x->expanded, x->tokens, first, last, y, product->stride);
     }
+}
+
+static inline int32_t code_of(const struct tl_matrix *w, uint32_t row, uint32_t column) {
+#if TL_INT4_WEIGHTS
+    if (w->bits == 4u) return tl_code_int4(w, row, column);
+#endif
+    return tl_code(w, row, column);
 }
 
 /* Groups first <= g < last of a matrix. */
@@ -134,6 +143,6 @@ TL_HOT void tl_matmul_add(const struct tl_product *product, const struct tl_inpu
 }
 
 TL_HOT void tl_matrix_row(const struct tl_matrix *w, uint32_t index, int32_t *y) {
-    for (uint32_t i = 0; i < w->columns; i++) y[i] = is_int4(w) ? INT4(tl_code)(w, index, i) : tl_code(w, index, i);
+    for (uint32_t i = 0; i < w->columns; i++) y[i] = code_of(w, index, i);
     tl_requantize_vector(y, w->columns, w->mantissa[index], -(w->exponent + TL_FRACTION_BITS), y);
 }

@@ -41,7 +41,8 @@ ROOTS = ("tl_forward", "tl_prefill", "tl_sample", "tl_parallel_other")
 TABLE: dict[Part, str] = {
     Part.MATRICES: (
         "tl_matmul* run matmul_groups multiply groups_of add_product expand expand_four tl_expand* tl_dot_groups* "
-        "tl_dot_tokens* groups_of_* tl_portable_dot_groups_int4 tl_requantize_rows tl_requantize_tokens"
+        "tl_dot_tokens* groups_of_* tl_portable_dot_groups_int4 tl_requantize_rows tl_requantize_tokens "
+        "large_value"
     ),
     Part.ATTENTION: (
         "attention attend attend_at_once tl_score_rows add_columns score_* tl_softmax_* tl_mix_rows mix_* "

@@ -95,6 +95,7 @@ def compile_firmware(
     ]:
         shutil.copy(path, folder / "port")
     (folder / "console.c").write_text(source)
+    (folder / "port/model.h").write_text("/* no model: no weights beside the program */\n")
     image = folder / "firmware.elf"
     flags = f"{options['cpu_flags']} {options['extra_flags']} {options['link_flags']}".split()
     flags += [f"--specs={options['specs']}"] if "specs" in options else []

@@ -505,7 +505,7 @@ def test_a_twin_is_told_with_the_twins_that_have_room(stories: Model, stories_to
     first, second = str(error.value).splitlines()
     assert first.startswith("tinystories-260k with context 1024 does not fit esp32s3-n16r8-virtual: it needs ")
     assert first.endswith(" there are 310 KB.")
-    assert second.endswith(", or with --board pico2.")
+    assert second.endswith(", or with --kv-cache int4, or with --board pico2 or rp2350-16mb.")
 
 
 @pytest.fixture(scope="module")
