@@ -51,7 +51,8 @@ def test_the_digest_tells_an_int4_model_from_an_int8_one() -> None:
 
 @pytest.mark.parametrize(
     ("bits", "kernels", "head_dim"),
-    [((8, 4), "host", 16), ((4, 8), "host", 16), *(((4, 4), name, 7) for name in KERNEL_SETS)],
+    [((8, 4), "host", 16), ((4, 8), "host", 16), ((4, 4), "generic", 7), ((4, 4), "xtensa_s3", 7)]
+    + [pytest.param((4, 4), name, 7, marks=pytest.mark.sweep) for name in KERNEL_SETS],
 )
 def test_an_int4_cache_is_bit_exact(
     stories_tokenizer: Tokenizer, bits: tuple[int, int], kernels: str, head_dim: int
