@@ -24,6 +24,9 @@ TESTS = Path(__file__).resolve().parent
 SHARED_DATA = Path(os.environ.get("TINYLLM_TEST_DATA", TESTS.parents[0] / "../shared/data"))
 """Checkpoints, golden outputs and texts of others, for the tests of accuracy alone."""
 
+CCACHE = ("/usr/lib/ccache", "/usr/lib64/ccache", "/opt/homebrew/opt/ccache/libexec", "/usr/local/opt/ccache/libexec")
+"""Where ccache stands in for the compilers, on Debian, Fedora and macOS."""
+
 LONGEST_NAME = 80
 """Letters or bytes of a value that stands in the name of its test."""
 
@@ -34,8 +37,14 @@ def pytest_configure() -> None:
     """One home of the tool for every file, worker and run: what one of them built the others take as it is.
 
     A build lies there under the hash of all its files. Tests of the home itself and of builds have their own.
+    Where ccache is installed, what tests compile beside PlatformIO is shared too.
     """
-    os.environ["TINYLLM_HOME"] = str(TESTS.parent / ".pytest_cache/tinyllm")
+    cache = TESTS.parent / ".pytest_cache"
+    os.environ["TINYLLM_HOME"] = str(cache / "tinyllm")
+    if folder := next((name for name in CCACHE if Path(name).is_dir()), None):
+        os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])
+        # Another folder is another object only through its debug information, which no test reads.
+        os.environ.update(CCACHE_DIR=str(cache / "ccache"), CCACHE_NOHASHDIR="1")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -6,6 +6,7 @@ need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 need gcc gcc
 need g++ g++
 need clang clang
+need ccache ccache
 need clang-format clang-format
 need clang-tidy clang-tidy
 need cppcheck cppcheck

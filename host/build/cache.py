@@ -1,4 +1,4 @@
-"""Builds that were made before, in the user's cache under board and build id."""
+"""Builds that were made before, in the user's cache under board and build id, and the objects that they share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tinyllm.cache_folder import home
+from tinyllm.cache_folder import home, home_path
 from tinyllm.codegen.emit.project import Project
 from tinyllm.codegen.memory.stack import Stack
 from tinyllm.files import write_file
@@ -18,11 +18,17 @@ from tinyllm.host.build.program import Program
 RECORD = "built.json"
 """In a cached build: the record of its result."""
 KEPT_BUILDS = 64
+KEPT_OBJECT_BYTES = 512 << 20
 
 
 def builds_folder() -> Path:
     """The folder of all cached builds, which may not be there yet."""
     return home() / "builds"
+
+
+def objects_folder() -> Path:
+    """The folder of SCons's cache, which may not be there yet: what was compiled once serves every model and board."""
+    return home_path() / "objects"
 
 
 def place_of(project: Project) -> Path:
@@ -69,6 +75,7 @@ def keep_build(project: Project, built: Program) -> Program:
         if find_build(project) is None:
             raise
     _prune(place.parent)
+    _prune_objects()
     return replace(built, project=place, program=place / program)
 
 
@@ -79,3 +86,19 @@ def _prune(folder: Path) -> None:
     )
     for old in builds[:-KEPT_BUILDS]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _prune_objects() -> None:
+    """Remove the oldest objects beyond KEPT_OBJECT_BYTES. Another process may take some away meanwhile."""
+    found = []
+    for path in objects_folder().rglob("*"):
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                about = path.stat()
+                found.append((about.st_mtime, about.st_size, path))
+    room = KEPT_OBJECT_BYTES
+    for _, size, path in sorted(found, reverse=True):
+        room -= size
+        if room < 0:
+            with contextlib.suppress(OSError):
+                path.unlink()

@@ -16,6 +16,7 @@ from typing import TextIO
 
 from tinyllm.cache_folder import home_path
 from tinyllm.errors import Failure, UserError
+from tinyllm.host.build.cache import objects_folder
 from tinyllm.text import holds_surrogates
 
 PROGRAM_NAMES = ("program", "program.exe", "firmware.elf")
@@ -218,6 +219,9 @@ def _variables() -> dict[str, str]:
         PYTHONIOENCODING="utf-8",
         LC_ALL="C.UTF-8",
         TINYLLM_HOME=str(home_path()),
+        PLATFORMIO_BUILD_CACHE_DIR=str(objects_folder()),
+        # It does not know the call graph that gcc writes beside an object, and so would lose it.
+        CCACHE_DISABLE="1",
     )
     if chosen := variables.get("PLATFORMIO_CORE_DIR"):
         variables["PLATFORMIO_CORE_DIR"] = str(Path(chosen).expanduser().absolute())

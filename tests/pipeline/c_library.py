@@ -28,20 +28,33 @@ class CLibrary:
 
 
 def compile_c(
-    folder: Path, files: dict[str, str], sources: list[str | Path], *flags: str, compiler: str = "cc"
+    folder: Path,
+    files: dict[str, str],
+    sources: Sequence[str | Path],
+    *flags: str,
+    compiler: str = "cc",
+    output: Path | None = None,
 ) -> None:
-    """Write the files (name -> text) to `folder` and compile the sources there; a warning fails the test."""
+    """Write the files (name -> text) to `folder` and compile each source to an object there, named after it.
+
+    output: what is linked from the objects, if anything. A warning fails the test.
+    """
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    command = [compiler, *WARNINGS, f"-I{folder}", f"-I{ENGINE}", *flags, *map(str, sources)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
-    assert done.returncode == 0, done.stderr
+    command = [compiler, *WARNINGS, f"-I{folder}", f"-I{ENGINE}", *flags]
+    objects = [f"{Path(source).stem}.o" for source in sources]
+    assert len(set(objects)) == len(objects)
+    # One file at a time: ccache takes no more.
+    for source, to in zip(sources, objects, strict=True):
+        _run([*command, "-c", str(source), "-o", to], folder)
+    if output is not None:
+        _run([*command, *objects, "-o", str(output)], folder)
 
 
 def load_c(folder: Path, files: dict[str, str], sources: list[str | Path], declarations: str, *flags: str) -> CLibrary:
     """Compile a library with these declarations (for cffi); undefined behaviour in it ends the process."""
     path = folder / "library.so"
-    compile_c(folder, files, sources, *CHECKED, *flags, "-o", str(path))
+    compile_c(folder, files, sources, *CHECKED, *flags, output=path)
     ffi = cffi.FFI()
     ffi.cdef(declarations)
     return CLibrary(ffi.dlopen(str(path)), ffi)
@@ -51,6 +64,10 @@ def compile_call_graphs(project: Path, folder: Path, compiler: Sequence[str]) ->
     """Compile an emitted project but for its port, so that gcc leaves who calls whom in `folder`."""
     sources = [str(path) for path in sorted((project / "src").rglob("*.c")) if path.parent.name != "port"]
     include = [f"-I{project / 'src' / part}" for part in ("", "engine", "kernels", "console", "port")]
-    command = [*compiler, "-std=c99", FLAG, *include, "-c", *sources]
+    _run([*compiler, "-std=c99", FLAG, *include, "-c", *sources], folder)
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    """Run a compiler in `folder`; if it fails, so does the test, with what it said."""
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
     assert done.returncode == 0, done.stderr

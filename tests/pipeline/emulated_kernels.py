@@ -145,8 +145,8 @@ class EmulatedKernels:
         files, image = kernel_files(kernels) | table_files(), folder / "kernels.elf"
         sources: list[str | Path] = [folder / name for name in files if name.endswith(".c")]
         sources += [STRUCTURES_BY_ADDRESS, *target.sources]
-        flags = ["-std=c99", optimize, *target.flags, f"-Wl,-Ttext={CODE:#x},--entry={CODE:#x}", "-o", str(image)]
-        compile_c(folder, files, sources, *flags, compiler=target.compiler)
+        flags = ["-std=c99", optimize, *target.flags, f"-Wl,-Ttext={CODE:#x},--entry={CODE:#x}"]
+        compile_c(folder, files, sources, *flags, compiler=target.compiler, output=image)
         self._ffi, self._engine = ffi, self._processor.engine
         self._engine.mem_map(CODE, CODE_BYTES)
         self._engine.mem_map(STACK, STACK_BYTES)

@@ -305,9 +305,6 @@ def test_gcc_and_clang_have_nothing_to_say_about_the_c(tmp_path, compiler):
                 [source],
                 "-std=c99",
                 "-O2",
-                "-c",
-                "-o",
-                "o.o",
                 compiler=compiler,
             )
 
@@ -322,9 +319,7 @@ def test_the_headers_serve_cpp_too(tmp_path):
 def test_no_function_takes_more_than_400_bytes_of_stack(tmp_path):
     files = text_files(VOCABULARIES["words"]) | kernel_files(GENERIC) | table_files()
     for name in (*(source.stem for source in TEXT_SOURCES), "sampler"):
-        compile_c(
-            tmp_path, files, [ENGINE / f"{name}.c"], "-O2", "-fstack-usage", "-c", "-o", f"{name}.o", compiler="gcc"
-        )
+        compile_c(tmp_path, files, [ENGINE / f"{name}.c"], "-O2", "-fstack-usage", compiler="gcc")
         usage = [line.split("\t") for line in (tmp_path / f"{name}.su").read_text().splitlines()]
         if name not in (
             "automaton",

@@ -182,7 +182,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         return
     sources = [folder / file for file in files if file.endswith(".c")]
     flags = ["-std=c99", level, "-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-shared", "-fPIC"]
-    compile_c(folder, files, sources, *flags, "-o", str(folder / "kernels.so"))
+    compile_c(folder, files, sources, *flags, output=folder / "kernels.so")
     library = ffi.dlopen(str(folder / "kernels.so"))
     if variant:
         vector_level = VECTOR_LEVELS.index(variant[0])

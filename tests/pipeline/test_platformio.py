@@ -23,6 +23,7 @@ import pytest
 
 from tests.pipeline.two_processes import run_both
 from tinyllm.boards.description import load_board
+from tinyllm.cache_folder import home_path
 from tinyllm.codegen.emit.project import hash_of
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.build import core_folder as toolchain
@@ -246,7 +247,21 @@ def test_a_folder_without_a_project_or_an_unknown_environment_is_the_users_mista
     assert not (project / ".pio").exists()
 
 
-def test_nothing_is_written_outside_the_project_and_the_core_folder(
+def test_what_was_compiled_once_is_not_compiled_again_for_another_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its call graph comes with it, so that the stack's depth is known."""
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path / "home"))
+    results = [run(write_project(tmp_path / name), "host") for name in ("first", "second")]
+    first, second = (result.log.read_text("utf-8") for result in results)
+    assert "Compiling" in first
+    assert "Compiling" not in second
+    graphs = [{path.name: path.read_bytes() for path in result.objects.rglob("*.ci")} for result in results]
+    assert graphs[0]
+    assert graphs[0] == graphs[1]
+
+
+def test_nothing_is_written_outside_the_project_and_the_tools_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, elsewhere, scratch = (tmp_path / name for name in ("home", "elsewhere", "scratch"))
@@ -263,10 +278,10 @@ def test_nothing_is_written_outside_the_project_and_the_core_folder(
     before = files_below(project)
     said: list[str] = []
     run(project, "host", progress=said.append)
-    core = toolchain.core_dir()
-    assert core.is_relative_to(home)
+    assert toolchain.core_dir().is_relative_to(home_path())
+    assert home_path().is_relative_to(home)
     assert said.count(toolchain.OFFLINE) == 1
-    assert all(file.is_relative_to(core) for file in files_below(tmp_path) - files_below(project))
+    assert all(file.is_relative_to(home_path()) for file in files_below(tmp_path) - files_below(project))
     assert all(file.is_relative_to(project / ".pio") for file in files_below(project) - before)
     said.clear()
     run(project, "host", progress=said.append)

@@ -24,7 +24,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from SCons.Script import COMMAND_LINE_TARGETS, Copy, Default, DefaultEnvironment
 
@@ -89,6 +89,12 @@ def check_upload() -> None:
         stop("upload_protocol = custom needs an upload_command in platformio.ini, and there is none")
 
 
+def with_call_graph(env: Any, source: Any) -> Any:
+    """Compile a file so that the call graph that gcc writes beside the object is known to SCons and its cache."""
+    stem = source.get_path().removesuffix(".c")  # where the object belongs; str() is where the file lies
+    return env.Object([f"{stem}.o", f"{stem}.ci"], source)[:1]
+
+
 if "upload" in COMMAND_LINE_TARGETS:
     check_upload()
 
@@ -108,6 +114,7 @@ env.Append(LIBS=board.get("build.libraries", {}).get(sys.platform, []))
 # gcc then writes beside each object who calls whom and the stack that it takes: tinyllm follows the deepest chain.
 if knows_flag(compiler, CALL_GRAPH):
     env.Append(CCFLAGS=[CALL_GRAPH])
+    env.AddBuildMiddleware(with_call_graph, "*.c")
 env.Append(CCFLAGS=cpu_flags, LINKFLAGS=cpu_flags + board.get("build.link_flags", "").split())
 
 program = env.BuildProgram()
