@@ -36,15 +36,18 @@ BUNDLED = bundled()["tinystories-260k"]
 def pytest_configure() -> None:
     """One home of the tool for every file, worker and run: what one of them built the others take as it is.
 
-    A build lies there under the hash of all its files. Tests of the home itself and of builds have their own.
-    Where ccache is installed, what tests compile beside PlatformIO is shared too.
+    A build lies there under the hash of all its files. Tests of the home itself and of builds have their own, and share
+    what was compiled. If ccache is installed, they share what they compile without PlatformIO too.
     """
     cache = TESTS.parent / ".pytest_cache"
     os.environ["TINYLLM_HOME"] = str(cache / "tinyllm")
+    os.environ["PLATFORMIO_BUILD_CACHE_DIR"] = str(cache / "objects")
     if folder := next((name for name in CCACHE if Path(name).is_dir()), None):
-        os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])
-        # Another folder is another object only through its debug information, which no test reads.
+        # The compilers themselves are looked for without what a test puts before them. Another folder is another object
+        # only through its debug information, which no test reads.
+        os.environ.setdefault("CCACHE_PATH", os.environ["PATH"])
         os.environ.update(CCACHE_DIR=str(cache / "ccache"), CCACHE_NOHASHDIR="1")
+        os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -4,7 +4,7 @@
     weights.bin          the weights, if they lie beside the program; with them upload_weights.py, and partitions.csv if
                          they are a partition
     platform/            our development platform, if the board needs it
-    src/                 model.h, model.c, weights.*, vocabulary.*, chat_template.*, tables.*, settings_table.*
+    src/                 identity.h, model.*, weights.*, vocabulary.*, chat_template.*, tables.*, settings_table.*
     src/engine, console, port    the firmware, as it lies in this package
     src/kernels          the inner loops for the board's instruction set
 
@@ -49,6 +49,8 @@ FILE_SYSTEM = "board_build.filesystem_size"
 NO_LAYOUT = bytes(HASH_BYTES)
 """Of weights in the program."""
 UNBUILT = ",".join(["0x00"] * 8)
+IDENTITY = "src/identity.h"
+"""The one file that holds the build id."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,8 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     )
     hashes = {name: hash_of(files[name].encode()) for name in sorted(files)}
     build_id = hashlib.sha256(json.dumps(hashes).encode()).digest()
-    files["src/model.h"] = files["src/model.h"].replace(UNBUILT, _c_bytes(build_id[:8]))
-    hashes["src/model.h"] = hash_of(files["src/model.h"].encode())
+    files[IDENTITY] = files[IDENTITY].replace(UNBUILT, _c_bytes(build_id[:8]))
+    hashes[IDENTITY] = hash_of(files[IDENTITY].encode())
     if apart is not None:
         hashes[WEIGHTS] = hash_of(apart.image)
     manifest = Manifest(
@@ -224,6 +226,7 @@ def source_files(
         "head_name": "tl_embedding" if model.head is None else "tl_head",
     }
     return {
+        "identity.h": render("identity.h", **fields),
         "model.h": render("model.h", **fields),
         "model.c": render("model.c", **fields),
         **table_files(placed),

@@ -6,6 +6,7 @@
 #include "answer.h"
 #include "chat_template.h"
 #include "decimal.h"
+#include "identity.h"
 #include "model.h"
 #include "session.h"
 #include "settings.h"

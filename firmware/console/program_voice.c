@@ -5,6 +5,7 @@
 
 #include "answer.h"
 #include "chat_template.h"
+#include "identity.h"
 #include "port.h"
 #include "settings.h"
 

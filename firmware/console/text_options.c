@@ -2,6 +2,7 @@
 
 #include "answer.h"
 #include "chat_template.h"
+#include "identity.h"
 #include "model.h"
 #include "session.h"
 #include "text_write.h"

@@ -27,8 +27,12 @@ def builds_folder() -> Path:
 
 
 def objects_folder() -> Path:
-    """The folder of SCons's cache, which may not be there yet: what was compiled once serves every model and board."""
-    return home_path() / "objects"
+    """The folder of SCons's cache, which may not be there yet: what was compiled once serves every model and board.
+
+    PlatformIO's own variable sets another.
+    """
+    chosen = os.environ.get("PLATFORMIO_BUILD_CACHE_DIR")
+    return Path(chosen).expanduser().absolute() if chosen else home_path() / "objects"
 
 
 def place_of(project: Project) -> Path:

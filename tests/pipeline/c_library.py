@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,12 +43,21 @@ def compile_c(
     """
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    command = [compiler, *WARNINGS, f"-I{folder}", f"-I{ENGINE}", *flags]
+    compile_and_link([compiler, *WARNINGS, f"-I{folder}", f"-I{ENGINE}", *flags], sources, folder, output)
+
+
+def compile_and_link(
+    command: Sequence[str], sources: Sequence[str | Path], folder: Path, output: Path | None = None
+) -> None:
+    """Compile each source to an object in `folder`, where the compiler is called, and link them to `output`, if given.
+
+    One file at a time, for ccache takes no more; it knows a file again if the paths in the command are relative.
+    """
     objects = [f"{Path(source).stem}.o" for source in sources]
     assert len(set(objects)) == len(objects)
-    # One file at a time: ccache takes no more.
-    for source, to in zip(sources, objects, strict=True):
-        _run([*command, "-c", str(source), "-o", to], folder)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        commands = [[*command, "-c", str(source), "-o", to] for source, to in zip(sources, objects, strict=True)]
+        list(pool.map(lambda each: _run(each, folder), commands))
     if output is not None:
         _run([*command, *objects, "-o", str(output)], folder)
 

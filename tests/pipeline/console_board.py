@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from tests.pipeline.c_library import compile_and_link
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
@@ -107,13 +108,10 @@ def compile_program(files: dict[str, str], folder: Path, flags: Sequence[str]) -
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    sources = [str(folder / name) for name in files if name.endswith(".c")]
-    include = [f"-I{folder / 'src' / part}" for part in ("", "engine", "kernels", "console", "port")]
-    program = folder / "program"
-    command = ["cc", *WARNINGS, *flags, *include, *sources, "-o", str(program)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return program
+    sources = [name for name in files if name.endswith(".c")]
+    include = [f"-Isrc/{part}" for part in ("", "engine", "kernels", "console", "port")]
+    compile_and_link(["cc", *WARNINGS, *flags, *include], sources, folder, folder / "program")
+    return folder / "program"
 
 
 class Stream:

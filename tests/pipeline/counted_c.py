@@ -7,7 +7,6 @@ from __future__ import annotations
 import ctypes
 import json
 import mmap
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from unicorn import arm_const as arm
 from unicorn import riscv_const as riscv
 
-from tests.pipeline.c_library import ENGINE
+from tests.pipeline.c_library import ENGINE, compile_and_link
 from tinyllm.host.virtual.elf import read_elf
 from tinyllm.host.virtual.unicorn.chips import CHIPS
 from tinyllm.host.virtual.unicorn.core_kinds import CORES
@@ -115,9 +114,7 @@ class CountedC:
             "-Wl,--no-gc-sections",
             f"-T{script}",
         ]
-        command += [*map(str, sources), "-o", str(elf)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
-        assert done.returncode == 0, done.stderr
+        compile_and_link(command, sources, folder, elf)
         return elf
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import SHARED_DATA, skip_unless_ci
+from tests.pipeline.c_library import compile_and_link
 from tinyllm.boards.description import FIRMWARE, Board
 from tinyllm.host.build.build import build
 from tinyllm.host.connect.board_process import BoardProcess
@@ -100,19 +101,12 @@ def compile_firmware(
     flags = f"{options['cpu_flags']} {options['extra_flags']} {options['link_flags']}".split()
     flags += [f"--specs={options['specs']}"] if "specs" in options else []
     command = [compiler, *flags, *(f"-D{define}" for define in defines), "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-    command += [
-        f"-I{folder / 'port'}",
-        f"-I{FIRMWARE / 'console'}",
-        f"-I{FIRMWARE / 'engine'}",
-        f"-L{folder / 'port'}",
-        f"-T{folder / 'port/link.ld'}",
-    ]
+    command += ["-Iport", f"-I{FIRMWARE / 'console'}", f"-I{FIRMWARE / 'engine'}", "-Lport", "-Tport/link.ld"]
     units = [FIRMWARE / "engine" / name for name in engine]
     places = dict.fromkeys([*(Path(name).parent for name in engine), Path("kernels/generic")])
     command += [f"-I{FIRMWARE / 'engine' / place}" for place in places]
-    sources = [str(path) for path in [folder / "console.c", *sorted((folder / "port").glob("*.c")), *units]]
-    done = subprocess.run([*command, *sources, "-o", str(image)], capture_output=True, text=True, timeout=SECONDS)
-    assert done.returncode == 0, done.stderr
+    ports_c = [path.relative_to(folder) for path in sorted((folder / "port").glob("*.c"))]
+    compile_and_link(command, ["console.c", *ports_c, *units], folder, image)
     return image
 
 

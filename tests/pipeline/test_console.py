@@ -77,8 +77,8 @@ def test_hello_says_who_the_board_is(built: Built) -> None:
     )
     assert (facts.model, facts.board) == ("tinystories-260k", "host")
     assert facts.model_hash == built.model.digest()[:8].hex()
-    assert ",".join(f"0x{byte:02x}" for byte in bytes.fromhex(facts.build_id)) in built.files["src/model.h"]
-    assert f'"{facts.firmware}"' in built.files["src/model.h"]
+    assert ",".join(f"0x{byte:02x}" for byte in bytes.fromhex(facts.build_id)) in built.files["src/identity.h"]
+    assert f'"{facts.firmware}"' in built.files["src/identity.h"]
     assert (facts.context_used, facts.conversation_digest, facts.corrupt_frames, facts.chat) == (0, 0, 0, 0)
 
 

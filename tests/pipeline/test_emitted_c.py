@@ -172,7 +172,19 @@ def test_emitting_twice_gives_the_same_bytes(stories_tokenizer: Tokenizer) -> No
     once = emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
     assert once == emit_project(quantize(random_model(BASE)), stories_tokenizer, load_board("host"))
     other = emit_project(quantize(random_model(BASE, seed=1)), stories_tokenizer, load_board("host"))
-    assert once.files["src/model.h"] != other.files["src/model.h"]
+    assert once.files["src/identity.h"] != other.files["src/identity.h"]
+
+
+def test_another_model_of_the_same_dimensions_has_the_same_files_to_compile_but_its_own(
+    stories_tokenizer: Tokenizer,
+) -> None:
+    """So PlatformIO's build cache has the rest."""
+    one, other = (
+        emit_project(quantize(random_model(replace(BASE, name=name), seed)), stories_tokenizer, load_board("host"))
+        for seed, name in enumerate(("one", "other"))
+    )
+    differing = {name for name in one.files if one.files[name] != other.files[name]}
+    assert differing == {"platformio.ini", "src/identity.h", "src/model.c", "src/weights.c"}
 
 
 def test_a_rebuild_touches_only_what_changed(stories_tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -185,7 +197,7 @@ def test_a_rebuild_touches_only_what_changed(stories_tokenizer: Tokenizer, tmp_p
     changed = emit_project(quantize(random_model(BASE, seed=1)), stories_tokenizer, load_board("host"))
     write_project(changed, tmp_path / "project")
     touched = {path.name for path, time in before.items() if path.stat().st_mtime_ns != time}
-    assert touched == {"model.h", "model.c", "weights.c", MANIFEST}
+    assert touched == {"identity.h", "model.c", "weights.c", MANIFEST}
     assert (tmp_path / "project/notes.txt").exists()
     assert (tmp_path / "project/src/mine.c").exists()
 

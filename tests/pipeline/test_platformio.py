@@ -86,7 +86,8 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A proxy that refuses at once: the same answer with and without a network."""
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, NOBODY_LISTENS)
-    monkeypatch.delenv("PLATFORMIO_CORE_DIR", raising=False)
+    for name in ("PLATFORMIO_CORE_DIR", "PLATFORMIO_BUILD_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
     registry.registry_trouble.cache_clear()
     yield
     registry.registry_trouble.cache_clear()

@@ -141,7 +141,7 @@ def test_the_project_is_the_engine_the_console_and_the_arduino_port(projects: Ca
         "second_core.h",
     }
     assert not (project / "platform").exists(), "that is for boards of our own platform"
-    assert f'#define TL_BOARD_NAME "{name}"' in (project / "src/model.h").read_text()
+    assert f'#define TL_BOARD_NAME "{name}"' in (project / "src/identity.h").read_text()
 
 
 # --- Stand-ins for the platforms ---
