@@ -39,7 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A module's MODELS with its CONTEXT on the board that was named, or on the host board and every virtual one.
 
-    A module with SECOND_OPINION has the Pico once more, in rp2040js.
+    All but the first model are a sweep on most virtual boards. A module with SECOND_OPINION has the Pico once more, in
+    rp2040js.
     """
     option = metafunc.config.getoption
     if "tinyllm_board_request" not in metafunc.fixturenames or option("tinyllm_port"):
@@ -53,7 +54,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         boards = [(board, board.name != "host", None) for board in distinct(load_boards())]
         if hasattr(metafunc.module, "SECOND_OPINION"):
             boards.append((load_board("pico"), True, "rp2040js"))
-    targets = [target(*board, model, options) for model in models for board in boards]
+    named = option("tinyllm_board") is not None
+    targets = [
+        target(*board, model, options, sweep=not (named or model == models[0] or board[0].name in ("host", "pico2")))
+        for model in models
+        for board in boards
+    ]
     metafunc.parametrize("tinyllm_board_request", targets, indirect=True, scope="session")
 
 
@@ -66,12 +72,15 @@ def distinct(boards: list[Board]) -> list[Board]:
     return list(chips.values())
 
 
-def target(board: Board, virtual: bool, emulator: str | None, model: str | None, options: LoadOptions) -> object:
+def target(
+    board: Board, virtual: bool, emulator: str | None, model: str | None, options: LoadOptions, *, sweep: bool = False
+) -> object:
     """One board with one model, with a readable name. If this computer lacks a tool it is skipped, but not in CI."""
     board_request = BoardRequest(model, options, board.name, None, virtual, virtual, emulator)
     name = f"{board.name}-{emulator or 'virtual'}" if virtual else board.name
     lacking = missing(board, virtual, emulator, model)
     marks = [pytest.mark.skip(reason=lacking)] if lacking and not os.environ.get("CI") else []
+    marks += [pytest.mark.sweep] if sweep else []
     return pytest.param(board_request, id=f"{name}-{model.rsplit('/', 1)[-1]}" if model else name, marks=marks)
 
 

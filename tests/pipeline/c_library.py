@@ -43,7 +43,8 @@ def compile_c(
     """
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    compile_and_link([compiler, *WARNINGS, f"-I{folder}", f"-I{ENGINE}", *flags], sources, folder, output)
+    near = [os.path.relpath(source, folder) if Path(source).is_relative_to(folder) else source for source in sources]
+    compile_and_link([compiler, *WARNINGS, "-I.", f"-I{ENGINE}", *flags], near, folder, output)
 
 
 def compile_and_link(

@@ -114,7 +114,13 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Chatty]:
     return made
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[] if name in ("llama 3", "phi 3", "plain") else pytest.mark.sweep)
+        for name in FAMILIES
+    ],
+)
 def chatty(request: pytest.FixtureRequest, make: Callable[[str], Chatty]) -> Chatty:
     return make(request.param)
 

@@ -120,11 +120,14 @@ LEVELS = ["-O0", "-O2", "-O3"]
 def ways(name: str) -> Iterator[Any]:
     """How a kernel set is run, as a parameter: its C on this computer, and its machine code in an emulator."""
     variants = [f" {level}" for level in VECTOR_LEVELS] if name == "host" else [""]
-    yield from (pytest.param((name, f"{level}{variant}")) for level in LEVELS for variant in variants)
+    # The host board is built at -O3, the others at -O2 and -Os.
+    usual = "-O3" if name == "host" else "-O2"
+    for level in LEVELS:
+        marks = [] if level == usual else [pytest.mark.sweep]
+        yield from (pytest.param((name, f"{level}{variant}"), marks=marks) for variant in variants)
     if name in XTENSA_PORTS:
         yield pytest.param((name, "QEMU"))
     for target in TARGETS.get(name, ()):
-        # Boards are built at -O2 and -Os.
         for level in ["-O2", "-Os"]:
             yield pytest.param((name, f"machine code {level} {target}"))
         for level in ["-O0", "-O3"]:
