@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinyllm.codegen.kernels.int4_quads import INT4_QUADS
-from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int8Layout, KernelSet, grouped, padded
+from tinyllm.codegen.kernels.kernel_set import Codes, Groups, HotBytes, Int8Layout, KernelSet, grouped, padded
 
 _ROWS = 4
 _BIAS = 0x80
@@ -41,4 +41,10 @@ def _unpack(groups: Groups, rows: int, columns: int) -> Codes:
     return pairs.transpose(0, 2, 3, 1, 4).reshape(len(groups) * _ROWS, -1)[:rows, :columns]
 
 
-ARMV6M = KernelSet("armv6m", Int8Layout(_ROWS, _group_bytes, _input_bytes, _pack, _unpack), INT4_QUADS, tokens=4)
+ARMV6M = KernelSet(
+    "armv6m",
+    Int8Layout(_ROWS, _group_bytes, _input_bytes, _pack, _unpack),
+    INT4_QUADS,
+    tokens=4,
+    hot_bytes=HotBytes(int8=12_032, int4=3_968, int4_cache=1_280),
+)

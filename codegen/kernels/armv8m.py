@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinyllm.codegen.kernels.int4_words import INT4_WORDS
-from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int8Layout, KernelSet, grouped, padded
+from tinyllm.codegen.kernels.kernel_set import Codes, Groups, HotBytes, Int8Layout, KernelSet, grouped, padded
 
 ROWS = 4
 UNIT = 8
@@ -44,4 +44,10 @@ def _whole_units(columns: int) -> int:
     return -(-columns // UNIT) * UNIT
 
 
-ARMV8M = KernelSet("armv8m", Int8Layout(ROWS, _group_bytes, _input_bytes, _pack, _unpack), INT4_WORDS, tokens=5)
+ARMV8M = KernelSet(
+    "armv8m",
+    Int8Layout(ROWS, _group_bytes, _input_bytes, _pack, _unpack),
+    INT4_WORDS,
+    tokens=5,
+    hot_bytes=HotBytes(int8=15_872, int4=3_584, int4_cache=1_280),
+)

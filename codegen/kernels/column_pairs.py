@@ -11,7 +11,17 @@ from collections.abc import Callable
 import numpy as np
 
 from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE, scale_groups
-from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int4Layout, Int8Layout, KernelSet, Scales, grouped, padded
+from tinyllm.codegen.kernels.kernel_set import (
+    Codes,
+    Groups,
+    HotBytes,
+    Int4Layout,
+    Int8Layout,
+    KernelSet,
+    Scales,
+    grouped,
+    padded,
+)
 
 BIAS, INT4_BIAS = 128, 8
 INT4_ROWS = 8
@@ -19,10 +29,13 @@ _PART = INT4_ROWS // 2 * COLUMNS_OF_A_SCALE
 """Bytes of the codes of a group for 32 columns."""
 
 
-def column_pairs(name: str, rows: int, input_bytes: Callable[[int], int], int4_part: int) -> KernelSet:
+def column_pairs(
+    name: str, rows: int, input_bytes: Callable[[int], int], int4_part: int, hot_bytes: HotBytes
+) -> KernelSet:
     """A kernel set of these layouts. Columns are filled up to whole fours with bytes of zero.
 
-    rows, input_bytes: of int8 matrices. int4_part: bytes of 32 columns of an input of int4 ones.
+    rows, input_bytes: of int8 matrices. int4_part: bytes of 32 columns of an input of int4 ones. hot_bytes: as a
+    KernelSet has it.
     """
 
     def group_bytes(columns: int) -> int:
@@ -44,7 +57,7 @@ def column_pairs(name: str, rows: int, input_bytes: Callable[[int], int], int4_p
     int4 = Int4Layout(
         INT4_ROWS, _int4_group_bytes, lambda columns: scale_groups(columns) * int4_part, _pack_int4, _unpack_int4
     )
-    return KernelSet(name, int8, int4, base="column_pairs")
+    return KernelSet(name, int8, int4, base="column_pairs", hot_bytes=hot_bytes)
 
 
 def _int4_group_bytes(columns: int) -> int:

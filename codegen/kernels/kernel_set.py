@@ -72,11 +72,31 @@ class Int4Layout(Layout):
 
 
 @dataclass(frozen=True)
+class HotBytes:
+    """Bounds of the functions marked TL_HOT at -O2, in bytes; tests compare them with the compilers' objects.
+
+    int4: what int4 matrices take besides. int4_cache: what an int4 KV cache does.
+    """
+
+    int8: int
+    int4: int
+    int4_cache: int
+
+    def of(self, int4: bool, int4_cache: bool) -> int:
+        """Of a model with or without these."""
+        return self.int8 + (self.int4 if int4 else 0) + (self.int4_cache if int4_cache else 0)
+
+
+ANY_HOT_BYTES = HotBytes(int8=15 * 1024, int4=4 * 1024, int4_cache=1536)
+"""Of any instruction set."""
+
+
+@dataclass(frozen=True)
 class KernelSet:
     """A kernel set.
 
     name: of its folder. int8, int4: the layouts by the width of a matrix's codes. base: the folder of what it shares
-    with others. tokens: that share the reading of weights in tl_dot_tokens.
+    with others. tokens: that share the reading of weights in tl_dot_tokens. hot_bytes: with its functions.
     """
 
     name: str
@@ -84,6 +104,7 @@ class KernelSet:
     int4: Int4Layout
     base: str | None = None
     tokens: int = 1
+    hot_bytes: HotBytes = ANY_HOT_BYTES
 
     def layout(self, bits: int) -> Layout:
         """By the width of a matrix's codes, 8 or 4."""

@@ -22,13 +22,6 @@ from tinyllm.codegen.kernels.kernel_set import KernelSet
 SLACK = 16
 """Readable bytes after the last group of rows: pipelined vector loads read ahead."""
 
-HOT_CODE_BYTES, INT4_HOT_CODE_BYTES = 15 * 1024, 4 * 1024
-"""Bounds of the functions marked TL_HOT, on any instruction set at -O2, and of what int4 matrices take besides; tests
-compare them with the compilers' objects."""
-
-INT4_CACHE_HOT_CODE_BYTES = 1536
-"""Of those that an int4 KV cache takes besides."""
-
 ELEMENT_TABLES = {"softmax": 2 * len(SOFTMAX_TABLE), "sigmoid": 2 * len(SIGMOID_TABLE)}
 """Bytes of the tables of tables.c that are read for each element."""
 
@@ -108,9 +101,7 @@ def place(model: IntegerModel, kernels: KernelSet, left: int, hot_code: HotCode 
 
     hot_code: of the chip; None: its functions stay in flash. Vectors come before the matrices that are read as often.
     """
-    hot_bytes = HOT_CODE_BYTES + (INT4_HOT_CODE_BYTES if model.has_int4 else 0)
-    if (model.config.key_bits, model.config.value_bits) != (8, 8):
-        hot_bytes += INT4_CACHE_HOT_CODE_BYTES
+    hot_bytes = kernels.hot_bytes.of(model.has_int4, (model.config.key_bits, model.config.value_bits) != (8, 8))
     placed = Placement() if hot_code is None else Placement(hot_code, hot_bytes)
     if placed.hot_bytes > max(left, 0):
         placed = Placement()

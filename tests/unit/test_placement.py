@@ -16,7 +16,7 @@ from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.kernels.generic import GENERIC
-from tinyllm.codegen.memory.placement import ELEMENT_TABLES, HOT_CODE_BYTES, SLACK, Placement, place, tables
+from tinyllm.codegen.memory.placement import ELEMENT_TABLES, SLACK, Placement, place, tables
 from tinyllm.codegen.memory.plan import memory_needs, room
 from tinyllm.codegen.memory.traffic import traffic
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -48,8 +48,8 @@ def test_copies_take_no_more_than_there_is(spare: int) -> None:
 
 def test_hot_code_comes_before_all_tables() -> None:
     hot = HotCode(".time_critical.tinyllm")
-    assert place(SHARED, GENERIC, HOT_CODE_BYTES, hot) == Placement(hot, HOT_CODE_BYTES)
-    without = place(SHARED, GENERIC, HOT_CODE_BYTES - 1, hot)
+    assert place(SHARED, GENERIC, GENERIC.hot_bytes.int8, hot) == Placement(hot, GENERIC.hot_bytes.int8)
+    without = place(SHARED, GENERIC, GENERIC.hot_bytes.int8 - 1, hot)
     assert (without.hot_code, without.hot_bytes) == (None, 0)
     assert without.tables, "what is left goes to tables"
 
@@ -57,7 +57,7 @@ def test_hot_code_comes_before_all_tables() -> None:
 def test_hot_code_in_a_ram_of_its_own_takes_none_of_the_variables() -> None:
     hot = HotCode(".iram1.tinyllm", shared=False)
     placed = place(SHARED, GENERIC, 0, hot)
-    assert placed == Placement(hot, HOT_CODE_BYTES)
+    assert placed == Placement(hot, GENERIC.hot_bytes.int8)
     assert placed.ram == 0
 
 
