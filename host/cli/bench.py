@@ -12,6 +12,7 @@ from tinyllm.host.api.board import Board
 from tinyllm.host.cli.bench_tables import show
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
+from tinyllm.host.cli.result_file import check_result_file
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
@@ -103,8 +104,10 @@ def command(
     with Board(request, output) as running:
         hello = running.hello
         path = None if save is None else Path(save) if save else records.default_file(hello.board)
-        if path is not None and path.exists():
-            records.read(path)  # a file that cannot be appended to is told before the work
+        if path is not None:  # a file that cannot be appended to is told before the work
+            check_result_file("--save", path, ".toml")
+            if path.exists():
+                records.read(path)
         with output.working(f"bench of {hello.model} on {hello.board}") as step:
             measured = running.bench(tokens, positions, min(prefill, hello.context), step)
             made = report(hello, measured, _model(running, output))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ import click
 from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT
 from tinyllm.codegen.verify.perplexity import Evaluation, Tokens, split_stories
 from tinyllm.errors import UserError
-from tinyllm.files import write_file
 from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.cli.calibration import calibrate
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
+from tinyllm.host.cli.result_file import check_plot, save_plot
 from tinyllm.host.model.load import DEFAULT_CONTEXT, LoadOptions, read_text
 from tinyllm.host.model.trim_report import compare, saving_line, sequences_of
 from tinyllm.host.model.variants import FP32, Variant, parse_variants, variants_of
@@ -81,14 +80,12 @@ def command(
         tokens = sum(map(len, sequences))
         found = _measured(loaded, formats, sequences, output)
         if plot is not None:
-            _draw(plot, f"{loaded.name} on {text.name}", found)
+            _draw(plot, f"{loaded.name} on {text.name}", found, output)
         if as_json:
             output.document(facts | {"tokens": tokens, "variants": [asdict(variant) for variant in found]})
             return
         output.line(f"{loaded.name} on {text.name}: {len(stories)} stories, {tokens:,} tokens", style="bold")
         output.table(["variant", "perplexity", "ratio", "kl", "top-1", "bytes of weights"], list(map(_row, found)))
-        if plot is not None:
-            output.line(f"plot: {plot}")
         return
     effect = None
     calibrate(loaded, output)
@@ -156,18 +153,15 @@ def _row(variant: Variant) -> list[str]:
 
 
 def _check_plot(plot: Path, variants: str | None) -> None:
-    """UserError before any work if there is nothing to draw, or nothing to draw with."""
+    """UserError before any work if there is nothing to draw, nothing to draw with, or no place for it."""
     if variants is None:
         raise UserError("--plot draws the variants of --variants; name some, as in --variants int8,int4,mixed.")
-    if plot.suffix != ".svg":
-        raise UserError(f"--plot {plot}: expected a file that ends in .svg.")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UserError("--plot needs matplotlib: pip install 'tinyllm[plots]'.")
+    check_plot(plot)
 
 
-def _draw(path: Path, title: str, found: list[Variant]) -> None:
+def _draw(path: Path, title: str, found: list[Variant], output: Output) -> None:
     from tinyllm.host.prove.pictures import draw  # matplotlib: an extra
 
     rows = {variant.name: {str(variant.bytes): variant.perplexity} for variant in found if variant.name != FP32}
     floats = {variant.name: {"": variant.perplexity} for variant in found if variant.name == FP32}
-    write_file(path, draw(Plot("variants", title, "perplexity", "points", rows | floats)))
+    save_plot(path, draw(Plot("variants", title, "perplexity", "points", rows | floats)), output)

@@ -9,12 +9,12 @@ import click
 
 from tinyllm.boards.description import load_board, load_boards
 from tinyllm.errors import UserError
-from tinyllm.files import write_file
 from tinyllm.host.cli.completion import complete_board
 from tinyllm.host.cli.fit_document import document
 from tinyllm.host.cli.fit_tables import show_board, show_boards
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
+from tinyllm.host.cli.result_file import check_plot, save_plot
 from tinyllm.host.fit.fits import BoardFit, fit_board
 from tinyllm.host.fit.remedies import remedies
 from tinyllm.host.model.load import LoadOptions, model_path
@@ -40,12 +40,13 @@ def command(model: str | None, board: str | None, plot: Path | None, options: Lo
     counts them, speed and energy are estimated.
     """
     output = Output(as_json)
+    if plot is not None:
+        check_plot(plot)
     boards = load_boards() if board is None else [load_board(board)]
     sketch = read_sketch(model_path(model), options)
     fits = [fit_board(sketch, each) for each in boards]
     if plot is not None:
-        write_file(plot, _drawn(sketch, fits, one=board is not None))
-        output.note(f"drawn: {plot}")
+        save_plot(plot, _drawn(sketch, fits, one=board is not None), output)
     changes = None if board is None else remedies(sketch, fits[0], load_boards())
     if as_json:
         output.document(document(sketch, fits, changes))
@@ -57,10 +58,8 @@ def command(model: str | None, board: str | None, plot: Path | None, options: Lo
 
 def _drawn(sketch: Sketch, fits: Sequence[BoardFit], one: bool) -> str:
     """The picture of all boards or of one. UserError for what cannot be drawn."""
-    try:
-        from tinyllm.host.fit.picture import draw_board, draw_boards  # matplotlib: an extra
-    except ImportError:
-        raise UserError("--plot needs matplotlib: pip install 'tinyllm[plots]'.") from None
+    from tinyllm.host.fit.picture import draw_board, draw_boards  # matplotlib: an extra
+
     if not one:
         return draw_boards(sketch, fits)
     if fits[0].board.memory is None:

@@ -1,0 +1,45 @@
+"""A file that a person names for a result, as --plot FILE.svg does: refused before the work, or written whole."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from tinyllm.errors import UserError
+from tinyllm.files import StagedFiles, write_file
+from tinyllm.host.output import Output
+
+PLOT = "--plot"
+
+
+def check_result_file(option: str, path: Path, ending: str) -> None:
+    """Raises UserError, which names the option, if the file has another ending or cannot be written."""
+    if path.suffix != ending:
+        raise UserError(f"{option} {path}: expected a file that ends in {ending}.")
+    if path.is_dir():
+        raise UserError(f"{option} {path}: this is a folder. Name a file in it.")
+    try:
+        with StagedFiles() as tried:  # which is left without being put in its place
+            tried.add(path, "")
+    except OSError as error:
+        raise _unwritable(option, path, error) from None
+
+
+def check_plot(path: Path) -> None:
+    """Raises UserError if there is nothing to draw with, or no place for the picture."""
+    check_result_file(PLOT, path, ".svg")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("--plot needs matplotlib: pip install 'tinyllm[plots]'.")
+
+
+def save_plot(path: Path, picture: str, output: Output) -> None:
+    """Write a picture and say where it is. Raises UserError if it cannot be written."""
+    try:
+        write_file(path, picture)
+    except OSError as error:
+        raise _unwritable(PLOT, path, error) from None
+    output.note(f"drawn: {path}")
+
+
+def _unwritable(option: str, path: Path, error: OSError) -> UserError:
+    return UserError(f"{option} {path}: cannot be written ({error.strerror or error}). Name another file.")
