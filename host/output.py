@@ -110,21 +110,28 @@ class Output:
         style = {name: own.get(name) or next(others, "") for name in names}
         coloured = self.stdout.color_system is not None and self.stdout.encoding.lower().startswith("utf")
         letters = _letters(names)
-        legend = Text(" " * gap)
-        for name in names:
-            legend.append("█ " if coloured else f"{letters[name]} ", style[name] if coloured else "")
-            legend.append(f"{name}{layout.GAP}")
-        self.stdout.print(legend, soft_wrap=True)
+        marks = {name: "█" if coloured else letters[name] for name in names}
+        self._legend([Text.assemble((marks[name], style[name] if coloured else ""), f" {name}") for name in names], gap)
         for number, (label, parts) in enumerate(rows):
             bar, done, total = Text(label.ljust(gap)), 0, 0.0
             for name in names:
                 total += parts[name]
                 end = round(total * room / longest) if longest else 0
-                bar.append(("█" if coloured else letters[name]) * (end - done), style[name] if coloured else "")
+                bar.append(marks[name] * (end - done), style[name] if coloured else "")
                 done = end
             if ends:
                 bar.append(f"{' ' * (room - done)} {ends[number]}")
             self.stdout.print(bar, soft_wrap=True)
+
+    def _legend(self, items: Sequence[Text], indent: int) -> None:
+        """The items beside each other, as many as fit a line."""
+        line = Text(" " * indent)
+        for number, item in enumerate(items):
+            if number and self.columns and line.cell_len + len(layout.GAP) + item.cell_len > self.columns:
+                self.stdout.print(line, soft_wrap=True)
+                line, number = Text(" " * indent), 0
+            line.append(layout.GAP if number else "").append_text(item)
+        self.stdout.print(line, soft_wrap=True)
 
     def _print(self, lines: Sequence[tuple[str, str]]) -> None:
         """Lines and their styles on stdout. A spinner, which is on stderr, would not know of them: it makes room."""

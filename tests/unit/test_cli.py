@@ -43,8 +43,6 @@ from tinyllm.host.output import Output
 from tinyllm.models import bundled
 from tinyllm.text import printable
 
-VERBS = ["boards", "ports", "models", "pull", "doctor", "inspect"]
-VERBS += ["build", "flash", "run", "chat", "verify", "eval", "bench"]
 NOBODY = 65534
 HOST = Path(cli.__file__).parents[1]
 MODULES = sorted(".".join(path.relative_to(HOST).with_suffix("").parts) for path in HOST.rglob("[!_]*.py"))
@@ -283,14 +281,12 @@ def test_the_version_is_shown(tinyllm: Tinyllm) -> None:
     assert tinyllm("--version")[1].startswith("tinyllm 0.")
 
 
-@pytest.mark.parametrize(
-    "verb", ["boards", "ports", "models", "doctor", "inspect", "build", "run", "chat", "verify", "eval"]
-)
+@pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_has_help(tinyllm: Tinyllm, verb: str) -> None:
     code, out, _ = tinyllm(verb, "--help")
     assert code == 0
     assert f"Usage: tinyllm {verb}" in out
-    assert "--json" in out
+    assert ("--json" in out) == (verb != "monitor")
 
 
 # --- Mistakes ---------------------------------------------------------------------------------------------------------
@@ -468,7 +464,7 @@ def test_a_project_that_was_edited_is_refused_before_anything_is_shown(tinyllm: 
     assert f"{tmp_path / 'src/model.c'}: edited since tinyllm wrote the project" in err
 
 
-@pytest.mark.parametrize("verb", ["inspect", "build", "flash", "run", "chat", "verify", "eval"])
+@pytest.mark.parametrize("verb", ["inspect", "fit", "build", "flash", "run", "chat", "verify", "eval", "bench"])
 def test_every_verb_that_takes_a_model_takes_the_options_of_reading_it(tinyllm: Tinyllm, verb: str) -> None:
     shown = tinyllm(verb, "--help")[1]
     for option in ("--context", "--tokenizer", "--trim-vocab", "--share-embedding", "--no-layer-sharing"):
@@ -565,3 +561,16 @@ def test_the_home_folder_is_where_the_environment_says(own_home: Path, monkeypat
 def test_a_table_has_no_trailing_spaces_and_keeps_brackets(capsys: pytest.CaptureFixture[str]) -> None:
     Output().table(["a", "b"], [["[red]x", "1"], ["y", ""]])
     assert capsys.readouterr().out == "a        b\n[red]x   1\ny\n"
+
+
+@pytest.mark.parametrize("columns", [80, 40, 20])
+def test_the_bars_of_a_narrow_terminal_and_their_legend_fit_it(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Output, "columns", columns)
+    parts = {"core": 3.0, "program": 2.0, "weights": 9.0, "vocabulary": 1.0, "free": 85.0}
+    Output().bars([("int8", parts), ("mixed", parts)], ends=["9 KB free", "8 KB free"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert " ".join(lines[:-2]).split() == ["c", "core", "p", "program", "w", "weights", "v", "vocabulary", "f", "free"]
+    assert lines[-1].startswith("mixed") and lines[-1].endswith("8 KB free")
