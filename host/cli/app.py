@@ -41,6 +41,7 @@ VERBS = {
     "verify": "Compare the emitted C, or a board, with the reference bit by bit.",
     "eval": "Measure the perplexity: the float model, and the integers of a board.",
     "bench": "Measure what a token takes on a board.",
+    "train": "Train a small model from text or pairs.",
 }
 """Verb -> its line in `tinyllm --help`. The module of that name in this package holds it as `command`."""
 

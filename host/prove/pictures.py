@@ -18,6 +18,8 @@ WIDTH = 9.0
 """Inches."""
 ROW, MARGIN = 0.34, 1.3
 """Inches of a bar, and around all of them."""
+ACROSS = {"positions": "position", "loss": "step"}
+"""What the x of a plot's lines is, by its name; of all others it is a record's number."""
 COLOURS = ("#4269d0", "#efb118", "#3ca951", "#a463f2", "#6cc5b0", "#ff725c", "#9c6b4e", "#97bbf5")
 TEXT = "#24292f"
 
@@ -61,7 +63,7 @@ def _bars(axes: Axes, plot: Plot) -> None:
 def _lines(axes: Axes, plot: Plot) -> None:
     for (label, row), colour in zip(plot.rows.items(), COLOURS, strict=False):
         axes.plot([float(x) for x in row], list(row.values()), marker="o", label=label, color=colour)
-    axes.set_xlabel("position" if plot.name == "positions" else "record")
+    axes.set_xlabel(ACROSS.get(plot.name, "record"))
     if plot.name != "positions":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(plot.axis)

@@ -29,7 +29,7 @@ class Muon:
     def __init__(self, matrices: list[Tensor], weight_decay: float, momentum: float = 0.95) -> None:
         shapes = sorted({tuple(matrix.shape) for matrix in matrices})
         self.groups = [[matrix for matrix in matrices if tuple(matrix.shape) == shape] for shape in shapes]
-        self.velocities = [torch.zeros(len(group), *shape) for group, shape in zip(self.groups, shapes, strict=True)]
+        self.velocities = [torch.zeros(len(group), *group[0].shape, device=group[0].device) for group in self.groups]
         self.weight_decay, self.momentum = weight_decay, momentum
 
     def update(self, rate: float) -> None:

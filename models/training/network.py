@@ -1,74 +1,27 @@
-"""A Llama-family transformer in PyTorch, functions over tensors named as in Hugging Face checkpoints."""
+"""The forward pass in PyTorch of every model that the readers read, over tensors named as in Hugging Face checkpoints.
+
+It computes what codegen/arithmetic/float_forward.py does, with gradients; tests/unit/training compares the two. What a
+block applies to the same input is one matrix product, and queries and keys turn together: small products and many
+operations are what costs time at this size.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
+from tinyllm.codegen.checkpoints.huggingface.families import BIAS_TENSORS, BLOCK_TENSORS
+from tinyllm.models.training.shape import Shape
+
 Weights = dict[str, Tensor]
 
-
-@dataclass(frozen=True)
-class Shape:
-    """Dimensions, multiples of 16 so that rows of int8 weights fill SIMD registers; the head is the embedding."""
-
-    dim: int = 64
-    hidden_dim: int = 176
-    n_layers: int = 5
-    n_heads: int = 4
-    n_kv_heads: int = 2
-    head_dim: int = 16
-    vocab_size: int = 512
-    context: int = 512
-    rope_theta: float = 10000.0
-    norm_epsilon: float = 1e-5
-
-    def tensors(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every tensor of the checkpoint; matrices are (outputs, inputs)."""
-        q_dim, kv_dim = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
-        tensors: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocab_size, self.dim)}
-        for layer in range(self.n_layers):
-            block = {
-                "input_layernorm": (self.dim,),
-                "self_attn.q_proj": (q_dim, self.dim),
-                "self_attn.k_proj": (kv_dim, self.dim),
-                "self_attn.v_proj": (kv_dim, self.dim),
-                "self_attn.o_proj": (self.dim, q_dim),
-                "post_attention_layernorm": (self.dim,),
-                "mlp.gate_proj": (self.hidden_dim, self.dim),
-                "mlp.up_proj": (self.hidden_dim, self.dim),
-                "mlp.down_proj": (self.dim, self.hidden_dim),
-            }
-            tensors |= {f"model.layers.{layer}.{name}.weight": shape for name, shape in block.items()}
-        return tensors | {"model.norm.weight": (self.dim,)}
-
-    def config(self) -> dict[str, Any]:
-        """The content of config.json for Hugging Face's LlamaForCausalLM."""
-        return {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "hidden_size": self.dim,
-            "intermediate_size": self.hidden_dim,
-            "num_hidden_layers": self.n_layers,
-            "num_attention_heads": self.n_heads,
-            "num_key_value_heads": self.n_kv_heads,
-            "head_dim": self.head_dim,
-            "vocab_size": self.vocab_size,
-            "max_position_embeddings": self.context,
-            "rope_theta": self.rope_theta,
-            "rms_norm_eps": self.norm_epsilon,
-            "hidden_act": "silu",
-            "attention_bias": False,
-            "mlp_bias": False,
-            "tie_word_embeddings": True,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-            "torch_dtype": "float32",
-        }
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+IN_PROJECTIONS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+OUT_PROJECTIONS = ("o_proj.weight", "down_proj.weight")
 
 
 def initial_weights(shape: Shape) -> Weights:
@@ -77,59 +30,145 @@ def initial_weights(shape: Shape) -> Weights:
     for name, size in shape.tensors().items():
         if len(size) == 1:
             weights[name] = torch.ones(size)
-        elif name.endswith(("o_proj.weight", "down_proj.weight")):
+        elif name.endswith(OUT_PROJECTIONS):
             weights[name] = torch.zeros(size)
         else:
-            weights[name] = torch.randn(size) * (0.05 if "embed" in name else 0.6 * size[1] ** -0.5)
+            weights[name] = torch.randn(size) * (0.05 if name in (EMBEDDING, HEAD) else 0.6 * size[1] ** -0.5)
     return weights
 
 
-def rotate(heads: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """RoPE with half pairing (arXiv 2104.09864): heads (batch, heads, time, head_dim), angles (time, head_dim / 2)."""
-    first, second = heads.chunk(2, dim=-1)
-    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+def weights_of(model: Model) -> Weights:
+    """The weights of a model that a reader has read, float32."""
+    tensors = {EMBEDDING: model.embedding, "model.norm.weight": model.final_norm}
+    if model.head is not None:
+        tensors[HEAD] = model.head
+    for index, block in enumerate(model.blocks):
+        names = {name: fields[0] for name, fields in BLOCK_TENSORS.items()}
+        names |= {name: bias for bias, name in BIAS_TENSORS.items() if getattr(block, bias) is not None}
+        tensors |= {f"model.layers.{index}.{name}": getattr(block, field) for name, field in names.items()}
+    return {name: torch.tensor(tensor) for name, tensor in tensors.items()}
 
 
-def logits(weights: Weights, shape: Shape, tokens: Tensor, dropout: float = 0.0) -> Tensor:
-    """Logits float32 (batch, time, vocab_size) of tokens int64 (batch, time).
+def is_matrix(name: str, tensor: Tensor) -> bool:
+    """Whether a weight is a matrix of a block."""
+    return tensor.ndim == 2 and name not in (EMBEDDING, HEAD)
 
-    dropout: the probability that a number a sublayer adds to the residual stream is left out.
+
+@lru_cache(maxsize=16)
+def _turns(rope: Rope, head_dim: int, time: int, device: str) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines (time, head_dim), to be multiplied with a head and with its partners."""
+    angles = torch.outer(torch.arange(time).double(), torch.from_numpy(rope.frequencies()))
+    cosine, sine = angles.cos() * rope.attention_scaling, angles.sin() * rope.attention_scaling
+    if rope.pairing == "half":
+        cosine, sine = torch.cat((cosine, cosine), -1), torch.cat((-sine, sine), -1)
+    else:
+        cosine, sine = cosine.repeat_interleave(2, -1), torch.stack((-sine, sine), -1).flatten(-2)
+    rest = head_dim - rope.rotary_dim
+    cosine, sine = functional.pad(cosine, (0, rest), value=1.0), functional.pad(sine, (0, rest))
+    return cosine.float().to(device), sine.float().to(device)
+
+
+def _rotated(heads: Tensor, rope: Rope) -> Tensor:
+    """RoPE (arXiv 2104.09864) of heads (batch, heads, time, head_dim)."""
+    head_dim = heads.shape[-1]
+    cosine, sine = _turns(rope, head_dim, heads.shape[-2], str(heads.device))
+    if rope.pairing == "half" and rope.rotary_dim == head_dim:
+        partners = heads.roll(head_dim // 2, -1)
+    elif rope.pairing == "half":
+        first, second, rest = heads.split((rope.rotary_dim // 2, rope.rotary_dim // 2, head_dim - rope.rotary_dim), -1)
+        partners = torch.cat((second, first, rest), -1)
+    else:
+        partners = heads.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return torch.addcmul(heads * cosine, partners, sine)
+
+
+def mask_of(documents: Tensor | None, time: int, window: int | None, device: torch.device) -> Tensor | None:
+    """What is added to scores, 0 or -inf, (rows, 1, time, time); None if each token sees all before it.
+
+    documents: int64 (rows, time); a token sees those of its own document alone. window: and so many of them at most.
     """
-    batch, time = tokens.shape
-    exponents = torch.arange(0, shape.head_dim, 2) / shape.head_dim
-    angles = torch.outer(torch.arange(time).float(), shape.rope_theta**-exponents)
-    cosine, sine = angles.cos(), angles.sin()
-    repeats = shape.n_heads // shape.n_kv_heads
+    if documents is None and (window is None or window >= time):
+        return None
+    place = torch.arange(time, device=device)
+    distance = place[:, None] - place
+    seen = (distance >= 0) & (distance < (time if window is None else window))
+    seen = seen[None, None]
+    if documents is not None:
+        seen = seen & (documents[:, None, :, None] == documents[:, None, None, :])
+    return torch.zeros(seen.shape, device=device).masked_fill_(~seen, float("-inf"))
 
-    def linear(x: Tensor, name: str) -> Tensor:
-        return functional.linear(x, weights[f"{name}.weight"])
+
+def hidden(
+    weights: Weights, config: ModelConfig, tokens: Tensor, documents: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
+    """What the head turns into logits, float32 (rows, time, dim), of tokens int64 (rows, time).
+
+    documents: int64 (rows, time), which conversation of its row a token belongs to; it sees no other. dropout: the
+    probability that a number that a sublayer adds to the residual stream is left out.
+    """
+    rows, time = tokens.shape
+    sizes = (config.n_heads, config.n_kv_heads, config.n_kv_heads)
+    grouped = config.n_heads != config.n_kv_heads
+    masks: dict[int | None, Tensor | None] = {}
+
+    def project(x: Tensor, names: tuple[str, ...]) -> Tensor:
+        biases = [weights.get(f"{name}.bias") for name in names]
+        matrix = (
+            torch.cat([weights[f"{name}.weight"] for name in names])
+            if len(names) > 1
+            else weights[f"{names[0]}.weight"]
+        )
+        known = [bias for bias in biases if bias is not None]
+        return functional.linear(x, matrix, torch.cat(known) if known else None)
 
     def norm(x: Tensor, name: str) -> Tensor:
-        return functional.rms_norm(x, (shape.dim,), weights[f"{name}.weight"], shape.norm_epsilon)
+        return functional.rms_norm(x, (config.dim,), weights[f"{name}.weight"], config.norm_epsilon)
 
-    def heads(x: Tensor, name: str) -> Tensor:
-        return linear(x, name).view(batch, time, -1, shape.head_dim).transpose(1, 2)
-
-    residual = functional.embedding(tokens, weights["model.embed_tokens.weight"])
-    for layer in range(shape.n_layers):
-        block = f"model.layers.{layer}"
+    residual = functional.embedding(tokens, weights[EMBEDDING])
+    for layer, stored in enumerate(config.schedule):
+        block = f"model.layers.{stored}"
+        window = config.windows[layer] if config.windows else None
+        if window not in masks:
+            masks[window] = mask_of(documents, time, window, tokens.device)
         x = norm(residual, f"{block}.input_layernorm")
-        query = rotate(heads(x, f"{block}.self_attn.q_proj"), cosine, sine)
-        key = rotate(heads(x, f"{block}.self_attn.k_proj"), cosine, sine).repeat_interleave(repeats, dim=1)
-        value = heads(x, f"{block}.self_attn.v_proj").repeat_interleave(repeats, dim=1)
-        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        mixed = mixed.transpose(1, 2).reshape(batch, time, -1)
-        residual = residual + functional.dropout(linear(mixed, f"{block}.self_attn.o_proj"), dropout)
+        heads = project(x, tuple(f"{block}.{name}" for name in IN_PROJECTIONS))
+        heads = heads.view(rows, time, -1, config.head_dim).transpose(1, 2)
+        turned = _rotated(heads[:, : config.n_heads + config.n_kv_heads], config.rope)
+        query, key = turned.split(sizes[:2], dim=1)
+        mixed = functional.scaled_dot_product_attention(
+            query,
+            key,
+            heads[:, -config.n_kv_heads :],
+            attn_mask=masks[window],
+            is_causal=masks[window] is None,
+            enable_gqa=grouped,
+        )
+        mixed = project(mixed.transpose(1, 2).reshape(rows, time, -1), (f"{block}.self_attn.o_proj",))
+        residual = residual + functional.dropout(mixed, dropout)
         x = norm(residual, f"{block}.post_attention_layernorm")
-        gated = functional.silu(linear(x, f"{block}.mlp.gate_proj")) * linear(x, f"{block}.mlp.up_proj")
-        residual = residual + functional.dropout(linear(gated, f"{block}.mlp.down_proj"), dropout)
-    return linear(norm(residual, "model.norm"), "model.embed_tokens")
+        if f"{block}.mlp.up_proj.weight" in weights:
+            gate, up = project(x, (f"{block}.mlp.gate_proj", f"{block}.mlp.up_proj")).chunk(2, dim=-1)
+            inner = functional.silu(gate) * up
+        else:
+            inner = functional.silu(project(x, (f"{block}.mlp.gate_proj",)))
+        residual = residual + functional.dropout(project(inner, (f"{block}.mlp.down_proj",)), dropout)
+    return norm(residual, "model.norm")
 
 
-def greedy(weights: Weights, shape: Shape, prompt: list[int], stop: int) -> list[int]:
-    """The prompt continued with the likeliest token until `stop` or the end of the context."""
+def logits(
+    weights: Weights, config: ModelConfig, tokens: Tensor, documents: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
+    """Logits float32 (rows, time, vocab_size); arguments as `hidden`."""
+    return functional.linear(hidden(weights, config, tokens, documents, dropout), weights.get(HEAD, weights[EMBEDDING]))
+
+
+def greedy(weights: Weights, config: ModelConfig, prompt: list[int], stops: tuple[int, ...], most: int) -> list[int]:
+    """The ids that follow the prompt, each the likeliest, up to a stop id, `most` or the end of the context."""
     ids = list(prompt)
+    device = weights[EMBEDDING].device
     with torch.no_grad():
-        while len(ids) < shape.context and ids[-1] != stop:
-            ids.append(int(logits(weights, shape, torch.tensor([ids]))[0, -1].argmax()))
-    return ids
+        while len(ids) < min(config.context, len(prompt) + most):
+            ids.append(int(logits(weights, config, torch.tensor([ids], device=device))[0, -1].argmax()))
+            if ids[-1] in stops:
+                break
+    return ids[len(prompt) :]

@@ -1,98 +1,319 @@
-"""The command that trains the bundled story model; __main__.py runs it, if torch is installed."""
+"""A whole training: from files and settings to the folder of a model."""
 
 from __future__ import annotations
 
-import json
-import tempfile
-from dataclasses import replace
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import click
+import numpy as np
+import sentencepiece
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors.torch import save
 
-from tinyllm.errors import TinyllmError, UserError
-from tinyllm.models.training.corpus import Corpus, read_stories, train_tokenizer
-from tinyllm.models.training.network import greedy
-from tinyllm.models.training.trainer import Recipe, Training, measure
-
-console = Console(stderr=True)
+from tinyllm.codegen.checkpoints import read_model
+from tinyllm.errors import UserError
+from tinyllm.models.training.card import Card
+from tinyllm.models.training.distillation import Teacher
+from tinyllm.models.training.folder import write_folder
+from tinyllm.models.training.network import Weights, greedy, weights_of
+from tinyllm.models.training.pairs import Conversation, read_pairs
+from tinyllm.models.training.rounding import rounded
+from tinyllm.models.training.shape import Shape, shape_from
+from tinyllm.models.training.texts import read_stories
+from tinyllm.models.training.trainer import Corpus, Measure, Recipe, Step, Training
+from tinyllm.models.training.vocabulary import CALLED, Document, Vocabulary, train_vocabulary, vocabulary_of
 
 CHECKPOINT = "checkpoint.pt"
+HELD_OUT, MOST_HELD_OUT = 20, 100
+"""Without validation files one of so many documents is held out, up to so many in all."""
+SAMPLE = 60
+"""Tokens of a sample, at most."""
 
 
-def train(text: Path, valid: Path, out: Path, recipe: Recipe, scratch: Path) -> Training:
-    """Train a model from the stories of `text`, keep the weights best on `valid`, write the folder `out`.
+@dataclass(frozen=True)
+class Data:
+    """Files to learn from and to validate with: of stories, or if `pairs`, of conversations.
 
-    Raises UserError for a bad text, a folder that cannot be made, or a checkpoint of another run in `scratch`; all
-    before the long work begins.
+    chat: the tokenizer of a story model has the control pieces of a conversation, to be trained on pairs later.
     """
-    torch.set_num_threads(1)
-    stories, held_out = read_stories(text), read_stories(valid)
-    for folder in (out, scratch):
+
+    files: Sequence[Path]
+    valid: Sequence[Path] = ()
+    pairs: bool = False
+    chat: bool = False
+    algorithm: str = "bpe"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Other models: origin, whose weights and tokenizer the training begins with; teacher, to be distilled."""
+
+    origin: Path | None = None
+    teacher: Path | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """threads of torch, and its device. minutes: if given, it decides the number of steps."""
+
+    threads: int = 1
+    device: str = "cpu"
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What only the maker knows, for the card. command: that trains this model again."""
+
+    licence: str | None = None
+    data: str | None = None
+    command: str = "tinyllm train"
+
+
+@dataclass
+class Job:
+    """A training that is ready to run.
+
+    skipped: conversations longer than the context, which are left out, and the place of the first. prompts: of samples.
+    """
+
+    data: Data
+    sources: Sources
+    machine: Machine
+    out: Path
+    vocabulary: Vocabulary
+    training: Training
+    kind: str
+    prompts: Sequence[str]
+    skipped: int = 0
+    first_skipped: str = ""
+    resumed: bool = False
+    read: int = 0
+    seconds: float = 0.0
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.training.recipe
+
+    def run(self, report: Callable[[Step], None], stop: Callable[[], bool]) -> bool:
+        """Train to the end, or until `stop()`; returns whether it is done."""
+        started = time.perf_counter()
+
+        def told(step: Step) -> None:
+            self.read += step.tokens
+            report(step)
+
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be made ({error.strerror}); give a folder to write into") from error
-    tokenizer = train_tokenizer(stories, recipe.shape.vocab_size)
-    training = Training(recipe, Corpus(stories, tokenizer), Corpus(held_out, tokenizer), scratch / CHECKPOINT)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("training", total=recipe.steps)
+            return self.training.run(told, stop)
+        finally:
+            self.seconds = time.perf_counter() - started
 
-        def report(step: int, loss: float, valid_loss: float | None) -> None:
-            progress.update(task, completed=step, description=f"loss {loss:.3f}")
-            if valid_loss is not None:
-                progress.console.print(f"step {step}: training loss {loss:.4f}, validation loss {valid_loss:.4f}")
+    def samples(self, weights: Weights | None = None) -> list[tuple[str, str]]:
+        """What the model makes of each prompt, the likeliest token each time."""
+        vocabulary, control = self.vocabulary, self.vocabulary.tokenizer.control_ids
+        # What follows a call is the board's.
+        ends = [control[CALLED.encode()]] if vocabulary.chat else []
+        stops = vocabulary.tokenizer.stop_ids
+        chosen = rounded(self.training.averaged if weights is None else weights, self.training.rounding)
+        found = []
+        for prompt in self.prompts:
+            ids = greedy(chosen, self.training.config, vocabulary.opening(prompt), (*stops, *ends), SAMPLE)
+            found.append((prompt, vocabulary.text(token for token in ids if token not in stops)))
+        return found
 
-        training.run(report)
-    write_folder(training, tokenizer, out)
-    return training
+    def finish(self, description: Description, others: dict[str, str]) -> Measure:
+        """Write the folder with its card and `others`, and take the checkpoint away. Returns the measure."""
+        figures = self.training.figures()
+        content = self.card(description, figures).markdown()
+        files = {"README.md": content, **others}
+        write_folder(self.out, self.recipe.shape, self.training.result(), self.vocabulary, files)
+        self.training.checkpoint.unlink(missing_ok=True)
+        return figures
+
+    def card(self, description: Description, figures: Measure) -> Card:
+        """What the folder says of itself."""
+        corpus, recipe = self.training.corpus, self.recipe
+        return Card(
+            name=self.out.resolve().name,
+            shape=recipe.shape,
+            recipe=recipe,
+            figures=figures,
+            kind=self.kind,
+            files=[path.name for path in self.data.files],
+            documents=len(corpus.train),
+            tokens=sum(len(document.ids) for document in corpus.train),
+            learned=sum(int(document.learned.sum()) for document in corpus.train),
+            held_out=len(corpus.valid),
+            read=self.read,
+            licence=description.licence,
+            data=description.data,
+            command=description.command,
+            threads=self.machine.threads,
+            seconds=self.seconds,
+            versions=[f"torch {torch.__version__}", f"sentencepiece {sentencepiece.__version__}"],
+            origin=None if self.sources.origin is None else self.sources.origin.name,
+            teacher=None if self.sources.teacher is None else self.sources.teacher.name,
+            samples=self.samples(self.training.best),
+        )
 
 
-def write_folder(training: Training, tokenizer: bytes, out: Path) -> None:
-    """Put config.json, model.safetensors and tokenizer.model into the folder `out`, each whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=out, prefix=".partial-") as folder:
-        partial = Path(folder)
-        config = json.dumps(training.recipe.shape.config(), indent=2)
-        (partial / "config.json").write_text(config + "\n", encoding="utf-8")
-        (partial / "tokenizer.model").write_bytes(tokenizer)
-        (partial / "model.safetensors").write_bytes(save(training.best, metadata={"format": "pt"}))
-        for file in sorted(partial.iterdir()):
-            file.replace(out / file.name)
+def prepare(
+    data: Data,
+    sources: Sources,
+    recipe: Recipe,
+    machine: Machine,
+    out: Path,
+    prompts: Sequence[str] = (),
+    steps: int | None = None,
+    fresh: bool = False,
+) -> Job:
+    """Read everything, and go on from the checkpoint in `out` if there is one; nothing long has been done then.
 
+    steps: as a person gave it; None takes the recipe's, or what fits the minutes. fresh: forget the checkpoint.
+    Raises UserError for bad files, sources that do not fit, and a checkpoint of another training.
+    """
+    torch.set_num_threads(machine.threads)
+    _make(out)
+    texts, held_out = _read(data.files, data), _read(data.valid, data)
+    if not held_out:
+        texts, held_out = _split(texts)
+    vocabulary = _vocabulary(data, sources, recipe.shape, texts)
+    recipe, first = _beginning(recipe, sources, vocabulary)
+    teacher = _teacher(recipe, sources, machine)
+    documents, skipped = _documents(vocabulary, texts, recipe.shape.context)
+    valid, _ = _documents(vocabulary, held_out, recipe.shape.context)
+    if not documents or not valid:
+        which = "held out" if documents else "there"
+        raise UserError(
+            f"{data.files[0]}: every conversation that is {which} is longer than {recipe.shape.context} tokens; "
+            "give a larger --context"
+        )
+    corpus = Corpus(documents, valid, whole=data.pairs)
 
-_PATH = click.Path(path_type=Path)
+    def training(recipe: Recipe) -> Training:
+        path = out / CHECKPOINT
+        return Training(recipe, corpus, vocabulary.text_bytes, path, machine.device, first, teacher)
 
-
-@click.command()
-@click.option("--text", type=_PATH, required=True, help="Stories to learn from, a line <|endoftext|> between them.")
-@click.option("--valid", type=_PATH, required=True, help="Stories held out, to choose the best weights by.")
-@click.option("--out", type=_PATH, required=True, help="Folder to write the model into.")
-@click.option("--scratch", type=_PATH, help="Folder of the checkpoint to resume from; default: a temporary one.")
-@click.option("--steps", type=click.IntRange(min=1), help="Updates; default: the recipe's own number.")
-@click.option("--fresh", is_flag=True, help="Forget the checkpoint of an earlier run.")
-@click.pass_context
-def command(
-    ctx: click.Context, text: Path, valid: Path, out: Path, scratch: Path | None, steps: int | None, fresh: bool
-) -> None:
-    """Train a model of about 260,000 parameters on short stories, on one core, and write it in Hugging Face layout."""
-    try:
-        scratch = scratch or Path(tempfile.gettempdir()) / f"tinyllm-train-{out.resolve().name}"
-        if fresh:
-            (scratch / CHECKPOINT).unlink(missing_ok=True)
-        recipe = Recipe() if steps is None else replace(Recipe(), steps=steps)
-        training = train(text, valid, out, recipe, scratch)
-    except TinyllmError as error:
-        console.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        ctx.exit(error.exit_code)
-    figures = measure(training.best, recipe.shape, training.valid)
-    console.print(
-        f"{out}: {sum(w.numel() for w in training.best.values())} parameters; on {valid}, {figures.tokens} tokens: "
-        f"loss {figures.loss:.4f}, perplexity {figures.perplexity:.3f} a token, {figures.byte_perplexity:.4f} a byte"
+    if fresh:
+        (out / CHECKPOINT).unlink(missing_ok=True)
+    ready = training(replace(recipe, steps=steps or recipe.steps))
+    resumed = ready.resume(None if machine.minutes else ready.recipe.steps)
+    if machine.minutes and not resumed:
+        recipe = replace(recipe, steps=training(recipe).steps_in(60 * machine.minutes))
+        ready = training(recipe)
+    return Job(
+        data=data,
+        sources=sources,
+        machine=machine,
+        out=out,
+        vocabulary=vocabulary,
+        training=ready,
+        kind="conversations" if data.pairs else "stories",
+        prompts=prompts or _prompts(data, held_out),
+        skipped=len(skipped),
+        first_skipped=skipped[0] if skipped else "",
+        resumed=resumed,
     )
-    processor = training.valid.processor
-    ids = greedy(training.best, recipe.shape, [processor.bos_id()], processor.eos_id())
-    console.print(processor.decode(ids), markup=False)
+
+
+Text = str | Conversation
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({error.strerror}); give a folder to write into") from None
+
+
+def _read(files: Sequence[Path], data: Data) -> list[Text]:
+    return list(read_pairs(files) if data.pairs else read_stories(files))
+
+
+def _split(texts: list[Text]) -> tuple[list[Text], list[Text]]:
+    """What to learn, and what is held out: some of all, the same each time."""
+    if len(texts) < 2:
+        raise UserError("one document only; give more, or another to validate with: --valid FILE")
+    count = min(MOST_HELD_OUT, max(1, len(texts) // HELD_OUT))
+    chosen = {*np.random.default_rng(0).permutation(len(texts))[:count].tolist()}
+    return (
+        [text for index, text in enumerate(texts) if index not in chosen],
+        [text for index, text in enumerate(texts) if index in chosen],
+    )
+
+
+def _vocabulary(data: Data, sources: Sources, shape: Shape, texts: Sequence[Text]) -> Vocabulary:
+    """Trained from the texts, or that of the model to begin with or to learn from."""
+    if sources.origin is None and sources.teacher is None:
+        return train_vocabulary(_plain(texts), shape.vocab_size, data.pairs or data.chat, data.algorithm)
+    found = [vocabulary_of(path) for path in (sources.origin, sources.teacher) if path is not None]
+    vocabulary = found[0]
+    if any(other.tokenizer.pieces != vocabulary.tokenizer.pieces for other in found):
+        raise UserError(
+            f"{sources.origin} and {sources.teacher} have different tokenizers; distil from one that shares it"
+        )
+    if data.pairs and not vocabulary.chat:
+        raise UserError(
+            f"{sources.origin or sources.teacher}: its tokenizer has no <|user|> and <|assistant|>, which pairs need; "
+            "train it with --chat-tokens first"
+        )
+    return vocabulary
+
+
+def _plain(texts: Sequence[Text]) -> list[str]:
+    """What is said in the texts."""
+    said = [(text,) if isinstance(text, str) else itertools.chain(*text.turns) for text in texts]
+    return list(itertools.chain(*said))
+
+
+def _beginning(recipe: Recipe, sources: Sources, vocabulary: Vocabulary) -> tuple[Recipe, Weights | None]:
+    """The recipe with the vocabulary's size, and the weights to begin with; then their shape is the model's."""
+    if sources.origin is None:
+        return replace(recipe, shape=replace(recipe.shape, vocab_size=vocabulary.size)), None
+    model = read_model(sources.origin)
+    shape = shape_from(model.config)
+    if recipe.shape.context < shape.context:
+        shape = replace(shape, context=recipe.shape.context)
+    weights = weights_of(model)
+    if weights.keys() != shape.tensors().keys():
+        raise UserError(f"{sources.origin}: it has biases, which are not trained here; give it as --teacher instead")
+    return replace(recipe, shape=shape), {name: weights[name] for name in shape.tensors()}
+
+
+def _teacher(recipe: Recipe, sources: Sources, machine: Machine) -> Teacher | None:
+    if sources.teacher is None:
+        return None
+    model = read_model(sources.teacher)
+    if recipe.shape.context > model.config.context:
+        raise UserError(
+            f"{sources.teacher}: a context of {model.config.context}, the model is to have {recipe.shape.context}; "
+            f"give --context {model.config.context}"
+        )
+    return Teacher.of(model, machine.device)
+
+
+def _documents(vocabulary: Vocabulary, texts: Sequence[Text], context: int) -> tuple[list[Document], list[str]]:
+    """The documents, and the places of the conversations that are longer than the context."""
+    found, skipped = [], []
+    for text in texts:
+        if isinstance(text, str):
+            found.append(vocabulary.story(text))
+            continue
+        document = vocabulary.conversation(text)
+        if len(document.ids) - 1 <= context:
+            found.append(document)
+        else:
+            skipped.append(text.place)
+    return found, skipped
+
+
+def _prompts(data: Data, held_out: Sequence[Text]) -> list[str]:
+    """Of conversations the first two that were held out; of stories nothing, so that the model begins itself."""
+    return [text.turns[0].prompt for text in held_out[:2] if not isinstance(text, str)] or [""]
+
+
+def devices() -> list[str]:
+    """What torch can compute on here, the fastest first."""
+    return (["cuda"] if torch.cuda.is_available() else []) + ["cpu"]

@@ -1,32 +1,47 @@
-"""The training loop: optimisers, learning rate, averaged weights, validation and checkpoints to resume from."""
+"""The training loop: optimisers, learning rate, averaged weights, validation, and checkpoints to resume from."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import math
-import pickle
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from tinyllm.errors import UserError
-from tinyllm.models.training.corpus import Corpus
+from tinyllm.files import write_file
+from tinyllm.models.training.distillation import Teacher
 from tinyllm.models.training.muon import Muon
-from tinyllm.models.training.network import Shape, Weights, initial_weights, logits
+from tinyllm.models.training.network import EMBEDDING, HEAD, Weights, hidden, initial_weights, is_matrix, logits
+from tinyllm.models.training.rounding import Rounding, rounded
+from tinyllm.models.training.rows import IGNORED, Batch, packed, row_length, stretches
+from tinyllm.models.training.shape import Shape
+from tinyllm.models.training.vocabulary import Document
+
+TIMED = 4
+"""Steps that are timed to tell how many a budget of minutes has room for."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights apart from the text and the version of torch.
+    """Everything that decides the weights apart from the text, a first checkpoint and the version of torch.
 
-    Matrices are trained by Muon, the embedding and the norms by AdamW, both with decoupled weight decay.
-    Learning rates rise over `warmup` steps, fall to half at `halved_part` of the steps, and faster to zero at the last.
-    Rows are `short_row` tokens long, which is quicker, for the first `short_part` of the steps, then the whole context;
-    a step learns from `tokens` tokens in all.
+    Matrices are trained by Muon, embedding, head and norms by AdamW, both with decoupled weight decay.
+    Learning rates rise over `warmup` steps or a tenth of all, fall to half at `halved_part` of the steps, and faster to
+    zero at the last; rate_scale multiplies them.
+    A step learns from `tokens` tokens. Rows of stories are `short_row` tokens long, which is quicker, for the first
+    `short_part` of the steps, then the whole context; rows of conversations are as long as the longest one needs.
     average: decay of the running average of the weights, which is what is validated and kept.
+    rounding: of the weights within the forward pass, from `rounding_from` of the steps on.
+    teacher_part: of the loss, if there is a teacher.
     """
 
     shape: Shape = field(default_factory=Shape)
@@ -37,12 +52,16 @@ class Recipe:
     short_part: float = 0.8
     matrix_rate: float = 0.03
     vector_rate: float = 0.012
+    rate_scale: float = 1.0
     warmup: int = 100
     halved_part: float = 0.6
     weight_decay: float = 0.1
     dropout: float = 0.05
     average: float = 0.99
     validate_every: int = 250
+    rounding: Rounding = Rounding.NONE
+    rounding_from: float = 0.7
+    teacher_part: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,59 +88,138 @@ class Measure:
         return math.exp(self.nats / self.text_bytes)
 
 
-def measure(weights: Weights, shape: Shape, corpus: Corpus) -> Measure:
-    """Predict each story alone, from BOS and up to the end of the context; EOS is not counted."""
-    nats, tokens, text_bytes = 0.0, 0, 0
+@dataclass(frozen=True)
+class Corpus:
+    """Documents to learn from, and others to validate with. whole: no row may cut one, for they are conversations."""
+
+    train: Sequence[Document]
+    valid: Sequence[Document]
+    whole: bool
+
+    def batches(self, recipe: Recipe) -> Iterator[Batch]:
+        """Endless batches in the order of the recipe's seed."""
+        if not self.whole:
+            return stretches(self.train, recipe.seed, recipe.tokens)
+        return packed(self.train, recipe.seed, recipe.tokens, row_length(self.train, recipe.shape.context))
+
+    @property
+    def digest(self) -> str:
+        """Of all tokens, and which of them are learned."""
+        parts = (part for documents in (self.train, self.valid) for each in documents for part in each)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+def measure(
+    weights: Weights, shape: Shape, documents: Sequence[Document], text_bytes: Callable[[list[int]], int], whole: bool
+) -> Measure:
+    """Predict each document alone, up to the end of the context; the last token, EOS, counts of conversations only."""
+    config, device = shape.model_config(), weights[EMBEDDING].device
+    nats, tokens, length = 0.0, 0, 0
     with torch.no_grad():
-        for document in corpus.documents:
-            ids = document[:-1][: shape.context]
-            row = torch.from_numpy(ids)
-            guesses = logits(weights, shape, row[None, :-1])[0]
-            nats += functional.cross_entropy(guesses, row[1:], reduction="sum").item()
-            tokens += len(ids) - 1
-            text_bytes += corpus.text_bytes(ids[1:])
-    return Measure(nats, tokens, text_bytes)
+        for document in documents:
+            end = min(len(document.ids) - (not whole), shape.context)
+            ids, learned = document.ids[:end], document.learned[1:end]
+            if not learned.any():
+                continue
+            row = torch.from_numpy(ids).to(device)
+            guesses = logits(weights, config, row[None, :-1])[0][torch.from_numpy(learned)]
+            nats += functional.cross_entropy(guesses, row[1:][torch.from_numpy(learned)], reduction="sum").item()
+            tokens += int(learned.sum())
+            length += text_bytes(ids[1:][learned].tolist())
+    return Measure(nats, max(tokens, 1), max(length, 1))
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step gave: its number, the loss of its batch, the validation loss if it was due, tokens it read."""
+
+    number: int
+    loss: float
+    valid_loss: float | None
+    tokens: int
 
 
 class Training:
     """A run that can stop after any step and go on from its last checkpoint, with the same result.
 
-    weights: being trained; averaged: their running average; best: the average that predicted the validation
-    stories best so far, and best_loss its loss.
+    weights: being trained; averaged: their running average; best: the average that predicted the validation documents
+    best so far, with best_loss, its loss, and best_rounding, the rounding that it was
+    measured with. history: (step, training loss, validation loss) of each validation.
     """
 
-    def __init__(self, recipe: Recipe, train: Corpus, valid: Corpus, checkpoint: Path) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        corpus: Corpus,
+        text_bytes: Callable[[list[int]], int],
+        checkpoint: Path,
+        device: str = "cpu",
+        first: Weights | None = None,
+        teacher: Teacher | None = None,
+    ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.valid, self.checkpoint = recipe, valid, checkpoint
-        self.weights = initial_weights(recipe.shape)
+        self.recipe, self.corpus, self.checkpoint, self.device = recipe, corpus, checkpoint, torch.device(device)
+        self.text_bytes, self.teacher = text_bytes, teacher
+        self.config = recipe.shape.model_config()
+        start = initial_weights(recipe.shape) if first is None else first
+        self.weights = {name: tensor.clone().to(self.device) for name, tensor in start.items()}
         self.averaged = {name: tensor.clone() for name, tensor in self.weights.items()}
-        self.best, self.best_loss = self.averaged, math.inf
+        self.best, self.best_loss, self.best_rounding = self.averaged, math.inf, Rounding.NONE
         self.step = 0
-        self.chunks = train.chunks(recipe.seed, recipe.tokens)
-        text = hashlib.sha256(b"".join(ids.tobytes() for corpus in (train, valid) for ids in corpus.documents))
-        self.identity = f"{asdict(recipe)} {text.hexdigest()}"
-        matrices = [w for name, w in self.weights.items() if w.ndim == 2 and "embed" not in name]
-        vectors = [w for name, w in self.weights.items() if w.ndim == 1 or "embed" in name]
+        self.history: list[tuple[int, float, float]] = []
+        self.losses: list[float] = []
+        self.batches = corpus.batches(recipe)
+        origin = "" if first is None else _digest(first)
+        taught = "" if teacher is None else _digest(teacher.weights)
+        self.identity = f"{asdict(replace(recipe, steps=0))} {corpus.digest} {origin} {taught} {device}"
+        matrices = [w for name, w in self.weights.items() if is_matrix(name, w)]
+        vectors = [w for name, w in self.weights.items() if not is_matrix(name, w)]
         for tensor in self.weights.values():
             tensor.requires_grad_(True)
         self.muon = Muon(matrices, recipe.weight_decay)
-        self.adamw = torch.optim.AdamW(vectors, betas=(0.9, 0.95), weight_decay=recipe.weight_decay)
+        self.adamw = torch.optim.AdamW(vectors, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True)
 
     def rate(self) -> float:
         """Fraction of the learning rates at this step, along three straight lines."""
         halved = self.recipe.halved_part * self.recipe.steps
-        rise = (self.step + 1) / self.recipe.warmup
+        rise = (self.step + 1) / min(self.recipe.warmup, max(1, self.recipe.steps // 10))
         fall = 1 - self.step / (2 * halved)
         end = (self.recipe.steps - self.step) / (2 * (self.recipe.steps - halved))
-        return min(rise, fall, end)
+        return self.recipe.rate_scale * min(rise, fall, end)
 
-    def train_step(self) -> float:
-        """One update from the next batch; returns its loss."""
-        recipe = self.recipe
-        row = recipe.short_row if self.step < recipe.short_part * recipe.steps else recipe.shape.context
-        chunk = torch.from_numpy(next(self.chunks))
-        guesses = logits(self.weights, recipe.shape, chunk[:-1].view(-1, row), recipe.dropout)
-        loss = functional.cross_entropy(guesses.flatten(0, 1), chunk[1:])
+    @property
+    def rounding(self) -> Rounding:
+        """Of the weights in this step's forward pass."""
+        late = self.step >= self.recipe.rounding_from * self.recipe.steps
+        return self.recipe.rounding if late else Rounding.NONE
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The next inputs, targets and documents, int64 (rows, length)."""
+        batch = next(self.batches)
+        if batch.documents is None:
+            short = self.step < self.recipe.short_part * self.recipe.steps
+            context = self.recipe.shape.context
+            length = min(self.recipe.short_row, context) if short else context
+            batch = batch.reshaped(length)
+        inputs, targets = (torch.from_numpy(part.copy()).to(self.device) for part in batch[:2])
+        return inputs, targets, None if batch.documents is None else torch.from_numpy(batch.documents).to(self.device)
+
+    def loss(self, inputs: Tensor, targets: Tensor, documents: Tensor | None) -> Tensor:
+        """Mean nats of a learned token; with a teacher mixed with how far its distribution is from the model's."""
+        weights = rounded(self.weights, self.rounding)
+        x = hidden(weights, self.config, inputs, documents, self.recipe.dropout)
+        learned = targets != IGNORED
+        guesses = functional.linear(x[learned], weights.get(HEAD, weights[EMBEDDING]))
+        loss = functional.cross_entropy(guesses, targets[learned])
+        if self.teacher is None:
+            return loss
+        part = self.recipe.teacher_part
+        return (1 - part) * loss + part * self.teacher.divergence(guesses, inputs, documents, learned)
+
+    def train_step(self) -> tuple[float, int]:
+        """One update from the next batch; returns its loss and the tokens that it read."""
+        inputs, targets, documents = self.batch()
+        loss = self.loss(inputs, targets, documents)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
         self.muon.update(self.recipe.matrix_rate * self.rate())
@@ -133,63 +231,128 @@ class Training:
         with torch.no_grad():
             for name, tensor in self.averaged.items():
                 tensor.lerp_(self.weights[name], 1 - decay)
-        return float(loss.detach())
+        return float(loss.detach()), inputs.numel()
 
     def validate(self) -> float:
-        """Loss of the averaged weights on the validation stories; the best weights so far are kept."""
-        loss = measure(self.averaged, self.recipe.shape, self.valid).loss
-        if loss < self.best_loss:
-            self.best, self.best_loss = {name: tensor.clone() for name, tensor in self.averaged.items()}, loss
+        """Loss of the averaged weights, rounded if the training rounds by now; the best weights so far are kept."""
+        weights = rounded(self.averaged, self.rounding)
+        loss = measure(weights, self.recipe.shape, self.corpus.valid, self.text_bytes, self.corpus.whole).loss
+        if loss < self.best_loss or self.rounding is not self.best_rounding:
+            self.best = {name: tensor.clone() for name, tensor in self.averaged.items()}
+            self.best_loss, self.best_rounding = loss, self.rounding
         return loss
 
-    def run(self, report: Callable[[int, float, float | None], None]) -> None:
-        """Train to the last step; `report(step, training loss, validation loss or None)` is called after each.
+    def figures(self) -> Measure:
+        """Of the best weights on the validation documents, rounded as they were when they were chosen."""
+        weights = rounded(self.best, self.best_rounding)
+        return measure(weights, self.recipe.shape, self.corpus.valid, self.text_bytes, self.corpus.whole)
 
-        Raises UserError if the checkpoint in the way is not of this run.
+    def result(self) -> Weights:
+        """The weights to be written. Matrices that were trained as int4 are already what their codes stand for.
+
+        int8 needs no such thing: a build rounds just as the training did.
         """
-        self.resume()
+        return rounded(self.best, self.best_rounding) if self.best_rounding is Rounding.INT4 else self.best
+
+    def run(self, report: Callable[[Step], None], stop: Callable[[], bool] = lambda: False) -> bool:
+        """Train to the last step, or until `stop()` is true after one; returns whether it is done.
+
+        `report` is called after each step. The checkpoint is written at each validation and when it stops.
+        """
         while self.step < self.recipe.steps:
-            loss = self.train_step()
+            loss, tokens = self.train_step()
+            self.losses.append(loss)
             due = self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps
-            report(self.step, loss, self.validate() if due else None)
-            if due:
+            valid_loss = self.validate() if due else None
+            if valid_loss is not None:
+                self.history.append((self.step, float(np.mean(self.losses)), valid_loss))
+                self.losses = []
+            report(Step(self.step, loss, valid_loss, tokens))
+            stopped = self.step < self.recipe.steps and stop()
+            if due or stopped:
                 self.save()
+            if stopped:
+                return False
+        return True
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
         state = {
             "identity": self.identity,
+            "steps": self.recipe.steps,
             "step": self.step,
             "weights": self.weights,
             "averaged": self.averaged,
             "best": self.best,
             "best_loss": self.best_loss,
+            "best_rounding": self.best_rounding.value,
+            "history": self.history,
+            "losses": self.losses,
             "velocities": self.muon.velocities,
             "adamw": self.adamw.state_dict(),
-            "generator": torch.get_rng_state(),
+            "generators": _generators(self.device),
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        file = io.BytesIO()
+        torch.save(state, file)
+        write_file(self.checkpoint, file.getvalue())
 
-    def resume(self) -> None:
-        """Go on from the checkpoint if there is one."""
+    def resume(self, steps: int | None = None) -> bool:
+        """Go on from the checkpoint if there is one, and to its number of steps unless `steps` names another.
+
+        Raises UserError if it is not of this run.
+        """
         if not self.checkpoint.exists():
-            return
+            return False
         try:
-            state = torch.load(self.checkpoint, weights_only=True)
-            identity = state["identity"]
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise UserError(f"{self.checkpoint}: not a checkpoint of this recipe; delete it to start anew") from error
-        if identity != self.identity:
-            raise UserError(f"{self.checkpoint}: of a run with other text or settings; delete it to start anew")
+            state = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
+            identity, planned = state["identity"], int(state["steps"])
+        except Exception:  # torch's reader stumbles over a damaged file in as many ways as there are bytes
+            raise UserError(f"{self.checkpoint}: not a checkpoint of a training; --fresh starts anew") from None
+        if identity != self.identity or (steps is not None and steps != planned):
+            raise UserError(f"{self.checkpoint}: of a run with other text or settings; --fresh starts anew")
+        self.recipe = replace(self.recipe, steps=planned)
+        self._restore(state)
+        return True
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.best_loss = state["step"], state["best_loss"]
-        self.averaged, self.best = state["averaged"], state["best"]
+        self.averaged, self.best, self.best_rounding = (
+            state["averaged"],
+            state["best"],
+            Rounding(state["best_rounding"]),
+        )
+        self.history, self.losses = [tuple(entry) for entry in state["history"]], list(state["losses"])
         with torch.no_grad():
             for name, tensor in self.weights.items():
                 tensor.copy_(state["weights"][name])
         self.muon.velocities = state["velocities"]
         self.adamw.load_state_dict(state["adamw"])
-        torch.set_rng_state(state["generator"])
+        torch.set_rng_state(state["generators"][0].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["generators"][1].cpu(), self.device)
         for _ in range(self.step):
-            next(self.chunks)
+            next(self.batches)
+
+    def steps_in(self, seconds: float) -> int:
+        """How many steps take so long, from the time of a few that are not kept; this run is used up by it."""
+        parts = [(0, self.recipe.short_part)]
+        if not self.corpus.whole:
+            parts.append((self.recipe.steps - 1, 1 - self.recipe.short_part))
+        mean = 0.0
+        for step, part in parts:
+            self.step = step
+            self.train_step()
+            started = time.perf_counter()
+            for _ in range(TIMED):
+                self.step = step
+                self.train_step()
+            mean += (time.perf_counter() - started) / TIMED * (part if len(parts) > 1 else 1)
+        return max(1, int(seconds / mean))
+
+
+def _generators(device: torch.device) -> list[Tensor]:
+    return [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
+
+
+def _digest(weights: Weights) -> str:
+    return hashlib.sha256(b"".join(tensor.cpu().numpy().tobytes() for tensor in weights.values())).hexdigest()

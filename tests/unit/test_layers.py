@@ -20,11 +20,12 @@ FOLDERS = ("tinyllm", "boards", "codegen", "firmware", "host", "models")
 MAY_IMPORT = {
     "tinyllm": "",
     "firmware": "",
-    "models": "tinyllm",
+    "models": "",
     "boards": "tinyllm",
     "codegen.arithmetic": "tinyllm",
     "codegen.checkpoints": "tinyllm codegen.arithmetic",
     "codegen.tokenizers": "tinyllm codegen.checkpoints",
+    "models.training": "tinyllm codegen.arithmetic codegen.checkpoints codegen.tokenizers",
     "codegen.calibration": "codegen.arithmetic codegen.tokenizers",
     "codegen.chat": "tinyllm codegen.tokenizers",
     "codegen.kernels": "tinyllm boards codegen.arithmetic",
@@ -64,9 +65,9 @@ MAY_IMPORT = {
     ),
     "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
     "host.cli": (
-        "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.emit codegen.kernels "
-        "codegen.memory codegen.verify host.standard_streams host.output host.link host.hub host.model host.virtual "
-        "host.build host.doctor host.monitor host.connect host.prove host.fit host.api host.terminal"
+        "tinyllm models models.training boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.emit "
+        "codegen.kernels codegen.memory codegen.verify host.standard_streams host.output host.link host.hub host.model "
+        "host.virtual host.build host.doctor host.monitor host.connect host.prove host.fit host.api host.terminal"
     ),
     "tinyllm.api": "tinyllm host.link host.api host.cli",
 }
@@ -79,6 +80,7 @@ IMPORTS_INSIDE = {
     "host.cli.eval": "host.prove.pictures needs matplotlib: an extra",
     "host.prove.benchmarks_page": "host.prove.pictures needs matplotlib: an extra",
     "host.cli.fit": "host.fit.picture needs matplotlib: an extra",
+    "host.cli.train": "models.training needs torch, host.prove.pictures matplotlib: extras",
     "codegen.checkpoints.gguf.tensors": "gguf is large",
 }
 
@@ -99,7 +101,7 @@ def room_of(module: str) -> str:
     parts = module.split(".")
     if parts[0] == "tinyllm":
         return "tinyllm.api" if module in API else "tinyllm"
-    return ".".join(parts[:2]) if parts[0] in ("codegen", "host") else parts[0]
+    return ".".join(parts[:2]) if parts[0] in ("codegen", "host") or parts[1:2] == ["training"] else parts[0]
 
 
 def imported(node: ast.AST) -> Iterator[str]:

@@ -1,0 +1,28 @@
+"""The Hugging Face folder of a trained model, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save
+
+from tinyllm.files import StagedFiles
+from tinyllm.models.training.network import Weights
+from tinyllm.models.training.shape import Shape
+from tinyllm.models.training.vocabulary import Vocabulary
+
+
+def write_folder(out: Path, shape: Shape, weights: Weights, vocabulary: Vocabulary, others: dict[str, str]) -> None:
+    """Put config.json, model.safetensors, the tokenizer's files and `others`, by name, into the folder `out`.
+
+    Raises OSError, and then changes nothing.
+    """
+    config = json.dumps(shape.config(*vocabulary.ends), indent=2) + "\n"
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    contents: dict[str, str | bytes] = {**vocabulary.files, **others, "config.json": config}
+    contents["model.safetensors"] = save(tensors, metadata={"format": "pt"})
+    with StagedFiles() as staged:
+        for name, content in contents.items():
+            staged.add(out / name, content)
+        staged.put_in_place()
