@@ -20,7 +20,7 @@ from tinyllm.host.cli.options import json_option
 from tinyllm.host.cli.train_fit import warn_of_boards
 from tinyllm.host.cli.train_progress import Line, duration
 from tinyllm.host.output import Output
-from tinyllm.models.training.shape import PRESETS, Shape, shape_of
+from tinyllm.models.training.shape import PRESETS, shape_of
 
 if TYPE_CHECKING:
     from tinyllm.models.training.train import Job
@@ -135,7 +135,6 @@ def command(
         shared=share_blocks,
         tied=not untied,
     )
-    _check_tokens(shape, tokens, bool(pairs))
 
     from tinyllm.models.training.rounding import Rounding  # torch: an extra
     from tinyllm.models.training.train import Data, Description, Machine, Sources, devices, prepare
@@ -177,12 +176,6 @@ def command(
     plot = _plot(output, job)
     figures = job.finish(Description(licence, data, again), {} if plot is None else {"loss.svg": plot})
     _show(output, job, figures)
-
-
-def _check_tokens(shape: Shape, tokens: int, pairs: bool) -> None:
-    """Rows of stories are cut from the tokens of a step."""
-    if not pairs and tokens % shape.context:
-        raise UserError(f"--tokens {tokens}: expected a multiple of the context, {shape.context}")
 
 
 def _paced(recipe: Recipe, steps: int | None) -> Recipe:

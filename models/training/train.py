@@ -23,7 +23,14 @@ from tinyllm.models.training.rounding import rounded
 from tinyllm.models.training.shape import Shape, shape_from
 from tinyllm.models.training.texts import read_stories
 from tinyllm.models.training.trainer import Corpus, Measure, Recipe, Step, Training
-from tinyllm.models.training.vocabulary import CALLED, Document, Vocabulary, train_vocabulary, vocabulary_of
+from tinyllm.models.training.vocabulary import (
+    CALLED,
+    Document,
+    Vocabulary,
+    tokenizer_of,
+    train_vocabulary,
+    vocabulary_of,
+)
 
 CHECKPOINT = "checkpoint.pt"
 HELD_OUT, MOST_HELD_OUT = 20, 100
@@ -181,6 +188,8 @@ def prepare(
         texts, held_out = _split(texts)
     vocabulary = _vocabulary(data, sources, recipe.shape, texts)
     recipe, first = _beginning(recipe, sources, vocabulary)
+    if not data.pairs:
+        recipe = replace(recipe, tokens=recipe.shape.context * max(1, round(recipe.tokens / recipe.shape.context)))
     teacher = _teacher(recipe, sources, machine)
     documents, skipped = _documents(vocabulary, texts, recipe.shape.context)
     valid, _ = _documents(vocabulary, held_out, recipe.shape.context)
@@ -246,17 +255,15 @@ def _split(texts: list[Text]) -> tuple[list[Text], list[Text]]:
 
 def _vocabulary(data: Data, sources: Sources, shape: Shape, texts: Sequence[Text]) -> Vocabulary:
     """Trained from the texts, or that of the model to begin with or to learn from."""
-    if sources.origin is None and sources.teacher is None:
+    adopted = sources.origin or sources.teacher
+    if adopted is None:
         return train_vocabulary(_plain(texts), shape.vocab_size, data.pairs or data.chat, data.algorithm)
-    found = [vocabulary_of(path) for path in (sources.origin, sources.teacher) if path is not None]
-    vocabulary = found[0]
-    if any(other.tokenizer.pieces != vocabulary.tokenizer.pieces for other in found):
-        raise UserError(
-            f"{sources.origin} and {sources.teacher} have different tokenizers; distil from one that shares it"
-        )
+    vocabulary = vocabulary_of(adopted)
+    if sources.teacher and tokenizer_of(sources.teacher)[1].pieces != vocabulary.tokenizer.pieces:
+        raise UserError(f"{sources.origin} and {sources.teacher} have different tokenizers; they must share one")
     if data.pairs and not vocabulary.chat:
         raise UserError(
-            f"{sources.origin or sources.teacher}: its tokenizer has no <|user|> and <|assistant|>, which pairs need; "
+            f"{adopted}: its tokenizer has no <|user|> and <|assistant|>, which pairs need; "
             "train it with --chat-tokens first"
         )
     return vocabulary

@@ -37,8 +37,9 @@ class Recipe:
     Matrices are trained by Muon, embedding, head and norms by AdamW, both with decoupled weight decay.
     Learning rates rise over `warmup` steps or a tenth of all, fall to half at `halved_part` of the steps, and faster to
     zero at the last; rate_scale multiplies them.
-    A step learns from `tokens` tokens. Rows of stories are `short_row` tokens long, which is quicker, for the first
-    `short_part` of the steps, then the whole context; rows of conversations are as long as the longest one needs.
+    A step learns from `tokens` tokens, of stories a multiple of the context. Rows of stories are `short_row` tokens
+    long, which is quicker, for the first `short_part` of the steps, then the whole context; rows of conversations are
+    as long as the longest one needs.
     average: decay of the running average of the weights, which is what is validated and kept.
     rounding: of the weights within the forward pass, from `rounding_from` of the steps on.
     teacher_part: of the loss, if there is a teacher.
@@ -197,12 +198,15 @@ class Training:
         """The next inputs, targets and documents, int64 (rows, length)."""
         batch = next(self.batches)
         if batch.documents is None:
-            short = self.step < self.recipe.short_part * self.recipe.steps
-            context = self.recipe.shape.context
-            length = min(self.recipe.short_row, context) if short else context
-            batch = batch.reshaped(length)
+            batch = batch.reshaped(self.row_of_stories())
         inputs, targets = (torch.from_numpy(part.copy()).to(self.device) for part in batch[:2])
         return inputs, targets, None if batch.documents is None else torch.from_numpy(batch.documents).to(self.device)
+
+    def row_of_stories(self) -> int:
+        """Tokens of a row in this step."""
+        recipe = self.recipe
+        short = self.step < recipe.short_part * recipe.steps and recipe.tokens % recipe.short_row == 0
+        return min(recipe.short_row, recipe.shape.context) if short else recipe.shape.context
 
     def loss(self, inputs: Tensor, targets: Tensor, documents: Tensor | None) -> Tensor:
         """Mean nats of a learned token; with a teacher mixed with how far its distribution is from the model's."""

@@ -193,19 +193,25 @@ def _why(message: str, size: int) -> str:
     return f"the text is too small for a vocabulary of {size} pieces; give more text, or a smaller --vocab"
 
 
+def tokenizer_of(model: Path) -> tuple[Path, Tokenizer]:
+    """The tokenizer of a checkpoint and its path. Raises UserError unless it has as many pieces as the model rows."""
+    size = inspect_checkpoint(model).config.vocab_size
+    path = find_tokenizer(model, size)
+    tokenizer = read_tokenizer(path)
+    if tokenizer.vocab_size != size:
+        raise UserError(f"{path}: {tokenizer.vocab_size} pieces, the model has {size} rows; expected as many")
+    return path, tokenizer
+
+
 def vocabulary_of(model: Path) -> Vocabulary:
     """The tokenizer of a checkpoint, to train a model that shares it.
 
     Raises UserError for a GGUF file, whose tokenizer no file of a Hugging Face folder could hold, and for a tokenizer
     without BOS or EOS.
     """
-    size = inspect_checkpoint(model).config.vocab_size
-    path = find_tokenizer(model, size)
+    path, tokenizer = tokenizer_of(model)
     if path == model:
         raise UserError(f"{model}: its tokenizer lies inside; give the model as a Hugging Face folder")
-    tokenizer = read_tokenizer(path)
-    if tokenizer.vocab_size != size:
-        raise UserError(f"{path}: {tokenizer.vocab_size} pieces, the model has {size} rows; expected as many")
     if tokenizer.bos is None or tokenizer.eos is None:
         raise UserError(f"{path}: it has no BOS or no EOS; give a model whose texts begin and end with one")
     name = path.name if model.is_dir() and path.name in IN_A_FOLDER else "tokenizer.model"

@@ -96,7 +96,6 @@ def test_a_model_that_no_board_holds_gets_a_warning_with_what_the_nearest_lacks(
         (["--text", "STORIES", "--pairs", "PAIRS"], "one of the two"),
         (["--text", "STORIES", "--steps", "5", "--minutes", "1"], "--steps and --minutes both say how long"),
         (["--text", "STORIES", "--preset", "7b"], "--preset 7b: expected one of 50k"),
-        (["--text", "STORIES", "--tokens", "100"], "--tokens 100: expected a multiple of the context"),
         (["--text", "STORIES", "--heads", "3"], "expected a multiple"),
         (["--text", "STORIES", "--vocab", "4000"], "at most"),
         (["--text", "PAIRS.missing"], "no such file"),

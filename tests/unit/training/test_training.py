@@ -78,6 +78,14 @@ def test_two_runs_give_the_same_losses_to_the_last_digit(of_pairs: Prepare) -> N
     assert losses(of_pairs("a", recipe)) == losses(of_pairs("b", recipe))
 
 
+@pytest.mark.parametrize("context", [48, 64, 200])
+def test_a_step_of_stories_has_whole_rows_of_any_context(of_stories: Prepare, context: int) -> None:
+    job = of_stories(recipe=replace(RECIPE, shape=replace(SHAPE, context=context), steps=2))
+    assert job.recipe.tokens % context == 0
+    losses(job)
+    assert job.read == 2 * job.recipe.tokens
+
+
 def test_another_seed_gives_other_losses(of_stories: Prepare) -> None:
     assert losses(of_stories("a"), until=2) != losses(of_stories("b", replace(RECIPE, seed=1)), until=2)
 
