@@ -72,8 +72,8 @@ def command(text: Path, valid: Path, steps: int, seeds: str, threads: int) -> No
         vocabulary = train_vocabulary(stories, WIDE.vocab_size, chat=False)
     except UserError as error:
         raise click.UsageError(str(error)) from None
-    documents = [[vocabulary.story(story) for story in part] for part in (stories, held_out)]
-    corpus = Corpus(*documents, whole=False)
+    learned, measured = ([vocabulary.story(story) for story in part] for part in (stories, held_out))
+    corpus = Corpus(learned, measured, whole=False)
     click.echo("| | dim, hidden, blocks | parameters | " + " | ".join(f"seed {n}" for n in numbers) + " | tokens/s |")
     click.echo("|---|---|---|" + "---|" * (len(numbers) + 1))
     for name, shape in shapes().items():
