@@ -121,8 +121,10 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     options = dict(board.platformio)
     # Everything is in src/: no library needs to be searched for.
     options["lib_ldf_mode"] = "off"
-    # For our sources alone, and before a framework's folders: a header of theirs may be named like one of ours.
-    quoted = " ".join(f"-iquote {folder}" for folder in ("src", "src/engine", "src/kernels", "src/console", "src/port"))
+    # For our sources alone, and before a framework's folders: a header of theirs may be named like one of ours. SCons
+    # looks for what a file depends on where -I says.
+    folders = ("src", "src/engine", "src/kernels", "src/console", "src/port")
+    quoted = " ".join(f"-iquote {folder} -I {folder}" for folder in folders)
     cores = ["-DTL_CORES=2"] if board.cores > 1 else []
     hot = [f"-DTL_HOT_SECTION={needs.placed.hot_code.section}"] if needs.placed.hot_code else []
     options["build_src_flags"] = " ".join([*filter(None, [options.get("build_src_flags")]), *cores, *hot, quoted])
