@@ -182,7 +182,8 @@ def prepare(
     Raises UserError for bad files, sources that do not fit, and a checkpoint of another training.
     """
     torch.set_num_threads(machine.threads)
-    _make(out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; give a folder to write into")
     texts, held_out = _read(data.files, data), _read(data.valid, data)
     if not held_out:
         texts, held_out = _split(texts)
@@ -200,6 +201,7 @@ def prepare(
             "give a larger --context"
         )
     corpus = Corpus(documents, valid, whole=data.pairs)
+    _make(out)
 
     def training(recipe: Recipe) -> Training:
         path = out / CHECKPOINT

@@ -14,6 +14,7 @@ from tinyllm.codegen.arithmetic.float_forward import FloatForward  # noqa: E402
 from tinyllm.codegen.checkpoints import read_model  # noqa: E402
 from tinyllm.errors import UserError  # noqa: E402
 from tinyllm.models import bundled  # noqa: E402
+from tinyllm.models.training.network import logits  # noqa: E402
 from tinyllm.models.training.rounding import Rounding, round_int4  # noqa: E402
 from tinyllm.models.training.shape import Shape  # noqa: E402
 from tinyllm.models.training.train import CHECKPOINT, Data, Description, Job, Machine, Sources, prepare  # noqa: E402
@@ -120,8 +121,6 @@ def test_a_folder_is_read_back_with_the_logits_that_were_trained(of_pairs: Prepa
     job.finish(Description("mit", "Made up.", "tinyllm train"), {})
     model = read_model(tmp_path / "out")
     assert (model.config.schedule, model.config.tied_head) == ((0, 0, 1, 1), False)
-    from tinyllm.models.training.network import logits
-
     ids = job.vocabulary.opening("Who has the red ball?")
     with torch.no_grad():
         ours = logits(job.training.best, job.training.config, torch.tensor([ids]))[0].numpy()
