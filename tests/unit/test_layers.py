@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "firmware": "",
     "models": "",
     "boards": "tinyllm",
+    "codegen.actions": "tinyllm boards",
     "codegen.arithmetic": "tinyllm",
     "codegen.checkpoints": "tinyllm codegen.arithmetic",
     "codegen.tokenizers": "tinyllm codegen.checkpoints",
