@@ -207,8 +207,21 @@ def _read_literal(text: str) -> Value | None:
 
 def read_catalogue(path: Path) -> Catalogue:
     """The catalogue in one file. Raises UserError naming the file and the field that is wrong."""
+    return parse_catalogue(read_catalogue_text(path), path)
+
+
+def read_catalogue_text(path: Path) -> str:
+    """The text of a file, not parsed. Raises UserError if it cannot be read or is not UTF-8."""
     try:
-        values = tomllib.loads(read_bytes(path, LARGEST_FILE).decode())
+        return read_bytes(path, LARGEST_FILE).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; expected a catalogue of calls.") from None
+
+
+def parse_catalogue(text: str, path: Path = Path(FILE)) -> Catalogue:
+    """The catalogue in the text of a file. path: what errors name. Raises UserError."""
+    try:
+        values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable TOML file: {error}.") from None
     table = TomlTable(path, "", values)

@@ -54,6 +54,7 @@ class ModelConfig:
     key_bits, value_bits: of a code in the KV cache, 8 or 4.
     prefix: tokens that every conversation on a board begins with; their KV cache is computed when the C is emitted.
     system: what they say, if they are the chat template's beginning with this system message.
+    actions: the text of the catalogue of calls that the model may make (actions.toml), None for none.
     """
 
     name: str
@@ -75,6 +76,7 @@ class ModelConfig:
     value_bits: int = 8
     prefix: tuple[int, ...] = ()
     system: str | None = None
+    actions: str | None = None
 
     @property
     def n_layers(self) -> int:

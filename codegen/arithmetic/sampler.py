@@ -26,6 +26,9 @@ LN2_Q27 = 93032640
 OUT_OF_REACH = 32 * ONE
 """The exponent of a token that is never drawn: its probability is 0."""
 
+FARTHEST = 2**30
+"""A token with a logit so far below the largest is out of reach at every temperature: 100 * 30 * ln(2) < 2**12."""
+
 
 @dataclass(frozen=True)
 class SamplerSettings:
@@ -92,6 +95,15 @@ def penalize(logits: I64, recent: Iterable[int], penalty: int) -> I64:
     return result
 
 
+def without(logits: I64, allowed: NDArray[np.bool_]) -> I64:
+    """Logits (vocab,) with which none is drawn but the allowed tokens, of which there is one at least.
+
+    Only distances to the largest logit count. Those of allowed tokens stay, up to FARTHEST, which the others get.
+    """
+    distance = np.minimum(np.max(logits[allowed]) - logits, FARTHEST)
+    return -np.where(allowed, distance, FARTHEST)
+
+
 def exponents(logits: I64, temperature: int) -> I64:
     """Exponents z (vocab,), Q16.16: a token is 2**-z times as likely as the likeliest, whose z is 0.
 
@@ -130,8 +142,10 @@ class Sampler:
         self.settings = settings
         self.random = Random(seed)
 
-    def sample(self, logits: ArrayLike, recent: Iterable[int] = ()) -> int:
+    def sample(self, logits: ArrayLike, recent: Iterable[int] = (), allowed: NDArray[np.bool_] | None = None) -> int:
         """Token id from logits int32 (vocab,) Q16.16, left as they are; `recent`: tokens to penalise.
+
+        allowed (vocab,): the tokens that may be drawn, one at least; None: all of them.
 
         Greedy sampling (the lowest id of the largest logit) takes no random number, any other takes one.
         """
@@ -139,6 +153,8 @@ class Sampler:
         penalized = np.asarray(logits, np.int64)
         if settings.repetition_penalty != ONE:
             penalized = penalize(penalized, recent, settings.repetition_penalty)
+        if allowed is not None:
+            penalized = without(penalized, allowed)
         if settings.temperature == 0:
             return int(np.argmax(penalized))
         z = exponents(penalized, settings.temperature)

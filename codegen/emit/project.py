@@ -4,7 +4,8 @@
     weights.bin          the weights, if they lie beside the program; with them upload_weights.py, and partitions.csv if
                          they are a partition
     platform/            our development platform, if the board needs it
-    src/                 identity.h, model.*, weights.*, vocabulary.*, chat_template.*, tables.*, settings_table.*
+    src/                 identity.h, model.*, weights.*, vocabulary.*, chat_template.*, call_tables.*, tables.*,
+                         settings_table.*
     src/engine, console, port    the firmware, as it lies in this package
     src/kernels          the inner loops for the board's instruction set
 
@@ -24,10 +25,12 @@ import numpy as np
 
 from tinyllm.boards.board import WeightsPlace
 from tinyllm.boards.description import FIRMWARE, OWN_PLATFORM, Board
+from tinyllm.codegen.actions.plan import actions_of
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.arithmetic.integer_forward import dot_shift
 from tinyllm.codegen.arithmetic.integer_model import MAX_K_SHIFT, N_SINKS, IntegerModel
 from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS
+from tinyllm.codegen.emit.call_tables import call_files
 from tinyllm.codegen.emit.chat_template import chat_files
 from tinyllm.codegen.emit.partitions import partition_table
 from tinyllm.codegen.emit.render import render, rows
@@ -237,6 +240,7 @@ def source_files(
         **(weight_files(model, kernel_set_of(board), placed, needs.placed.psram) if apart is None else apart.files),
         **vocabulary_files(tokenizer),
         **chat_files(config, tokenizer, plan.text_max),
+        **call_files(actions_of(config.actions, tokenizer)),
     }
 
 
@@ -262,6 +266,8 @@ def firmware_files(board: Board, model: IntegerModel) -> dict[str, str]:
     files = {f"engine/{name}": text for name, text in _folder(engine).items() if "/" not in name}
     if (model.config.key_bits, model.config.value_bits) == (8, 8):
         files = {name: text for name, text in files.items() if not name.startswith("engine/cache_int4.")}
+    if model.config.actions is None:
+        del files["engine/calls.c"]
     files |= {f"kernels/{name}": text for name, text in kernel_files(kernel_set_of(board), model.has_int4).items()}
     files |= {f"console/{name}": text for name, text in _folder(FIRMWARE / "console").items()}
     files["port/port.h"] = (FIRMWARE / "ports/port.h").read_text(encoding="utf-8")

@@ -66,6 +66,16 @@ struct cache {
 extern struct cache tl_cache;
 """
 
+_CALLS = """
+void tl_call_leave(void);
+bool tl_call_read(uint32_t token);
+bool tl_call_is_open(void);
+const char *tl_call_text(void);
+uint32_t tl_call_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
+                        const struct tl_sampler_settings *settings, struct tl_random *random);
+"""
+"""Of a model with a catalogue of calls."""
+
 
 def compile_library(files: dict[str, str], folder: Path, build: str = "O2", weights: bytes | None = None) -> Path:
     """Compile the model and the engine of an emitted project (Project.files) into a shared library in `folder`.
@@ -121,6 +131,8 @@ class HostLibrary:
                 "padding": -self._rows * config.key_bytes % 16,
             }
         )
+        if config.actions is not None:
+            self.ffi.cdef(_CALLS)
         try:
             self.c: Any = self.ffi.dlopen(str(library))
         except OSError as error:
@@ -141,6 +153,8 @@ class HostLibrary:
     def begin(self) -> None:
         """Begin a conversation: the cache holds the prefix alone."""
         self.c.tl_begin()
+        if self._config.actions is not None:
+            self.c.tl_call_leave()
 
     def forward(self, token: int, position: int) -> NDArray[np.int32]:
         """Logits Q16.16 (vocab_size,) of one token, a copy."""
@@ -185,7 +199,13 @@ class HostLibrary:
         return random
 
     def sample(self, settings: SamplerSettings, random: Any) -> int:
-        """Draw from the current logits, which it overwrites."""
+        """Draw from the current logits, which it overwrites; of a model with a catalogue what may follow there."""
         values = [settings.temperature, settings.top_k, settings.top_p, settings.min_p, settings.repetition_penalty]
         own = self.ffi.new("struct tl_sampler_settings *", values)
-        return int(self.c.tl_sample(self.c.tl_logits(), self.ffi.NULL, 0, own, random))
+        draw = self.c.tl_sample if self._config.actions is None else self.c.tl_call_sample
+        return int(draw(self.c.tl_logits(), self.ffi.NULL, 0, own, random))
+
+    def read_call(self, token: int) -> None:
+        """Tell the C of a token that was sampled, if the model has a catalogue."""
+        if self._config.actions is not None:
+            self.c.tl_call_read(token)

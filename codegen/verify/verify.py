@@ -16,12 +16,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyllm.boards.description import HOST, load_board
+from tinyllm.codegen.actions.plan import ActionPlan, CallReader, actions_of
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
@@ -94,6 +96,7 @@ def verify(
     if count < 1:
         raise UserError(f"--positions {count}: expected at least 1.")
     first = 0 if tokenizer.bos is None else tokenizer.bos
+    plan = actions_of(model.config.actions, tokenizer)
     expected: dict[float, Run] = {}
     number = 0
     with tempfile.TemporaryDirectory(prefix="tinyllm-verify-") as folder:
@@ -114,7 +117,7 @@ def verify(
                     if temperature not in expected:
                         progress(f"computing the reference of {count} positions")
                     if temperature not in expected or not np.array_equal(expected[temperature].tokens, got.tokens):
-                        expected[temperature] = reference_run(model, got.tokens, settings, seed)
+                        expected[temperature] = reference_run(model, got.tokens, settings, seed, plan)
                     exact, difference = first_difference(expected[temperature], got)
                     yield Verdict(own.name, build, temperature, exact, count, difference)
 
@@ -131,6 +134,7 @@ def generate(
     for position in range(positions):
         logits.append(c.forward(tokens[-1], prefix + position))
         tokens.append(c.sample(settings, random))
+        c.read_call(tokens[-1])
     cache = c.cache()
     c.begin()
     c.prefill(tokens[: positions - 1], prefix)
@@ -138,16 +142,34 @@ def generate(
     return Run(np.array(tokens, np.int64), np.array(logits), cache, prompted, prefix)
 
 
-def reference_run(model: IntegerModel, tokens: NDArray[np.int64], settings: SamplerSettings, seed: int) -> Run:
-    """What the reference computes of the same tokens, and what the Python sampler draws from its logits."""
+def reference_run(
+    model: IntegerModel,
+    tokens: NDArray[np.int64],
+    settings: SamplerSettings,
+    seed: int,
+    plan: ActionPlan | None = None,
+) -> Run:
+    """What the reference computes of the same tokens, and what the Python sampler draws from its logits.
+
+    plan: of the calls that the model may make.
+    """
     reference = Reference(model)
     sampler = Sampler(settings, seed)
     if model.config.prefix:
         reference.forward(model.config.prefix)
     logits = reference.forward(tokens[:-1])
-    sampled = [sampler.sample(row) for row in logits]
+    allowed = repeat(None, len(logits)) if plan is None else _allowed(plan, tokens[1:])
+    sampled = [sampler.sample(row, allowed=may) for row, may in zip(logits, allowed, strict=True)]
     cache = {name: getattr(reference, name) for name in CACHE}
     return Run(np.array([tokens[0], *sampled], np.int64), logits.astype(np.int32), cache)
+
+
+def _allowed(plan: ActionPlan, tokens: NDArray[np.int64]) -> Iterator[NDArray[np.bool_]]:
+    """Which tokens may stand where each of these does."""
+    reader = CallReader(plan)
+    for token in tokens:
+        yield reader.allowed()
+        reader.read(int(token))
 
 
 def first_difference(expected: Run, got: Run) -> tuple[int, str | None]:

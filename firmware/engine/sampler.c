@@ -90,8 +90,7 @@ static inline int32_t times(int32_t logit, uint32_t factor) {
     return tl_saturate(((int64_t)logit * (int32_t)factor + (1 << 23)) >> 24);
 }
 
-/* Logits of recent tokens, each once: the positive divided by the penalty, the negative multiplied. */
-APART static void penalize(int32_t *logits, const tl_token_t *recent, uint32_t n_recent, uint32_t penalty) {
+APART void tl_penalize(int32_t *logits, const tl_token_t *recent, uint32_t n_recent, uint32_t penalty) {
     static uint32_t known, reciprocal; /* of the last penalty; < 2^31 */
     if (penalty != known) {
         reciprocal = (uint32_t)(((UINT64_C(1) << 40) + penalty / 2u) / penalty);
@@ -294,7 +293,7 @@ uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
                    const struct tl_sampler_settings *settings, struct tl_random *random) {
     const uint32_t temperature = settings->temperature, top_k = settings->top_k, min_p = settings->min_p;
     if (settings->repetition_penalty != TL_SAMPLER_ONE) {
-        penalize(logits, recent, n_recent, settings->repetition_penalty);
+        tl_penalize(logits, recent, n_recent, settings->repetition_penalty);
     }
     const uint32_t likeliest = argmax(logits);
     if (temperature == 0) {

@@ -35,6 +35,10 @@ uint32_t tl_random_next(struct tl_random *random);
 uint32_t tl_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
                    const struct tl_sampler_settings *settings, struct tl_random *random);
 
+/* The penalty alone, in its range: logits of recent tokens, each once, are divided by it if positive and multiplied if
+   negative. tl_sample begins with it. */
+void tl_penalize(int32_t *logits, const tl_token_t *recent, uint32_t n_recent, uint32_t penalty);
+
 #ifdef __cplusplus
 }
 #endif

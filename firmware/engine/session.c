@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "calls.h"
 #include "chat.h"
 #include "crc32.h"
 #include "model.h"
@@ -15,6 +16,8 @@ static struct {
     bool has_logits;
     bool active;
     bool prefilling;
+    enum { NO_CALL, CALL_ENDED, CALL_TOLD } call; /* told: its result is awaited */
+    uint32_t read_before;                         /* tokens that were prefilled before the result of the call */
     enum tl_weights weights;
     bool kernels_agree;
     uint32_t max_tokens;
@@ -58,6 +61,7 @@ void tl_session_reset(void) {
     session.pending = TL_NO_TOKEN;
     session.has_logits = false;
     session.active = false;
+    tl_call_leave();
     session.digest = 0;
     tl_session_reseed();
 }
@@ -102,6 +106,8 @@ static enum tl_error begin(uint32_t length, uint32_t max_tokens) {
         return TL_ERROR_TOO_LONG;
     }
     memset(&session.answer, 0, sizeof session.answer);
+    session.call = NO_CALL;
+    session.read_before = 0;
     session.answer.prompt_length = length;
     session.max_tokens = max_tokens;
     session.active = true;
@@ -112,12 +118,21 @@ static enum tl_error begin(uint32_t length, uint32_t max_tokens) {
     return TL_OK;
 }
 
+/* The same to a text. Whatever it says, it goes on with no call. */
+static enum tl_error begin_text(uint32_t length, uint32_t max_tokens) {
+    const enum tl_error error = length == TL_ENCODE_TOO_LONG ? TL_ERROR_TOO_LONG : begin(length, max_tokens);
+    if (error == TL_OK) {
+        tl_call_leave();
+    }
+    return error;
+}
+
 enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens) {
     if (session.weights != TL_WEIGHTS_INTACT) {
         return TL_ERROR_MODEL;
     }
     const uint32_t length = tl_encode(text, n_bytes, session.position == 0, session.prompt, TL_CONTEXT);
-    return length == TL_ENCODE_TOO_LONG ? TL_ERROR_TOO_LONG : begin(length, max_tokens);
+    return begin_text(length, max_tokens);
 }
 
 #if TL_CHAT
@@ -135,7 +150,7 @@ enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint
     const bool first = session.position == TL_PREFIX_TOKENS;
     const uint32_t length =
         tl_chat_turn(text, n_bytes, first, first ? TL_NO_TOKEN : last_token(), session.prompt, TL_CONTEXT);
-    return length == TL_ENCODE_TOO_LONG ? TL_ERROR_TOO_LONG : begin(length, max_tokens);
+    return begin_text(length, max_tokens);
 #else
     (void)text, (void)n_bytes, (void)max_tokens;
     return TL_ERROR_BAD_REQUEST;
@@ -170,6 +185,7 @@ static uint32_t next_of_prompt(void) {
     if (token == TL_NO_TOKEN) {
         token = session.prompt[session.answer.prompt_tokens++];
         session.digest = digest_token(session.digest, token);
+        (void)tl_call_read(token);
     }
     session.pending = TL_NO_TOKEN;
     return token;
@@ -188,7 +204,7 @@ static void prefill(void) {
     }
     forward(next_of_prompt());
     session.prefilling = false;
-    if (session.max_tokens == 0) {
+    if (session.answer.tokens == session.max_tokens) {
         session.answer.reason = TL_REASON_LENGTH;
     }
 }
@@ -198,14 +214,16 @@ static uint32_t decode_one(void) {
     if (!session.has_logits) {
         forward(session.pending);
     }
-    const uint32_t token = tl_sample(tl_logits(), session.history, at_most(session.position, TL_CONTEXT),
-                                     &session.settings.sampler, &session.random);
+    const uint32_t token = tl_call_sample(tl_logits(), session.history, at_most(session.position, TL_CONTEXT),
+                                          &session.settings.sampler, &session.random);
     session.has_logits = false;
     session.pending = (tl_token_t)token;
     session.digest = digest_token(session.digest, token);
     answer->digest = digest_token(answer->digest, token);
     answer->tokens++;
-    if (tl_is_stop(token)) {
+    if (tl_call_read(token)) {
+        session.call = CALL_ENDED; /* carried out even if the answer may be no longer */
+    } else if (tl_is_stop(token)) {
         answer->reason = TL_REASON_STOP;
     } else if (answer->tokens == session.max_tokens) {
         answer->reason = TL_REASON_LENGTH;
@@ -215,16 +233,54 @@ static uint32_t decode_one(void) {
     return token;
 }
 
+/* Tells of a call once; then nothing happens until its result comes. */
+static bool tell_call(struct tl_event *event) {
+    event->kind = TL_EVENT_CALL;
+    const bool told = session.call == CALL_TOLD;
+    session.call = CALL_TOLD;
+    return !told;
+}
+
+bool tl_session_result(const uint8_t *text, uint32_t n_bytes) {
+#if TL_ACTIONS
+    struct tl_answer *answer = &session.answer;
+    if (!session.active || session.call != CALL_TOLD || answer->reason != TL_REASON_NONE) {
+        return false;
+    }
+    uint32_t n = at_most(n_bytes, TL_RESULT_MAX);
+    while (n < n_bytes && n > 0 && (text[n] & 0xC0) == 0x80) n--; /* whole characters */
+    uint32_t length = tl_encode_section(text, n, false, session.prompt + 1, TL_CONTEXT - 2u);
+    session.call = NO_CALL;
+    if (length == TL_ENCODE_TOO_LONG || length + 3u > room()) {
+        answer->reason = TL_REASON_CONTEXT;
+        return true;
+    }
+    session.prompt[0] = TL_RESULT;
+    session.prompt[length + 1u] = TL_END_RESULT;
+    session.read_before += answer->prompt_tokens;
+    answer->prompt_tokens = 0;
+    answer->prompt_length = length + 2u;
+    session.prefilling = true;
+    return true;
+#else
+    (void)text, (void)n_bytes;
+    return false;
+#endif
+}
+
 bool tl_session_step(struct tl_event *event) {
     if (!session.active) {
         return false;
     }
     if (session.answer.reason != TL_REASON_NONE) {
         event->kind = TL_EVENT_DONE;
+        session.answer.prompt_tokens += session.read_before;
         session.active = false;
     } else if (session.prefilling) {
         event->kind = TL_EVENT_PROGRESS;
         prefill();
+    } else if (TL_ACTIONS && session.call != NO_CALL) {
+        return tell_call(event);
     } else {
         event->kind = TL_EVENT_TOKEN;
         event->token = decode_one();

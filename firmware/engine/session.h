@@ -49,13 +49,14 @@ struct tl_settings {
 /* The answer under way, or the last one. */
 struct tl_answer {
     enum tl_reason reason;  /* TL_REASON_NONE while it is under way */
-    uint32_t prompt_length; /* tokens of the prompt */
-    uint32_t prompt_tokens; /* of them prefilled */
+    uint32_t prompt_length; /* tokens to prefill: of the prompt, and of the results of calls */
+    uint32_t prompt_tokens; /* of them prefilled; until the end, of the prompt or the result under way alone */
     uint32_t tokens;        /* generated, the one that ended the answer included */
     uint32_t digest;        /* CRC-32 of the generated tokens */
 };
 
-enum tl_event_kind { TL_EVENT_PROGRESS, TL_EVENT_TOKEN, TL_EVENT_DONE };
+/* TL_EVENT_CALL: the model has ended a call, which waits for tl_session_result. */
+enum tl_event_kind { TL_EVENT_PROGRESS, TL_EVENT_TOKEN, TL_EVENT_CALL, TL_EVENT_DONE };
 
 struct tl_event {
     enum tl_event_kind kind;
@@ -80,8 +81,12 @@ enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint
 enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens);
 
 /* Does at most one forward pass, of a token or a batch of the prompt, and says what came of it; false if no answer is
- * under way. */
+ * under way, or if it waits for the result of a call. */
 bool tl_session_step(struct tl_event *event);
+
+/* The text of a call's result, any bytes, cut to TL_RESULT_MAX of them: the model reads it and goes on. false if no call
+   waits for one. Without room for it the answer ends. */
+bool tl_session_result(const uint8_t *text, uint32_t n_bytes);
 
 /* Ends the answer under way: the next step is TL_EVENT_DONE. */
 void tl_session_cancel(void);

@@ -22,18 +22,23 @@ MAY_IMPORT = {
     "firmware": "",
     "models": "",
     "boards": "tinyllm",
-    "codegen.actions": "tinyllm boards",
     "codegen.arithmetic": "tinyllm",
     "codegen.checkpoints": "tinyllm codegen.arithmetic",
     "codegen.tokenizers": "tinyllm codegen.checkpoints",
+    "codegen.actions": "tinyllm boards codegen.tokenizers",
     "models.training": "tinyllm codegen.arithmetic codegen.checkpoints codegen.tokenizers",
     "codegen.calibration": "codegen.arithmetic codegen.tokenizers",
     "codegen.chat": "tinyllm codegen.tokenizers",
     "codegen.kernels": "tinyllm boards codegen.arithmetic",
     "codegen.memory": "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.kernels",
-    "codegen.emit": "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.chat codegen.kernels codegen.memory",
+    "codegen.emit": (
+        "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.actions codegen.chat codegen.kernels "
+        "codegen.memory"
+    ),
     "codegen.trim": "tinyllm codegen.arithmetic codegen.tokenizers codegen.chat codegen.memory",
-    "codegen.verify": "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.kernels codegen.emit",
+    "codegen.verify": (
+        "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.actions codegen.kernels codegen.emit"
+    ),
     "host.layout": "",
     "host.standard_streams": "tinyllm",
     "host.output": "tinyllm host.layout",
