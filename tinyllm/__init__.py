@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tinyllm.host.api.settings import UnknownSetting
     from tinyllm.host.link.answer import Answer
     from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
+    from tinyllm.host.tools.registry import action
 
 _MODULES = {
     "Answer": "tinyllm.host.link.answer",
@@ -37,6 +38,7 @@ _MODULES = {
     "TinyllmError": "tinyllm.errors",
     "UnknownSetting": "tinyllm.host.api.settings",
     "UserError": "tinyllm.errors",
+    "action": "tinyllm.host.tools.registry",
     "load": "tinyllm.host.api.model",
 }
 """Where each public name is defined."""
@@ -54,6 +56,7 @@ __all__ = [
     "TinyllmError",
     "UnknownSetting",
     "UserError",
+    "action",
     "load",
 ]
 

@@ -53,6 +53,11 @@ INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 NOT_IN_STRINGS = re.compile(r'["\\\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 """What no string of a call holds: quotes, backslashes, control characters, and what UTF-8 cannot write."""
 
+_VALUE = r'"[^"\\\x00-\x1f]*"|true|false|-?[0-9]{1,10}'
+WRITTEN_ARGUMENT = re.compile(rf"([a-z][a-z0-9_]{{0,14}})=({_VALUE})")
+WRITTEN = re.compile(rf"(?:{WRITTEN_ARGUMENT.pattern}(?:, {WRITTEN_ARGUMENT.pattern})*)?\)")
+"""What stands behind the bracket of a call."""
+
 Value: TypeAlias = "str | bool | int"
 
 
@@ -187,6 +192,18 @@ class Catalogue:
         if not argument.kind.holds(value):
             raise UserError(f"{call.name}: {argument.name} is {shown(value)}, expected {argument.kind}")
         return f"{argument.name}={write_literal(value)}"
+
+
+def parse_call(text: str) -> tuple[str, dict[str, Value]]:
+    """The name and the values of a call of any catalogue. Raises UserError for a text that is no call."""
+    name, bracket, rest = text.partition("(")
+    if not bracket or not CALL_NAME.fullmatch(name) or not WRITTEN.fullmatch(rest):
+        raise UserError(f"{shown(text)} is no call, expected NAME(ARGUMENT=VALUE, ...)")
+    read = {match[1]: _read_literal(match[2]) for match in WRITTEN_ARGUMENT.finditer(rest)}
+    values = {argument: value for argument, value in read.items() if value is not None}
+    if len(values) < len(read):
+        raise UserError(f"{shown(text)} is no call, expected text in quotes, true, false or an integer for each value")
+    return name, values
 
 
 def write_literal(value: Value) -> str:

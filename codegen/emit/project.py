@@ -47,6 +47,14 @@ from tinyllm.errors import UserError
 from tinyllm.files import WEIGHTS
 from tinyllm.text import harmless_name
 
+OF_ACTIONS = (
+    "engine/calls.c",
+    "console/actions.c",
+    "console/simulation.c",
+    "port/port_actions.c",
+    "port/port_actions.cpp",
+)
+"""Of src/: what only a model that makes calls needs."""
 PARTITIONS = "partitions.csv"
 FILE_SYSTEM = "board_build.filesystem_size"
 NO_LAYOUT = bytes(HASH_BYTES)
@@ -266,13 +274,13 @@ def firmware_files(board: Board, model: IntegerModel) -> dict[str, str]:
     files = {f"engine/{name}": text for name, text in _folder(engine).items() if "/" not in name}
     if (model.config.key_bits, model.config.value_bits) == (8, 8):
         files = {name: text for name, text in files.items() if not name.startswith("engine/cache_int4.")}
-    if model.config.actions is None:
-        del files["engine/calls.c"]
     files |= {f"kernels/{name}": text for name, text in kernel_files(kernel_set_of(board), model.has_int4).items()}
     files |= {f"console/{name}": text for name, text in _folder(FIRMWARE / "console").items()}
     files["port/port.h"] = (FIRMWARE / "ports/port.h").read_text(encoding="utf-8")
     for port in board.ports:
         files |= {f"port/{name}": text for name, text in _folder(FIRMWARE / "ports" / port).items()}
+    if model.config.actions is None:
+        files = {name: text for name, text in files.items() if name not in OF_ACTIONS}
     return files
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from tinyllm.boards.chips import CHIPS, HEAP
 from tinyllm.boards.description import Board
+from tinyllm.codegen.actions.plan import ActionPlan, actions_of
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import IntegerGain, IntegerMatrix, IntegerModel
 from tinyllm.codegen.kernels.choose import kernel_set_of
@@ -45,6 +46,12 @@ CODE_BYTES = 50 * 1024
 
 SMALL_VARIABLES = 1536
 """Bound of the variables of engine, console and port whose size does not depend on the model."""
+
+CALL_CODE_BYTES = 8 * 1024
+"""The same of what only a model that makes calls has."""
+
+CALL_VARIABLES = 2048
+"""Bound of its variables: the longest call, its result, and a handler for each call."""
 
 INDEX_BYTES = 16
 """Of flash for each table of an image of weights: where the pointer to it is, its bytes, where an exponent goes."""
@@ -163,6 +170,9 @@ def plan_memory(
         }
         if config.prefix:
             flash["prefix"] = _prefix_bytes(config)
+    calls = actions_of(config.actions, tokenizer)
+    if calls is not None:
+        flash["calls"] = call_bytes(calls)
     # Copies of tables in an image have whole vectors.
     variables = structure_bytes(model) + ALIGNMENT * len(sizes) if apart else 0
     return Plan(
@@ -173,10 +183,17 @@ def plan_memory(
             "scores": scores,
             "activations": middle - logits + codes + scratch - scores,
         },
-        variables=variables + _variable_bytes(model, tokenizer, text_max),
+        variables=variables + _variable_bytes(model, tokenizer, text_max) + (0 if calls is None else CALL_VARIABLES),
         text_max=text_max,
         batch=batch,
     )
+
+
+def call_bytes(plan: ActionPlan) -> int:
+    """The automaton's edges, the first edge of each state and of none, and the names with a pointer to each."""
+    edges = plan.automaton.edges
+    names = sum(8 + len(name) + 1 for name in plan.catalogue.calls)
+    return 4 * sum(map(len, edges)) + 2 * (len(edges) + 1) + names
 
 
 def _unpacked_bytes(config: ModelConfig) -> int:
@@ -269,7 +286,7 @@ def _lay_out(plan: Plan, space: Bytes | None, weights_in: str) -> MemoryNeeds:
     """
     cache, state = plan.ram["kv_cache"], plan.state_bytes
     beside = plan.flash["weights"] if weights_in == PARTITION else 0
-    flash = sum(plan.flash.values()) + CODE_BYTES - beside
+    flash = sum(plan.flash.values()) + CODE_BYTES - beside + (CALL_CODE_BYTES if "calls" in plan.flash else 0)
 
     def layout(ram: int, psram: int = 0, cache_in: str = "RAM", state_in: str = "RAM") -> MemoryNeeds:
         total = Bytes(flash, plan.variables + ram, psram, beside)

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "calls.h"
 #include "pieces.h"
 #include "port.h"
 #include "utf8.h"
@@ -42,7 +43,7 @@ bool tl_answer_step(struct tl_event *event) {
         prefill_us += took;
     } else if (event->kind == TL_EVENT_TOKEN) {
         decode_us += took;
-    } else {
+    } else if (event->kind == TL_EVENT_DONE) {
         tl_port_thinking(false);
     }
     return true;
@@ -55,7 +56,7 @@ void tl_answer_put_text(const struct tl_event *event, void (*put)(const uint8_t 
         return;
     }
     const uint8_t *bytes = NULL;
-    uint32_t n = tl_is_stop(event->token) ? 0 : tl_piece_text(event->token, &bytes);
+    uint32_t n = tl_is_stop(event->token) || tl_call_is_open() ? 0 : tl_piece_text(event->token, &bytes);
     while (n > 0) {
         const uint32_t some = n < CHUNK ? n : CHUNK;
         put(whole, tl_utf8_pass(&gate, bytes, some, whole));

@@ -19,7 +19,8 @@ enum tl_error tl_answer_tokens(const uint8_t *ids, uint32_t count, uint32_t max_
 /* As tl_session_step, with the clock running. */
 bool tl_answer_step(struct tl_event *event);
 
-/* Gives `put` the whole characters that an event completes; those of TL_EVENT_DONE are what was left over. */
+/* Gives `put` the whole characters that a token completes, none within a call; those of TL_EVENT_DONE are what was left
+   over. */
 void tl_answer_put_text(const struct tl_event *event, void (*put)(const uint8_t *bytes, uint32_t n));
 
 /* Microseconds that the last answer's steps took; at most UINT32_MAX. */

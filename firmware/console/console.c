@@ -1,6 +1,10 @@
 #include "console.h"
 
+#include <string.h>
+
+#include "actions.h"
 #include "answer.h"
+#include "calls.h"
 #include "frames.h"
 #include "port.h"
 #include "program_voice.h"
@@ -15,14 +19,38 @@ void tl_console_start(void) {
     voice = TEXT;
     tl_session_start();
     tl_settings_start();
+#if TL_ACTIONS
+    tl_actions_start();
+#endif
     tl_text_start();
 }
+
+#if TL_ACTIONS
+/* A call without a handler goes to the program that is connected; a person gets it as an error. */
+static void carry_out_call(void) {
+    const char *const call = tl_call_text();
+    const char *result = tl_action_run(call);
+    if (voice == PROGRAM) {
+        tl_program_call(call, result);
+        return;
+    }
+    result = result != NULL ? result : "error: no handler";
+    tl_text_call(call, result);
+    (void)tl_session_result((const uint8_t *)result, (uint32_t)strlen(result));
+}
+#endif
 
 static bool step(void) {
     struct tl_event event;
     if (!tl_answer_step(&event)) {
         return false;
     }
+#if TL_ACTIONS
+    if (event.kind == TL_EVENT_CALL) {
+        carry_out_call();
+        return true;
+    }
+#endif
     if (voice == TEXT) {
         tl_text_event(&event);
     } else {

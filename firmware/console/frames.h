@@ -2,6 +2,7 @@
 #ifndef TL_FRAMES_H
 #define TL_FRAMES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "model.h"
@@ -29,8 +30,14 @@ enum tl_request {
     TL_GET = 0x06,
     TL_LOGITS = 0x07,
     TL_MEMORY = 0x08,
-    TL_BYE = 0x09
+    TL_BYE = 0x09,
+    TL_GIVE_RESULT = 0x0B /* 0A, a line end, may follow a 00 and an 0D that are typed */
 };
+
+/* Whether a byte is the type of a request. */
+static inline bool tl_is_request(uint8_t type) {
+    return (type >= TL_HELLO && type <= TL_BYE) || type == TL_GIVE_RESULT;
+}
 
 /* A frame whose CRC held. body points into the receive buffer: of a frame longer than any request may be, only its
    beginning was kept, so n_body is to be judged before body is read. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "call_tables.h"
 #include "chat_template.h"
 #include "identity.h"
 #include "port.h"
@@ -18,7 +19,9 @@ enum reply {
     REPLY_LOGITS = 0x86,
     REPLY_MEMORY = 0x87,
     REPLY_SETTINGS = 0x88,
-    REPLY_PROGRESS = 0x89
+    REPLY_PROGRESS = 0x89,
+    REPLY_CALL = 0x8A,
+    REPLY_RESULT = 0x8B
 };
 
 enum prompt_kind { KIND_TEXT = 0, KIND_TOKENS = 1, KIND_CHAT = 2 };
@@ -176,6 +179,29 @@ static void memory(const struct tl_frame *request) {
     tl_frame_end();
 }
 
+/* Gives the model the result of its call, and says what it reads. false if no call waits for one. */
+static bool give_result(const uint8_t *text, uint32_t n_bytes) {
+#if TL_ACTIONS
+    if (!tl_session_result(text, n_bytes)) {
+        return false;
+    }
+    uint32_t n;
+    const tl_token_t *const tokens = tl_session_waiting(&n);
+    tl_frame_begin(REPLY_RESULT, answer_sequence);
+    tl_frame_put_u8((uint8_t)n);
+    tl_frame_put_u8((uint8_t)(n >> 8));
+    for (uint32_t i = 0; i < n; i++) {
+        tl_frame_put_u32(tokens[i]);
+    }
+    tl_frame_put(text, tl_session_result_length(text, n_bytes));
+    tl_frame_end();
+    return true;
+#else
+    (void)text, (void)n_bytes;
+    return false;
+#endif
+}
+
 static bool is_size_right(const struct tl_frame *request) {
     switch (request->type) {
     case TL_PROMPT:
@@ -184,6 +210,8 @@ static bool is_size_right(const struct tl_frame *request) {
         return request->n_body == 5;
     case TL_LOGITS:
         return request->n_body == 6;
+    case TL_GIVE_RESULT:
+        return true;
     default:
         return request->n_body == 0;
     }
@@ -201,7 +229,7 @@ static enum tl_wish serve(const struct tl_frame *request) {
         }
         return TL_STAY;
     }
-    if (request->type == 0 || request->type > TL_BYE || !is_size_right(request)) {
+    if (!tl_is_request(request->type) || !is_size_right(request)) {
         refuse(request, TL_ERROR_BAD_REQUEST);
         return TL_STAY;
     }
@@ -232,6 +260,13 @@ static enum tl_wish serve(const struct tl_frame *request) {
     case TL_MEMORY:
         memory(request);
         break;
+    case TL_GIVE_RESULT:
+        if (give_result(request->body, request->n_body)) {
+            reply_ok(request);
+        } else {
+            error = TL_ERROR_BAD_REQUEST;
+        }
+        break;
     default:
         return TL_TO_TEXT;
     }
@@ -255,8 +290,7 @@ static uint32_t matched; /* characters of TEXT_LINE that the line has so far */
 
 /* True when `byte` ends the line "/text". Bytes that may belong to a request are no line. */
 static bool takes_back(uint8_t byte) {
-    const bool request =
-        tl_frame_type() >= TL_HELLO && tl_frame_type() <= TL_BYE && tl_frame_length() <= TL_RECEIVE_MAX;
+    const bool request = tl_is_request(tl_frame_type()) && tl_frame_length() <= TL_RECEIVE_MAX;
     const bool line_end = byte == '\r' || byte == '\n';
     const bool whole = matched == sizeof TEXT_LINE - 1u;
     if (byte == 0 || line_end) {
@@ -314,11 +348,21 @@ static void token(const struct tl_event *event) {
 
 static void progress(void) {
     const struct tl_answer *const answer = tl_session_answer();
-    if (answer->prompt_tokens > 0 && answer->prompt_tokens % PROGRESS_INTERVAL == 0) {
+    if (answer->tokens == 0 && answer->prompt_tokens > 0 && answer->prompt_tokens % PROGRESS_INTERVAL == 0) {
         tl_frame_begin(REPLY_PROGRESS, answer_sequence);
         tl_frame_put_u32(answer->prompt_tokens);
         tl_frame_put_u32(answer->prompt_length);
         tl_frame_end();
+    }
+}
+
+void tl_program_call(const char *call, const char *result) {
+    tl_frame_begin(REPLY_CALL, answer_sequence);
+    tl_frame_put_u8(result != NULL);
+    put_text(call);
+    tl_frame_end();
+    if (result != NULL) {
+        (void)give_result((const uint8_t *)result, (uint32_t)strlen(result));
     }
 }
 
@@ -329,6 +373,8 @@ void tl_program_event(const struct tl_event *event) {
         break;
     case TL_EVENT_TOKEN:
         token(event);
+        break;
+    case TL_EVENT_CALL: /* tl_program_call tells of it */
         break;
     case TL_EVENT_DONE:
         done(event);

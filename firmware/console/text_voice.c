@@ -212,8 +212,7 @@ static bool may_be_framed(uint8_t byte, uint8_t previous) {
     case AFTER_ZERO:
         return byte >= CODE_MIN && byte <= CODE_MAX;
     case IN_FRAME:
-        return !(byte == CTRL_C && previous == CTRL_C) &&
-               (tl_frame_length() > 0 || (byte >= TL_HELLO && byte <= TL_BYE));
+        return !(byte == CTRL_C && previous == CTRL_C) && (tl_frame_length() > 0 || tl_is_request(byte));
     case TYPING:
         break;
     }
@@ -256,6 +255,14 @@ enum tl_wish tl_text_receive(uint8_t byte, struct tl_frame *hello) {
 }
 
 /* --- Events --- */
+
+void tl_text_call(const char *call, const char *result) {
+    tl_write("[");
+    tl_write(call);
+    tl_write(": ");
+    tl_write(result);
+    tl_write("]");
+}
 
 void tl_text_event(const struct tl_event *event) {
     if (event->kind == TL_EVENT_PROGRESS) {

@@ -24,6 +24,9 @@ enum tl_wish tl_text_receive(uint8_t byte, struct tl_frame *hello);
 /* Takes up what was typed during an answer that has ended. */
 void tl_text_resume(void);
 
+/* Tells the person of a call that was carried out, and its result. */
+void tl_text_call(const char *call, const char *result);
+
 /* Tells the person what a step brought. */
 void tl_text_event(const struct tl_event *event);
 

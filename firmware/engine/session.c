@@ -241,32 +241,39 @@ static bool tell_call(struct tl_event *event) {
     return !told;
 }
 
-bool tl_session_result(const uint8_t *text, uint32_t n_bytes) {
 #if TL_ACTIONS
+uint32_t tl_session_result_length(const uint8_t *text, uint32_t n_bytes) {
+    uint32_t n = at_most(n_bytes, TL_RESULT_MAX);
+    while (n < n_bytes && n > 0 && (text[n] & 0xC0) == 0x80) n--;
+    return n;
+}
+
+bool tl_session_result(const uint8_t *text, uint32_t n_bytes) {
     struct tl_answer *answer = &session.answer;
     if (!session.active || session.call != CALL_TOLD || answer->reason != TL_REASON_NONE) {
         return false;
     }
-    uint32_t n = at_most(n_bytes, TL_RESULT_MAX);
-    while (n < n_bytes && n > 0 && (text[n] & 0xC0) == 0x80) n--; /* whole characters */
-    uint32_t length = tl_encode_section(text, n, false, session.prompt + 1, TL_CONTEXT - 2u);
+    const uint32_t n_kept = tl_session_result_length(text, n_bytes);
+    const uint32_t length = tl_encode_section(text, n_kept, false, session.prompt + 1, TL_CONTEXT - 2u);
     session.call = NO_CALL;
+    session.read_before += answer->prompt_tokens;
+    answer->prompt_tokens = answer->prompt_length = 0;
     if (length == TL_ENCODE_TOO_LONG || length + 3u > room()) {
         answer->reason = TL_REASON_CONTEXT;
         return true;
     }
     session.prompt[0] = TL_RESULT;
     session.prompt[length + 1u] = TL_END_RESULT;
-    session.read_before += answer->prompt_tokens;
-    answer->prompt_tokens = 0;
     answer->prompt_length = length + 2u;
     session.prefilling = true;
     return true;
-#else
-    (void)text, (void)n_bytes;
-    return false;
-#endif
 }
+
+const tl_token_t *tl_session_waiting(uint32_t *n) {
+    *n = session.answer.prompt_length - session.answer.prompt_tokens;
+    return session.prompt + session.answer.prompt_tokens;
+}
+#endif
 
 bool tl_session_step(struct tl_event *event) {
     if (!session.active) {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "call_tables.h"
 #include "model.h"
 #include "sampler.h"
 #include "vocabulary.h"
@@ -84,9 +85,17 @@ enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint3
  * under way, or if it waits for the result of a call. */
 bool tl_session_step(struct tl_event *event);
 
+#if TL_ACTIONS
 /* The text of a call's result, any bytes, cut to TL_RESULT_MAX of them: the model reads it and goes on. false if no call
    waits for one. Without room for it the answer ends. */
 bool tl_session_result(const uint8_t *text, uint32_t n_bytes);
+
+/* Bytes of such a text that the model reads: whole characters. */
+uint32_t tl_session_result_length(const uint8_t *text, uint32_t n_bytes);
+
+/* The tokens of a prompt or result that the model has yet to read, and how many they are. */
+const tl_token_t *tl_session_waiting(uint32_t *n);
+#endif
 
 /* Ends the answer under way: the next step is TL_EVENT_DONE. */
 void tl_session_cancel(void);

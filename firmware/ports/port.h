@@ -21,6 +21,9 @@ uint64_t tl_port_micros(void);
 /* Called when an answer begins and when it has ended: a board with an LED shows it. */
 void tl_port_thinking(bool thinking);
 
+/* Registers the handlers of the board's own actions (actions.h). Of a model that makes calls. */
+void tl_port_actions(void);
+
 /* The most bytes of stack used since the start, and how many there are; false if the board cannot tell. */
 bool tl_port_stack(uint32_t *used, uint32_t *size);
 

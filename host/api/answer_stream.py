@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from tinyllm.errors import Failure
 from tinyllm.host.link.answer import Answer
 from tinyllm.host.link.link import Event, Link
-from tinyllm.host.link.messages import Progress, Token
+from tinyllm.host.link.messages import Call, CallResult, Done, Progress, Token
 
 Events = Generator[Event, None, None]
 
@@ -22,6 +22,7 @@ class AnswerStream(Iterator[str]):
         for piece in board.ask("Once upon a time"):
             print(piece, end="", flush=True)
 
+    A call of the model shows as `[call: result]`, which is no part of the answer's text.
     `read()` waits for the rest and returns the whole Answer. Every method raises BoardGone if the board goes away and
     LostFrame if a part of the answer does not arrive.
     """
@@ -42,6 +43,7 @@ class AnswerStream(Iterator[str]):
         self._counted = counted
         self._tokens: list[int] = []
         self._text = ""
+        self._calls: list[tuple[str, str]] = []
         self._answer: Answer | None = None
         self._pieces = self._read(next(events))
 
@@ -51,7 +53,7 @@ class AnswerStream(Iterator[str]):
     def tokens(self) -> Iterator[tuple[int | None, str]]:
         """The same stream token by token: its id, and the text that it completes, which may be "".
 
-        Text that is left at the end comes with None.
+        Text that is left at the end comes with None, and so does what shows a call.
         """
         return self._pieces
 
@@ -75,6 +77,7 @@ class AnswerStream(Iterator[str]):
 
     def _read(self, first: Event) -> Generator[tuple[int | None, str], None, None]:
         event: Event | None = first
+        call = ""
         while event is not None:
             if isinstance(event, Progress):
                 if self._progress:
@@ -83,8 +86,15 @@ class AnswerStream(Iterator[str]):
                 self._tokens.append(event.token)
                 self._text += event.text
                 yield event.token, event.text
-            else:
-                self._answer = Answer(tuple(self._tokens), self._text + event.text, event, self._counted)
+            elif isinstance(event, Call):
+                call = event.text
+            elif isinstance(event, CallResult):
+                self._calls.append((call, event.text))
+                yield None, f"[{call}: {event.text}]"
+            elif isinstance(event, Done):
+                self._answer = Answer(
+                    tuple(self._tokens), self._text + event.text, event, self._counted, tuple(self._calls)
+                )
                 self._finished(self._answer)
                 if event.text:
                     yield None, event.text

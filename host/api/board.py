@@ -37,6 +37,7 @@ from tinyllm.host.output import Output
 from tinyllm.host.prove.benchmark import Bench, Benchmark
 from tinyllm.host.prove.expected_answers import Answers, Expected, check_model, expected_of
 from tinyllm.host.prove.prove import COUNT, Comparison, prove
+from tinyllm.host.tools.registry import TOOLS
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -78,6 +79,7 @@ class Board:
             self.link: Link = self.connection.open(self.wire)
             opened.callback(lambda: self.link.close())
             check_model(request, self.connection, self.link)
+            self.link.answer_call = TOOLS.answer
             self.settings = BoardSettings(self.link)
             self._opened = opened.pop_all()
         self._warn()
@@ -319,6 +321,7 @@ class Board:
         self.leave_answer()
         self.link.close()
         self.link = self.connection.reopen(self.wire, patience)
+        self.link.answer_call = TOOLS.answer
         self._warn()
         self.settings.doubt(self.link)
         if keep:
@@ -335,6 +338,7 @@ class Board:
         with open_port(name, BAUD) as port:
             yield Terminal(name, port)
         self.link = self.connection.reopen(self.wire, RECOVERY_SECONDS)
+        self.link.answer_call = TOOLS.answer
         self.settings.doubt(self.link)
 
 

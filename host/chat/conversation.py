@@ -13,7 +13,17 @@ from dataclasses import dataclass, field, replace
 from tinyllm.errors import Failure
 from tinyllm.host.link.errors import Refused
 from tinyllm.host.link.link import Event, Link
-from tinyllm.host.link.messages import UNTIL_STOP, Done, HelloReply, Overflow, Reason, Setting, Token, token_digest
+from tinyllm.host.link.messages import (
+    UNTIL_STOP,
+    CallResult,
+    Done,
+    HelloReply,
+    Overflow,
+    Reason,
+    Setting,
+    Token,
+    token_digest,
+)
 
 EMPTY_DIGEST = token_digest(())
 
@@ -32,7 +42,10 @@ class Sent:
 
 @dataclass
 class Turn:
-    """One prompt and its answer: token ids, the text they gave, and how it ended (None while it has not)."""
+    """One prompt and its answer: token ids, the text they gave, and how it ended (None while it has not).
+
+    results: how many of the ids the model did not make, but read as results of its calls.
+    """
 
     prompt: str
     sent: Sent
@@ -40,6 +53,7 @@ class Turn:
     answer: list[int] = field(default_factory=list)
     text: str = ""
     done: Done | None = None
+    results: int = 0
 
 
 class ReplayDiffers(Failure):
@@ -118,7 +132,7 @@ class Conversation:
         turn = self.interrupted
         if turn is None:
             return
-        left = turn.max_tokens if turn.max_tokens == UNTIL_STOP else turn.max_tokens - len(turn.answer)
+        left = turn.max_tokens if turn.max_tokens == UNTIL_STOP else turn.max_tokens - len(turn.answer) + turn.results
         if turn.answer:
             prefill(link, turn.sent, turn.answer)
             events = link.prompt((), left)
@@ -136,6 +150,9 @@ class Conversation:
         if isinstance(event, Token):
             turn.answer.append(event.token)
             turn.text += event.text
+        elif isinstance(event, CallResult):
+            turn.answer += event.tokens
+            turn.results += len(event.tokens)
         elif isinstance(event, Done):
             turn.text += event.text
             turn.done = event

@@ -78,6 +78,12 @@ LOAD_OPTIONS = (
         help="Every block runs twice in a row (MobileLLM-LS); default: as config.json says.",
     ),
     click.option(
+        "--actions",
+        metavar="FILE",
+        type=_PATH,
+        help="The catalogue of calls that the model may make; default: actions.toml beside the checkpoint.",
+    ),
+    click.option(
         "--weights-in",
         type=click.Choice([PROGRAM, PARTITION]),
         help="Where a board keeps the weights: in its program, or in flash beside it (weights.bin); default: in the "

@@ -25,13 +25,14 @@ class Answer:
     """All that came for one prompt.
 
     tokens: their ids. text: of these, unfinished characters as U+FFFD. done: the board's message at the end.
-    counted: the board's clock counts instructions or cycles, not time.
+    counted: the board's clock counts instructions or cycles, not time. calls: each call of the model, and its result.
     """
 
     tokens: tuple[int, ...]
     text: str
     done: Done
     counted: bool = False
+    calls: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return self.text

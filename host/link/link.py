@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -29,7 +29,10 @@ BYE_SECONDS = 0.5
 STUCK_SECONDS = 300.0
 """Longest wait for the next token or progress of a board that says it is at work."""
 
-Event = protocol.Progress | protocol.Token | protocol.Done
+NO_HANDLER = "error: no handler"
+"""The result of a call that nobody carries out, as a board in the text voice says it too."""
+
+Event = protocol.Progress | protocol.Token | protocol.Call | protocol.CallResult | protocol.Done
 _R = TypeVar("_R", bound=protocol.Reply)
 
 
@@ -56,6 +59,9 @@ class Link(FramePort):
         super().__init__(name, baud, wire)
         self._unsettled = True  # An answer may be under way that nobody waits for.
         self.stop_requested = False
+        self.answer_call: Callable[[str], str] = lambda call: NO_HANDLER
+        """What gives the result of a call that the board has no handler for."""
+        self._given: str | None = None  # A result that the board may not have yet.
         self.asks_meanwhile = True
         """Whether a board that says nothing for long is asked if it is at work, which takes it instructions."""
         try:
@@ -140,7 +146,7 @@ class Link(FramePort):
 
         content: text, encoded on the board, or token ids, taken as they are.
         max_tokens: 0 prefills only, protocol.UNTIL_STOP sets no limit. chat: the text is a turn of a chat, for the
-        board's chat template.
+        board's chat template. A call that the board has no handler for is given to `answer_call`.
         Raises LostFrame if token indices, count or digest show a gap. A caller that leaves early cancels the answer.
         """
         message = protocol.Prompt(max_tokens, content if isinstance(content, str) else tuple(content), chat)
@@ -149,6 +155,7 @@ class Link(FramePort):
             raise Refused(self._too_long(), protocol.ErrorCode.TOO_LONG)
         self._settle()
         self.stop_requested = False
+        self._given = None
         sequence = self.send(message)
         self._unsettled = True
         tokens: list[int] = []
@@ -169,9 +176,14 @@ class Link(FramePort):
                 elif isinstance(reply, protocol.Error):
                     self._unsettled = False
                     raise self._refusal(reply)
-                elif not isinstance(reply, protocol.Progress):
+                elif isinstance(reply, protocol.CallResult):
+                    self._given = None
+                elif not isinstance(reply, protocol.Progress | protocol.Call):
                     raise self._unexpected(reply, message)
                 yield reply
+                if isinstance(reply, protocol.Call) and not reply.answered:
+                    self._given = self.answer_call(reply.text)
+                    self.send(protocol.GiveResult(self._given))
                 if isinstance(reply, protocol.Done):
                     return
         finally:
@@ -201,6 +213,8 @@ class Link(FramePort):
             # What was damaged may have been the prompt or the end of the answer.
             quiet = CORRUPT_SECONDS if self.damaged_frames > damaged else QUIET_SECONDS
             if self.asks_meanwhile and now - max(heard, asked) > quiet:
+                if self._given is not None:
+                    self.send(protocol.GiveResult(self._given))
                 question = self.send(protocol.Logits(0, 0))
                 asked, damaged = now, self.damaged_frames
             number, reply = self.receive(sequence, question)

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tinyllm.codegen.actions.catalogue import FILE as CATALOGUE
+from tinyllm.codegen.actions.catalogue import read_catalogue, read_catalogue_text
+from tinyllm.codegen.actions.plan import actions_of
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT
 from tinyllm.codegen.chat.derive import Unsuited, derive, stopping_where_answers_end
@@ -44,7 +47,8 @@ class LoadOptions:
     with a chat template. weights: the format of the blocks' matrices, as Weights.parse takes it. calibrate: a text that
     decides how int4 weights are rounded; None: the model writes one. fit_to: a board; the best format that fits it.
     kv_cache: how keys and values are kept, one of KV_CACHES; None: as int8. weights_in: where a board keeps the
-    weights, PROGRAM or PARTITION; None: in the program if they fit.
+    weights, PROGRAM or PARTITION; None: in the program if they fit. actions: the catalogue of the calls that the model
+    may make; None: the one beside the checkpoint, if there is one.
     """
 
     tokenizer: Path | None = None
@@ -59,6 +63,7 @@ class LoadOptions:
     fit_to: str | None = None
     kv_cache: str | None = None
     weights_in: str | None = None
+    actions: Path | None = None
 
     def positions(self, config: ModelConfig) -> int:
         """Positions of the KV cache. UserError beyond what the model was trained for."""
@@ -74,15 +79,20 @@ class LoadOptions:
     def facts(self, path: Path) -> CheckpointFacts:
         """What the headers of the checkpoint say. Errors as inspect_checkpoint."""
         facts = inspect_checkpoint(path, **self._of_checkpoint())
-        return replace(facts, config=self._with_cache(facts.config))
+        return replace(facts, config=self._as_wanted(facts.config, path))
 
     def model(self, path: Path) -> Model:
         """The checkpoint with its weights. Errors as read_model."""
         model = read_model(path, **self._of_checkpoint())
-        return replace(model, config=self._with_cache(model.config))
+        return replace(model, config=self._as_wanted(model.config, path))
 
-    def _with_cache(self, config: ModelConfig) -> ModelConfig:
-        """The config with the KV cache that was chosen. UserError if there is none of that name."""
+    def _as_wanted(self, config: ModelConfig, path: Path) -> ModelConfig:
+        """The config with the catalogue of calls, and the KV cache that was chosen. UserError if one is wrong."""
+        beside = (path if path.is_dir() else path.parent) / CATALOGUE
+        catalogue = self.actions or (beside if beside.is_file() else None)
+        if catalogue is not None:
+            read_catalogue(catalogue)
+            config = replace(config, actions=read_catalogue_text(catalogue))
         if self.kv_cache is None:
             return config
         if self.kv_cache not in KV_CACHES:
@@ -243,7 +253,9 @@ def load_tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tup
     """The tokenizer of the checkpoint at `path`, after its own path. Errors as find_tokenizer and read_tokenizer."""
     tokenizer_path = options.tokenizer or find_tokenizer(path, config.vocab_size)
     tokenizer = fit_vocabulary(path, config.vocab_size, tokenizer_path, read_tokenizer(tokenizer_path))
-    return tokenizer_path, stopping_where_answers_end(config.chat_template, tokenizer)
+    tokenizer = stopping_where_answers_end(config.chat_template, tokenizer)
+    actions_of(config.actions, tokenizer)  # a wrong pair is told before any work
+    return tokenizer_path, tokenizer
 
 
 def read_text(path: Path) -> str:

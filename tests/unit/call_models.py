@@ -1,7 +1,8 @@
-"""Random models that make calls: their tokenizer has the control tokens, their config the bundled catalogue."""
+"""Random models that make calls: their tokenizer has the control tokens, their config a catalogue."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import sentencepiece
 
-from tests.unit.checkpoint_files import CONFIG, random_model
-from tinyllm.codegen.actions.catalogue import BUNDLED, read_catalogue_text
+from tests.unit.checkpoint_files import CONFIG, random_model, write_huggingface
+from tinyllm.codegen.actions.catalogue import BUNDLED, FILE, read_catalogue_text
 from tinyllm.codegen.actions.plan import ActionPlan, actions_of
-from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.float_model import Model, Rope
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
 
 CORPUS = [
@@ -24,7 +25,14 @@ CORPUS = [
     "It is 21 degrees. The timer runs for 15 minutes. Done, the bedroom light is off.",
 ]
 VOCAB = 384
-CATALOGUE = read_catalogue_text(BUNDLED)
+CATALOGUE = (
+    read_catalogue_text(BUNDLED)
+    + """
+[call."note.find"]
+arguments = { words = "text(20)", most = "-3..12" }
+"""
+)
+"""The bundled one, and a call that no board has a handler for."""
 
 
 @cache
@@ -59,13 +67,23 @@ def tokenizer() -> Tokenizer:
 
 @cache
 def plan() -> ActionPlan:
-    """Of this tokenizer with the bundled catalogue."""
+    """Of this tokenizer with this catalogue."""
     found = actions_of(CATALOGUE, tokenizer())
     assert found is not None
     return found
 
 
 def call_model(context: int = 96, seed: int = 0) -> Model:
-    """A random model whose tokens are this tokenizer's, with the bundled catalogue."""
+    """A random model whose tokens are this tokenizer's, with this catalogue."""
     config = replace(CONFIG, name="calls", vocab_size=VOCAB, context=context, actions=CATALOGUE)
     return random_model(config, seed=seed)
+
+
+def write_folder(folder: Path, context: int = 320, seed: int = 0) -> Path:
+    """Such a model as a person has it: a folder of Hugging Face with its catalogue."""
+    model = call_model(context, seed)
+    rope = Rope(rotary_dim=model.config.head_dim)
+    write_huggingface(folder, replace(model, config=replace(model.config, rope=rope)))
+    shutil.copy(tokenizer_file(), folder / "tokenizer.model")
+    (folder / FILE).write_text(CATALOGUE)
+    return folder

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "codegen.calibration": "codegen.arithmetic codegen.tokenizers",
     "codegen.chat": "tinyllm codegen.tokenizers",
     "codegen.kernels": "tinyllm boards codegen.arithmetic",
-    "codegen.memory": "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.kernels",
+    "codegen.memory": "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.actions codegen.kernels",
     "codegen.emit": (
         "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.actions codegen.chat codegen.kernels "
         "codegen.memory"
@@ -45,8 +45,8 @@ MAY_IMPORT = {
     "host.link": "tinyllm boards codegen.arithmetic",
     "host.hub": "tinyllm models",
     "host.model": (
-        "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.calibration "
-        "codegen.chat codegen.memory codegen.trim codegen.verify host.hub"
+        "tinyllm models boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.actions "
+        "codegen.calibration codegen.chat codegen.memory codegen.trim codegen.verify host.hub"
     ),
     "host.virtual": "tinyllm codegen.verify",
     "host.build": "tinyllm boards codegen.chat codegen.memory codegen.emit host.link host.model",
@@ -58,13 +58,14 @@ MAY_IMPORT = {
         "tinyllm models boards codegen.arithmetic codegen.tokenizers codegen.kernels codegen.memory codegen.emit "
         "host.output host.link host.model host.virtual host.build host.connect host.chat"
     ),
+    "host.tools": "tinyllm codegen.actions host.link",
     "host.fit": (
         "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.calibration codegen.kernels codegen.memory "
         "codegen.trim host.model host.virtual host.prove"
     ),
     "host.api": (
         "tinyllm boards codegen.arithmetic codegen.emit codegen.verify host.output host.link host.model host.build "
-        "host.connect host.chat host.prove"
+        "host.connect host.chat host.prove host.tools"
     ),
     "host.terminal": (
         "tinyllm codegen.arithmetic host.layout host.standard_streams host.output host.link host.chat host.api"
@@ -75,7 +76,7 @@ MAY_IMPORT = {
         "codegen.kernels codegen.memory codegen.verify host.standard_streams host.output host.link host.hub host.model "
         "host.virtual host.build host.doctor host.monitor host.connect host.prove host.fit host.api host.terminal"
     ),
-    "tinyllm.api": "tinyllm host.link host.api host.cli",
+    "tinyllm.api": "tinyllm host.link host.tools host.api host.cli",
 }
 ROOMS = {room: frozenset(allowed.split()) for room, allowed in MAY_IMPORT.items()}
 API = {"tinyllm", "tinyllm.__main__"}

@@ -202,9 +202,10 @@ def test_a_turn_of_a_chat_has_kind_two() -> None:
 
 def test_message_types_are_those_of_the_specification() -> None:
     requests = ["HELLO", "PROMPT", "CANCEL", "RESET", "SET", "GET", "LOGITS", "MEMORY", "BYE"]
-    replies = ["HELLO", "OK", "TOKEN", "DONE", "ERROR", "LOGITS", "MEMORY", "SETTINGS", "PROGRESS"]
-    assert [(kind.name, int(kind)) for kind in protocol.RequestType] == list(zip(requests, range(1, 10), strict=True))
-    assert [(kind.name, int(kind)) for kind in protocol.ReplyType] == list(zip(replies, range(0x81, 0x8A), strict=True))
+    replies = ["HELLO", "OK", "TOKEN", "DONE", "ERROR", "LOGITS", "MEMORY", "SETTINGS", "PROGRESS", "CALL", "RESULT"]
+    numbered = [*zip(requests, range(1, 10), strict=True), ("GIVE_RESULT", 0x0B)]
+    assert [(kind.name, int(kind)) for kind in protocol.RequestType] == numbered
+    assert [(kind.name, int(kind)) for kind in protocol.ReplyType] == list(zip(replies, range(0x81, 0x8C), strict=True))
 
 
 @given(st.lists(u32), st.lists(u32))

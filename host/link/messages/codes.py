@@ -29,6 +29,7 @@ class RequestType(IntEnum):
     LOGITS = 0x07
     MEMORY = 0x08
     BYE = 0x09
+    GIVE_RESULT = 0x0B
 
 
 class ReplyType(IntEnum):
@@ -41,6 +42,8 @@ class ReplyType(IntEnum):
     MEMORY = 0x87
     SETTINGS = 0x88
     PROGRESS = 0x89
+    CALL = 0x8A
+    RESULT = 0x8B
 
 
 REQUEST_TYPES = frozenset(int(kind) for kind in RequestType)

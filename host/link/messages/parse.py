@@ -5,6 +5,8 @@ from __future__ import annotations
 from tinyllm.host.link.frames import Frame
 from tinyllm.host.link.messages.body import MalformedBody
 from tinyllm.host.link.messages.replies import (
+    Call,
+    CallResult,
     Done,
     Error,
     HelloReply,
@@ -20,6 +22,7 @@ from tinyllm.host.link.messages.requests import (
     Bye,
     Cancel,
     Get,
+    GiveResult,
     Hello,
     Logits,
     Memory,
@@ -30,11 +33,11 @@ from tinyllm.host.link.messages.requests import (
 )
 
 _REQUESTS: dict[int, type[Request]] = {
-    message.TYPE: message for message in (Hello, Prompt, Cancel, Reset, Set, Get, Logits, Memory, Bye)
+    message.TYPE: message for message in (Hello, Prompt, Cancel, Reset, Set, Get, Logits, Memory, Bye, GiveResult)
 }
 _REPLIES: dict[int, type[Reply]] = {
     message.TYPE: message
-    for message in (HelloReply, Ok, Token, Done, Error, LogitsReply, MemoryReply, Settings, Progress)
+    for message in (HelloReply, Ok, Token, Done, Error, LogitsReply, MemoryReply, Settings, Progress, Call, CallResult)
 }
 
 

@@ -187,4 +187,37 @@ class Progress(Fixed):
     total: int
 
 
-Reply = HelloReply | Ok | Token | Done | Error | LogitsReply | MemoryReply | Settings | Progress
+@dataclass(frozen=True)
+class Call(FixedThenText):
+    """A call of the model. answered: 1 if the board carries it out, 0 if it waits for GiveResult."""
+
+    TYPE = ReplyType.CALL
+    LAYOUT = "<B"
+    answered: int
+    text: str
+
+
+@dataclass(frozen=True)
+class CallResult:
+    """The result of the last call, as the model reads it: its tokens with their marks, and what a handler said.
+
+    No tokens: the context has no room for it. A handler's bytes that are not UTF-8 are U+FFFD in the text.
+    """
+
+    TYPE: ClassVar[int] = ReplyType.RESULT
+    tokens: tuple[int, ...]
+    text: str
+
+    def body(self) -> bytes:
+        return struct.pack(f"<H{len(self.tokens)}I", len(self.tokens), *self.tokens) + self.text.encode()
+
+    @classmethod
+    def from_body(cls, body: bytes) -> CallResult:
+        (count,) = unpack("<H", body[:2])
+        end = 2 + 4 * count
+        if len(body) < end:
+            raise MalformedBody(f"{len(body)} bytes, expected {count} tokens")
+        return cls(words("I", body[2:end]), body[end:].decode("utf-8", "replace"))
+
+
+Reply = HelloReply | Ok | Token | Done | Error | LogitsReply | MemoryReply | Settings | Progress | Call | CallResult

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tinyllm.host.link.messages.body import Fixed, MalformedBody, unpack, words
+from tinyllm.host.link.messages.body import Fixed, FixedThenText, MalformedBody, unpack, words
 from tinyllm.host.link.messages.codes import PROTOCOL_VERSION, PromptKind, RequestType
 
 
@@ -88,4 +88,12 @@ class Bye(Fixed):
     TYPE = RequestType.BYE
 
 
-Request = Hello | Prompt | Cancel | Reset | Set | Get | Logits | Memory | Bye
+@dataclass(frozen=True)
+class GiveResult(FixedThenText):
+    """The result of the call that waits for one, as text."""
+
+    TYPE = RequestType.GIVE_RESULT
+    text: str
+
+
+Request = Hello | Prompt | Cancel | Reset | Set | Get | Logits | Memory | Bye | GiveResult

@@ -1,0 +1,16 @@
+/* Actions on a board that has no lights, pins and sensors: the host board and the virtual boards. */
+#ifndef TL_SIMULATION_H
+#define TL_SIMULATION_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Registers a handler for each call of the bundled catalogue: it says what a real board would have done. */
+void tl_simulate_actions(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

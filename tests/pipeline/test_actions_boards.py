@@ -1,0 +1,314 @@
+"""A board makes the calls that the specification makes, carries them out, and reads their results."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.pipeline.console_board import Board, Person, Program
+from tests.unit import call_models
+from tinyllm.boards.description import HOST, load_board
+from tinyllm.codegen.actions.plan import OUTSIDE, CallReader, actions_of, cut_result, result_tokens
+from tinyllm.codegen.arithmetic.integer_forward import Reference
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
+from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
+from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.host.build.build import build
+from tinyllm.host.build.program import Program as Built
+from tinyllm.host.connect.board_process import BoardProcess
+from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.link import Event, Link
+from tinyllm.host.link.messages import Call, CallResult, Done, ErrorCode, Reason, Setting, Token, token_digest
+from tinyllm.host.model.load import LoadedModel, load_model
+from tinyllm.host.tools.registry import Tools
+from tinyllm.host.virtual.emulators import require_unicorn
+
+SETTINGS = SamplerSettings.from_float(temperature=3.0, top_p=1.0, repetition_penalty=1.2)
+SEED = 5
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return load_model(str(call_models.write_folder(tmp_path_factory.mktemp("model"))))
+
+
+@pytest.fixture(scope="module")
+def model(loaded: LoadedModel) -> IntegerModel:
+    return quantize(loaded.model, loaded.context)
+
+
+@pytest.fixture(scope="module")
+def host(loaded: LoadedModel) -> Built:
+    return build(loaded, load_board(HOST))
+
+
+@pytest.fixture(scope="module", params=[HOST, "pico2"])
+def link(request: pytest.FixtureRequest, loaded: LoadedModel) -> Iterator[Link]:
+    board = load_board(request.param)
+    if request.param != HOST:
+        require_unicorn()
+        board = board.twin()
+    built = build(loaded, board)
+    with BoardProcess.of(board, built.program) as running, Link(running.url) as opened:
+        yield opened
+
+
+def configure(link: Link, settings: SamplerSettings = SETTINGS) -> None:
+    for setting in (Setting.TEMPERATURE, Setting.TOP_K, Setting.TOP_P, Setting.MIN_P, Setting.REPETITION_PENALTY):
+        link.set(setting, getattr(settings, setting.name.lower()))
+    link.set(Setting.SEED, SEED)
+    link.reset()
+
+
+class Specification:
+    """One conversation as the reference, the Python sampler and the plan of calls have it."""
+
+    def __init__(self, model: IntegerModel, tokenizer: Tokenizer) -> None:
+        plan = actions_of(model.config.actions, tokenizer)
+        assert plan is not None
+        self.plan, self.tokenizer = plan, tokenizer
+        self.reference, self.sampler, self.reader = Reference(model), Sampler(SETTINGS, SEED), CallReader(plan)
+        self.tokens: list[int] = []
+        self.in_context: dict[int, int] = {}
+        self.unread: list[int] = []
+
+    def read(self, tokens: list[int]) -> None:
+        """Tokens of a prompt or a result."""
+        self.unread += tokens
+        self.tokens += tokens
+        for token in tokens:
+            self.reader.read(token)
+
+    def check(self, events: list[Event]) -> tuple[list[str], str]:
+        """Every token of the answer, every call and result; the calls, and the text that is no call's."""
+        calls: list[str] = []
+        text = b""
+        ended: str | None = None
+        for event in events:
+            if isinstance(event, Token):
+                logits = self.reference.forward(self.unread)[-1]
+                for token in self.unread:
+                    self.in_context[self.reference.slot(len(self.in_context))] = token
+                expected = self.sampler.sample(logits, self.in_context.values(), self.reader.allowed())
+                assert event.token == expected
+                self.unread = [expected]
+                self.tokens.append(expected)
+                ended = self.reader.read(expected)
+                if self.reader.state == OUTSIDE and expected not in self.tokenizer.stop_ids:
+                    text += decode_piece(self.tokenizer, expected)
+            elif isinstance(event, Call):
+                assert event.text == ended
+                self.plan.catalogue.parse(event.text)
+                calls.append(event.text)
+            elif isinstance(event, CallResult):
+                assert list(event.tokens) == result_tokens(self.plan, self.tokenizer, event.text)
+                self.read(list(event.tokens))
+        done = events[-1]
+        assert isinstance(done, Done)
+        assert done.conversation_digest == token_digest(self.tokens)
+        return calls, text.decode("utf-8", "replace")
+
+
+def test_a_board_makes_and_carries_out_the_calls_of_the_specification(
+    link: Link, model: IntegerModel, loaded: LoadedModel
+) -> None:
+    configure(link)
+    asked: list[str] = []
+
+    def answer(call: str) -> str:
+        asked.append(call)
+        return "from the host"
+
+    link.answer_call = answer
+    spec = Specification(model, loaded.tokenizer)
+    made: list[str] = []
+    for _ in range(6):
+        prompt = [*loaded.tokenizer.byte_ids[65:67], spec.plan.call]
+        if len(spec.tokens) + 90 > loaded.context:
+            link.reset()
+            spec = Specification(model, loaded.tokenizer)
+        spec.read(prompt)
+        events = list(link.prompt(prompt, 60))
+        calls, text = spec.check(events)
+        assert "".join(event.text for event in events if isinstance(event, Token | Done)) == text
+        made += calls
+    assert len(made) >= 4
+    # A board of this computer simulates the calls of the bundled catalogue.
+    assert asked == [call for call in made if call.startswith("note.find(")]
+
+
+def test_a_call_may_begin_in_any_of_a_thousand_sampled_tokens(host: Built, model: IntegerModel) -> None:
+    """Without a forced beginning: what is sampled outside never is a mark of the inside."""
+    plan = call_models.plan()
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link, SamplerSettings.from_float(temperature=100.0, top_p=1.0))
+        reader = CallReader(plan)
+        calls = 0
+        for _ in range(20):
+            reader.read(plan.call)
+            for event in link.prompt([plan.call], 200):
+                if isinstance(event, Token):
+                    assert reader.state == OUTSIDE or plan.allowed(reader.state)[event.token]
+                    assert reader.state != OUTSIDE or event.token not in (plan.end_call, plan.result, plan.end_result)
+                    reader.read(event.token)
+                elif isinstance(event, Call):
+                    plan.catalogue.parse(event.text)
+                    calls += 1
+                elif isinstance(event, Done):
+                    reader.leave()
+    assert calls >= 20
+
+
+def forced(text: str) -> list[int]:
+    """Token ids of `<call>` and the beginning of a call."""
+    return [call_models.plan().call, *(call_models.tokenizer().byte_ids[byte] for byte in text.encode())]
+
+
+def test_an_answer_that_ends_within_a_call_carries_nothing_out(host: Built) -> None:
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        events = list(link.prompt(forced('display.show(text="'), 3))
+        assert not any(isinstance(event, Call) for event in events)
+        assert isinstance(events[-1], Done) and events[-1].reason == Reason.LENGTH
+
+
+def test_a_text_after_a_broken_call_does_not_complete_it(host: Built) -> None:
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        list(link.prompt(forced("relay.set(id=3, on=true"), 0))
+        events = list(link.prompt(")", 1))
+        end = call_models.plan().end_call
+        assert end not in [event.token for event in events if isinstance(event, Token)]
+
+
+def test_a_full_context_ends_the_answer_and_the_call_is_carried_out_once(host: Built, loaded: LoadedModel) -> None:
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        link.set(Setting.OVERFLOW, protocol.Overflow.STOP)
+        call = forced("relay.set(id=3, on=true)")
+        filler = [call_models.tokenizer().byte_ids[66]] * (loaded.context - len(call) - 4)
+        events = list(link.prompt(filler + call, 50))
+        results = [event for event in events if isinstance(event, CallResult)]
+        assert [(result.tokens, result.text) for result in results] == [((), "Relay 3 is on.")]
+        assert isinstance(events[-1], Done) and events[-1].reason == Reason.CONTEXT
+
+
+def test_the_last_token_may_end_a_call_and_its_result_is_read(host: Built) -> None:
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        *_, result, done = list(link.prompt(forced("relay.set(id=3, on=false)"), 1))
+        assert isinstance(result, CallResult) and result.text == "Relay 3 is off."
+        assert isinstance(done, Done) and (done.reason, done.tokens) == (Reason.LENGTH, 1)
+
+
+def test_a_result_that_no_call_waits_for_is_refused(host: Built) -> None:
+    with Board(host.program) as board, board.connected() as stream:
+        talk = Program(stream)
+        reply = talk.reply(talk.send(protocol.GiveResult("x")))
+        assert isinstance(reply, protocol.Error) and reply.code == ErrorCode.BAD_REQUEST
+
+
+def test_a_person_sees_calls_and_their_results(host: Built) -> None:
+    with Board(host.program) as board, board.connected() as stream:
+        person = Person(stream)
+        for line in ("/echo off", "/temp 100", "/topp 1", "/max 4000"):
+            person.type(f"{line}\r")
+        person.type("hello\r" * 12 + "/stats\r")
+        shown = re.findall(r"\[(\w+\.\w+\([^\[]*\)): ([^\[]*)\]", person.until(b"last answer"))
+    assert len(shown) >= 3
+    for call, result in shown:
+        name, _ = call_models.plan().catalogue.parse(call)
+        assert (result == "error: no handler") == (name == "note.find")
+
+
+def test_a_prompt_that_spells_a_call_makes_none(host: Built) -> None:
+    plan = call_models.plan()
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        said = "<call>relay.set(id=3, on=true)</call>"
+        events = list(link.prompt(said, 0))
+        tokens = encode(call_models.tokenizer(), said, bos=True)
+        assert not {plan.call, plan.end_call} & {*tokens}
+        assert isinstance(events[-1], Done) and events[-1].conversation_digest == token_digest(tokens)
+
+
+def test_a_call_without_a_handler_goes_to_the_host_and_control_tokens_in_its_answer_are_text(host: Built) -> None:
+    plan, tokenizer = call_models.plan(), call_models.tokenizer()
+    asked: list[str] = []
+
+    def answer(call: str) -> str:
+        asked.append(call)
+        return "</result><call>é" * 40
+
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        link.answer_call = answer
+        call = 'note.find(words="a, most=1", most=-3)'
+        events = list(link.prompt(forced(call), 1))
+        assert asked == [call]
+        (result,) = [event for event in events if isinstance(event, CallResult)]
+        assert result.text == cut_result(("</result><call>é" * 40).encode()).decode()
+        assert list(result.tokens) == result_tokens(plan, tokenizer, result.text)
+        assert {plan.call, plan.end_call} & {*result.tokens} == set()
+
+
+def test_a_tool_that_raises_or_hangs_fails_the_call_and_the_conversation_goes_on(host: Built) -> None:
+    tools = Tools(seconds=0.2)
+    moods = iter(["raise", "hang", "answer"])
+    never = threading.Event()
+
+    @tools.action("note.find")
+    def find_note(words: str, most: int) -> str:
+        mood = next(moods)
+        if mood == "raise":
+            raise KeyError(words)
+        if mood == "hang":
+            never.wait(30)
+        return f"{words} {most}"
+
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        link.answer_call = tools.answer
+        results = []
+        for _ in range(3):
+            events = list(link.prompt(forced('note.find(words="paint", most=2)'), 1))
+            results += [event.text for event in events if isinstance(event, CallResult)]
+    never.set()
+    assert results == ["error: KeyError: 'paint'", "error: note.find took longer than 0.2 s", "paint 2"]
+
+
+def test_a_waiting_call_may_be_cancelled(host: Built) -> None:
+    with Board(host.program) as board, board.connected() as stream:
+        talk = Program(stream)
+        asked = talk.send(protocol.Prompt(9, tuple(forced('note.find(words="", most=0)'))))
+        while not isinstance(reply := talk.reply(asked), Call):
+            pass
+        assert reply.answered == 0
+        cancel = talk.send(protocol.Cancel())
+        done = talk.reply(asked)
+        assert isinstance(done, Done) and done.reason == Reason.CANCELLED
+        assert isinstance(talk.reply(cancel), protocol.Ok)
+        late = talk.reply(talk.send(protocol.GiveResult("late")))
+        assert isinstance(late, protocol.Error) and late.code == ErrorCode.BAD_REQUEST
+
+
+def test_a_lost_result_is_given_again(host: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        link.answer_call = lambda call: "found"
+        send, lost = link.send, []
+
+        def lossy(message: protocol.Request) -> int:
+            if isinstance(message, protocol.GiveResult) and not lost:
+                lost.append(message)
+                return 255
+            return send(message)
+
+        monkeypatch.setattr(link, "send", lossy)
+        events = list(link.prompt(forced('note.find(words="", most=0)'), 1))
+        assert lost and [event.text for event in events if isinstance(event, CallResult)] == ["found"]
