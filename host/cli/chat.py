@@ -11,6 +11,7 @@ from tinyllm.errors import UserError
 from tinyllm.host.api.board import Board
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
+from tinyllm.host.cli.tools_option import tools_option
 from tinyllm.host.cli.turn_options import raw_option, system_option
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.model.load import LoadOptions
@@ -28,6 +29,7 @@ from tinyllm.host.terminal.terminal_screen import TerminalScreen
 @port_option
 @raw_option
 @system_option
+@tools_option
 @load_options
 @json_option
 def command(

@@ -15,6 +15,7 @@ from tinyllm.host.api.settings import Sampling
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
 from tinyllm.host.cli.sampler_options import sampler_options
+from tinyllm.host.cli.tools_option import tools_option
 from tinyllm.host.cli.turn_options import raw_option, system_option
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.link.answer import Answer, summary
@@ -52,6 +53,7 @@ Show = Callable[[int | None, str], None]
 @sampler_options
 @raw_option
 @system_option
+@tools_option
 @load_options
 @json_option
 @click.option("--json-lines", is_flag=True, help="A JSON document a token as it comes, then the one of --json.")
@@ -96,6 +98,7 @@ def command(
                 "text": answer.text,
                 "tokens": answer.tokens,
                 "digest": answer.digest,
+                "calls": [{"call": call, "result": result} for call, result in answer.calls],
                 "reason": answer.reason,
                 "prompt_tokens": answer.prompt_tokens,
                 "prefill_us": answer.prefill_us,

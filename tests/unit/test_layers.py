@@ -74,7 +74,8 @@ MAY_IMPORT = {
     "host.cli": (
         "tinyllm models models.training boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.emit "
         "codegen.kernels codegen.memory codegen.verify host.standard_streams host.output host.link host.hub host.model "
-        "host.virtual host.build host.doctor host.monitor host.connect host.prove host.fit host.api host.terminal"
+        "host.virtual host.build host.doctor host.monitor host.connect host.prove host.fit host.tools host.api "
+        "host.terminal"
     ),
     "tinyllm.api": "tinyllm host.link host.tools host.api host.cli",
 }
