@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from tinyllm.boards.action_pins import ActionPins
 from tinyllm.errors import UserError
 
 HOST = "host"
@@ -122,6 +123,7 @@ class Board:
     weights: WeightsPlace | None = None
     virtual: Virtual | None = None
     emulator: str | None = None
+    actions: ActionPins | None = None
 
     def twin(self) -> Board:
         """The virtual board that runs the same project on this computer, without a framework that takes memory.
@@ -143,4 +145,5 @@ class Board:
             cores=self.virtual.cores,
             weights=self.virtual.weights,
             virtual=None,
+            actions=None,
         )

@@ -13,6 +13,7 @@
     [cycles]         optional: per_instruction, a mean, and source
     [power]          optional: busy_mw, what it draws while it computes, and source
     [[usb]]          vid, pid of the USB port that the board shows; none or several
+    [actions]        optional: what the board does itself when a model makes a call; action_pins.py has its fields
     bootloader_drive optional, the name of the drive that the board shows while it waits for a program
     [platformio]     the options of its PlatformIO environment, texts; platform and board at least
     [virtual]        optional, the board's twin on this computer: ports, [virtual.platformio], the emulator that runs
@@ -28,6 +29,7 @@ import re
 import sys
 from pathlib import Path
 
+from tinyllm.boards.action_pins import action_pins
 from tinyllm.boards.board import Bandwidth, Board, Cycles, Memory, Power, Reserve, UsbId, Virtual, WeightsPlace
 from tinyllm.boards.platformio_options import FIRMWARE, platformio_options
 from tinyllm.boards.toml_table import TomlTable
@@ -61,6 +63,7 @@ FIELDS = (
     "cycles",
     "power",
     "usb",
+    "actions",
     "bootloader_drive",
     "platformio",
     "virtual",
@@ -99,6 +102,7 @@ def read_board(path: Path) -> Board:
         power=_power(table),
         bootloader_drive=table.text("bootloader_drive") if "bootloader_drive" in values else None,
         virtual=_virtual(table, memory),
+        actions=action_pins(table),
     )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +22,7 @@ from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.host.api.board import Board as ApiBoard
 from tinyllm.host.build.build import build
 from tinyllm.host.build.program import Program as Built
 from tinyllm.host.connect.board_process import BoardProcess
@@ -224,6 +229,49 @@ def test_a_person_sees_calls_and_their_results(host: Built) -> None:
     for call, result in shown:
         name, _ = call_models.plan().catalogue.parse(call)
         assert (result == "error: no handler") == (name == "note.find")
+
+
+def test_the_command_line_shows_calls_and_answers_them_with_tools(
+    host: Built, loaded: LoadedModel, tmp_path: Path
+) -> None:
+    tools = tmp_path / "tools.py"
+    tools.write_text("import tinyllm\n@tinyllm.action('note.find')\ndef find(words, most): return f'{most} notes'\n")
+    options = [
+        "--raw",
+        "-p",
+        "hi",
+        "-n",
+        "900",
+        "--temperature",
+        "100",
+        "--top-p",
+        "1",
+        "--json",
+        "--tools",
+        str(tools),
+    ]
+    command = [sys.executable, "-m", "tinyllm", "run", str(loaded.path), *options]
+    found = {}
+    for seed in range(2):
+        done = subprocess.run([*command, "--seed", str(seed)], capture_output=True, text=True, check=True)
+        answer = json.loads(done.stdout)
+        found |= {call["call"]: call["result"] for call in answer["calls"]}
+    for call, result in found.items():
+        name, values = call_models.plan().catalogue.parse(call)
+        assert name != "note.find" or result == f"{values['most']} notes"
+    assert found
+
+
+def test_a_conversation_with_calls_is_given_back_to_a_board_that_lost_it(host: Built, loaded: LoadedModel) -> None:
+    with ApiBoard.host(loaded.path) as board:
+        chat = board.chat(raw=True)
+        made = 0
+        for seed in range(4):
+            answer = chat.ask("hi", max_tokens=300, temperature=100.0, top_p=1.0, seed=seed).read()
+            made += len(answer.calls)
+        assert made >= 1
+        board.restart()
+        assert chat.replay()
 
 
 def test_a_prompt_that_spells_a_call_makes_none(host: Built) -> None:

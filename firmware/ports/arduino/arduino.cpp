@@ -10,10 +10,12 @@
  */
 #include <Arduino.h>
 
+#include "call_tables.h"
 #include "console.h"
 #include "frames.h"
 #include "model.h"
 #include "port.h"
+#include "port_led.h"
 #include "second_core.h"
 
 #if defined(TL_CACHE_IN_PSRAM) || defined(TL_WEIGHTS_IN_PSRAM)
@@ -205,6 +207,11 @@ extern "C" bool tl_port_stack(uint32_t *used, uint32_t *size) {
 }
 
 extern "C" void tl_port_thinking(bool thinking) {
+#if TL_ACTIONS
+    if (tl_led_is_taken) {
+        return;
+    }
+#endif
 #if defined(TL_LED_PIN)
     digitalWrite(TL_LED_PIN, thinking ? HIGH : LOW);
 #elif defined(TL_LED_RGB_PIN)

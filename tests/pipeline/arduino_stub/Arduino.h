@@ -23,6 +23,10 @@ unsigned long millis();
 unsigned long micros();
 bool psramFound();
 void neopixelWrite(uint8_t pin, uint8_t red, uint8_t green, uint8_t blue);
+float temperatureRead();
+void analogWrite(uint8_t pin, int value);
+void analogWriteFrequency(uint32_t freq);
+void analogWriteResolution(uint8_t bits);
 /* FreeRTOS, as ESP-IDF 4.4 has it; the two notifications are macros there. */
 typedef int BaseType_t;
 typedef unsigned int UBaseType_t;
@@ -50,6 +54,8 @@ void delay(unsigned long ms);
 unsigned long millis();
 unsigned long micros();
 }
+#define F_CPU 133000000L
+float analogReadTemp(float vref = 3.3f);
 void setup1();
 void loop1();
 #else
