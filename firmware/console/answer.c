@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "call_tables.h" /* named here, for SCons finds no header of engine/ from this folder */
 #include "calls.h"
 #include "pieces.h"
 #include "port.h"

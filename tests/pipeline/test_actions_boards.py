@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,16 @@ def test_a_board_makes_and_carries_out_the_calls_of_the_specification(
     assert len(made) >= 4
     # A board of this computer simulates the calls of the bundled catalogue.
     assert asked == [call for call in made if call.startswith("note.find(")]
+
+
+def test_a_model_without_calls_is_built_after_one_that_makes_them(host: Built, loaded: LoadedModel) -> None:
+    """What was compiled for the one and is kept must not get into the program of the other."""
+    plain = replace(loaded, model=replace(loaded.model, config=replace(loaded.model.config, actions=None)))
+    built = build(plain, load_board(HOST))
+    with BoardProcess([built.program]) as running, Link(running.url) as link:
+        link.set(Setting.TEMPERATURE, 0)
+        events = list(link.prompt(forced('led.set(color="red")'), 8))
+        assert not any(isinstance(event, Call) for event in events)
 
 
 def test_a_call_may_begin_in_any_of_a_thousand_sampled_tokens(host: Built, model: IntegerModel) -> None:
