@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyllm.codegen.actions.plan import CallReader, actions_of
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
@@ -53,7 +54,8 @@ class Expected:
     ) -> Answers:
         """Token ids of the answers to the prompts of one conversation, with overflow slide.
 
-        An answer ends with a stop token or after `max_tokens`; with `through_stops` only after `max_tokens`.
+        An answer ends with a stop token or after `max_tokens`; with `through_stops` only after `max_tokens`. A call
+        ends all, for what comes after it depends on its result.
         """
         return self._answers(tuple(prompts), max_tokens, settings, seed, through_stops)
 
@@ -85,15 +87,22 @@ class Expected:
         answers: list[tuple[int, ...]] = []
         read = len(in_context)
         unread: list[int] = []
+        plan = actions_of(self.model.config.actions, self.tokenizer)
+        reader = None if plan is None else CallReader(plan)
         for prompt in prompts:
             unread += self.encode(prompt, first=not answers)
+            if reader is not None:
+                reader.leave()
             answer: list[int] = []
             while not answer or (len(answer) < max_tokens and answer[-1] not in stops):
                 logits = reference.forward(unread)[-1]
                 in_context |= {reference.slot(read + i): token for i, token in enumerate(unread)}
                 read += len(unread)
-                unread = [sampler.sample(logits, in_context.values())]
+                allowed = None if reader is None else reader.allowed()
+                unread = [sampler.sample(logits, in_context.values(), allowed)]
                 answer += unread
+                if reader is not None and reader.read(unread[0]) is not None:
+                    return (*answers, tuple(answer))
             answers.append(tuple(answer))
         return tuple(answers)
 

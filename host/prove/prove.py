@@ -57,12 +57,13 @@ def prove(
         progress(f"computing the reference of {count} tokens at temperature {temperature:g}")
         (wanted,) = expected.answers([PROMPT], count, settings, seed, through_stops=True)
         apply_settings(link, wire_settings(settings, seed))
-        progress(f"the board generates {count} tokens at temperature {temperature:g}")
-        got = [token for answer in generate(link, PROMPT, count) for token in answer.tokens]
+        progress(f"the board generates {len(wanted)} tokens at temperature {temperature:g}")
+        got = [token for answer in generate(link, PROMPT, len(wanted)) for token in answer.tokens]
         yield compare_tokens(got, list(wanted), temperature)
     tokens = [*expected.encode(PROMPT), *expected.answers([PROMPT], count, through_stops=True)[0]][:count]
-    progress(f"reading logits at {len(chosen_positions(count))} positions")
-    yield compare_logits(link, expected, tokens, chosen_positions(count))
+    positions = chosen_positions(len(tokens))
+    progress(f"reading logits at {len(positions)} positions")
+    yield compare_logits(link, expected, tokens, positions)
 
 
 def compare_tokens(got: list[int], wanted: list[int], temperature: float) -> Comparison:

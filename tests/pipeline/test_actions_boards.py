@@ -21,6 +21,7 @@ from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
+from tinyllm.codegen.memory.plan import memory_needs
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.host.api.board import Board as ApiBoard
@@ -271,6 +272,23 @@ def test_the_command_line_shows_calls_and_answers_them_with_tools(
         name, values = call_models.plan().catalogue.parse(call)
         assert name != "note.find" or result == f"{values['most']} notes"
     assert found
+
+
+def test_verify_proves_a_board_whose_model_makes_calls(host: Built, loaded: LoadedModel) -> None:
+    with ApiBoard.host(loaded.path) as board:
+        compared = board.verify(temperatures=(0.0, 3.0), seed=4, count=100)
+    assert [comparison.difference for comparison in compared] == [None] * 3
+
+
+def test_the_planned_bytes_bound_a_program_that_makes_calls(
+    host: Built, loaded: LoadedModel, model: IntegerModel
+) -> None:
+    require_unicorn()
+    board = load_board("pico2").twin()
+    built, needs = build(loaded, board), memory_needs(model, loaded.tokenizer, board)
+    assert needs.plan.flash["calls"] > 4000
+    assert built.flash is not None and built.flash <= needs.total.flash
+    assert built.ram is not None and built.ram <= needs.ram_with_copies
 
 
 def test_a_conversation_with_calls_is_given_back_to_a_board_that_lost_it(host: Built, loaded: LoadedModel) -> None:

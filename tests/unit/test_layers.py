@@ -55,8 +55,8 @@ MAY_IMPORT = {
     "host.connect": "tinyllm boards host.output host.link host.model host.virtual host.build",
     "host.chat": "tinyllm codegen.tokenizers codegen.chat host.link host.model host.connect",
     "host.prove": (
-        "tinyllm models boards codegen.arithmetic codegen.tokenizers codegen.kernels codegen.memory codegen.emit "
-        "host.output host.link host.model host.virtual host.build host.connect host.chat"
+        "tinyllm models boards codegen.arithmetic codegen.tokenizers codegen.actions codegen.kernels codegen.memory "
+        "codegen.emit host.output host.link host.model host.virtual host.build host.connect host.chat"
     ),
     "host.tools": "tinyllm codegen.actions host.link",
     "host.fit": (
