@@ -16,9 +16,11 @@ import pytest
 
 from tests.conftest import skip_unless_ci
 from tests.pipeline.conftest import BASE, random_model
+from tests.unit import call_models
 from tests.unit.chat_templates import FAMILIES, small_tokenizer
 from tests.unit.tokenizer_forms import FORMS, form
 from tests.unit.trained_tokenizers import read_trained
+from tinyllm.boards.action_pins import ActionPins
 from tinyllm.boards.description import Board, load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import emit_project
@@ -123,6 +125,19 @@ def test_the_arduino_port_is_clean(core: str, tokenizer: Tokenizer, tmp_path: Pa
     stub = ["-isystem", str(ROOT / "tests/pipeline/arduino_stub")]
     flags = ["-std=c++17", f"-D{core}", "-DTL_CORES=2", "-DTL_LED_PIN=8", *stub, *INCLUDE]
     tidy(project, files(project, "src/port", ending=".cpp"), flags)
+
+
+def test_a_model_that_makes_calls_is_clean(tmp_path: Path) -> None:
+    model, tokenizer = quantize(call_models.call_model()), call_models.tokenizer()
+    host, pico = tmp_path / "host", tmp_path / "pico"
+    write_project(emit_project(model, tokenizer, load_board("host")), host)
+    engine = ["src/call_tables.c", "src/engine/calls.c", "src/engine/session.c", "src/port/port_actions.c"]
+    tidy(host, [*engine, *files(host, "src/console")], C99)
+    write_project(emit_project(model, tokenizer, load_board("pico")), pico)
+    pins = ActionPins(led_pin=25, servo_pin=22, relay_pins=(2, 3), pins=(0, 40), temperature=True)
+    stub = ["-isystem", str(ROOT / "tests/pipeline/arduino_stub")]
+    for core in ("ARDUINO_ARCH_ESP32", "ARDUINO_ARCH_RP2040"):
+        tidy(pico, ["src/port/port_actions.cpp"], ["-std=c++17", f"-D{core}", *pins.flags, *stub, *INCLUDE])
 
 
 def test_what_finds_weights_beside_the_program_is_clean(tokenizer: Tokenizer, tmp_path: Path) -> None:
