@@ -33,6 +33,7 @@ requests = st.one_of(
     st.builds(protocol.Logits, u32, u16),
     st.builds(protocol.Memory),
     st.builds(protocol.Bye),
+    st.builds(protocol.GiveResult, texts),
 )
 replies = st.one_of(
     st.builds(protocol.HelloReply, u8, u32, u32, u32, u32, u32, u32, hex8, hex8, names, names, names, u8, names, u8),
@@ -44,6 +45,8 @@ replies = st.one_of(
     st.builds(protocol.MemoryReply, st.lists(st.tuples(names, u32), max_size=8).map(tuple)),
     st.builds(protocol.Settings, st.lists(st.tuples(u8, u32), max_size=9).map(tuple)),
     st.builds(protocol.Progress, u32, u32),
+    st.builds(protocol.Call, u8, texts),
+    st.builds(protocol.CallResult, st.lists(u32, max_size=9).map(tuple), texts),
 )
 
 
