@@ -2,7 +2,6 @@
 
 #include <stddef.h>
 
-#include "call_tables.h" /* named here, for SCons finds no header of engine/ from this folder */
 #include "calls.h"
 #include "pieces.h"
 #include "port.h"

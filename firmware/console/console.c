@@ -4,7 +4,6 @@
 
 #include "actions.h"
 #include "answer.h"
-#include "call_tables.h" /* named here, for SCons finds no header of engine/ from this folder */
 #include "calls.h"
 #include "frames.h"
 #include "port.h"
