@@ -46,5 +46,5 @@ ARMV6M = KernelSet(
     Int8Layout(_ROWS, _group_bytes, _input_bytes, _pack, _unpack),
     INT4_QUADS,
     tokens=4,
-    hot_bytes=HotBytes(int8=12_032, int4=3_968, int4_cache=1_280),
+    hot_bytes=HotBytes(int8=12_288, int4=3_968, int4_cache=1_280),
 )

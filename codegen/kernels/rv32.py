@@ -10,5 +10,5 @@ RV32 = column_pairs(
     rows=8,
     input_bytes=lambda columns: -(-columns // 4) * 24,
     int4_part=132,
-    hot_bytes=HotBytes(int8=13_824, int4=1_408, int4_cache=1_536),
+    hot_bytes=HotBytes(int8=14_464, int4=1_408, int4_cache=1_536),
 )

@@ -10,5 +10,5 @@ XTENSA = column_pairs(
     rows=4,
     input_bytes=lambda columns: -(-columns // 4) * 16,
     int4_part=68,
-    hot_bytes=HotBytes(int8=12_288, int4=1_408, int4_cache=1_280),
+    hot_bytes=HotBytes(int8=12_928, int4=1_408, int4_cache=1_280),
 )

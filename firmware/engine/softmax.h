@@ -5,33 +5,69 @@
 
 #include "kernels.h"
 
-/* How a distance of two scores becomes octaves in Q9: (distance >> cut) * mantissa / 2^right, to nearest. */
+#define TL_OCTAVE_BITS 26 /* behind the point of octaves; 9 of them choose an entry of the table */
+
+/* How a distance of two scores becomes octaves: ((distance >> cut) * mantissa + 2^(16 + down)) >> down, rounded for
+ * the table. */
 struct tl_octaves {
     uint32_t farthest; /* any larger distance is 16 octaves or more */
     uint32_t mantissa;
-    int32_t cut, right;
+    int32_t cut, down; /* down: 0 but for the smallest scales */
 };
 
 static inline struct tl_octaves tl_octaves_of(struct tl_scale scale) {
     /* From 2^reach on, a distance is surely 16 octaves: the mantissa is 2^14 at least. */
     const int32_t reach = tl_min(tl_max(6 - scale.exponent, 0), 32), cut = tl_max(reach - 16, 0);
+    /* The product has as many bits behind the point of octaves in Q9. */
+    const int32_t right = tl_min(tl_max(7 - scale.exponent - cut, 1), 31), down = tl_max(right - 17, 0);
     return (struct tl_octaves){
         reach == 32 ? UINT32_MAX : (1u << reach) - 1u,
-        (uint32_t)scale.mantissa,
+        (uint32_t)scale.mantissa << (17 - right + down),
         cut,
-        tl_min(tl_max(7 - scale.exponent - cut, 1), 31),
+        down,
     };
 }
 
-/* Probability Q15 of a score so far below the highest, at most `farthest`. */
-static inline uint32_t tl_probability(const struct tl_octaves *how, uint32_t distance) {
-    const uint32_t octaves = ((distance >> how->cut) * how->mantissa + (1u << (how->right - 1))) >> how->right;
-    return (((uint32_t)tl_softmax_table[octaves & 511u] >> (octaves >> 9)) + 1u) >> 1; /* octaves < 32 * 2^9 */
+/* Probability Q15 of a score so far below the highest, at most `farthest`. down: that of `how`. */
+static inline uint32_t tl_probability(const struct tl_octaves *how, uint32_t distance, int32_t down) {
+    const uint32_t octaves = ((distance >> how->cut) * how->mantissa + (1u << (16 + down))) >> down; /* < 32 octaves */
+    return (((uint32_t)tl_softmax_table[octaves >> 17 & 511u] >> (octaves >> TL_OCTAVE_BITS)) + 1u) >> 1;
 }
 
 /* A probability times the packed scale of V, in units of 2^top: below 2^26. */
 static inline int32_t tl_slot_weight(uint32_t probability, uint32_t packed, int32_t top) {
     return (int32_t)((probability * (packed & 2047u)) >> (top + TL_SCALE_EXPONENT_BIAS - (int32_t)(packed >> 11)));
+}
+
+/* The slots of a head that are left to weigh, and what those before came to. Machine code knows the offsets. */
+struct tl_weighing {
+    struct tl_octaves octaves;
+    uint32_t rounding; /* 2^16, and an octave: the last bit shifted out then rounds a probability */
+    int32_t highest, top;
+    const uint16_t *table, *v_scales; /* top: of the packed exponents */
+    uint32_t total;
+    int32_t largest;
+    int32_t *scores, *end;
+};
+
+static inline struct tl_weighing tl_weighing_of(struct tl_octaves octaves, int32_t highest, const uint16_t *v_scales,
+                                                int32_t top, int32_t *scores, uint32_t slots) {
+    const uint32_t rounding = 1u << TL_OCTAVE_BITS | 1u << 16;
+    return (struct tl_weighing){octaves,          rounding,      highest, top + TL_SCALE_EXPONENT_BIAS,
+                                tl_softmax_table, v_scales,      0,       0,
+                                scores,           scores + slots};
+}
+
+static inline void tl_weigh_slots(struct tl_weighing *job) {
+    for (; job->scores != job->end; job->scores++, job->v_scales++) {
+        const uint32_t distance = (uint32_t)job->highest - (uint32_t)*job->scores; /* exact modulo 2^32 */
+        *job->scores = 0;
+        if (distance > job->octaves.farthest) continue;
+        const uint32_t probability = tl_probability(&job->octaves, distance, job->octaves.down);
+        *job->scores = tl_slot_weight(probability, *job->v_scales, job->top - TL_SCALE_EXPONENT_BIAS);
+        job->total += probability;
+        job->largest = tl_max(job->largest, *job->scores);
+    }
 }
 
 /* What the weights of all slots leave for the sum over V. largest: of the weights */

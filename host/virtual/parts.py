@@ -45,8 +45,8 @@ TABLE: dict[Part, str] = {
         "large_value"
     ),
     Part.ATTENTION: (
-        "attention attend attend_at_once tl_score_rows add_columns score_* tl_softmax_* tl_mix_rows mix_* "
-        "tl_unpack_int4"
+        "attention attend attend_at_once tl_score_rows add_columns score_* tl_softmax_* tl_weigh_slots weigh_slots "
+        "weigh_fours tl_mix_rows mix_* tl_unpack_int4"
     ),
     Part.NORMS: "norm norm_tokens tl_rmsnorm_* tl_gain_products quantize tl_quantize_*",
     Part.SAMPLING: (

@@ -23,7 +23,7 @@ static void weigh_portable(int32_t *scores, const uint16_t *v_scales, uint32_t f
         const uint32_t distance = (uint32_t)highest - (uint32_t)scores[t]; /* exact modulo 2^32 */
         scores[t] = 0;
         if (distance > how->farthest) continue;
-        const uint32_t probability = tl_probability(how, distance);
+        const uint32_t probability = tl_probability(how, distance, how->down);
         scores[t] = tl_slot_weight(probability, v_scales[t], top);
         sums->total += probability;
         sums->largest = tl_max(sums->largest, scores[t]);
@@ -44,18 +44,19 @@ TL_TARGET_AVX2 static uint32_t weigh_avx2(int32_t *scores, const uint16_t *v_sca
                                           const struct tl_octaves *how, int32_t top, struct sums *sums) {
     const __m256i nearest = _mm256_set1_epi32(highest), farthest = _mm256_set1_epi32((int32_t)how->farthest);
     const __m256i mantissa = _mm256_set1_epi32((int32_t)how->mantissa), one = _mm256_set1_epi32(1);
-    const __m256i half = _mm256_set1_epi32(1 << (how->right - 1));
+    const __m256i half = _mm256_set1_epi32(1 << (16 + how->down));
     const __m256i biased_top = _mm256_set1_epi32(top + TL_SCALE_EXPONENT_BIAS);
-    const __m128i cut = _mm_cvtsi32_si128(how->cut), right = _mm_cvtsi32_si128(how->right);
+    const __m128i cut = _mm_cvtsi32_si128(how->cut), down = _mm_cvtsi32_si128(how->down);
     __m256i total = _mm256_setzero_si256(), largest = total;
     uint32_t t = 0;
     for (; slots - t >= 8; t += 8) {
         const __m256i distance = _mm256_sub_epi32(nearest, _mm256_loadu_si256((const __m256i *)(scores + t)));
         const __m256i near = _mm256_cmpeq_epi32(_mm256_min_epu32(distance, farthest), distance);
         const __m256i product = _mm256_mullo_epi32(_mm256_srl_epi32(distance, cut), mantissa);
-        const __m256i octaves = _mm256_srl_epi32(_mm256_add_epi32(product, half), right);
-        const __m256i entries = softmax_entries(_mm256_and_si256(octaves, _mm256_set1_epi32(511)));
-        const __m256i twice = _mm256_srlv_epi32(entries, _mm256_srli_epi32(octaves, 9));
+        const __m256i octaves = _mm256_srl_epi32(_mm256_add_epi32(product, half), down);
+        const __m256i entries =
+            softmax_entries(_mm256_and_si256(_mm256_srli_epi32(octaves, 17), _mm256_set1_epi32(511)));
+        const __m256i twice = _mm256_srlv_epi32(entries, _mm256_srli_epi32(octaves, TL_OCTAVE_BITS));
         const __m256i probability = _mm256_and_si256(near, _mm256_srli_epi32(_mm256_add_epi32(twice, one), 1));
         const __m256i packed = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(v_scales + t)));
         const __m256i scaled = _mm256_mullo_epi32(probability, _mm256_and_si256(packed, _mm256_set1_epi32(2047)));
