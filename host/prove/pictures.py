@@ -33,7 +33,7 @@ def draw(plot: Plot) -> str:
         figure = Figure(figsize=(WIDTH, height), facecolor="white")
         axes = figure.subplots()
         {"stacked": _bars, "bars": _bars, "lines": _lines, "points": _points}[plot.kind](axes, plot)
-        axes.set_title(plot.title, loc="left", fontsize=10, color=TEXT)
+        figure.suptitle(plot.title, x=0.01, ha="left", fontsize=10, color=TEXT)  # of the picture: a long one fits
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         figure.tight_layout()
