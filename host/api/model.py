@@ -158,6 +158,8 @@ def load(
     calibrate: str | Path | None = None,
     fit_to: str | None = None,
     kv_cache: str | None = None,
+    rope_base: float | None = None,
+    weights_in: str | None = None,
 ) -> LanguageModel:
     """Read a checkpoint and its tokenizer.
 
@@ -167,7 +169,9 @@ def load(
     layer_sharing: override a Hugging Face config.json. prefix: a text file that every conversation on a board
     begins with. weights: "int8" (the default), "int4", "mixed" or "mixed:600KB". calibrate: a text file that decides
     how int4 weights are rounded; by default the model writes one. fit_to: a board, for the best weights that fit it.
-    kv_cache: "int8" (the default), "k8v4" for int4 values, or "int4".
+    kv_cache: "int8" (the default), "k8v4" for int4 values, or "int4". rope_base: the base of the rotary embedding, of
+    llama2.c files of version 1 and 2; by default 10000. weights_in: where a board keeps the weights, "program" or
+    "partition"; by default in the program if they fit.
     Raises UserError, naming the file and the field, if something is missing, damaged or not supported.
     """
     options = LoadOptions(
@@ -181,5 +185,7 @@ def load(
         calibrate=None if calibrate is None else Path(calibrate),
         fit_to=fit_to,
         kv_cache=kv_cache,
+        rope_base=rope_base,
+        weights_in=weights_in,
     )
     return LanguageModel.read(None if model is None else str(model), options)

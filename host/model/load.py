@@ -16,6 +16,7 @@ from tinyllm.codegen.chat.derive import Unsuited, derive, stopping_where_answers
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.facts import CheckpointFacts
 from tinyllm.codegen.checkpoints.huggingface.hub_cache import snapshot
+from tinyllm.codegen.memory.plan import PARTITION, PROGRAM
 from tinyllm.codegen.tokenizers import Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.trim import Saving, trim
@@ -203,6 +204,8 @@ def _is_there(path: Path) -> bool:
 def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedModel:
     """Read the model and its tokenizer, and trim the vocabulary if that is wanted."""
     weights = options.weights_format()
+    if options.weights_in not in (None, PROGRAM, PARTITION):
+        raise UserError(f"--weights-in {shown(options.weights_in)}: expected {PROGRAM} or {PARTITION}.")
     path = model_path(name)
     model = options.model(path)
     context = options.positions(model.config)

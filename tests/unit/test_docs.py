@@ -98,6 +98,18 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
     assert [f"{number}: {path}" for number, code in said for path in missing(code)] == []
 
 
+def test_every_file_of_the_table_where_it_is_decided_exists() -> None:
+    """A name without a folder stands for a file beside the one before it."""
+    table = (
+        (ROOT / "docs/architecture.md").read_text("utf-8").partition("## Where is it decided?")[2].partition("\n## ")[0]
+    )
+    rows = [CODE.findall(line.split("|")[2]) for line in table.splitlines() if line.startswith("| ")][1:]
+    beside = {row[0]: [name for name in row[1:] if "/" not in name] for row in rows if "/" in row[0]}
+    assert "families.py" in beside["codegen/checkpoints/huggingface/config.py"]
+    lost = [name for first, names in beside.items() for name in names if not (ROOT / first).with_name(name).exists()]
+    assert lost == []
+
+
 @each_page
 def test_the_lines_of_a_page_fit_120_columns(page: Path) -> None:
     """Code blocks may be wider: output is shown as it is."""
