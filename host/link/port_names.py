@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from tinyllm.config_folder import config_folder
 from tinyllm.errors import UserError
@@ -18,6 +18,8 @@ AUTO = "auto"
 BY_SERIAL = "id:"
 FILE = "ports.json"
 LARGEST_FILE = 1 << 20
+PATIENCE = 5.0
+"""Seconds to wait for another process that changes the names."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
 TAKEN = re.compile(rf"{AUTO}|com\d+", re.IGNORECASE)
 """Names that are taken."""
@@ -84,7 +86,7 @@ def give_name(assignment: str) -> dict[str, str]:
     path = config_folder() / FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with FileLock(path.with_suffix(".lock"), timeout=PATIENCE):
             names = given_names()
             if meant:
                 # A name of a name would change its meaning with that one.
@@ -94,6 +96,11 @@ def give_name(assignment: str) -> dict[str, str]:
             elif names.pop(name, None) is None:
                 raise UserError(f"--name {assignment}: no such name. Given: {', '.join(names) or 'none'}.")
             write_file(path, json.dumps(names, indent=1, sort_keys=True) + "\n")
+    except Timeout:
+        raise UserError(
+            f"{path}: its lock, {path.stem}.lock, cannot be had. End the process that holds it, or set TINYLLM_HOME to"
+            " another folder."
+        ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}). TINYLLM_HOME sets another folder.") from None
     return names

@@ -7,6 +7,8 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +23,7 @@ from tinyllm.boards.description import load_board
 from tinyllm.errors import UserError
 from tinyllm.host.cli import app as cli
 from tinyllm.host.connect.attach import BoardRequest, attach
-from tinyllm.host.link import serial_port, usb
+from tinyllm.host.link import port_names, serial_port, usb
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.port_names import give_name, given_names, resolve_port
 from tinyllm.host.link.port_url import check_url
@@ -163,6 +165,19 @@ def test_where_names_cannot_be_kept_another_folder_is_advised(own_home: Path) ->
     own_home.write_text("a file, where the folder should be")
     with pytest.raises(UserError, match=r"ports\.json: cannot be written \(.+\)\. TINYLLM_HOME sets another folder\."):
         give_name("a=COM3")
+
+
+def test_a_lock_of_the_names_that_is_never_free_is_told(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_home.mkdir()
+    hold = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
+    command = [sys.executable, "-c", hold, str(own_home / "ports.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline()
+        monkeypatch.setattr(port_names, "PATIENCE", 0.1)
+        with pytest.raises(UserError, match=r"ports\.json: its lock, ports\.lock, cannot be had\. End the process"):
+            give_name("a=COM3")
+        other.communicate(b"\n", timeout=30)
+    assert give_name("a=COM3") == {"a": "COM3"}
 
 
 def test_a_port_that_comes_and_one_that_goes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
