@@ -84,12 +84,12 @@ def command(
         if as_json:
             output.document(facts | {"tokens": tokens, "variants": [asdict(variant) for variant in found]})
             return
-        output.line(f"{loaded.name} on {text.name}: {len(stories)} stories, {tokens:,} tokens", style="bold")
+        output.line(f"{loaded.name} on {text.name}: {_many(stories)}, {tokens:,} tokens", style="bold")
         output.table(["variant", "perplexity", "ratio", "kl", "top-1", "bytes of weights"], list(map(_row, found)))
         return
     effect = None
     calibrate(loaded, output)
-    with output.progress(f"evaluating {loaded.name} on {len(stories)} stories") as report:
+    with output.progress(f"evaluating {loaded.name} on {_many(stories)}") as report:
         if loaded.whole is not None:
             total = 2 * len(stories)
             effect = compare(loaded.whole, loaded, stories, max_tokens, progress=lambda done: report(done, total))
@@ -103,7 +103,7 @@ def command(
         facts |= {"tokens": result.tokens, "predicted": result.predicted}
         output.document(facts | {"variants": _variants(result, str(loaded.weights))})
         return
-    output.line(f"{loaded.name} on {text.name}: {len(stories)} stories, {result.tokens:,} tokens", style="bold")
+    output.line(f"{loaded.name} on {text.name}: {_many(stories)}, {result.tokens:,} tokens", style="bold")
     rows = []
     for name, one in results.items():
         rows.append([f"{FP32}{name}", f"{one.fp32_perplexity:.4f}", "1", "", ""])
@@ -124,6 +124,10 @@ def _measured(
             calibrate(replace(loaded, weights=weights), output)
     with output.progress(f"evaluating {len(formats)} variants of {loaded.name}") as report:
         return variants_of(loaded, formats, sequences, lambda done: report(done, len(sequences)))
+
+
+def _many(stories: list[str]) -> str:
+    return f"{len(stories)} {'story' if len(stories) == 1 else 'stories'}"
 
 
 def _variants(result: Evaluation, weights: str) -> list[dict[str, Any]]:

@@ -274,6 +274,14 @@ def test_every_verb_of_the_table_is_a_command_of_its_module(tinyllm: Tinyllm, ve
     assert cli.VERBS[verb] in " ".join(tinyllm("--help")[1].split())
 
 
+def test_a_text_without_a_mark_is_one_story(tinyllm: Tinyllm, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("Once upon a time")
+    code, out, err = tinyllm("eval", "--text", str(text))
+    assert (code, err) == (0, "")
+    assert out.startswith("tinystories-260k on text.txt: 1 story, 5 tokens\n")
+
+
 def test_json_as_a_prompt_is_no_option(tinyllm: Tinyllm) -> None:
     code, out, err = tinyllm("run", "-p", "--json", "--board", "hots")
     assert (code, out) == (2, "")
