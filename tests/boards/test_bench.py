@@ -77,7 +77,7 @@ def test_each_part_of_a_token_is_counted_and_all_parts_are_the_token(board: Boar
         [sum(sum(core.get(part, {}).values()) for core in place.counts) for place in (first, later)]
         for part in (Part.MATRICES, Part.ATTENTION)
     )
-    assert matrices[0] == pytest.approx(matrices[1], rel=0.005)  # a value that is out of a kernel's range costs more
+    assert matrices[0] == pytest.approx(matrices[1], rel=0.01)  # a value that is out of a kernel's range costs more
     assert attention[1] > 3 * attention[0]
 
 

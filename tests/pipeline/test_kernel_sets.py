@@ -428,7 +428,7 @@ def test_vectors_become_codes_rounded_to_nearest(c: Any, bits: int, reciprocal: 
     assert codes.tolist() == expected.tolist()
 
 
-@every("right", [0, 1, 7, 20, 29, 31, 32, 33])
+@every("right", [0, 1, 7, 20, 29, 31, 32, 33, 34, 61, 62, 63])
 @every("beyond", [0, 1])
 def test_rows_of_the_largest_products_are_exact(c: Any, right: int, beyond: int) -> None:
     largest = min(2**right - 1 + beyond, fp.INT32_MAX)

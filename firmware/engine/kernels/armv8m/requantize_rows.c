@@ -3,8 +3,23 @@
 #include "dsp.h"
 #include "kernels.h"
 
+/* By 32 + `down` bits: the upper word of a product, rounded further. No value is too large for that. */
+TL_HOT static void requantize_down(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier,
+                                   int32_t down) {
+    const int32_t half = 1 << (down - 1);
+    TL_UNROLL
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t product = (int64_t)values[i] * (mantissa[i] * multiplier);
+        values[i] = ((int32_t)(product >> 32) + half) >> down;
+    }
+}
+
 TL_HOT void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier,
                                int32_t right) {
+    if (right > 32) {
+        requantize_down(values, mantissa, n, multiplier, tl_min(right, 62) - 32);
+        return;
+    }
     const struct tl_high_product how = tl_high_product(multiplier, right);
     uint32_t i = 0;
     if (how.fits) {
