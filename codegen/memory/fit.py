@@ -8,7 +8,7 @@ from dataclasses import replace
 from tinyllm.boards.description import Board, board_names, load_board
 from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT, IntegerMatrix, IntegerModel
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import PARTITION, Bytes, MemoryNeeds, matrix_bytes, memory_needs, room
+from tinyllm.codegen.memory.plan import FLASH_BESIDE, PARTITION, Bytes, MemoryNeeds, matrix_bytes, memory_needs, room
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import TinyllmError, UserError
 
@@ -73,7 +73,7 @@ def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: By
             ("flash", wanted.flash, space.flash),
             ("RAM", wanted.ram, space.ram),
             ("PSRAM", wanted.psram, space.psram),
-            ("flash for weights", wanted.weights, space.weights),
+            (FLASH_BESIDE, wanted.weights, space.weights),
         )
         if needed > there
     ]

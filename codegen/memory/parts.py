@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinyllm.boards.description import Board
-from tinyllm.codegen.memory.plan import CODE_BYTES, PARTITION, PSRAM_RESERVE, MemoryNeeds, room
+from tinyllm.codegen.memory.plan import (
+    CODE_BYTES,
+    FLASH,
+    FLASH_BESIDE,
+    PARTITION,
+    PSRAM,
+    PSRAM_RESERVE,
+    SRAM,
+    MemoryNeeds,
+    room,
+)
 
 
 @dataclass(frozen=True)
@@ -60,14 +70,14 @@ def memory_parts(needs: MemoryNeeds, board: Board) -> list[MemoryParts]:
         "tables": placed.ram - placed.hot_bytes,
     }
     found = [
-        MemoryParts("flash", space.flash + flash["core"], _some(flash)),
-        MemoryParts("SRAM", space.ram + sram["core"], _some(sram)),
+        MemoryParts(FLASH, space.flash + flash["core"], _some(flash)),
+        MemoryParts(SRAM, space.ram + sram["core"], _some(sram)),
     ]
     if beside:
-        found.insert(1, MemoryParts("flash for weights", space.weights, beside))
+        found.insert(1, MemoryParts(FLASH_BESIDE, space.weights, beside))
     if memory.psram:
         psram = {"core": PSRAM_RESERVE, **held("PSRAM"), "tables": sum(placed.psram.values())}
-        found.append(MemoryParts("PSRAM", space.psram + PSRAM_RESERVE, _some(psram)))
+        found.append(MemoryParts(PSRAM, space.psram + PSRAM_RESERVE, _some(psram)))
     return found
 
 

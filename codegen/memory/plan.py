@@ -26,6 +26,9 @@ from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 PROGRAM, PARTITION = "program", "partition"
 """Where weights are: C tables of the program, or an image beside it."""
 
+FLASH, SRAM, PSRAM, FLASH_BESIDE = "flash", "SRAM", "PSRAM", "flash for weights"
+"""The memories of a board, by the names that people see. FLASH_BESIDE: for weights beside the program."""
+
 MOST_BATCH = 8
 """Tokens of a prompt that go through the model at once, at most."""
 
@@ -99,6 +102,16 @@ class Bytes:
             and self.weights <= room.weights
         )
 
+    @property
+    def by_memory(self) -> dict[str, int]:
+        """The amounts by the memories' names."""
+        return {FLASH: self.flash, SRAM: self.ram, PSRAM: self.psram, FLASH_BESIDE: self.weights}
+
+    def fullest(self, room: Bytes) -> tuple[str, float]:
+        """The memory that it fills most, and how many times the room there it takes."""
+        pairs = zip(self.by_memory.items(), room.by_memory.values(), strict=True)
+        return max(((name, size / max(there, 1)) for (name, size), there in pairs), key=lambda each: each[1])
+
 
 @dataclass(frozen=True)
 class MemoryNeeds:
@@ -120,6 +133,11 @@ class MemoryNeeds:
         """Whether the board has room for all of it."""
         space = room(board, self.weights_in)
         return space is None or self.total.fits(space)
+
+    def times(self, board: Board) -> float:
+        """How many times the room in its fullest memory; more than 1 if it does not fit."""
+        space = room(board, self.weights_in)
+        return 0.0 if space is None else self.total.fullest(space)[1]
 
     @property
     def ram_with_copies(self) -> int:
@@ -252,12 +270,13 @@ def memory_needs(
 ) -> MemoryNeeds:
     """The bytes of the program on a board, without its framework; board None: one with enough RAM.
 
-    weights_in: PROGRAM, PARTITION, or None for the first of them that fits, PROGRAM if none does.
+    weights_in: PROGRAM, PARTITION, or None for the first of them that fits; if none does, the one that comes nearest.
     """
     if weights_in is None and board is not None and board.weights is not None and board.memory is not None:
         inside = memory_needs(model, tokenizer, board, PROGRAM)
-        apart = None if inside.fits(board) else memory_needs(model, tokenizer, board, PARTITION)
-        return apart if apart is not None and apart.fits(board) else inside
+        if inside.fits(board):
+            return inside
+        return min(inside, memory_needs(model, tokenizer, board, PARTITION), key=lambda needs: needs.times(board))
     kept = weights_in or PROGRAM
     space = None if board is None else room(board, kept)
     needs = _lay_out(plan_memory(model, tokenizer, board, None, kept), space, kept)

@@ -9,7 +9,7 @@ import click
 
 from tinyllm.boards.description import Board, load_board
 from tinyllm.codegen.emit.write import check_folder
-from tinyllm.codegen.memory.plan import PARTITION, MemoryNeeds, room
+from tinyllm.codegen.memory.plan import FLASH_BESIDE, PARTITION, MemoryNeeds, room
 from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.build.build import compile_project
 from tinyllm.host.build.program import Program
@@ -19,8 +19,6 @@ from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.model.quantisation_report import HEADERS, quantisation_of, table, worst_first
 from tinyllm.host.model.trim_report import trimming_of
 from tinyllm.host.output import Output
-
-FLASH_BESIDE = "flash for weights"
 
 
 @click.command(epilog=MODEL_HELP)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tinyllm.boards.board import Board
 from tinyllm.codegen.memory.parts import MemoryParts
-from tinyllm.codegen.memory.plan import plan_memory
+from tinyllm.codegen.memory.plan import FLASH, FLASH_BESIDE, PARTITION, PSRAM, SRAM, plan_memory
 from tinyllm.host.fit.batteries import BATTERIES
-from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed, formats_of
+from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed, formats_of, memories
 from tinyllm.host.fit.largest import largest_models
 from tinyllm.host.fit.remedies import Remedy
 from tinyllm.host.fit.weights import FORMATS, MIXED_BITS
@@ -21,11 +21,13 @@ WIDE = 108
 """Columns from which on the table has all of its columns."""
 BATTERY = "LiPo"
 """The column of the first of BATTERIES."""
-MEMORIES = ("flash", "SRAM", "PSRAM")
+COLUMNS = (FLASH, SRAM, PSRAM)
+"""The memories that have a column each."""
 FREE, LACKING = "free", "lacking"
 STYLES = {FREE: "bright_black", LACKING: "red"}
 """Of the parts of a memory's bar that are not the program's."""
 NONE = "-"
+INSIDE, BESIDE = "in the program", "beside it"
 
 
 def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit]) -> None:
@@ -34,7 +36,7 @@ def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit]) -> N
     output.line(_sizes(sketch), indent=2)
     output.line("")
     wide = output.columns is None or output.columns >= WIDE
-    more = ["prefill", BATTERY, *MEMORIES] if wide else []
+    more = ["prefill", BATTERY, *COLUMNS] if wide else []
     output.table(
         ["board", *FORMATS, "longest", "mJ", *more],
         [
@@ -80,8 +82,7 @@ def _cell(fit: Fit, wanted: int) -> str:
     if not fit.known:
         return "unknown"
     if not fit.fits:
-        memory, times = fit.fullest or ("", 0.0)
-        return f"{memory} x{short(times)}"
+        return _shortage(fit)
     speed = format_rate(fit.decode.tokens_per_second) if fit.decode else "fits"
     return speed if fit.context == wanted else f"{speed} at {fit.context}"
 
@@ -93,8 +94,10 @@ def _rest(each: BoardFit, wide: bool) -> list[str]:
     row = [f"{best.longest_context:,}", _energy(best.decode)]
     if wide:
         filled = {memory.memory: f"{memory.taken / memory.bytes:.0%}" for memory in best.parts}
+        if FLASH_BESIDE in filled:
+            filled[FLASH] += f"+{filled[FLASH_BESIDE]}"
         row += [_rate(best.prefill), _charge(best.decode, BATTERIES[0].name, brief=True)]
-        row += [filled.get(memory, NONE) for memory in MEMORIES]
+        row += [filled.get(memory, NONE) for memory in COLUMNS]
     return row
 
 
@@ -115,6 +118,8 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], wide: bool) -> Iterator[
             f"prefill: tokens/s of a prompt of {PROMPT} tokens. {BATTERY}: tokens of a {battery.name}, "
             f"{battery.watt_hours:g} Wh. flash, SRAM, PSRAM: filled so far, copies of weights included."
         )
+        if any(each.best and each.best.needs.weights_in == PARTITION for each in boards):
+            yield "flash 69%+98%: of the program's part, and of the part beside it, for there the weights lie."
     if sketch.tokenizer is None:
         yield f"The vocabulary's bytes are estimated. {sketch.no_tokenizer}"
     for each in boards:
@@ -131,8 +136,8 @@ def show_board(output: Output, sketch: Sketch, board: BoardFit, changes: Sequenc
     output.table(["", *FORMATS], [[name, *cells] for name, cells in _figures(sketch, board)])
     for line in _largest(sketch, board):
         output.line(line)
-    for memory in MEMORIES:
-        _show_memory(output, memory, board)
+    for rows in memories(board):
+        _show_memory(output, rows)
     if any(fit.parts for fit in board.formats.values()):
         output.line("Counted; but program and variables are bounds, and core is what the board's own software takes.")
     _show_changes(output, board, changes)
@@ -164,6 +169,8 @@ def _figures(sketch: Sketch, board: BoardFit) -> Iterator[tuple[str, list[str]]]
     if any(fit.fits and fit.context != sketch.context for fit in fits):
         yield "with context", [str(fit.context) if fit.fits else NONE for fit in fits]
     yield "longest context", [f"{fit.longest_context:,}" if fit.fits else NONE for fit in fits]
+    if any(fit.needs.weights_in == PARTITION for fit in fits):
+        yield "weights lie", [BESIDE if fit.needs.weights_in == PARTITION else INSIDE for fit in fits]
     if not any(fit.decode for fit in fits):
         return
     yield "tokens/s halfway", [_rate(fit.decode) for fit in fits]
@@ -198,20 +205,24 @@ def _largest(sketch: Sketch, board: BoardFit) -> Iterator[str]:
 def _verdict(fit: Fit) -> str:
     if fit.fits or not fit.known:
         return "yes" if fit.fits else "unknown"
+    return f"no, {_shortage(fit)}"
+
+
+def _shortage(fit: Fit) -> str:
+    """What is too small, and how many times that is needed."""
     memory, times = fit.fullest or ("", 0.0)
-    return f"no, {memory} x{short(times)}"
+    # For a reader of the table both kinds of flash are flash.
+    return "no place for weights" if fit.lacks_place else f"{memory.split()[0]} x{short(times)}"
 
 
-def _show_memory(output: Output, memory: str, board: BoardFit) -> None:
+def _show_memory(output: Output, rows: Mapping[str, MemoryParts]) -> None:
     """A bar for each format, as long as the memory, or longer if something is lacking."""
-    rows = {weights: part for weights in FORMATS for part in board.formats[weights].parts if part.memory == memory}
-    if not rows:
-        return
     names = list(dict.fromkeys(name for row in rows.values() for name in row.parts))
     names += [FREE] * any(row.free for row in rows.values()) + [LACKING] * any(row.lacking for row in rows.values())
     first = next(iter(rows.values()))
     output.line("")
-    output.line(f"{memory}: {kilobytes(first.bytes)} for a program and its core", style="bold")
+    whose = "" if first.memory == FLASH_BESIDE else " for a program and its core"
+    output.line(f"{first.memory}: {kilobytes(first.bytes)}{whose}", style="bold")
     output.bars(
         [(weights, lengths(row, names)) for weights, row in rows.items()],
         STYLES,

@@ -14,7 +14,17 @@ from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT, IntegerMod
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.memory.fit import largest_context
 from tinyllm.codegen.memory.parts import MemoryParts, memory_parts
-from tinyllm.codegen.memory.plan import Bytes, MemoryNeeds, memory_needs, room
+from tinyllm.codegen.memory.plan import (
+    FLASH,
+    FLASH_BESIDE,
+    PARTITION,
+    PSRAM,
+    SRAM,
+    Bytes,
+    MemoryNeeds,
+    memory_needs,
+    room,
+)
 from tinyllm.codegen.memory.traffic import Traffic, prefill_traffic, traffic
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.host.fit.batteries import BATTERIES
@@ -24,6 +34,8 @@ from tinyllm.host.prove.costs import Costs, costs_of
 from tinyllm.host.prove.estimate import Chip, Estimate
 from tinyllm.host.virtual.parts import Part
 
+MEMORIES = (FLASH, FLASH_BESIDE, SRAM, PSRAM)
+"""In the order in which people see them."""
 PROMPT = 64
 """Tokens of the prompt whose speed is estimated, or as many as the context has."""
 
@@ -60,10 +72,10 @@ class Fit:
     """A model with weights of one format on one board.
 
     context: positions of the KV cache: as wanted, or if nobody named it and it does not fit, the longest that does.
-    needs: the bytes at that context. room: None for this computer, and for a board whose file does not say; of that
-    nothing is known. longest_context: that fits, up to what the model was trained for; None if none
-    does. decode: of a token halfway through the context; prefill: of one of a prompt. Both are None if the model does
-    not fit or a figure is missing.
+    needs: the bytes at that context. room: of the board with the weights where they lie then; None for this computer,
+    and for a board whose file does not say; of that nothing is known. longest_context: that fits, up to what the model
+    was trained for; None if none does. decode: of a token halfway through the context; prefill: of one of a prompt.
+    Both are None if the model does not fit or a figure is missing.
     """
 
     weights: str
@@ -90,17 +102,12 @@ class Fit:
     @property
     def fullest(self) -> tuple[str, float] | None:
         """The memory that is filled most, and how many times its room is needed; None if there is no limit."""
-        if self.room is None:
-            return None
-        pairs = {
-            "flash": (self.needs.total.flash, self.room.flash),
-            "SRAM": (self.needs.total.ram, self.room.ram),
-            "PSRAM": (self.needs.total.psram, self.room.psram),
-        }
-        return max(
-            ((name, needed / max(there, 1)) for name, (needed, there) in pairs.items() if needed),
-            key=lambda pair: pair[1],
-        )
+        return None if self.room is None else self.needs.total.fullest(self.room)
+
+    @property
+    def lacks_place(self) -> bool:
+        """Whether the weights were to lie beside the program, and the board has no place there."""
+        return self.room is not None and self.needs.weights_in == PARTITION and not self.room.weights
 
 
 @dataclass(frozen=True)
@@ -119,13 +126,25 @@ class BoardFit:
         return next((fit for fit in self.formats.values() if fit.fits), None)
 
 
+def memories(board: BoardFit) -> list[dict[str, MemoryParts]]:
+    """The memories of a board, each by the format of the weights that fill it.
+
+    If weights of one format lie in the program and those of another beside it, the program's flash is two memories.
+    """
+    found: dict[tuple[str, int], dict[str, MemoryParts]] = {}
+    for weights, fit in board.formats.items():
+        for part in fit.parts:
+            found.setdefault((part.memory, part.bytes), {})[weights] = part
+    return [found[key] for key in sorted(found, key=lambda key: MEMORIES.index(key[0]))]
+
+
 def fit_board(sketch: Sketch, board: Board) -> BoardFit:
     """The model of a sketch on a board."""
     chip, costs = Chip.of(board), costs_of(board)
     models = formats_of(sketch)
     trained = min(sketch.config.context, LARGEST_CONTEXT)
     fits = {
-        weights: fit_model(weights, model, sketch.pieces, board, trained, shorten=not sketch.context_chosen)
+        weights: fit_model(weights, model, sketch.pieces, board, trained, not sketch.context_chosen, sketch.weights_in)
         for weights, model in models.items()
     }
     return BoardFit(board, fits, chip, costs, _unknown(board, costs))
@@ -134,26 +153,34 @@ def fit_board(sketch: Sketch, board: Board) -> BoardFit:
 def formats_of(sketch: Sketch) -> Mapping[str, IntegerModel]:
     """The model in each format, at its context."""
     config = replace(sketch.config, context=sketch.context)
-    return outlines(config, sketch.facts.biases, sketch.pieces, sketch.mixture)
+    return outlines(config, sketch.facts.biases, sketch.pieces, sketch.mixture, sketch.weights_in)
 
 
 def fit_model(
-    weights: str, model: IntegerModel, tokenizer: Tokenizer, board: Board, trained: int, shorten: bool
+    weights: str,
+    model: IntegerModel,
+    tokenizer: Tokenizer,
+    board: Board,
+    trained: int,
+    shorten: bool,
+    weights_in: str | None = None,
 ) -> Fit:
-    """A model on a board. trained: the longest context to look for. shorten: take less context if it does not fit."""
-    space = room(board)
-    needs = memory_needs(model, tokenizer, board)
-    longest = largest_context(_with_context(model, trained), tokenizer, board)
-    if space is not None and not needs.total.fits(space) and shorten and longest:
+    """A model on a board. trained: the longest context to look for. shorten: take less context if it does not fit.
+
+    weights_in: as memory_needs takes it.
+    """
+    needs = memory_needs(model, tokenizer, board, weights_in)
+    longest = largest_context(_with_context(model, trained), tokenizer, board, weights_in)
+    if not needs.fits(board) and shorten and longest:
         model = _with_context(model, longest)
-        needs = memory_needs(model, tokenizer, board)
+        needs = memory_needs(model, tokenizer, board, weights_in)
     fit = Fit(
         weights=weights,
         on_host=board.name == HOST,
         model=model,
         context=model.config.context,
         needs=needs,
-        room=space,
+        room=room(board, needs.weights_in),
         parts=memory_parts(needs, board),
         longest_context=longest,
         decode=None,

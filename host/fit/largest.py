@@ -9,7 +9,7 @@ from tinyllm.boards.board import Board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import IntegerGain, IntegerMatrix
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import memory_needs, room
+from tinyllm.codegen.memory.plan import memory_needs
 from tinyllm.host.fit.fits import BoardFit
 from tinyllm.host.fit.weights import MATRICES
 from tinyllm.host.model.sketch import Sketch
@@ -38,15 +38,14 @@ def largest_model(sketch: Sketch, board: Board, context: int, int4: bool) -> Lar
 
     None if not even one block fits, or if nobody knows the board's memories.
     """
-    space = room(board)
-    if space is None:
+    if board.memory is None:
         return None
 
     def fits(blocks: int) -> bool:
         config = with_blocks(replace(sketch.config, context=context), blocks)
         narrow = [(block, name) for block in range(blocks) for name in MATRICES] if int4 else ()
         model = outline(config, sketch.facts.biases, frozenset(narrow))
-        return memory_needs(model, sketch.pieces, board).total.fits(space)
+        return memory_needs(model, sketch.pieces, board, sketch.weights_in).fits(board)
 
     blocks = _most(fits)
     if blocks == 0:

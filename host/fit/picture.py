@@ -11,19 +11,25 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from tinyllm.codegen.memory.parts import MemoryParts
-from tinyllm.host.fit.fits import BoardFit
+from tinyllm.host.fit.fits import BoardFit, memories
 from tinyllm.host.fit.weights import FORMATS
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.prove.pictures import COLOURS, TEXT, WIDTH
 
-PARTS = dict(
-    zip(
-        ("core", "program", "weights", "vocabulary", "prefix", "variables", "KV cache", "state", "hot code", "tables"),
-        ("#4269d0", "#efb118", "#3ca951", "#a463f2", "#97bbf5", "#efb118", "#ff725c", "#9c6b4e", "#6cc5b0", "#3ca951"),
-        strict=True,
-    )
-)
-"""Colours of the parts of a memory; tables are copies of weights."""
+PARTS = {
+    "core": "#4269d0",
+    "program": "#efb118",
+    "weights": "#3ca951",
+    "index": "#9498a0",
+    "vocabulary": "#a463f2",
+    "prefix": "#97bbf5",
+    "variables": "#efb118",
+    "KV cache": "#ff725c",
+    "state": "#9c6b4e",
+    "hot code": "#6cc5b0",
+    "tables": "#3ca951",
+}
+"""Colours of the parts of a memory; tables are copies of weights, index finds weights beside the program."""
 FREE, LACKING = "#e5e5e5", "#d1242f"
 KIB = 1024
 BAR = 0.26
@@ -64,32 +70,29 @@ def draw_boards(sketch: Sketch, boards: Sequence[BoardFit]) -> str:
 
 def draw_board(sketch: Sketch, board: BoardFit) -> str:
     """The memories of one board, a bar for each format of the weights."""
-    memories: dict[str, list[MemoryParts]] = {}
-    for weights in FORMATS:
-        for part in board.formats[weights].parts:
-            memories.setdefault(part.memory, []).append(part)
-    figure = _figure(0.7 + 1.45 * len(memories))
-    panels = figure.subplots(len(memories), 1, squeeze=False)[:, 0]
-    for axes, (memory, rows) in zip(panels, memories.items(), strict=True):
-        _memory(axes, memory, rows)
+    filled = memories(board)
+    figure = _figure(0.7 + 1.45 * len(filled))
+    panels = figure.subplots(len(filled), 1, squeeze=False)[:, 0]
+    for axes, rows in zip(panels, filled, strict=True):
+        _memory(axes, list(rows), list(rows.values()))
     return _svg(figure, list(panels), f"{sketch.config.name} on {board.board.name}, context {sketch.context}")
 
 
-def _memory(axes: Axes, memory: str, rows: Sequence[MemoryParts]) -> None:
+def _memory(axes: Axes, formats: Sequence[str], rows: Sequence[MemoryParts]) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row.parts))
     left = [0.0] * len(rows)
     for name in names:
         values = [row.parts.get(name, 0) / KIB for row in rows]
-        axes.barh(FORMATS, values, left=left, color=PARTS[name], label=name, height=0.7)
+        axes.barh(formats, values, left=left, color=PARTS[name], label=name, height=0.7)
         left = [start + value for start, value in zip(left, values, strict=True)]
-    axes.barh(FORMATS, [row.free / KIB for row in rows], left=left, color=FREE, label="free", height=0.7)
+    axes.barh(formats, [row.free / KIB for row in rows], left=left, color=FREE, label="free", height=0.7)
     axes.axvline(rows[0].bytes / KIB, color=LACKING, linewidth=1)
     for number, row in enumerate(rows):
         what = f"{row.lacking / KIB:,.0f} KB lacking" if row.lacking else f"{row.free / KIB:,.0f} KB free"
         axes.annotate(f" {what}", (max(row.taken, row.bytes) / KIB, number), va="center", color=TEXT, fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.18 * max(max(row.taken, row.bytes) for row in rows) / KIB)
-    axes.set_ylabel(memory)
+    axes.set_ylabel(rows[0].memory)
     axes.set_xlabel("KB; the red line is where the memory ends")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
 

@@ -124,8 +124,11 @@ def _vocabulary(sketch: Sketch, size: int) -> Tokenizer:
 
 def _with(sketch: Sketch, board: Board, weights: str, context: int, tokenizer: Tokenizer, shorten: bool = False) -> Fit:
     config = replace(sketch.config, vocab_size=tokenizer.vocab_size)
-    model = outlines(replace(config, context=context), sketch.facts.biases, tokenizer, sketch.mixture)[weights]
-    return fit_model(weights, model, tokenizer, board, min(config.context, LARGEST_CONTEXT), shorten)
+    model = outlines(
+        replace(config, context=context), sketch.facts.biases, tokenizer, sketch.mixture, sketch.weights_in
+    )[weights]
+    trained = min(config.context, LARGEST_CONTEXT)
+    return fit_model(weights, model, tokenizer, board, trained, shorten, sketch.weights_in)
 
 
 def _other_boards(sketch: Sketch, now: Fit, board: Board, others: Sequence[Board]) -> Iterator[Remedy]:

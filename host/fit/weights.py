@@ -10,7 +10,7 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel, scale_groups
 from tinyllm.codegen.calibration.mixed import MEAN_BITS
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import memory_needs, plan_memory, room
+from tinyllm.codegen.memory.plan import memory_needs, plan_memory
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.model.weights import Weights
@@ -29,11 +29,16 @@ Int4 = frozenset[tuple[int, str]]
 
 @lru_cache(maxsize=16)
 def outlines(
-    config: ModelConfig, biases: tuple[str, ...], tokenizer: Tokenizer, mixture: Weights | None = None
+    config: ModelConfig,
+    biases: tuple[str, ...],
+    tokenizer: Tokenizer,
+    mixture: Weights | None = None,
+    weights_in: str | None = None,
 ) -> Mapping[str, IntegerModel]:
     """A model in each of FORMATS; embedding and head are int8 in all of them.
 
-    mixture: the mixture that a person asked for; else it has MIXED_BITS. UserError if its budget is too small.
+    mixture: the mixture that a person asked for; else it has MIXED_BITS. weights_in: where the board of such a mixture
+    keeps its weights, as memory_needs takes it. UserError if its budget is too small.
     """
     blocks = range(len(set(config.schedule)))
     int4 = frozenset((block, name) for block in blocks for name in MATRICES)
@@ -44,7 +49,7 @@ def outlines(
     def allowed(narrow: Int4) -> bool:
         if mixture is None or (mixture.budget is None and mixture.board is None):
             return mean_bits(weights, narrow) <= MIXED_BITS
-        return _allowed(outline(config, biases, narrow), tokenizer, mixture)
+        return _allowed(outline(config, biases, narrow), tokenizer, mixture, weights_in)
 
     if mixture is not None and mixture.budget is not None and not allowed(int4):
         least = plan_memory(outline(config, biases, int4), tokenizer).flash["weights"]
@@ -72,12 +77,11 @@ def _mixed(blocks: range, int4: Int4, allowed: Callable[[Int4], bool]) -> Int4:
     return int4
 
 
-def _allowed(model: IntegerModel, tokenizer: Tokenizer, mixture: Weights) -> bool:
+def _allowed(model: IntegerModel, tokenizer: Tokenizer, mixture: Weights, weights_in: str | None) -> bool:
     """Whether a model is small enough for what a person asked for."""
     if mixture.board is not None:
         board = load_board(mixture.board)
-        space = room(board)
-        return space is None or memory_needs(model, tokenizer, board).total.fits(space)
+        return memory_needs(model, tokenizer, board, weights_in).fits(board)
     return plan_memory(model, tokenizer).flash["weights"] <= (mixture.budget or 0)
 
 

@@ -12,7 +12,7 @@ from tinyllm.codegen.calibration.layerwise import Key, matrices
 from tinyllm.codegen.calibration.mixed import MEAN_BITS, mean_bits
 from tinyllm.codegen.memory.fit import check_fits
 from tinyllm.codegen.memory.outline import outline_of
-from tinyllm.codegen.memory.plan import matrix_bytes, memory_needs, plan_memory, room
+from tinyllm.codegen.memory.plan import PARTITION, PROGRAM, matrix_bytes, memory_needs, plan_memory, room
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.model.weights import INT8, Weights
@@ -23,8 +23,13 @@ def table_bytes(model: Model, tokenizer: Tokenizer, context: int, int4: Collecti
     return plan_memory(outline_of(model, context, int4), tokenizer).flash["weights"]
 
 
-def budget_of(weights: Weights, model: Model, tokenizer: Tokenizer, context: int) -> Budget | None:
-    """The budget of a mixture; None for any other format. UserError if nothing meets it."""
+def budget_of(
+    weights: Weights, model: Model, tokenizer: Tokenizer, context: int, weights_in: str | None = None
+) -> Budget | None:
+    """The budget of a mixture; None for any other format. UserError if nothing meets it.
+
+    weights_in: where a board keeps the weights, as memory_needs takes it.
+    """
     if weights.kind != "mixed":
         return None
     everything = matrices(model)
@@ -35,13 +40,12 @@ def budget_of(weights: Weights, model: Model, tokenizer: Tokenizer, context: int
 
     if weights.board is not None:
         board = load_board(weights.board)
-        space = room(board)
 
         def fits(int4: frozenset[Key]) -> bool:
-            needs = memory_needs(outline_of(model, context, int4), tokenizer, board)
-            return space is None or needs.total.fits(space)
+            return memory_needs(outline_of(model, context, int4), tokenizer, board, weights_in).fits(board)
 
-        return Budget(fits, growth, f"{board.name} {space} context {context} vocabulary {tokenizer.vocab_size}")
+        spaces = {kept: room(board, kept) for kept in ((PROGRAM, PARTITION) if weights_in is None else (weights_in,))}
+        return Budget(fits, growth, f"{board.name} {spaces} context {context} vocabulary {tokenizer.vocab_size}")
     if weights.budget is None:
         return Budget(lambda int4: mean_bits(model, int4) <= MEAN_BITS, growth, f"{MEAN_BITS} bits")
     most = weights.budget
@@ -60,14 +64,18 @@ def budget_of(weights: Weights, model: Model, tokenizer: Tokenizer, context: int
     return Budget(within, growth, f"{most - least} bytes more than int4")
 
 
-def best_that_fits(name: str, model: Model, tokenizer: Tokenizer, context: int) -> Weights:
-    """int8 if the board has room for it, else a mixture that fills the board. Raises UserError if int4 does not fit."""
+def best_that_fits(
+    name: str, model: Model, tokenizer: Tokenizer, context: int, weights_in: str | None = None
+) -> Weights:
+    """int8 if the board has room for it, else a mixture that fills the board. Raises UserError if int4 does not fit.
+
+    weights_in: as for budget_of.
+    """
     board = load_board(name)
-    space = room(board)
-    if space is None or memory_needs(outline_of(model, context), tokenizer, board).total.fits(space):
+    if memory_needs(outline_of(model, context), tokenizer, board, weights_in).fits(board):
         return INT8
     try:
-        check_fits(outline_of(model, context, matrices(model)), tokenizer, board)
+        check_fits(outline_of(model, context, matrices(model)), tokenizer, board, weights_in)
     except UserError as error:
         raise UserError(f"--fit-to {name}: with int4, the smallest weights, {error}") from None
     return Weights("mixed", board=name)

@@ -65,7 +65,7 @@ def calibration_of(loaded: LoadedModel, progress: Line = ignore, notice: Line = 
                 f"--calibrate {loaded.calibration} has no effect: int8 weights are rounded to nearest. Add --weights."
             )
         return INT8
-    budget = budget_of(loaded.weights, loaded.model, loaded.tokenizer, loaded.context)
+    budget = budget_of(loaded.weights, loaded.model, loaded.tokenizer, loaded.context, loaded.weights_in)
     if loaded.calibration is None:
         sequences, text = None, f"own text, {OWN_TOKENS} tokens"
     else:

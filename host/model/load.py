@@ -226,7 +226,7 @@ def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedMode
         trimmed = trim(model, tokenizer, options.stories())
         whole = replace(whole, model=trimmed.model, tokenizer=trimmed.tokenizer, whole=whole, saving=trimmed.saving)
     if options.fit_to is not None:
-        weights = best_that_fits(options.fit_to, whole.model, whole.tokenizer, whole.context)
+        weights = best_that_fits(options.fit_to, whole.model, whole.tokenizer, whole.context, options.weights_in)
         whole = replace(whole, weights=weights)
     if options.prefix is None:
         return whole

@@ -25,7 +25,7 @@ class Sketch:
     config: with the vocabulary trimmed and the prefix set, if that is wanted; its context is what the model was trained
     for. context: positions of the KV cache; context_chosen: whether a person named it. tokenizer: None if there is
     none, and no_tokenizer says why. saving: if the vocabulary was trimmed. mixture: of int8 and int4 weights, that a
-    person asked for.
+    person asked for. weights_in: where a board is to keep the weights; None: in the program if they fit.
     """
 
     path: Path
@@ -38,6 +38,7 @@ class Sketch:
     no_tokenizer: str
     saving: Saving | None
     mixture: Weights | None = None
+    weights_in: str | None = None
 
     @cached_property
     def pieces(self) -> Tokenizer:
@@ -74,6 +75,7 @@ def read_sketch(path: Path, options: LoadOptions) -> Sketch:
         no_tokenizer=why,
         saving=saved,
         mixture=weights if weights.kind == "mixed" else None,
+        weights_in=options.weights_in,
     )
 
 

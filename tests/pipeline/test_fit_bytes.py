@@ -16,9 +16,13 @@ from tinyllm.boards.description import FOLDER, HOST, Board, load_board, load_boa
 from tinyllm.codegen.arithmetic.int4 import round_to_nearest
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.emit.project import Project, emit_project
+from tinyllm.codegen.memory.fit import check_fits
 from tinyllm.codegen.memory.parts import memory_parts
+from tinyllm.codegen.memory.plan import FLASH_BESIDE, PARTITION
+from tinyllm.files import WEIGHTS as WEIGHTS_FILE
 from tinyllm.host.build.build import EMULATED, compile_project
+from tinyllm.host.build.program import Program
 from tinyllm.host.fit.fits import Fit, fit_board
 from tinyllm.host.fit.weights import FORMATS, MATRICES
 from tinyllm.host.model.load import KV_CACHES, LoadOptions, load_model
@@ -38,6 +42,10 @@ PORTS_OWN = 2048
 ELEMENT_TABLES = {"tl_softmax_table": "softmax", "tl_sigmoid_table": "sigmoid"}
 
 VIRTUAL = [board.name for board in load_boards(FOLDER) if board.virtual and not (board.memory and board.memory.psram)]
+BESIDE = [("esp32", "int8"), ("esp32c3", "int8"), ("pico", "int8"), ("pico2", "int4"), ("esp32s3-n16r8", "mixed")]
+"""One of each chip; the sweep has every virtual board."""
+TWINS = [board.name for board in load_boards(FOLDER) if board.virtual and board.virtual.weights]
+OTHERS = [(name, "int8") for name in TWINS if (name, "int8") not in BESIDE]
 CASES = [
     *((name, "int8", None) for name in [HOST, *VIRTUAL]),
     *((name, each, None) for name in (HOST, "pico2") for each in FORMATS[1:]),
@@ -58,8 +66,8 @@ def told(board: Board, weights: str, options: LoadOptions) -> Fit:
     return fit_board(read_sketch(MODEL, options), board).formats[weights]
 
 
-def image(board: Board, outline: IntegerModel, options: LoadOptions) -> tuple[Path, int | None, int | None]:
-    """The image of the bundled model with matrices as wide as the outline's, and its bytes of flash and RAM."""
+def project(board: Board, outline: IntegerModel, options: LoadOptions) -> Project:
+    """The bundled model with matrices as wide as the outline's, as a build writes it."""
     loaded = load_model(str(MODEL), options)
     int4 = {
         (index, name): round_to_nearest(getattr(loaded.model.blocks[index], name))
@@ -67,8 +75,8 @@ def image(board: Board, outline: IntegerModel, options: LoadOptions) -> tuple[Pa
         for name in MATRICES
         if getattr(block, name).bits == 4
     }
-    built = compile_project(emit_project(quantize(loaded.model, CONTEXT, int4=int4), loaded.tokenizer, board))
-    return built.program, built.flash, built.ram
+    needs = check_fits(outline, loaded.tokenizer, board, options.weights_in)
+    return emit_project(quantize(loaded.model, CONTEXT, int4=int4), loaded.tokenizer, board, needs)
 
 
 def symbols(program: Path) -> dict[str, tuple[int, int]]:
@@ -80,12 +88,20 @@ def symbols(program: Path) -> dict[str, tuple[int, int]]:
         return {each.name: (each["st_value"], each["st_size"]) for each in found}
 
 
+def assert_within_bounds(built: Program, fit: Fit, board: Board) -> None:
+    """Of the whole program, which has code and variables that are not counted."""
+    elsewhere = fit.needs.placed.hot_code_bytes - fit.needs.placed.hot_bytes  # functions in RAM that is for code alone
+    elsewhere += PORTS_OWN if "xtensa" in board.ports else 0
+    assert built.flash is not None and built.flash <= fit.needs.total.flash
+    assert built.ram is not None and built.ram <= fit.needs.ram_with_copies + elsewhere
+
+
 @pytest.mark.parametrize(("name", "weights", "cache"), CASES)
 def test_tables_state_and_copies_are_in_the_image_to_the_byte(name: str, weights: str, cache: str | None) -> None:
     board, options = target(name), replace(OPTIONS, kv_cache=cache)
     fit = told(board, weights, options)
-    program, flash, ram = image(board, fit.model, options)
-    seen, plan = symbols(program), fit.needs.plan
+    built = compile_project(project(board, fit.model, options))
+    seen, plan = symbols(built.program), fit.needs.plan
 
     def total(pattern: re.Pattern[str]) -> int:
         return sum(size for symbol, (_, size) in seen.items() if pattern.fullmatch(symbol))
@@ -104,14 +120,33 @@ def test_tables_state_and_copies_are_in_the_image_to_the_byte(name: str, weights
     }
     assert set(copied) == set(fit.needs.placed.tables)
     assert all(-(-copied[table] // 4) * 4 == -(-size // 4) * 4 for table, size in fit.needs.placed.tables.items())
-    assert flash is not None and flash <= fit.needs.total.flash
-    elsewhere = fit.needs.placed.hot_code_bytes - fit.needs.placed.hot_bytes  # functions in RAM that is for code alone
-    elsewhere += PORTS_OWN if "xtensa" in board.ports else 0
-    assert ram is not None and ram <= fit.needs.ram_with_copies + elsewhere
+    assert_within_bounds(built, fit, board)
     parts = {each.memory: each for each in memory_parts(fit.needs, board)}
     assert parts["flash"].taken == fit.needs.total.flash
     assert parts["SRAM"].taken == fit.needs.ram_with_copies
     assert parts["SRAM"].free >= 0 == parts["SRAM"].lacking
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"), [*BESIDE, *(pytest.param(*each, marks=pytest.mark.sweep) for each in OTHERS)]
+)
+def test_weights_beside_the_program_are_as_large_as_fit_says(name: str, weights: str) -> None:
+    """Of fit, of what a build says before it compiles, and of the image that is uploaded."""
+    board, options = target(name), replace(OPTIONS, weights_in=PARTITION)
+    fit = told(board, weights, options)
+    made = project(board, fit.model, options)
+    assert made.needs == fit.needs
+    built = compile_project(made)
+    parts = {each.memory: each for each in memory_parts(fit.needs, board)}
+    beside = parts[FLASH_BESIDE]
+    assert beside.parts == {"weights": built.program.with_name(WEIGHTS_FILE).stat().st_size}
+    assert board.weights is not None and (beside.bytes, beside.lacking) == (board.weights.size, 0)
+    assert parts["flash"].taken == fit.needs.total.flash
+    assert "weights" not in parts["flash"].parts and "index" in parts["flash"].parts
+    seen = symbols(built.program)
+    assert not [symbol for symbol in seen if re.fullmatch(r"block_\d+_w\w+_codes", symbol)]
+    assert seen["tl_cache"][1] + seen["tl_state"][1] == fit.needs.plan.state_bytes
+    assert_within_bounds(built, fit, board)
 
 
 def test_a_wrong_context_would_be_noticed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -17,9 +18,10 @@ from tinyllm.boards.description import BOARDS_DIR, FOLDER, load_board, load_boar
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import memory_needs, room
+from tinyllm.codegen.memory.plan import PARTITION, PROGRAM, memory_needs, room
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.host.cli import app as cli
+from tinyllm.host.fit.fits import fit_board
 from tinyllm.host.fit.largest import largest_model
 from tinyllm.host.fit.weights import MATRICES
 from tinyllm.host.model.load import LoadOptions, load_model
@@ -99,7 +101,7 @@ def test_a_model_of_a_billion_parameters_fits_no_chip_and_says_by_how_much_withi
                 continue
             assert not made["fits"]
             assert made["longest_context"] is None
-            assert made["fullest"] == "flash"
+            assert made["fullest"] in ("flash", "flash for weights")
             assert made["times_its_room"] > 35
 
 
@@ -159,6 +161,78 @@ def test_a_memory_is_filled_by_its_parts_and_what_is_left(fit: Fit) -> None:
         assert memories["flash"]["parts"]["core"] == board.reserve.flash
         assert memories["flash"]["bounds"] == ["program"]
         assert memories["PSRAM"]["parts"]["tables"] > 0, "weights are copied to PSRAM, which is faster than flash"
+
+
+# --- Weights beside the program ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fifteen_million(tmp_path: Path) -> Path:
+    """A folder of stories15M's shape: of the ESP32s one with 16 MB alone has room for it, beside the program."""
+    rope = replace(TINYLLAMA.rope, rotary_dim=48)
+    wide = replace(
+        TINYLLAMA, name="large", dim=288, hidden_dim=768, n_heads=6, n_kv_heads=6, head_dim=48, context=256, rope=rope
+    )
+    return write_sparse(tmp_path / "large", replace(wide, schedule=tuple(range(6)), tied_head=True), "BF16", 1)
+
+
+def test_weights_beside_the_program_are_a_memory_of_their_own(
+    fit: Fit, fifteen_million: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = fit(fifteen_million, "--board", "esp32s3-n16r8")["boards"][0]["formats"]["int8"]
+    memories = {each["memory"]: each for each in made["memories"]}
+    assert list(memories) == ["flash", "flash for weights", "SRAM", "PSRAM"]
+    assert memories["flash for weights"]["parts"] == {"weights": 15_298_112}
+    assert made["fits"] and made["room"]["weights"] == memories["flash for weights"]["bytes"]
+    assert cli.run(["fit", str(fifteen_million), "--board", "esp32s3-n16r8"]) == 0
+    out = capsys.readouterr().out
+    assert "flash for weights: 14.9 MB" in out and "beside it" in out
+    assert cli.run(["fit", str(fifteen_million)]) == 0
+    assert re.search(r"\d\d%\+98% ", capsys.readouterr().out)
+
+
+def test_a_picture_shows_weights_in_the_program_and_beside_it(tmp_path: Path, fifteen_million: Path) -> None:
+    """Of a model that fits the program as int4 alone."""
+    pytest.importorskip("matplotlib")
+    half = replace(read_sketch(fifteen_million, LoadOptions()).config, vocab_size=8192)
+    folder = write_sparse(tmp_path / "half", half, "BF16", 1)
+    board = load_board("esp32s3-n16r8")
+    formats = fit_board(read_sketch(folder, LoadOptions()), board).formats
+    assert {weights: made.needs.weights_in for weights, made in formats.items()} == {
+        "int8": PARTITION,
+        "mixed": PARTITION,
+        "int4": PROGRAM,
+    }
+    assert cli.run(["fit", str(folder), "--board", board.name, "--plot", str(tmp_path / "half.svg")]) == 0
+    assert "flash for weights" in (tmp_path / "half.svg").read_text()
+
+
+def test_where_the_weights_are_wanted_is_where_they_are_counted(fit: Fit) -> None:
+    inside, beside = (
+        of_board(fit(MODEL, "--weights-in", where), "pico2")["formats"]["int8"] for where in (PROGRAM, PARTITION)
+    )
+    assert inside["fits"] and beside["fits"]
+    assert inside["needed"]["weights"] == 0 < beside["needed"]["weights"]
+    assert beside["room"]["flash"] < inside["room"]["flash"]
+
+
+def test_a_board_without_a_place_for_weights_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = without(tmp_path, "esp32", "weights")
+    monkeypatch.setenv(BOARDS_DIR, str(folder))
+    (folder / "mine.toml").write_text((folder / "mine.toml").read_text().split("[virtual]")[0])
+    for arguments in ([], ["--board", "mine"]):
+        assert cli.run(["fit", str(MODEL), "--weights-in", "partition", *arguments]) == 0
+        assert "no place for weights" in capsys.readouterr().out
+
+
+def test_a_model_that_fits_nowhere_is_told_by_the_place_that_comes_nearest(fit: Fit, fifteen_million: Path) -> None:
+    config = read_sketch(fifteen_million, LoadOptions()).config
+    folder = write_sparse(fifteen_million.parent / "deep", replace(config, schedule=tuple(range(12))), "BF16", 1)
+    made = of_board(fit(folder), "esp32s3-n16r8")["formats"]["int8"]
+    assert (made["fits"], made["fullest"]) == (False, "flash for weights")
+    assert 1.3 < made["times_its_room"] < 1.5
 
 
 @pytest.mark.parametrize("int4", [False, True])
