@@ -7,12 +7,14 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHARED_DATA
+from tests.conftest import SHARED_DATA, TESTS
 from tinyllm.boards.description import FIRMWARE, Board, load_board, load_boards
 from tinyllm.codegen.memory.plan import PARTITION, PROGRAM
+from tinyllm.files import write_file
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.pytest_plugin import plugin
@@ -40,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A module's MODELS with its CONTEXT on the board that was named, or on the host board and every virtual one.
 
     All but the first model are a sweep on most virtual boards. A module with SECOND_OPINION has the Pico once more, in
-    rp2040js.
+    rp2040js; one with NARROW those virtual boards with weights of such formats.
     """
     option = metafunc.config.getoption
     if "tinyllm_board_request" not in metafunc.fixturenames or option("tinyllm_port"):
@@ -60,7 +62,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for model in models
         for board in boards
     ]
+    if not option("tinyllm_board") and not option("tinyllm_weights"):
+        for name, weights in getattr(metafunc.module, "NARROW", {}).items():
+            narrow = replace(options, weights=weights, calibrate=few_stories())
+            targets.append(target(load_board(name), True, None, None, narrow))
     metafunc.parametrize("tinyllm_board_request", targets, indirect=True, scope="session")
+
+
+def few_stories() -> Path:
+    """A text that calibrates in seconds; what it costs in quality is no matter here."""
+    path = Path(os.environ["TINYLLM_HOME"]) / "few-stories.txt"
+    if not path.exists():
+        text = (TESTS / "data/stories.txt").read_text("utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, "<|endoftext|>".join(text.split("<|endoftext|>")[:8]))
+    return path
 
 
 def distinct(boards: list[Board]) -> list[Board]:
@@ -78,6 +94,7 @@ def target(
     """One board with one model, with a readable name. If this computer lacks a tool it is skipped, but not in CI."""
     board_request = BoardRequest(model, options, board.name, None, virtual, virtual, emulator)
     name = f"{board.name}-{emulator or 'virtual'}" if virtual else board.name
+    name += f"-{options.weights}" if options.weights else ""
     lacking = missing(board, virtual, emulator, model)
     marks = [pytest.mark.skip(reason=lacking)] if lacking and not os.environ.get("CI") else []
     marks += [pytest.mark.sweep] if sweep else []

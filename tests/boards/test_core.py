@@ -8,6 +8,7 @@ from tinyllm.host.link.messages import token_digest
 from tinyllm.host.prove.prove import chosen_positions, compare_logits
 
 SECOND_OPINION = True
+NARROW = {"pico2": "int4", "esp32c3": "mixed"}
 ONCE = "Once upon a time"
 PROMPTS = (ONCE, "The cat sat", "So they")
 
