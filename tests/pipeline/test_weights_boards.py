@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import BASE, random_model
+from tests.pipeline.conftest import BASE, nearest, random_model
 from tests.pipeline.console_board import Board, Person, Program, Refused
 from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, compile_to, include
 from tests.pipeline.test_real_boards import CAT, DIALECTS, FLAVOURS, ONCE, STRICT, build_desk
@@ -19,9 +19,11 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import Project, emit_project
 from tinyllm.codegen.emit.write import write_project
+from tinyllm.codegen.memory.fit import check_fits
 from tinyllm.codegen.memory.plan import PARTITION, PROGRAM, memory_needs, room
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import encode
+from tinyllm.codegen.trim import trim
 from tinyllm.files import WEIGHTS
 from tinyllm.host.build.build import build, compile_project, emit
 from tinyllm.host.connect.board_process import BoardProcess
@@ -192,6 +194,41 @@ def test_fifteen_million_parameters_run_bit_exact_on_a_board_with_16_mb(
         link.set(Setting.TEMPERATURE, 0)
         tokens = [event.token for event in link.prompt(tuple(prompt), 8) if hasattr(event, "token")]
     assert tokens == greedy(quantize(large.model, built.context), prompt, 8)
+
+
+INT4_BYTES = {
+    ("esp32s3-n16r8", "whole"): 12_514_880,
+    ("esp32s3-n16r8", "trimmed"): 3_325_664,
+    ("rp2350-16mb", "whole"): 12_498_752,
+    ("rp2350-16mb", "trimmed"): 3_310_400,
+}
+"""Of the image, which has the embedding as int8."""
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("name", "vocabulary"), INT4_BYTES)
+def test_fifteen_million_parameters_as_int4_run_bit_exact_on_a_board_with_16_mb(
+    name: str, vocabulary: str, large: LoadedModel, tmp_path: Path
+) -> None:
+    """With its whole vocabulary, and with what a text needs of it."""
+    board = load_board(name, FOLDER).twin()
+    if board.emulator == "unicorn":
+        require_unicorn()
+    CROSS[board.chip].tool("gcc")
+    floats, tokenizer = large.model, large.tokenizer
+    if vocabulary == "trimmed":
+        trimmed = trim(floats, tokenizer, ["once upon a time there was a girl named lily. she had a ball."])
+        floats, tokenizer = trimmed.model, trimmed.tokenizer
+    model = quantize(floats, LARGE[name], int4=nearest(floats))
+    project = emit_project(model, tokenizer, board, check_fits(model, tokenizer, board, PARTITION))
+    assert project.weights is not None and len(project.weights) == INT4_BYTES[name, vocabulary]
+    built = compile_project(project, tmp_path / "project")
+    prompt = [1, 2, 3]
+    with BoardProcess.of(board, built.program) as running, Link(running.url) as link:
+        assert link.hello.weights == WeightsState.INTACT
+        link.set(Setting.TEMPERATURE, 0)
+        tokens = [event.token for event in link.prompt(tuple(prompt), 8) if hasattr(event, "token")]
+    assert len(tokens) == 8 and tokens == greedy(model, prompt, 8)
 
 
 def test_the_real_esp32_with_16_mb_has_room_for_it_with_its_whole_context(large: LoadedModel) -> None:
