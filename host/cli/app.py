@@ -40,6 +40,8 @@ VERBS = {
     "chat": "Talk with the model.",
     "verify": "Compare the emitted C, or a board, with the reference bit by bit.",
     "eval": "Measure the perplexity: the float model, and the integers of a board.",
+    "pairs": "Write the training data of a chat model that answers commands with calls.",
+    "grade": "Ask a chat model questions with known answers, and count the right ones.",
     "bench": "Measure what a token takes on a board.",
     "train": "Train a small model from text or pairs.",
 }

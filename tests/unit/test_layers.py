@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "codegen.tokenizers": "tinyllm codegen.checkpoints",
     "codegen.actions": "tinyllm boards codegen.tokenizers",
     "models.training": "tinyllm codegen.arithmetic codegen.checkpoints codegen.tokenizers",
+    "models.pairs": "tinyllm boards codegen.actions",
     "codegen.calibration": "codegen.arithmetic codegen.tokenizers",
     "codegen.chat": "tinyllm codegen.tokenizers",
     "codegen.kernels": "tinyllm boards codegen.arithmetic",
@@ -67,15 +68,18 @@ MAY_IMPORT = {
         "tinyllm boards codegen.arithmetic codegen.emit codegen.verify host.output host.link host.model host.build "
         "host.connect host.chat host.prove host.tools"
     ),
+    "host.grade": (
+        "tinyllm models.pairs codegen.arithmetic codegen.chat codegen.emit codegen.tokenizers codegen.verify host.model"
+    ),
     "host.terminal": (
         "tinyllm codegen.arithmetic host.layout host.standard_streams host.output host.link host.chat host.api"
     ),
     "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
     "host.cli": (
-        "tinyllm models models.training boards codegen.arithmetic codegen.checkpoints codegen.tokenizers codegen.emit "
-        "codegen.kernels codegen.memory codegen.verify host.standard_streams host.output host.link host.hub host.model "
-        "host.virtual host.build host.doctor host.monitor host.connect host.prove host.fit host.tools host.api "
-        "host.terminal"
+        "tinyllm models models.training models.pairs boards codegen.arithmetic codegen.checkpoints codegen.tokenizers "
+        "codegen.actions codegen.emit codegen.kernels codegen.memory codegen.verify host.standard_streams host.output "
+        "host.link host.hub host.model host.virtual host.build host.doctor host.monitor host.connect host.prove "
+        "host.fit host.tools host.api host.grade host.terminal"
     ),
     "tinyllm.api": "tinyllm host.link host.tools host.api host.cli",
 }
@@ -109,7 +113,8 @@ def room_of(module: str) -> str:
     parts = module.split(".")
     if parts[0] == "tinyllm":
         return "tinyllm.api" if module in API else "tinyllm"
-    return ".".join(parts[:2]) if parts[0] in ("codegen", "host") or parts[1:2] == ["training"] else parts[0]
+    split = parts[0] in ("codegen", "host") or parts[1:2] in (["training"], ["pairs"])
+    return ".".join(parts[:2]) if split else parts[0]
 
 
 def imported(node: ast.AST) -> Iterator[str]:

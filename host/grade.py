@@ -1,0 +1,121 @@
+"""Asks a chat model questions with known answers, in the C that a board runs, and counts the right ones.
+
+The C runs as a library of this process. Each answer is greedy; where the model ends a call, the result is put in, as a
+board does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tinyllm.codegen.arithmetic.sampler import SamplerSettings
+from tinyllm.codegen.chat.derive import Unsuited, derive
+from tinyllm.codegen.emit.project import Project
+from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
+from tinyllm.codegen.verify.library import HostLibrary, compile_library
+from tinyllm.errors import UserError
+from tinyllm.host.model.load import LoadedModel
+from tinyllm.models.pairs.questions import Question, calls_of
+
+CALLED, RESULT = b"</call>", "<result>ok</result>"
+SHOWN = (b"<call>", CALLED, b"<result>", b"</result>")
+"""Control pieces that belong to what an answer says."""
+GREEDY = SamplerSettings.from_float(temperature=0.0)
+LONGEST_ANSWER = 160
+"""Tokens; a call with a long text and what follows it."""
+
+
+class Answerer:
+    """A chat model in C, as a library of this process; calls are sampled as the model's catalogue allows."""
+
+    def __init__(self, model: LoadedModel, project: Project, folder: Path) -> None:
+        """Compile the project into `folder`. Raises UserError without a compiler, or if the model is no chat model."""
+        config = model.model.config
+        template = model.model.config.chat_template
+        if template is None:
+            raise UserError(f"{model.name} has no chat template; only a chat model answers questions")
+        try:
+            self.plan = derive(template, model.tokenizer, None)
+        except Unsuited as unsuited:
+            raise UserError(f"{model.name}: its chat template cannot be written turn by turn ({unsuited})") from None
+        self.tokenizer = model.tokenizer
+        self.context = model.context
+        self.c = HostLibrary(compile_library(project.files, folder, weights=project.weights), config)
+        self.shown = {self.tokenizer.control_ids[name]: name for name in SHOWN if name in self.tokenizer.control_ids}
+        self.result = encode(self.tokenizer, RESULT, special=True) if len(self.shown) == len(SHOWN) else []
+
+    def answers(self, users: Sequence[str]) -> list[str]:
+        """The answers to the turns of one conversation; it ends early if the context is full."""
+        self.c.begin()
+        random, position, last = self.c.seed(1), 0, None
+        found: list[str] = []
+        for user in users:
+            ids = self.plan.turn(self.tokenizer, user, not found, last)
+            said: list[int] = []
+            while position + len(ids) < self.context and len(said) < LONGEST_ANSWER:
+                self.c.prefill(ids[:-1], position)
+                self.c.forward(ids[-1], position + len(ids) - 1)
+                position += len(ids)
+                token = self.c.sample(GREEDY, random)
+                said.append(token)
+                self.c.read_call(token)
+                if token in self.tokenizer.stop_ids:
+                    break
+                ids = [token]
+                if self.result and token == self.tokenizer.control_ids[CALLED]:
+                    said += self.result
+                    ids += self.result
+            last = said[-1] if said else None
+            found.append(self.text(said))
+        return found
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What was said, with the names of calls and results."""
+        said = [token for token in ids if token not in self.tokenizer.stop_ids]
+        pieces = [self.shown.get(token) or decode_piece(self.tokenizer, token) for token in said]
+        return b"".join(pieces).decode("utf-8", "replace").strip()
+
+
+@dataclass
+class Grade:
+    """What became of the questions of one kind in one file.
+
+    right: answers that will do. calls: answers with a call. wrong: question and answer of the others.
+    """
+
+    file: str
+    kind: str
+    questions: int = 0
+    right: int = 0
+    calls: int = 0
+    wrong: list[tuple[Question, str]] = field(default_factory=list)
+
+    def add(self, question: Question, answer: str) -> None:
+        """Count one."""
+        self.questions += 1
+        self.calls += bool(calls_of(answer))
+        if question.is_right(answer):
+            self.right += 1
+        else:
+            self.wrong.append((question, answer))
+
+
+def grade(
+    answer: Callable[[Sequence[str]], list[str]],
+    files: Sequence[tuple[str, Sequence[Question]]],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Grade]:
+    """The grades of each file's kinds, in their order. answer: gives those to the turns of a conversation."""
+    grades: dict[tuple[str, str], Grade] = {}
+    total = sum(len(questions) for _, questions in files)
+    done = 0
+    for name, questions in files:
+        for question in questions:
+            answers = answer(question.users)
+            key = (name, question.kind)
+            grades.setdefault(key, Grade(*key)).add(question, answers[-1] if answers else "")
+            done += 1
+            progress(done, total)
+    return list(grades.values())

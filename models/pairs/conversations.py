@@ -1,0 +1,300 @@
+"""Conversations of one to three turns, from a phrase book and small talk.
+
+A command is answered by `<call>light.set(room="kitchen", on=true)</call><result>ok</result>The kitchen light is on.`
+What stands in <result> is put there by the board; a trainer takes no loss on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeVar
+
+from tinyllm.codegen.actions.catalogue import FreeText, Value
+from tinyllm.errors import Failure, UserError
+from tinyllm.models.pairs.grammar import SLOT, slots_of, tidy
+from tinyllm.models.pairs.noise import Noise
+from tinyllm.models.pairs.phrasebook import ASIDE, DONE, RESULT, SMALL_TALK, UNKNOWN, Command, Frame, PhraseBook, Reply
+from tinyllm.models.pairs.small_talk import Intent
+from tinyllm.models.pairs.surface import Piece, Surface, canonical
+
+COMMAND = "command"
+_Entry = TypeVar("_Entry", Command, Reply, Frame)
+
+ERRORS = ("no handler", "not connected", "timeout", "busy")
+"""What a handler may say went wrong: `error: busy`."""
+SORRY = "Sorry, that did not work: {error}."
+MOST_TRIES = 400
+"""Until a template of the wanted side of the split is found."""
+ERROR_SHARE = 0.05
+JOINTS = (" and ", " and ", " and then ", ", then ", ", ", " and also ", ". ")
+LONGEST_PAIR = 110
+"""Characters of two commands in one sentence."""
+DOUBLED = ("cut", "dim", "flip", "get", "let", "put", "run", "set", "shut", "stop", "spin", "tap", "begin")
+"""Verbs whose last letter is doubled before -ing."""
+_PLACE = re.compile(r"\{command\}|\{doing\}")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a person says, and the right answer.
+
+    calls: their texts, in order. told: values that later turns may refer to. template: where the words come from.
+    """
+
+    kind: str
+    user: str
+    answer: str
+    template: str
+    calls: tuple[str, ...] = ()
+    told: dict[str, Value] = field(default_factory=dict)
+
+
+Conversation = tuple[Turn, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which templates are held out: a share of them, chosen by a hash of seed and template."""
+
+    seed: int
+    share: float
+
+    def holds_out(self, template: str) -> bool:
+        """Whether a template is never trained on."""
+        digest = hashlib.blake2b(f"{self.seed}\n{template}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "big") < self.share * 2**32
+
+
+class Speaker:
+    """Makes turns and conversations; all chance comes from `random`."""
+
+    def __init__(self, book: PhraseBook, intents: Sequence[Intent], split: Split, random: Random) -> None:
+        self.book, self.split, self.random = book, split, random
+        self.surface = Surface(book, random)
+        self.noise = Noise(book.misspellings, book.contractions, random)
+        self.questions = {
+            side: [
+                (intent, kept)
+                for intent in intents
+                if (kept := [question for question in intent.questions if split.holds_out(question) == side])
+            ]
+            for side in (False, True)
+        }
+        self.first = _by_call([command for command in book.commands if not command.after])
+        self.later = _by_call([command for command in book.commands if command.after])
+
+    # --- Conversations ------------------------------------------------------------------------------------------------
+
+    def conversation(self, kind: str, held_out: bool) -> Conversation:
+        """A conversation whose last turn is of this kind, and of held-out words if wanted; the others never are."""
+        chance = self.random.random()
+        if kind == COMMAND and self.later and chance < 0.25:
+            return self.follow_up(held_out)
+        if kind == COMMAND and chance < 0.29:
+            return (self.two_commands(held_out),)
+        if kind != UNKNOWN and self.answers_to_told(kind) and chance > 0.85:
+            return self.memory(kind, held_out)
+        last = self.turn(kind, held_out, alone=chance < 0.65)
+        if chance < 0.65:
+            return (last,)
+        return (*self.small_turns(1 if chance < 0.85 else 2), last)
+
+    def small_turns(self, count: int) -> Conversation:
+        """Turns of any kind, to stand before others."""
+        kinds = [COMMAND] * 3 + [ASIDE, UNKNOWN] + [SMALL_TALK] * 2
+        return tuple(self.turn(self.random.choice(kinds), False) for _ in range(count))
+
+    def turn(self, kind: str, held_out: bool, alone: bool = False) -> Turn:
+        """A turn that needs no other; `alone` if none stands before it."""
+        if kind == COMMAND:
+            return self.command(self.random.choice(self.first), held_out)
+        if kind == SMALL_TALK and self.questions[held_out] and self.random.random() < 0.85:
+            return self.small_talk(held_out)
+        if kind == ASIDE and self.book.frames and self.random.random() < 0.4:
+            return self.framed(held_out)
+        replies = [r for r in self.book.replies if r.kind == kind and not r.after and (alone or not r.alone)]
+        return self.reply(replies or [r for r in self.book.replies if not r.after], held_out)
+
+    def follow_up(self, held_out: bool) -> Conversation:
+        """A command, perhaps another turn, and a command that refers to the first."""
+        last = self.random.choice(self.random.choice(self.later))
+        before = [commands for commands in self.first if commands[0].call.name in last.after]
+        if not before:
+            return (self.turn(COMMAND, held_out),)
+        first = self.command(self.random.choice(before), False)
+        between: Conversation = ()
+        if self.random.random() < 0.3:
+            between = (self.turn(self.random.choice([SMALL_TALK, UNKNOWN, ASIDE]), False),)
+        if not between and self.random.random() < 0.25:
+            between, first = (first,), self.turn(self.random.choice([COMMAND, SMALL_TALK]), False)
+            return (first, *between, self.command([last], held_out, between[0].told))
+        return (first, *between, self.command([last], held_out, first.told))
+
+    def answers_to_told(self, kind: str) -> list[Reply]:
+        """The replies of a kind that refer to what was told before."""
+        return [reply for reply in self.book.replies if reply.kind == kind and reply.after]
+
+    def memory(self, kind: str, held_out: bool) -> Conversation:
+        """Something told, perhaps another turn, and a question about it."""
+        last = self.random.choice(self.answers_to_told(kind))
+        told = self.reply([reply for reply in self.book.replies if reply.tells == last.after], False)
+        between = self.small_turns(1) if self.random.random() < 0.5 else ()
+        return (told, *between, self.reply([last], held_out, told.told))
+
+    # --- Turns --------------------------------------------------------------------------------------------------------
+
+    def command(self, commands: Sequence[Command], held_out: bool, told: Mapping[str, Value] | None = None) -> Turn:
+        """A command of one of these, in the words of one of their templates; `told` gives what it leaves out."""
+        command, template = self._template(commands, held_out)
+        values: dict[str, Value] = dict(command.values)
+        forms = dict(slots_of(template))
+        for argument in command.call.arguments:
+            if argument.name in forms and argument.name not in values:
+                values[argument.name] = self.surface.value(argument.name, forms[argument.name], argument.kind)
+            elif argument.name not in values and told:
+                values[argument.name] = told[argument.name]
+        pieces, _ = self.surface.fill(self.polite(template), values)
+        call = self.book.catalogue.write(command.call.name, values)
+        answer = f"<call>{call}</call>{self._closing(command, values)}"
+        return Turn(COMMAND, self.noise.add(pieces), answer, command.identity(template), (call,), values)
+
+    def two_commands(self, held_out: bool) -> Turn:
+        """Two orders in one sentence; one alone, if the two would be long."""
+        first, second = self.turn(COMMAND, held_out), self.turn(COMMAND, False)
+        user = first.user.rstrip(".?!, ") + self.random.choice(JOINTS) + second.user
+        if len(user) > LONGEST_PAIR or first.calls == second.calls or '"' in first.user or self._shows_text(first):
+            return first
+        answer = "".join(f"<call>{call}</call><result>ok</result>" for call in (*first.calls, *second.calls))
+        return Turn(COMMAND, user, f"{answer}{DONE}", first.template, first.calls + second.calls)
+
+    def reply(self, replies: Sequence[Reply], held_out: bool, told: Mapping[str, Value] | None = None) -> Turn:
+        """A turn that words alone answer."""
+        reply, template = self._template(replies, held_out)
+        pieces, chosen = self.surface.fill(template, {})
+        answer = _filled(reply.answer, {**chosen, **(told or {})})
+        return Turn(reply.kind, self.noise.add(pieces), answer, reply.identity(template), (), chosen)
+
+    def framed(self, held_out: bool) -> Turn:
+        """A command inside a sentence that makes no command of it."""
+        frame, template = self._template(self.book.frames, held_out)
+        for _ in range(MOST_TRIES):
+            command, inner = self._template(self.random.choice(self.first), False)
+            if self._imperative(inner):
+                break
+        else:
+            raise NoTemplateError("no command begins with a verb of [around]")
+        forms = dict(slots_of(inner))
+        values = {
+            argument.name: self.surface.value(argument.name, forms[argument.name], argument.kind)
+            for argument in command.call.arguments
+            if argument.name in forms
+        }
+        pieces, _ = self.surface.fill(_around(template, inner), values)
+        return Turn(ASIDE, self.noise.add(pieces), frame.answer, frame.identity(template))
+
+    def small_talk(self, held_out: bool) -> Turn:
+        """A question of the small talk that was read, of an intent with many questions more often."""
+        intents = self.questions[held_out]
+        intent, questions = self.random.choices(intents, [len(questions) ** 0.5 for _, questions in intents])[0]
+        question = self.random.choice(questions)
+        return Turn(SMALL_TALK, self.noise.add([Piece(question)]), intent.answer, question)
+
+    def polite(self, template: str) -> str:
+        """The template as it is, or in a polite sentence if it is an imperative, or with a filler."""
+        chance = self.random.random()
+        imperative = self._imperative(template)
+        if imperative and self.book.polite and chance < 0.4:
+            return _around(self.random.choice(self.book.polite).pick(self.random), template)
+        if self.book.fillers and chance < (0.55 if imperative else 0.3):
+            return _around(self.random.choice(self.book.fillers).pick(self.random), template)
+        return template
+
+    # --- Chance -------------------------------------------------------------------------------------------------------
+
+    def _closing(self, command: Command, values: Mapping[str, Value]) -> str:
+        """The result, and what the model says to it."""
+        if self.random.random() < ERROR_SHARE:
+            error = self.random.choice(ERRORS)
+            return f"<result>error: {error}</result>{SORRY.format(error=error)}"
+        result = self.surface.one_of(command.results)
+        return f"<result>{result}</result>{_filled(command.answer, {**values, RESULT: result})}"
+
+    def _shows_text(self, turn: Turn) -> bool:
+        """Whether a call of the turn holds a text: what comes behind it could belong to it."""
+        calls = (self.book.catalogue.calls[call.partition("(")[0]] for call in turn.calls)
+        return any(isinstance(argument.kind, FreeText) for call in calls for argument in call.arguments)
+
+    def _imperative(self, template: str) -> bool:
+        return template.split(" ", 1)[0].lower() in self.book.verbs
+
+    def _template(self, entries: Sequence[_Entry], held_out: bool) -> tuple[_Entry, str]:
+        """An entry and a template of it on the wanted side of the split. Raises NoTemplateError if there seems none."""
+        weights = [entry.phrases.weights[-1] ** 0.7 for entry in entries]
+        for _ in range(MOST_TRIES):
+            entry = self.random.choices(entries, weights)[0]
+            template = entry.phrases.pick(self.random)
+            if self.split.holds_out(entry.identity(template)) == held_out:
+                return entry, template
+        raise NoTemplateError("no template on this side of the split")
+
+
+def line(conversation: Conversation) -> str:
+    """A conversation as a line of JSON: its messages, and kind and template of the last turn."""
+    messages = []
+    for turn in conversation:
+        messages.append({"role": "user", "content": turn.user})
+        messages.append({"role": "assistant", "content": turn.answer})
+    last = conversation[-1]
+    return json.dumps({"messages": messages, "kind": last.kind, "template": last.template}, ensure_ascii=False)
+
+
+def read_line(text: str, place: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Kind, what the user says and what the assistant answers, of what `line` made. UserError for anything else."""
+    try:
+        row = json.loads(text)
+        users = tuple(str(message["content"]) for message in row["messages"][0::2])
+        answers = tuple(str(message["content"]) for message in row["messages"][1::2])
+        kind = str(row["kind"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(f"{place}: no held-out conversation; expected a line that `tinyllm pairs` wrote") from None
+    if not users or len(users) != len(answers):
+        raise UserError(f"{place}: {len(users)} questions and {len(answers)} answers; expected as many")
+    return kind, users, answers
+
+
+class NoTemplateError(Failure):
+    """A few phrases may all be on one side of the split; another conversation is tried then."""
+
+
+def gerund(imperative: str) -> str:
+    """The form with -ing: of "switch off the light" it is "switching off the light"."""
+    verb, space, rest = imperative.partition(" ")
+    low = verb.lower()
+    if low in DOUBLED:
+        verb += verb[-1]
+    elif low.endswith("e") and not low.endswith("ee"):
+        verb = verb[:-1]
+    return f"{verb}ing{space}{rest}"
+
+
+def _around(sentence: str, command: str) -> str:
+    """The command in a sentence that has a place for {command}, or for its gerund: {doing}."""
+    return tidy(_PLACE.sub(lambda match: command if match[0] == "{command}" else gerund(command), sentence))
+
+
+def _filled(answer: str, values: Mapping[str, Value]) -> str:
+    """An answer with its slots written as values stand in calls, but on and off for true and false."""
+    return SLOT.sub(lambda match: canonical(values[match[1]]) if match[1] in values else match[0], answer)
+
+
+def _by_call(commands: Sequence[Command]) -> list[list[Command]]:
+    """The commands of each call together, so that every call comes as often as the others."""
+    found: dict[str, list[Command]] = {}
+    for command in commands:
+        found.setdefault(command.call.name, []).append(command)
+    return list(found.values())
