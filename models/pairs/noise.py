@@ -12,6 +12,8 @@ from tinyllm.models.pairs.surface import Piece, text_of
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 SHORTEST_MISTYPED = 4
 """Letters; a typo in a shorter word can make another word of it: on, off, red."""
+MANY_WORDS = 4
+"""Of a sentence; a shorter one may end with a question mark though it is no question: "humidity?"."""
 _WORD = re.compile(r"[A-Za-z']+")
 _QUESTION = re.compile(
     r"(what|who|why|when|where|how|which|is|are|was|do|does|did|can|could|would|will|shall|should|may|might|have|has)\b"
@@ -58,7 +60,7 @@ class Noise:
         if random.random() < 0.2:
             pieces = self.mistyped(pieces)
         case = random.random()
-        if case < 0.02:
+        if case < 0.035:
             pieces = [piece if piece.fixed else replace(piece, text=piece.text.upper()) for piece in pieces]
         elif case < 0.45:
             pieces = [piece if piece.fixed else replace(piece, text=piece.text.lower()) for piece in pieces]
@@ -111,4 +113,7 @@ class Noise:
             return "?" if kind < 0.6 else "" if kind < 0.9 else "??" if kind < 0.93 else "."
         if last.fixed and not last.text.isdigit():
             return ""
-        return "." if kind < 0.2 else "!" if kind < 0.26 else "!!" if kind < 0.27 else ""
+        short = len(text.split()) < MANY_WORDS
+        return (
+            "." if kind < 0.2 else "!" if kind < 0.26 else "!!" if kind < 0.27 else "?" if short and kind < 0.4 else ""
+        )
