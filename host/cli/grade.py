@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tinyllm.codegen.actions.catalogue import BUNDLED, read_catalogue
+from tinyllm.codegen.actions.catalogue import BUNDLED, parse_catalogue, read_catalogue_text
 from tinyllm.errors import UserError
 from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
@@ -38,7 +38,6 @@ RIGHT = {
     multiple=True,
     help="A list of your own: lines `question => call`; repeatable. Without both: the list that comes along.",
 )
-@click.option("--actions", metavar="FILE", type=_PATH, help="The catalogue of calls; default: the bundled one.")
 @click.option("--show", metavar="N", type=click.IntRange(0), default=0, help="Show N wrong answers of each kind.")
 @load_options
 @json_option
@@ -46,20 +45,19 @@ def command(
     model: str | None,
     pairs: Path | None,
     questions: tuple[Path, ...],
-    actions: Path | None,
     show: int,
     options: LoadOptions,
     as_json: bool,
 ) -> None:
     """Ask a chat model questions with known answers, in the C that a board runs, and count the right ones."""
     output = Output(as_json)
-    catalogue = read_catalogue(actions or BUNDLED)
     held_out = [] if pairs is None else [pairs / name for name in HELD_OUT.values() if (pairs / name).exists()]
     if pairs is not None and not held_out:
         raise UserError(f"{pairs}: no held-out file; expected those that `tinyllm pairs -o {pairs}` writes")
     paths = [*held_out, *questions] or [STRANGERS]
-    files = [(path.name, asked) for path in paths if (asked := read_questions(path, catalogue))]
     loaded = LanguageModel.read(model, options)
+    catalogue = parse_catalogue(loaded.model.config.actions or read_catalogue_text(BUNDLED))
+    files = [(path.name, read_questions(path, catalogue)) for path in paths]
     with tempfile.TemporaryDirectory(prefix="tinyllm-grade-") as folder:
         with output.working(f"compiling {loaded.name}") as step:
             answerer = Answerer(loaded, loaded.emit(progress=step), Path(folder))
