@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def pytest_configure() -> None:
         # The compilers themselves are looked for without what a test puts before them. Another folder is another object
         # only through its debug information, which no test reads.
         os.environ.setdefault("CCACHE_PATH", os.environ["PATH"])
-        os.environ.update(CCACHE_DIR=str(cache / "ccache"), CCACHE_NOHASHDIR="1")
+        os.environ.update(CCACHE_DIR=str(cache / "ccache"), CCACHE_NOHASHDIR="1", CCACHE_BASEDIR=tempfile.gettempdir())
         os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])
 
 

@@ -72,6 +72,7 @@ def include(project: Path) -> list[str]:
 
 
 def compile_to(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    """Run a compiler in the folder of what it writes, its last word: then ccache sees relative paths."""
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(command[-1]).parent, timeout=120)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr

@@ -75,7 +75,13 @@ def test_the_board_encodes_a_section_as_the_reference_does(board, text, first):
     assert board.encode(text, first, section=True) == encoder.encode_section(board.tokenizer, text, first)
 
 
-@pytest.fixture(scope="module", params=TRAINED)
+@pytest.fixture(
+    scope="module",
+    # Python reads all of them at each run (tests/unit/test_trained_tokenizers.py).
+    params=[
+        pytest.param(name, marks=[] if number % 3 == 0 else pytest.mark.sweep) for number, name in enumerate(TRAINED)
+    ],
+)
 def trained_board(request, tmp_path_factory):
     return build(read_trained(request.param), tmp_path_factory.mktemp("trained"))
 
