@@ -11,6 +11,8 @@ from tinyllm.models.training.trainer import Measure, Recipe
 
 UNSTATED = "not stated"
 SAMPLE_CHARACTERS = 1000
+MADE_BY = "trained with `tinyllm train`"
+"""In every card."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Card:
         return [
             f"# {self.name}",
             "",
-            f"A {shape.n_parameters:,}-parameter model for microcontrollers, trained with `tinyllm train`.",
+            f"A {shape.n_parameters:,}-parameter model for microcontrollers, {MADE_BY}.",
             "",
             "| | |",
             "|---|---|",

@@ -14,7 +14,7 @@ import torch
 
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.errors import UserError
-from tinyllm.models.training.card import Card
+from tinyllm.models.training.card import MADE_BY, Card
 from tinyllm.models.training.distillation import Teacher
 from tinyllm.models.training.folder import write_folder
 from tinyllm.models.training.network import Weights, greedy, weights_of
@@ -33,6 +33,8 @@ from tinyllm.models.training.vocabulary import (
 )
 
 CHECKPOINT = "checkpoint.pt"
+BESIDE = ("actions.toml",)
+"""What a maker may have put into the folder before."""
 HELD_OUT, MOST_HELD_OUT = 20, 100
 """Without validation files one of so many documents is held out, up to so many in all."""
 SAMPLE = 60
@@ -182,8 +184,7 @@ def prepare(
     Raises UserError for bad files, sources that do not fit, and a checkpoint of another training.
     """
     torch.set_num_threads(machine.threads)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; give a folder to write into")
+    _check(out)
     texts, held_out = _read(data.files, data), _read(data.valid, data)
     if not held_out:
         texts, held_out = _split(texts)
@@ -230,6 +231,22 @@ def prepare(
 
 
 Text = str | Conversation
+
+
+def _check(out: Path) -> None:
+    """Refuse a folder with files of somebody else: a training writes over a model's and a README.md.
+
+    Raises UserError.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; give a folder to write into")
+    card = out / "README.md"
+    trained = (out / CHECKPOINT).exists() or (card.is_file() and MADE_BY.encode() in card.read_bytes())
+    others = sorted(path.name for path in out.iterdir() if path.name not in BESIDE) if out.is_dir() else []
+    if others and not trained:
+        raise UserError(
+            f"{out} holds {others[0]}, and no training of tinyllm; give a new folder, or one that was trained into"
+        )
 
 
 def _make(out: Path) -> None:

@@ -89,6 +89,16 @@ def test_a_model_that_no_board_holds_gets_a_warning_with_what_the_nearest_lacks(
     assert re.search(r"warning: no board .* The nearest is [\w-]+: as int4 it needs \d+\.\d times its flash", told)
 
 
+def test_a_folder_of_other_files_is_not_written_into(
+    story_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/README.md").write_text("My thesis")
+    assert run(["train", "--text", str(story_file), "--out", str(tmp_path / "out")]) == 2
+    assert "holds README.md, and no training of tinyllm; give a new folder" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "out/README.md").read_text() == "My thesis"
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
