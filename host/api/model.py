@@ -160,6 +160,7 @@ def load(
     kv_cache: str | None = None,
     rope_base: float | None = None,
     weights_in: str | None = None,
+    actions: str | Path | None = None,
 ) -> LanguageModel:
     """Read a checkpoint and its tokenizer.
 
@@ -171,7 +172,8 @@ def load(
     how int4 weights are rounded; by default the model writes one. fit_to: a board, for the best weights that fit it.
     kv_cache: "int8" (the default), "k8v4" for int4 values, or "int4". rope_base: the base of the rotary embedding, of
     llama2.c files of version 1 and 2; by default 10000. weights_in: where a board keeps the weights, "program" or
-    "partition"; by default in the program if they fit.
+    "partition"; by default in the program if they fit. actions: the catalogue of the calls that the model may make; by
+    default actions.toml beside the checkpoint, if there is one.
     Raises UserError, naming the file and the field, if something is missing, damaged or not supported.
     """
     options = LoadOptions(
@@ -187,5 +189,6 @@ def load(
         kv_cache=kv_cache,
         rope_base=rope_base,
         weights_in=weights_in,
+        actions=None if actions is None else Path(actions),
     )
     return LanguageModel.read(None if model is None else str(model), options)

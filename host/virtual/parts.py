@@ -50,7 +50,7 @@ TABLE: dict[Part, str] = {
     ),
     Part.NORMS: "norm norm_tokens tl_rmsnorm_* tl_gain_products quantize tl_quantize_*",
     Part.SAMPLING: (
-        "tl_sample sample_top_p argmax clear mark penalize times exponents_of set_reach octaves_to distance_of "
+        "tl_sample tl_penalize sample_top_p argmax clear mark times exponents_of set_reach octaves_to distance_of "
         "distance_of_top_k list_candidates smaller id_of point_below draw draw_from_all tl_random_* tl_is_kept "
         "tl_keep_* tl_drop keep_at weigh count_ranges weigh_ranges weight_of* first_shift share tl_first_above "
         "tl_copy_above copy_32 tl_count_* count tl_sum_probabilities sum_fours tl_exponent tl_logit_probability "

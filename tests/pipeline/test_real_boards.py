@@ -137,6 +137,7 @@ def test_the_project_is_the_engine_the_console_and_the_arduino_port(projects: Ca
     assert {path.name for path in (project / "src/port").iterdir()} == {
         "arduino.cpp",
         "port.h",
+        "port_led.h",
         "second_core.cpp",
         "second_core.h",
     }

@@ -28,7 +28,7 @@ TL_HOT void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32
                                int32_t right) {
     const int32_t *const end = values + n;
     if (right > 33) {
-        const int32_t down = tl_min(right - 33, 31);
+        const int32_t down = tl_min(right - 33, 29); /* as the reference, which shifts by 62 at most */
         for (; values < end; values++, mantissa++) {
             const uint32_t factor = *mantissa * (uint32_t)multiplier;
             *values = ((high_word(*values, factor) >> down) + 1) >> 1;
