@@ -175,7 +175,9 @@ def large() -> LoadedModel:
     return LoadedModel(Path("large"), random_model(config), Path("large"), tokenizer, 256)
 
 
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "rp2350-16mb" else pytest.mark.sweep) for name in LARGE]
+)
 def test_fifteen_million_parameters_run_bit_exact_on_a_board_with_16_mb(
     name: str, large: LoadedModel, tmp_path: Path
 ) -> None:
