@@ -1,5 +1,5 @@
 # make demo   talk to a language model in the C that a board runs
-# make quick  the layers, the units and a conversation with the host board, in less than a minute
+# make quick  the layers, the units but for the trainer, and a conversation with the host board, in about a minute
 # make test   check everything
 PYTHON ?= python3
 VENV := .venv
@@ -26,7 +26,8 @@ demo: $(VENV)/installed
 	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --max-tokens 150 --temperature 0.8 --seed 5
 
 quick: $(VENV)/testing
-	$(BIN)/pytest -n 3 --dist worksteal -m "not sweep" tests/unit tests/boards/test_core.py --board host
+	$(BIN)/pytest -n 3 --dist worksteal -m "not sweep" tests/unit --ignore tests/unit/training \
+	    tests/boards/test_core.py --board host
 
 test: packages lint types
 	$(BIN)/pytest $(PARALLEL) -m "not sweep"
