@@ -44,6 +44,7 @@ VERBS = {
     "grade": "Ask a chat model questions with known answers, and count the right ones.",
     "bench": "Measure what a token takes on a board.",
     "train": "Train a small model from text or pairs.",
+    "stories": "Write stories of a model, to train a smaller one on.",
 }
 """Verb -> its line in `tinyllm --help`. The module of that name in this package holds it as `command`."""
 

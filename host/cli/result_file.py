@@ -32,12 +32,17 @@ def check_plot(path: Path) -> None:
         raise UserError("--plot needs matplotlib: pip install 'tinyllm[plots]'.")
 
 
+def save_result(option: str, path: Path, content: str) -> None:
+    """Write the file. Raises UserError, which names the option, if it cannot be written."""
+    try:
+        write_file(path, content)
+    except OSError as error:
+        raise _unwritable(option, path, error) from None
+
+
 def save_plot(path: Path, picture: str, output: Output) -> None:
     """Write a picture and say where it is. Raises UserError if it cannot be written."""
-    try:
-        write_file(path, picture)
-    except OSError as error:
-        raise _unwritable(PLOT, path, error) from None
+    save_result(PLOT, path, picture)
     output.note(f"drawn: {path}")
 
 

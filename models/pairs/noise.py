@@ -60,7 +60,7 @@ class Noise:
         if random.random() < 0.2:
             pieces = self.mistyped(pieces)
         case = random.random()
-        if case < 0.035:
+        if case < 0.05:
             pieces = [piece if piece.fixed else replace(piece, text=piece.text.upper()) for piece in pieces]
         elif case < 0.45:
             pieces = [piece if piece.fixed else replace(piece, text=piece.text.lower()) for piece in pieces]

@@ -14,6 +14,8 @@ from tinyllm.models.pairs.phrasebook import ANY, PhraseBook
 
 TEXT_LIST = "text"
 """The list of the phrase book that free text is taken from."""
+NAME_LIST = "name"
+"""The list of people's names; some are made up, for nobody can list them all."""
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 _TIGHT = re.compile(r"[\w%#=.:-]")
 """What touches a number that is written in digits: "40%", "x10", "GPIO4"."""
@@ -61,6 +63,8 @@ class Surface:
             return random.choice(named if named and ANY not in own and form else kind.words)
         if isinstance(kind, FreeText):
             return self.free_text(kind.longest)
+        if slot == NAME_LIST and random.random() < 0.3:
+            return self.made_up().capitalize()
         text = kind.pick(random).strip()
         limits = _RANGE.fullmatch(text)
         return common_integer(int(limits[1]), int(limits[2]), random) if limits else text
@@ -72,20 +76,23 @@ class Surface:
         return str(self.random.randint(int(limits[1]), int(limits[2]))) if limits else text
 
     def free_text(self, longest: int) -> str:
-        """A text for a display, at most `longest` bytes: a phrase of the list, or some of its words."""
+        """A text for a display, at most `longest` bytes: a phrase of the list, words of any list, or made-up words.
+
+        A model that has seen few words learns to know them, not to copy them.
+        """
         random = self.random
         phrases = self.book.lists.get(TEXT_LIST)
         while True:
             kind = random.random()
-            if phrases is None or kind < 0.1:
-                text = "".join(
-                    random.choice("bdfgklmnprstvz") + random.choice("aeiou") for _ in range(random.randint(1, 3))
-                )
-            elif kind < 0.55:
+            if phrases is None or kind < 0.3:
+                text = " ".join(self.made_up() for _ in range(random.choice((1, 1, 1, 2, 3))))
+            elif kind < 0.6:
                 text = phrases.pick(random)
             else:
-                some = [random.choice(phrases.pick(random).split()) for _ in range(random.randint(1, 4))]
-                text = " ".join(some)
+                lists = list(self.book.lists.values())
+                some = (phrases if random.random() < 0.6 else random.choice(lists) for _ in range(random.randint(1, 4)))
+                words = [random.choice(each.pick(random).split() or [""]) for each in some]
+                text = " ".join(self.made_up() if _RANGE.fullmatch(word) else word for word in words)
             if random.random() < 0.12:
                 text += f" {random.randint(0, 10 ** random.randint(1, 3))}"
             case = random.random()
@@ -93,6 +100,16 @@ class Surface:
             text = re.sub(r'["\\]', "", text).strip(" ,.")
             if text and len(text.encode()) <= longest:
                 return text
+
+    def made_up(self) -> str:
+        """A word that no language has."""
+        random = self.random
+        return "".join(
+            random.choice(("", *"bcdfghjklmnprstvwz", "br", "ch", "gl", "sh", "st", "th", "tr"))
+            + random.choice(("a", "e", "i", "o", "u", "y", "ee", "ou"))
+            + random.choice(("", "", "", "l", "n", "r", "s", "t", "ck", "x"))
+            for _ in range(random.randint(1, 3))
+        )
 
     def fill(self, template: str, values: Mapping[str, Value]) -> tuple[list[Piece], dict[str, Value]]:
         """The template with its slots written, and the values: those given, and those chosen for other slots."""

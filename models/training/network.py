@@ -7,6 +7,7 @@ operations are what costs time at this size.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -68,10 +69,11 @@ def _turns(rope: Rope, head_dim: int, time: int, device: str) -> tuple[Tensor, T
     return cosine.float().to(device), sine.float().to(device)
 
 
-def _rotated(heads: Tensor, rope: Rope) -> Tensor:
-    """RoPE (arXiv 2104.09864) of heads (batch, heads, time, head_dim)."""
-    head_dim = heads.shape[-1]
-    cosine, sine = _turns(rope, head_dim, heads.shape[-2], str(heads.device))
+def _rotated(heads: Tensor, rope: Rope, cache: KVCache | None) -> Tensor:
+    """RoPE (arXiv 2104.09864) of heads (batch, heads, time, head_dim), which follow those of the cache."""
+    head_dim, start, time = heads.shape[-1], 0 if cache is None else cache.length, heads.shape[-2]
+    turns = _turns(rope, head_dim, time if cache is None else cache.keys.shape[-2], str(heads.device))
+    cosine, sine = (each[start : start + time] for each in turns)
     if rope.pairing == "half" and rope.rotary_dim == head_dim:
         partners = heads.roll(head_dim // 2, -1)
     elif rope.pairing == "half":
@@ -98,13 +100,49 @@ def mask_of(documents: Tensor | None, time: int, window: int | None, device: tor
     return torch.zeros(seen.shape, device=device).masked_fill_(~seen, float("-inf"))
 
 
+@dataclass
+class KVCache:
+    """Keys and values of the tokens before, float32 (layers, rows, n_kv_heads, context, head_dim); length: of them."""
+
+    keys: Tensor
+    values: Tensor
+    length: int = 0
+
+    @classmethod
+    def of(cls, config: ModelConfig, rows: int) -> KVCache:
+        """Room for a whole context."""
+        shape = (len(config.schedule), rows, config.n_kv_heads, config.context, config.head_dim)
+        return cls(torch.zeros(shape), torch.zeros(shape))
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all rows but those of which bool (rows,) is true."""
+        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
+        """Attention of one more token, to itself and those before; (rows, heads, 1, head_dim) each, and returned."""
+        end = self.length + 1
+        self.keys[layer, :, :, self.length], self.values[layer, :, :, self.length] = key[:, :, 0], value[:, :, 0]
+        seen = slice(0 if window is None else max(0, end - window), end)
+        grouped = query.unflatten(1, (key.shape[1], -1))[:, :, :, 0]
+        # Quicker for one token than torch's own attention.
+        scores = (grouped * query.shape[-1] ** -0.5) @ self.keys[layer, :, :, seen].transpose(-1, -2)
+        mixed = scores.softmax(-1) @ self.values[layer, :, :, seen]
+        return mixed.flatten(1, 2)[:, :, None]
+
+
 def hidden(
-    weights: Weights, config: ModelConfig, tokens: Tensor, documents: Tensor | None = None, dropout: float = 0.0
+    weights: Weights,
+    config: ModelConfig,
+    tokens: Tensor,
+    documents: Tensor | None = None,
+    dropout: float = 0.0,
+    cache: KVCache | None = None,
 ) -> Tensor:
     """What the head turns into logits, float32 (rows, time, dim), of tokens int64 (rows, time).
 
     documents: int64 (rows, time), which conversation of its row a token belongs to; it sees no other. dropout: the
-    probability that a number that a sublayer adds to the residual stream is left out.
+    probability that a number that a sublayer adds to the residual stream is left out. cache: of the tokens before;
+    then there is one token a row, and the cache grows by it.
     """
     rows, time = tokens.shape
     sizes = (config.n_heads, config.n_kv_heads, config.n_kv_heads)
@@ -133,16 +171,15 @@ def hidden(
         x = norm(residual, f"{block}.input_layernorm")
         heads = project(x, tuple(f"{block}.{name}" for name in IN_PROJECTIONS))
         heads = heads.view(rows, time, -1, config.head_dim).transpose(1, 2)
-        turned = _rotated(heads[:, : config.n_heads + config.n_kv_heads], config.rope)
+        turned = _rotated(heads[:, : config.n_heads + config.n_kv_heads], config.rope, cache)
         query, key = turned.split(sizes[:2], dim=1)
-        mixed = functional.scaled_dot_product_attention(
-            query,
-            key,
-            heads[:, -config.n_kv_heads :],
-            attn_mask=masks[window],
-            is_causal=masks[window] is None,
-            enable_gqa=grouped,
-        )
+        value = heads[:, -config.n_kv_heads :]
+        if cache:
+            mixed = cache.attend(layer, query, key, value, window)
+        else:
+            mixed = functional.scaled_dot_product_attention(
+                query, key, value, attn_mask=masks[window], is_causal=masks[window] is None, enable_gqa=grouped
+            )
         mixed = project(mixed.transpose(1, 2).reshape(rows, time, -1), (f"{block}.self_attn.o_proj",))
         residual = residual + functional.dropout(mixed, dropout)
         x = norm(residual, f"{block}.post_attention_layernorm")
@@ -152,6 +189,8 @@ def hidden(
         else:
             inner = functional.silu(project(x, (f"{block}.mlp.gate_proj",)))
         residual = residual + functional.dropout(project(inner, (f"{block}.mlp.down_proj",)), dropout)
+    if cache:
+        cache.length += 1
     return norm(residual, "model.norm")
 
 

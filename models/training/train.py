@@ -192,7 +192,7 @@ def prepare(
     recipe, first = _beginning(recipe, sources, vocabulary)
     if not data.pairs:
         recipe = replace(recipe, tokens=recipe.shape.context * max(1, round(recipe.tokens / recipe.shape.context)))
-    teacher = _teacher(recipe, sources, machine)
+    teacher = _teacher(recipe, sources, machine, vocabulary.ends)
     documents, skipped = _documents(vocabulary, texts, recipe.shape.context)
     valid, _ = _documents(vocabulary, held_out, recipe.shape.context)
     if not documents or not valid:
@@ -308,7 +308,7 @@ def _beginning(recipe: Recipe, sources: Sources, vocabulary: Vocabulary) -> tupl
     return replace(recipe, shape=shape), {name: weights[name] for name in shape.tensors()}
 
 
-def _teacher(recipe: Recipe, sources: Sources, machine: Machine) -> Teacher | None:
+def _teacher(recipe: Recipe, sources: Sources, machine: Machine, ends: tuple[int, int]) -> Teacher | None:
     if sources.teacher is None:
         return None
     model = read_model(sources.teacher)
@@ -317,7 +317,7 @@ def _teacher(recipe: Recipe, sources: Sources, machine: Machine) -> Teacher | No
             f"{sources.teacher}: a context of {model.config.context}, the model is to have {recipe.shape.context}; "
             f"give --context {model.config.context}"
         )
-    return Teacher.of(model, machine.device)
+    return Teacher.of(model, ends, machine.device)
 
 
 def _documents(vocabulary: Vocabulary, texts: Sequence[Text], context: int) -> tuple[list[Document], list[str]]:

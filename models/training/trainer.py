@@ -218,7 +218,7 @@ class Training:
         if self.teacher is None:
             return loss
         part = self.recipe.teacher_part
-        return (1 - part) * loss + part * self.teacher.divergence(guesses, inputs, documents, learned)
+        return (1 - part) * loss + part * self.teacher.divergence(guesses, inputs, documents, targets)
 
     def train_step(self) -> tuple[float, int]:
         """One update from the next batch; returns its loss and the tokens that it read."""

@@ -93,6 +93,7 @@ IMPORTS_INSIDE = {
     "host.prove.benchmarks_page": "host.prove.pictures needs matplotlib: an extra",
     "host.cli.fit": "host.fit.picture needs matplotlib: an extra",
     "host.cli.train": "models.training needs torch, host.prove.pictures matplotlib: extras",
+    "host.cli.stories": "models.training needs torch: an extra",
     "codegen.checkpoints.gguf.tensors": "gguf is large",
 }
 
