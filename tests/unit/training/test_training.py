@@ -141,10 +141,13 @@ def test_pairs_need_a_tokenizer_with_control_pieces(of_pairs: Prepare) -> None:
 
 
 def test_a_teacher_is_followed(of_stories: Prepare) -> None:
-    """With the teacher alone as the aim, the loss is the divergence: none if the model is the teacher."""
+    """With the teacher alone as the aim, the loss is the divergence: if the model is the teacher, BOS alone.
+
+    It learns EOS where the teacher has a little left for BOS (test_sampling.py).
+    """
     folder = bundled()["tinystories-260k"]
     recipe = replace(RECIPE, tokens=512, teacher_part=1.0, dropout=0.0)
-    assert losses(of_stories("same", recipe, Sources(folder, folder)), until=1)[0] == pytest.approx(0, abs=1e-5)
+    assert losses(of_stories("same", recipe, Sources(folder, folder)), until=1)[0] == pytest.approx(0, abs=1e-3)
     other = losses(of_stories("other", recipe, Sources(teacher=folder)))
     assert other[0] > other[-1] > 0.1
 
