@@ -1,4 +1,4 @@
-# make demo   talk to a language model in the C that a board runs
+# make demo   a short talk with a language model in the C that a board runs
 # make quick  the layers, the units but for the trainer, and a conversation with the host board, in about a minute
 # make test   check everything
 PYTHON ?= python3
@@ -23,7 +23,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 .PHONY: demo quick test test-all packages lint types records benchmarks counted costs clean
 
 demo: $(VENV)/installed
-	$(BIN)/tinyllm run --board host --prompt "Once upon a time" --max-tokens 150 --temperature 0.8 --seed 5
+	$(BIN)/python docs/examples/demo.py
 
 quick: $(VENV)/testing
 	$(BIN)/pytest -n 3 --dist worksteal -m "not sweep" tests/unit --ignore tests/unit/training \
@@ -48,9 +48,9 @@ lint: $(VENV)/testing
 benchmarks: $(VENV)/testing
 	$(BIN)/python -m tinyllm.host.prove.benchmarks_page
 
-# A record of each virtual board more, in benchmarks/: of the bundled model, and of stories260K if it is there
+# A record of each virtual board more, in benchmarks/: of the tests' story model, and of stories260K if it is there
 records: $(VENV)/testing
-	for model in "" $(wildcard $(TINYLLM_TEST_DATA)/stories260K/stories260K.bin); do \
+	for model in tests/data/tinystories-260k $(wildcard $(TINYLLM_TEST_DATA)/stories260K/stories260K.bin); do \
 	  for board in "pico --cores 1" "pico --cores 2" "pico --emulator rp2040js" "pico2 --cores 1" "pico2 --cores 2" \
 	      esp32 esp32c3 esp32s3; do \
 	    $(BIN)/tinyllm bench $$model --board $$board --virtual --context 256 --positions 0,64,255 --save || exit 1; \

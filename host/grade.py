@@ -19,7 +19,9 @@ from tinyllm.errors import UserError
 from tinyllm.host.model.load import LoadedModel
 from tinyllm.models.pairs.questions import Question, calls_of
 
-CALLED, RESULT = b"</call>", "<result>ok</result>"
+CALLED = b"</call>"
+READING, READ, DONE = "sensor.read(", "21", "ok"
+"""A call that asks for a number, and results as the boards of this computer give them."""
 SHOWN = (b"<call>", CALLED, b"<result>", b"</result>")
 """Control pieces that belong to what an answer says."""
 GREEDY = SamplerSettings.from_float(temperature=0.0)
@@ -44,15 +46,16 @@ class Answerer:
         self.context = model.context
         self.c = HostLibrary(compile_library(project.files, folder, weights=project.weights), config)
         self.shown = {self.tokenizer.control_ids[name]: name for name in SHOWN if name in self.tokenizer.control_ids}
-        self.result = encode(self.tokenizer, RESULT, special=True) if len(self.shown) == len(SHOWN) else []
+        self.makes_calls = len(self.shown) == len(SHOWN)
 
     def answers(self, users: Sequence[str]) -> list[str]:
         """The answers to the turns of one conversation; it ends early if the context is full."""
         self.c.begin()
-        random, position, last = self.c.seed(1), 0, None
+        random, position = self.c.seed(1), 0
+        unread: list[int] = []  # The last token of an answer is read with the next turn, as on a board.
         found: list[str] = []
         for user in users:
-            ids = self.plan.turn(self.tokenizer, user, not found, last)
+            ids = unread + self.plan.turn(self.tokenizer, user, not found, unread[-1] if unread else None)
             said: list[int] = []
             while position + len(ids) < self.context and len(said) < LONGEST_ANSWER:
                 self.c.prefill(ids[:-1], position)
@@ -61,15 +64,22 @@ class Answerer:
                 token = self.c.sample(GREEDY, random)
                 said.append(token)
                 self.c.read_call(token)
+                ids = [token]
                 if token in self.tokenizer.stop_ids:
                     break
-                ids = [token]
-                if self.result and token == self.tokenizer.control_ids[CALLED]:
-                    said += self.result
-                    ids += self.result
-            last = said[-1] if said else None
+                if self.makes_calls and token == self.tokenizer.control_ids[CALLED]:
+                    result = self.result(said)
+                    said += result
+                    ids += result
+            unread = ids
             found.append(self.text(said))
         return found
+
+    def result(self, said: Sequence[int]) -> list[int]:
+        """What a board puts in behind the last call of an answer."""
+        last = self.text(said).rpartition("<call>")[2]
+        result = READ if last.startswith(READING) else DONE
+        return encode(self.tokenizer, f"<result>{result}</result>", special=True)
 
     def text(self, ids: Sequence[int]) -> str:
         """What was said, with the names of calls and results."""

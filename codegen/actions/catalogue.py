@@ -34,7 +34,7 @@ else:
 
 FILE = "actions.toml"
 """The catalogue's name in the folder of a model."""
-BUNDLED = Path(__file__).resolve().parents[2] / "models" / FILE
+BUNDLED = Path(__file__).resolve().parents[2] / "models/chat" / FILE
 """The catalogue that comes with tinyllm: lights, LED, servo, relays, timer, sensors, display, pins."""
 
 LARGEST_FILE = 1 << 20

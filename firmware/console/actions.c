@@ -54,7 +54,7 @@ const char *tl_action_run(const char *text) {
             said.n = 0;
             const bool done = handlers[i](&call, &said);
             if (said.n == 0) {
-                tinyllm_say(&said, done ? "done" : "error: failed");
+                tinyllm_say(&said, done ? "ok" : "error: failed");
             }
             said.text[said.n] = '\0';
             return said.text;

@@ -29,7 +29,7 @@ struct tinyllm_call {
 struct tinyllm_result;
 
 /* Carries out a call, soon: meanwhile the board does nothing else. false: it failed. What it says goes back to the model,
-   by default "done", or "error: failed". */
+   by default "ok", or "error: failed". */
 typedef bool (*tinyllm_handler)(const struct tinyllm_call *call, struct tinyllm_result *result);
 
 /* Lets `handler` carry out the calls of this name, in place of an earlier one. false if the catalogue has none. */

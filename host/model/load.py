@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from tinyllm.models import bundled
 from tinyllm.models.known import known_models
 from tinyllm.text import shown
 
+DEFAULT_MODEL = "TINYLLM_MODEL"
+"""Of the environment: the model of every verb that is given none."""
 DEFAULT_CONTEXT = 512
 KV_CACHES = {"int8": (8, 8), "k8v4": (8, 4), "int4": (4, 4)}
 """Bits of a key's and of a value's codes, by the name that a person gives."""
@@ -172,11 +175,13 @@ class LoadedModel:
 
 
 def model_path(name: str | None) -> Path:
-    """The folder or file that `name` means: a bundled model, a pulled one, a path; by default the first bundled one.
+    """The folder or file that `name` means: a bundled model, a pulled one, a path; by default what TINYLLM_MODEL names,
+    or else the first bundled one.
 
     Of a repository in huggingface_hub's cache it is the folder of a commit, as `snapshot` has it.
     """
     models = bundled()
+    name = name or os.environ.get(DEFAULT_MODEL) or None
     if name is None:
         if not models:
             raise UserError("no model is bundled with this installation. Give the path of one.")
@@ -192,6 +197,12 @@ def model_path(name: str | None) -> Path:
     near = difflib.get_close_matches(name, [*models, *known_models()], n=1)
     hint = f"Did you mean {near[0]}?" if near else "`tinyllm models` lists those there are."
     raise UserError(f"{name}: neither a bundled model nor a file, a folder or a pulled model. {hint}")
+
+
+def likely_models() -> list[str]:
+    """What a board may run that somebody flashed without naming a model: the default, and the bundled ones."""
+    default = os.environ.get(DEFAULT_MODEL)
+    return [*([default] if default else []), *bundled()]
 
 
 def _is_there(path: Path) -> bool:

@@ -61,7 +61,7 @@ class CostCheck:
 
 
 def check_counted(counted: Mapping[str, Counted]) -> Iterator[CostCheck]:
-    """Of benchmarks/counted.toml: the bundled model, as today's kernels compute it."""
+    """Of benchmarks/counted.toml: the story model of the tests, as today's kernels compute it."""
     for name, each in counted.items():
         board, _, rest = name.partition(", ")
         if each.unit == "instructions":

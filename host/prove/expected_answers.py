@@ -21,8 +21,7 @@ from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.weights import weights_trouble
 from tinyllm.host.model.calibrate import integers_of
-from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model
-from tinyllm.models import bundled
+from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, likely_models, load_model, model_path
 
 GREEDY = SamplerSettings(temperature=0)
 
@@ -115,7 +114,7 @@ def expected_of(link: Link, model: str | None = None, options: LoadOptions = AS_
     hello = link.hello
     options = replace(options, context=hello.context)
     runs = f"{link.name}: the board runs {hello.model} ({hello.model_hash})"
-    for name in [model] if model is not None else _bundled(hello.context):
+    for name in [model] if model is not None else _likely(hello.context):
         loaded = _loaded(name, options)
         if hello.vocab_size == loaded.tokenizer.vocab_size:
             expected = _expected(name, options)
@@ -144,9 +143,9 @@ def check_model(request: BoardRequest, connection: Connection, link: Link) -> No
         expected_of(link, request.model, request.options)
 
 
-def _bundled(context: int) -> list[str]:
-    """The bundled models that may see that many tokens."""
-    return [name for name, path in bundled().items() if AS_STORED.facts(path).config.context >= context]
+def _likely(context: int) -> list[str]:
+    """Of the models that need no name those that may see that many tokens."""
+    return [name for name in likely_models() if AS_STORED.facts(model_path(name)).config.context >= context]
 
 
 @lru_cache(maxsize=4)

@@ -37,7 +37,6 @@ from tinyllm.host.link.settings import apply_settings, wire_settings
 from tinyllm.host.prove.expected_answers import GREEDY
 from tinyllm.host.virtual.parts import PARTS
 from tinyllm.host.virtual.profile import Profile
-from tinyllm.models import bundled
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,6 +44,7 @@ else:
     import tomli as tomllib
 
 FILE = Path("benchmarks/shapes.toml")
+TOKENIZER = Path("tests/data/tinystories-260k/tokenizer.model")
 LARGEST_FILE = 1024 * 1024
 CONTEXT = 256
 POSITIONS = (0, 20, 64, 255)
@@ -157,7 +157,7 @@ def integers_of(shape: str, variant: str) -> IntegerModel:
 def count(shape: str, variant: str, board: str, cores: int) -> Counted:
     """Build the shape for the virtual board and count. Errors as compile_project and BoardProcess."""
     twin = replace(load_board(board, FOLDER).twin(), cores=cores)
-    tokenizer = read_tokenizer(next(iter(bundled().values())) / "tokenizer.model")
+    tokenizer = read_tokenizer(TOKENIZER)
     built = compile_project(emit_project(integers_of(shape, variant), tokenizer, twin))
     with BoardProcess.of(twin, built.program, count=True) as process:
         link = Connection(process).open()

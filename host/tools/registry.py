@@ -35,7 +35,7 @@ class Tools:
             def find_note(words: str) -> str: ...
 
         It takes the call's arguments by their names, as str, bool or int. What it returns is the result that the model
-        reads, as text; None is "done". Raises UserError for what is no name of a call.
+        reads, as text; None is "ok". Raises UserError for what is no name of a call.
         """
         if not CALL_NAME.fullmatch(name):
             raise UserError(f"{shown(name)} is no name of a call, expected one as note.find.")
@@ -70,7 +70,7 @@ class Tools:
 def _run(tool: Tool, values: dict[str, Any]) -> str:
     try:
         result = tool(**values)
-        return "done" if result is None else str(result)
+        return "ok" if result is None else str(result)
     except BaseException as error:  # sys.exit in a tool ends no conversation either
         return one_line(f"error: {type(error).__name__}: {error}")
 

@@ -21,16 +21,19 @@ from tinyllm.models.pairs.noise import Noise
 from tinyllm.models.pairs.phrasebook import ASIDE, DONE, RESULT, SMALL_TALK, UNKNOWN, Command, Frame, PhraseBook, Reply
 from tinyllm.models.pairs.small_talk import Intent
 from tinyllm.models.pairs.surface import Piece, Surface, canonical
+from tinyllm.models.pairs.synonyms import Synonyms
 
 COMMAND = "command"
 _Entry = TypeVar("_Entry", Command, Reply, Frame)
 
-ERRORS = ("no handler", "not connected", "timeout", "busy")
+ERRORS = ("no handler", "failed", "not connected", "timeout", "busy", "no such relay", "no such sensor")
 """What a handler may say went wrong: `error: busy`."""
 SORRY = "Sorry, that did not work: {error}."
 MOST_TRIES = 400
 """Until a template of the wanted side of the split is found."""
 ERROR_SHARE = 0.05
+REWORDED = 0.5
+"""Of the questions of small talk that are trained on."""
 JOINTS = (" and ", " and ", " and then ", ", then ", ", ", " and also ", ". ")
 LONGEST_PAIR = 110
 """Characters of two commands in one sentence."""
@@ -76,6 +79,7 @@ class Speaker:
     def __init__(self, book: PhraseBook, intents: Sequence[Intent], split: Split, random: Random) -> None:
         self.book, self.split, self.random = book, split, random
         self.surface = Surface(book, random)
+        self.synonyms = Synonyms(book.synonyms, random)
         self.noise = Noise(book.misspellings, book.contractions, random)
         self.questions = {
             side: [
@@ -85,6 +89,7 @@ class Speaker:
             ]
             for side in (False, True)
         }
+        self.kept_back = {_bare(question) for _, questions in self.questions[True] for question in questions}
         self.first = _by_call([command for command in book.commands if not command.after])
         self.later = _by_call([command for command in book.commands if command.after])
 
@@ -106,7 +111,7 @@ class Speaker:
 
     def small_turns(self, count: int) -> Conversation:
         """Turns of any kind, to stand before others."""
-        kinds = [COMMAND] * 3 + [ASIDE, UNKNOWN] + [SMALL_TALK] * 2
+        kinds = [COMMAND] * 2 + [ASIDE] * 2 + [UNKNOWN] + [SMALL_TALK] * 3
         return tuple(self.turn(self.random.choice(kinds), False) for _ in range(count))
 
     def turn(self, kind: str, held_out: bool, alone: bool = False) -> Turn:
@@ -202,7 +207,13 @@ class Speaker:
         intents = self.questions[held_out]
         intent, questions = self.random.choices(intents, [len(questions) ** 0.5 for _, questions in intents])[0]
         question = self.random.choice(questions)
-        return Turn(SMALL_TALK, self.noise.add([Piece(question)]), intent.answer, question)
+        said = question
+        if not held_out and self.random.random() < REWORDED:
+            other = self.synonyms.reworded(question)
+            if self.book.fillers and self.random.random() < 0.3:
+                other = _around(self.random.choice(self.book.fillers).pick(self.random), other)
+            said = question if _bare(other) in self.kept_back else other
+        return Turn(SMALL_TALK, self.noise.add([Piece(said)]), intent.answer, question)
 
     def polite(self, template: str) -> str:
         """The template as it is, or in a polite sentence if it is an imperative, or with a filler."""
@@ -290,6 +301,11 @@ def _around(sentence: str, command: str) -> str:
 def _filled(answer: str, values: Mapping[str, Value]) -> str:
     """An answer with its slots written as values stand in calls, but on and off for true and false."""
     return SLOT.sub(lambda match: canonical(values[match[1]]) if match[1] in values else match[0], answer)
+
+
+def _bare(text: str) -> str:
+    """The letters and digits of a text, in lower case."""
+    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def _by_call(commands: Sequence[Command]) -> list[list[Command]]:

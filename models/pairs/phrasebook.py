@@ -149,6 +149,7 @@ class PhraseBook:
     common: set[str] = field(default_factory=set)
     misspellings: dict[str, list[str]] = field(default_factory=dict)
     contractions: dict[str, str] = field(default_factory=dict)
+    synonyms: list[list[str]] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
 
     def read(self, path: Path) -> None:
@@ -168,7 +169,7 @@ class PhraseBook:
             self.forms[name] = {key: parse(text, self.rules, f"{path}: forms.{name}") for key, text in form.items()}
         self.answers |= _texts(table, "answers")
         around = TomlTable(path, "around.", table.take("around", dict, {}))
-        around.allow(("polite", "fillers", "verbs", "common", "misspellings", "contractions"))
+        around.allow(("polite", "fillers", "verbs", "common", "misspellings", "contractions", "synonyms"))
         self.polite += self._lines(around, "polite", around.take("polite", str, ""))
         self.fillers += self._lines(around, "fillers", around.take("fillers", str, ""))
         self.verbs |= set(around.take("verbs", str, "").split())
@@ -176,6 +177,8 @@ class PhraseBook:
         for name, text in _texts(around, "misspellings").items():
             self.misspellings[name] = text.split("|")
         self.contractions |= _texts(around, "contractions")
+        groups = around.take("synonyms", str, "").splitlines()
+        self.synonyms += [group.split("|") for group in groups if group]
         for kind, read in (("action", self._command), ("reply", self._reply), ("frame", self._frame)):
             for number, entry in enumerate(table.take(kind, list, []), 1):
                 read(TomlTable(path, f"{kind} {number}: ", entry))

@@ -65,7 +65,7 @@ class Card:
             "",
             "| | |",
             "|---|---|",
-            f"| parameters | {shape.n_parameters:,} float32, {head} |",
+            f"| parameters | {shape.n_parameters:,} float16, {head} |",
             f"| dimension, hidden dimension | {shape.dim}, {shape.hidden_dim} |",
             f"| blocks | {shape.blocks}{shared} |",
             f"| query heads, key/value heads | {shape.n_heads}, {shape.n_kv_heads} of {shape.head_dim} |",

@@ -16,10 +16,10 @@ from tinyllm.models.training.vocabulary import Vocabulary
 def write_folder(out: Path, shape: Shape, weights: Weights, vocabulary: Vocabulary, others: dict[str, str]) -> None:
     """Put config.json, model.safetensors, the tokenizer's files and `others`, by name, into the folder `out`.
 
-    Raises OSError, and then changes nothing.
+    The weights are written as float16. Raises OSError, and then changes nothing.
     """
     config = json.dumps(shape.config(*vocabulary.ends), indent=2) + "\n"
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in weights.items()}
     contents: dict[str, str | bytes] = {**vocabulary.files, **others, "config.json": config}
     contents["model.safetensors"] = save(tensors, metadata={"format": "pt"})
     with StagedFiles() as staged:

@@ -115,7 +115,7 @@ class Shape:
             **sharing,
             "bos_token_id": bos,
             "eos_token_id": eos,
-            "torch_dtype": "float32",
+            "torch_dtype": "float16",
         }
 
 

@@ -247,16 +247,18 @@ class Training:
         return loss
 
     def figures(self) -> Measure:
-        """Of the best weights on the validation documents, rounded as they were when they were chosen."""
-        weights = rounded(self.best, self.best_rounding)
+        """Of the weights that are written, on the validation documents, rounded as they were when they were chosen."""
+        weights = rounded(self.result(), self.best_rounding)
         return measure(weights, self.recipe.shape, self.corpus.valid, self.text_bytes, self.corpus.whole)
 
     def result(self) -> Weights:
-        """The weights to be written. Matrices that were trained as int4 are already what their codes stand for.
+        """The weights to be written, float32 with the values of float16: half the bytes, of which a board keeps half.
 
-        int8 needs no such thing: a build rounds just as the training did.
+        Matrices that were trained as int4 are already what their codes stand for. int8 needs no such thing: a build
+        rounds just as the training did.
         """
-        return rounded(self.best, self.best_rounding) if self.best_rounding is Rounding.INT4 else self.best
+        chosen = rounded(self.best, self.best_rounding) if self.best_rounding is Rounding.INT4 else self.best
+        return {name: tensor.detach().half().float() for name, tensor in chosen.items()}
 
     def run(self, report: Callable[[Step], None], stop: Callable[[], bool] = lambda: False) -> bool:
         """Train to the last step, or until `stop()` is true after one; returns whether it is done.

@@ -161,7 +161,7 @@ def test_verify_says_so_when_another_model_is_named_than_runs() -> None:
         loaded, model=replace(loaded.model, head=head, config=replace(loaded.model.config, tied_head=False))
     )
     with BoardProcess([build(other, load_board("host"), 64).program]) as process:
-        done = tinyllm("verify", loaded.name, "--port", process.url)
+        done = tinyllm("verify", str(loaded.path), "--port", process.url)
     assert done.returncode == 2
     assert "of other weights, --trim-vocab or --prefix. Name the model that it runs" in done.stderr
 

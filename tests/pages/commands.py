@@ -20,9 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import SHARED_DATA
+from tests.conftest import SHARED_DATA, STORY_MODEL
 from tests.pipeline.pull.hub_server import Repository, hub_server
-from tinyllm.models import bundled
 from tinyllm.models.known import known_models
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -128,13 +127,14 @@ def desk(folder: Path, repositories: Mapping[str, Repository]) -> Iterator[tuple
 
 
 def repositories() -> dict[str, Repository]:
-    """What the hub has for the pages: the bundled model as somebody's, and one GGUF file among others.
+    """What the hub has for the pages: a story model as somebody's, and one GGUF file among others.
 
     stories260K itself only if SHARED_DATA is there.
     """
-    folder = next(iter(bundled().values()))
     found = {
-        "someone/tiny-model": Repository({path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}),
+        "someone/tiny-model": Repository(
+            {path.name: path.read_bytes() for path in STORY_MODEL.iterdir() if path.is_file()}
+        ),
         "someone/many-checkpoints": Repository({"tiny.Q8_0.gguf": bytes(64), "tiny.F16.gguf": bytes(64)}),
     }
     if SHARED_DATA.is_dir():

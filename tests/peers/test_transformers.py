@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import skip_unless_ci
+from tests.conftest import STORY_MODEL, skip_unless_ci
 from tinyllm.codegen.arithmetic.float_forward import FloatForward
 from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig, Rope
 from tinyllm.codegen.arithmetic.quantize import quantize
@@ -27,7 +27,6 @@ from tinyllm.codegen.checkpoints.huggingface.families import FAMILIES
 from tinyllm.codegen.tokenizers import find_tokenizer, read_tokenizer
 from tinyllm.codegen.verify.verify import verify
 from tinyllm.errors import UserError
-from tinyllm.models import bundled
 
 try:
     import torch
@@ -402,6 +401,6 @@ def test_every_model_type_runs_bit_exact_from_reference_to_c(name: str, tmp_path
         case = CASES[name]
         write_peer(case, tmp_path / "tiny")
         model, length = read_model(tmp_path / "tiny", context=case.context), case.length
-    tokenizer = read_tokenizer(find_tokenizer(next(iter(bundled().values())), VOCAB_SIZE))
+    tokenizer = read_tokenizer(find_tokenizer(STORY_MODEL, VOCAB_SIZE))
     for verdict in verify(quantize(model), tokenizer, temperatures=(0.8,), positions=length):
         assert str(verdict) == f"bit-exact: {length}/{length} positions", verdict.difference

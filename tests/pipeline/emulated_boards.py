@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import SHARED_DATA, skip_unless_ci
+from tests.conftest import SHARED_DATA, STORY_MODEL, skip_unless_ci
 from tests.pipeline.c_library import compile_and_link
 from tinyllm.boards.description import FIRMWARE, Board
 from tinyllm.host.build.build import build
@@ -23,13 +23,12 @@ from tinyllm.host.link.messages import Setting, Token, token_digest
 from tinyllm.host.model.load import load_model
 from tinyllm.host.prove.expected_answers import Expected
 from tinyllm.host.virtual.qemu import MACHINES, STRICT
-from tinyllm.models import bundled
 
 CONTEXT = 256
 COUNT = 128
 PROMPT = "Once upon a time"
 SECONDS = 30.0
-MODELS = [*bundled(), str(SHARED_DATA / "stories260K/stories260K.bin")]
+MODELS = [str(STORY_MODEL), str(SHARED_DATA / "stories260K/stories260K.bin")]
 
 # A console in which each byte is an order to do something that stops a board.
 MISDEEDS = """\
@@ -77,7 +76,7 @@ def need(*tools: str) -> None:
 
 def build_image(board: Board, model: str) -> Path:
     """The image of a model, built by PlatformIO, or taken from the builds that the tests share."""
-    if not Path(model).exists() and model not in bundled():
+    if not Path(model).exists():
         skip_unless_ci(f"no test data at {model}")
     return build(load_model(model), board, CONTEXT).program
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BUNDLED, skip_unless_ci
+from tests.conftest import STORY_MODEL, skip_unless_ci
 from tinyllm.boards.description import FIRMWARE, load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import emit_project
@@ -53,7 +53,7 @@ def test_128_greedy_tokens_have_the_digest_of_every_board(instructions: str, tmp
     for program in (COMPILER, EMULATOR):
         if shutil.which(program) is None:
             skip_unless_ci(f"no {program} on PATH")
-    loaded = load_model(str(BUNDLED))
+    loaded = load_model(str(STORY_MODEL))
     write_project(emit_project(quantize(loaded.model, 256), loaded.tokenizer, load_board("host")), tmp_path)
     prompt = ", ".join(map(str, encode(loaded.tokenizer, PROMPT, bos=True)))
     (tmp_path / "main.c").write_text(MAIN.replace("PROMPT", prompt).replace("COUNT", str(COUNT)))

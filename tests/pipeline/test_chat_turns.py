@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import STORY_MODEL
 from tests.pipeline.conftest import BASE, random_model
 from tests.pipeline.console_board import compile_program
 from tests.unit.chat_templates import CHATML, FAMILIES, small_tokenizer
@@ -145,7 +146,7 @@ def test_the_turns_are_those_of_the_board_if_it_has_a_template(boards: Running) 
 
 
 def test_a_model_without_a_template_goes_on_from_the_text(boards: Running) -> None:
-    bundled = BoardRequest("tinystories-260k", AS_STORED, "host", None)
+    bundled = BoardRequest(str(STORY_MODEL), AS_STORED, "host", None)
     with Connection(boards.plain.url).open() as link:
         assert isinstance(turn_writer_for(bundled, Connection(link.name), link.hello, False, None), Plain)
         with pytest.raises(UserError, match="tinystories-260k has none"):

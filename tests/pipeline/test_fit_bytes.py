@@ -10,6 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from tests.conftest import STORY_MODEL
 from tests.pipeline.emulated_boards import CONTEXT, need
 from tinyllm.boards.chips import CHIPS
 from tinyllm.boards.description import FOLDER, HOST, Board, load_board, load_boards
@@ -28,9 +29,8 @@ from tinyllm.host.fit.weights import FORMATS, MATRICES
 from tinyllm.host.model.load import KV_CACHES, LoadOptions, load_model
 from tinyllm.host.model.sketch import read_sketch
 from tinyllm.host.prove.counted import Case
-from tinyllm.models import bundled
 
-MODEL = next(iter(bundled().values()))
+MODEL = STORY_MODEL
 OPTIONS = LoadOptions(context=CONTEXT)
 WEIGHTS = re.compile(r"(embedding|head|final_norm|block_\d+_\w+)_(codes|mantissa)|block_\d+_b[qkvo]|k_shift")
 VOCABULARY = re.compile(

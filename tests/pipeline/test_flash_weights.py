@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import BUNDLED, skip_unless_ci
+from tests.conftest import STORY_MODEL, skip_unless_ci
 from tests.pipeline.conftest import BASE, random_model
 from tests.unit.checkpoint_files import legacy_bytes, rotating_neighbours
 from tinyllm.boards.description import BOARDS_DIR, FOLDER, load_board
@@ -104,15 +104,15 @@ def flash(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Flash:
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled model with other weights: of the same dimensions and vocabulary."""
     folder = tmp_path_factory.mktemp("tuned")
-    model = read_model(BUNDLED)
+    model = read_model(STORY_MODEL)
     model.embedding = (model.embedding * np.float32(1.25)).astype(np.float32)
     (folder / "tuned.bin").write_bytes(legacy_bytes(rotating_neighbours(model)))
-    (folder / "tok512.model").write_bytes((BUNDLED / "tokenizer.model").read_bytes())
+    (folder / "tok512.model").write_bytes((STORY_MODEL / "tokenizer.model").read_bytes())
     return folder / "tuned.bin"
 
 
 def test_each_part_is_uploaded_only_if_the_board_has_another(flash: Flash, tuned: Path) -> None:
-    bundled = (str(BUNDLED), "--weights-in", "partition")
+    bundled = (str(STORY_MODEL), "--weights-in", "partition")
     code, out, err = flash(*bundled)
     assert code == 0, err
     assert "uploaded: weights and program" in out
@@ -122,7 +122,7 @@ def test_each_part_is_uploaded_only_if_the_board_has_another(flash: Flash, tuned
 def test_another_model_of_the_same_layout_is_uploaded_without_compiling(
     flash: Flash, tuned: Path, desk: Desk, home: Path
 ) -> None:
-    assert flash(str(BUNDLED), "--weights-in", "partition")[0] == 0
+    assert flash(str(STORY_MODEL), "--weights-in", "partition")[0] == 0
     program = desk.flash.read_bytes()
     code, out, err = flash(str(tuned), "--model-only", "--json")
     assert code == 0, err
@@ -135,15 +135,15 @@ def test_another_model_of_the_same_layout_is_uploaded_without_compiling(
 
 
 def test_a_program_of_another_layout_must_be_built_too(flash: Flash, desk: Desk) -> None:
-    assert flash(str(BUNDLED), "--weights-in", "program")[0] == 0
-    code, _, err = flash(str(BUNDLED), "--model-only")
+    assert flash(str(STORY_MODEL), "--weights-in", "program")[0] == 0
+    code, _, err = flash(str(STORY_MODEL), "--model-only")
     assert code == 2
     assert "the board's program is for weights of layout 0000000000000000" in err
     assert "`tinyllm flash --board desk` without --model-only builds and uploads both." in err
 
 
 def test_a_board_that_does_not_answer_takes_no_weights_alone(flash: Flash) -> None:
-    code, _, err = flash(str(BUNDLED), "--model-only")
+    code, _, err = flash(str(STORY_MODEL), "--model-only")
     assert code == 2
     assert "no desk answers that has a program for the weights" in err
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.conftest import BUNDLED
+from tests.conftest import STORY_MODEL
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.tokenizers.encode.encoder import encode
@@ -21,7 +21,7 @@ def test_what_is_measured_are_the_references_greedy_tokens(tmp_path: Path) -> No
     assert spec is not None and spec.loader is not None
     llama2c = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(llama2c)
-    loaded = load_model(str(BUNDLED))
+    loaded = load_model(str(STORY_MODEL))
     prompt = encode(loaded.tokenizer, llama2c.PROMPT, bos=True)
     seconds, answer = llama2c.our_library(tmp_path / "ours", loaded).measure(prompt)
     logits = Reference(quantize(loaded.model, llama2c.CONTEXT)).forward([*prompt, *answer[:-1]])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import STORY_MODEL
 from tinyllm.codegen.arithmetic.float_forward import log_softmax
 from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.integer_forward import Reference
@@ -68,7 +69,7 @@ def test_a_board_with_a_trimmed_model_is_bit_exact(text: Path, capsys: pytest.Ca
 def test_build_tells_what_trimming_saves_and_does_to_the_perplexity(
     text: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [next(iter(bundled())), "--trim-vocab", str(text), "--context", "64"]
+    options = [str(STORY_MODEL), "--trim-vocab", str(text), "--context", "64"]
     assert cli.run(["build", *options, "--json"]) == 0
     trimming = json.loads(capsys.readouterr().out)["trimming"]
     assert trimming["saving"]["flash"] > 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BUNDLED
+from tests.conftest import STORY_MODEL
 from tinyllm.boards.board import Bandwidth
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.memory.outline import outline
@@ -41,7 +41,7 @@ MOVED = Traffic(
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
-    return load_model(str(BUNDLED))
+    return load_model(str(STORY_MODEL))
 
 
 @pytest.fixture(scope="module")

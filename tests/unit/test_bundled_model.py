@@ -11,6 +11,10 @@ import pytest
 from safetensors.numpy import load_file
 from sentencepiece import SentencePieceProcessor
 
+from tinyllm.codegen.actions.catalogue import read_catalogue
+from tinyllm.codegen.memory.outline import outline_of
+from tinyllm.codegen.memory.plan import plan_memory
+from tinyllm.host.model.load import DEFAULT_MODEL, load_model, model_path
 from tinyllm.models import bundled
 
 
@@ -25,8 +29,18 @@ def config_of(folder: Path) -> dict[str, Any]:
     return config
 
 
-def test_a_story_model_is_bundled() -> None:
-    assert "tinystories-260k" in bundled()
+def test_a_chat_model_with_calls_is_the_default_and_a_story_model_lies_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert list(bundled()) == ["chat", "stories"]
+    monkeypatch.delenv(DEFAULT_MODEL)
+    assert model_path(None) == bundled()["chat"]
+    assert read_catalogue(bundled()["chat"] / "actions.toml").calls
+
+
+def test_all_that_is_bundled_is_under_3_megabytes() -> None:
+    files = [path for folder in bundled().values() for path in folder.iterdir()]
+    assert sum(path.stat().st_size for path in files) < 3_000_000
 
 
 def test_a_bundled_folder_is_whole_and_carries_its_card(folder: Path) -> None:
@@ -58,12 +72,14 @@ def test_tensor_shapes_follow_the_config_and_weights_are_finite(folder: Path) ->
             prefix + "mlp.down_proj.weight": (dim, hidden),
         }
     assert {name: tensor.shape for name, tensor in tensors.items()} == expected
-    assert all(tensor.dtype == np.float32 and np.isfinite(tensor).all() for tensor in tensors.values())
+    assert all(tensor.dtype == np.float16 and np.isfinite(tensor).all() for tensor in tensors.values())
 
 
-def test_the_story_model_has_about_260_thousand_parameters() -> None:
-    tensors = load_file(bundled()["tinystories-260k"] / "model.safetensors")
-    assert 230_000 <= sum(tensor.size for tensor in tensors.values()) <= 300_000
+@pytest.mark.parametrize(("name", "kilobytes"), [("chat", 700), ("stories", 400)])
+def test_a_bundled_model_is_small_as_int8(name: str, kilobytes: int) -> None:
+    loaded = load_model(name)
+    plan = plan_memory(outline_of(loaded.model, loaded.context), loaded.tokenizer)
+    assert plan.flash["weights"] <= 1000 * kilobytes
 
 
 def test_the_tokenizer_has_the_vocabulary_and_the_special_tokens_of_the_config(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import STORY_MODEL
 from tests.unit.checkpoint_files import random_model, write_huggingface
 from tests.unit.huggingface_files import HALF, TINYLLAMA, write_sparse
 from tinyllm.boards.description import BOARDS_DIR, FOLDER, load_board, load_boards
@@ -26,9 +27,8 @@ from tinyllm.host.fit.largest import largest_model
 from tinyllm.host.fit.weights import MATRICES
 from tinyllm.host.model.load import LoadOptions, load_model
 from tinyllm.host.model.sketch import read_sketch
-from tinyllm.models import bundled
 
-MODEL = next(iter(bundled().values()))
+MODEL = STORY_MODEL
 Fit = Callable[..., dict[str, Any]]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import BUNDLED
+from tests.conftest import STORY_MODEL
 from tests.unit.gguf_files import sentencepiece_metadata, write_gguf
 from tests.unit.tokenizer_files import REPLICAS, train_sentencepiece, write_tokenizer
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, read_tokenizer
@@ -47,7 +47,7 @@ def extended(text: str, kind: int, score: float = -9.0) -> dict[str, Any]:
 
 
 def test_the_bundled_tokenizer_is_the_same_as_from_its_sentencepiece_model(tmp_path: Path) -> None:
-    path = BUNDLED / "tokenizer.model"
+    path = STORY_MODEL / "tokenizer.model"
     written = write_gguf(tmp_path / "tok512.gguf", "llama", sentencepiece_metadata(path), {})
     found = read_tokenizer(find_tokenizer(written, 512))
     assert found.source == "gguf"

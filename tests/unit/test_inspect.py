@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import STORY_MODEL
 from tests.unit import gguf_files
 from tests.unit.chat_templates import FAMILIES
 from tests.unit.checkpoint_files import huggingface_tensors, random_model, write_huggingface
@@ -27,11 +28,10 @@ from tinyllm.errors import UserError
 from tinyllm.host.cli import app as cli
 from tinyllm.host.model.inspection import inspect_model
 from tinyllm.host.model.load import AS_STORED, LoadOptions, load_model
-from tinyllm.models import bundled
 from tinyllm.text import LONGEST_SHOWN
 
 SMALL = replace(HALF, context=32)
-MODEL = next(iter(bundled().values()))
+MODEL = STORY_MODEL
 Inspect = Callable[..., dict[str, Any]]
 
 

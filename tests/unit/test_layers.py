@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "host.connect": "tinyllm boards host.output host.link host.model host.virtual host.build",
     "host.chat": "tinyllm codegen.tokenizers codegen.chat host.link host.model host.connect",
     "host.prove": (
-        "tinyllm models boards codegen.arithmetic codegen.tokenizers codegen.actions codegen.kernels codegen.memory "
+        "tinyllm boards codegen.arithmetic codegen.tokenizers codegen.actions codegen.kernels codegen.memory "
         "codegen.emit host.output host.link host.model host.virtual host.build host.connect host.chat"
     ),
     "host.tools": "tinyllm codegen.actions host.link",

@@ -22,8 +22,9 @@ from tinyllm.models.pairs.generate import HELD_OUT, TRAIN, generate, phrase_book
 from tinyllm.models.pairs.noise import SHORTEST_MISTYPED, mistype
 from tinyllm.models.pairs.phrasebook import KINDS, SMALL_TALK
 from tinyllm.models.pairs.questions import STRANGERS, Question, calls_of, read_questions
-from tinyllm.models.pairs.small_talk import read_qna
+from tinyllm.models.pairs.small_talk import Intent, read_qna
 from tinyllm.models.pairs.surface import text_of
+from tinyllm.models.pairs.synonyms import Synonyms
 
 BOOK = phrase_book(BUNDLED, None)
 QNA = """> # QnA pairs
@@ -230,6 +231,26 @@ def test_small_talk_of_a_file_is_read_with_own_answers(tmp_path: Path) -> None:
     assert (jump.answer, jump.questions) == ("No legs...", ("Do you jump?", "can you jump", "Do you hop?"))
     assert sing.answer == "I hum."
     assert [intent.answer for intent in read_qna(path, {"Sing!": ""})] == ["No legs..."]
+
+
+def test_synonyms_replace_whole_words_and_keep_a_capital() -> None:
+    synonyms = Synonyms([["film", "movie"], ["very", "really"]], Random(1))
+    assert synonyms.reworded("Film? A very good filmstrip") == "Movie? A really good filmstrip"
+    assert Synonyms([], Random(1)).reworded("as it is") == "as it is"
+
+
+def test_no_question_is_reworded_to_one_that_is_held_out() -> None:
+    questions = tuple(f"Is the {word} {word}" for word in ("film", "movie", "smart", "clever", "bright", "intelligent"))
+    for seed in range(5):
+        speaker = Speaker(BOOK, [Intent("Yes.", questions)], Split(seed, 0.5), Random(1))
+        kept = {
+            "".join(filter(str.isalnum, question.lower()))
+            for question in questions
+            if speaker.split.holds_out(question)
+        }
+        speaker.noise.add = lambda pieces: text_of(pieces)  # type: ignore[method-assign]
+        said = {"".join(filter(str.isalnum, speaker.small_talk(False).user.lower())) for _ in range(200)}
+        assert kept and not said & kept
 
 
 @pytest.mark.parametrize("text", ["", "hello", "```\nan answer before any question\n```", "# ? open\n```\nno end"])

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
-from tests.conftest import BUNDLED
+from tests.conftest import STORY_MODEL
 from tinyllm.codegen.tokenizers import PieceKind, Tokenizer, find_tokenizer, fit_vocabulary, read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import decode, decode_piece, encode, utf8_stream
 from tinyllm.errors import UserError
@@ -80,7 +80,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
 
 @pytest.fixture(scope="module")
 def bundled_pair() -> Pair:
-    return Pair.read(BUNDLED / "tokenizer.model")
+    return Pair.read(STORY_MODEL / "tokenizer.model")
 
 
 # Words that merge, the marks that have a meaning, and whatever else Unicode has.

@@ -42,7 +42,7 @@ def test_a_tool_gets_the_arguments_by_name_and_its_result_is_text() -> None:
 def test_a_tool_that_says_nothing_is_done() -> None:
     tools = Tools()
     tools.action("a")(lambda: None)
-    assert tools.answer("a()") == "done"
+    assert tools.answer("a()") == "ok"
 
 
 @pytest.mark.parametrize("raised", [ValueError("no\nsuch"), SystemExit(3), KeyboardInterrupt()])

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceTrainer
 
+from tests.conftest import STORY_MODEL
 from tests.unit.chat_templates import FAMILIES, small_tokenizer
 from tests.unit.checkpoint_files import random_model
 from tests.unit.tokenizer_files import CORPUS, REPLICAS, gpt2, write_tokenizer
@@ -29,7 +30,6 @@ from tinyllm.codegen.tokenizers.encode.encoder import decode, encode
 from tinyllm.codegen.tokenizers.tokenizer import Algorithm, Strip
 from tinyllm.codegen.trim import needed_tokens, padding_piece, trim, trim_tokenizer
 from tinyllm.codegen.verify.perplexity import perplexity, split_stories
-from tinyllm.models import bundled
 
 WORDS = sorted({word for line in CORPUS for word in line.split(" ")})
 
@@ -72,7 +72,7 @@ MAKERS: dict[str, Callable[[Path], Tokenizer]] = {
     ),
     "tiktoken": byte_pieces,
     "32,000 pieces": lambda _: large_vocabulary(),
-    BUNDLED: lambda _: read_tokenizer(find_tokenizer(next(iter(bundled().values())), 512)),
+    BUNDLED: lambda _: read_tokenizer(find_tokenizer(STORY_MODEL, 512)),
 }
 WITHOUT_BYTES = {
     "Llama 2 without byte fallback",

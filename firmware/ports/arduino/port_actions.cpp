@@ -135,9 +135,7 @@ bool read_sensor(const tinyllm_call *call, tinyllm_result *result) {
 #else
     const float celsius = analogReadTemp();
 #endif
-    tinyllm_say(result, "It is ");
     tinyllm_say_number(result, static_cast<int32_t>(celsius < 0 ? celsius - 0.5f : celsius + 0.5f));
-    tinyllm_say(result, " degrees.");
     return true;
 }
 #endif

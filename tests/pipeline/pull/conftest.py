@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import STORY_MODEL
 from tests.pipeline.pull.hub_server import HubServer, Repository, hub_server
 from tinyllm.host.cli import app as cli
-from tinyllm.models import bundled
 from tinyllm.models.known import KnownFile, known_models, pinned_files
 
 NAMES = {"stories.bin": "stories260K.bin"}
@@ -51,7 +51,7 @@ def stories(hub: HubServer, stories_llama2c: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def folder_model(hub: HubServer) -> Repository:
     """The bundled model as somebody's repository, with files of no use to anybody."""
-    source = next(iter(bundled().values()))
+    source = STORY_MODEL
     files = {path.name: path.read_bytes() for path in source.iterdir() if path.is_file()}
     files |= {".gitattributes": b"*", "training_args.bin": b"x" * 30, "onnx/model.onnx": b"x" * 40}
     return hub.repositories.setdefault(REPO, Repository(files))

@@ -11,10 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'tinyllm[train]'")
 
+from tests.conftest import STORY_MODEL  # noqa: E402
 from tests.unit.training.test_network import CONFIGS, random_model  # noqa: E402
 from tinyllm.codegen.arithmetic.float_model import ModelConfig  # noqa: E402
 from tinyllm.host.cli.app import run  # noqa: E402
-from tinyllm.models import bundled  # noqa: E402
 from tinyllm.models.training.distillation import Teacher  # noqa: E402
 from tinyllm.models.training.network import KVCache, hidden, weights_of  # noqa: E402
 from tinyllm.models.training.sampling import sample_stories  # noqa: E402
@@ -35,7 +35,7 @@ def test_token_by_token_computes_what_the_whole_text_does(config: ModelConfig) -
 
 
 def test_stories_end_and_are_the_same_each_time(tmp_path: Path) -> None:
-    model = bundled()["tinystories-260k"]
+    model = STORY_MODEL
     told: list[int] = []
     text, tokens = sample_stories(model, 5, progress=lambda done, total: told.append(done))
     (tmp_path / "some.txt").write_text(text, encoding="utf-8")
@@ -65,7 +65,7 @@ def test_where_a_teacher_begins_the_next_text_the_model_learns_to_end_this_one()
 
 
 def test_the_verb_writes_a_file_and_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = str(bundled()["tinystories-260k"])
+    model = str(STORY_MODEL)
     assert run(["stories", model, "--count", "2", "-o", str(tmp_path / "some.txt")]) == 0
     told = capsys.readouterr()
     assert "2 stories" in told.out
@@ -86,7 +86,7 @@ def test_bad_words_get_a_line(
     arguments: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [str(bundled()["tinystories-260k"]) if word == "MODEL" else word for word in arguments]
+    words = [str(STORY_MODEL) if word == "MODEL" else word for word in arguments]
     assert run(["stories", "--count", "1", *words]) == 2
     assert why in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir())

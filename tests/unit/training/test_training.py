@@ -10,10 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'tinyllm[train]'")
 
+from tests.conftest import STORY_MODEL  # noqa: E402
 from tinyllm.codegen.arithmetic.float_forward import FloatForward  # noqa: E402
 from tinyllm.codegen.checkpoints import read_model  # noqa: E402
 from tinyllm.errors import UserError  # noqa: E402
-from tinyllm.models import bundled  # noqa: E402
 from tinyllm.models.training.network import logits  # noqa: E402
 from tinyllm.models.training.rounding import Rounding, round_int4  # noqa: E402
 from tinyllm.models.training.shape import Shape  # noqa: E402
@@ -123,12 +123,12 @@ def test_a_folder_is_read_back_with_the_logits_that_were_trained(of_pairs: Prepa
     assert (model.config.schedule, model.config.tied_head) == ((0, 0, 1, 1), False)
     ids = job.vocabulary.opening("Who has the red ball?")
     with torch.no_grad():
-        ours = logits(job.training.best, job.training.config, torch.tensor([ids]))[0].numpy()
+        ours = logits(job.training.result(), job.training.config, torch.tensor([ids]))[0].numpy()
     assert abs(ours - FloatForward(model).forward(ids)).max() < 1e-4
 
 
 def test_fine_tuning_begins_with_the_weights_and_the_tokenizer_of_a_folder(of_stories: Prepare, tmp_path: Path) -> None:
-    origin = bundled()["tinystories-260k"]
+    origin = STORY_MODEL
     job = of_stories(sources=Sources(origin=origin), recipe=replace(RECIPE, tokens=512))
     assert job.vocabulary.files["tokenizer.model"] == (origin / "tokenizer.model").read_bytes()
     assert job.recipe.shape.n_parameters == 263_872
@@ -137,7 +137,7 @@ def test_fine_tuning_begins_with_the_weights_and_the_tokenizer_of_a_folder(of_st
 
 def test_pairs_need_a_tokenizer_with_control_pieces(of_pairs: Prepare) -> None:
     with pytest.raises(UserError, match="--chat-tokens"):
-        of_pairs(sources=Sources(origin=bundled()["tinystories-260k"]))
+        of_pairs(sources=Sources(origin=STORY_MODEL))
 
 
 def test_a_teacher_is_followed(of_stories: Prepare) -> None:
@@ -145,7 +145,7 @@ def test_a_teacher_is_followed(of_stories: Prepare) -> None:
 
     It learns EOS where the teacher has a little left for BOS (test_sampling.py).
     """
-    folder = bundled()["tinystories-260k"]
+    folder = STORY_MODEL
     recipe = replace(RECIPE, tokens=512, teacher_part=1.0, dropout=0.0)
     assert losses(of_stories("same", recipe, Sources(folder, folder)), until=1)[0] == pytest.approx(0, abs=1e-3)
     other = losses(of_stories("other", recipe, Sources(teacher=folder)))
@@ -162,8 +162,10 @@ def test_rounded_weights_are_trained_and_kept_from_where_they_are_rounded(
     name = "model.layers.0.mlp.down_proj.weight"
     weights = job.training.result()[name]
     if rounding is Rounding.INT4:
-        assert torch.allclose(weights, round_int4(weights), atol=1e-6)
-    assert job.training.figures().loss == pytest.approx(job.training.best_loss)
+        assert torch.allclose(weights, round_int4(weights), atol=1e-3)
+    assert job.training.figures().loss == pytest.approx(job.training.best_loss, abs=1e-3), (
+        "float16 costs next to nothing"
+    )
 
 
 def test_conversations_longer_than_the_context_are_left_out_and_counted(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sentencepiece import SentencePieceProcessor
 
+from tests.conftest import STORY_MODEL
 from tinyllm.codegen.chat.derive import derive
 from tinyllm.errors import UserError
-from tinyllm.models import bundled
 from tinyllm.models.training.pairs import Conversation, Turn
 from tinyllm.models.training.vocabulary import CHAT_TEMPLATE, Vocabulary, train_vocabulary, vocabulary_of
 
@@ -75,15 +75,15 @@ def test_a_vocabulary_that_the_text_cannot_give_is_refused_with_one_that_it_can(
 
 
 def test_a_model_lends_its_tokenizer_with_its_files() -> None:
-    folder = bundled()["tinystories-260k"]
+    folder = STORY_MODEL
     vocabulary = vocabulary_of(folder)
     assert vocabulary.files["tokenizer.model"] == (folder / "tokenizer.model").read_bytes()
     assert (vocabulary.size, vocabulary.chat) == (512, False)
 
 
 def test_a_tokenizer_of_another_size_is_refused(tmp_path: Path, chat: Vocabulary) -> None:
-    (tmp_path / "config.json").write_bytes((bundled()["tinystories-260k"] / "config.json").read_bytes())
-    (tmp_path / "model.safetensors").write_bytes((bundled()["tinystories-260k"] / "model.safetensors").read_bytes())
+    (tmp_path / "config.json").write_bytes((STORY_MODEL / "config.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes((STORY_MODEL / "model.safetensors").read_bytes())
     (tmp_path / "tokenizer.model").write_bytes(chat.files["tokenizer.model"])
     with pytest.raises(UserError, match="300 pieces, the model has 512 rows"):
         vocabulary_of(tmp_path)
