@@ -36,7 +36,7 @@ else:
 
 FILE = Path("benchmarks/counted.toml")
 MODEL = "tests/data/tinystories-260k"
-"""A model that stays as it is: figures of years compare."""
+"""A model that stays as it is, so that figures compare with older ones."""
 LARGEST_FILE = 1024 * 1024
 CONTEXT = 256
 POSITIONS = (0, 64)

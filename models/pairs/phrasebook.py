@@ -132,8 +132,8 @@ class PhraseBook:
 
     forms: how a slot's values are written, by "argument" or "argument:form". lists: the values of slots that are no
     arguments. polite, frames: around commands. verbs: first words that make a phrase an imperative. common: words
-    that say nothing of what a phrase is about. answers: to the
-    intents of a file of small talk, by their first question.
+    that say nothing of what a phrase is about. synonyms: groups of words that stand for each other in small talk.
+    answers: to the intents of a file of small talk, by their first question.
     """
 
     catalogue: Catalogue
@@ -177,8 +177,11 @@ class PhraseBook:
         for name, text in _texts(around, "misspellings").items():
             self.misspellings[name] = text.split("|")
         self.contractions |= _texts(around, "contractions")
-        groups = around.take("synonyms", str, "").splitlines()
-        self.synonyms += [group.split("|") for group in groups if group]
+        for line in filter(None, map(str.strip, around.take("synonyms", str, "").splitlines())):
+            words = [word.strip().lower() for word in line.split("|")]
+            if not all(words):
+                around.fail("synonyms", f"has {shown(line)}, expected words or phrases with | between them")
+            self.synonyms.append(words)
         for kind, read in (("action", self._command), ("reply", self._reply), ("frame", self._frame)):
             for number, entry in enumerate(table.take(kind, list, []), 1):
                 read(TomlTable(path, f"{kind} {number}: ", entry))

@@ -351,6 +351,7 @@ ACTION = '[[action]]\ncall = "light.dim"\n'
         (f'{ACTION}values = {{ lux = 1 }}\nphrases = "dim {{room}}"', "action 1: values.lux is no argument"),
         (f'{ACTION}phrases = ""', "action 1: phrases is empty"),
         (f"{ACTION}phrases = 3", "action 1: phrases is 3"),
+        ('[around]\nsynonyms = "film||movie"', r"around\.synonyms has 'film\|\|movie'"),
         ('[[reply]]\nkind = "joke"\nanswer = "Ha."\nphrases = "ha"', "reply 1: kind is 'joke'"),
         ('[rules]\na = "<b>"\nb = "<a>"\n[[frame]]\nanswer = "x"\nphrases = "<a>"', "frame 1: phrases.*name itself"),
     ],
