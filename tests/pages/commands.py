@@ -49,7 +49,7 @@ VARYING = (
     (re.compile(r"\b\d+\.\d{4,5}\b|\b\d+\.\d\d%"), "FLOAT"),
     (re.compile(r'"(prefill_us|decode_us|tokens_per_second)": (\d[\d.]*|null)'), r'"\1": N'),
     (re.compile(r"(whole program|deepest stack) +[\d,]+"), r"\1 N"),
-    (re.compile(r"\S*/(?=tinystories-260k\b|story\b|\.cache\b|models\b)"), ""),
+    (re.compile(r"[^\s(]*/(?=tinystories-260k\b|story\b|\.cache\b|models\b)"), ""),
     (re.compile(r"\S*/builds/\S+?-HASH"), "BUILD"),
 )
 """What differs between runs and machines: times, ids, versions, a compiler's bytes, float sums, folders."""
