@@ -65,7 +65,7 @@ def quantize(model: Model, context: int | None = None, int4: Int4 | None = None)
         final_norm=_quantize_gain(model.final_norm.astype(np.float64)),
         head=None if model.head is None else quantize_rows(model.head),
         rope_steps=np.rint(config.rope.frequencies() / (2 * math.pi) * 2**32).astype(np.uint64).astype(np.uint32),
-        k_shift=key_shifts(model)[..., _pairing_order(config, 1)],
+        k_shift=key_shifts(model)[..., half_order(config, 1)],
         score_mantissa=round(scale / 2.0**score_exponent),
         score_exponent=score_exponent - fp.FRACTION_BITS + MAX_K_SHIFT,
         epsilon=round(config.dim * config.norm_epsilon * 2**32),
@@ -94,7 +94,7 @@ def _quantize_gain(gain: F64) -> IntegerGain:
 
 
 def _quantize_block(block: Block, config: ModelConfig, int4: Mapping[str, GroupedCodes]) -> IntegerBlock:
-    q_order, k_order = _pairing_order(config, config.n_heads), _pairing_order(config, config.n_kv_heads)
+    q_order, k_order = half_order(config, config.n_heads), half_order(config, config.n_kv_heads)
 
     # RoPE's attention scaling is part of the score's scale, so what does not rotate is divided by it.
     rotates = np.arange(config.head_dim) < config.rope.rotary_dim
@@ -130,7 +130,7 @@ def _quantize_block(block: Block, config: ModelConfig, int4: Mapping[str, Groupe
     )
 
 
-def _pairing_order(config: ModelConfig, heads: int) -> NDArray[np.int64]:
+def half_order(config: ModelConfig, heads: int) -> NDArray[np.int64]:
     """Row order that turns the model's RoPE pairing into "half": even elements of each head first, then odd ones."""
     rows = np.arange(heads * config.head_dim).reshape(heads, config.head_dim)
     if config.rope.pairing == "interleaved":

@@ -30,6 +30,8 @@ INTERRUPTED = 130
 FINE_TUNED = 0.2
 """Of the learning rates, when a training begins with trained weights."""
 TEACHER_PART = 0.8
+FIXED = ("preset", "dim", "heads", "head_dim", "share_blocks", "untied", "vocab")
+"""Options that say nothing of a training that begins with trained weights."""
 VALIDATIONS = 20
 """Of a training, about."""
 
@@ -64,7 +66,7 @@ EPILOG = f"Presets: {', '.join(f'{name} ({shape.n_parameters:,} parameters)' for
 @click.option("--seed", metavar="N", type=int, default=260, show_default=True, help="The same gives the same weights.")
 @click.option("--threads", metavar="N", type=click.IntRange(1, 256), default=1, show_default=True, help="Of torch.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--from", "origin", metavar="MODEL", type=_PATH, help="Begin with the weights of a folder (fine-tuning).")
+@click.option("--from", "origin", metavar="MODEL", type=_PATH, help="Begin with the weights of another (fine-tuning).")
 @click.option("--teacher", metavar="MODEL", type=_PATH, help="Learn from a larger checkpoint's distribution too.")
 @click.option("--quantise", type=click.Choice(["int8", "int4"]), help="Round weights in the forward pass, late.")
 @click.option("--rate", metavar="X", type=click.FloatRange(0.001, 10), help="Factor of the learning rates.")
@@ -120,6 +122,12 @@ def command(
         raise UserError("give --text FILE for stories, or --pairs FILE for conversations: one of the two")
     if steps is not None and minutes is not None:
         raise UserError("--steps and --minutes both say how long; leave one out")
+    for name in FIXED if origin else ():
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UserError(
+                f"--{name.replace('_', '-')} with --from: the shape is that of {origin}; --blocks and --hidden can be "
+                "larger, --kv-heads and --context smaller"
+            )
     if importlib.util.find_spec("torch") is None:
         raise UserError("training needs torch, which is not installed; run: pip install 'tinyllm[train]'")
     shape = shape_of(
@@ -136,7 +144,8 @@ def command(
         tied=not untied,
     )
 
-    from tinyllm.models.training.rounding import Rounding  # torch: an extra
+    from tinyllm.models.training.beginning import Origin  # torch: an extra
+    from tinyllm.models.training.rounding import Rounding
     from tinyllm.models.training.train import Data, Description, Machine, Sources, devices, prepare
     from tinyllm.models.training.trainer import Recipe
 
@@ -155,7 +164,7 @@ def command(
     with output.working("reading the text and making the tokenizer"):
         job = prepare(
             Data(texts or pairs, valid, bool(pairs), chat_tokens, algorithm),
-            Sources(origin, teacher),
+            Sources(None if origin is None else Origin(origin, blocks, hidden, kv_heads), teacher),
             _paced(recipe, steps),
             Machine(threads, devices()[0] if device == "auto" else device, minutes),
             out,

@@ -1,4 +1,4 @@
-"""Conversations of one to three turns, from a phrase book and small talk.
+"""Conversations of one to eight turns, from a phrase book and small talk.
 
 A command is answered by `<call>light.set(room="kitchen", on=true)</call><result>ok</result>The kitchen light is on.`
 What stands in <result> is put there by the board; a trainer takes no loss on it.
@@ -18,7 +18,18 @@ from tinyllm.codegen.actions.catalogue import FreeText, Value
 from tinyllm.errors import Failure, UserError
 from tinyllm.models.pairs.grammar import SLOT, slots_of, tidy
 from tinyllm.models.pairs.noise import Noise
-from tinyllm.models.pairs.phrasebook import ASIDE, DONE, RESULT, SMALL_TALK, UNKNOWN, Command, Frame, PhraseBook, Reply
+from tinyllm.models.pairs.phrasebook import (
+    ASIDE,
+    CALLS,
+    DONE,
+    RESULT,
+    SMALL_TALK,
+    UNKNOWN,
+    Command,
+    Frame,
+    PhraseBook,
+    Reply,
+)
 from tinyllm.models.pairs.small_talk import Intent
 from tinyllm.models.pairs.surface import Piece, Surface, canonical
 from tinyllm.models.pairs.synonyms import Synonyms
@@ -29,6 +40,16 @@ _Entry = TypeVar("_Entry", Command, Reply, Frame)
 ERRORS = ("no handler", "failed", "not connected", "timeout", "busy", "no such relay", "no such sensor")
 """What a handler may say went wrong: `error: busy`."""
 SORRY = "Sorry, that did not work: {error}."
+LENGTHS = (50, 14, 10, 7, 6, 5, 4, 4)
+"""How often conversations have one turn, two, three and so on."""
+LONGEST = 450
+"""Characters, after which no other turn comes before the last; the context of a small model is short."""
+EARLIER = (COMMAND,) * 3 + (ASIDE,) * 2 + (UNKNOWN,) + (SMALL_TALK,) * 3
+"""The kinds of turns before the last."""
+TELLING = 0.12
+"""How many of the turns before the last tell something to be remembered."""
+REACH = 4
+"""Turns, after which nobody says "it" of a thing any more."""
 MOST_TRIES = 400
 """Until a template of the wanted side of the split is found."""
 ERROR_SHARE = 0.05
@@ -97,59 +118,52 @@ class Speaker:
 
     def conversation(self, kind: str, held_out: bool) -> Conversation:
         """A conversation whose last turn is of this kind, and of held-out words if wanted; the others never are."""
+        count = self.random.choices(range(1, len(LENGTHS) + 1), LENGTHS)[0]
+        before: list[Turn] = []
+        while len(before) < count - 1 and sum(len(turn.user) + len(turn.answer) for turn in before) < LONGEST:
+            telling = [reply for reply in self.book.replies if reply.tells]
+            if telling and self.random.random() < TELLING:
+                before.append(self.reply(telling, False))
+            else:
+                before.append(self.turn(self.random.choice(EARLIER), False, before))
+        return (*before, self.turn(kind, held_out, before))
+
+    def turn(self, kind: str, held_out: bool, before: Sequence[Turn] = ()) -> Turn:
+        """A turn of a kind, which may refer to those before."""
         chance = self.random.random()
-        if kind == COMMAND and self.later and chance < 0.25:
-            return self.follow_up(held_out)
-        if kind == COMMAND and chance < 0.29:
-            return (self.two_commands(held_out),)
-        if kind != UNKNOWN and self.answers_to_told(kind) and chance > 0.85:
-            return self.memory(kind, held_out)
-        last = self.turn(kind, held_out, alone=chance < 0.65)
-        if chance < 0.65:
-            return (last,)
-        return (*self.small_turns(1 if chance < 0.85 else 2), last)
-
-    def small_turns(self, count: int) -> Conversation:
-        """Turns of any kind, to stand before others."""
-        kinds = [COMMAND] * 2 + [ASIDE] * 2 + [UNKNOWN] + [SMALL_TALK] * 3
-        return tuple(self.turn(self.random.choice(kinds), False) for _ in range(count))
-
-    def turn(self, kind: str, held_out: bool, alone: bool = False) -> Turn:
-        """A turn that needs no other; `alone` if none stands before it."""
         if kind == COMMAND:
+            referring, told = self.referring(before)
+            if referring and chance < 0.6:
+                return self.command(referring, held_out, told)
+            if chance > 0.95:
+                return self.two_commands(held_out)
             return self.command(self.random.choice(self.first), held_out)
-        if kind == SMALL_TALK and self.questions[held_out] and self.random.random() < 0.85:
+        told = {name: value for turn in before if not turn.calls for name, value in turn.told.items()}
+        asking = [reply for reply in self.book.replies if reply.kind == kind and reply.after in told]
+        if asking and chance < 0.5:
+            return self.reply(asking, held_out, told)
+        if kind == SMALL_TALK and self.questions[held_out] and chance < 0.9:
             return self.small_talk(held_out)
-        if kind == ASIDE and self.book.frames and self.random.random() < 0.4:
+        if kind == ASIDE and self.book.frames and chance < 0.4:
             return self.framed(held_out)
-        replies = [r for r in self.book.replies if r.kind == kind and not r.after and (alone or not r.alone)]
-        return self.reply(replies or [r for r in self.book.replies if not r.after], held_out)
+        commanded = any(turn.calls for turn in before)
+        replies = [
+            reply
+            for reply in self.book.replies
+            if not reply.after and not (reply.alone and commanded) and not (reply.unless and reply.unless in told)
+        ]
+        return self.reply([reply for reply in replies if reply.kind == kind] or replies, held_out)
 
-    def follow_up(self, held_out: bool) -> Conversation:
-        """A command, perhaps another turn, and a command that refers to the first."""
-        last = self.random.choice(self.random.choice(self.later))
-        before = [commands for commands in self.first if commands[0].call.name in last.after]
-        if not before:
-            return (self.turn(COMMAND, held_out),)
-        first = self.command(self.random.choice(before), False)
-        between: Conversation = ()
-        if self.random.random() < 0.3:
-            between = (self.turn(self.random.choice([SMALL_TALK, UNKNOWN, ASIDE]), False),)
-        if not between and self.random.random() < 0.25:
-            between, first = (first,), self.turn(self.random.choice([COMMAND, SMALL_TALK]), False)
-            return (first, *between, self.command([last], held_out, between[0].told))
-        return (first, *between, self.command([last], held_out, first.told))
-
-    def answers_to_told(self, kind: str) -> list[Reply]:
-        """The replies of a kind that refer to what was told before."""
-        return [reply for reply in self.book.replies if reply.kind == kind and reply.after]
-
-    def memory(self, kind: str, held_out: bool) -> Conversation:
-        """Something told, perhaps another turn, and a question about it."""
-        last = self.random.choice(self.answers_to_told(kind))
-        told = self.reply([reply for reply in self.book.replies if reply.tells == last.after], False)
-        between = self.small_turns(1) if self.random.random() < 0.5 else ()
-        return (told, *between, self.reply([last], held_out, told.told))
+    def referring(self, before: Sequence[Turn]) -> tuple[list[Command], Mapping[str, Value]]:
+        """The commands that may leave out what the last call has told, if that is not long ago; and what it told."""
+        for turn in reversed(before[-REACH:]):
+            if turn.calls:
+                name = turn.calls[0].partition("(")[0]
+                later = [commands for commands in self.later if any(name in command.after for command in commands)]
+                if not later or len(turn.calls) > 1:
+                    break
+                return [command for command in self.random.choice(later) if name in command.after], turn.told
+        return [], {}
 
     # --- Turns --------------------------------------------------------------------------------------------------------
 
@@ -180,9 +194,10 @@ class Speaker:
     def reply(self, replies: Sequence[Reply], held_out: bool, told: Mapping[str, Value] | None = None) -> Turn:
         """A turn that words alone answer."""
         reply, template = self._template(replies, held_out)
-        pieces, chosen = self.surface.fill(template, {})
-        answer = _filled(reply.answer, {**chosen, **(told or {})})
-        return Turn(reply.kind, self.noise.add(pieces), answer, reply.identity(template), (), chosen)
+        pieces, chosen = self.surface.fill(self.polite(template) if reply.kind == ASIDE else template, {})
+        answer = _filled(reply.answer, {CALLS: self.book.abilities, **chosen, **(told or {})})
+        tells = {reply.tells: chosen[reply.tells]} if reply.tells else {}
+        return Turn(reply.kind, self.noise.add(pieces), answer, reply.identity(template), (), tells)
 
     def framed(self, held_out: bool) -> Turn:
         """A command inside a sentence that makes no command of it."""

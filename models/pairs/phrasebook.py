@@ -43,8 +43,8 @@ KINDS = (ASIDE, UNKNOWN, SMALL_TALK)
 RESULT = "result"
 """The slot of what the board's handler gave back."""
 DONE = "Done."
-CALLS = "{calls}"
-"""Stands in an answer for the names of the catalogue's calls."""
+CALLS = "calls"
+"""The slot, in an answer, of what the catalogue's calls do."""
 MOST_NAMED = 12
 OTHERS = ("device", "job")
 """The lists of what a catalogue cannot do; what its own phrasings speak of is taken out of them."""
@@ -98,8 +98,8 @@ class Command:
 class Reply:
     """Phrases that are answered by words alone.
 
-    tells: the name of what a phrase tells, to be remembered. after: the reply must come after one that told this.
-    alone: only where no command and nothing told stands before.
+    tells: the name of what a phrase tells, to be remembered. after: the reply must come after one that told this;
+    unless: it must not. alone: only where no command stands before.
     """
 
     kind: str
@@ -107,6 +107,7 @@ class Reply:
     phrases: Phrases
     tells: str = ""
     after: str = ""
+    unless: str = ""
     alone: bool = False
 
     def identity(self, template: str) -> str:
@@ -133,7 +134,7 @@ class PhraseBook:
     forms: how a slot's values are written, by "argument" or "argument:form". lists: the values of slots that are no
     arguments. polite, frames: around commands. verbs: first words that make a phrase an imperative. common: words
     that say nothing of what a phrase is about. synonyms: groups of words that stand for each other in small talk.
-    answers: to the intents of a file of small talk, by their first question.
+    answers: to the intents of a file of small talk, by their first question. does: what calls do, in words, by name.
     """
 
     catalogue: Catalogue
@@ -151,6 +152,14 @@ class PhraseBook:
     contractions: dict[str, str] = field(default_factory=dict)
     synonyms: list[list[str]] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
+    does: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def abilities(self) -> str:
+        """What the calls do, "switch lights and read sensors"; those that nothing is known of by their names."""
+        names = list(self.catalogue.calls)[:MOST_NAMED]
+        words = list(dict.fromkeys(self.does.get(name, name) for name in names))
+        return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
     def read(self, path: Path) -> None:
         """Add a file. Raises UserError naming the file and the field for what is wrong in it."""
@@ -168,6 +177,7 @@ class PhraseBook:
             form = _texts(TomlTable(path, "forms.", values["forms"]), name)
             self.forms[name] = {key: parse(text, self.rules, f"{path}: forms.{name}") for key, text in form.items()}
         self.answers |= _texts(table, "answers")
+        self.does |= _texts(table, "does")
         around = TomlTable(path, "around.", table.take("around", dict, {}))
         around.allow(("polite", "fillers", "verbs", "common", "misspellings", "contractions", "synonyms"))
         self.polite += self._lines(around, "polite", around.take("polite", str, ""))
@@ -285,7 +295,7 @@ class PhraseBook:
                         )
 
     def _reply(self, table: TomlTable) -> None:
-        table.allow(("kind", "answer", "phrases", "tells", "after", "alone", "about"))
+        table.allow(("kind", "answer", "phrases", "tells", "after", "unless", "alone", "about"))
         kind = table.choice("kind", KINDS)
         if not set(map(str, table.take("about", list, []))) <= set(self.catalogue.calls):
             return
@@ -295,17 +305,16 @@ class PhraseBook:
                 for slot, _ in slots:
                     if self.values_of(slot) is None:
                         return  # About a call that this catalogue lacks.
-        names = {name: table.take(name, str, "") for name in ("tells", "after")}
+        names = {name: table.take(name, str, "") for name in ("tells", "after", "unless")}
         alone = table.values.get("alone", False) is True
-        answer = table.text("answer").replace(CALLS, ", ".join(list(self.catalogue.calls)[:MOST_NAMED]))
-        self.replies.append(Reply(kind, answer, phrases, names["tells"], names["after"], alone))
+        self.replies.append(Reply(kind, table.text("answer"), phrases, alone=alone, **names))
 
     def _frame(self, table: TomlTable) -> None:
         table.allow(("answer", "phrases"))
         self.frames.append(Frame(table.text("answer"), self._phrases(table)))
 
 
-_TABLES = ("rules", "answers", "forms", "lists", "around", "action", "reply", "frame")
+_TABLES = ("rules", "answers", "does", "forms", "lists", "around", "action", "reply", "frame")
 
 
 def _texts(table: TomlTable, name: str) -> dict[str, str]:

@@ -14,13 +14,14 @@ import torch
 
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.errors import UserError
+from tinyllm.models.training.beginning import Origin, beginning
 from tinyllm.models.training.card import MADE_BY, Card
 from tinyllm.models.training.distillation import Teacher
 from tinyllm.models.training.folder import write_folder
-from tinyllm.models.training.network import Weights, greedy, weights_of
+from tinyllm.models.training.network import Weights, greedy
 from tinyllm.models.training.pairs import Conversation, read_pairs
 from tinyllm.models.training.rounding import rounded
-from tinyllm.models.training.shape import Shape, shape_from
+from tinyllm.models.training.shape import Shape
 from tinyllm.models.training.texts import read_stories
 from tinyllm.models.training.trainer import Corpus, Measure, Recipe, Step, Training
 from tinyllm.models.training.vocabulary import (
@@ -59,7 +60,7 @@ class Data:
 class Sources:
     """Other models: origin, whose weights and tokenizer the training begins with; teacher, to be distilled."""
 
-    origin: Path | None = None
+    origin: Origin | None = None
     teacher: Path | None = None
 
 
@@ -162,7 +163,7 @@ class Job:
             threads=self.machine.threads,
             seconds=self.seconds,
             versions=[f"torch {torch.__version__}", f"sentencepiece {sentencepiece.__version__}"],
-            origin=None if self.sources.origin is None else self.sources.origin.name,
+            origin=None if self.sources.origin is None else self.sources.origin.path.name,
             teacher=None if self.sources.teacher is None else self.sources.teacher.name,
             samples=self.samples(self.training.best),
         )
@@ -274,12 +275,12 @@ def _split(texts: list[Text]) -> tuple[list[Text], list[Text]]:
 
 def _vocabulary(data: Data, sources: Sources, shape: Shape, texts: Sequence[Text]) -> Vocabulary:
     """Trained from the texts, or that of the model to begin with or to learn from."""
-    adopted = sources.origin or sources.teacher
+    adopted = sources.teacher if sources.origin is None else sources.origin.path
     if adopted is None:
         return train_vocabulary(_plain(texts), shape.vocab_size, data.pairs or data.chat, data.algorithm)
     vocabulary = vocabulary_of(adopted)
     if sources.teacher and tokenizer_of(sources.teacher)[1].pieces != vocabulary.tokenizer.pieces:
-        raise UserError(f"{sources.origin} and {sources.teacher} have different tokenizers; they must share one")
+        raise UserError(f"{adopted} and {sources.teacher} have different tokenizers; they must share one")
     if data.pairs and not vocabulary.chat:
         raise UserError(
             f"{adopted}: its tokenizer has no <|user|> and <|assistant|>, which pairs need; "
@@ -298,14 +299,8 @@ def _beginning(recipe: Recipe, sources: Sources, vocabulary: Vocabulary) -> tupl
     """The recipe with the vocabulary's size, and the weights to begin with; then their shape is the model's."""
     if sources.origin is None:
         return replace(recipe, shape=replace(recipe.shape, vocab_size=vocabulary.size)), None
-    model = read_model(sources.origin)
-    shape = shape_from(model.config)
-    if recipe.shape.context < shape.context:
-        shape = replace(shape, context=recipe.shape.context)
-    weights = weights_of(model)
-    if weights.keys() != shape.tensors().keys():
-        raise UserError(f"{sources.origin}: it has biases, which are not trained here; give it as --teacher instead")
-    return replace(recipe, shape=shape), {name: weights[name] for name in shape.tensors()}
+    shape, weights = beginning(sources.origin, recipe.shape.context, recipe.seed)
+    return replace(recipe, shape=shape), weights
 
 
 def _teacher(recipe: Recipe, sources: Sources, machine: Machine, ends: tuple[int, int]) -> Teacher | None:

@@ -17,10 +17,10 @@ from tinyllm.codegen.actions.catalogue import BUNDLED, Value, read_catalogue
 from tinyllm.errors import UserError
 from tinyllm.host.cli import app as cli
 from tinyllm.models.pairs import grammar, numbers
-from tinyllm.models.pairs.conversations import COMMAND, Conversation, Speaker, Split, gerund
+from tinyllm.models.pairs.conversations import COMMAND, REACH, Conversation, Speaker, Split, gerund
 from tinyllm.models.pairs.generate import HELD_OUT, TRAIN, generate, phrase_book
 from tinyllm.models.pairs.noise import SHORTEST_MISTYPED, mistype
-from tinyllm.models.pairs.phrasebook import KINDS, SMALL_TALK
+from tinyllm.models.pairs.phrasebook import KINDS, UNKNOWN
 from tinyllm.models.pairs.questions import STRANGERS, Question, calls_of, read_questions
 from tinyllm.models.pairs.small_talk import Intent, read_qna
 from tinyllm.models.pairs.surface import text_of
@@ -132,25 +132,52 @@ def test_each_call_has_hundreds_of_templates() -> None:
 def test_what_a_command_leaves_out_comes_from_the_one_before() -> None:
     source = speaker()
     rooms = 0
-    for _ in range(300):
-        *before, last = source.follow_up(False)
-        earlier = [turn.told for turn in before if turn.calls]
-        name, values = BOOK.catalogue.parse(last.calls[0])
-        if name == "light.dim":
+    for _ in range(600):
+        before = (
+            source.turn(COMMAND, False),
+            *(source.turn(UNKNOWN, False) for _ in range(source.random.randrange(3))),
+        )
+        last = source.turn(COMMAND, False, before)
+        if last.template.startswith("light.dim later"):
             rooms += 1
-            assert values["room"] in [told.get("room") for told in earlier] or str(values["room"]) in last.user
+            _, values = BOOK.catalogue.parse(last.calls[0])
+            assert values["room"] == before[0].told["room"] or str(values["room"]) in last.user
     assert rooms
 
 
-def test_a_name_is_remembered_over_the_turns() -> None:
+def test_nothing_is_left_out_that_was_said_long_ago() -> None:
     source = speaker()
-    lengths = set()
-    for _ in range(100):
-        conversation = source.memory(SMALL_TALK, False)
-        assert conversation[-1].answer == f"Your name is {conversation[0].told['name']}."
-        assert str(conversation[0].told["name"]) in conversation[0].user
-        lengths.add(len(conversation))
-    assert lengths == {2, 3}
+    before = (source.turn(COMMAND, False), *(source.turn(UNKNOWN, False) for _ in range(REACH)))
+    assert source.referring(before) == ([], {})
+    assert "later" not in " ".join(source.turn(COMMAND, False, before).template for _ in range(300))
+
+
+def test_conversations_have_up_to_eight_turns() -> None:
+    assert {len(conversation) for conversation in some(1200)} == set(range(1, 9))
+
+
+def test_a_name_is_remembered_over_the_turns_and_a_later_one_counts() -> None:
+    asked, distances = 0, set()
+    for conversation in some(4000):
+        name, since = "", 0
+        for turn in conversation:
+            since += 1
+            if "name" in turn.told:
+                name, since = str(turn.told["name"]), 0
+                assert name in turn.user
+            if turn.answer.startswith("Your name is"):
+                asked += 1
+                distances.add(since)
+                assert turn.answer == f"Your name is {name}."
+            if turn.answer == "I don't know your name yet.":
+                assert not name
+    assert asked > 40 and {1, 2, 3, 4} <= distances
+
+
+def test_what_it_can_do_is_told_in_words_or_else_by_the_names_of_calls(tmp_path: Path) -> None:
+    assert BOOK.abilities.startswith("switch lights, dim lights, color the LED") and " and set pins" in BOOK.abilities
+    (tmp_path / "actions.toml").write_text(PUMP)
+    assert phrase_book(tmp_path / "actions.toml", None).abilities == "pump.run"
 
 
 def test_results_vary_and_an_error_is_told() -> None:

@@ -89,7 +89,7 @@ def test_a_shape_is_found_again_from_what_the_readers_say() -> None:
 
 
 @pytest.mark.parametrize("config", [CONFIGS["windows"], CONFIGS["interleaved"]], ids=["windows", "interleaved"])
-def test_a_model_that_the_trainer_does_not_make_is_no_beginning(config: ModelConfig) -> None:
+def test_a_model_that_the_trainer_does_not_make_has_no_shape(config: ModelConfig) -> None:
     with pytest.raises(UserError, match="give it as --teacher"):
         shape_from(config)
 

@@ -14,6 +14,7 @@ from tests.conftest import STORY_MODEL  # noqa: E402
 from tinyllm.codegen.arithmetic.float_forward import FloatForward  # noqa: E402
 from tinyllm.codegen.checkpoints import read_model  # noqa: E402
 from tinyllm.errors import UserError  # noqa: E402
+from tinyllm.models.training.beginning import Origin  # noqa: E402
 from tinyllm.models.training.network import logits  # noqa: E402
 from tinyllm.models.training.rounding import Rounding, round_int4  # noqa: E402
 from tinyllm.models.training.shape import Shape  # noqa: E402
@@ -129,7 +130,7 @@ def test_a_folder_is_read_back_with_the_logits_that_were_trained(of_pairs: Prepa
 
 def test_fine_tuning_begins_with_the_weights_and_the_tokenizer_of_a_folder(of_stories: Prepare, tmp_path: Path) -> None:
     origin = STORY_MODEL
-    job = of_stories(sources=Sources(origin=origin), recipe=replace(RECIPE, tokens=512))
+    job = of_stories(sources=Sources(origin=Origin(origin)), recipe=replace(RECIPE, tokens=512))
     assert job.vocabulary.files["tokenizer.model"] == (origin / "tokenizer.model").read_bytes()
     assert job.recipe.shape.n_parameters == 263_872
     assert losses(job, until=1)[0] < 4, "it writes stories already"
@@ -137,7 +138,7 @@ def test_fine_tuning_begins_with_the_weights_and_the_tokenizer_of_a_folder(of_st
 
 def test_pairs_need_a_tokenizer_with_control_pieces(of_pairs: Prepare) -> None:
     with pytest.raises(UserError, match="--chat-tokens"):
-        of_pairs(sources=Sources(origin=STORY_MODEL))
+        of_pairs(sources=Sources(origin=Origin(STORY_MODEL)))
 
 
 def test_a_teacher_is_followed(of_stories: Prepare) -> None:
@@ -147,7 +148,7 @@ def test_a_teacher_is_followed(of_stories: Prepare) -> None:
     """
     folder = STORY_MODEL
     recipe = replace(RECIPE, tokens=512, teacher_part=1.0, dropout=0.0)
-    assert losses(of_stories("same", recipe, Sources(folder, folder)), until=1)[0] == pytest.approx(0, abs=1e-3)
+    assert losses(of_stories("same", recipe, Sources(Origin(folder), folder)), until=1)[0] == pytest.approx(0, abs=1e-3)
     other = losses(of_stories("other", recipe, Sources(teacher=folder)))
     assert other[0] > other[-1] > 0.1
 

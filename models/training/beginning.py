@@ -1,0 +1,84 @@
+"""The weights that a training begins with: those of another model, reshaped if wanted.
+
+New blocks, and new rows of a feed-forward layer, add nothing to the residual stream at first, so that the larger model
+predicts what the other does: growth that keeps the function, as in Net2Net (arXiv 1511.05641). Fewer heads of keys and
+values are means of those that there were (arXiv 2305.13245), and predict a little worse until they are trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.quantize import half_order
+from tinyllm.codegen.checkpoints import read_model
+from tinyllm.errors import UserError
+from tinyllm.models.training.network import Weights, initial_weights, weights_of
+from tinyllm.models.training.shape import Shape, shape_from
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A model to begin with, and what is other than there; None leaves it as it is."""
+
+    path: Path
+    blocks: int | None = None
+    hidden_dim: int | None = None
+    n_kv_heads: int | None = None
+
+    def shape(self, known: Shape, context: int) -> Shape:
+        """The shape of the model with what is other, and at most `context`. Raises UserError if it cannot become so."""
+        sizes = (("--blocks", self.blocks, known.blocks), ("--hidden", self.hidden_dim, known.hidden_dim))
+        for option, asked, has in sizes:
+            if asked is not None and asked < has:
+                raise UserError(f"{option} {asked}: {self.path} has {has}, and --from can only make it larger")
+        if self.n_kv_heads is not None and known.n_kv_heads % self.n_kv_heads:
+            raise UserError(
+                f"--kv-heads {self.n_kv_heads}: {self.path} has {known.n_kv_heads}, and --from can only divide them"
+            )
+        return replace(
+            known,
+            context=min(known.context, context),
+            blocks=self.blocks or known.blocks,
+            hidden_dim=self.hidden_dim or known.hidden_dim,
+            n_kv_heads=self.n_kv_heads or known.n_kv_heads,
+        )
+
+
+def beginning(origin: Origin, context: int, seed: int) -> tuple[Shape, Weights]:
+    """Shape and float32 weights to begin with. Raises UserError for a model that is no beginning."""
+    model = read_model(origin.path)
+    known = shape_from(replace(model.config, rope=replace(model.config.rope, pairing="half")))
+    weights = _in_halves(model)
+    if weights.keys() != known.tensors().keys():
+        raise UserError(f"{origin.path}: it has biases, which are not trained here; give it as --teacher instead")
+    shape = origin.shape(known, context)
+    torch.manual_seed(seed)
+    begun = initial_weights(shape)
+    for name, tensor in weights.items():
+        if ".k_proj." in name or ".v_proj." in name:
+            tensor = _pooled(tensor, known.n_kv_heads, shape.n_kv_heads)
+        begun[name][tuple(slice(size) for size in tensor.shape)] = tensor
+    return shape, begun
+
+
+def _pooled(rows: Tensor, heads: int, fewer: int) -> Tensor:
+    """The rows of a matrix of heads, those of neighbouring heads as their mean."""
+    return rows.unflatten(0, (fewer, heads // fewer, -1)).mean(1).flatten(0, 1)
+
+
+def _in_halves(model: Model) -> Weights:
+    """The weights for the rotary embedding of models that are trained here, whatever the model's own pairing."""
+    weights, config = weights_of(model), model.config
+    for name, heads in (("q_proj", config.n_heads), ("k_proj", config.n_kv_heads)):
+        order = torch.from_numpy(half_order(config, heads))
+        for index in range(len(model.blocks)):
+            for part in ("weight", "bias"):
+                key = f"model.layers.{index}.self_attn.{name}.{part}"
+                if key in weights:
+                    weights[key] = weights[key][order]
+    return weights
