@@ -9,7 +9,7 @@ TYPED := $(VENV)/typed
 PACKAGES := boards codegen firmware host models
 # torch and transformers are large: CI has them, a person may ask for them (make test EXTRAS=test,virtual,plots,peers).
 comma := ,
-EXTRAS := test,virtual,plots$(if $(CI),$(comma)peers)
+EXTRAS := test,virtual,plots,site$(if $(CI),$(comma)peers)
 
 C_FILES := $(shell find firmware tests/pipeline/arduino_stub -name '*.[ch]' -o -name '*.cpp')
 
@@ -20,7 +20,7 @@ PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo quick test test-all packages lint types records benchmarks counted costs clean
+.PHONY: demo quick test test-all packages lint types records benchmarks counted costs site pictures clean
 
 demo: $(VENV)/installed
 	$(BIN)/python docs/examples/demo.py
@@ -65,6 +65,14 @@ counted: $(VENV)/testing
 costs: $(VENV)/testing
 	$(BIN)/python -m tinyllm.host.prove.shapes $(BOARDS)
 	$(BIN)/python -m tinyllm.host.prove.costs_fit
+
+# The documentation as a site in build/site; any web server shows it: python3 -m http.server -d build/site
+site: $(VENV)/testing
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# What commands print, as pictures for docs/gallery.md
+pictures: $(VENV)/testing
+	$(BIN)/python docs/pictures.py
 
 types: $(VENV)/testing
 	mkdir -p $(TYPED)/tinyllm

@@ -157,6 +157,8 @@ def command(
         dropout=dropout,
         rounding=Rounding(quantise or "none"),
         rounding_from=0.0 if origin else Recipe.rounding_from,
+        # A trained model would forget, in short rows, what it knows of later positions.
+        short_part=0.0 if origin else Recipe.short_part,
         teacher_part=TEACHER_PART if teacher else 0.0,
     )
     if device == "cuda" and "cuda" not in devices():
