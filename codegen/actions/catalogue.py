@@ -1,5 +1,6 @@
 """The catalogue of the calls that a model may make: actions.toml, and the text of a call.
 
+    caution = 1.5            optional: how much likelier than the rest a call must be, in logits
     [words]                  optional: lists of words by name, for several arguments
     rooms = ["kitchen", "hall"]
 
@@ -41,6 +42,7 @@ LARGEST_FILE = 1 << 20
 MOST_CALLS, MOST_ARGUMENTS, MOST_WORDS = 64, 8, 256
 LONGEST_WORD, LONGEST_TEXT = 64, 200
 """Bytes of UTF-8."""
+MOST_CAUTION = 16.0
 LEAST, GREATEST = -(2**31), 2**31 - 1
 """Integers are int32 in C."""
 
@@ -138,9 +140,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The calls by name, in the order of the file."""
+    """The calls by name, in the order of the file. caution: what the logit of a call's beginning is lowered by."""
 
     calls: Mapping[str, Call]
+    caution: float = 0.0
 
     def write(self, name: str, values: Mapping[str, Value]) -> str:
         """The text of a call: `light.set(room="kitchen", on=true)`.
@@ -242,13 +245,14 @@ def parse_catalogue(text: str, path: Path = Path(FILE)) -> Catalogue:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable TOML file: {error}.") from None
     table = TomlTable(path, "", values)
-    table.allow(("words", "call"))
+    table.allow(("caution", "words", "call"))
+    caution = table.fraction("caution", 0, MOST_CAUTION) if "caution" in values else 0.0
     lists = TomlTable(path, "words.", table.take("words", dict, {}))
     named = {name: _words(lists, name, lists.values[name]) for name in lists.values}
     calls = TomlTable(path, "call.", table.take("call", dict))
     if not 1 <= len(calls.values) <= MOST_CALLS:
         table.fail("call", f"holds {len(calls.values)} calls, expected 1 to {MOST_CALLS}")
-    return Catalogue({name: _read_call(calls, name, named) for name in calls.values})
+    return Catalogue({name: _read_call(calls, name, named) for name in calls.values}, caution)
 
 
 def _read_call(calls: TomlTable, name: str, named: Mapping[str, Words]) -> Call:

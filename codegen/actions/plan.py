@@ -1,6 +1,7 @@
 """Calls of a model with its tokenizer: which tokens may follow, token by token. firmware/engine/calls.c does the same.
 
-Outside of a call any token may be sampled but those that only stand within one: `</call>`, `<result>`, `</result>`.
+Outside of a call any token may be sampled but those that only stand within one: `</call>`, `<result>`, `</result>`;
+the logit of `<call>` is lowered by the catalogue's caution.
 From `<call>` on a token may follow if its bytes lead the automaton on, so none that decodes to nothing and none that
 ends an answer. After the whole call only `</call>` may. A prompt of token ids may begin a call too, for the model to
 complete, but only a call that the model itself has ended is carried out.
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from tinyllm.codegen.actions.automaton import COMPLETE, DEAD, Automaton, automaton_of
 from tinyllm.codegen.actions.catalogue import Catalogue, parse_catalogue
+from tinyllm.codegen.arithmetic.sampler import FARTHEST
+from tinyllm.codegen.arithmetic.sampler_settings import ONE
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode_section
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
@@ -40,6 +43,11 @@ class ActionPlan:
     end_result: int
     texts: tuple[bytes, ...]
     stops: tuple[int, ...]
+
+    @property
+    def caution(self) -> int:
+        """What the logit of `<call>` is lowered by, Q16.16."""
+        return round(self.catalogue.caution * ONE)
 
     @cached_property
     def bytes_by_place(self) -> list[NDArray[np.uint8]]:
@@ -75,6 +83,13 @@ class ActionPlan:
             return np.arange(len(self.texts)) == self.end_call
         return self.states_after(state) != DEAD
 
+    def handicaps(self, state: int) -> NDArray[np.int64]:
+        """(vocab,), Q16.16: what each logit is lowered by in a state, FARTHEST for a token that may not be sampled."""
+        handicaps = np.where(self.allowed(state), 0, FARTHEST)
+        if state == OUTSIDE:
+            handicaps[self.call] = self.caution
+        return handicaps
+
     def after(self, state: int, token: int) -> int:
         """The state after a token that was read or sampled: OUTSIDE too if it breaks a call off."""
         if token == self.call:
@@ -93,9 +108,9 @@ class CallReader:
         self.state = OUTSIDE
         self.text = b""
 
-    def allowed(self) -> NDArray[np.bool_]:
-        """(vocab,): which tokens may be sampled next."""
-        return self.plan.allowed(self.state)
+    def handicaps(self) -> NDArray[np.int64]:
+        """(vocab,), Q16.16: what each logit is lowered by next, FARTHEST for a token that may not be sampled."""
+        return self.plan.handicaps(self.state)
 
     def read(self, token: int) -> str | None:
         """Take one more token. The text of the call if this one ends a whole call."""

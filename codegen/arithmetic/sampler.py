@@ -95,13 +95,15 @@ def penalize(logits: I64, recent: Iterable[int], penalty: int) -> I64:
     return result
 
 
-def without(logits: I64, allowed: NDArray[np.bool_]) -> I64:
-    """Logits (vocab,) with which none is drawn but the allowed tokens, of which there is one at least.
+def lowered(logits: I64, handicaps: I64) -> I64:
+    """Logits (vocab,) lowered by so much, at least -(2**31 - 1), as distances to the largest of them.
 
-    Only distances to the largest logit count. Those of allowed tokens stay, up to FARTHEST, which the others get.
+    Those of tokens with a handicap of FARTHEST, which one at least has not, are no part of this: they get FARTHEST, the
+    most that a distance is, and are not drawn.
     """
-    distance = np.minimum(np.max(logits[allowed]) - logits, FARTHEST)
-    return -np.where(allowed, distance, FARTHEST)
+    allowed = handicaps < FARTHEST
+    lower = np.maximum(logits - handicaps, -(2**31) + 1)
+    return -np.where(allowed, np.minimum(np.max(lower[allowed]) - lower, FARTHEST), FARTHEST)
 
 
 def exponents(logits: I64, temperature: int) -> I64:
@@ -142,10 +144,10 @@ class Sampler:
         self.settings = settings
         self.random = Random(seed)
 
-    def sample(self, logits: ArrayLike, recent: Iterable[int] = (), allowed: NDArray[np.bool_] | None = None) -> int:
+    def sample(self, logits: ArrayLike, recent: Iterable[int] = (), handicaps: I64 | None = None) -> int:
         """Token id from logits int32 (vocab,) Q16.16, left as they are; `recent`: tokens to penalise.
 
-        allowed (vocab,): the tokens that may be drawn, one at least; None: all of them.
+        handicaps (vocab,), Q16.16: what logits are lowered by, FARTHEST for what may not be drawn; None: nothing.
 
         Greedy sampling (the lowest id of the largest logit) takes no random number, any other takes one.
         """
@@ -153,8 +155,8 @@ class Sampler:
         penalized = np.asarray(logits, np.int64)
         if settings.repetition_penalty != ONE:
             penalized = penalize(penalized, recent, settings.repetition_penalty)
-        if allowed is not None:
-            penalized = without(penalized, allowed)
+        if handicaps is not None:
+            penalized = lowered(penalized, handicaps)
         if settings.temperature == 0:
             return int(np.argmax(penalized))
         z = exponents(penalized, settings.temperature)

@@ -158,17 +158,17 @@ def reference_run(
     if model.config.prefix:
         reference.forward(model.config.prefix)
     logits = reference.forward(tokens[:-1])
-    allowed = repeat(None, len(logits)) if plan is None else _allowed(plan, tokens[1:])
-    sampled = [sampler.sample(row, allowed=may) for row, may in zip(logits, allowed, strict=True)]
+    handicaps = repeat(None, len(logits)) if plan is None else _handicaps(plan, tokens[1:])
+    sampled = [sampler.sample(row, handicaps=lower) for row, lower in zip(logits, handicaps, strict=True)]
     cache = {name: getattr(reference, name) for name in CACHE}
     return Run(np.array([tokens[0], *sampled], np.int64), logits.astype(np.int32), cache)
 
 
-def _allowed(plan: ActionPlan, tokens: NDArray[np.int64]) -> Iterator[NDArray[np.bool_]]:
-    """Which tokens may stand where each of these does."""
+def _handicaps(plan: ActionPlan, tokens: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """What logits are lowered by where each of these tokens stands."""
     reader = CallReader(plan)
     for token in tokens:
-        yield reader.allowed()
+        yield reader.handicaps()
         reader.read(int(token))
 
 

@@ -100,6 +100,8 @@ static void move_out_of_reach(int32_t *logits) {
 
 static void forbid(int32_t *logits) {
     if (state == NOWHERE) {
+        /* Above INT32_MIN, which says forbidden. */
+        logits[TL_CALL] = tl_max(logits[TL_CALL], TL_CAUTION - INT32_MAX) - TL_CAUTION;
         logits[TL_END_CALL] = logits[TL_RESULT] = logits[TL_END_RESULT] = FORBIDDEN;
     } else if (state == COMPLETE) {
         forbid_all_but(TL_END_CALL, logits);

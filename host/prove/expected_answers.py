@@ -97,8 +97,8 @@ class Expected:
                 logits = reference.forward(unread)[-1]
                 in_context |= {reference.slot(read + i): token for i, token in enumerate(unread)}
                 read += len(unread)
-                allowed = None if reader is None else reader.allowed()
-                unread = [sampler.sample(logits, in_context.values(), allowed)]
+                handicaps = None if reader is None else reader.handicaps()
+                unread = [sampler.sample(logits, in_context.values(), handicaps)]
                 answer += unread
                 if reader is not None and reader.read(unread[0]) is not None:
                     return (*answers, tuple(answer))

@@ -101,7 +101,7 @@ class Specification:
                 logits = self.reference.forward(self.unread)[-1]
                 for token in self.unread:
                     self.in_context[self.reference.slot(len(self.in_context))] = token
-                expected = self.sampler.sample(logits, self.in_context.values(), self.reader.allowed())
+                expected = self.sampler.sample(logits, self.in_context.values(), self.reader.handicaps())
                 assert event.token == expected
                 self.unread = [expected]
                 self.tokens.append(expected)

@@ -69,7 +69,7 @@ class BothSamplers:
 
     def sample(self, logits: np.ndarray[Any, Any]) -> int:
         """What both draw."""
-        expected = self.sampler.sample(logits, self.recent, self.reader.allowed())
+        expected = self.sampler.sample(logits, self.recent, self.reader.handicaps())
         self.logits[:] = logits
         recent = self.ffi.new("tl_token_t[]", self.recent)
         drawn = self.c.tl_call_sample(self.c.tl_logits(), recent, len(self.recent), self.settings, self.random)
@@ -121,6 +121,16 @@ def test_outside_of_a_call_its_inner_marks_are_never_sampled(library: HostLibrar
         both = BothSamplers(library, settings, seed=3)
         both.recent = list(range(len(plan.texts)))[-20:]
         assert all(both.sample(logits) not in inner for _ in range(20))
+
+
+def test_outside_of_a_call_its_beginning_is_sampled_with_the_same_caution(library: HostLibrary) -> None:
+    plan, random = call_models.plan(), np.random.default_rng(11)
+    for settings in SETTINGS.values():
+        both = BothSamplers(library, settings, seed=5)
+        for logits in (random.normal(0, 2**17, (40, len(plan.texts)))).astype(np.int32):
+            logits[plan.call] = np.max(logits) + random.integers(0, 2 * plan.caution)
+            both.sample(logits)
+        both.sample(np.full(len(plan.texts), -(2**31) + 1, np.int32))
 
 
 def test_verify_proves_a_model_with_a_catalogue() -> None:

@@ -26,13 +26,14 @@ CORPUS = [
 ]
 VOCAB = 384
 CATALOGUE = (
-    read_catalogue_text(BUNDLED)
+    "caution = 1.5\n[words]"
+    + read_catalogue_text(BUNDLED).partition("[words]")[2]
     + """
 [call."note.find"]
 arguments = { words = "text(20)", most = "-3..12" }
 """
 )
-"""The bundled one, and a call that no board has a handler for."""
+"""The bundled one with caution, and a call that no board has a handler for."""
 
 
 @cache

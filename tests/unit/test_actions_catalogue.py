@@ -69,7 +69,9 @@ WRONG_FILES = [
     ("", "call is missing, expected a table"),
     ("call = 1", "call is 1, expected a table"),
     ("[call]", "holds 0 calls"),
-    ("[calls.a]", "calls is unknown, expected one of words, call"),
+    ("[calls.a]", "calls is unknown, expected one of caution, words, call"),
+    ("caution = 17\n[call.a]", "caution is 17, expected a number from 0 to 16"),
+    ("caution = nan\n[call.a]", "caution is nan, expected a number from 0 to 16"),
     ("[call.A]", "'A' is no name of a call"),
     ('[call."a b"]', "'a b' is no name of a call"),
     ("[call.a]\nargument = {}", "argument is unknown"),
@@ -129,6 +131,13 @@ def test_a_wrong_catalogue_is_refused_with_its_path(tmp_path: Path, content: str
     with pytest.raises(UserError, match=message) as error:
         read_catalogue(path)
     assert str(path) in str(error.value)
+
+
+def test_caution_is_none_unless_the_file_has_some(tmp_path: Path) -> None:
+    path = tmp_path / "actions.toml"
+    for line, caution in (("", 0.0), ("caution = 2\n", 2.0), ("caution = 0.25\n", 0.25)):
+        path.write_text(f"{line}[call.a]\n")
+        assert read_catalogue(path).caution == caution
 
 
 def test_phrasings_are_kept(tmp_path: Path) -> None:

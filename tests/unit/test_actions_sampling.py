@@ -14,7 +14,7 @@ from tests.unit.test_actions_catalogue import CATALOGUE, calls
 from tinyllm.codegen.actions.automaton import COMPLETE, DEAD, Automaton, automaton_of
 from tinyllm.codegen.actions.catalogue import Argument, Call, Catalogue, FreeText, Integers, Value
 from tinyllm.codegen.actions.plan import OUTSIDE, ActionPlan, CallReader, cut_result, plan_actions, result_tokens
-from tinyllm.codegen.arithmetic.sampler import OUT_OF_REACH, Sampler, SamplerSettings, exponents, without
+from tinyllm.codegen.arithmetic.sampler import FARTHEST, OUT_OF_REACH, Sampler, SamplerSettings, exponents, lowered
 from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS, Setting
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind
@@ -135,7 +135,7 @@ def test_thousands_of_sampled_calls_are_all_in_the_catalogue(plan: ActionPlan, t
         said: list[int] = []
         while ended is None:
             logits = random.normal(0, 300_000, len(plan.texts)).astype(np.int64)
-            said.append(sampler.sample(logits, said, reader.allowed()))
+            said.append(sampler.sample(logits, said, reader.handicaps()))
             ended = reader.read(said[-1])
         name, values = plan.catalogue.parse(ended)
         assert plan.catalogue.write(name, values) == ended
@@ -151,7 +151,7 @@ def test_what_is_not_allowed_is_out_of_reach_and_the_rest_keeps_its_chances(
     allowed = np.array(data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))))
     allowed[data.draw(st.integers(0, len(values) - 1))] = True
     temperature = data.draw(st.sampled_from([1, 52429, 65536, HOTTEST]))
-    z = exponents(without(logits, allowed), temperature)
+    z = exponents(lowered(logits, np.where(allowed, 0, FARTHEST)), temperature)
     assert np.all(z[~allowed] == OUT_OF_REACH)
     alone = exponents(np.where(allowed, logits, -(2**40)), temperature)
     np.testing.assert_array_equal(z[allowed], alone[allowed])
@@ -203,3 +203,21 @@ def test_a_tokenizer_that_cannot_spell_a_call_is_refused() -> None:
     )
     with pytest.raises(UserError, match="cannot spell every call of the catalogue: no token begins with"):
         plan_actions(CATALOGUE, replace(tokenizer, kinds=kinds))
+
+
+def test_a_call_is_begun_only_if_it_is_likelier_by_the_caution(plan: ActionPlan) -> None:
+    """Half a logit more than the caution begins one, half a logit less does not; what may not follow stays out."""
+    assert plan.caution == 98304
+    logits = np.zeros(len(plan.texts), np.int64)
+    logits[plan.end_call] = 10 * 65536
+    for above, sampled in ((plan.caution + 32768, plan.call), (plan.caution - 32768, 0)):
+        logits[plan.call] = above
+        assert Sampler(SamplerSettings(temperature=0), 1).sample(logits, (), CallReader(plan).handicaps()) == sampled
+    inside = CallReader(plan)
+    inside.read(plan.call)
+    assert set(np.unique(inside.handicaps())) == {0, FARTHEST}
+
+
+def test_lowered_logits_stay_above_the_least_integer() -> None:
+    logits = np.array([-(2**31) + 1, -(2**31) + 3, -(2**31) + 1], np.int64)
+    assert lowered(logits, np.array([65536, 2, FARTHEST])).tolist() == [0, 0, -FARTHEST]

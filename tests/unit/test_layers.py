@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "codegen.arithmetic": "tinyllm",
     "codegen.checkpoints": "tinyllm codegen.arithmetic",
     "codegen.tokenizers": "tinyllm codegen.checkpoints",
-    "codegen.actions": "tinyllm boards codegen.tokenizers",
+    "codegen.actions": "tinyllm boards codegen.arithmetic codegen.tokenizers",
     "models.training": "tinyllm codegen.arithmetic codegen.checkpoints codegen.tokenizers",
     "models.pairs": "tinyllm boards codegen.actions",
     "codegen.calibration": "codegen.arithmetic codegen.tokenizers",
