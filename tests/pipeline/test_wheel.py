@@ -1,10 +1,11 @@
-"""The wheel holds the whole package, and runs where nothing else of this tree is."""
+"""The wheel and the sdist hold the whole package, which runs where nothing else of this tree is."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 from zipfile import ZipFile
@@ -21,6 +22,11 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 FOLDERS: dict[str, str] = PYPROJECT["tool"]["setuptools"]["package-dir"]
 """Of each package that is mapped its folder."""
 
+STORY_TEST = """
+def test_it_says_something(board):
+    assert "".join(board.ask("Hello", max_tokens=4))
+"""
+
 
 def package_files(folder: str) -> list[Path]:
     """The files of a folder, relative to it, without what Python leaves there."""
@@ -29,19 +35,35 @@ def package_files(folder: str) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built without a network from a copy, so that this tree stays as it is."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, so that this tree stays as it is."""
+    source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", PYPROJECT["project"]["readme"], "LICENSE"):
         shutil.copy(ROOT / name, source)
     for folder in FOLDERS.values():
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return source
+
+
+def built_wheel(source: Path, target: Path) -> Path:
+    """Without a network, from a folder."""
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
     command = [*pip, "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", target, source]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     (built,) = target.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built_wheel(source, tmp_path_factory.mktemp("wheel"))
+
+
+def held_by(wheel: Path) -> set[str]:
+    """Its files but those about itself."""
+    with ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
 
 
 def test_pyproject_lists_every_package_of_the_tree() -> None:
@@ -60,9 +82,19 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         for package, folder in FOLDERS.items()
         for path in package_files(folder)
     }
-    with ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert held == expected
+    assert held_by(wheel) == expected
+
+
+def test_a_wheel_that_is_built_from_the_sdist_is_the_same(source: Path, wheel: Path, tmp_path: Path) -> None:
+    code = f"from setuptools.build_meta import build_sdist; build_sdist({str(tmp_path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=source, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    (tmp_path / "wheel").mkdir()
+    assert held_by(built_wheel(unpacked, tmp_path / "wheel")) == held_by(wheel)
 
 
 def test_an_installed_wheel_runs_every_part(wheel: Path, tmp_path: Path) -> None:
@@ -93,4 +125,9 @@ def test_an_installed_wheel_runs_every_part(wheel: Path, tmp_path: Path) -> None
     )
     assert PYPROJECT["project"]["version"] in tinyllm("--version")
     assert "pico2" in tinyllm("boards")
-    assert tinyllm("run", "-p", "Once upon a time", "-n", "4", "--temperature", "0").strip()
+    said = ("run", "stories", "-p", "Once upon a time", "-n", "4", "--temperature", "0")
+    assert tinyllm(*said).strip() == tinyllm(*said, "--board", "pico2", "--virtual").strip()
+    (tmp_path / "test_story.py").write_text(STORY_TEST)
+    pytest_there = [python, "-m", "pytest", "-q", "--tinyllm-board", "host", "test_story.py"]
+    done = subprocess.run(pytest_there, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
