@@ -151,7 +151,7 @@ class Link(FramePort):
 
         content: text, encoded on the board, or token ids, taken as they are.
         max_tokens: 0 prefills only, protocol.UNTIL_STOP sets no limit. chat: the text is a turn of a chat, for the
-        board's chat template. A call that the board has no handler for is given to `answer_call`; with `asks_first` any.
+        board's chat template. `answer_call` gets a call that the board has no handler for, with `asks_first` any call.
         Raises LostFrame if token indices, count or digest show a gap. A caller that leaves early cancels the answer.
         """
         words = content if isinstance(content, str) else tuple(content)
