@@ -76,10 +76,16 @@ class BoardQueue:
         return self._conversations.board.hello
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing is answered and nothing waits."""
+    def length(self) -> int:
+        """Requests that are answered now or wait."""
         with self._changed:
-            return self._current is None and not self._waiting
+            return len(self._waiting) + (self._current is not None)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the answer of a client that has gone is being ended."""
+        with self._changed:
+            return self._current is not None and self._current.left.is_set()
 
     def submit(self, body: Body) -> Job:
         """Let a request wait for its turn. Raises ApiError if the queue is full or has ended."""

@@ -104,7 +104,7 @@ class Conversations:
     # --- The conversation before the new turn -------------------------------------------------------------------------
 
     def _place(self, history: History, key: bytes) -> BoardChat:
-        """Give the board the past of a conversation that it does not hold. Errors as Board.chat and BoardChat.recall."""
+        """Give the board the past of a conversation that it does not hold. Errors as BoardChat.recall."""
         chat = self._begin(history)
         turns = self._kept.get(key)
         if turns and turns[-1].done is not None:
@@ -158,7 +158,5 @@ def _copied(turns: Sequence[Turn]) -> list[Turn]:
 
 def _only(results: Sequence[str]) -> str:
     if len(results) > 1:
-        raise ApiError(
-            400, f"messages: {len(results)} tool results; expected one, for calls come one by one.", "messages"
-        )
+        raise ApiError(400, f"messages: {len(results)} tool results; expected one, as calls come singly.", "messages")
     return results[0]

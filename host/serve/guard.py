@@ -74,7 +74,7 @@ class Guard:
             )
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if access.key is not None and not (
-            scheme.lower() == "bearer" and secrets.compare_digest(key.strip().encode(), access.key.encode())
+            scheme.lower() == "bearer" and secrets.compare_digest(key.strip().encode("latin-1"), access.key.encode())
         ):
             raise ApiError(
                 401,

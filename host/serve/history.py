@@ -30,7 +30,7 @@ class History:
 
 
 def read_history(messages: Sequence[Message], with_system: bool) -> History:
-    """Raises ApiError for messages in an order that no conversation has. with_system: False leaves these messages out."""
+    """Raises ApiError for an order that no conversation has. with_system: whether system messages count."""
     told = [message.content for message in messages if message.role in SYSTEM]
     start = next((number for number, message in enumerate(messages) if message.role not in SYSTEM), len(messages))
     if any(message.role in SYSTEM for message in messages[start:]):
@@ -55,7 +55,7 @@ def read_history(messages: Sequence[Message], with_system: bool) -> History:
 
 
 def _turns(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    """The texts of the past by turns. Calls and their results are left out, for only their tokens would tell of them."""
+    """The texts of the past by turns. Calls and their results are left out: only tokens could tell of them."""
     turns: list[tuple[str, str]] = []
     before = ""
     for message in messages:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from tinyllm.errors import UserError
+from tinyllm.host.api.settings import encode
 from tinyllm.host.serve.errors import ApiError
 from tinyllm.text import shown
 
@@ -48,14 +50,12 @@ class Message(BaseModel):
     @classmethod
     def _text(cls, content: Any) -> str:
         if isinstance(content, list):
-            parts = [part.get("text") if isinstance(part, dict) else None for part in content]
-            if all(isinstance(part, str) for part in parts):
-                return "".join(parts)
+            texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
+            if len(texts) == len(content):
+                return "".join(texts)
         elif content is None or isinstance(content, str):
             return content or ""
-        raise ValueError(
-            "expected a text, or a list of parts with a text each: a board sees no images and hears nothing"
-        )
+        raise ValueError("expected a text, or a list of parts with a text each: boards take no images")
 
     @field_validator("tool_calls", mode="before")
     @classmethod
@@ -153,15 +153,26 @@ class CompletionBody(Body):
         raise ValueError("expected one text")
 
 
+def _check_ranges(body: Body) -> None:
+    for name, value in body.sampling.items():
+        try:
+            encode(name, value)
+        except UserError as error:
+            raise ApiError(400, str(error), name) from None
+
+
 _B = TypeVar("_B", bound=Body)
 
 
 def read_body(kind: type[_B], data: bytes) -> _B:
     """The body of a request. Raises ApiError that names the first wrong field, and what was expected."""
     try:
-        return kind.model_validate_json(data)
+        body = kind.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
+    else:
+        _check_ranges(body)
+        return body
     if first["type"] == "json_invalid":
         raise ApiError(400, f"the body is no JSON ({first['msg']}); expected a JSON object.") from None
     param = ".".join(str(part) for part in first["loc"])
