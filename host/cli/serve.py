@@ -65,7 +65,7 @@ def command(
         from tinyllm.host.serve.board_queue import BoardQueue
         from tinyllm.host.serve.conversations import Conversations
         from tinyllm.host.serve.guard import Access, is_loopback
-        from tinyllm.host.serve.server import listen, serve, url_of
+        from tinyllm.host.serve.server import bind, serve, url_of
     except ImportError as error:
         raise UserError(f"serve needs the package {error.name}: pip install 'tinyllm[serve]'") from None
     if key is not None and not key.strip():
@@ -74,8 +74,9 @@ def command(
         raise UserError(f"--host {host}: others can reach this address. Say --key KEY too, or leave --host out.")
     output = Output(as_json)
     request = BoardRequest(model, options, board, port, virtual)
-    with listen(host, http_port) as bound, Board(request, output) as running:
+    with bind(host, http_port) as bound, Board(request, output) as running:
         queue = BoardQueue(Conversations(running, not no_system), most_waiting)
+        bound.listen()  # Who reads the address may connect at once.
         if as_json:
             output.document_line({"url": url_of(bound), "model": running.hello.model, "board": running.hello.board})
         output.note(f"{running.hello.model} on {running.hello.board} at {url_of(bound)}. Ctrl-C ends.")

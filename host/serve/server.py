@@ -20,8 +20,8 @@ END_SECONDS = 3
 MOST_CONNECTIONS = 256
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, which nobody can connect to before `serve`. UserError if it cannot be had."""
+def bind(host: str, port: int) -> socket.socket:
+    """A socket of the address, which does not listen yet. UserError if it cannot be had."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)

@@ -21,7 +21,7 @@ from tinyllm.host.serve.app import application
 from tinyllm.host.serve.board_queue import BoardQueue
 from tinyllm.host.serve.conversations import Conversations
 from tinyllm.host.serve.guard import Access
-from tinyllm.host.serve.server import Server, listen, url_of
+from tinyllm.host.serve.server import Server, bind, url_of
 
 SECONDS = 60.0
 CHAT = "/v1/chat/completions"
@@ -36,6 +36,7 @@ class Served:
     url: str
     board: tinyllm.Board
     queue: BoardQueue
+    conversations: Conversations
 
     def client(self, key: str = "none") -> openai.OpenAI:
         return openai.OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=SECONDS)
@@ -75,14 +76,15 @@ class Served:
 def served(
     board: tinyllm.Board, access: Access | None = None, most_waiting: int = 4, with_system: bool = True
 ) -> Iterator[Served]:
-    queue = BoardQueue(Conversations(board, with_system), most_waiting)
-    with listen("127.0.0.1", 0) as bound:
+    conversations = Conversations(board, with_system)
+    queue = BoardQueue(conversations, most_waiting)
+    with bind("127.0.0.1", 0) as bound:
         server = Server(application(queue, access or Access("127.0.0.1")), queue.end)
         thread = threading.Thread(target=server.run, args=([bound],))
         thread.start()
         until(lambda: server.started)
         try:
-            yield Served(url_of(bound), board, queue)
+            yield Served(url_of(bound), board, queue, conversations)
         finally:
             server.should_exit = True
             queue.end()

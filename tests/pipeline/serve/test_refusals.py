@@ -50,7 +50,7 @@ def message(**fields: Any) -> dict[str, Any]:
         (
             {**HELLO, "max_tokens": -1},
             400,
-            "max_tokens is -1: Input should be greater than or equal to 1",
+            "max_tokens is -1: Input should be greater than or equal",
             "max_tokens",
         ),
         ({**HELLO, "max_completion_tokens": 0}, 400, "greater than or equal to 1", "max_completion_tokens"),
