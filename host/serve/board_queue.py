@@ -13,7 +13,7 @@ from tinyllm.host.link.errors import BoardGone, LostFrame
 from tinyllm.host.link.messages import HelloReply
 from tinyllm.host.serve.conversations import Conversations
 from tinyllm.host.serve.errors import ApiError, api_error, no_board
-from tinyllm.host.serve.parts import Failed, Part, Text
+from tinyllm.host.serve.parts import Begun, End, Failed, Part, Text
 from tinyllm.host.serve.request_body import Body
 
 LOGGER = logging.getLogger("tinyllm")
@@ -26,13 +26,24 @@ class Job:
 
     def __init__(self, body: Body, board_queue: BoardQueue) -> None:
         self.body = body
-        self.left = threading.Event()
+        self.left = False
+        self._ended = False
+        self._lock = threading.Lock()
         self._queue = board_queue
         self._loop = asyncio.get_running_loop()
         self._parts: asyncio.Queue[Part] = asyncio.Queue()
 
-    def post(self, part: Part) -> None:
-        """Hand a part to the event loop. Called by any thread."""
+    def post(self, part: Part) -> bool:
+        """Hand a part to the event loop; False if nobody wants it any more. Called by the board's thread."""
+        with self._lock:
+            if self.left:
+                return False
+            self._ended = isinstance(part, End | Failed)
+        if part != Text(""):
+            self._hand_over(part)
+        return True
+
+    def _hand_over(self, part: Part) -> None:
         try:
             self._loop.call_soon_threadsafe(self._parts.put_nowait, part)
         except RuntimeError:
@@ -50,10 +61,13 @@ class Job:
 
         Does nothing after the end. Called by any thread but the board's.
         """
-        self.left.set()
+        with self._lock:
+            if self._ended or self.left:
+                return
+            self.left = True
         self._queue.remove(self)
         if why is not None:
-            self.post(Failed(why))
+            self._hand_over(Failed(why))
 
 
 class BoardQueue:
@@ -85,7 +99,7 @@ class BoardQueue:
     def leaving(self) -> bool:
         """Whether the answer of a client that has gone is being ended."""
         with self._changed:
-            return self._current is not None and self._current.left.is_set()
+            return self._current is not None and self._current.left
 
     def submit(self, body: Body) -> Job:
         """Let a request wait for its turn. Raises ApiError if the queue is full or has ended."""
@@ -155,11 +169,9 @@ class BoardQueue:
                     self._conversations.reconnect()
                     self._lost = False
                 for part in self._conversations.answer(job.body, secrets.randbits(32)):
-                    if job.left.is_set():
+                    if not job.post(part):
                         break
-                    if part != Text(""):
-                        job.post(part)
-                        posted = posted or isinstance(part, Text)
+                    posted = posted or isinstance(part, Begun)
                 return
             except (BoardGone, LostFrame) as gone:
                 self._lost = True
@@ -172,7 +184,7 @@ class BoardQueue:
                     return
                 raise
             finally:
-                if job.left.is_set() and not self._lost:
+                if job.left and not self._lost:
                     self._conversations.leave()
 
 

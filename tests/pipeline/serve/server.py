@@ -36,7 +36,6 @@ class Served:
     url: str
     board: tinyllm.Board
     queue: BoardQueue
-    conversations: Conversations
 
     def client(self, key: str = "none") -> openai.OpenAI:
         return openai.OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=SECONDS)
@@ -76,15 +75,14 @@ class Served:
 def served(
     board: tinyllm.Board, access: Access | None = None, most_waiting: int = 4, with_system: bool = True
 ) -> Iterator[Served]:
-    conversations = Conversations(board, with_system)
-    queue = BoardQueue(conversations, most_waiting)
+    queue = BoardQueue(Conversations(board, with_system), most_waiting)
     with bind("127.0.0.1", 0) as bound:
         server = Server(application(queue, access or Access("127.0.0.1")), queue.end)
         thread = threading.Thread(target=server.run, args=([bound],))
         thread.start()
         until(lambda: server.started)
         try:
-            yield Served(url_of(bound), board, queue, conversations)
+            yield Served(url_of(bound), board, queue)
         finally:
             server.should_exit = True
             queue.end()
