@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -81,6 +81,8 @@ class Paths:
             raise ApiError(415, f"expected the header Content-Type: {JSON}.")
         try:
             data = await asyncio.wait_for(_bytes(request), BODY_SECONDS)
+        except ClientDisconnect:
+            raise _gone() from None
         except asyncio.TimeoutError:
             raise ApiError(408, f"the body did not come within {BODY_SECONDS:g} s.") from None
         body = read_body(kind, data)
@@ -146,7 +148,12 @@ class EventStream(Response):
 async def _leave_with_client(request: Request, job: Job) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    job.leave(ApiError(499, "the client has gone."))
+    job.leave(_gone())
+
+
+def _gone() -> ApiError:
+    """Nobody reads it any more."""
+    return ApiError(499, "the client has gone.")
 
 
 async def _bytes(request: Request) -> bytes:

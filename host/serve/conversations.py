@@ -7,10 +7,11 @@ if it was held here before, its tokens are replayed; else the board reads its te
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tinyllm.errors import UserError
 from tinyllm.host.api.answer_stream import AnswerStream
 from tinyllm.host.api.board import Board
 from tinyllm.host.api.chat import BoardChat
@@ -18,7 +19,7 @@ from tinyllm.host.chat.conversation import ReplayDiffers, Turn
 from tinyllm.host.link.errors import Refused
 from tinyllm.host.serve.errors import ApiError
 from tinyllm.host.serve.history import History, fingerprint, read_history
-from tinyllm.host.serve.parts import Part
+from tinyllm.host.serve.parts import Part, Text
 from tinyllm.host.serve.request_body import Body, ChatBody, CompletionBody, Message
 from tinyllm.host.serve.speech import Speech
 
@@ -71,7 +72,7 @@ class Conversations:
         elif isinstance(body, CompletionBody):
             self.board.link.asks_first = False
             self.board.reset()
-            speech = Speech(self.board.ask(body.prompt, body.limit, **settings), self.board.link, body)
+            speech = Speech(self.board.ask(body.prompt, body.limit, **settings), self.board.link, body, False)
             self.board.link.answer_call = speech.result_of
             yield from speech.parts(0)
 
@@ -82,13 +83,14 @@ class Conversations:
             held = None
         result = _only(history.results) if history.results else None
         if result is None:
-            chat = held.chat if held else self._place(history, key)
+            chat = held.chat if held else (yield from self._place(history, key))
             stream = chat.ask(history.said, self._prepare(body), **settings)
         elif held is not None and held.waiting is not None:
             chat, stream = held.chat, held.waiting
         else:
             chat, stream = self._wait_again(history, key, settings, body)
-        speech = Speech(stream, self.board.link, body, result, replayed=result is not None and held is None)
+        replayed = result is not None and held is None
+        speech = Speech(stream, self.board.link, body, bool(body.tool_names) or result is not None, result, replayed)
         self.board.link.answer_call = speech.result_of
         yield from speech.parts(held.context_used if held else 0)
         if speech.whole:
@@ -103,8 +105,11 @@ class Conversations:
 
     # --- The conversation before the new turn -------------------------------------------------------------------------
 
-    def _place(self, history: History, key: bytes) -> BoardChat:
-        """Give the board the past of a conversation that it does not hold. Errors as BoardChat.recall."""
+    def _place(self, history: History, key: bytes) -> Generator[Part, None, BoardChat]:
+        """Give the board the past of a conversation that it does not hold. Errors as BoardChat.recall.
+
+        It may take long: an empty part before each step lets the caller leave.
+        """
         chat = self._begin(history)
         turns = self._kept.get(key)
         if turns and turns[-1].done is not None:
@@ -114,6 +119,7 @@ class Conversations:
             except (ReplayDiffers, Refused):
                 chat = self._begin(history)
         for said, answered in history.turns:
+            yield Text("")
             chat.recall(said, answered)
         return chat
 
@@ -137,8 +143,14 @@ class Conversations:
         return chat, stream
 
     def _begin(self, history: History) -> BoardChat:
+        """A new conversation. Raises ApiError for a system message that the model cannot take."""
         self.board.link.asks_first = False
-        return self.board.chat(history.system)
+        try:
+            return self.board.chat(history.system)
+        except UserError as error:
+            raise ApiError(
+                400, f"messages: a system message: {error} `tinyllm serve --no-system` leaves it out.", "messages"
+            ) from None
 
     def _keep(self, key: bytes, turns: Sequence[Turn]) -> None:
         """Remember the tokens of a conversation; the one that was not used for longest goes."""

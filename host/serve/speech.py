@@ -13,7 +13,7 @@ from tinyllm.host.serve.parts import Begun, End, Part, StopAt, Text, ToolCall
 from tinyllm.host.serve.request_body import Body, Function, Message, Tool
 from tinyllm.host.tools.registry import TOOLS
 
-REASONS = {Reason.STOP: "stop", Reason.LENGTH: "length", Reason.CONTEXT: "length"}
+REASONS: dict[int, str] = {Reason.STOP: "stop", Reason.LENGTH: "length", Reason.CONTEXT: "length"}
 
 
 def tool_for(call: str, tools: Sequence[str]) -> str | None:
@@ -29,17 +29,23 @@ class Speech:
     """
 
     def __init__(
-        self, stream: AnswerStream, link: Link, body: Body, result: str | None = None, replayed: bool = False
+        self,
+        stream: AnswerStream,
+        link: Link,
+        body: Body,
+        counts: bool,
+        result: str | None = None,
+        replayed: bool = False,
     ) -> None:
-        """body: with the client's tools, and the limits. result: of the call that the stream begins with.
+        """body: with the client's tools, stop texts and limit. result: of the call that the stream begins with.
 
-        With tools the board knows no limit, so that an answer may go on after a call; it is counted here. replayed: the
-        stream begins with the token that ends that call.
+        counts: the limit is counted here, for the board knows none: an answer may go on after a call, with another
+        limit. replayed: the stream begins with the token that ends that call.
         """
         self.said, self.context_used, self.whole = "", 0, False
         self.call: ToolCall | None = None
         self._stream, self._link, self._tools, self._limit = stream, link, body.tool_names, body.limit
-        self._stop = StopAt(body.stop)
+        self._stop, self._counts = StopAt(body.stop), counts
         self._result, self._given = result, result is not None
         self._to_board = False
         self._generated = self._shown_tokens = -1 if replayed else 0
@@ -72,7 +78,7 @@ class Speech:
             yield Text(text)
             if isinstance(event, Done):
                 self.context_used = event.context_used
-                self._cut = self._cut or REASONS.get(Reason(event.reason), "stop")
+                self._cut = self._cut or REASONS.get(event.reason, "stop")
                 self.whole = self._shown_tokens == self._generated and not self._stop.found
                 break
             self._cut_here()
@@ -120,7 +126,7 @@ class Speech:
             return
         if self._stop.found:
             self._cut = "stop"
-        elif self._tools and self._shown_tokens >= self._limit:
+        elif self._counts and self._shown_tokens >= self._limit:
             self._cut = "length"
         if self._cut:
             self._stream.stop()
