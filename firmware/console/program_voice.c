@@ -118,7 +118,7 @@ static enum tl_error prompt(const struct tl_frame *request) {
     const uint8_t *const content = request->body + TL_PROMPT_HEADER;
     const uint32_t n_content = request->n_body - TL_PROMPT_HEADER;
     const uint32_t max_tokens = read_u32(request->body);
-    const uint8_t kind = request->body[4] & ~ASKS_FIRST;
+    const uint8_t kind = request->body[4] & (uint8_t)~ASKS_FIRST;
     switch (kind) {
     case KIND_TEXT:
         return tl_answer_text(content, n_content, max_tokens);
