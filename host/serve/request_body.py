@@ -70,6 +70,13 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
+class ResponseFormat(BaseModel):
+    """How an answer is to be written: as text, for a board is held to no other form."""
+
+    model_config = CHECKED
+    type: Literal["text"]
+
+
 class Body(BaseModel):
     """What requests for a chat and for a completion share. The ranges of settings are those of the board."""
 
@@ -126,6 +133,7 @@ class ChatBody(Body):
     tools: Annotated[list[Tool], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: Literal["auto", "none"] | None = None
     logprobs: Literal[False] | None = None
+    response_format: ResponseFormat | None = None
 
     @property
     def limit(self) -> int:

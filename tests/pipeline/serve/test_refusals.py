@@ -67,6 +67,7 @@ def message(**fields: Any) -> dict[str, Any]:
         ({**HELLO, "n": 2}, 400, "n is 2: Input should be 1", "n"),
         ({**HELLO, "frequency_penalty": 1}, 400, "boards have repetition_penalty alone", "frequency_penalty"),
         ({**HELLO, "logprobs": True}, 400, "Input should be False", "logprobs"),
+        ({**HELLO, "response_format": {"type": "json_object"}}, 400, "Input should be 'text'", "response_format.type"),
         ({**HELLO, "tool_choice": "required"}, 400, "Input should be 'auto'", "tool_choice"),
         ({**HELLO, "tools": [{"type": "function"}]}, 400, "tools.0.function is missing", "tools.0.function"),
         (message(role="user", content="x" * 20_000), 400, "the prompt is too long: this board takes 256", "messages"),
