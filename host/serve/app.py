@@ -141,6 +141,8 @@ class EventStream(Response):
                 except ApiError as error:
                     data, last = event(error.document()), True
                 await send({"type": "http.response.body", "body": data, "more_body": not last})
+                # A board may be far ahead; others are served, and a client that goes is noticed, in between.
+                await asyncio.sleep(0)
         finally:
             self.close()
 

@@ -17,7 +17,9 @@ STREAM_TOKENS = 300
 
 
 @pytest.mark.parametrize("requests", [40, pytest.param(1000, marks=pytest.mark.sweep)])
-def test_requests_in_a_row_of_which_some_are_cancelled_leave_no_trace(server: Served, requests: int) -> None:
+def test_requests_in_a_row_of_which_some_are_cancelled_leave_no_trace(
+    server: Served, requests: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """Every twentieth client leaves in mid-stream."""
     board, start = server.board, time.monotonic()
     expected = {said: answer(server, said) for said in SAID}
@@ -34,6 +36,7 @@ def test_requests_in_a_row_of_which_some_are_cancelled_leave_no_trace(server: Se
     assert threading.active_count() <= threads + 1
     assert open_files() <= files + 2
     assert {said: answer(server, said) for said in SAID} == expected
+    assert caplog.records == []
     print(f"\n{requests} requests, {requests // 20} of them cancelled: {time.monotonic() - start:.1f} s")
 
 
