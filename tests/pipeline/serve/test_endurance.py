@@ -6,11 +6,12 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tinyllm
-from tests.pipeline.serve.server import CHAT, COMPLETIONS, GREEDY, Served, user
+from tests.pipeline.serve.server import CHAT, COMPLETIONS, GREEDY, Served, served, tool, user
 
 SAID = ("Hello!", "Turn on the light in the kitchen, please", "Who are you?", "What is the temperature?")
 STREAM_TOKENS = 300
@@ -87,3 +88,43 @@ def test_what_the_server_adds_to_a_token_is_printed(server: Served, chat_board: 
     assert events > STREAM_TOKENS / 2
     added = 1000 * (served - alone) / STREAM_TOKENS
     print(f"\na token: {1000 * alone / STREAM_TOKENS:.3f} ms from the board, and {added:.3f} ms of the server")
+
+
+@pytest.mark.parametrize("clients", [2, pytest.param(8, marks=pytest.mark.sweep)])
+def test_clients_at_once_get_what_each_would_get_alone(
+    chat_board: tinyllm.Board, clients: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each takes the board's memory from the others: single turns, a chat of two, a tool's result, and leaving."""
+    wrong: list[str] = []
+    with served(chat_board, most_waiting=clients) as server:
+        expected = {said: answer(server, said) for said in SAID}
+
+        def talk(number: int) -> None:
+            for turn in range(5 * clients):
+                said = SAID[(number + turn) % len(SAID)]
+                if turn % 5 == 4:
+                    leave_in_mid_stream(server)
+                elif turn % 2 and (got := answer(server, said, stream=turn % 3 == 0)) != expected[said]:
+                    wrong.append(f"{said} {got}")
+                elif turn % 2 == 0 and str(10 + number) not in (got := with_tool(server, str(10 + number))):
+                    wrong.append(f"{10 + number}: {got}")
+
+        threads = [threading.Thread(target=talk, args=(number,)) for number in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        server.wait_for_jobs(0)
+    assert wrong == []
+    assert caplog.records == []
+
+
+def with_tool(server: Served, result: str) -> str:
+    """What the model says of the temperature that a client's tool gave."""
+    ask = {**GREEDY, "tools": [tool("sensor_read")]}
+    messages: list[Any] = user("What is the temperature?")
+    _, _, document = server.request("POST", CHAT, {**ask, "messages": messages})
+    called = document["choices"][0]["message"]
+    messages += [called, {"role": "tool", "tool_call_id": called["tool_calls"][0]["id"], "content": result}]
+    _, _, document = server.request("POST", CHAT, {**ask, "messages": messages})
+    return str(document["choices"][0]["message"]["content"])
