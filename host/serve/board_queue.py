@@ -28,7 +28,7 @@ class Job:
         self.body = body
         self.left = False
         self._ended = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # A signal may end the job while its own thread holds the lock.
         self._queue = board_queue
         self._loop = asyncio.get_running_loop()
         self._parts: asyncio.Queue[Part] = asyncio.Queue()

@@ -52,6 +52,8 @@ def api_error(error: TinyllmError) -> ApiError:
         return no_board(error)
     if isinstance(error, Refused) and error.code == ErrorCode.TOO_LONG:
         return ApiError(400, str(error), "messages", "context_length_exceeded")
+    if isinstance(error, Refused) and error.code == ErrorCode.BAD_REQUEST:
+        return ApiError(500, f"{error}. An older program may be on the board: flash it again.")
     if isinstance(error, UserError):
         return ApiError(400, str(error))
     return ApiError(500, str(error))

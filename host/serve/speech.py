@@ -71,6 +71,9 @@ class Speech:
             if isinstance(event, Call) and self._stops_at(event):
                 self.context_used = self._link.update_hello(meanwhile=self.call is not None).context_used
                 if self.call is not None:
+                    rest = self._stop.rest()
+                    self.said += rest
+                    yield Text(rest)
                     yield self.call
                 break
             text = self._text_of(event)
