@@ -51,6 +51,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             lifespan="off",
+            ws="none",
             access_log=False,
             log_level="warning",
             server_header=False,
