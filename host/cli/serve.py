@@ -80,4 +80,5 @@ def command(
         if as_json:
             output.document_line({"url": url_of(bound), "model": running.hello.model, "board": running.hello.board})
         output.note(f"{running.hello.model} on {running.hello.board} at {url_of(bound)}. Ctrl-C ends.")
-        serve(application(queue, Access(host, key, [name.lower() for name in allow_host], allow_origin)), queue, bound)
+        names, pages = [name.lower() for name in allow_host], [page.rstrip("/") for page in allow_origin]
+        serve(application(queue, Access(host, key, names, pages)), queue, bound)

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from tinyllm.errors import UserError
 from tinyllm.host.serve.board_queue import BoardQueue
+from tinyllm.text import shown
 
 END_SECONDS = 3
 """How long a client may take to read the end of its answer when the server ends."""
@@ -25,8 +26,9 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise UserError(f"--host {host}: {error.strerror or error}. Expected an address of this computer.") from None
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "no name of a computer"
+        raise UserError(f"--host {shown(host)}: {why}. Expected an address of this computer.") from None
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
