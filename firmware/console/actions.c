@@ -39,28 +39,38 @@ void tl_actions_start(void) {
     tinyllm_register_actions();
 }
 
-const char *tl_action_run(const char *text) {
+/* The number of a call that has a handler; TL_CALLS if it has none. */
+static uint32_t find_call(const char *text) {
     const char *const bracket = strchr(text, '(');
     char name[NAME_MAX];
     const size_t n = bracket == NULL ? sizeof name : (size_t)(bracket - text);
     if (n >= sizeof name) {
-        return NULL;
+        return TL_CALLS;
     }
     memcpy(name, text, n);
     name[n] = '\0';
-    for (uint32_t i = 0; i < TL_CALLS; i++) {
-        if (strcmp(name, tl_call_name[i]) == 0 && handlers[i] != NULL) {
-            const struct tinyllm_call call = {tl_call_name[i], bracket + 1};
-            said.n = 0;
-            const bool done = handlers[i](&call, &said);
-            if (said.n == 0) {
-                tinyllm_say(&said, done ? "ok" : "error: failed");
-            }
-            said.text[said.n] = '\0';
-            return said.text;
-        }
+    uint32_t found = 0;
+    while (found < TL_CALLS && (handlers[found] == NULL || strcmp(name, tl_call_name[found]) != 0)) found++;
+    return found;
+}
+
+bool tl_action_known(const char *text) {
+    return find_call(text) < TL_CALLS;
+}
+
+const char *tl_action_run(const char *text) {
+    const uint32_t found = find_call(text);
+    if (found == TL_CALLS) {
+        return NULL;
     }
-    return NULL;
+    const struct tinyllm_call call = {tl_call_name[found], strchr(text, '(') + 1};
+    said.n = 0;
+    const bool done = handlers[found](&call, &said);
+    if (said.n == 0) {
+        tinyllm_say(&said, done ? "ok" : "error: failed");
+    }
+    said.text[said.n] = '\0';
+    return said.text;
 }
 
 /* --- Arguments --- */

@@ -57,6 +57,9 @@ void tinyllm_say_number(struct tinyllm_result *result, int32_t value);
 /* Registers the handlers of the board, then the maker's. */
 void tl_actions_start(void);
 
+/* Whether a call has a handler. */
+bool tl_action_known(const char *text);
+
 /* Carries out a call; what the model is told, or NULL if it has no handler. */
 const char *tl_action_run(const char *text);
 

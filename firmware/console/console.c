@@ -26,14 +26,15 @@ void tl_console_start(void) {
 }
 
 #if TL_ACTIONS
-/* A call without a handler goes to the program that is connected; a person gets it as an error. */
+/* A call without a handler goes to the program that is connected, and any call if it asks for that; a person gets the
+   first as an error. */
 static void carry_out_call(void) {
     const char *const call = tl_call_text();
-    const char *result = tl_action_run(call);
     if (voice == PROGRAM) {
-        tl_program_call(call, result);
+        tl_program_call(call);
         return;
     }
+    const char *result = tl_action_run(call);
     result = result != NULL ? result : "error: no handler";
     tl_text_call(call, result);
     (void)tl_session_result((const uint8_t *)result, (uint32_t)strlen(result));

@@ -31,12 +31,13 @@ enum tl_request {
     TL_LOGITS = 0x07,
     TL_MEMORY = 0x08,
     TL_BYE = 0x09,
-    TL_GIVE_RESULT = 0x0B /* 0A, a line end, may follow a 00 and an 0D that are typed */
+    TL_GIVE_RESULT = 0x0B, /* 0A, a line end, may follow a 00 and an 0D that are typed */
+    TL_CARRY_OUT = 0x0C
 };
 
 /* Whether a byte is the type of a request. */
 static inline bool tl_is_request(uint8_t type) {
-    return (type >= TL_HELLO && type <= TL_BYE) || type == TL_GIVE_RESULT;
+    return (type >= TL_HELLO && type <= TL_BYE) || type == TL_GIVE_RESULT || type == TL_CARRY_OUT;
 }
 
 /* A frame whose CRC held. body points into the receive buffer: of a frame longer than any request may be, only its

@@ -3,8 +3,10 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "actions.h"
 #include "answer.h"
 #include "call_tables.h"
+#include "calls.h"
 #include "chat_template.h"
 #include "identity.h"
 #include "port.h"
@@ -25,12 +27,17 @@ enum reply {
 };
 
 enum prompt_kind { KIND_TEXT = 0, KIND_TOKENS = 1, KIND_CHAT = 2 };
+#define ASKS_FIRST 0x80u /* beside the kind: no call is carried out before the program has been asked */
+
+/* What a CALL says of the board's handler. */
+enum handler_state { NO_HANDLER = 0, CARRIED_OUT = 1, ASKED_FIRST = 2 };
 
 #define MAX_LOGITS 60u
 #define PROGRESS_INTERVAL 16u
 #define TEXT_LINE "/text"
 
 static uint8_t answer_sequence; /* of the PROMPT that the answer under way belongs to */
+static bool asks_first;         /* as that PROMPT said */
 static uint32_t corrupt_frames;
 
 /* --- Replies --- */
@@ -111,7 +118,7 @@ static enum tl_error prompt(const struct tl_frame *request) {
     const uint8_t *const content = request->body + TL_PROMPT_HEADER;
     const uint32_t n_content = request->n_body - TL_PROMPT_HEADER;
     const uint32_t max_tokens = read_u32(request->body);
-    const uint8_t kind = request->body[4];
+    const uint8_t kind = request->body[4] & (uint8_t)~ASKS_FIRST;
     switch (kind) {
     case KIND_TEXT:
         return tl_answer_text(content, n_content, max_tokens);
@@ -202,6 +209,16 @@ static bool give_result(const uint8_t *text, uint32_t n_bytes) {
 #endif
 }
 
+/* Carries out the call that waits for a result. false if none does, or if it has no handler. */
+static bool carry_out_waiting(void) {
+#if TL_ACTIONS
+    const char *const result = tl_session_awaits_result() ? tl_action_run(tl_call_text()) : NULL;
+    return result != NULL && give_result((const uint8_t *)result, (uint32_t)strlen(result));
+#else
+    return false;
+#endif
+}
+
 static bool is_size_right(const struct tl_frame *request) {
     switch (request->type) {
     case TL_PROMPT:
@@ -241,6 +258,7 @@ static enum tl_wish serve(const struct tl_frame *request) {
     case TL_PROMPT:
         error = prompt(request);
         answer_sequence = request->sequence;
+        asks_first = (request->body[4] & ASKS_FIRST) != 0;
         break;
     case TL_CANCEL:
     case TL_RESET:
@@ -261,7 +279,8 @@ static enum tl_wish serve(const struct tl_frame *request) {
         memory(request);
         break;
     case TL_GIVE_RESULT:
-        if (give_result(request->body, request->n_body)) {
+    case TL_CARRY_OUT:
+        if (request->type == TL_CARRY_OUT ? carry_out_waiting() : give_result(request->body, request->n_body)) {
             reply_ok(request);
         } else {
             error = TL_ERROR_BAD_REQUEST;
@@ -356,15 +375,19 @@ static void progress(void) {
     }
 }
 
-void tl_program_call(const char *call, const char *result) {
+#if TL_ACTIONS
+void tl_program_call(const char *call) {
+    const bool waits = asks_first && tl_action_known(call);
+    const char *const result = waits ? NULL : tl_action_run(call);
     tl_frame_begin(REPLY_CALL, answer_sequence);
-    tl_frame_put_u8(result != NULL);
+    tl_frame_put_u8((uint8_t)(waits ? ASKED_FIRST : result != NULL ? CARRIED_OUT : NO_HANDLER));
     put_text(call);
     tl_frame_end();
     if (result != NULL) {
         (void)give_result((const uint8_t *)result, (uint32_t)strlen(result));
     }
 }
+#endif
 
 void tl_program_event(const struct tl_event *event) {
     switch (event->kind) {

@@ -28,8 +28,8 @@ bool tl_program_serves(const struct tl_frame *hello);
 /* Answers a HELLO. */
 void tl_program_hello(const struct tl_frame *hello);
 
-/* Tells the program of a call, and of its result, which the model then reads; NULL: the program is to give one. */
-void tl_program_call(const char *call, const char *result);
+/* Carries out a call and tells the program of it and of its result, or asks the program for one. */
+void tl_program_call(const char *call);
 
 /* Tells the program what a step brought. */
 void tl_program_event(const struct tl_event *event);

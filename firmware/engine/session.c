@@ -248,9 +248,13 @@ uint32_t tl_session_result_length(const uint8_t *text, uint32_t n_bytes) {
     return n;
 }
 
+bool tl_session_awaits_result(void) {
+    return session.active && session.call == CALL_TOLD && session.answer.reason == TL_REASON_NONE;
+}
+
 bool tl_session_result(const uint8_t *text, uint32_t n_bytes) {
     struct tl_answer *answer = &session.answer;
-    if (!session.active || session.call != CALL_TOLD || answer->reason != TL_REASON_NONE) {
+    if (!tl_session_awaits_result()) {
         return false;
     }
     const uint32_t n_kept = tl_session_result_length(text, n_bytes);

@@ -90,6 +90,9 @@ bool tl_session_step(struct tl_event *event);
    waits for one. Without room for it the answer ends. */
 bool tl_session_result(const uint8_t *text, uint32_t n_bytes);
 
+/* Whether a call that was told waits for its result. */
+bool tl_session_awaits_result(void);
+
 /* Bytes of such a text that the model reads: whole characters. */
 uint32_t tl_session_result_length(const uint8_t *text, uint32_t n_bytes);
 

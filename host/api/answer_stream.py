@@ -45,7 +45,8 @@ class AnswerStream(Iterator[str]):
         self._text = ""
         self._calls: list[tuple[str, str]] = []
         self._answer: Answer | None = None
-        self._pieces = self._read(next(events))
+        self._arriving = self._note(next(events))
+        self._pieces = self._show()
 
     def __next__(self) -> str:
         return next(text for _, text in self._pieces if text)
@@ -56,6 +57,14 @@ class AnswerStream(Iterator[str]):
         Text that is left at the end comes with None, and so does what shows a call.
         """
         return self._pieces
+
+    def messages(self) -> Iterator[Event]:
+        """The same stream as the board's messages: Progress, Token, Call, CallResult and, last, Done.
+
+        After a Call that the board has not carried out, nothing happens until the next message is taken: its result is
+        then asked for (Link.answer_call).
+        """
+        return self._arriving
 
     def read(self) -> Answer:
         """Wait for the end of the answer and return all of it. Failure if the stream was closed before its end."""
@@ -73,9 +82,11 @@ class AnswerStream(Iterator[str]):
         """Leave the answer: tell the board to end it, and take no more of it. Does nothing after its end."""
         with contextlib.suppress(Failure):
             self._pieces.close()
+            self._arriving.close()
             self._events.close()
 
-    def _read(self, first: Event) -> Generator[tuple[int | None, str], None, None]:
+    def _note(self, first: Event) -> Generator[Event, None, None]:
+        """The events as they come, noted for the whole answer."""
         event: Event | None = first
         call = ""
         while event is not None:
@@ -85,17 +96,28 @@ class AnswerStream(Iterator[str]):
             elif isinstance(event, Token):
                 self._tokens.append(event.token)
                 self._text += event.text
-                yield event.token, event.text
             elif isinstance(event, Call):
                 call = event.text
             elif isinstance(event, CallResult):
                 self._calls.append((call, event.text))
-                yield None, f"[{call}: {event.text}]"
             elif isinstance(event, Done):
                 self._answer = Answer(
                     tuple(self._tokens), self._text + event.text, event, self._counted, tuple(self._calls)
                 )
                 self._finished(self._answer)
-                if event.text:
-                    yield None, event.text
+            yield event
             event = next(self._events, None)
+
+    def _show(self) -> Generator[tuple[int | None, str], None, None]:
+        for event in self._arriving:
+            if isinstance(event, Token):
+                yield event.token, event.text
+            elif isinstance(event, CallResult):
+                yield None, shown_call(*self._calls[-1])
+            elif isinstance(event, Done) and event.text:
+                yield None, event.text
+
+
+def shown_call(call: str, result: str) -> str:
+    """A call and its result as a person sees them."""
+    return f"[{call}: {result}]"

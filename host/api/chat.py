@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,6 +84,29 @@ class BoardChat:
         """Forget the conversation, here and on the board; the random numbers restart from the seed."""
         self._board.reset()
         self._conversation = Conversation(self._board.hello)
+
+    # --- Conversations that were held before --------------------------------------------------------------------------
+
+    def take_up(self, turns: Sequence[Turn]) -> None:
+        """Go on from these turns, which were held with the same model, in place of the conversation so far.
+
+        Gives them to the board; errors as `replay`. The last may be an interrupted one, for `resume`.
+        """
+        self._conversation = Conversation(self._board.hello, turns)
+        self.replay()
+
+    def recall(self, said: str, answered: str) -> None:
+        """Add a turn that was held elsewhere, of which only the text is known: the board reads it, by prefill alone.
+
+        Errors as `ask`.
+        """
+        self._board.leave_answer()
+        for sent in self._turns.write_past(said, answered, self._conversation.turns):
+            if sent.content:
+                for _ in self._conversation.ask(self._board.link, said, 0, sent):
+                    pass
+        if self._conversation.turns:
+            self._conversation.turns[-1].text = answered
 
     # --- A board that was lost ----------------------------------------------------------------------------------------
 

@@ -15,8 +15,10 @@ from tinyllm.host.link.errors import Refused
 from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import (
     UNTIL_STOP,
+    Call,
     CallResult,
     Done,
+    Handler,
     HelloReply,
     Overflow,
     Reason,
@@ -44,7 +46,8 @@ class Sent:
 class Turn:
     """One prompt and its answer: token ids, the text they gave, and how it ended (None while it has not).
 
-    results: how many of the ids the model did not make, but read as results of its calls.
+    results: how many of the ids the model did not make, but read as results of its calls. awaits_result: the last id
+    ends a call whose result did not come, and which nobody has carried out.
     """
 
     prompt: str
@@ -54,6 +57,7 @@ class Turn:
     text: str = ""
     done: Done | None = None
     results: int = 0
+    awaits_result: bool = False
 
 
 class ReplayDiffers(Failure):
@@ -134,8 +138,11 @@ class Conversation:
             return
         left = turn.max_tokens if turn.max_tokens == UNTIL_STOP else turn.max_tokens - len(turn.answer) + turn.results
         if turn.answer:
+            # The model ends such a call once more, and only then it is told again.
+            ended = turn.answer.pop() if turn.awaits_result else None
+            turn.awaits_result = False
             prefill(link, turn.sent, turn.answer)
-            events = link.prompt((), left)
+            events = link.prompt((), left if ended is None or left == UNTIL_STOP else left + 1)
         else:
             events = send(link, turn.sent, left)
         for event in events:
@@ -150,7 +157,10 @@ class Conversation:
         if isinstance(event, Token):
             turn.answer.append(event.token)
             turn.text += event.text
+        elif isinstance(event, Call):
+            turn.awaits_result = event.answered != Handler.CARRIED_OUT
         elif isinstance(event, CallResult):
+            turn.awaits_result = False
             turn.answer += event.tokens
             turn.results += len(event.tokens)
         elif isinstance(event, Done):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tinyllm.codegen.chat.conversation import conversation_ids
@@ -11,6 +11,7 @@ from tinyllm.codegen.chat.derive import Unsuited, derive
 from tinyllm.codegen.chat.plan import ChatPlan
 from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.tokenizers import Tokenizer
+from tinyllm.codegen.tokenizers.encode.encoder import encode_section
 from tinyllm.errors import UserError
 from tinyllm.host.chat.conversation import Sent, Turn
 from tinyllm.host.connect.attach import BoardRequest
@@ -29,6 +30,9 @@ class TurnWriter(Protocol):
     def write(self, said: str, turns: Sequence[Turn]) -> Sent:
         """The prompt to send for a user text after these turns."""
 
+    def write_past(self, said: str, answered: str, turns: Sequence[Turn]) -> list[Sent]:
+        """What the board is to read of a turn that was held elsewhere, in parts: a user text, and its answer's text."""
+
 
 class Plain:
     """Sends raw text: the model continues it."""
@@ -38,6 +42,9 @@ class Plain:
     def write(self, said: str, turns: Sequence[Turn]) -> Sent:
         return Sent(said)
 
+    def write_past(self, said: str, answered: str, turns: Sequence[Turn]) -> list[Sent]:
+        return [Sent(said), Sent(answered)]
+
 
 class OnBoard:
     """Sends the text as a turn; the board formats it with its own template."""
@@ -46,6 +53,9 @@ class OnBoard:
 
     def write(self, said: str, turns: Sequence[Turn]) -> Sent:
         return Sent(said, chat=True)
+
+    def write_past(self, said: str, answered: str, turns: Sequence[Turn]) -> list[Sent]:
+        return [Sent(said, chat=True), Sent(answered)]
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,12 @@ class OnHost:
                 f"{self.context}. /reset begins another."
             )
         return Sent(tuple(ids), anew=True)
+
+    def write_past(self, said: str, answered: str, turns: Sequence[Turn]) -> list[Sent]:
+        """Errors as `write`."""
+        sent = self.write(said, turns)
+        assert not isinstance(sent.content, str)
+        return [replace(sent, content=(*sent.content, *encode_section(self.tokenizer, answered.encode(), False)))]
 
 
 def _held(turns: Sequence[Turn]) -> list[int]:

@@ -38,6 +38,7 @@ VERBS = {
     "flash": "Build, upload to the board, and check that it runs what was built.",
     "run": "Give the model a prompt and stream its answer.",
     "chat": "Talk with the model.",
+    "serve": "Let programs that speak OpenAI's API talk with the model.",
     "verify": "Compare the emitted C, or a board, with the reference bit by bit.",
     "eval": "Measure the perplexity: the float model, and the integers of a board.",
     "pairs": "Write the training data of a chat model that answers commands with calls.",

@@ -59,9 +59,11 @@ class Link(FramePort):
         super().__init__(name, baud, wire)
         self._unsettled = True  # An answer may be under way that nobody waits for.
         self.stop_requested = False
-        self.answer_call: Callable[[str], str] = lambda call: NO_HANDLER
-        """What gives the result of a call that the board has no handler for."""
-        self._given: str | None = None  # A result that the board may not have yet.
+        self.answer_call: Callable[[str], str | None] = lambda call: NO_HANDLER
+        """What gives the result of a call that the board has not carried out; None leaves it to the board's handler."""
+        self.asks_first = False
+        """Whether the board is to ask here before it carries out a call that it has a handler for."""
+        self._given: protocol.Request | None = None  # What the board may not know yet of a call's result.
         self.asks_meanwhile = True
         """Whether a board that says nothing for long is asked if it is at work, which takes it instructions."""
         try:
@@ -92,9 +94,12 @@ class Link(FramePort):
 
     # --- Requests -----------------------------------------------------------------------------------------------------
 
-    def update_hello(self) -> protocol.HelloReply:
-        """Ask again who the board is and what it holds."""
-        said = self._ask(protocol.Hello(), protocol.HelloReply)
+    def update_hello(self, meanwhile: bool = False) -> protocol.HelloReply:
+        """Ask again who the board is and what it holds.
+
+        meanwhile: while a call waits for its result, which goes on waiting.
+        """
+        said = self._ask(protocol.Hello(), protocol.HelloReply, meanwhile)
         self.hello = replace(
             said,
             model=printable(said.model),
@@ -146,10 +151,11 @@ class Link(FramePort):
 
         content: text, encoded on the board, or token ids, taken as they are.
         max_tokens: 0 prefills only, protocol.UNTIL_STOP sets no limit. chat: the text is a turn of a chat, for the
-        board's chat template. A call that the board has no handler for is given to `answer_call`.
+        board's chat template. `answer_call` gets a call that the board has no handler for, with `asks_first` any call.
         Raises LostFrame if token indices, count or digest show a gap. A caller that leaves early cancels the answer.
         """
-        message = protocol.Prompt(max_tokens, content if isinstance(content, str) else tuple(content), chat)
+        words = content if isinstance(content, str) else tuple(content)
+        message = protocol.Prompt(max_tokens, words, chat, self.asks_first)
         text_max, ids_max = self.hello.text_max, max(self.hello.text_max, 4 * self.hello.context)
         if len(message.body()) > protocol.PROMPT_HEADER + (text_max if isinstance(content, str) else ids_max):
             raise Refused(self._too_long(), protocol.ErrorCode.TOO_LONG)
@@ -181,9 +187,9 @@ class Link(FramePort):
                 elif not isinstance(reply, protocol.Progress | protocol.Call):
                     raise self._unexpected(reply, message)
                 yield reply
-                if isinstance(reply, protocol.Call) and not reply.answered:
-                    self._given = self.answer_call(reply.text)
-                    self.send(protocol.GiveResult(self._given))
+                if isinstance(reply, protocol.Call) and reply.answered != protocol.Handler.CARRIED_OUT:
+                    self._given = self._result_of(reply)
+                    self.send(self._given)
                 if isinstance(reply, protocol.Done):
                     return
         finally:
@@ -214,7 +220,7 @@ class Link(FramePort):
             quiet = CORRUPT_SECONDS if self.damaged_frames > damaged else QUIET_SECONDS
             if self.asks_meanwhile and now - max(heard, asked) > quiet:
                 if self._given is not None:
-                    self.send(protocol.GiveResult(self._given))
+                    self.send(self._given)
                 question = self.send(protocol.Logits(0, 0))
                 asked, damaged = now, self.damaged_frames
             number, reply = self.receive(sequence, question)
@@ -235,6 +241,13 @@ class Link(FramePort):
                     f"{self.name}: the prompt or the end of its answer was lost on the way.{self._damage()}"
                 )
 
+    def _result_of(self, call: protocol.Call) -> protocol.Request:
+        """What the board is told of the result of a call."""
+        result = self.answer_call(call.text)
+        if result is None and call.answered == protocol.Handler.ASKED_FIRST:
+            return protocol.CarryOut()
+        return protocol.GiveResult(NO_HANDLER if result is None else result)
+
     def _settle(self) -> None:
         """End an answer that nobody waits for, even if a request to cancel it was lost."""
         if self._unsettled:
@@ -250,9 +263,12 @@ class Link(FramePort):
 
     # --- Frames -------------------------------------------------------------------------------------------------------
 
-    def _ask(self, request: protocol.Request, expected: type[_R]) -> _R:
-        """Send a request that may safely be repeated, and wait for its reply."""
-        if not isinstance(request, protocol.Cancel):
+    def _ask(self, request: protocol.Request, expected: type[_R], meanwhile: bool = False) -> _R:
+        """Send a request that may safely be repeated, and wait for its reply.
+
+        meanwhile: it is one of those that are served while an answer is under way, and ends none.
+        """
+        if not meanwhile and not isinstance(request, protocol.Cancel):
             self._settle()
         sent: list[int] = []
         for patience in REPLY_SECONDS:

@@ -389,3 +389,44 @@ def test_a_lost_result_is_given_again(host: Built, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(link, "send", lossy)
         events = list(link.prompt(forced('note.find(words="", most=0)'), 1))
         assert lost and [event.text for event in events if isinstance(event, CallResult)] == ["found"]
+
+
+def test_a_board_that_is_to_ask_first_carries_nothing_out_by_itself(host: Built) -> None:
+    """The board's handler says ok; what this side says instead is the result, or it leaves the call to the board."""
+    call = 'led.set(color="red")'
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        for answer, result in ((lambda call: "done here", "done here"), (lambda call: None, "ok")):
+            for asks_first, expected in ((False, "ok"), (True, result)):
+                configure(link)
+                link.asks_first, link.answer_call = asks_first, answer
+                events = list(link.prompt(forced(call), 1))
+                answered = protocol.Handler.ASKED_FIRST if asks_first else protocol.Handler.CARRIED_OUT
+                assert Call(answered, call) in events
+                assert [event.text for event in events if isinstance(event, CallResult)] == [expected]
+
+
+def test_a_call_that_nobody_can_carry_out_is_said_to_have_no_handler(host: Built) -> None:
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        link.asks_first, link.answer_call = True, lambda call: None
+        events = list(link.prompt(forced('note.find(words="", most=0)'), 1))
+        assert [event.text for event in events if isinstance(event, CallResult)] == ["error: no handler"]
+
+
+def test_the_board_says_what_it_holds_while_a_call_waits(host: Built) -> None:
+    prompt = forced('led.set(color="red")')
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        link.asks_first, link.answer_call = True, lambda call: "done here"
+        events = link.prompt(prompt, 1)
+        for event in events:
+            if isinstance(event, Call):
+                assert link.update_hello(meanwhile=True).context_used == len(prompt) + 1
+        assert isinstance(event, Done) and event.reason == Reason.LENGTH
+
+
+def test_no_call_waits_to_be_carried_out_unless_one_was_told(host: Built) -> None:
+    with Board(host.program) as board, board.connected() as stream:
+        talk = Program(stream)
+        reply = talk.reply(talk.send(protocol.CarryOut()))
+        assert isinstance(reply, protocol.Error) and reply.code == ErrorCode.BAD_REQUEST

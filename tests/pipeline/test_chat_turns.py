@@ -20,7 +20,9 @@ from tests.unit.checkpoint_files import write_huggingface
 from tests.unit.tokenizer_files import byte_level, split_by, write_tokenizer
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.chat.conversation import conversation_ids
 from tinyllm.codegen.chat.derive import derive
+from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import encode
@@ -121,6 +123,23 @@ def test_a_chat_is_replayed_with_the_kinds_of_its_turns(boards: Running, kind: s
         assert conversation.replay(link)
         assert link.update_hello().conversation_digest == digests(conversation)[-1]
         assert conversation.held_by(link.hello)
+
+
+@pytest.mark.parametrize("kind", ["board", "host", "changing"])
+def test_a_turn_that_was_held_elsewhere_is_read_as_the_template_writes_it(boards: Running, kind: str) -> None:
+    template = CHANGING if kind == "changing" else CHATML
+    turns: TurnWriter = OnBoard() if kind == "board" else on_host(template, planned=kind == "host")
+    said, answered, then = SAID
+    with Link(boards.chatty.url) as link:
+        link.reset()
+        conversation = Conversation(link.hello)
+        for sent in turns.write_past(said, answered, conversation.turns):
+            list(conversation.ask(link, said, 0, sent))
+        conversation.turns[-1].text = answered
+        list(conversation.ask(link, then, 0, turns.write(then, conversation.turns)))
+        held = link.update_hello().conversation_digest
+    messages = [Message("user", said), Message("assistant", answered), Message("user", then)]
+    assert held == token_digest(conversation_ids(template, TOKENIZER, messages))
 
 
 def test_a_system_message_is_the_first_thing_that_the_board_reads(boards: Running) -> None:

@@ -74,12 +74,13 @@ MAY_IMPORT = {
     "host.terminal": (
         "tinyllm codegen.arithmetic host.layout host.standard_streams host.output host.link host.chat host.api"
     ),
+    "host.serve": "tinyllm codegen.actions host.link host.chat host.tools host.api",
     "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
     "host.cli": (
         "tinyllm models models.training models.pairs boards codegen.arithmetic codegen.checkpoints codegen.tokenizers "
         "codegen.actions codegen.emit codegen.kernels codegen.memory codegen.verify host.standard_streams host.output "
         "host.link host.hub host.model host.virtual host.build host.doctor host.monitor host.connect host.prove "
-        "host.fit host.tools host.api host.grade host.terminal"
+        "host.fit host.tools host.api host.grade host.terminal host.serve"
     ),
     "tinyllm.api": "tinyllm host.link host.tools host.api host.cli",
 }
@@ -94,6 +95,7 @@ IMPORTS_INSIDE = {
     "host.cli.fit": "host.fit.picture needs matplotlib: an extra",
     "host.cli.train": "models.training needs torch, host.prove.pictures matplotlib: extras",
     "host.cli.stories": "models.training needs torch: an extra",
+    "host.cli.serve": "host.serve needs starlette: an extra",
     "codegen.checkpoints.gguf.tensors": "gguf is large",
 }
 

@@ -25,7 +25,7 @@ frames = st.builds(Frame, u8, u8, st.binary(max_size=600))
 requests = st.one_of(
     st.builds(protocol.Hello, u8),
     st.builds(protocol.Prompt, u32, texts | st.lists(u32, max_size=80).map(tuple)),
-    st.builds(protocol.Prompt, u32, texts, st.just(True)),
+    st.builds(protocol.Prompt, u32, texts, st.just(True), st.booleans()),
     st.builds(protocol.Cancel),
     st.builds(protocol.Reset),
     st.builds(protocol.Set, u8, u32),
@@ -34,6 +34,7 @@ requests = st.one_of(
     st.builds(protocol.Memory),
     st.builds(protocol.Bye),
     st.builds(protocol.GiveResult, texts),
+    st.builds(protocol.CarryOut),
 )
 replies = st.one_of(
     st.builds(protocol.HelloReply, u8, u32, u32, u32, u32, u32, u32, hex8, hex8, names, names, names, u8, names, u8),
@@ -203,10 +204,15 @@ def test_a_turn_of_a_chat_has_kind_two() -> None:
     assert protocol.Prompt(5, "hé", chat=True).body() == bytes.fromhex("05000000 02") + "hé".encode()
 
 
+def test_a_prompt_that_wants_to_be_asked_before_calls_has_80_in_its_kind() -> None:
+    assert protocol.Prompt(5, "hé", chat=True, asks_first=True).body()[4] == 0x82
+    assert protocol.Prompt(5, (1,), asks_first=True).body()[4] == 0x81
+
+
 def test_message_types_are_those_of_the_specification() -> None:
     requests = ["HELLO", "PROMPT", "CANCEL", "RESET", "SET", "GET", "LOGITS", "MEMORY", "BYE"]
     replies = ["HELLO", "OK", "TOKEN", "DONE", "ERROR", "LOGITS", "MEMORY", "SETTINGS", "PROGRESS", "CALL", "RESULT"]
-    numbered = [*zip(requests, range(1, 10), strict=True), ("GIVE_RESULT", 0x0B)]
+    numbered = [*zip(requests, range(1, 10), strict=True), ("GIVE_RESULT", 0x0B), ("CARRY_OUT", 0x0C)]
     assert [(kind.name, int(kind)) for kind in protocol.RequestType] == numbered
     assert [(kind.name, int(kind)) for kind in protocol.ReplyType] == list(zip(replies, range(0x81, 0x8C), strict=True))
 

@@ -9,6 +9,7 @@ from tinyllm.host.link.messages.body import (
     MalformedBody,
 )
 from tinyllm.host.link.messages.codes import (
+    ASKS_FIRST,
     ATTENTION,
     MAX_LOGITS,
     PROMPT_HEADER,
@@ -18,6 +19,7 @@ from tinyllm.host.link.messages.codes import (
     REQUEST_TYPES,
     UNTIL_STOP,
     ErrorCode,
+    Handler,
     PromptKind,
     Reason,
     ReplyType,
@@ -47,6 +49,7 @@ from tinyllm.host.link.messages.replies import (
 from tinyllm.host.link.messages.requests import (
     Bye,
     Cancel,
+    CarryOut,
     Get,
     GiveResult,
     Hello,
@@ -59,6 +62,7 @@ from tinyllm.host.link.messages.requests import (
 )
 
 __all__ = [
+    "ASKS_FIRST",
     "ATTENTION",
     "MAX_LOGITS",
     "PROMPT_HEADER",
@@ -71,11 +75,13 @@ __all__ = [
     "Call",
     "CallResult",
     "Cancel",
+    "CarryOut",
     "Done",
     "Error",
     "ErrorCode",
     "Get",
     "GiveResult",
+    "Handler",
     "Hello",
     "HelloReply",
     "Logits",

@@ -30,6 +30,7 @@ class RequestType(IntEnum):
     MEMORY = 0x08
     BYE = 0x09
     GIVE_RESULT = 0x0B
+    CARRY_OUT = 0x0C
 
 
 class ReplyType(IntEnum):
@@ -56,6 +57,18 @@ class PromptKind(IntEnum):
     TEXT = 0
     TOKENS = 1
     CHAT = 2
+
+
+ASKS_FIRST = 0x80
+"""Beside the kind of a PROMPT: the board carries out no call before the program has been asked."""
+
+
+class Handler(IntEnum):
+    """What a CALL says of the board's handler: it has none, has done its work, or waits until the program was asked."""
+
+    NONE = 0
+    CARRIED_OUT = 1
+    ASKED_FIRST = 2
 
 
 class Reason(IntEnum):

@@ -21,6 +21,7 @@ from tinyllm.host.link.messages.replies import (
 from tinyllm.host.link.messages.requests import (
     Bye,
     Cancel,
+    CarryOut,
     Get,
     GiveResult,
     Hello,
@@ -33,7 +34,8 @@ from tinyllm.host.link.messages.requests import (
 )
 
 _REQUESTS: dict[int, type[Request]] = {
-    message.TYPE: message for message in (Hello, Prompt, Cancel, Reset, Set, Get, Logits, Memory, Bye, GiveResult)
+    message.TYPE: message
+    for message in (Hello, Prompt, Cancel, Reset, Set, Get, Logits, Memory, Bye, GiveResult, CarryOut)
 }
 _REPLIES: dict[int, type[Reply]] = {
     message.TYPE: message

@@ -189,7 +189,7 @@ class Progress(Fixed):
 
 @dataclass(frozen=True)
 class Call(FixedThenText):
-    """A call of the model. answered: 1 if the board carries it out, 0 if it waits for GiveResult."""
+    """A call of the model. answered: a Handler; but for CARRIED_OUT the board waits for GiveResult or CarryOut."""
 
     TYPE = ReplyType.CALL
     LAYOUT = "<B"

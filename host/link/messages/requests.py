@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tinyllm.host.link.messages.body import Fixed, FixedThenText, MalformedBody, unpack, words
-from tinyllm.host.link.messages.codes import PROTOCOL_VERSION, PromptKind, RequestType
+from tinyllm.host.link.messages.codes import ASKS_FIRST, PROTOCOL_VERSION, PromptKind, RequestType
 
 
 @dataclass(frozen=True)
@@ -21,28 +21,33 @@ class Hello(Fixed):
 class Prompt:
     """`content` is text, encoded on the board, or token ids, taken as they are.
 
-    chat: the text is a turn of a chat, to be put into the board's chat template.
+    chat: the text is a turn of a chat, to be put into the board's chat template. asks_first: the board carries out no
+    call of the answer before this side was asked.
     """
 
     TYPE: ClassVar[int] = RequestType.PROMPT
     max_tokens: int
     content: str | tuple[int, ...]
     chat: bool = False
+    asks_first: bool = False
 
     def body(self) -> bytes:
+        flag = ASKS_FIRST if self.asks_first else 0
         if isinstance(self.content, str):
-            kind = PromptKind.CHAT if self.chat else PromptKind.TEXT
+            kind = (PromptKind.CHAT if self.chat else PromptKind.TEXT) | flag
             return struct.pack("<IB", self.max_tokens, kind) + self.content.encode("utf-8", "surrogateescape")
-        return struct.pack(f"<IB{len(self.content)}I", self.max_tokens, PromptKind.TOKENS, *self.content)
+        return struct.pack(f"<IB{len(self.content)}I", self.max_tokens, PromptKind.TOKENS | flag, *self.content)
 
     @classmethod
     def from_body(cls, body: bytes) -> Prompt:
-        max_tokens, kind = unpack("<IB", body[:5])
+        max_tokens, flagged = unpack("<IB", body[:5])
+        kind, asks_first = flagged & ~ASKS_FIRST, bool(flagged & ASKS_FIRST)
         if kind in (PromptKind.TEXT, PromptKind.CHAT):
-            return cls(max_tokens, body[5:].decode("utf-8", "surrogateescape"), kind == PromptKind.CHAT)
+            text = body[5:].decode("utf-8", "surrogateescape")
+            return cls(max_tokens, text, kind == PromptKind.CHAT, asks_first)
         if kind != PromptKind.TOKENS:
             raise MalformedBody(f"a prompt of unknown kind {kind}")
-        return cls(max_tokens, words("I", body[5:]))
+        return cls(max_tokens, words("I", body[5:]), asks_first=asks_first)
 
 
 @dataclass(frozen=True)
@@ -96,4 +101,11 @@ class GiveResult(FixedThenText):
     text: str
 
 
-Request = Hello | Prompt | Cancel | Reset | Set | Get | Logits | Memory | Bye | GiveResult
+@dataclass(frozen=True)
+class CarryOut(Fixed):
+    """The board is to carry out the call that waits, as it would have done unasked."""
+
+    TYPE = RequestType.CARRY_OUT
+
+
+Request = Hello | Prompt | Cancel | Reset | Set | Get | Logits | Memory | Bye | GiveResult | CarryOut

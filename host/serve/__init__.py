@@ -1,0 +1,1 @@
+"""An HTTP server with OpenAI's API in front of one board. docs/serve.md shows its use."""

@@ -1,0 +1,90 @@
+"""Who may ask: the key, and of browsers the pages of this computer alone.
+
+A page of the web can make its reader's browser send requests to this computer. By the Host header a name that was
+rebound to 127.0.0.1 is found, by the Origin header a page from elsewhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tinyllm.host.serve.errors import ApiError
+from tinyllm.text import shown
+
+
+@dataclass(frozen=True)
+class Access:
+    """host: the address that the server is bound to. key: what requests must have; None for none.
+
+    hosts, origins: names and pages that may ask beside those of this computer.
+    """
+
+    host: str
+    key: str | None = None
+    hosts: Collection[str] = ()
+    origins: Collection[str] = ()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name stands for this computer alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """ASGI middleware that refuses requests that `access` does not allow."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                self._check(Headers(scope=scope))
+            except ApiError as error:
+                await error.response()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, headers: Headers) -> None:
+        """Raises ApiError."""
+        access = self._access
+        host = headers.get("host", "")
+        name = _name(f"//{host}")
+        if is_loopback(access.host) and not is_loopback(name) and name not in access.hosts:
+            raise ApiError(
+                403, f"Host {shown(host)}: expected localhost or 127.0.0.1. `tinyllm serve --allow-host` allows a name."
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin not in access.origins and origin != f"http://{host}":
+            raise ApiError(
+                403,
+                f"Origin {shown(origin)}: pages from elsewhere are refused. `tinyllm serve --allow-origin` allows one.",
+            )
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if access.key is not None and not (
+            scheme.lower() == "bearer" and secrets.compare_digest(key.strip().encode("latin-1"), access.key.encode())
+        ):
+            raise ApiError(
+                401,
+                "the key is missing or wrong; expected the header Authorization: Bearer KEY.",
+                code="invalid_api_key",
+            )
+
+
+def _name(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,80 @@
+"""What an answer consists of on its way from the board to a client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tinyllm.host.serve.errors import ApiError
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The board has taken the prompt: from here on a stream may begin."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call that the client is to carry out. arguments: a JSON object."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of the answer. reason: stop, length or tool_calls.
+
+    prompt_tokens: what the context held before the answer, cached_tokens of them from earlier requests.
+    """
+
+    reason: str
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The answer has no end."""
+
+    error: ApiError
+
+
+Part = Begun | Text | ToolCall | End | Failed
+
+
+class StopAt:
+    """Holds an answer's text back from where it may be the beginning of a stop text."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = stops
+        self._held = ""
+        self.found = False
+
+    def feed(self, text: str) -> str:
+        """The text that may be shown, up to the first stop text."""
+        self._held += text
+        places = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
+        if places:
+            self.found = True
+            return self._held[: min(places)]
+        size = max((self._beginning(stop) for stop in self._stops), default=0)
+        shown, self._held = self._held[: len(self._held) - size], self._held[len(self._held) - size :]
+        return shown
+
+    def rest(self) -> str:
+        """What was held back, at the end of the answer."""
+        return "" if self.found else self._held
+
+    def _beginning(self, stop: str) -> int:
+        """How much of a stop text the held text ends with."""
+        longest = min(len(stop) - 1, len(self._held))
+        return next((size for size in range(longest, 0, -1) if self._held.endswith(stop[:size])), 0)

@@ -1,0 +1,89 @@
+"""The server's process: its socket, its signals, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from tinyllm.errors import UserError
+from tinyllm.host.serve.board_queue import BoardQueue
+from tinyllm.text import shown
+
+END_SECONDS = 3
+"""How long a client may take to read the end of its answer when the server ends."""
+MOST_CONNECTIONS = 256
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket of the address, which does not listen yet. UserError if it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "no name of a computer"
+        raise UserError(f"--host {shown(host)}: {why}. Expected an address of this computer.") from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise UserError(
+            f"{host}:{port}: {error.strerror or error}. Choose another with --http-port, 0 for any that is free."
+        ) from None
+    return bound
+
+
+def url_of(bound: socket.socket) -> str:
+    """Where clients find the API."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+
+
+class Server(uvicorn.Server):
+    """Ends its answers when it is asked to end, so that it need not wait for them."""
+
+    def __init__(self, app: ASGIApp, end: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=END_SECONDS,
+        )
+        super().__init__(config)
+        self._end = end
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._end()
+
+
+def serve(app: ASGIApp, queue: BoardQueue, bound: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    try:
+        with _interrupted_by_sigterm(), contextlib.suppress(KeyboardInterrupt):
+            Server(app, queue.end).run(sockets=[bound])
+    finally:
+        queue.end()
+        queue.join()
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """The server sends itself the signal again that ended it; both then mean KeyboardInterrupt."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
