@@ -63,7 +63,7 @@ OF_CONSOLE = ("answer", "settings", "actions", "decimal")
 """The files of the console that a library needs too, without their endings."""
 STORY, STORIES = "Once upon a time", ("The little dog", " and then")
 CHAT, CHATS = "Hello! Who are you?", ("Who was Napoleon?", "What can you do?")
-COMMAND = ("light.set", "Turn on the light in the kitchen")
+COMMAND = ("light.set", "Turn on the light in the kitchen, please.")
 
 
 def library_board(board: Board | None) -> Board:
@@ -84,7 +84,7 @@ def emit_library(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     needs = replace(needs, placed=Placement())
     sources = _sources(model, tokenizer, board, needs)
     fields = _fields(model, tokenizer, board, needs)
-    files = sources | _frame(fields | {"sources": [name for name in sources if name.endswith(".c")]})
+    files = sources | _frame(fields | {"sources": sorted(name for name in sources if name.endswith(".c"))})
     hashes = {name: hash_of(files[name].encode()) for name in sorted(files)}
     manifest = Manifest(
         model=harmless_name(model.config.name),
