@@ -1,4 +1,4 @@
-"""Every command of the README and of docs/cli.md is run, and prints what the page shows."""
+"""Every command of the README, docs/cli.md and docs/library.md is run, and prints what the page shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.pages.commands import REPOSITORY, Shown, agrees, can_run, commands_of, desk, printed_by, repositories
 
-PAGES = ("README.md", "docs/cli.md")
+PAGES = ("README.md", "docs/cli.md", "docs/library.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

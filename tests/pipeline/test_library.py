@@ -40,7 +40,7 @@ from tinyllm.host.model.calibrate import integers_of
 from tinyllm.host.model.load import LoadOptions, load_model
 from tinyllm.host.prove.expected_answers import GREEDY
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/library.md"
+ROOT = Path(__file__).resolve().parents[2]
 MOST = 60
 HELLO, COMMAND = "Hello! Who are you?", "Turn on the light in the kitchen, please."
 EXAMPLES = ("Actions", "AskOnce", "Chat", "Conversations")
@@ -501,7 +501,7 @@ def test_what_cannot_be_a_library_is_refused_and_nothing_is_written(
         error = capsys.readouterr().err
         assert said in error and "Traceback" not in error
         assert not (tmp_path / "new").exists()
-    assert cli.run("library stories --board esp32 --context 512 -o new".split()) == 2
+    assert cli.run(["library", "stories", "--board", "esp32", "--context", "512", "-o", "new"]) == 2
     assert "does not fit esp32: it needs 114 KB of RAM" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
@@ -520,8 +520,9 @@ def test_a_board_chooses_kernels_and_context_and_json_says_what_it_takes(
 # --- The walk-through ---
 
 
-def test_the_sketch_of_the_page_answers_as_the_page_says(made: Made, tmp_path: Path) -> None:
-    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", PAGE.read_text("utf-8"), re.MULTILINE)
+@pytest.mark.parametrize("page", ["README.md", "docs/library.md"])
+def test_the_sketch_of_a_page_answers_as_the_page_says(page: str, made: Made, tmp_path: Path) -> None:
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", (ROOT / page).read_text("utf-8"), re.MULTILINE)
     plain = ["\n".join(line[4:] for line in block.splitlines()).strip() for block in blocks]
     sketch = next(block for block in plain if block.startswith("#include <TinyLLM.h>"))
     shown = plain[plain.index(sketch) + 1]
