@@ -1,7 +1,7 @@
 """IntegerModel + tokenizer -> one set of sources that is a library of Arduino, PlatformIO, ESP-IDF and the Pico SDK.
 
     library.json, library.properties     of PlatformIO and of the Arduino IDE
-    CMakeLists.txt, idf_component.yml    of ESP-IDF and of the Pico SDK
+    CMakeLists.txt, idf_component.yml    of ESP-IDF and of the Pico SDK, unless both cores compute: Arduino's alone
     src/TinyLLM.h                        the C++ class, and what memory it takes
     src/TinyLLM/                         library.h, the same in C, and all sources in one folder
     examples/                            sketches, and a program in plain C
@@ -43,6 +43,7 @@ from tinyllm.codegen.memory.plan import PROGRAM, MemoryNeeds
 from tinyllm.codegen.memory.stack import LIBRARY_STACK
 from tinyllm.codegen.tokenizers.tables import integer_bytes
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
+from tinyllm.errors import UserError
 from tinyllm.text import harmless_name
 
 ANY_BOARD = Board(
@@ -61,17 +62,27 @@ ANY_BOARD = Board(
 FOLDER = "src/TinyLLM"
 OF_CONSOLE = ("answer", "settings", "actions", "decimal")
 """The files of the console that a library needs too, without their endings."""
+ONE_CORE = "#define TL_CORES 1"
 STORY, STORIES = "Once upon a time", ("The little dog", " and then")
 CHAT, CHATS = "Hello! Who are you?", ("Who was Napoleon?", "What can you do?")
 COMMAND = ("light.set", "Turn on the light in the kitchen, please.")
 
 
-def library_board(board: Board | None) -> Board:
-    """What a library is planned for: a board as a sketch finds it, with one core, its static RAM, and no PSRAM."""
+def library_board(board: Board | None, cores: int = 1) -> Board:
+    """What a library is planned for: a board as a sketch finds it, with its static RAM, and no PSRAM.
+
+    cores: that compute. Raises UserError for a second one that the board does not have, or no Arduino core knows.
+    """
+    if cores > 1 and (board is None or board.cores < cores or "arduino" not in board.ports):
+        lacking = "without --board the library is for any" if board is None else f"{board.name} has none for a sketch"
+        raise UserError(
+            f"--cores {cores}: the second core is an Arduino core's of a board that has two, and {lacking}. Give "
+            "--board pico, pico2, esp32 or esp32s3, or leave --cores out."
+        )
     if board is None:
         return ANY_BOARD
     memory = None if board.memory is None else replace(board.memory, psram=0)
-    return replace(board, memory=memory, cores=1, ports=(), weights=None, actions=None)
+    return replace(board, memory=memory, cores=cores, ports=(), weights=None, actions=None)
 
 
 def emit_library(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> Project:
@@ -104,6 +115,8 @@ def emit_library(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
 def _sources(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> dict[str, str]:
     """The C, all in one folder: what the console, its ports and its greeting need is left out."""
     folders = firmware_files(board, model) | _library_files() | source_files(model, tokenizer, board, needs)
+    if board.cores > 1:
+        folders |= _second_core(folders["engine/parallel.h"])
     files: dict[str, str] = {}
     for path, text in folders.items():
         place = PurePosixPath(path)
@@ -113,6 +126,14 @@ def _sources(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: Mem
         assert name not in files, f"two sources are named {place.name}"
         files[name] = text
     return files
+
+
+def _second_core(parallel: str) -> dict[str, str]:
+    """The Arduino cores' second core, and parallel.h with two: a library cannot give a sketch's compiler an option."""
+    port = FIRMWARE / "ports" / "arduino"
+    files = {f"port/{name}": (port / name).read_text("utf-8") for name in ("second_core.cpp", "second_core.h")}
+    assert parallel.count(ONE_CORE) == 1
+    return files | {"engine/parallel.h": parallel.replace(ONE_CORE, "#define TL_CORES 2")}
 
 
 def _library_files() -> dict[str, str]:
@@ -132,13 +153,16 @@ def _frame(fields: dict[str, Any]) -> dict[str, str]:
         "build": {"flags": "-O2"},
     }
     examples = ["AskOnce", "Chat", "Conversations", *(["Actions"] if fields["calls"] else [])]
-    plain = ("README.md", "CMakeLists.txt", "idf_component.yml", "library.properties")
+    plain, files = ["README.md", "library.properties"], {}
+    if fields["cores"] == 1:
+        plain += ["CMakeLists.txt", "idf_component.yml"]
+        files = {"examples/PlainC/PlainC.c": render("library/PlainC.c", **fields)}
     return (
-        {name: render(f"library/{name}", **fields) for name in plain}
+        files
+        | {name: render(f"library/{name}", **fields) for name in plain}
         | {"library.json": json.dumps(about, indent=2, ensure_ascii=False) + "\n"}
         | {"src/TinyLLM.h": render("library/TinyLLM.h", **fields)}
         | {f"examples/{name}/{name}.ino": render(f"library/{name}.ino", **fields) for name in examples}
-        | {"examples/PlainC/PlainC.c": render("library/PlainC.c", **fields)}
     )
 
 
@@ -161,6 +185,7 @@ def _fields(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: Memo
         "stack": LIBRARY_STACK,
         "conversation_bytes": _conversation_bytes(config.context, tokenizer),
         "kernel_set": kernel_set_of(board).name,
+        "cores": board.cores,
         "chat": chat,
         "calls": calls,
         "question": question,

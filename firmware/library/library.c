@@ -6,7 +6,11 @@
 #include "answer.h"
 #include "calls.h"
 #include "chat_template.h"
+#include "parallel.h"
 #include "port.h"
+#if TL_CORES > 1
+#include "second_core.h"
+#endif
 #include "settings.h"
 #include "utf8.h"
 
@@ -42,6 +46,11 @@ static bool succeeds(enum tl_error error) {
 }
 
 bool tinyllm_begin(void) {
+#if TL_CORES > 1
+    if (!begun) {
+        tl_second_core_start();
+    }
+#endif
     tl_session_start();
     tl_settings_start();
 #if TL_ACTIONS

@@ -13,19 +13,21 @@ from tinyllm.host.build.build import Line, ignore, integers_that_fit
 from tinyllm.host.model.load import LoadedModel
 
 
-def library(loaded: LoadedModel, board: Board | None = None, progress: Line = ignore, notice: Line = ignore) -> Project:
+def library(
+    loaded: LoadedModel, board: Board | None = None, cores: int = 1, progress: Line = ignore, notice: Line = ignore
+) -> Project:
     """The library of a model, not written anywhere yet.
 
-    board: whose kernels it has and which it must fit; None: the portable C, for any. progress takes one short line per
-    step, notice a line that a person should read. Raises UserError if the model does not fit, or if its weights are to
-    lie beside the program.
+    board: whose kernels it has and which it must fit; None: the portable C, for any. cores: that compute. progress
+    takes one short line per step, notice a line that a person should read. Raises UserError if the model does not fit,
+    or if its weights are to lie beside the program; and as library_board.
     """
     if loaded.weights_in == PARTITION:
         raise UserError(
             "a library has its weights in it: whose sketch it is writes no image. Leave --weights-in partition out, or "
             "take `tinyllm build`."
         )
-    target = library_board(board)
+    target = library_board(board, cores)
     integers, needs = integers_that_fit(loaded, target, None, PROGRAM, progress, notice)
     progress("writing the C")
     project = emit_library(integers, loaded.tokenizer, target, needs)

@@ -36,15 +36,24 @@ from tinyllm.host.output import Output
     shell_complete=complete_board,
     help="A board of `tinyllm boards`: its kernels, and a model that fits it. Default: portable C, for any board.",
 )
+@click.option(
+    "--cores",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="Cores that compute. 2: the second core of a --board, which a sketch then leaves alone; Arduino only.",
+)
 @load_options
 @json_option
-def command(model: str | None, folder: Path, board: str | None, options: LoadOptions, as_json: bool) -> None:
+def command(
+    model: str | None, folder: Path, board: str | None, cores: int, options: LoadOptions, as_json: bool
+) -> None:
     """Write a model as a library for your own sketch: of Arduino, PlatformIO, ESP-IDF and the Pico SDK."""
     output = Output(as_json)
     target = None if board is None else load_board(board)
     loaded = LanguageModel.read(model, options)
     with output.working(f"writing {loaded.name} as a library") as step:
-        project = library(loaded, target, step, output.note)
+        project = library(loaded, target, cores, step, output.note)
         write_project(project, folder)
     about, needs = project.manifest, project.needs
     if as_json:

@@ -7,6 +7,8 @@
 
 #include <Arduino.h>
 
+#include "cores.h"
+
 Console Serial;
 
 static const int LOOPS_AFTER_INPUT = 1000;
@@ -54,6 +56,7 @@ extern "C" void digitalWrite(uint8_t, uint8_t value) {
 }
 
 int main() {
+    start_second_core();
     setup();
     for (int after = 0; after < LOOPS_AFTER_INPUT; after += ended) {
         loop();
