@@ -24,7 +24,7 @@ from tests.unit import call_models
 from tinyllm.boards.description import FIRMWARE, load_board
 from tinyllm.codegen.actions.plan import CallReader, actions_of, result_tokens
 from tinyllm.codegen.arithmetic.integer_forward import Reference
-from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import N_SINKS, IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import Sampler
 from tinyllm.codegen.emit.chat_template import board_plan
@@ -62,7 +62,7 @@ bool tinyllm_use(void *conversation);
 bool tinyllm_action(const char *name, bool (*handler)(const void *call, void *result));
 void tinyllm_say(void *result, const char *text);
 uint32_t tl_session_digest(void);
-bool tl_weights_intact(void);
+uint32_t tl_session_tokens(uint16_t *tokens);
 """
 TEMPERATURE, SEED, MAX_TOKENS = 1, 6, 7
 
@@ -279,12 +279,26 @@ def test_the_random_numbers_of_a_conversation_are_its_own(made: Made, shared: Ca
     assert talk(by_turn=True) == talk(by_turn=False)
 
 
-def test_a_conversation_beyond_the_context_goes_on(made: Made, shared: Callable[[], InC]) -> None:
-    model = shared()
+def test_a_conversation_beyond_the_context_keeps_its_beginning_and_its_newest_tokens(
+    made: Made, shared: Callable[[], InC]
+) -> None:
+    model, context = shared(), made.model.config.context
+    kept = model.ffi.new("uint16_t[]", context)
+    before: list[int] = []
+    after: list[int] = []
+    while len(after) < context:
+        before = after
+        model.ask(HELLO)
+        after = list(kept[0 : model.c.tl_session_tokens(kept)])
+        assert len(after) == context or after[: len(before)] == before
+    assert after[:N_SINKS] == before[:N_SINKS]
+    held = context - N_SINKS
+    joined = next(n for n in range(held, 0, -1) if before[-n:] == after[N_SINKS : N_SINKS + n])
+    assert decode(made.tokenizer, after[N_SINKS + joined :]).decode().count(HELLO) == 1
     one, other = (model.ffi.new("char[]", made_bytes(made)) for _ in range(2))
-    assert model.c.tinyllm_use(one)
-    for _ in range(made.model.config.context // 16):
-        model.ask("Please tell me what you can do, and who you are, and what there is to be done.")
+    assert model.c.tinyllm_use(one) and model.ask(HELLO)
+    for _ in range(context // 16):
+        model.ask(HELLO)
     assert model.c.tinyllm_use(other) and model.c.tinyllm_use(one)
     assert model.ask(HELLO)
 
