@@ -7,11 +7,8 @@ from pathlib import Path
 
 import click
 
-from tinyllm.boards.description import load_board
-from tinyllm.codegen.emit.write import write_project
 from tinyllm.codegen.memory.stack import LIBRARY_STACK
 from tinyllm.host.api.model import LanguageModel
-from tinyllm.host.build.library import library
 from tinyllm.host.cli.completion import complete_board
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import json_option
@@ -50,11 +47,9 @@ def command(
 ) -> None:
     """Write a model as a library for your own sketch: of Arduino, PlatformIO, ESP-IDF and the Pico SDK."""
     output = Output(as_json)
-    target = None if board is None else load_board(board)
     loaded = LanguageModel.read(model, options)
     with output.working(f"writing {loaded.name} as a library") as step:
-        project = library(loaded, target, cores, step, output.note)
-        write_project(project, folder)
+        project = loaded.library(folder, board, cores, step, output.note)
     about, needs = project.manifest, project.needs
     if as_json:
         memory = {"flash": needs.total.flash, "ram": needs.total.ram, "stack": LIBRARY_STACK}
