@@ -383,7 +383,8 @@ def two_cores(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(folder, objects, model, tokenizer, project)
 
 
-BOARDS = {"pico": "rp2040", "pico2": "rp2350", "esp32": "esp32", "esp32s3": "esp32s3", "esp32c3": "esp32c3"}
+BOARDS = {"pico": "rp2040", "pico2": "rp2350", "esp32s3": "esp32s3", "esp32c3": "esp32c3"}
+"""With a compiler each, and the chip that it compiles for."""
 
 
 @pytest.mark.parametrize("name", BOARDS)
