@@ -120,11 +120,7 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     needs: of this model on this board, if they were counted before; they say where the weights go. If that is beside
     the program, no file but weights.bin depends on their values. Raises UserError if model and tokenizer disagree.
     """
-    if tokenizer.vocab_size != model.config.vocab_size:
-        raise UserError(
-            f"{model.config.name} has {model.config.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}; "
-            "give the tokenizer that the model was trained with (--tokenizer)."
-        )
+    check_vocabulary(model, tokenizer)
     needs = needs or memory_needs(model, tokenizer, board)
     apart = _apart(model, tokenizer, board, needs)
     files = {f"src/{name}": text for name, text in source_files(model, tokenizer, board, needs, apart).items()}
@@ -150,7 +146,7 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         files[SCRIPT] = script
         options["extra_scripts"] = ", ".join(filter(None, [options.get("extra_scripts"), f"post:{SCRIPT}"]))
     files["platformio.ini"] = render(
-        "platformio.ini", name=_shown_name(model, apart), version=_version(), board=board, options=options
+        "platformio.ini", name=_shown_name(model, apart), version=package_version(), board=board, options=options
     )
     hashes = {name: hash_of(files[name].encode()) for name in sorted(files)}
     build_id = hashlib.sha256(json.dumps(hashes).encode()).digest()
@@ -171,6 +167,15 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         files=hashes,
     )
     return Project(board, files, manifest, needs, None if apart is None else apart.image)
+
+
+def check_vocabulary(model: IntegerModel, tokenizer: Tokenizer) -> None:
+    """Raise UserError if model and tokenizer disagree."""
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise UserError(
+            f"{model.config.name} has {model.config.vocab_size} tokens, its tokenizer {tokenizer.vocab_size}; "
+            "give the tokenizer that the model was trained with (--tokenizer)."
+        )
 
 
 def _place_of_weights(place: WeightsPlace, options: dict[str, str], files: dict[str, str]) -> dict[str, str]:
@@ -214,7 +219,7 @@ def source_files(
         "weights_address": None if place is None else place.address,
         "weights_room": 0 if place is None else place.size,
         "board": board.name,
-        "version": _version(),
+        "version": package_version(),
         "model": model,
         "config": config,
         "windowed": min(config.slots) < config.context,
@@ -311,5 +316,6 @@ def _folder(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
-def _version() -> str:
+def package_version() -> str:
+    """Of this package, as the emitted files say it."""
     return importlib.metadata.version("tinyllm")

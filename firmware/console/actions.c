@@ -34,7 +34,6 @@ void tinyllm_register_actions(void) {
 }
 
 void tl_actions_start(void) {
-    memset(handlers, 0, sizeof handlers);
     tl_port_actions();
     tinyllm_register_actions();
 }

@@ -7,8 +7,6 @@
 #include "port.h"
 #include "utf8.h"
 
-#define CHUNK 16u /* bytes of a piece that pass the gate at a time */
-
 static struct tl_utf8 gate;
 static uint64_t prefill_us, decode_us;
 
@@ -50,7 +48,7 @@ bool tl_answer_step(struct tl_event *event) {
 }
 
 void tl_answer_put_text(const struct tl_event *event, void (*put)(const uint8_t *bytes, uint32_t n)) {
-    uint8_t whole[TL_UTF8_ROOM(CHUNK)];
+    uint8_t whole[TL_UTF8_ROOM(TL_ANSWER_CHUNK)];
     if (event->kind == TL_EVENT_DONE) {
         put(whole, tl_utf8_finish(&gate, whole));
         return;
@@ -58,7 +56,7 @@ void tl_answer_put_text(const struct tl_event *event, void (*put)(const uint8_t 
     const uint8_t *bytes = NULL;
     uint32_t n = tl_is_stop(event->token) || tl_call_is_open() ? 0 : tl_piece_text(event->token, &bytes);
     while (n > 0) {
-        const uint32_t some = n < CHUNK ? n : CHUNK;
+        const uint32_t some = n < TL_ANSWER_CHUNK ? n : TL_ANSWER_CHUNK;
         put(whole, tl_utf8_pass(&gate, bytes, some, whole));
         bytes += some;
         n -= some;

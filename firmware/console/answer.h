@@ -19,6 +19,9 @@ enum tl_error tl_answer_tokens(const uint8_t *ids, uint32_t count, uint32_t max_
 /* As tl_session_step, with the clock running. */
 bool tl_answer_step(struct tl_event *event);
 
+/* Bytes of a token that become text at a time: `put` gets TL_UTF8_ROOM(TL_ANSWER_CHUNK) bytes at most. */
+#define TL_ANSWER_CHUNK 16u
+
 /* Gives `put` the whole characters that a token completes, none within a call; those of TL_EVENT_DONE are what was left
    over. */
 void tl_answer_put_text(const struct tl_event *event, void (*put)(const uint8_t *bytes, uint32_t n));

@@ -174,6 +174,26 @@ enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint3
     return begin(count, max_tokens);
 }
 
+uint32_t tl_session_tokens(tl_token_t *tokens) {
+    const uint32_t seen = session.position + (session.pending != TL_NO_TOKEN), kept = at_most(seen, TL_CONTEXT);
+    const uint32_t first = TL_PREFIX_TOKENS > TL_SINKS ? TL_PREFIX_TOKENS : TL_SINKS;
+    uint32_t n = 0;
+    for (uint32_t i = TL_PREFIX_TOKENS; i < kept; i++) {
+        const uint32_t position = i < first ? i : seen - kept + i;
+        tokens[n++] = position < session.position ? session.history[tl_slot(position)] : session.pending;
+    }
+    return n;
+}
+
+enum tl_error tl_session_resume(const tl_token_t *tokens, uint32_t n) {
+    tl_session_reset();
+    if (session.weights != TL_WEIGHTS_INTACT) {
+        return TL_ERROR_MODEL;
+    }
+    memcpy(session.prompt, tokens, n * sizeof *tokens);
+    return n == 0 ? TL_OK : begin(n, 0);
+}
+
 /* Tokens of the prompt that were not forwarded yet. */
 static uint32_t waiting(void) {
     return session.answer.prompt_length - session.answer.prompt_tokens + (session.pending != TL_NO_TOKEN);
@@ -323,6 +343,10 @@ bool tl_session_kernels_agree(void) {
 
 struct tl_settings *tl_session_settings(void) {
     return &session.settings;
+}
+
+struct tl_random *tl_session_random(void) {
+    return &session.random;
 }
 
 const struct tl_answer *tl_session_answer(void) {

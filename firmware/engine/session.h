@@ -81,6 +81,14 @@ enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint
 enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint32_t max_tokens);
 enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens);
 
+/* Copies the tokens of the conversation that follow the prefix, the last sampled one included, to tokens (TL_CONTEXT,) and
+   returns how many: all of them, or of a conversation beyond the context its beginning and the newest that it holds. */
+uint32_t tl_session_tokens(tl_token_t *tokens);
+
+/* Forgets the conversation, and reads one of such n <= TL_CONTEXT tokens, as a prompt without an answer. If it was not
+   beyond the context, all that follows is as if it had never been left. No answer may be under way. */
+enum tl_error tl_session_resume(const tl_token_t *tokens, uint32_t n);
+
 /* Does at most one forward pass, of a token or a batch of the prompt, and says what came of it; false if no answer is
  * under way, or if it waits for the result of a call. */
 bool tl_session_step(struct tl_event *event);
@@ -108,6 +116,7 @@ bool tl_session_prefilling(void);
 enum tl_weights tl_session_weights(void); /* as they were at the start; if not intact, no prompt is taken */
 bool tl_session_kernels_agree(void);      /* with the portable C, at the start; else that does their work */
 struct tl_settings *tl_session_settings(void);
+struct tl_random *tl_session_random(void); /* the state of the random numbers */
 const struct tl_answer *tl_session_answer(void);
 
 /* Tokens of the conversation that the context holds, the last sampled one included. */

@@ -10,10 +10,12 @@ from tinyllm.boards.description import HOST, load_board
 from tinyllm.boards.description import Board as BoardDescription
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.emit.project import Project
+from tinyllm.codegen.emit.write import write_project
 from tinyllm.codegen.verify.perplexity import Evaluation, evaluate, split_stories
 from tinyllm.codegen.verify.verify import Verdict, verify
 from tinyllm.host.build.build import compile_project, emit, ignore
 from tinyllm.host.build.flash import Flashed, board_to_flash, flash
+from tinyllm.host.build.library import library
 from tinyllm.host.build.program import Program
 from tinyllm.host.model.calibrate import integers_of
 from tinyllm.host.model.load import AS_STORED, LoadedModel, LoadOptions, load_model, read_text
@@ -107,6 +109,25 @@ class LanguageModel(LoadedModel):
         """
         project = self.emit(board, virtual, progress, notice)
         return compile_project(project, None if folder is None else Path(folder), progress, notice)
+
+    def library(
+        self,
+        folder: str | Path,
+        board: str | None = None,
+        cores: int = 1,
+        progress: Callable[[str], None] = ignore,
+        notice: Callable[[str], None] = ignore,
+    ) -> Project:
+        """Write the model as a library for a sketch: of Arduino, PlatformIO, ESP-IDF and the Pico SDK.
+
+        folder: of the library, new or written before. board: whose kernels it has and which it must fit; by default
+        portable C for any. cores: that compute. The result has its files and the memory that it needs.
+        progress takes one short line per step, notice a line that a person should read.
+        Raises UserError if the model does not fit, or if the folder holds something else.
+        """
+        project = library(self, None if board is None else load_board(board), cores, progress, notice)
+        write_project(project, Path(folder))
+        return project
 
     def flash(
         self,

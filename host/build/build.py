@@ -8,12 +8,14 @@ from pathlib import Path
 
 from tinyllm.boards.chips import CHIPS
 from tinyllm.boards.description import Board
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.chat.derive import Unsuited
 from tinyllm.codegen.emit.chat_template import board_plan
 from tinyllm.codegen.emit.project import Project, emit_project
 from tinyllm.codegen.emit.write import write_project
 from tinyllm.codegen.memory.fit import check_fits, context_that_fits
 from tinyllm.codegen.memory.outline import outline_of
+from tinyllm.codegen.memory.plan import MemoryNeeds
 from tinyllm.codegen.memory.stack import Stack, stack_depth
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.build import platformio
@@ -55,25 +57,11 @@ def build(
 def emit(
     loaded: LoadedModel, board: Board, context: int | None = None, progress: Line = ignore, notice: Line = ignore
 ) -> Project:
-    """The project of a model for a board, not written anywhere yet.
+    """The project of a model for a board, not written anywhere yet. Arguments as integers_that_fit.
 
-    context: positions of the KV cache. None: as the model was loaded; if no person chose that and it does not fit
-    the board, the largest that does, and notice gets a line. progress takes one short line per step, notice a line that
-    a person should read. Errors as check_fits and emit_project.
+    Errors as check_fits and emit_project.
     """
-    positions = loaded.context if context is None else context
-    int4 = int4_matrices(loaded, progress, notice)
-    outline = outline_of(loaded.model, positions, int4)
-    if context is None and not loaded.context_chosen:
-        positions = context_that_fits(outline, loaded.tokenizer, board, loaded.weights_in)
-        if positions != loaded.context:
-            outline = outline_of(loaded.model, positions, int4)
-            notice(
-                f"context {positions} instead of {loaded.context}: the largest with which {loaded.name} fits "
-                f"{board.name}. --context sets another."
-            )
-    needs = check_fits(outline, loaded.tokenizer, board, loaded.weights_in)
-    integers = integers_of(loaded, positions, progress, notice)
+    integers, needs = integers_that_fit(loaded, board, context, loaded.weights_in, progress, notice)
     progress("writing the C")
     project = emit_project(integers, loaded.tokenizer, board, needs)
     try:
@@ -81,6 +69,35 @@ def emit(
     except Unsuited as unsuited:
         notice(f"The board cannot follow the model's chat template ({unsuited}); `tinyllm chat` renders it here.")
     return project
+
+
+def integers_that_fit(
+    loaded: LoadedModel,
+    board: Board,
+    context: int | None = None,
+    weights_in: str | None = None,
+    progress: Line = ignore,
+    notice: Line = ignore,
+) -> tuple[IntegerModel, MemoryNeeds]:
+    """The integers of a model, and the bytes that they take on the board.
+
+    context: positions of the KV cache. None: as the model was loaded; if no person chose that and it does not fit
+    the board, the largest that does, and notice gets a line. weights_in: as memory_needs takes it. progress takes one
+    short line per step, notice a line that a person should read. Errors as check_fits.
+    """
+    positions = loaded.context if context is None else context
+    int4 = int4_matrices(loaded, progress, notice)
+    outline = outline_of(loaded.model, positions, int4)
+    if context is None and not loaded.context_chosen:
+        positions = context_that_fits(outline, loaded.tokenizer, board, weights_in)
+        if positions != loaded.context:
+            outline = outline_of(loaded.model, positions, int4)
+            notice(
+                f"context {positions} instead of {loaded.context}: the largest with which {loaded.name} fits "
+                f"{board.name}. --context sets another."
+            )
+    needs = check_fits(outline, loaded.tokenizer, board, weights_in)
+    return integers_of(loaded, positions, progress, notice), needs
 
 
 def compile_project(

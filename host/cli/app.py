@@ -35,6 +35,7 @@ VERBS = {
     "inspect": "Show what a checkpoint is, its parts and its sizes.",
     "fit": "Say which boards a model fits, how fast it would be there, and what to change.",
     "build": "Write the C for a model and compile it.",
+    "library": "Write a model as a library for your own sketch.",
     "flash": "Build, upload to the board, and check that it runs what was built.",
     "run": "Give the model a prompt and stream its answer.",
     "chat": "Talk with the model.",

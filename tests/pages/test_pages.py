@@ -1,4 +1,4 @@
-"""Every command of the README, of docs/cli.md and of the first evening is run, and prints what the page shows."""
+"""Every command of the pages for makers is run, and prints what the page shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.pages.commands import REPOSITORY, Shown, agrees, can_run, commands_of, desk, printed_by, repositories
 
-PAGES = ("README.md", "docs/cli.md", "docs/first-evening.md")
+PAGES = ("README.md", "docs/cli.md", "docs/first-evening.md", "docs/library.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

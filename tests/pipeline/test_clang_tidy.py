@@ -23,6 +23,7 @@ from tests.unit.trained_tokenizers import read_trained
 from tinyllm.boards.action_pins import ActionPins
 from tinyllm.boards.description import Board, load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.emit.library import ANY_BOARD, emit_library
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.emit.write import write_project
 from tinyllm.codegen.memory.plan import PARTITION, memory_needs
@@ -99,6 +100,13 @@ OTHERS = ["unigram", "byte-level qwen2 with normal form C", "word pieces, BERT u
 def test_other_tokenizers_and_two_cores_are_clean(name: str, tmp_path: Path) -> None:
     project = emit(tmp_path, load_board("pico2"), form(name).ours if name in FORMS else read_trained(name))
     tidy(project, files(project, "src", "src/engine"), [*C99, "-DTL_CORES=2"])
+
+
+def test_a_library_is_clean(tmp_path: Path) -> None:
+    model = quantize(call_models.call_model())
+    needs = memory_needs(model, call_models.tokenizer(), ANY_BOARD)
+    write_project(emit_library(model, call_models.tokenizer(), ANY_BOARD, needs), tmp_path)
+    tidy(tmp_path, ["src/TinyLLM/library.c", "src/TinyLLM/actions.c"], ["-std=c99", "-Isrc"])
 
 
 def test_a_chat_is_clean(tmp_path: Path) -> None:

@@ -648,7 +648,8 @@ def build_desk(project: Path, flavour: str, folder: Path, *options: str) -> Path
         skip_unless_ci("no g++ on PATH")
     flags = [*options, *FLAVOURS[flavour], *include(project), f"-I{ARDUINO_STUB}"]
     objects = []
-    for source in [*(project / "src").rglob("*.c"), *(project / "src").rglob("*.cpp"), ARDUINO_STUB / "desk.cpp"]:
+    desk = [ARDUINO_STUB / "desk.cpp", ARDUINO_STUB / "cores.cpp"]
+    for source in [*(project / "src").rglob("*.c"), *(project / "src").rglob("*.cpp"), *desk]:
         objects.append(folder / f"{source.stem}.o")
         command = ["gcc", "-std=gnu99", "-O2"] if source.suffix == ".c" else ["g++", "-std=gnu++11", *STRICT]
         compile_to([*command, *flags, "-c", str(source), "-o", str(objects[-1])])

@@ -50,7 +50,7 @@ MAY_IMPORT = {
         "codegen.calibration codegen.chat codegen.memory codegen.trim codegen.verify host.hub"
     ),
     "host.virtual": "tinyllm codegen.verify",
-    "host.build": "tinyllm boards codegen.chat codegen.memory codegen.emit host.link host.model",
+    "host.build": "tinyllm boards codegen.arithmetic codegen.chat codegen.memory codegen.emit host.link host.model",
     "host.doctor": "tinyllm boards host.link host.virtual host.build",
     "host.monitor": "tinyllm host.link",
     "host.connect": "tinyllm boards host.output host.link host.model host.virtual host.build",

@@ -2,7 +2,15 @@
 #ifndef TL_SECOND_CORE_H
 #define TL_SECOND_CORE_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* To be called once from setup(). Until the other core is ready this one computes alone. */
-void tl_second_core_start();
+void tl_second_core_start(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

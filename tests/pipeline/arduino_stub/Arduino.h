@@ -1,5 +1,5 @@
-/* The calls of an Arduino core that the port makes, as the cores declare them: no more, so that one more is noticed.
- * Sources: arduino-esp32 2.0.17 (cores/esp32), Arduino-Pico 4.1.1 (cores/rp2040). */
+/* The calls of an Arduino core that the port and the library's examples make, as the cores declare them: no more, so that
+ * one more is noticed. Sources: arduino-esp32 2.0.17 (cores/esp32), Arduino-Pico 4.1.1 (cores/rp2040). */
 #ifndef ARDUINO_H
 #define ARDUINO_H
 
@@ -68,6 +68,7 @@ public:
     int available();
     int read();
     size_t write(const uint8_t *bytes, size_t n);
+    size_t print(const char *text);
     size_t println(const char *text);
 #if defined(ARDUINO_ARCH_ESP32)
     size_t setRxBufferSize(size_t size);

@@ -2,7 +2,7 @@
  *
  * What the cores do and the port must cope with is done here too: a receive buffer of limited size that drops what does
  * not fit (ESP32), nothing sent while DTR is low unless told otherwise (Pico; DTR of a socket is always low), short
- * writes, and an LED, whose changes are told on stderr. The second core is a thread that starts a moment late. With
+ * writes, and an LED, whose changes are told on stderr. The second core is a thread (cores.cpp). With
  * TL_DESK_NO_PSRAM there is none. The file that TL_DESK_WEIGHTS names is the partition of weights, or lies where a Pico
  * shows its flash.
  */
@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +20,8 @@
 
 #include <Arduino.h>
 
+#include "cores.h"
 #include "model.h"
-#include "parallel.h"
 #if defined(TL_WEIGHTS_APART)
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -151,63 +150,7 @@ extern "C" esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t
 #endif
 #endif
 
-/* What one core waits for and the other gives: an event on the Pico, a notification on the ESP32. */
-static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t events_changed = PTHREAD_COND_INITIALIZER;
-static const useconds_t LATE_US = 50000;
-
-static void give(bool *event) {
-    (void)pthread_mutex_lock(&events_lock);
-    *event = true;
-    (void)pthread_cond_broadcast(&events_changed);
-    (void)pthread_mutex_unlock(&events_lock);
-}
-
-static void take(bool *event) {
-    (void)pthread_mutex_lock(&events_lock);
-    while (!*event) {
-        (void)pthread_cond_wait(&events_changed, &events_lock);
-    }
-    *event = false;
-    (void)pthread_mutex_unlock(&events_lock);
-}
-
 #if defined(ARDUINO_ARCH_ESP32)
-static bool notified;
-static TaskFunction_t task_code;
-
-static void *run_task(void *) {
-    (void)usleep(LATE_US);
-    task_code(nullptr);
-    return nullptr;
-}
-
-extern "C" BaseType_t xTaskCreatePinnedToCore(TaskFunction_t code, const char *, uint32_t, void *, UBaseType_t,
-                                              TaskHandle_t *task, BaseType_t core) {
-    pthread_t thread;
-    task_code = code;
-    if (core != 0 || pthread_create(&thread, nullptr, run_task, nullptr) != 0) {
-        return 0;
-    }
-    fprintf(stderr, "second core\n");
-    *task = reinterpret_cast<TaskHandle_t>(&task_code);
-    return pdPASS;
-}
-
-extern "C" BaseType_t xPortGetCoreID(void) {
-    return 1;
-}
-
-extern "C" uint32_t ulTaskNotifyTake(BaseType_t, TickType_t) {
-    take(&notified);
-    return 1;
-}
-
-extern "C" BaseType_t xTaskNotifyGive(TaskHandle_t) {
-    give(&notified);
-    return pdPASS;
-}
-
 extern "C" void *heap_caps_aligned_calloc(size_t alignment, size_t n, size_t size, uint32_t) {
     if (!psramFound()) {
         return nullptr;
@@ -239,30 +182,6 @@ size_t getArduinoLoopTaskStackSize(void) {
 
 extern "C" void delay(uint32_t ms) {
 #else
-static bool events[2];
-static thread_local int core;
-
-#if TL_CORES > 1
-static void *run_second_core(void *) {
-    core = 1;
-    (void)usleep(LATE_US);
-    setup1();
-    for (;;) {
-        loop1();
-    }
-}
-#endif
-
-void __dsb(void) {}
-
-void __sev(void) {
-    give(&events[1 - core]);
-}
-
-void __wfe(void) {
-    take(&events[core]);
-}
-
 void Console::ignoreFlowControl(bool ignore) {
     flow_control = !ignore;
     buffer_size = sizeof received; /* USB holds the sender back instead */
@@ -315,13 +234,7 @@ int main() {
         return 1;
     }
 #endif
-#if defined(ARDUINO_ARCH_RP2040) && TL_CORES > 1
-    pthread_t second;
-    if (pthread_create(&second, nullptr, run_second_core, nullptr) != 0) {
-        return 1;
-    }
-    fprintf(stderr, "second core\n");
-#endif
+    start_second_core();
     setup();
     for (;;) {
         loop();
