@@ -110,7 +110,7 @@ class Made:
                 for token in to_read:
                     reader.read(token)
                 logits = reference.forward([*sampled, *to_read])[-1]
-                sampled = [sampler.sample(logits, (), reader.allowed())]
+                sampled = [sampler.sample(logits, (), reader.handicaps())]
                 answer += sampled
                 to_read = result_tokens(plan, self.tokenizer, result) if reader.read(sampled[0]) is not None else []
             answers.append(answer)
