@@ -36,6 +36,9 @@ CALLBACKS = {
 """The functions passed to one that calls its argument. Other calls through pointers go through a table in the caller's
 file, and reach the static functions there that nobody calls by name."""
 
+HANDLERS, REGISTERS = "tl_action_run", "tinyllm_action"
+"""What calls the handlers of a model's calls, and what they are registered by."""
+
 OF_A_SKETCH = {"hand_over"}
 """They call what a maker wrote, whose stack comes on top."""
 
@@ -59,8 +62,9 @@ class Stack:
 def stack_depth(objects: Path, entries: Sequence[str] = ENTRIES) -> Stack:
     """Follow the calls from `entries` through the call graphs that lie beside the objects of an emitted project.
 
-    objects: the folder of src/'s objects, with the same folders in it; the port's are left out. Raises
-    Failure if the compiler wrote no call graph of an entry, or if a function's frame or calls are not bounded.
+    objects: the folder of src/'s objects, with the same folders in it; the port's are left out, and so are its handlers
+    of calls. Raises Failure if the compiler wrote no call graph of an entry, or if a function's frame or calls are not
+    bounded.
     """
     frames: dict[str, int] = {}
     files: dict[str, str] = {}
@@ -100,6 +104,11 @@ def _resolve_pointers(files: dict[str, str], calls: dict[str, set[str]]) -> None
             continue
         if caller.rsplit(":", 1)[-1] in OF_A_SKETCH:
             callees.remove(INDIRECT)
+            continue
+        if caller == HANDLERS:
+            callees.remove(INDIRECT)
+            files_of_handlers = {files[function] for function, called in calls.items() if REGISTERS in called}
+            callees |= {name for name, file in files.items() if file in files_of_handlers and name not in named}
             continue
         table = {name for name, file in files.items() if file == files[caller] and ":" in name and name not in named}
         passed = CALLBACKS.get(caller)

@@ -22,6 +22,7 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import Sampler, SamplerSettings
 from tinyllm.codegen.memory.plan import memory_needs
+from tinyllm.codegen.memory.stack import stack_depth
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece, encode
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.host.api.board import Board as ApiBoard
@@ -147,6 +148,12 @@ def test_a_board_makes_and_carries_out_the_calls_of_the_specification(
     assert len(made) >= 4
     # A board of this computer simulates the calls of the bundled catalogue.
     assert asked == [call for call in made if call.startswith("note.find(")]
+
+
+def test_the_deepest_stack_is_known_with_the_handlers_of_calls(host: Built) -> None:
+    assert host.stack is not None and host.stack.bytes > 0
+    handling = stack_depth(host.program.parent, ["tl_action_run"])
+    assert handling.chain[:2] == ("tl_action_run", "read_sensor")
 
 
 def test_a_model_without_calls_is_built_after_one_that_makes_them(host: Built, loaded: LoadedModel) -> None:
