@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tinyllm.boards.board import HOST, TWIN, Board, Memory, UsbId, Virtual
 from tinyllm.boards.platformio_options import FIRMWARE, OWN_PLATFORM
-from tinyllm.boards.reader import read_board
+from tinyllm.boards.reader import FOLDER, read_board
 from tinyllm.errors import UserError
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "read_board",
 ]
 
-FOLDER = Path(__file__).parent
 BOARDS_DIR = "TINYLLM_BOARDS_DIR"
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import click
 
 from tinyllm.boards.description import FOLDER, Board, board_files, board_names, load_boards
+from tinyllm.boards.families import NAMES, families
 from tinyllm.codegen.kernels.choose import KERNEL_SETS
 from tinyllm.codegen.kernels.generic import GENERIC
 from tinyllm.host.cli.options import json_option
@@ -27,23 +29,7 @@ def command(as_json: bool) -> None:
         ports = [asdict(port) | {"boards": [board.name for board in boards]} for port, boards in here]
         output.document({"boards": facts, "attached": ports})
         return
-    rows = [
-        [
-            board.name,
-            board.chip,
-            board.instruction_set,
-            str(board.cores),
-            _memory(board),
-            "yes" if board.virtual else "-",
-            board.description,
-        ]
-        for board in known
-    ]
-    output.table(
-        ["board", "chip", "instruction set", "cores", "memory", "virtual", "what it is"],
-        rows,
-        wraps=["memory", "what it is"],
-    )
+    output.table(["board", "flash", "PSRAM", "what it is"], list(_rows(known)), wraps=["what it is"])
     output.line("")
     sets = [name for name in KERNEL_SETS if name != GENERIC.name]
     output.line(f"Kernels of their own: {', '.join(sets)}. The other instruction sets run the portable C.")
@@ -57,9 +43,35 @@ def command(as_json: bool) -> None:
         output.line("attached: none that is known by its USB numbers")
 
 
+def _rows(known: Sequence[Board]) -> Iterator[list[str]]:
+    """A row for each family with what its chip is, and below it one for each board of it."""
+    for name, boards in families(known).items():
+        yield [name, "", "", _chip(boards[0])]
+        for board in boards:
+            memory = board.memory
+            sizes = ["", ""] if memory is None else [_size(memory.flash), _size(memory.psram)]
+            yield [f"  {board.name}", *sizes, board.description]
+
+
+def _chip(board: Board) -> str:
+    """Of the first board of a family: what the others have too."""
+    facts = [f"{board.cores} core{'s' if board.cores > 1 else ''}"]
+    facts[0] += f", {board.clock_mhz} MHz" if board.clock_mhz else ""
+    facts += [f"{_size(board.memory.sram)} SRAM"] if board.memory else []
+    facts += [f"kernels {board.instruction_set}", *(["--virtual"] if board.virtual else [])]
+    return "; ".join(facts)
+
+
+def _size(size: int) -> str:
+    if not size:
+        return "-"
+    return f"{size // 2**20} MB" if size % 2**20 == 0 else f"{size // 1024:,} KB"
+
+
 def _board_facts(board: Board) -> dict[str, object]:
     facts = {field: getattr(board, field) for field in ("name", "description", "chip", "instruction_set", "cores")}
     return facts | {
+        "family": NAMES.get(board.chip, board.chip),
         "clock_mhz": board.clock_mhz,
         "memory": asdict(board.memory) if board.memory else None,
         "usb": [asdict(usb) for usb in board.usb],
@@ -70,10 +82,3 @@ def _board_facts(board: Board) -> dict[str, object]:
         "virtual": board.virtual is not None,
         "platformio": dict(board.platformio),
     }
-
-
-def _memory(board: Board) -> str:
-    if board.memory is None:
-        return "this computer's"
-    parts = {"flash": board.memory.flash, "SRAM": board.memory.sram, "PSRAM": board.memory.psram}
-    return ", ".join(f"{size // 1024:,} KB {name}" for name, size in parts.items() if size)

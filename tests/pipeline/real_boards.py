@@ -8,10 +8,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from platformio.package.meta import PackageSpec
 
 from tests.conftest import skip_unless_ci
 from tinyllm.boards.description import FOLDER, OWN_PLATFORM, Board, load_board, load_boards
+from tinyllm.boards.families import one_of_each_chip
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.emit.write import write_project
@@ -20,7 +22,14 @@ from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 HERE = Path(__file__).parent
 STAND_INS = HERE.parent / "registry"
 ARDUINO_STUB = HERE / "arduino_stub"
-REAL_BOARDS = [board.name for board in load_boards(FOLDER) if board.platformio["platform"] != OWN_PLATFORM]
+REAL = [board for board in load_boards(FOLDER) if board.platformio["platform"] != OWN_PLATFORM]
+REAL_BOARDS = [board.name for board in REAL]
+ONE_OF_EACH_CHIP = [board.name for board in one_of_each_chip(REAL)]
+"""For what takes a build; the others of a chip differ in their options, and their builds are a sweep."""
+BUILDS = [
+    pytest.param(name, marks=[] if name in ONE_OF_EACH_CHIP else pytest.mark.sweep, id=name) for name in REAL_BOARDS
+]
+ONE_OF_EACH_PLATFORM = list({board.platformio["platform"]: board.name for board in reversed(REAL)}.values())
 
 
 @dataclass(frozen=True)

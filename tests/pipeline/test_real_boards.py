@@ -28,7 +28,17 @@ from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import ENGINE, compile_call_graphs, load_c
 from tests.pipeline.conftest import BASE, random_model
 from tests.pipeline.console_board import SECONDS, Board, Program, Stream
-from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, REAL_BOARDS, compile_to, include, install_stand_ins, write
+from tests.pipeline.real_boards import (
+    ARDUINO_STUB,
+    BUILDS,
+    CROSS,
+    ONE_OF_EACH_PLATFORM,
+    REAL_BOARDS,
+    compile_to,
+    include,
+    install_stand_ins,
+    write,
+)
 from tests.unit.chat_templates import CHATML
 from tests.unit.tokenizer_files import REPLICAS, write_tokenizer
 from tinyllm.boards.description import BOARDS_DIR, FOLDER, load_board
@@ -155,7 +165,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", REAL_BOARDS)
+@pytest.mark.parametrize("name", BUILDS)
 def test_platformio_builds_the_project_with_a_cross_compiler_and_it_fits_the_partition(
     projects: Callable[[str], Path],
     core: Path,
@@ -203,7 +213,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     yield
 
 
-@pytest.mark.parametrize("name", REAL_BOARDS)
+@pytest.mark.parametrize("name", ONE_OF_EACH_PLATFORM)
 def test_without_the_registry_it_is_told_at_once_that_nothing_can_be_compiled(
     unreachable: None, tmp_path: Path, name: str
 ) -> None:
@@ -331,7 +341,7 @@ def tinyllm(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]
     return command
 
 
-@pytest.mark.parametrize("name", REAL_BOARDS)
+@pytest.mark.parametrize("name", ONE_OF_EACH_PLATFORM)
 def test_without_the_registry_the_whole_project_is_written_for_another_machine(
     unreachable: None, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
 ) -> None:
