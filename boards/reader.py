@@ -75,6 +75,10 @@ FIELDS = (
     "virtual",
 )
 
+SIGNS = ("like", "description", "chip", "platformio")
+"""Fields by which a file is known for a board's."""
+SIGNS_SHOWN = 3
+
 
 def read_board(path: Path) -> Board:
     """The board in one file, and in that of the board that it is like.
@@ -101,11 +105,20 @@ def board_values(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if other in above:
         raise UserError(f"{path}: like is {shown(name)}, which is itself like this board.")
     base = board_values(other, (*above, path))
-    _board(other, base)  # so that what is wrong there is not said of this file
+    _board(other, base)  # what is wrong there is not said of this file
     options = values.get("platformio")
     if isinstance(options, dict):
-        values["platformio"] = base["platformio"] | options
+        values["platformio"] = _merged(base["platformio"], options)
     return base | values
+
+
+def _merged(options: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """The options with others in their place; a dotted key of TOML is a table in a table."""
+    merged = dict(options)
+    for key, value in others.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -121,8 +134,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a readable TOML file: {error}.") from None
 
 
+def _some(values: dict[str, Any]) -> str:
+    """The first fields of a file."""
+    names = [shown(name) for name in list(values)[:SIGNS_SHOWN]]
+    return ", ".join(names) + (", ..." if len(values) > SIGNS_SHOWN else "") or "nothing in it"
+
+
 def _board(path: Path, values: dict[str, Any]) -> Board:
     table = TomlTable(path, "", values)
+    if not any(field in values for field in SIGNS):
+        raise UserError(
+            f"{path}: no board description: it has {_some(values)}, and none of {', '.join(SIGNS)}.\n"
+            "If it is another tool's, move it out of the folder; docs/porting.md says what a board's file holds."
+        )
     table.allow(FIELDS)
     memory = _memory(table)
     return Board(

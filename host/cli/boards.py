@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -9,18 +10,33 @@ import click
 
 from tinyllm.boards.description import FOLDER, Board, board_files, board_names, load_boards
 from tinyllm.boards.families import NAMES, families
+from tinyllm.boards.new_board import NewBoard, base_of, write_board
 from tinyllm.codegen.kernels.choose import KERNEL_SETS
 from tinyllm.codegen.kernels.generic import GENERIC
+from tinyllm.errors import UserError
+from tinyllm.host.build.board_file import doubts, from_board_file, installed_board_file
+from tinyllm.host.cli.completion import complete_board
 from tinyllm.host.cli.options import json_option
 from tinyllm.host.link.usb import attached
 from tinyllm.host.output import Output
+from tinyllm.text import shown
+
+PLATFORMIO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @click.command()
+@click.option("--new", "name", metavar="NAME", help="Write the description of a board of your own, with --like.")
+@click.option("--like", metavar="BOARD", shell_complete=complete_board, help="With --new: a board with the same chip.")
+@click.option("--from-platformio", "platformio", metavar="ID", help="With --new: the board's id in PlatformIO.")
 @json_option
-def command(as_json: bool) -> None:
-    """List the boards that tinyllm knows, and what is attached."""
+def command(name: str | None, like: str | None, platformio: str | None, as_json: bool) -> None:
+    """List the boards that tinyllm knows, and what is attached; or describe one of your own."""
     output = Output(as_json)
+    if name is not None:
+        _describe(output, name, like, platformio)
+        return
+    if like is not None or platformio is not None:
+        raise UserError("--like and --from-platformio describe a new board; give its name with --new NAME.")
     known = load_boards()
     here = attached(known)
     own = {name: path for name, path in board_files().items() if path.parent.resolve() != FOLDER.resolve()}
@@ -41,6 +57,29 @@ def command(as_json: bool) -> None:
         output.line(f"attached: {port.device} {port.description}, may be {names}".replace(" , ", ", "))
     if not here:
         output.line("attached: none that is known by its USB numbers")
+
+
+def _describe(output: Output, name: str, like: str | None, platformio: str | None) -> None:
+    """Write a new board's description, and say where and what is to be looked at."""
+    if like is None:
+        raise UserError(f"--new {name} needs --like BOARD, a board with the same chip; `tinyllm boards` lists them.")
+    base = base_of(name, like)
+    if platformio is not None and not PLATFORMIO_ID.fullmatch(platformio):
+        raise UserError(f"--from-platformio {shown(platformio)}: no board id of PlatformIO, which are like esp32dev.")
+    file = None if platformio is None else installed_board_file(platformio)
+    new = (
+        NewBoard(name, base, f"{name}, like {like}", platformio)
+        if file is None
+        else from_board_file(name, base, platformio or "", file)
+    )
+    path = write_board(new)
+    notes = list(doubts(new, file))
+    if output.as_json:
+        output.document({"board": name, "path": str(path), "notes": notes})
+        return
+    output.line(f"{path}: written, like {like}. `tinyllm build --board {name}` builds for it.")
+    for note in notes:
+        output.note(note)
 
 
 def _rows(known: Sequence[Board]) -> Iterator[list[str]]:
