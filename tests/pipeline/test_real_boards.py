@@ -30,10 +30,11 @@ from tests.pipeline.conftest import BASE, random_model
 from tests.pipeline.console_board import SECONDS, Board, Program, Stream
 from tests.pipeline.real_boards import (
     ARDUINO_STUB,
-    BUILDS,
     CROSS,
+    ONE_OF_EACH_CHIP,
     ONE_OF_EACH_PLATFORM,
     REAL_BOARDS,
+    builds,
     compile_to,
     include,
     install_stand_ins,
@@ -79,11 +80,21 @@ FLAVOURS = {
         "-DBOARD_HAS_PSRAM",
         "-DTL_LED_RGB_PIN=48",
     ),
+    "ESP32 with Arduino core 3 and an addressable LED": (
+        "-DARDUINO_ARCH_ESP32",
+        "-DESP_ARDUINO_VERSION_MAJOR=3",
+        "-DTL_CORES=2",
+        "-DTL_LED_RGB_PIN=8",
+    ),
     "Pico": ("-DARDUINO_ARCH_RP2040", "-DTL_CORES=2"),
     "Pico with one core": ("-DARDUINO_ARCH_RP2040",),
 }
-CORE_STACK = {"rp2040": 4096, "rp2350": 4096, "esp32": 8192, "esp32s3": 8192, "esp32c3": 8192}
+CORE_STACK = {"rp2040": 4096, "rp2350": 4096} | dict.fromkeys(
+    ("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6", "esp32p4"), 8192
+)
 """Bytes of the stack under loop(): SCRATCH_Y of Arduino-Pico's linker script, loopTask of arduino-esp32."""
+ONE_OF_EACH_COMPILER = list({compiler: chip for chip, compiler in reversed(CROSS.items())}.values())
+"""A chip for each compiler with its flags."""
 SECOND_CORE_STACK = 1536
 """The smallest that any port gives the second core: firmware/ports/rp2/second_core.c."""
 CORE_SHARE = 1024
@@ -165,7 +176,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("name", builds(ONE_OF_EACH_CHIP))
 def test_platformio_builds_the_project_with_a_cross_compiler_and_it_fits_the_partition(
     projects: Callable[[str], Path],
     core: Path,
@@ -610,7 +621,7 @@ def test_the_deepest_chain_of_calls_leaves_room_on_the_cores_stack(chip: str, gr
     assert depth.bytes <= CORE_STACK[chip] - CORE_SHARE
 
 
-@pytest.mark.parametrize("chip", sorted(CORE_STACK))
+@pytest.mark.parametrize("chip", ONE_OF_EACH_COMPILER)
 def test_the_second_cores_part_of_a_job_leaves_room_on_its_stack(chip: str, graphs: Callable[[str], Path]) -> None:
     depth = stack_depth(graphs(chip), ["tl_parallel_other"])
     assert PARTS & set(depth.chain)
@@ -621,7 +632,7 @@ def test_the_second_cores_part_of_a_job_leaves_room_on_its_stack(chip: str, grap
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize("chip", sorted(CROSS))
+@pytest.mark.parametrize("chip", ONE_OF_EACH_COMPILER)
 def test_the_port_compiles_without_a_warning(
     chip: str, flavour: str, projects: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.pipeline.conftest import BASE, nearest, random_model
 from tests.pipeline.console_board import Board, Person, Program, Refused
-from tests.pipeline.real_boards import ARDUINO_STUB, BUILDS, CROSS, compile_to, include
+from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, ONE_OF_EACH_TWIN, builds, compile_to, include
 from tests.pipeline.test_real_boards import CAT, DIALECTS, FLAVOURS, ONCE, STRICT, build_desk
 from tests.unit.tokenizer_forms import large_vocabulary
 from tinyllm.boards.description import FOLDER, load_board
@@ -105,9 +105,7 @@ def test_the_port_says_that_there_is_no_partition_or_too_small_a_one(
 # --- Virtual boards ---
 
 
-TWINS = [
-    build for build in BUILDS if (twin := load_board(str(build.values[0]), FOLDER).virtual) is not None and twin.weights
-]
+TWINS = [each for each in builds(ONE_OF_EACH_TWIN) if load_board(each.id, FOLDER).virtual]
 
 
 @pytest.fixture(scope="module")

@@ -215,7 +215,7 @@ extern "C" void tl_port_thinking(bool thinking) {
 #if defined(TL_LED_PIN)
     digitalWrite(TL_LED_PIN, thinking ? HIGH : LOW);
 #elif defined(TL_LED_RGB_PIN)
-    neopixelWrite(TL_LED_RGB_PIN, 0, 0, thinking ? 32 : 0);
+    tl_write_rgb(TL_LED_RGB_PIN, 0, 0, thinking ? 32 : 0);
 #elif defined(LED_BUILTIN)
     digitalWrite(LED_BUILTIN, thinking ? HIGH : LOW); /* the ESP32's core lights an addressable one white */
 #else
