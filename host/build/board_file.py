@@ -22,7 +22,6 @@ PICOPROBE = UsbId(0x2E8A, 0x00C0)
 
 OWN_PORT = UsbId(0x303A, 0x1001)
 """The USB-Serial/JTAG of Espressif's chips, which ARDUINO_USB_MODE=1 takes."""
-USB_IN_SOFTWARE = "-DARDUINO_USB_MODE=0"
 RP_CHIPS = ("rp2040", "rp2350")
 
 
@@ -94,12 +93,6 @@ def doubts(new: NewBoard, file: BoardFile | None) -> Iterator[str]:
         return
     if file.has_psram and not (new.like.memory and new.like.memory.psram):
         yield f"It has PSRAM, which {new.like.name} has not: it is not used. Take --like with a board that has some."
-    if USB_IN_SOFTWARE in file.flags:
-        yield (
-            "Its core makes the USB port in software, and sends only while DTR is raised, which tinyllm keeps low. "
-            'If the chip has a USB-Serial/JTAG, add build_unflags = "-DARDUINO_USB_MODE=0" and build_flags = '
-            '"-DARDUINO_USB_MODE=1 -DARDUINO_USB_CDC_ON_BOOT=1" to [platformio].'
-        )
 
 
 def _mb(size: int) -> str:

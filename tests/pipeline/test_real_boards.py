@@ -86,6 +86,11 @@ FLAVOURS = {
         "-DTL_CORES=2",
         "-DTL_LED_RGB_PIN=8",
     ),
+    "ESP32-S2 with its USB port in software": (
+        "-DARDUINO_ARCH_ESP32",
+        "-DARDUINO_USB_MODE=0",
+        "-DARDUINO_USB_CDC_ON_BOOT=1",
+    ),
     "Pico": ("-DARDUINO_ARCH_RP2040", "-DTL_CORES=2"),
     "Pico with one core": ("-DARDUINO_ARCH_RP2040",),
 }
@@ -695,6 +700,17 @@ def test_the_port_talks_and_its_tokens_are_the_references(desk: Desk) -> None:
         program.set(temperature=0)
         answer = program.prompt(ONCE, 100)
         assert answer.done.digest == token_digest(desk.greedy(ONCE, 100))
+
+
+def test_a_port_in_software_answers_while_dtr_is_low(
+    projects: Callable[[str], Path], model: IntegerModel, stories_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    program = build_desk(projects("pico"), "ESP32-S2 with its USB port in software", tmp_path)
+    with Board(program) as board, board.connected() as stream:
+        talk = Program(stream)
+        talk.set(temperature=0)
+        expected = token_digest(Desk(program, model, stories_tokenizer).greedy(ONCE, 20))
+        assert talk.prompt(ONCE, 20).done.digest == expected
 
 
 def test_the_clock_goes_on_where_the_cores_clock_wraps(desk: Desk) -> None:

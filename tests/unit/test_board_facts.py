@@ -21,8 +21,8 @@ BRIDGES = {UsbId(0x10C4, 0xEA60), UsbId(0x1A86, 0x7523), UsbId(0x1A86, 0x55D4)}
 OWN_PORT = UsbId(0x303A, 0x1001)
 """The USB-Serial/JTAG of Espressif's chips."""
 
-PSRAM_TYPES = {2 * 2**20: "qio_qspi", 8 * 2**20: "qio_opi", 32 * 2**20: None}
-"""By its bytes on the boards that there are; the ESP32-P4 has one type alone."""
+PSRAM_TYPES = {2 * 2**20: "qio_qspi", 8 * 2**20: "qio_opi"}
+"""By its bytes on the boards that there are with an ESP32-S3; other chips have one type alone."""
 
 
 def board_file(board: Board) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def test_a_board_with_psram_says_so_to_the_core_with_its_type(board: Board) -> N
     build = board_file(board)["build"]
     kind = board.platformio.get("board_build.arduino.memory_type", build.get("arduino", {}).get("memory_type"))
     assert board.memory is not None
-    assert kind == PSRAM_TYPES[board.memory.psram]
+    assert kind == (PSRAM_TYPES[board.memory.psram] if board.chip == "esp32s3" else None)
     assert "-DBOARD_HAS_PSRAM" in flags(board)
 
 
