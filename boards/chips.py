@@ -81,9 +81,24 @@ CHIPS = {
         " instructions",
         hot_code=HotCode(ESP_IDF),
     ),
+    "esp32s2": Chip(
+        ram=((0x3FFB_0000, 0x4000_0000), (0x4002_0000, 0x4007_0000)),
+        source="esp-idf, soc.h in components/soc/esp32s2: SOC_DRAM as data; SOC_IRAM, the same, as instructions",
+        hot_code=HotCode(ESP_IDF),
+    ),
+    "esp32c6": Chip(
+        ram=((0x4080_0000, 0x4088_0000),),
+        source="esp-idf, soc.h in components/soc/esp32c6: SOC_DRAM and SOC_IRAM, one bus",
+        hot_code=HotCode(ESP_IDF),
+    ),
+    "esp32p4": Chip(
+        ram=((0x4FF0_0000, 0x4FFC_0000),),
+        source="esp-idf, soc.h in components/soc/esp32p4: SOC_DRAM and SOC_IRAM, one bus",
+    ),
 }
 """By the name that a board's description gives; a chip that is not here is a user's own.
 
-The RP chips and the ESP32-C3 have one cache of 16 KB for code and data, the ESP32 one of 32 KB for each core. The
-ESP32-S3's instruction cache of 16 KB is its own, and hot functions fit in it: its RAM is worth more for weights.
+The RP chips and the ESP32-C3 have one cache of 16 KB for code and data, the ESP32-C6 one of 32 KB, the ESP32 one of
+32 KB for each core. The ESP32-S2's for instructions is its own, but of 8 KB. Those of the ESP32-S3 and of the ESP32-P4
+are their own too, and hot functions fit in 16 KB: their RAM is worth more for weights.
 """

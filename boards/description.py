@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from tinyllm.boards.board import HOST, TWIN, Board, Memory, UsbId, Virtual
 from tinyllm.boards.platformio_options import FIRMWARE, OWN_PLATFORM
-from tinyllm.boards.reader import read_board
+from tinyllm.boards.reader import FOLDER, read_board
 from tinyllm.errors import UserError
 
 __all__ = [
@@ -29,24 +30,25 @@ __all__ = [
     "board_files",
     "board_folders",
     "board_names",
+    "find_board",
     "load_board",
     "load_boards",
+    "new_board_folder",
     "read_board",
 ]
 
-FOLDER = Path(__file__).parent
 BOARDS_DIR = "TINYLLM_BOARDS_DIR"
 
 
-def board_folders() -> list[Path]:
+def board_folders(may_be_empty: bool = False) -> list[Path]:
     """Where boards are described, the user's folders first.
 
-    Raises UserError if TINYLLM_BOARDS_DIR is no folder, or holds no board.
+    Raises UserError if TINYLLM_BOARDS_DIR is no folder, or holds no board and may not be empty.
     """
     folders = []
     if chosen := os.environ.get(BOARDS_DIR):
         folders.append(Path(chosen).expanduser())
-        if not any(folders[0].glob("*.toml")):
+        if not may_be_empty and not any(folders[0].glob("*.toml")):
             wrong = "no board TOML in it" if folders[0].is_dir() else "no such folder"
             raise UserError(f"{chosen}: {wrong}; --boards-dir ({BOARDS_DIR}) takes a folder that holds board TOMLs.")
     if any(Path("boards").glob("*.toml")):
@@ -54,10 +56,19 @@ def board_folders() -> list[Path]:
     return [*folders, FOLDER]
 
 
-def board_files(folder: Path | None = None) -> dict[str, Path]:
-    """Board name -> its file, sorted by name: of `folder`, or of all folders; the user's come first."""
+def new_board_folder() -> Path:
+    """Where a new board of the user's belongs: the first of the user's folders, which may not be there yet."""
+    chosen = os.environ.get(BOARDS_DIR)
+    return Path(chosen).expanduser() if chosen else Path("boards")
+
+
+def board_files(folder: Path | None = None, may_be_empty: bool = False) -> dict[str, Path]:
+    """Board name -> its file, sorted by name: of `folder`, or of all folders; the user's come first.
+
+    may_be_empty and errors as board_folders.
+    """
     found: dict[str, Path] = {}
-    for place in [folder] if folder else board_folders():
+    for place in [folder] if folder else board_folders(may_be_empty):
         for path in place.glob("*.toml"):
             found.setdefault(path.stem, path)
     return dict(sorted(found.items()))
@@ -70,7 +81,11 @@ def board_names(folder: Path | None = None) -> list[str]:
 
 def load_board(name: str, folder: Path | None = None) -> Board:
     """The board of that name. Raises UserError for an unknown name, with the nearest, and for a file that is wrong."""
-    files = board_files(folder)
+    return find_board(name, board_files(folder))
+
+
+def find_board(name: str, files: Mapping[str, Path]) -> Board:
+    """The board of that name among files; errors as load_board."""
     if name not in files:
         near = difflib.get_close_matches(name, files, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"Known boards: {', '.join(files)}."

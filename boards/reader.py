@@ -1,5 +1,7 @@
 """Reads a board's TOML file, checking every field.
 
+    like             optional, another board: what is not written is as on that one. A table stands in for the whole
+                     table of the other board, but in [platformio] each option for that option
     description      one line for people
     chip             the chip's name
     instruction_set  of its cores: generic, armv6m, armv8m, rv32, xtensa, xtensa_s3 or host; it chooses the kernels
@@ -28,6 +30,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from tinyllm.boards.action_pins import action_pins
 from tinyllm.boards.board import Bandwidth, Board, Cycles, Memory, Power, Reserve, UsbId, Virtual, WeightsPlace
@@ -41,6 +44,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+FOLDER = Path(__file__).parent
+"""Of the boards that are ours."""
 LARGEST_FILE = 64 * 1024
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
 """What a board may be called: it becomes a C string and the name of a PlatformIO environment."""
@@ -50,6 +55,7 @@ WEIGHTS_PAGE = 64 * 1024
 INSTRUCTION_SETS = ("generic", "armv6m", "armv8m", "rv32", "xtensa", "xtensa_s3", "host")
 EMULATORS = ("unicorn", "qemu")
 FIELDS = (
+    "like",
     "description",
     "chip",
     "instruction_set",
@@ -69,19 +75,78 @@ FIELDS = (
     "virtual",
 )
 
+SIGNS = ("like", "description", "chip", "platformio")
+"""Fields by which a file is known for a board's."""
+SIGNS_SHOWN = 3
+
 
 def read_board(path: Path) -> Board:
-    """The board in one file. Raises UserError naming the file and the field that is wrong."""
+    """The board in one file, and in that of the board that it is like.
+
+    Raises UserError naming the file and the field that is wrong.
+    """
+    return _board(path, board_values(path))
+
+
+def board_values(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The fields of a board's file with those of the board that it is like. Errors as read_board.
+
+    above: the files that are like this one. The other board's file lies beside this one, or is one of ours.
+    """
+    values = read_toml(path)
+    if "like" not in values:
+        return values
+    name = TomlTable(path, "", values).text("like")
+    near = path.parent / f"{name}.toml"
+    own = not NAME.fullmatch(name) or near.resolve() == path.resolve() or not near.is_file()
+    other = FOLDER / f"{name}.toml" if own else near
+    if not NAME.fullmatch(name) or not other.is_file() or other.resolve() == path.resolve():
+        raise UserError(f"{path}: like is {shown(name)}, expected a board of ours, or one whose file lies beside this.")
+    if other in above:
+        raise UserError(f"{path}: like is {shown(name)}, which is itself like this board.")
+    base = board_values(other, (*above, path))
+    _board(other, base)  # what is wrong there is not said of this file
+    options = values.get("platformio")
+    if isinstance(options, dict):
+        values["platformio"] = _merged(base["platformio"], options)
+    return base | values
+
+
+def _merged(options: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """The options with others in their place; a dotted key of TOML is a table in a table."""
+    merged = dict(options)
+    for key, value in others.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a board's file says. Raises UserError for a wrong name, and for a file that is no TOML or far too large."""
     if not NAME.fullmatch(path.stem):
         raise UserError(f"{path}: a board's file name is its name: letters, digits, - and _, at most 31.")
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:
             raise UserError(f"{path}: {size:,} bytes, expected at most {LARGEST_FILE:,}; this is no board description.")
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable TOML file: {error}.") from None
+
+
+def _some(values: dict[str, Any]) -> str:
+    """The first fields of a file."""
+    names = [shown(name) for name in list(values)[:SIGNS_SHOWN]]
+    return ", ".join(names) + (", ..." if len(values) > SIGNS_SHOWN else "") or "nothing in it"
+
+
+def _board(path: Path, values: dict[str, Any]) -> Board:
     table = TomlTable(path, "", values)
+    if not any(field in values for field in SIGNS):
+        raise UserError(
+            f"{path}: no board description: it has {_some(values)}, and none of {', '.join(SIGNS)}.\n"
+            "If it is another tool's, move it out of the folder; docs/porting.md says what a board's file holds."
+        )
     table.allow(FIELDS)
     memory = _memory(table)
     return Board(

@@ -25,6 +25,8 @@ from tinyllm.host.virtual.emulators import require_unicorn
 
 PACKAGES = ("platformio", "scons", "cffi", "pyserial", "numpy")
 COMPILERS = ("cc", "gcc", "clang")
+NAMED = 4
+"""Boards that a check names; more are counted."""
 OTHER_FOLDER = "Make it one that you may write, or set TINYLLM_HOME to a folder of yours."
 
 
@@ -116,6 +118,12 @@ def _registry() -> Check:
     return Check(name, False, f"not reachable ({trouble})", needed=False, advice=advice)
 
 
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
 def _virtual() -> Iterator[Check]:
     """What --virtual takes for the boards that come with tinyllm: cross-compilers and emulators."""
     twins = [board.twin() for board in load_boards(FOLDER) if board.virtual]
@@ -126,11 +134,11 @@ def _virtual() -> Iterator[Check]:
     for chip in boards:
         shared.setdefault(tuple(_build_of(chip)["compilers"]), []).append(chip)
     for chips in shared.values():
-        yield _cross_compiler(chips, ", ".join(name for chip in chips for name in boards[chip]))
-    yield _unicorn(", ".join(twin.name for twin in twins if twin.emulator == "unicorn"))
+        yield _cross_compiler(chips, _some([name for chip in chips for name in boards[chip]]))
+    yield _unicorn(_some([twin.name for twin in twins if twin.emulator == "unicorn"]))
     for chip in boards:
         if chip in qemu.MACHINES:
-            yield _qemu(qemu.MACHINES[chip], ", ".join(boards[chip]))
+            yield _qemu(qemu.MACHINES[chip], _some(boards[chip]))
     yield _node()
 
 

@@ -30,6 +30,12 @@ def home_path() -> Path:
     return Path(override).expanduser().absolute() if override else _user_cache() / "tinyllm"
 
 
+def core_dir() -> Path:
+    """PlatformIO's core folder: PLATFORMIO_CORE_DIR, else platformio/ in the cache folder."""
+    chosen = os.environ.get("PLATFORMIO_CORE_DIR")
+    return Path(chosen).expanduser().absolute() if chosen else home_path() / "platformio"
+
+
 def _user_cache() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tinyllm.boards.description import Board, board_names, load_board
+from tinyllm.boards.families import one_of_each_chip
 from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT, IntegerMatrix, IntegerModel
 from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import FLASH_BESIDE, PARTITION, Bytes, MemoryNeeds, matrix_bytes, memory_needs, room
@@ -82,8 +83,8 @@ def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: By
     advice += [
         option for option, smaller in _smaller_forms(model) if memory_needs(smaller, tokenizer, board).fits(board)
     ]
-    if others := [name for name in board_names() if _has_room(name, board, model, tokenizer)]:
-        advice.append(f"--board {' or '.join(others)}")
+    if others := one_of_each_chip(list(_with_room(board, model, tokenizer))):
+        advice.append(f"--board {' or '.join(other.name for other in others)}")
     what = f"{model.config.name} with context {model.config.context} does not fit {board.name}: it needs "
     return (
         f"{what}{' and '.join(short)}{' beside the core' if board.reserve else ''}.\n"
@@ -116,20 +117,20 @@ def _vocabulary_advice(model: IntegerModel, wanted: Bytes, space: Bytes) -> str:
     return ""
 
 
-def _has_room(name: str, instead_of: Board, model: IntegerModel, tokenizer: Tokenizer) -> bool:
-    """Whether the board of that name has room, or its twin if a twin is to be replaced.
+def _with_room(instead_of: Board, model: IntegerModel, tokenizer: Tokenizer) -> Iterator[Board]:
+    """The boards that have room, or those whose twins have if a twin is to be replaced.
 
     Boards whose TOML is invalid are skipped.
     """
-    try:
-        board = load_board(name)
-        if instead_of.emulator is not None:
-            board = board.twin()
-    except TinyllmError:
-        return False
-    return (
-        board.name != instead_of.name and board.memory is not None and memory_needs(model, tokenizer, board).fits(board)
-    )
+    for name in board_names():
+        try:
+            described = load_board(name)
+            board = described.twin() if instead_of.emulator is not None else described
+        except TinyllmError:
+            continue
+        there = board.name != instead_of.name and board.memory is not None
+        if there and memory_needs(model, tokenizer, board).fits(board):
+            yield described
 
 
 def _kb(size: int) -> str:

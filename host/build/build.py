@@ -28,7 +28,7 @@ from tinyllm.host.model.load import LoadedModel
 FAILED_LOG = "failed.log"
 """Beside the cached builds: the log of the last one that failed."""
 
-EMULATED = {"lx106": "esp32"}
+EMULATED = {"lx106": "esp32", "esp32c3": "esp32c3"}
 """By the board of our own platform, the chip whose addresses its images have, if they stand for other chips too."""
 
 BY_HAND = "pio run"

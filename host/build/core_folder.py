@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from platformio.package.version import get_original_version
 from platformio.platform.exception import UnknownPlatform
 from platformio.platform.factory import PlatformFactory
 
-from tinyllm.cache_folder import home_path
+from tinyllm.cache_folder import core_dir
 from tinyllm.errors import Failure, UserError
 from tinyllm.files import write_file
 from tinyllm.host.build.registry import registry_trouble
@@ -52,12 +51,6 @@ from SCons.Script.Main import main
 
 main()
 """
-
-
-def core_dir() -> Path:
-    """PlatformIO's core folder: PLATFORMIO_CORE_DIR, else platformio/ in the cache folder."""
-    chosen = os.environ.get("PLATFORMIO_CORE_DIR")
-    return Path(chosen).expanduser().absolute() if chosen else home_path() / "platformio"
 
 
 def prepare(progress: Callable[[str], None]) -> Path:

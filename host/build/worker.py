@@ -16,8 +16,9 @@ from platformio.__main__ import main as platformio_main
 from platformio.exception import PlatformioException
 from platformio.project.config import ProjectConfig
 
+from tinyllm.cache_folder import core_dir
 from tinyllm.errors import Failure, TinyllmError, UserError
-from tinyllm.host.build.core_folder import core_dir, missing_packages, out_of_reach, prepare
+from tinyllm.host.build.core_folder import missing_packages, out_of_reach, prepare
 from tinyllm.host.build.platformio import Voice
 from tinyllm.host.build.registry import registry_trouble
 

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import click
 
 from tinyllm.boards.description import FOLDER, Board, board_files, board_names, load_boards
+from tinyllm.boards.families import NAMES, families
+from tinyllm.boards.new_board import NewBoard, base_of, write_board
 from tinyllm.codegen.kernels.choose import KERNEL_SETS
 from tinyllm.codegen.kernels.generic import GENERIC
+from tinyllm.errors import UserError
+from tinyllm.host.build.board_file import doubts, from_board_file, installed_board_file
+from tinyllm.host.cli.completion import complete_board
 from tinyllm.host.cli.options import json_option
 from tinyllm.host.link.usb import attached
 from tinyllm.host.output import Output
+from tinyllm.text import shown
+
+PLATFORMIO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @click.command()
+@click.option("--new", "name", metavar="NAME", help="Write the description of a board of your own, with --like.")
+@click.option("--like", metavar="BOARD", shell_complete=complete_board, help="With --new: a board with the same chip.")
+@click.option("--from-platformio", "platformio", metavar="ID", help="With --new: the board's id in PlatformIO.")
 @json_option
-def command(as_json: bool) -> None:
-    """List the boards that tinyllm knows, and what is attached."""
+def command(name: str | None, like: str | None, platformio: str | None, as_json: bool) -> None:
+    """List the boards that tinyllm knows, and what is attached; or describe one of your own."""
     output = Output(as_json)
+    if name is not None:
+        _describe(output, name, like, platformio)
+        return
+    if like is not None or platformio is not None:
+        raise UserError("--like and --from-platformio describe a new board; give its name with --new NAME.")
     known = load_boards()
     here = attached(known)
     own = {name: path for name, path in board_files().items() if path.parent.resolve() != FOLDER.resolve()}
@@ -27,23 +45,7 @@ def command(as_json: bool) -> None:
         ports = [asdict(port) | {"boards": [board.name for board in boards]} for port, boards in here]
         output.document({"boards": facts, "attached": ports})
         return
-    rows = [
-        [
-            board.name,
-            board.chip,
-            board.instruction_set,
-            str(board.cores),
-            _memory(board),
-            "yes" if board.virtual else "-",
-            board.description,
-        ]
-        for board in known
-    ]
-    output.table(
-        ["board", "chip", "instruction set", "cores", "memory", "virtual", "what it is"],
-        rows,
-        wraps=["memory", "what it is"],
-    )
+    output.table(["board", "flash", "PSRAM", "what it is"], list(_rows(known)), wraps=["what it is"])
     output.line("")
     sets = [name for name in KERNEL_SETS if name != GENERIC.name]
     output.line(f"Kernels of their own: {', '.join(sets)}. The other instruction sets run the portable C.")
@@ -57,9 +59,58 @@ def command(as_json: bool) -> None:
         output.line("attached: none that is known by its USB numbers")
 
 
+def _describe(output: Output, name: str, like: str | None, platformio: str | None) -> None:
+    """Write a new board's description, and say where and what is to be looked at."""
+    if like is None:
+        raise UserError(f"--new {name} needs --like BOARD, a board with the same chip; `tinyllm boards` lists them.")
+    base = base_of(name, like)
+    if platformio is not None and not PLATFORMIO_ID.fullmatch(platformio):
+        raise UserError(f"--from-platformio {shown(platformio)}: no board id of PlatformIO, which are like esp32dev.")
+    file = None if platformio is None else installed_board_file(platformio)
+    new = (
+        NewBoard(name, base, f"{name}, like {like}", platformio)
+        if file is None
+        else from_board_file(name, base, platformio or "", file)
+    )
+    path = write_board(new)
+    notes = list(doubts(new, file))
+    if output.as_json:
+        output.document({"board": name, "path": str(path), "notes": notes})
+        return
+    output.line(f"{path}: written, like {like}. `tinyllm build --board {name}` builds for it.")
+    for note in notes:
+        output.note(note)
+
+
+def _rows(known: Sequence[Board]) -> Iterator[list[str]]:
+    """A row for each family with what its chip is, and below it one for each board of it."""
+    for name, boards in families(known).items():
+        yield [name, "", "", _chip(boards[0])]
+        for board in boards:
+            memory = board.memory
+            sizes = ["", ""] if memory is None else [_size(memory.flash), _size(memory.psram)]
+            yield [f"  {board.name}", *sizes, board.description]
+
+
+def _chip(board: Board) -> str:
+    """Of the first board of a family: what the others have too."""
+    facts = [f"{board.cores} core{'s' if board.cores > 1 else ''}"]
+    facts[0] += f", {board.clock_mhz} MHz" if board.clock_mhz else ""
+    facts += [f"{_size(board.memory.sram)} SRAM"] if board.memory else []
+    facts += [f"kernels {board.instruction_set}", *(["--virtual"] if board.virtual else [])]
+    return "; ".join(facts)
+
+
+def _size(size: int) -> str:
+    if not size:
+        return "-"
+    return f"{size // 2**20} MB" if size % 2**20 == 0 else f"{size // 1024:,} KB"
+
+
 def _board_facts(board: Board) -> dict[str, object]:
     facts = {field: getattr(board, field) for field in ("name", "description", "chip", "instruction_set", "cores")}
     return facts | {
+        "family": NAMES.get(board.chip, board.chip),
         "clock_mhz": board.clock_mhz,
         "memory": asdict(board.memory) if board.memory else None,
         "usb": [asdict(usb) for usb in board.usb],
@@ -70,10 +121,3 @@ def _board_facts(board: Board) -> dict[str, object]:
         "virtual": board.virtual is not None,
         "platformio": dict(board.platformio),
     }
-
-
-def _memory(board: Board) -> str:
-    if board.memory is None:
-        return "this computer's"
-    parts = {"flash": board.memory.flash, "SRAM": board.memory.sram, "PSRAM": board.memory.psram}
-    return ", ".join(f"{size // 1024:,} KB {name}" for name, size in parts.items() if size)

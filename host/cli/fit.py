@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tinyllm.boards.description import load_board, load_boards
+from tinyllm.boards.families import kinds
 from tinyllm.errors import UserError
 from tinyllm.host.cli.completion import complete_board
 from tinyllm.host.cli.fit_document import document
@@ -42,16 +43,17 @@ def command(model: str | None, board: str | None, plot: Path | None, options: Lo
     output = Output(as_json)
     if plot is not None:
         check_plot(plot)
-    boards = load_boards() if board is None else [load_board(board)]
+    groups = kinds(load_boards()) if board is None else [[load_board(board)]]
+    boards = [each for group in groups for each in (group if as_json else group[:1])]
     sketch = read_sketch(model_path(model), options)
     fits = [fit_board(sketch, each) for each in boards]
     if plot is not None:
         save_plot(plot, _drawn(sketch, fits, one=board is not None), output)
-    changes = None if board is None else remedies(sketch, fits[0], load_boards())
+    changes = None if board is None else remedies(sketch, fits[0], [group[0] for group in kinds(load_boards())])
     if as_json:
-        output.document(document(sketch, fits, changes))
+        output.document(document(sketch, sorted(fits, key=lambda each: each.board.name), changes))
     elif changes is None:
-        show_boards(output, sketch, fits)
+        show_boards(output, sketch, fits, groups)
     else:
         show_board(output, sketch, fits[0], changes)
 

@@ -30,8 +30,8 @@ NONE = "-"
 INSIDE, BESIDE = "in the program", "beside it"
 
 
-def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit]) -> None:
-    """A row for each board."""
+def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence[Board]]) -> None:
+    """A row for each board. kinds: groups of boards that are equal for a model; the first of each has the row."""
     output.line(_title(sketch), style="bold")
     output.line(_sizes(sketch), indent=2)
     output.line("")
@@ -49,7 +49,7 @@ def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit]) -> N
         ],
     )
     output.line("")
-    for line in _legend(sketch, boards, wide):
+    for line in _legend(sketch, boards, kinds, wide):
         output.line(line, indent=2)
 
 
@@ -101,7 +101,7 @@ def _rest(each: BoardFit, wide: bool) -> list[str]:
     return row
 
 
-def _legend(sketch: Sketch, boards: Sequence[BoardFit], wide: bool) -> Iterator[str]:
+def _legend(sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence[Board]], wide: bool) -> Iterator[str]:
     """What the table's words mean, as far as they occur in it."""
     fits = [fit for each in boards for fit in each.formats.values()]
     yield (
@@ -125,6 +125,8 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], wide: bool) -> Iterator[
     for each in boards:
         if each.unknown and any(fit.fits or not fit.known for fit in each.formats.values()):
             yield f"{each.board.name}: unknown, for {each.unknown}."
+    if equal := [f"{first.name} for {', '.join(each.name for each in rest)}" for first, *rest in kinds if rest]:
+        yield f"Boards that are equal for a model share a row: {'; '.join(equal)}."
     yield "--board NAME shows a board's memories, and what to change."
 
 

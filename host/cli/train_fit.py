@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinyllm.boards.description import HOST, load_boards
+from tinyllm.boards.families import kinds
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.checkpoints.facts import CheckpointFacts
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -27,7 +28,7 @@ def warn_of_boards(output: Output, config: ModelConfig, tokenizer: Tokenizer, ou
         no_tokenizer="",
         saving=None,
     )
-    fits = [fit_board(sketch, board) for board in load_boards() if board.name != HOST]
+    fits = [fit_board(sketch, board) for board, *_ in kinds(load_boards()) if board.name != HOST]
     held = [f"{each.board.name} as {each.best.weights}" for each in fits if each.best is not None]
     if held:
         output.note(f"boards that hold it: {', '.join(held)}")

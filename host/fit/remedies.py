@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tinyllm.boards.board import Board
+from tinyllm.boards.families import one_of_each_chip
 from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT, SMALLEST_CONTEXT
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.trim import first_tokens, trim_tokenizer
@@ -132,8 +133,12 @@ def _with(sketch: Sketch, board: Board, weights: str, context: int, tokenizer: T
 
 
 def _other_boards(sketch: Sketch, now: Fit, board: Board, others: Sequence[Board]) -> Iterator[Remedy]:
-    """Those that it fits, with the most accurate weights, fastest first; if it fits here, the faster ones."""
+    """Those that it fits, with the most accurate weights, fastest first, one of each chip; if it fits here, the faster
+    ones.
+    """
     fits = [(each, fit_board(sketch, each).best) for each in others if each.name != board.name and each.memory]
     better = [(each, fit) for each, fit in fits if fit and (not now.fits or _speed(fit) > _speed(now))]
-    for each, fit in sorted(better, key=lambda pair: -_speed(pair[1])):
+    fastest = {each.name: (each, fit) for each, fit in sorted(better, key=lambda pair: -_speed(pair[1]))}
+    for each in one_of_each_chip([each for each, _ in fastest.values()]):
+        fit = fastest[each.name][1]
         yield Remedy(f"--board {each.name}{_and_weights(fit.weights, now)}", each, fit)

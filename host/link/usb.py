@@ -10,6 +10,11 @@ from tinyllm.host.link.drives import drives
 from tinyllm.host.link.port_names import BY_SERIAL
 from tinyllm.host.link.serial_port import PortInfo, list_serial_ports
 
+NONE_ATTACHED = (
+    "no board is attached: no port shows the USB numbers of a board that `tinyllm boards` lists.\n"
+    "Plug one in with a cable that carries data, or name it with --board and --port."
+)
+
 
 def boards_on(port: PortInfo, known: Sequence[Board]) -> list[Board]:
     """The boards that show this port's USB numbers; those of a USB-to-UART bridge are shared by many."""
@@ -70,7 +75,7 @@ def find_any_port() -> PortInfo:
     waiting = [board.name for board in known if board.bootloader_drive in shown]
     if waiting:
         raise UserError(f"{' or '.join(waiting)} waits for a program: `tinyllm flash --board {waiting[0]}`.")
-    raise UserError(_none_attached(known))
+    raise UserError(NONE_ATTACHED)
 
 
 def find_board() -> Board:
@@ -82,15 +87,8 @@ def find_board() -> Board:
     if len(names) == 1:
         return next(board for board in known if board.name in names)
     if not names:
-        raise UserError(_none_attached(known))
+        raise UserError(NONE_ATTACHED)
     raise UserError(f"the board that is attached may be {' or '.join(sorted(names))}. Say which it is with --board.")
-
-
-def _none_attached(known: Sequence[Board]) -> str:
-    return (
-        f"no board is attached: no port shows the USB numbers of {', '.join(b.name for b in known if b.usb)}.\n"
-        "Plug one in with a cable that carries data, or name it with --board and --port."
-    )
 
 
 def _missing(board: Board, instead: str) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pytest
 from platformio.package.meta import PackageSpec
 
 from tests.conftest import skip_unless_ci
 from tinyllm.boards.description import FOLDER, OWN_PLATFORM, Board, load_board, load_boards
+from tinyllm.boards.families import one_of_each_chip
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.emit.write import write_project
@@ -20,7 +24,20 @@ from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 HERE = Path(__file__).parent
 STAND_INS = HERE.parent / "registry"
 ARDUINO_STUB = HERE / "arduino_stub"
-REAL_BOARDS = [board.name for board in load_boards(FOLDER) if board.platformio["platform"] != OWN_PLATFORM]
+REAL = [board for board in load_boards(FOLDER) if board.platformio["platform"] != OWN_PLATFORM]
+REAL_BOARDS = [board.name for board in REAL]
+ONE_OF_EACH_CHIP = [board.name for board in one_of_each_chip(REAL)]
+ONE_OF_EACH_TWIN = list(
+    {
+        (each.virtual.platformio["board"], each.virtual.ports): each.name for each in reversed(REAL) if each.virtual
+    }.values()
+)
+ONE_OF_EACH_PLATFORM = list({board.platformio["platform"]: board.name for board in reversed(REAL)}.values())
+
+
+def builds(names: Sequence[str]) -> list[Any]:
+    """All boards for a test that takes a build. Those that are not named are a sweep: they differ in options alone."""
+    return [pytest.param(each, marks=[] if each in names else pytest.mark.sweep, id=each) for each in REAL_BOARDS]
 
 
 @dataclass(frozen=True)
@@ -43,15 +60,20 @@ CROSS = {
     "esp32c3": Cross("riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs")),
     "esp32": Cross("xtensa-lx106-elf-", ("-specs=../picolibc.specs", "-mtext-section-literals")),
     "esp32s3": Cross("xtensa-lx106-elf-", ("-specs=../picolibc.specs", "-mtext-section-literals")),
+    "esp32s2": Cross("xtensa-lx106-elf-", ("-specs=../picolibc.specs", "-mtext-section-literals")),
+    "esp32c6": Cross("riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs")),
+    "esp32p4": Cross("riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs")),
 }
+PLATFORMS = {"platformio/espressif32": "espressif32", "maxgerhardt": "raspberrypi", "pioarduino": "pioarduino"}
+"""A word of each board's platform -> the folder of its stand-in."""
 
 
 def install_stand_ins(core: Path) -> None:
     """Lay the stand-ins into PlatformIO's core folder as it would have installed the real ones."""
-    for name in ("esp32", "pico"):
-        board = load_board(name, FOLDER)
-        spec = PackageSpec(board.platformio["platform"])
-        stand_in = STAND_INS / ("raspberrypi" if spec.external else "espressif32")
+    for name in ONE_OF_EACH_PLATFORM:
+        platform = load_board(name, FOLDER).platformio["platform"]
+        spec = PackageSpec(platform)
+        (stand_in,) = (STAND_INS / place for word, place in PLATFORMS.items() if word in platform)
         folder = core / "platforms" / stand_in.name
         shutil.copytree(stand_in, folder)
         shutil.copytree(STAND_INS / "builder", folder / "builder")

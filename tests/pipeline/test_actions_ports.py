@@ -21,8 +21,14 @@ RGB = ActionPins(led_rgb_pin=48)
 
 
 @pytest.mark.parametrize("pins", [ALL, RGB, ActionPins()], ids=["all", "addressable LED", "none"])
-@pytest.mark.parametrize("flavour", ["ESP32 with an LED", "Pico"])
-@pytest.mark.parametrize("chip", ["rp2040", "esp32c3"])
+@pytest.mark.parametrize(
+    ("chip", "flavour"),
+    [
+        ("rp2040", "Pico"),
+        ("esp32", "ESP32 with an LED"),
+        ("esp32c6", "ESP32 with Arduino core 3 and an addressable LED"),
+    ],
+)
 def test_the_handlers_compile_without_a_warning(chip: str, flavour: str, pins: ActionPins, tmp_path: Path) -> None:
     if pins is RGB and flavour == "Pico":
         pytest.skip("an addressable LED is known on the ESP32 alone")

@@ -12,8 +12,9 @@ from elftools.elf.sections import SymbolTableSection
 
 from tests.conftest import STORY_MODEL
 from tests.pipeline.emulated_boards import CONTEXT, need
+from tests.pipeline.real_boards import ONE_OF_EACH_TWIN, builds
 from tinyllm.boards.chips import CHIPS
-from tinyllm.boards.description import FOLDER, HOST, Board, load_board, load_boards
+from tinyllm.boards.description import FOLDER, HOST, Board, load_board
 from tinyllm.codegen.arithmetic.int4 import round_to_nearest
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
@@ -41,13 +42,15 @@ PORTS_OWN = 2048
 """Of the virtual Xtensa boards' RAM, which their files leave out of `static`: a stack for exceptions."""
 ELEMENT_TABLES = {"tl_softmax_table": "softmax", "tl_sigmoid_table": "sigmoid"}
 
-VIRTUAL = [board.name for board in load_boards(FOLDER) if board.virtual and not (board.memory and board.memory.psram)]
+REAL = {each.id: (each, load_board(each.id, FOLDER)) for each in builds(ONE_OF_EACH_TWIN)}
+VIRTUAL = [each for each, board in REAL.values() if board.virtual and not (board.memory and board.memory.psram)]
 BESIDE = [("esp32", "int8"), ("esp32c3", "int8"), ("pico", "int8"), ("pico2", "int4"), ("esp32s3-n16r8", "mixed")]
 """One of each chip; the sweep has every virtual board."""
-TWINS = [board.name for board in load_boards(FOLDER) if board.virtual and board.virtual.weights]
+TWINS = [name for name, (_, board) in REAL.items() if board.virtual and board.virtual.weights]
 OTHERS = [(name, "int8") for name in TWINS if (name, "int8") not in BESIDE]
 CASES = [
-    *((name, "int8", None) for name in [HOST, *VIRTUAL]),
+    (HOST, "int8", None),
+    *(pytest.param(each.id, "int8", None, marks=each.marks) for each in VIRTUAL),
     *((name, each, None) for name in (HOST, "pico2") for each in FORMATS[1:]),
     *(("pico2", "int8", cache) for cache in KV_CACHES if cache != "int8"),
 ]

@@ -12,7 +12,7 @@ import pytest
 from tests.boards.conftest import missing
 from tests.conftest import skip_unless_ci
 from tests.pipeline.conftest import nearest
-from tests.pipeline.real_boards import CROSS, REAL_BOARDS, compile_to, include, write
+from tests.pipeline.real_boards import CROSS, ONE_OF_EACH_TWIN, compile_to, include, write
 from tinyllm.boards.chips import CHIPS
 from tinyllm.boards.description import FOLDER, load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
@@ -26,7 +26,7 @@ from tinyllm.host.virtual.elf import read_elf
 from tinyllm.host.virtual.parts import Part
 
 CONTEXT = 128
-BOARDS = [name for name in REAL_BOARDS if (chip := CHIPS[load_board(name, FOLDER).chip]) and chip.hot_code]
+BOARDS = [name for name in ONE_OF_EACH_TWIN if (chip := CHIPS[load_board(name, FOLDER).chip]) and chip.hot_code]
 SLACK = 1536
 """How far a kernel set's bound may be above what the compiler here makes."""
 FROM_FLASH = 0.02

@@ -28,7 +28,18 @@ from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import ENGINE, compile_call_graphs, load_c
 from tests.pipeline.conftest import BASE, random_model
 from tests.pipeline.console_board import SECONDS, Board, Program, Stream
-from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, REAL_BOARDS, compile_to, include, install_stand_ins, write
+from tests.pipeline.real_boards import (
+    ARDUINO_STUB,
+    CROSS,
+    ONE_OF_EACH_CHIP,
+    ONE_OF_EACH_PLATFORM,
+    REAL_BOARDS,
+    builds,
+    compile_to,
+    include,
+    install_stand_ins,
+    write,
+)
 from tests.unit.chat_templates import CHATML
 from tests.unit.tokenizer_files import REPLICAS, write_tokenizer
 from tinyllm.boards.description import BOARDS_DIR, FOLDER, load_board
@@ -69,11 +80,26 @@ FLAVOURS = {
         "-DBOARD_HAS_PSRAM",
         "-DTL_LED_RGB_PIN=48",
     ),
+    "ESP32 with Arduino core 3 and an addressable LED": (
+        "-DARDUINO_ARCH_ESP32",
+        "-DESP_ARDUINO_VERSION_MAJOR=3",
+        "-DTL_CORES=2",
+        "-DTL_LED_RGB_PIN=8",
+    ),
+    "ESP32-S2 with its USB port in software": (
+        "-DARDUINO_ARCH_ESP32",
+        "-DARDUINO_USB_MODE=0",
+        "-DARDUINO_USB_CDC_ON_BOOT=1",
+    ),
     "Pico": ("-DARDUINO_ARCH_RP2040", "-DTL_CORES=2"),
     "Pico with one core": ("-DARDUINO_ARCH_RP2040",),
 }
-CORE_STACK = {"rp2040": 4096, "rp2350": 4096, "esp32": 8192, "esp32s3": 8192, "esp32c3": 8192}
+CORE_STACK = {"rp2040": 4096, "rp2350": 4096} | dict.fromkeys(
+    ("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6", "esp32p4"), 8192
+)
 """Bytes of the stack under loop(): SCRATCH_Y of Arduino-Pico's linker script, loopTask of arduino-esp32."""
+ONE_OF_EACH_COMPILER = list({compiler: chip for chip, compiler in reversed(CROSS.items())}.values())
+"""A chip for each compiler with its flags."""
 SECOND_CORE_STACK = 1536
 """The smallest that any port gives the second core: firmware/ports/rp2/second_core.c."""
 CORE_SHARE = 1024
@@ -155,7 +181,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", REAL_BOARDS)
+@pytest.mark.parametrize("name", builds(ONE_OF_EACH_CHIP))
 def test_platformio_builds_the_project_with_a_cross_compiler_and_it_fits_the_partition(
     projects: Callable[[str], Path],
     core: Path,
@@ -203,7 +229,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     yield
 
 
-@pytest.mark.parametrize("name", REAL_BOARDS)
+@pytest.mark.parametrize("name", ONE_OF_EACH_PLATFORM)
 def test_without_the_registry_it_is_told_at_once_that_nothing_can_be_compiled(
     unreachable: None, tmp_path: Path, name: str
 ) -> None:
@@ -331,7 +357,7 @@ def tinyllm(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]
     return command
 
 
-@pytest.mark.parametrize("name", REAL_BOARDS)
+@pytest.mark.parametrize("name", ONE_OF_EACH_PLATFORM)
 def test_without_the_registry_the_whole_project_is_written_for_another_machine(
     unreachable: None, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
 ) -> None:
@@ -506,7 +532,7 @@ def test_a_twin_is_told_with_the_twins_that_have_room(stories: Model, stories_to
     first, second = str(error.value).splitlines()
     assert first.startswith("tinystories-260k with context 1024 does not fit esp32s3-n16r8-virtual: it needs ")
     assert first.endswith(" there are 310 KB.")
-    assert second.endswith(", or with --kv-cache int4, or with --board pico2 or rp2350-16mb.")
+    assert second.endswith(", or with --kv-cache int4, or with --board pico2.")
 
 
 @pytest.fixture(scope="module")
@@ -525,7 +551,7 @@ def test_a_state_too_large_for_the_sram_goes_to_psram_if_there_is_some(
         check_fits(wide, stories_tokenizer, without)
     first, second = str(error.value).splitlines()
     assert first.startswith("wide with context 16384 does not fit esp32s3: it needs 1,")
-    assert "or with --board esp32s3-n16r8." in second
+    assert "or with --board esp32p4 or esp32s3-mini or lolin-s2-mini." in second
     assert second.endswith("`tinyllm fit` with --board esp32s3 shows what else would help.")
     project = emit_project(wide, stories_tokenizer, with_psram)
     assert "extern struct tl_cache *tl_cache_memory;" in project.files["src/model.h"]
@@ -600,7 +626,7 @@ def test_the_deepest_chain_of_calls_leaves_room_on_the_cores_stack(chip: str, gr
     assert depth.bytes <= CORE_STACK[chip] - CORE_SHARE
 
 
-@pytest.mark.parametrize("chip", sorted(CORE_STACK))
+@pytest.mark.parametrize("chip", ONE_OF_EACH_COMPILER)
 def test_the_second_cores_part_of_a_job_leaves_room_on_its_stack(chip: str, graphs: Callable[[str], Path]) -> None:
     depth = stack_depth(graphs(chip), ["tl_parallel_other"])
     assert PARTS & set(depth.chain)
@@ -611,7 +637,7 @@ def test_the_second_cores_part_of_a_job_leaves_room_on_its_stack(chip: str, grap
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize("chip", sorted(CROSS))
+@pytest.mark.parametrize("chip", ONE_OF_EACH_COMPILER)
 def test_the_port_compiles_without_a_warning(
     chip: str, flavour: str, projects: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -675,6 +701,17 @@ def test_the_port_talks_and_its_tokens_are_the_references(desk: Desk) -> None:
         program.set(temperature=0)
         answer = program.prompt(ONCE, 100)
         assert answer.done.digest == token_digest(desk.greedy(ONCE, 100))
+
+
+def test_a_port_in_software_answers_while_dtr_is_low(
+    projects: Callable[[str], Path], model: IntegerModel, stories_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    program = build_desk(projects("pico"), "ESP32-S2 with its USB port in software", tmp_path)
+    with Board(program) as board, board.connected() as stream:
+        talk = Program(stream)
+        talk.set(temperature=0)
+        expected = token_digest(Desk(program, model, stories_tokenizer).greedy(ONCE, 20))
+        assert talk.prompt(ONCE, 20).done.digest == expected
 
 
 def test_the_clock_goes_on_where_the_cores_clock_wraps(desk: Desk) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from tests.pipeline.conftest import BASE, nearest, random_model
 from tests.pipeline.console_board import Board, Person, Program, Refused
-from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, compile_to, include
+from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, ONE_OF_EACH_TWIN, builds, compile_to, include
 from tests.pipeline.test_real_boards import CAT, DIALECTS, FLAVOURS, ONCE, STRICT, build_desk
 from tests.unit.tokenizer_forms import large_vocabulary
-from tinyllm.boards.description import FOLDER, load_board, load_boards
+from tinyllm.boards.description import FOLDER, load_board
 from tinyllm.codegen.arithmetic.float_model import Model, Rope
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
@@ -105,7 +105,7 @@ def test_the_port_says_that_there_is_no_partition_or_too_small_a_one(
 # --- Virtual boards ---
 
 
-TWINS = [board.name for board in load_boards(FOLDER) if board.virtual and board.virtual.weights]
+TWINS = [each for each in builds(ONE_OF_EACH_TWIN) if load_board(each.id, FOLDER).virtual]
 
 
 @pytest.fixture(scope="module")

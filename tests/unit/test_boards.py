@@ -92,7 +92,7 @@ def test_a_board_cannot_be_changed_after_reading(pico: Path) -> None:
         ("cores = 2", 'cores = "two"', "cores is 'two', expected a whole number"),
         ("cores = 2", "cores = true", "cores is True, expected a whole number"),
         ('"armv6m"', '"6502"', "instruction_set is '6502', expected one of generic"),
-        ("clock_mhz = 133", "clock = 133", "clock is unknown, expected one of description"),
+        ("clock_mhz = 133", "clock = 133", "clock is unknown, expected one of like, description"),
         ("sram = 270336\n", "", "memory.sram is missing"),
         ("flash = 2097152", "flash = -1", "memory.flash is -1"),
         ("vid = 0x2e8a", "vid = 0x12e8a", "usb[0].vid is 77450, expected 0 to 65535"),
@@ -177,22 +177,20 @@ def test_a_figure_without_a_source_is_refused(pico: Path, table: str) -> None:
         read_board(pico)
 
 
+UNKNOWN = {"esp32p4": {"cycles", "power", "psram", "virtual"}}
+"""By board, what nobody has told, or what no emulator is."""
+
+
 @pytest.mark.parametrize(
     "board", [board for board in load_boards(FOLDER) if board.memory], ids=lambda board: board.name
 )
 def test_a_board_that_ships_tells_all_that_there_is_to_tell(board: Board) -> None:
-    assert (
-        board.memory
-        and board.reserve
-        and board.bandwidth
-        and board.cycles
-        and board.power
-        and board.clock_mhz
-        and board.usb
-    )
+    assert board.memory and board.reserve and board.bandwidth and board.clock_mhz and board.usb
     assert board.bandwidth.flash and board.bandwidth.sram
-    assert bool(board.bandwidth.psram) == bool(board.memory.psram)
-    assert board.virtual is not None
+    told = {"cycles": board.cycles, "power": board.power, "virtual": board.virtual}
+    told |= {"psram": board.bandwidth.psram} if board.memory.psram else {}
+    assert {name for name, value in told.items() if value is None} == UNKNOWN.get(board.name, set())
+    assert board.memory.psram or not board.bandwidth.psram
     assert board.reserve.ram < board.memory.static <= board.memory.sram
     assert board.reserve.flash < board.memory.app <= board.memory.flash
 
@@ -262,7 +260,7 @@ def test_a_virtual_twin_that_ships_has_the_memory_that_its_linker_script_defines
     twin = board.twin()
     assert twin.memory and twin.memory.psram == 0
     regions, stack = linker_script(twin)
-    assert twin.memory.app == regions["CONSTANTS"]
+    assert board.memory and twin.memory.app == min(regions["CONSTANTS"], board.memory.flash)
     assert 0 <= regions["RAM"] - stack - twin.memory.static <= PORT_VARIABLES
     assert regions["CODE"] >= CODE_BYTES
 
@@ -338,6 +336,60 @@ def test_a_name_like_no_other_lists_the_boards(pico: Path) -> None:
 def test_a_name_cannot_leave_the_folder(name: str) -> None:
     with pytest.raises(UserError, match="unknown board"):
         load_board(name)
+
+
+# --- A board that is like another ---
+
+
+def like(folder: Path, text: str, name: str = "mine") -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_board_like_another_has_what_it_does_not_say_from_there(pico: Path) -> None:
+    path = like(pico.parent, 'like = "pico"\ncores = 1\n[memory]\nflash = 4096\nsram = 2048\n')
+    board, other = read_board(path), read_board(pico)
+    assert (board.name, board.cores, board.chip, board.usb) == ("mine", 1, "rp2040", other.usb)
+    assert board.memory == Memory(flash=4096, sram=2048, psram=0, app=4096, static=2048)
+
+
+def test_its_platformio_options_stand_in_for_those_of_the_other_one_by_one(pico: Path) -> None:
+    path = like(pico.parent, 'like = "pico"\n[platformio]\nboard = "other"\nmonitor_dtr = "0"\n')
+    assert dict(read_board(path).platformio) == {
+        "platform": "raspberrypi",
+        "board": "other",
+        "framework": "arduino",
+        "monitor_dtr": "0",
+    }
+
+
+def test_it_may_be_like_one_that_is_like_a_third_and_like_one_of_ours_of_its_own_name(tmp_path: Path) -> None:
+    like(tmp_path, 'like = "pico"\ndescription = "Mine"\n', "pico")
+    last = read_board(like(tmp_path, 'like = "pico"\nclock_mhz = 200\n'))
+    assert (last.description, last.clock_mhz, last.chip) == ("Mine", 200, "rp2040")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('like = "pic0"', "mine.toml: like is 'pic0', expected a board of ours, or one whose file lies beside this"),
+        ('like = "../pico"', "like is '../pico', expected a board of ours"),
+        ('like = "mine"', "like is 'mine', expected a board of ours"),
+        ("like = 7", "mine.toml: like is 7, expected a text"),
+        ('like = "pico"\ncores = 0', "mine.toml: cores is 0"),
+        ('like = "pico"\nplatformio = 5', "mine.toml: platformio is 5, expected a table"),
+        ('like = "wrong"', "wrong.toml: cores is 0"),
+        ('like = "first"', "second.toml: like is 'first', which is itself like this board"),
+    ],
+)
+def test_a_wrong_likeness_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    like(tmp_path, PICO.replace("cores = 2", "cores = 0"), "wrong")
+    like(tmp_path, 'like = "second"', "first")
+    like(tmp_path, 'like = "first"', "second")
+    with pytest.raises(UserError) as error:
+        read_board(like(tmp_path, text))
+    assert complaint in str(error.value)
 
 
 # --- A user's own boards ---

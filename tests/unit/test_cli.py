@@ -99,11 +99,12 @@ def test_boards_tells_which_have_a_twin_and_which_are_the_users_own(
         (tmp_path / f"boards/{name}.toml").write_text((FOLDER / "pico.toml").read_text())
     monkeypatch.chdir(tmp_path)
     _, out, _ = tinyllm("boards")
-    header, *rows = out.splitlines()
-    place = header.index("virtual")
-    assert {row.split()[0]: row[place:].split()[0] for row in rows if row.startswith(("host ", "esp32c3 "))} == {
-        "host": "-",
-        "esp32c3": "yes",
+    rows = out.splitlines()
+    assert {
+        row.split("  ")[0]: row.endswith("--virtual") for row in rows if row.startswith(("this ", "ESP32-C3 "))
+    } == {
+        "this computer": False,
+        "ESP32-C3": True,
     }
     assert [row for row in rows if row.startswith("your own: ")] == [
         f"your own: feather, {Path('boards/feather.toml')}",
@@ -117,9 +118,9 @@ def test_what_is_attached_is_shown_with_the_boards(tinyllm: Tinyllm, monkeypatch
     assert "attached: none that is known by its USB numbers" in tinyllm("boards")[1] or serial_port.list_serial_ports()
     pico = SimpleNamespace(device="COM7", description="Pico", vid=0x2E8A, pid=0x000A, serial_number="E660")
     monkeypatch.setattr(list_ports, "comports", lambda: [pico])
-    assert "attached: COM7 Pico, may be pico\n" in tinyllm("boards")[1]
+    assert "attached: COM7 Pico, may be pico or xiao-rp2040\n" in tinyllm("boards")[1]
     attached = document(tinyllm("boards", "--json"))["attached"]
-    assert [(port["device"], port["boards"]) for port in attached] == [("COM7", ["pico"])]
+    assert [(port["device"], port["boards"]) for port in attached] == [("COM7", ["pico", "xiao-rp2040"])]
 
 
 def test_the_bundled_models_are_listed_with_their_parameters(tinyllm: Tinyllm) -> None:
@@ -255,7 +256,10 @@ def test_doctor_does_not_take_a_compiler_for_one_that_has_no_c_library(
     report = json.loads(tinyllm("doctor", "--json")[1])
     (check,) = (check for check in report["checks"] if check["name"] == "C for rp2040, rp2350")
     assert not check["ok"]
-    assert check["found"] == "arm-none-eabi-gcc has no C library, for pico-virtual, pico2-virtual, rp2350-16mb-virtual"
+    assert check["found"] == (
+        "arm-none-eabi-gcc has no C library, "
+        "for pico-virtual, pico-w-virtual, xiao-rp2040-virtual, pico2-virtual and 2 more"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]])

@@ -36,7 +36,7 @@ def test_verbs_are_offered_with_what_they_do() -> None:
 @pytest.mark.parametrize("verb", ["run", "chat", "build", "flash", "verify", "bench"])
 def test_boards_are_offered_by_name(verb: str) -> None:
     assert names(verb, "--board", "") == board_names()
-    assert names(verb, "--board", "esp32s") == ["esp32s3", "esp32s3-n16r8"]
+    assert names(verb, "--board", "esp32s") == [name for name in board_names() if name.startswith("esp32s")]
 
 
 def test_kernels_are_offered_by_set_and_by_board() -> None:

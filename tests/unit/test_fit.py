@@ -16,6 +16,7 @@ from tests.conftest import STORY_MODEL
 from tests.unit.checkpoint_files import random_model, write_huggingface
 from tests.unit.huggingface_files import HALF, TINYLLAMA, write_sparse
 from tinyllm.boards.description import BOARDS_DIR, FOLDER, load_board, load_boards
+from tinyllm.boards.families import kinds
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.memory.outline import outline
@@ -325,8 +326,10 @@ def test_the_speed_is_the_formula_of_its_inputs(fit: Fit) -> None:
 def test_people_see_a_row_for_each_board(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["fit", str(MODEL)]) == 0
     out = capsys.readouterr().out
-    for board in load_boards():
-        assert any(line.startswith(board.name) for line in out.splitlines())
+    rows = {line.split()[0] for line in out.splitlines() if line}
+    for first, *equal in kinds(load_boards()):
+        assert first.name in rows and not rows & {board.name for board in equal}
+    assert "share a row: esp32c3 for esp32c3-mini, xiao-esp32c3; " in out
     assert "longest" in out and "--board NAME" in out
 
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serial.tools import list_ports
 
-from tinyllm.boards.description import load_board
+from tinyllm.boards.description import load_board, load_boards
 from tinyllm.errors import UserError
 from tinyllm.host.cli import app as cli
 from tinyllm.host.connect.attach import BoardRequest, attach
@@ -241,8 +241,25 @@ def test_one_board_of_two_possible_kinds_is_opened_and_says_who_it_is(monkeypatc
     ]
     with attach(BoardRequest(None, AS_STORED, "host", "auto"), Output()) as connection:
         assert connection._name == "/dev/ttyACM0"
-    with pytest.raises(UserError, match=r"may be esp32s3 or esp32s3-n16r8\. Say which it is with --board"):
+    with pytest.raises(UserError, match=r"may be esp32c3-mini or esp32s3 or .* or xiao-esp32s3\. Say which it is with"):
         usb.find_board()
+
+
+@pytest.mark.parametrize("numbers", [PICO, S3])
+def test_a_port_whose_numbers_many_boards_share_is_one_port_for_each_of_them(
+    monkeypatch: pytest.MonkeyPatch, numbers: tuple[int, int]
+) -> None:
+    """So whoever talks to it needs no --port, and is told by the board itself if it is another."""
+    plug(monkeypatch, ("/dev/ttyACM0", numbers, "7C:DF"))
+    ((port, boards),) = usb.attached(load_boards())
+    assert len(boards) > 1
+    assert usb.find_any_port() == port
+    assert [usb.find_running(board) for board in boards] == [port.device] * len(boards)
+
+
+def test_a_board_whose_numbers_no_other_has_is_known_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, ("/dev/ttyACM0", (0x2E8A, 0xF00A), "E66"))
+    assert usb.find_board().name == "pico-w"
 
 
 def test_of_several_boards_one_is_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +273,9 @@ def test_of_several_boards_one_is_to_be_named(monkeypatch: pytest.MonkeyPatch) -
 def test_a_board_that_waits_for_a_program_is_to_be_flashed(monkeypatch: pytest.MonkeyPatch) -> None:
     plug(monkeypatch)
     monkeypatch.setattr(usb, "drives", lambda: ["RPI-RP2"])
-    with pytest.raises(UserError, match="pico waits for a program: `tinyllm flash --board pico`"):
+    with pytest.raises(
+        UserError, match="pico or pico-w or xiao-rp2040 waits for a program: `tinyllm flash --board pico`"
+    ):
         usb.find_any_port()
     monkeypatch.setattr(usb, "drives", list)
     with pytest.raises(UserError, match="no board is attached: "):

@@ -33,6 +33,13 @@
 #include <esp_partition.h>
 #endif
 
+#if defined(ARDUINO_ARCH_ESP32) && defined(ARDUINO_USB_MODE) && defined(ARDUINO_USB_CDC_ON_BOOT)
+#if !ARDUINO_USB_MODE && ARDUINO_USB_CDC_ON_BOOT
+#define USB_IN_SOFTWARE /* Serial is TinyUSB's, as on the ESP32-S2, which has no USB-Serial/JTAG */
+#include <esp32-hal-tinyusb.h>
+#endif
+#endif
+
 namespace {
 
 constexpr unsigned long BAUD = 115200;
@@ -95,6 +102,19 @@ uint32_t rested_at;
 
 uint32_t now_ms() {
     return static_cast<uint32_t>(millis());
+}
+
+/* As many of the bytes as there is room for. */
+size_t write_some(const uint8_t *bytes, uint32_t n) {
+#if defined(USB_IN_SOFTWARE)
+    /* Serial.write sends only while DTR is raised, and our tool keeps it low. TinyUSB itself sends to whoever reads. */
+    const uint32_t space = tud_cdc_n_write_available(0);
+    const size_t written = tud_cdc_n_write(0, bytes, n < space ? n : space);
+    (void)tud_cdc_n_write_flush(0);
+    return written;
+#else
+    return Serial.write(bytes, n);
+#endif
 }
 
 void rest() {
@@ -169,7 +189,7 @@ extern "C" int tl_port_read(void) {
 extern "C" void tl_port_write(const uint8_t *bytes, uint32_t n) {
     uint32_t progress_at = now_ms();
     while (n > 0) {
-        const size_t written = Serial.write(bytes, n);
+        const size_t written = write_some(bytes, n);
         if (written > 0) {
             stalled = false;
             progress_at = now_ms();
@@ -215,7 +235,7 @@ extern "C" void tl_port_thinking(bool thinking) {
 #if defined(TL_LED_PIN)
     digitalWrite(TL_LED_PIN, thinking ? HIGH : LOW);
 #elif defined(TL_LED_RGB_PIN)
-    neopixelWrite(TL_LED_RGB_PIN, 0, 0, thinking ? 32 : 0);
+    tl_write_rgb(TL_LED_RGB_PIN, 0, 0, thinking ? 32 : 0);
 #elif defined(LED_BUILTIN)
     digitalWrite(LED_BUILTIN, thinking ? HIGH : LOW); /* the ESP32's core lights an addressable one white */
 #else

@@ -34,7 +34,7 @@ const Color COLORS[] = {{"red", 64, 0, 0},     {"green", 0, 64, 0},   {"blue", 0
                         {"yellow", 48, 40, 0}, {"purple", 40, 0, 48}, {"orange", 60, 20, 0}, {"pink", 56, 16, 28}};
 
 void light(const Color *color) {
-    neopixelWrite(TL_ACTION_LED_RGB_PIN, color ? color->red : 0, color ? color->green : 0, color ? color->blue : 0);
+    tl_write_rgb(TL_ACTION_LED_RGB_PIN, color ? color->red : 0, color ? color->green : 0, color ? color->blue : 0);
 }
 #endif
 
@@ -80,8 +80,13 @@ bool set_servo(const tinyllm_call *call, tinyllm_result *) {
     const int32_t pulse_us = 500 + 2000 * tinyllm_number(call, "angle") / 180;
 #if defined(ARDUINO_ARCH_ESP32)
     constexpr uint8_t BITS = 12;
+#if defined(ESP_ARDUINO_VERSION_MAJOR) && ESP_ARDUINO_VERSION_MAJOR >= 3
+    analogWriteResolution(TL_ACTION_SERVO_PIN, BITS);
+    analogWriteFrequency(TL_ACTION_SERVO_PIN, 1000000 / PERIOD_US);
+#else
     analogWriteResolution(BITS);
     analogWriteFrequency(1000000 / PERIOD_US);
+#endif
     analogWrite(TL_ACTION_SERVO_PIN, static_cast<int>((pulse_us << BITS) / PERIOD_US));
 #else
     /* The core's analogWrite has 100 Hz at the least, so the PWM is set here: its counter goes up each microsecond. */

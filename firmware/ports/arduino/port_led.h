@@ -4,4 +4,11 @@
 
 extern bool tl_led_is_taken;
 
+/* Writes red, green and blue to an addressable LED: of arduino-esp32 2, and as its core 3 calls it. */
+#if defined(ESP_ARDUINO_VERSION_MAJOR) && ESP_ARDUINO_VERSION_MAJOR >= 3
+#define tl_write_rgb rgbLedWrite
+#else
+#define tl_write_rgb neopixelWrite
+#endif
+
 #endif

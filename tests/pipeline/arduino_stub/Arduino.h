@@ -1,5 +1,5 @@
 /* The calls of an Arduino core that the port and the library's examples make, as the cores declare them: no more, so that
- * one more is noticed. Sources: arduino-esp32 2.0.17 (cores/esp32), Arduino-Pico 4.1.1 (cores/rp2040). */
+ * one more is noticed. Sources: arduino-esp32 2.0.17 and 3.3.9 (cores/esp32), Arduino-Pico 4.1.1 (cores/rp2040). */
 #ifndef ARDUINO_H
 #define ARDUINO_H
 
@@ -22,11 +22,17 @@ void delay(uint32_t ms);
 unsigned long millis();
 unsigned long micros();
 bool psramFound();
-void neopixelWrite(uint8_t pin, uint8_t red, uint8_t green, uint8_t blue);
 float temperatureRead();
 void analogWrite(uint8_t pin, int value);
+#if defined(ESP_ARDUINO_VERSION_MAJOR) && ESP_ARDUINO_VERSION_MAJOR >= 3
+void rgbLedWrite(uint8_t pin, uint8_t red, uint8_t green, uint8_t blue);
+void analogWriteFrequency(uint8_t pin, uint32_t freq);
+void analogWriteResolution(uint8_t pin, uint8_t resolution);
+#else
+void neopixelWrite(uint8_t pin, uint8_t red, uint8_t green, uint8_t blue);
 void analogWriteFrequency(uint32_t freq);
 void analogWriteResolution(uint8_t bits);
+#endif
 /* FreeRTOS, as ESP-IDF 4.4 has it; the two notifications are macros there. */
 typedef int BaseType_t;
 typedef unsigned int UBaseType_t;

@@ -1,7 +1,7 @@
 /* Those calls on a desk: Serial is a TCP connection, the clock is about to wrap, and setup() and loop() run as on a board.
  *
  * What the cores do and the port must cope with is done here too: a receive buffer of limited size that drops what does
- * not fit (ESP32), nothing sent while DTR is low unless told otherwise (Pico; DTR of a socket is always low), short
+ * not fit (ESP32), nothing sent while DTR is low unless told otherwise (Pico, ESP32-S2; DTR of a socket is low), short
  * writes, and an LED, whose changes are told on stderr. The second core is a thread (cores.cpp). With
  * TL_DESK_NO_PSRAM there is none. The file that TL_DESK_WEIGHTS names is the partition of weights, or lies where a Pico
  * shows its flash.
@@ -83,12 +83,7 @@ int Console::read() {
     return n_taken < n_received ? received[n_taken++] : -1;
 }
 
-size_t Console::write(const uint8_t *bytes, size_t n) {
-#if defined(ARDUINO_ARCH_RP2040)
-    if (flow_control) {
-        return 0;
-    }
-#endif
+static size_t send_some(const uint8_t *bytes, size_t n) {
     if (client < 0) {
         receive();
     }
@@ -98,6 +93,42 @@ size_t Console::write(const uint8_t *bytes, size_t n) {
     const ssize_t sent = send(client, bytes, n < MOST_AT_ONCE ? n : MOST_AT_ONCE, MSG_NOSIGNAL);
     return sent > 0 ? static_cast<size_t>(sent) : 0;
 }
+
+size_t Console::write(const uint8_t *bytes, size_t n) {
+#if defined(ARDUINO_ARCH_RP2040)
+    if (flow_control) {
+        return 0;
+    }
+#elif defined(ARDUINO_USB_MODE) && !ARDUINO_USB_MODE
+    n = 0; /* DTR is low */
+#endif
+    return n == 0 ? 0 : send_some(bytes, n);
+}
+
+#if defined(ARDUINO_USB_MODE) && !ARDUINO_USB_MODE
+/* A FIFO of a packet, which a flush sends. What is written beyond its room takes the place of what was there. */
+static uint8_t fifo[MOST_AT_ONCE];
+static size_t in_fifo;
+
+extern "C" uint32_t tud_cdc_n_write_available(uint8_t) {
+    return static_cast<uint32_t>(sizeof fifo - in_fifo);
+}
+
+extern "C" uint32_t tud_cdc_n_write(uint8_t, void const *buffer, uint32_t bufsize) {
+    for (uint32_t i = 0; i < bufsize; i++) {
+        in_fifo = in_fifo == sizeof fifo ? 0 : in_fifo;
+        fifo[in_fifo++] = static_cast<const uint8_t *>(buffer)[i];
+    }
+    return bufsize;
+}
+
+extern "C" uint32_t tud_cdc_n_write_flush(uint8_t) {
+    const size_t sent = send_some(fifo, in_fifo);
+    in_fifo -= sent;
+    memmove(fifo, fifo + sent, in_fifo);
+    return static_cast<uint32_t>(sent);
+}
+#endif
 
 size_t Console::println(const char *text) {
     size_t n = 0;
