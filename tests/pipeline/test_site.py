@@ -39,7 +39,7 @@ def test_every_board_has_a_page_with_what_the_bundled_models_do_there(site: Path
         page = (site / "board" / f"{board.name}.html").read_text("utf-8")
         assert board.description in page
         assert f"tinyllm flash --board {board.name}" in page
-        assert len(re.findall("tokens/s halfway", page)) == 2
+        assert len(re.findall("longest context", page)) == 2
 
 
 def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
