@@ -22,7 +22,7 @@ HELD_OUT = {
     SMALL_TALK: "heldout_small_talk.jsonl",
 }
 """The files of questions that are never trained on, by kind."""
-SHARES = {COMMAND: 0.36, ASIDE: 0.28, UNKNOWN: 0.06, SMALL_TALK: 0.3}
+SHARES = {COMMAND: 0.38, ASIDE: 0.3, UNKNOWN: 0.07, SMALL_TALK: 0.25}
 """Of the conversations that are trained on, by the kind of the last turn."""
 HELD_OUT_SHARE = 0.1
 """Of the templates, and of the questions of small talk."""
