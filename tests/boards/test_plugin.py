@@ -50,7 +50,7 @@ def test_a_failure_shows_board_firmware_and_transcript_and_the_next_test_finds_t
     done = run_pytest(tmp_path, FAILING, "--tinyllm-context", "64", "-n", workers)
     assert done.returncode == 1
     assert re.search(r"^host on this computer, firmware \S+, build [0-9a-f]{16}$", done.stdout, re.MULTILINE)
-    prompt = r"^ +\d+\.\d{3} > #\d+ Prompt max_tokens=2 content='Once upon a time' chat=False$"
+    prompt = r"^ +\d+\.\d{3} > #\d+ Prompt max_tokens=2 content='Once upon a time' chat=False asks_first=False$"
     assert re.search(prompt, done.stdout, re.MULTILINE)
     assert re.search(r"^ +\d+\.\d{3} < #\d+ Token index=1 ", done.stdout, re.MULTILINE)
     assert re.search(r"^host .* 2 passed, 1 FAILED", done.stdout, re.MULTILINE)
