@@ -1,17 +1,19 @@
 """The [actions] table of a board: what it can do by itself when a model makes a call.
 
-    led_pin       a plain LED, for led.set and led.blink
-    led_rgb_pin   an addressable one (WS2812), in its place
-    servo_pin     servo.set
-    relay_pins    relay.set: the pins of relay 1, 2, ...
-    pins          pin.write: those that are free
-    temperature   true: sensor.read gives that of the chip's own sensor
+    led_pin          a plain LED, for led.set and led.blink; lit while the model thinks, with calls or without
+    led_active_low   true: a low level lights it
+    led_rgb_pin      an addressable one (WS2812) on an ESP32, in its place
+    servo_pin        servo.set
+    relay_pins       relay.set: the pins of relay 1, 2, ...
+    pins             pin.write: those that are free
+    temperature      true: sensor.read gives that of the chip's own sensor
 
 Calls that need what is not named here go to the host.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinyllm.boards.toml_table import TomlTable
@@ -19,7 +21,7 @@ from tinyllm.text import shown
 
 HIGHEST_PIN = 63
 MOST_RELAYS = 8
-FIELDS = ("led_pin", "led_rgb_pin", "servo_pin", "relay_pins", "pins", "temperature")
+FIELDS = ("led_pin", "led_active_low", "led_rgb_pin", "servo_pin", "relay_pins", "pins", "temperature")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class ActionPins:
     """Numbers of pins as the Arduino core has them; None and () for what a board does not have."""
 
     led_pin: int | None = None
+    led_active_low: bool = False
     led_rgb_pin: int | None = None
     servo_pin: int | None = None
     relay_pins: tuple[int, ...] = ()
@@ -34,17 +37,25 @@ class ActionPins:
     temperature: bool = False
 
     @property
-    def flags(self) -> list[str]:
+    def led_flags(self) -> list[str]:
+        """For the compiler, as firmware/ports/arduino/port_led.h takes them; also of a model without calls."""
+        values = {"PIN": self.led_pin, "ACTIVE_LOW": 1 if self.led_active_low else None, "RGB_PIN": self.led_rgb_pin}
+        return _flags("TL_LED", values)
+
+    @property
+    def call_flags(self) -> list[str]:
         """For the compiler, as firmware/ports/arduino/port_actions.cpp takes them."""
-        values: dict[str, object] = {
-            "LED_PIN": self.led_pin,
-            "LED_RGB_PIN": self.led_rgb_pin,
+        values = {
             "SERVO_PIN": self.servo_pin,
             "RELAYS": ",".join(map(str, self.relay_pins)) or None,
             "PINS": f"{sum(1 << pin for pin in self.pins):#x}ULL" if self.pins else None,
             "TEMPERATURE": 1 if self.temperature else None,
         }
-        return [f"-DTL_ACTION_{name}={value}" for name, value in values.items() if value is not None]
+        return _flags("TL_ACTION", values)
+
+
+def _flags(prefix: str, values: Mapping[str, object]) -> list[str]:
+    return [f"-D{prefix}_{name}={value}" for name, value in values.items() if value is not None]
 
 
 def action_pins(board: TomlTable) -> ActionPins | None:
@@ -54,14 +65,21 @@ def action_pins(board: TomlTable) -> ActionPins | None:
         return None
     if "led_pin" in table.values and "led_rgb_pin" in table.values:
         table.fail("led_rgb_pin", "stands beside led_pin, expected one LED")
-    temperature = table.values.get("temperature", False)
-    if not isinstance(temperature, bool):
-        table.fail("temperature", f"is {shown(temperature)}, expected true or false")
+    active_low = _yes(table, "led_active_low")
+    if active_low and "led_pin" not in table.values:
+        table.fail("led_active_low", "stands without led_pin, expected both")
     relays = _pins(table, "relay_pins")
     if len(relays) > MOST_RELAYS:
         table.fail("relay_pins", f"are {len(relays)}, expected at most {MOST_RELAYS}")
     led, rgb, servo = (table.optional(name, 0, HIGHEST_PIN) for name in ("led_pin", "led_rgb_pin", "servo_pin"))
-    return ActionPins(led, rgb, servo, relays, _pins(table, "pins"), temperature)
+    return ActionPins(led, active_low, rgb, servo, relays, _pins(table, "pins"), _yes(table, "temperature"))
+
+
+def _yes(table: TomlTable, field: str) -> bool:
+    value = table.values.get(field, False)
+    if not isinstance(value, bool):
+        table.fail(field, f"is {shown(value)}, expected true or false")
+    return bool(value)
 
 
 def _pins(table: TomlTable, field: str) -> tuple[int, ...]:

@@ -85,6 +85,9 @@ def _lines(new: NewBoard) -> Iterator[str]:
         yield from _larger_flash(new.like, new.flash)
     for usb in new.usb:
         yield from ("", "[[usb]]", f"vid = {usb.vid:#06x}", f"pid = {usb.pid:#06x}")
+    if new.like.actions is not None:
+        # Another board's pins may be wired to anything here.
+        yield from ("", "# Pins of this board for calls, docs/actions.md: led_pin, servo_pin, pins, ...", "[actions]")
     if new.platformio is not None:
         yield from ("", "[platformio]", f'board = "{new.platformio}"')
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from tinyllm.boards.action_pins import ActionPins
 from tinyllm.boards.board import Board
 from tinyllm.boards.description import load_boards
 from tinyllm.host.cli.app import run
@@ -53,6 +54,7 @@ def page(board: Board) -> str:
         "kernels": board.instruction_set,
         "PlatformIO's name": f"`{board.platformio.get('board', '')}`",
         "virtual board": "yes" if board.virtual else "no",
+        "[calls](../actions.md#on-the-board) by itself": _calls(board.actions),
     }
     lines = [f"# {board.name}", "", board.description, "", "| what | value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in facts.items()]
@@ -64,6 +66,21 @@ def page(board: Board) -> str:
         lines += [f"## {model}", "", *(f"    {line}".rstrip() for line in _fit(model, board.name)), ""]
     lines += ["[Flashing, memory and figures](../boards.md) · [what is proved](../evidence/boards.md)", ""]
     return "\n".join(lines)
+
+
+def _calls(pins: ActionPins | None) -> str:
+    """What the board does itself when a model makes a call."""
+    if pins is None:
+        return "none"
+    led = pins.led_pin if pins.led_rgb_pin is None else pins.led_rgb_pin
+    color = "" if pins.led_rgb_pin is None else " in colour"
+    calls = {
+        f"its LED (pin {led}){color}": led is not None,
+        f"a servo on pin {pins.servo_pin}": pins.servo_pin is not None,
+        f"pins {', '.join(map(str, pins.pins))}": bool(pins.pins),
+        "the chip's temperature": pins.temperature,
+    }
+    return "; ".join(name for name, known in calls.items() if known) or "none"
 
 
 def _boards() -> list[Board]:

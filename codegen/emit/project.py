@@ -134,9 +134,10 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     quoted = " ".join(f"-iquote {folder} -I {folder}" for folder in folders)
     cores = ["-DTL_CORES=2"] if board.cores > 1 else []
     hot = [f"-DTL_HOT_SECTION={needs.placed.hot_code.section}"] if needs.placed.hot_code else []
-    pins = board.actions.flags if board.actions is not None and model.config.actions is not None else []
+    led = board.actions.led_flags if board.actions is not None else []
+    pins = board.actions.call_flags if board.actions is not None and model.config.actions is not None else []
     own = filter(None, [options.get("build_src_flags")])
-    options["build_src_flags"] = " ".join([*own, *cores, *hot, *pins, quoted])
+    options["build_src_flags"] = " ".join([*own, *cores, *hot, *led, *pins, quoted])
     if options["platform"] == OWN_PLATFORM:
         options["platform"] = "symlink://${PROJECT_DIR}/platform"
         files |= {f"platform/{name}": text for name, text in _folder(FIRMWARE / "platform").items()}

@@ -17,10 +17,13 @@ from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.errors import UserError
 
 ALL = ActionPins(led_pin=25, servo_pin=22, relay_pins=(2, 3), pins=(0, 40), temperature=True)
+LOW = ActionPins(led_pin=21, led_active_low=True)
 RGB = ActionPins(led_rgb_pin=48)
 
 
-@pytest.mark.parametrize("pins", [ALL, RGB, ActionPins()], ids=["all", "addressable LED", "none"])
+@pytest.mark.parametrize(
+    "pins", [ALL, LOW, RGB, ActionPins()], ids=["all", "LED lit by a low level", "addressable LED", "none"]
+)
 @pytest.mark.parametrize(
     ("chip", "flavour"),
     [
@@ -34,9 +37,11 @@ def test_the_handlers_compile_without_a_warning(chip: str, flavour: str, pins: A
         pytest.skip("an addressable LED is known on the ESP32 alone")
     board = replace(load_board("pico", FOLDER), actions=pins)
     project = write(quantize(call_models.call_model()), call_models.tokenizer(), board, tmp_path / "project")
-    assert all(flag in (project / "platformio.ini").read_text() for flag in pins.flags)
+    flags = [*pins.led_flags, *pins.call_flags]
+    core = [flag for flag in FLAVOURS[flavour] if not flag.startswith("-DTL_LED")]
+    assert all(flag in (project / "platformio.ini").read_text() for flag in flags)
     for source in ("port_actions.cpp", "arduino.cpp"):
-        options = [DIALECTS[0], *STRICT, *FLAVOURS[flavour], *pins.flags, *include(project), f"-I{ARDUINO_STUB}"]
+        options = [DIALECTS[0], *STRICT, *core, *flags, *include(project), f"-I{ARDUINO_STUB}"]
         path = str(project / "src/port" / source)
         compile_to([*CROSS[chip].tool("g++"), *options, "-c", path, "-o", str(tmp_path / "port.o")])
 
@@ -46,7 +51,9 @@ def test_a_model_without_calls_gets_no_handlers(tmp_path: Path) -> None:
     plain = quantize(replace(model, config=replace(model.config, actions=None)))
     project = write(plain, call_models.tokenizer(), load_board("pico", FOLDER), tmp_path)
     assert not (project / "src/port/port_actions.cpp").exists()
-    assert "TL_ACTION" not in (project / "platformio.ini").read_text()
+    settings = (project / "platformio.ini").read_text()
+    assert "TL_ACTION" not in settings
+    assert "-DTL_LED_PIN=25 " in settings, "which is lit while it thinks"
 
 
 @pytest.mark.parametrize(
@@ -58,6 +65,7 @@ def test_a_model_without_calls_gets_no_handlers(tmp_path: Path) -> None:
         ("relay_pins = [0, 1, 2, 3, 4, 5, 6, 7, 8]", "actions.relay_pins are 9, expected at most 8"),
         ("temperature = 1", "actions.temperature is 1, expected true or false"),
         ("led_pin = 1\nled_rgb_pin = 2", "expected one LED"),
+        ("led_active_low = true", "actions.led_active_low stands without led_pin, expected both"),
         ("buzzer_pin = 1", "actions.buzzer_pin is unknown"),
     ],
 )

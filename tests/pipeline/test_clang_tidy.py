@@ -145,7 +145,11 @@ def test_a_model_that_makes_calls_is_clean(tmp_path: Path) -> None:
     pins = ActionPins(led_pin=25, servo_pin=22, relay_pins=(2, 3), pins=(0, 40), temperature=True)
     stub = ["-isystem", str(ROOT / "tests/pipeline/arduino_stub")]
     for core in ("ARDUINO_ARCH_ESP32", "ARDUINO_ARCH_RP2040"):
-        tidy(pico, ["src/port/port_actions.cpp"], ["-std=c++17", f"-D{core}", *pins.flags, *stub, *INCLUDE])
+        tidy(
+            pico,
+            ["src/port/port_actions.cpp"],
+            ["-std=c++17", f"-D{core}", *pins.led_flags, *pins.call_flags, *stub, *INCLUDE],
+        )
 
 
 def test_what_finds_weights_beside_the_program_is_clean(tokenizer: Tokenizer, tmp_path: Path) -> None:

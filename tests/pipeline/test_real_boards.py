@@ -92,7 +92,7 @@ FLAVOURS = {
         "-DARDUINO_USB_CDC_ON_BOOT=1",
     ),
     "Pico": ("-DARDUINO_ARCH_RP2040", "-DTL_CORES=2"),
-    "Pico with one core": ("-DARDUINO_ARCH_RP2040",),
+    "Pico with one core": ("-DARDUINO_ARCH_RP2040", "-DTL_LED_PIN=17", "-DTL_LED_ACTIVE_LOW=1"),
 }
 CORE_STACK = {"rp2040": 4096, "rp2350": 4096} | dict.fromkeys(
     ("esp32", "esp32s2", "esp32s3", "esp32c3", "esp32c6", "esp32p4"), 8192
@@ -756,7 +756,8 @@ def test_a_listener_that_stops_listening_loses_replies_and_the_board_goes_on(des
         assert program.prompt(CAT, 5).done.tokens == 5
 
 
-def test_the_led_is_lit_while_an_answer_is_under_way(desk: Desk) -> None:
+def test_the_led_is_lit_while_an_answer_is_under_way(desk: Desk, request: pytest.FixtureRequest) -> None:
+    low = "-DTL_LED_ACTIVE_LOW=1" in FLAVOURS[request.node.callspec.params["desk"]]
     pipe = subprocess.PIPE
     with subprocess.Popen([desk.program], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout and process.stderr and process.stdin
@@ -766,7 +767,9 @@ def test_the_led_is_lit_while_an_answer_is_under_way(desk: Desk) -> None:
         process.stdin.close()
         assert process.wait(SECONDS) == 0
         told = process.stderr.read().splitlines()
-        assert [line for line in told if line.startswith("LED")] == ["LED 0", "LED 1", "LED 0"]
+        assert [line for line in told if line.startswith("LED")] == [
+            f"LED {int(lit is not low)}" for lit in (False, True, False)
+        ]
 
 
 WITH_PSRAM = "ESP32 with PSRAM and an addressable LED"

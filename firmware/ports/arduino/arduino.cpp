@@ -4,9 +4,7 @@
  * console run where the core runs loop(): on the Pico on core 0, on the ESP32 in the task that its core pins to core 1
  * while core 0 keeps USB and the system going. The other core takes its part of the large jobs (second_core.cpp).
  *
- * A board may define, in the build_flags of its description:
- *   TL_LED_PIN      a plain LED that is lit while the model thinks, where the core knows none (LED_BUILTIN)
- *   TL_LED_RGB_PIN  an addressable one (WS2812) on an ESP32
+ * A board's [actions] table says which LED is lit while the model thinks (port_led.h).
  */
 #include <Arduino.h>
 
@@ -233,11 +231,11 @@ extern "C" void tl_port_thinking(bool thinking) {
     }
 #endif
 #if defined(TL_LED_PIN)
-    digitalWrite(TL_LED_PIN, thinking ? HIGH : LOW);
+    tl_write_led(TL_LED_PIN, thinking);
 #elif defined(TL_LED_RGB_PIN)
     tl_write_rgb(TL_LED_RGB_PIN, 0, 0, thinking ? 32 : 0);
 #elif defined(LED_BUILTIN)
-    digitalWrite(LED_BUILTIN, thinking ? HIGH : LOW); /* the ESP32's core lights an addressable one white */
+    tl_write_led(LED_BUILTIN, thinking); /* the ESP32's core lights an addressable one white */
 #else
     (void)thinking;
 #endif

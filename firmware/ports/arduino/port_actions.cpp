@@ -1,6 +1,6 @@
 /* What a board can do by itself, by the [actions] table of its description, which comes here as build flags:
- *   TL_ACTION_LED_PIN      a plain LED: led.set lights it, whatever the colour, and led.blink
- *   TL_ACTION_LED_RGB_PIN  an addressable one (WS2812) on an ESP32, in its place
+ *   TL_LED_PIN             a plain LED: led.set lights it, whatever the colour, and led.blink (port_led.h)
+ *   TL_LED_RGB_PIN         an addressable one (WS2812) on an ESP32, in its place
  *   TL_ACTION_SERVO_PIN    servo.set: a pulse of 0.5 to 2.5 ms, 50 times a second
  *   TL_ACTION_RELAYS       relay.set: the pins of relay 1, 2, ..., with commas between
  *   TL_ACTION_PINS         pin.write: a bit for each pin that is free
@@ -21,10 +21,10 @@ bool tl_led_is_taken;
 
 namespace {
 
-#if defined(TL_ACTION_LED_PIN) || defined(TL_ACTION_LED_RGB_PIN)
+#if defined(TL_LED_PIN) || defined(TL_LED_RGB_PIN)
 constexpr uint32_t BLINK_MS = 75; /* lit, and dark: twenty take three seconds */
 
-#if defined(TL_ACTION_LED_RGB_PIN)
+#if defined(TL_LED_RGB_PIN)
 struct Color {
     const char *name;
     uint8_t red, green, blue;
@@ -34,13 +34,13 @@ const Color COLORS[] = {{"red", 64, 0, 0},     {"green", 0, 64, 0},   {"blue", 0
                         {"yellow", 48, 40, 0}, {"purple", 40, 0, 48}, {"orange", 60, 20, 0}, {"pink", 56, 16, 28}};
 
 void light(const Color *color) {
-    tl_write_rgb(TL_ACTION_LED_RGB_PIN, color ? color->red : 0, color ? color->green : 0, color ? color->blue : 0);
+    tl_write_rgb(TL_LED_RGB_PIN, color ? color->red : 0, color ? color->green : 0, color ? color->blue : 0);
 }
 #endif
 
 bool set_led(const tinyllm_call *call, tinyllm_result *) {
     tl_led_is_taken = true;
-#if defined(TL_ACTION_LED_RGB_PIN)
+#if defined(TL_LED_RGB_PIN)
     for (const Color &color : COLORS) {
         if (tinyllm_is(call, "color", color.name)) {
             light(&color);
@@ -50,7 +50,7 @@ bool set_led(const tinyllm_call *call, tinyllm_result *) {
     return false;
 #else
     (void)call;
-    digitalWrite(TL_ACTION_LED_PIN, HIGH);
+    tl_write_led(TL_LED_PIN, true);
     return true;
 #endif
 }
@@ -58,14 +58,14 @@ bool set_led(const tinyllm_call *call, tinyllm_result *) {
 bool blink_led(const tinyllm_call *call, tinyllm_result *) {
     tl_led_is_taken = true;
     for (int32_t i = tinyllm_number(call, "times"); i > 0; i--) {
-#if defined(TL_ACTION_LED_RGB_PIN)
+#if defined(TL_LED_RGB_PIN)
         light(&COLORS[3]);
         delay(BLINK_MS);
         light(nullptr);
 #else
-        digitalWrite(TL_ACTION_LED_PIN, HIGH);
+        tl_write_led(TL_LED_PIN, true);
         delay(BLINK_MS);
-        digitalWrite(TL_ACTION_LED_PIN, LOW);
+        tl_write_led(TL_LED_PIN, false);
 #endif
         delay(BLINK_MS);
     }
@@ -148,10 +148,7 @@ bool read_sensor(const tinyllm_call *call, tinyllm_result *result) {
 } // namespace
 
 extern "C" void tl_port_actions(void) {
-#if defined(TL_ACTION_LED_PIN)
-    pinMode(TL_ACTION_LED_PIN, OUTPUT);
-#endif
-#if defined(TL_ACTION_LED_PIN) || defined(TL_ACTION_LED_RGB_PIN)
+#if defined(TL_LED_PIN) || defined(TL_LED_RGB_PIN)
     (void)tinyllm_action("led.set", set_led);
     (void)tinyllm_action("led.blink", blink_led);
 #endif

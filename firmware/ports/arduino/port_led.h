@@ -1,6 +1,12 @@
-/* Who lights the LED of the board: an action, once it has, or else the port, while the model thinks. */
+/* The LED of the board. An action lights it, or until one has, the port while the model thinks. By build flags:
+ *   TL_LED_PIN         a plain LED; without it LED_BUILTIN, if the core knows one
+ *   TL_LED_ACTIVE_LOW  a low level lights it
+ *   TL_LED_RGB_PIN     an addressable one (WS2812) on an ESP32, in its place
+ */
 #ifndef TL_PORT_LED_H
 #define TL_PORT_LED_H
+
+#include <Arduino.h>
 
 extern bool tl_led_is_taken;
 
@@ -10,5 +16,12 @@ extern bool tl_led_is_taken;
 #else
 #define tl_write_rgb neopixelWrite
 #endif
+
+inline void tl_write_led(uint8_t pin, bool lit) {
+#if defined(TL_LED_ACTIVE_LOW)
+    lit = !lit;
+#endif
+    digitalWrite(pin, lit ? HIGH : LOW);
+}
 
 #endif
