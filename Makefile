@@ -20,6 +20,9 @@ PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1
 
+# The tests start the tool hundreds of times: where byte code may not be kept, each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo quick test test-all packages lint types records benchmarks counted costs site pictures clean
 
 demo: $(VENV)/installed
