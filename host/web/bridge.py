@@ -21,6 +21,8 @@ from tinyllm.text import one_line
 OPEN = "open"
 NORMAL = 1000
 """The code of a WebSocket that has done its work (RFC 6455, section 7.4.1)."""
+PATIENCE_SECONDS = 1.0
+"""How long a page waits for another that is about to go, as one that is loaded again."""
 LONGEST_REASON = 123
 """Bytes of the reason in a close frame (RFC 6455, section 5.5)."""
 
@@ -39,19 +41,20 @@ class Bridge:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._taken = False
+        self._lock = asyncio.Lock()
 
     async def serve(self, page: WebSocket) -> None:
         """The route of the WebSocket."""
         await page.accept()
-        if self._taken:
+        try:
+            await asyncio.wait_for(self._lock.acquire(), PATIENCE_SECONDS)
+        except asyncio.TimeoutError:
             await _close(page, CloseCode.TAKEN, "Another page talks to this board. Close it, then connect again.")
             return
-        self._taken = True
         try:
             await self._join(page)
         finally:
-            self._taken = False
+            self._lock.release()
 
     async def _join(self, page: WebSocket) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def _chip_parts(project: Project, facts: dict[str, Any], build: Path) -> list[Pa
 
 def _apart(parts: Sequence[Part], build: Path) -> list[Part]:
     """The parts in the order of the flash; Failure if one reaches into the next, or two have one name."""
-    for one, other in zip(parts, parts[1:], strict=False):
+    for one, other in pairwise(parts):
         assert one.offset is not None and other.offset is not None
         if one.offset + len(one.content) > other.offset:
             raise Failure(f"{build}: {one.name} reaches into {other.name}. Update the board's PlatformIO platform.")

@@ -5,7 +5,6 @@ import { flashChip } from "./flash.js";
 import { noWebSerial, hasWebSerial, SerialPort } from "./ports.js";
 
 const RETURN_MS = 30000;
-const RETRY_MS = 1000;
 
 export class FlashPanel {
   #choice = byId("flash-board");
@@ -70,15 +69,13 @@ export class FlashPanel {
     }
   }
 
-  // What the board says after its restart; a USB board comes back as another port.
+  // What the board says after its restart.
   async #returned(port) {
-    const ours = JSON.stringify(port.device.getInfo());
     const end = performance.now() + RETURN_MS;
     for (;;) {
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-      const again = (await navigator.serial.getPorts()).find((one) => JSON.stringify(one.getInfo()) === ours);
+      await port.whenBack(new AbortController().signal);
       try {
-        return await this.page.connect(new SerialPort(again ?? port.device));
+        return await this.page.connect(port);
       } catch (error) {
         if (performance.now() < end) continue;
         throw new Error(`The image was written, but the board did not come back. Press its reset button and connect. (${error.message})`);

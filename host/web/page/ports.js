@@ -1,14 +1,21 @@
 // The byte streams to a board: a serial port of this computer (Web Serial), or the bridge of `tinyllm web --serve`.
 //
 // A port has a name, open(), write(bytes), close(), onbytes and onlost, which are called as bytes come and when the port
-// goes away by itself. whenBack(signal) waits until a port that was lost may be opened again.
+// goes away by itself. whenBack(signal) waits a moment until a port that was lost may be tried again.
 
 const BAUD = 115200;
-const BRIDGE_RETRY_MS = 1000;
-export const PORT_TAKEN = 4409;
+const RETRY_MS = 1000;
 
 // Something went wrong that a person can mend; the message says what and how.
 export class PortTrouble extends Error {}
+
+// Until the next try; throws the reason of the signal if that comes first.
+function wait(signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, RETRY_MS);
+    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
+}
 
 export const hasWebSerial = () => "serial" in navigator;
 
@@ -104,23 +111,12 @@ export class SerialPort {
     await this.device.close().catch(() => {});
   }
 
-  // The browser tells of a device that it knows, also if that comes back as another object.
-  whenBack(signal) {
-    const ours = JSON.stringify(this.device.getInfo());
-    return new Promise((resolve, reject) => {
-      const settle = new AbortController();
-      navigator.serial.addEventListener(
-        "connect",
-        ({ target }) => {
-          if (JSON.stringify(target.getInfo()) !== ours) return;
-          settle.abort();
-          this.device = target;
-          resolve();
-        },
-        { signal: settle.signal },
-      );
-      signal.addEventListener("abort", () => (settle.abort(), reject(signal.reason)), { once: true });
-    });
+  // A USB device comes back as another port.
+  async whenBack(signal) {
+    await wait(signal);
+    const numbers = JSON.stringify(this.device.getInfo());
+    const again = (await navigator.serial.getPorts()).find((port) => JSON.stringify(port.getInfo()) === numbers);
+    this.device = again ?? this.device;
   }
 }
 
@@ -148,13 +144,11 @@ export class BridgePort {
           this.onbytes(new Uint8Array(data));
         }
       };
-      socket.onclose = ({ code, reason }) => {
+      socket.onclose = ({ reason }) => {
         const ours = this.#socket === socket;
         if (ours) this.#socket = null;
         if (begun && ours) return this.onlost();
-        const trouble = new PortTrouble(reason || "The server that this page came from does not answer. Start it again.");
-        trouble.taken = code === PORT_TAKEN;
-        return reject(trouble);
+        return reject(new PortTrouble(reason || "The server that this page came from does not answer. Start it again."));
       };
     });
   }
@@ -171,9 +165,6 @@ export class BridgePort {
   }
 
   whenBack(signal) {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(resolve, BRIDGE_RETRY_MS);
-      signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
-    });
+    return wait(signal);
   }
 }

@@ -34,7 +34,7 @@ export class Turns {
   begin(prompt) {
     this.#answer = make("p", { className: "answer" });
     this.#counts = make("p", { className: "counts" });
-    this.#list.append(make("li", {}, make("p", { className: "said" }, prompt), this.#answer, this.#counts));
+    this.#list.append(make("div", { className: "turn" }, make("p", { className: "said" }, prompt), this.#answer, this.#counts));
     // Who hears the page is told an answer when it is whole.
     this.#list.setAttribute("aria-busy", "true");
     this.#follow();
