@@ -51,7 +51,7 @@ function changed() {
   const talking = Boolean(hello || conversation?.turns.length);
   document.body.classList.toggle("talking", talking);
   byId("disconnect").hidden = !session.attached || flashing;
-  byId("flash").hidden = !boards.length || (talking && !flashing);
+  byId("flash").hidden = !boards.length || (session.attached && !flashing);
   byId("welcome").hidden = session.attached || flashing;
   byId("turns").hidden = byId("aside").hidden = !talking;
   byId("ask").hidden = !hello;

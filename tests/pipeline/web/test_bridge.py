@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -14,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.pipeline.serve.server import SECONDS
 from tests.pipeline.web.browser import served
+from tinyllm.host.cli.app import run as tinyllm
 from tinyllm.host.connect.connection import Connection
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.frames import Frame, FrameReader, encode_frame
@@ -86,6 +90,34 @@ def test_a_page_may_not_be_framed_and_says_what_is_behind_the_server(bridged_url
     assert headers["content-security-policy"] == "frame-ancestors 'none'"
     assert b"default-src 'none'" in page
     assert json.loads(get(bridged_url, "/site.json")[2])["bridge"]["model"] == "chat"
+
+
+def test_ctrl_c_ends_the_server_its_board_and_the_bridge() -> None:
+    command = [sys.executable, "-m", "tinyllm", "web", "chat", "--serve", "--http-port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            document = json.loads(process.stdout.readline())
+            assert (document["model"], document["board"], document["site"]) == ("chat", "host", None)
+            with bridge(document["url"]) as socket:
+                assert socket.recv(SECONDS) == OPEN
+                process.send_signal(signal.SIGINT)
+                with pytest.raises(ConnectionClosed):
+                    socket.recv(SECONDS)
+            assert process.wait(SECONDS) == 0
+            assert "Traceback" not in process.stderr.read()
+        finally:
+            process.kill()
+
+
+def test_without_the_extra_the_packages_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("tinyllm.host.serve", "uvicorn"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert tinyllm(["web", "--serve"]) == 2
+    assert "web --serve needs the package uvicorn: pip install 'tinyllm[web]'" in capsys.readouterr().err
 
 
 @pytest.fixture

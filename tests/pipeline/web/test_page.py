@@ -8,10 +8,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.pipeline.emulated_boards import need
 from tests.pipeline.serve.server import until
-from tests.pipeline.web.browser import STAND_IN, opened, say, wait_for_end
+from tests.pipeline.web.browser import STAND_IN, opened, say, served, wait_for_end
 from tinyllm.host.chat.transcript import load_transcript
+from tinyllm.host.connect.attach import BoardRequest, attach
 from tinyllm.host.connect.connection import Connection
+from tinyllm.host.model.load import AS_STORED
+from tinyllm.host.output import Output
+from tinyllm.host.web.site import BridgedBoard, Site
 
 PHONE = {"viewport": {"width": 360, "height": 640}}
 HELLO = "Hello! Who are you?"
@@ -60,6 +65,21 @@ def test_the_page_says_what_web_serial_carries_from_a_board(browser: Browser, st
         say(page, HELLO)
         wait_for_end(page, 1)
         expect(page.locator(".answer")).to_have_text("I have no name. I am a small model on a chip.")
+
+
+@pytest.mark.sweep
+def test_a_page_talks_with_a_virtual_board(browser: Browser, site: Site, folder: Path) -> None:
+    need("arm-none-eabi-gcc")
+    pytest.importorskip("unicorn", reason="the Unicorn emulator is not installed: pip install 'tinyllm[virtual]'")
+    request = BoardRequest("chat", AS_STORED, "pico2", None, virtual=True)
+    with attach(request, Output()) as pico2:
+        bridged = BridgedBoard("pico2-virtual", "chat", pico2.clock)
+        with served(site, folder, pico2, bridged) as url, opened(browser, url) as page:
+            page.click("#bridge")
+            say(page, "Turn on the light in the kitchen")
+            wait_for_end(page, 1)
+            expect(page.locator(".call")).to_have_text('light.set(room="kitchen", on=true) → ok')
+            expect(page.locator(".counts")).to_contain_text("emulated clock of the virtual rp2350")
 
 
 def test_settings_reach_the_board_and_a_wrong_one_says_what_was_expected(browser: Browser, bridged_url: str) -> None:
@@ -226,16 +246,17 @@ def test_the_page_works_without_a_network_once_it_was_there(browser: Browser, st
         page.context.set_offline(False)
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-def test_no_serious_fault_of_accessibility_is_found(browser: Browser, bridged_url: str, colours: str) -> None:
-    """By axe-core: before a board is connected, and with a conversation and every panel open."""
-    with opened(browser, bridged_url, color_scheme=colours, **PHONE) as page:
+def test_no_serious_fault_of_accessibility_is_found(browser: Browser, bridged_url: str) -> None:
+    """By axe-core: before a board is connected, and with a conversation and every panel open, light and dark."""
+    with opened(browser, bridged_url, **PHONE) as page:
         assert faults(page) == []
         connect(page)
         say(page, "Turn on the light in the hall")
         wait_for_end(page, 1)
         for panel in ("#settings", "#board", "#frames"):
             page.click(f"{panel} summary")
+        assert faults(page) == []
+        page.emulate_media(color_scheme="dark")
         assert faults(page) == []
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width == PHONE["viewport"]["width"], "nothing is wider than a phone"

@@ -65,7 +65,7 @@ def test_an_image_has_the_parts_and_offsets_that_platformio_would_upload(
     (folder / "builder.py").write_text(BUILDER)
     ini = (folder / "platformio.ini").read_text("utf-8")
     (folder / "platformio.ini").write_text(
-        ini.replace("[env:esp32c3-virtual]", "[env:esp32c3]\nextra_scripts = pre:builder.py"), "utf-8"
+        ini.replace("esp32c3-virtual", "esp32c3") + "extra_scripts = pre:builder.py\n", "utf-8"
     )
     build = run(folder, "esp32c3").program.parent
     for name, content in BOOT.items():
