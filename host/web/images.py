@@ -99,14 +99,17 @@ def image_of(project: Project, folder: Path, build: Path) -> Image:
     """
     if _is_esp(project.board):
         run_target(folder, project.board.name, BUILD_FACTS)
-        parts = _chip_parts(project, read_json_object(build / "idedata.json", LARGEST_FACTS), build)
+        parts = chip_parts(project, read_json_object(build / "idedata.json", LARGEST_FACTS), build)
     else:
         parts = [Part(UF2, _content(build / UF2))]
     return Image(project.board, project.manifest, tuple(parts))
 
 
-def _chip_parts(project: Project, facts: dict[str, Any], build: Path) -> list[Part]:
-    """Bootloader, partition table and app at the offsets that PlatformIO would upload them to, and the weights."""
+def chip_parts(project: Project, facts: dict[str, Any], build: Path) -> list[Part]:
+    """Bootloader, partition table and app at the offsets that PlatformIO would upload them to, and the weights.
+
+    facts: idedata.json. build: PlatformIO's folder of the program. Failure if they do not fit together.
+    """
     try:
         extra = facts["extra"]
         places = [(int(image["offset"], 0), Path(image["path"])) for image in extra["flash_images"]]

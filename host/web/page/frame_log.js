@@ -6,7 +6,7 @@ const KEPT_LINES = 400;
 const LONGEST_LINE = 400;
 
 export class FrameLog {
-  #lines = [];
+  #passed = [];
   #drawn = true;
   #begun = performance.now();
 
@@ -18,22 +18,21 @@ export class FrameLog {
 
   // way: > to the board, < from it.
   add(way, item) {
-    const seconds = ((performance.now() - this.#begun) / 1000).toFixed(3).padStart(9);
-    const line = `${seconds} ${way} ${describe(item)}`;
-    this.#lines.push(line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE)}...` : line);
-    if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+    this.#passed.push({ way, item, at: performance.now() - this.#begun });
+    if (this.#passed.length > KEPT_LINES) this.#passed.shift();
     if (!this.#drawn || !this.details.open) return;
     this.#drawn = false;
     requestAnimationFrame(() => this.#draw());
   }
 
   clear() {
-    this.#lines = [];
+    this.#passed = [];
     this.#draw();
   }
 
   get text() {
-    return this.#lines.join("\n");
+    const lines = this.#passed.map(({ way, item, at }) => `${(at / 1000).toFixed(3).padStart(9)} ${way} ${describe(item)}`);
+    return lines.map((line) => (line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE)}...` : line)).join("\n");
   }
 
   #draw() {

@@ -4,12 +4,16 @@ import { make } from "./elements.js";
 import { REASONS, REPLIES } from "./messages.js";
 
 const RATED = 4; // Tokens that give a rate.
+const NEAR_PIXELS = 160;
 
 export class Turns {
   #list;
   #answer = null; // Of the turn under way.
   #counts = null;
   #call = null;
+  #text = null; // The text node that grows.
+  #unwritten = ""; // What comes within one frame of the screen goes there at once.
+  #drawing = false;
 
   constructor(list) {
     this.#list = list;
@@ -21,8 +25,10 @@ export class Turns {
     for (const turn of conversation.turns) {
       this.begin(turn.prompt);
       for (const part of turn.parts) {
-        if ("text" in part) this.#write(part.text);
-        else {
+        if ("text" in part) {
+          this.#write(part.text);
+          this.#flush();
+        } else {
           this.#showCall(part.call);
           if (part.result !== null) this.#showResult(part.result);
         }
@@ -34,10 +40,11 @@ export class Turns {
   begin(prompt) {
     this.#answer = make("p", { className: "answer" });
     this.#counts = make("p", { className: "counts" });
+    this.#text = null;
     this.#list.append(make("div", { className: "turn" }, make("p", { className: "said" }, prompt), this.#answer, this.#counts));
     // Who hears the page is told an answer when it is whole.
     this.#list.setAttribute("aria-busy", "true");
-    this.#follow();
+    this.#follow(true);
   }
 
   // A refused prompt leaves no trace.
@@ -67,7 +74,20 @@ export class Turns {
       this.#write(reply.text);
       this.#end(reply, clock);
     }
-    this.#follow();
+    this.#draw();
+  }
+
+  // The first text of a frame of the screen is written at once, what follows with the next frame: a program of this
+  // computer makes thousands of tokens a second.
+  #draw() {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    this.#flush();
+    requestAnimationFrame(() => {
+      this.#drawing = false;
+      this.#flush();
+      this.#follow();
+    });
   }
 
   // Ask a person whether the board may carry out the call that was shown last.
@@ -79,15 +99,27 @@ export class Turns {
       buttons.append(button("Allow", true), button("Refuse", false));
       this.#call.append(make("br"), buttons);
       buttons.firstElementChild.focus();
-      this.#follow();
+      this.#follow(true);
     });
   }
 
   #write(text) {
-    if (text) this.#answer.append(text);
+    this.#unwritten += text;
+  }
+
+  #flush() {
+    if (!this.#unwritten) return;
+    if (!this.#text) {
+      this.#text = new Text();
+      this.#answer.append(this.#text);
+    }
+    this.#text.appendData(this.#unwritten);
+    this.#unwritten = "";
   }
 
   #showCall(text) {
+    this.#flush();
+    this.#text = null;
     this.#call = make("span", { className: "call" }, text);
     this.#answer.append(this.#call);
   }
@@ -97,6 +129,7 @@ export class Turns {
   }
 
   #end(done, clock) {
+    this.#flush();
     const tokens = (count) => (count === 1 ? "1 token" : `${count} tokens`);
     const speed = done.tokens / (done.decode_us / 1e6);
     const rated = done.tokens >= RATED && done.decode_us >= 1000;
@@ -108,9 +141,9 @@ export class Turns {
     this.rest();
   }
 
-  // Keep the end in sight, unless the reader has scrolled back.
-  #follow() {
-    const page = document.scrollingElement;
-    if (page.scrollHeight - page.scrollTop - page.clientHeight < 160) page.scrollTop = page.scrollHeight;
+  // Keep the end in sight, unless the reader has scrolled back; always: even then.
+  #follow(always = false) {
+    const end = this.#counts.getBoundingClientRect().bottom;
+    if (always || end < innerHeight + NEAR_PIXELS) this.#list.lastElementChild?.scrollIntoView({ block: "end" });
   }
 }

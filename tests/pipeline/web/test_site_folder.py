@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.real_boards import CROSS, write
+from tests.pipeline.real_boards import write
 from tinyllm.boards.description import FOLDER, load_board
 from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import emit_project
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.errors import Failure
-from tinyllm.host.build.platformio import run
+from tinyllm.host.build.platformio import run_target
 from tinyllm.host.cli.app import run as tinyllm
-from tinyllm.host.web.images import UF2, image_of
+from tinyllm.host.web.images import BUILD_FACTS, UF2, chip_parts, image_of
 from tinyllm.host.web.site import PAGE, SITE, make_site
 
 LARGEST_BUNDLE = 300_000
@@ -57,8 +57,7 @@ def test_the_licences_name_the_bundle_that_lies_beside_them() -> None:
 def test_an_image_has_the_parts_and_offsets_that_platformio_would_upload(
     stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    """The virtual ESP32-C3's build, told what the real platform's builder says."""
-    CROSS["esp32c3"].tool("gcc")
+    """PlatformIO's own facts of a build, whose builder is told what the real platform's says."""
     board = load_board("esp32c3", FOLDER)
     integers = quantize(stories, 64)
     folder = write(integers, stories_tokenizer, board.twin(), tmp_path / "project")
@@ -67,12 +66,11 @@ def test_an_image_has_the_parts_and_offsets_that_platformio_would_upload(
     (folder / "platformio.ini").write_text(
         ini.replace("esp32c3-virtual", "esp32c3") + "extra_scripts = pre:builder.py\n", "utf-8"
     )
-    build = run(folder, "esp32c3").program.parent
+    run_target(folder, "esp32c3", BUILD_FACTS)  # PlatformIO empties the folder of a build that it does not know
+    build = folder / ".pio/build/esp32c3"
     for name, content in BOOT.items():
         (folder if name == "boot_app0.bin" else build).joinpath(name).write_bytes(content)
     project = emit_project(integers, stories_tokenizer, board)
-    with pytest.raises(Failure, match=r"firmware\.bin"):
-        image_of(project, folder, build)
     (build / "firmware.bin").write_bytes(b"F" * 50_000)
     image = image_of(project, folder, build)
     assert [(part.name, part.offset) for part in image.parts] == [
@@ -87,9 +85,29 @@ def test_an_image_has_the_parts_and_offsets_that_platformio_would_upload(
     assert made["parts"][3] == {"path": "firmware.bin", "offset": 65536}
     site = make_site([image])
     assert set(site.document["boards"][0]["image"]) == {"manifest", "build_id", "model_hash"}
-    (build / "bootloader.bin").write_bytes(bytes(0x8001))
-    with pytest.raises(Failure, match=r"bootloader\.bin reaches into partitions\.bin"):
-        image_of(project, folder, build)
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        ([("0x0", "missing.bin")], r"missing\.bin: no such file"),
+        ([("0xfff0", "boot.bin")], r"boot\.bin reaches into firmware\.bin"),
+        ([("0x0", "firmware.bin")], "two parts of the image have one name"),
+        ([("here", "boot.bin")], "PlatformIO does not say where the parts of the image go"),
+        (None, "PlatformIO does not say where the parts of the image go"),
+    ],
+)
+def test_parts_that_do_not_fit_together_make_no_image(
+    images: list[tuple[str, str]] | None, said: str, stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    for name in ("boot.bin", "firmware.bin"):
+        (tmp_path / name).write_bytes(bytes(100))
+    project = emit_project(quantize(stories, 64), stories_tokenizer, load_board("esp32c3", FOLDER))
+    extra: dict[str, object] = {"application_offset": "0x10000"}
+    if images is not None:
+        extra["flash_images"] = [{"offset": offset, "path": path} for offset, path in images]
+    with pytest.raises(Failure, match=said):
+        chip_parts(project, {"extra": extra}, tmp_path)
 
 
 def test_the_image_of_a_pico_is_its_uf2(stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path) -> None:
