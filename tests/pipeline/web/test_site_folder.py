@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.pipeline.real_boards import write
 from tinyllm.boards.description import FOLDER, load_board
 from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.emit.project import emit_project
+from tinyllm.codegen.emit.project import Project, emit_project
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.errors import Failure
 from tinyllm.host.build.platformio import run_target
@@ -36,6 +37,11 @@ env["INTEGRATION_EXTRA_DATA"].update({"application_offset": "0x10000"})
 BOOT = {"bootloader.bin": b"B" * 16_000, "partitions.bin": b"P" * 3072, "boot_app0.bin": b"A" * 8192}
 
 
+@pytest.fixture(scope="module")
+def project(stories: Model, stories_tokenizer: Tokenizer) -> Project:
+    return emit_project(quantize(stories, 64), stories_tokenizer, load_board("esp32c3", FOLDER))
+
+
 def test_the_page_has_less_than_300_kb() -> None:
     files = {name: len(content) for name, content in make_site([]).files.items() if name != LICENCES}
     assert sum(files.values()) < LARGEST_BUNDLE, files
@@ -55,12 +61,10 @@ def test_the_licences_name_the_bundle_that_lies_beside_them() -> None:
 
 
 def test_an_image_has_the_parts_and_offsets_that_platformio_would_upload(
-    stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path
+    project: Project, stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     """PlatformIO's own facts of a build, whose builder is told what the real platform's says."""
-    board = load_board("esp32c3", FOLDER)
-    integers = quantize(stories, 64)
-    folder = write(integers, stories_tokenizer, board.twin(), tmp_path / "project")
+    folder = write(quantize(stories, 64), stories_tokenizer, project.board.twin(), tmp_path / "project")
     (folder / "builder.py").write_text(BUILDER)
     ini = (folder / "platformio.ini").read_text("utf-8")
     (folder / "platformio.ini").write_text(
@@ -70,7 +74,6 @@ def test_an_image_has_the_parts_and_offsets_that_platformio_would_upload(
     build = folder / ".pio/build/esp32c3"
     for name, content in BOOT.items():
         (folder if name == "boot_app0.bin" else build).joinpath(name).write_bytes(content)
-    project = emit_project(integers, stories_tokenizer, board)
     (build / "firmware.bin").write_bytes(b"F" * 50_000)
     image = image_of(project, folder, build)
     assert [(part.name, part.offset) for part in image.parts] == [
@@ -98,11 +101,10 @@ def test_an_image_has_the_parts_and_offsets_that_platformio_would_upload(
     ],
 )
 def test_parts_that_do_not_fit_together_make_no_image(
-    images: list[tuple[str, str]] | None, said: str, stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path
+    images: list[tuple[str, str]] | None, said: str, project: Project, tmp_path: Path
 ) -> None:
     for name in ("boot.bin", "firmware.bin"):
         (tmp_path / name).write_bytes(bytes(100))
-    project = emit_project(quantize(stories, 64), stories_tokenizer, load_board("esp32c3", FOLDER))
     extra: dict[str, object] = {"application_offset": "0x10000"}
     if images is not None:
         extra["flash_images"] = [{"offset": offset, "path": path} for offset, path in images]
@@ -110,10 +112,10 @@ def test_parts_that_do_not_fit_together_make_no_image(
         chip_parts(project, {"extra": extra}, tmp_path)
 
 
-def test_the_image_of_a_pico_is_its_uf2(stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_the_image_of_a_pico_is_its_uf2(project: Project, tmp_path: Path) -> None:
     (tmp_path / UF2).write_bytes(b"UF2\n")
-    project = emit_project(quantize(stories, 64), stories_tokenizer, load_board("pico2", FOLDER))
-    assert image_of(project, tmp_path, tmp_path).files == {UF2: b"UF2\n"}
+    pico = replace(project, board=load_board("pico2", FOLDER))
+    assert image_of(pico, tmp_path, tmp_path).files == {UF2: b"UF2\n"}
 
 
 def test_the_verb_writes_a_site_and_writes_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
