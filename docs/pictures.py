@@ -1,15 +1,18 @@
-"""Draws what commands print as SVG, for the gallery: `make pictures`."""
+"""Draws what commands print as SVG, and the page of `tinyllm web`, for the gallery: `make pictures`."""
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.text import Text
 
@@ -23,6 +26,8 @@ PICTURES: dict[str, tuple[list[str], str]] = {
     "verify": (["verify", "--build", "O2"], ""),
 }
 """By name: the words of a command, and what a person types."""
+SAID = ("My name is Kim", "Switch on the kitchen light", "What is my name?")
+"""On the page."""
 FONT_FACE = re.compile(r"@font-face\s*{.*?}", re.DOTALL)
 
 
@@ -49,11 +54,33 @@ def picture(words: list[str], typed: str) -> str:
     return FONT_FACE.sub("", console.export_svg(title="tinyllm", unique_id="tinyllm"))
 
 
+def page_picture() -> bytes:
+    """The PNG of a conversation on the page, in the browser chromium."""
+    command = [sys.executable, "-m", "tinyllm", "web", "chat", "--serve", "--http-port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
+        assert server.stdout is not None
+        try:
+            url = json.loads(server.stdout.readline())["url"]
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1000, "height": 640})
+            page.goto(url)
+            page.click("#bridge")
+            page.click("#board summary")
+            for number, text in enumerate(SAID, 1):
+                page.fill("#prompt", text)
+                page.press("#prompt", "Enter")
+                page.locator(".counts", has_text="ended:").nth(number - 1).wait_for()
+            return page.screenshot()
+        finally:
+            server.terminate()
+
+
 def main() -> None:
     """Draw all."""
     FOLDER.mkdir(exist_ok=True)
     for name, (words, typed) in PICTURES.items():
         (FOLDER / f"{name}.svg").write_text(picture(words, typed), "utf-8")
+    (FOLDER / "web.png").write_bytes(page_picture())
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ need qemu-system-arm qemu-system-arm
 need qemu-system-xtensa qemu-system-misc
 need node nodejs
 need npm npm
+# The browser that tests/pipeline/web drives.
+need chromium chromium
 # What builds and runs the host board for computers with AArch64.
 need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
 need qemu-aarch64 qemu-user

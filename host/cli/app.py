@@ -40,6 +40,7 @@ VERBS = {
     "run": "Give the model a prompt and stream its answer.",
     "chat": "Talk with the model.",
     "serve": "Let programs that speak OpenAI's API talk with the model.",
+    "web": "Write a page that flashes boards and talks with them in a browser.",
     "verify": "Compare the emitted C, or a board, with the reference bit by bit.",
     "eval": "Measure the perplexity: the float model, and the integers of a board.",
     "pairs": "Write the training data of a chat model that answers commands with calls.",

@@ -65,7 +65,7 @@ def command(
         from tinyllm.host.serve.board_queue import BoardQueue
         from tinyllm.host.serve.conversations import Conversations
         from tinyllm.host.serve.guard import Access, is_loopback
-        from tinyllm.host.serve.server import bind, serve, url_of
+        from tinyllm.host.serve.server import Server, bind, serve, url_of
     except ImportError as error:
         raise UserError(f"serve needs the package {error.name}: pip install 'tinyllm[serve]'") from None
     if key is not None and not key.strip():
@@ -81,4 +81,8 @@ def command(
             output.document_line({"url": url_of(bound), "model": running.hello.model, "board": running.hello.board})
         output.note(f"{running.hello.model} on {running.hello.board} at {url_of(bound)}. Ctrl-C ends.")
         names, pages = [name.lower() for name in allow_host], [page.rstrip("/") for page in allow_origin]
-        serve(application(queue, Access(host, key, names, pages)), queue, bound)
+        try:
+            serve(Server(application(queue, Access(host, key, names, pages)), queue.end), bound)
+        finally:
+            queue.end()
+            queue.join()

@@ -60,13 +60,9 @@ class Connection:
         """
         deadline = time.monotonic() + patience
         while True:
-            if self.process and not self.process.running:
-                self.process.start()
+            self.start()
             try:
-                name = self.process.url if self.process else find_port_again(self._name, self._device)
-                if name is None:
-                    raise UserError(f"{self._name}: the board is not plugged in.")
-                link = Link(name, REOPEN_HANDSHAKE_SECONDS, wire=wire)
+                link = Link(self.address(), REOPEN_HANDSHAKE_SECONDS, wire=wire)
             except TinyllmError:
                 if time.monotonic() > deadline:
                     raise
@@ -74,6 +70,18 @@ class Connection:
                 self._board = link.hello.board
                 return link
             time.sleep(RETRY_SECONDS)
+
+    def start(self) -> None:
+        """Start the board's process again if it has ended. Errors as BoardProcess.start."""
+        if self.process and not self.process.running:
+            self.process.start()
+
+    def address(self) -> str:
+        """The device or URL where the board is now. UserError if it is not plugged in, or as find_port_again."""
+        name = self.process.url if self.process else find_port_again(self._name, self._device)
+        if name is None:
+            raise UserError(f"{self._name}: the board is not plugged in.")
+        return name
 
     def why_lost(self) -> str:
         """How the board's process ended, "" for a port."""

@@ -1,7 +1,7 @@
 """Who may ask: the key, and of browsers the pages of this computer alone.
 
-A page of the web can make its reader's browser send requests to this computer. By the Host header a name that was
-rebound to 127.0.0.1 is found, by the Origin header a page from elsewhere.
+A page of the web can make its reader's browser send requests to this computer, and open WebSockets. By the Host header
+a name that was rebound to 127.0.0.1 is found, by the Origin header a page from elsewhere.
 """
 
 from __future__ import annotations
@@ -18,18 +18,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tinyllm.host.serve.errors import ApiError
 from tinyllm.text import shown
 
+REFUSED = 1008
+"""The code of a WebSocket that breaks a rule (RFC 6455, section 7.4.1)."""
+
 
 @dataclass(frozen=True)
 class Access:
     """host: the address that the server is bound to. key: what requests must have; None for none.
 
-    hosts, origins: names and pages that may ask beside those of this computer.
+    hosts, origins: names and pages that may ask beside those of this computer. verb: whose options allow them; "" if
+    nothing does.
     """
 
     host: str
     key: str | None = None
     hosts: Collection[str] = ()
     origins: Collection[str] = ()
+    verb: str = "tinyllm serve"
 
 
 def is_loopback(host: str) -> bool:
@@ -49,11 +54,14 @@ class Guard:
         self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             try:
                 self._check(Headers(scope=scope))
             except ApiError as error:
-                await error.response()(scope, receive, send)
+                if scope["type"] == "http":
+                    await error.response()(scope, receive, send)
+                else:
+                    await send({"type": "websocket.close", "code": REFUSED})  # before it was accepted: status 403
                 return
         await self._app(scope, receive, send)
 
@@ -64,13 +72,13 @@ class Guard:
         name = _name(f"//{host}")
         if is_loopback(access.host) and not is_loopback(name) and name not in access.hosts:
             raise ApiError(
-                403, f"Host {shown(host)}: expected localhost or 127.0.0.1. `tinyllm serve --allow-host` allows a name."
+                403, f"Host {shown(host)}: expected localhost or 127.0.0.1.{self._advice('--allow-host', 'a name')}"
             )
         origin = headers.get("origin")
         if origin is not None and origin not in access.origins and origin != f"http://{host}":
             raise ApiError(
                 403,
-                f"Origin {shown(origin)}: pages from elsewhere are refused. `tinyllm serve --allow-origin` allows one.",
+                f"Origin {shown(origin)}: pages from elsewhere are refused.{self._advice('--allow-origin', 'one')}",
             )
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if access.key is not None and not (
@@ -81,6 +89,9 @@ class Guard:
                 "the key is missing or wrong; expected the header Authorization: Bearer KEY.",
                 code="invalid_api_key",
             )
+
+    def _advice(self, option: str, what: str) -> str:
+        return f" `{self._access.verb} {option}` allows {what}." if self._access.verb else ""
 
 
 def _name(url: str) -> str:

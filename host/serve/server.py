@@ -8,17 +8,19 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from tinyllm.errors import UserError
-from tinyllm.host.serve.board_queue import BoardQueue
 from tinyllm.text import shown
 
 END_SECONDS = 3
 """How long a client may take to read the end of its answer when the server ends."""
 MOST_CONNECTIONS = 256
+LARGEST_MESSAGE = 1 << 20
+"""Bytes of one message of a WebSocket."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -40,20 +42,23 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def url_of(bound: socket.socket) -> str:
-    """Where clients find the API."""
+def url_of(bound: socket.socket, path: str = "/v1") -> str:
+    """Where clients find a path; by default the API."""
     host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+    return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
 
 
 class Server(uvicorn.Server):
-    """Ends its answers when it is asked to end, so that it need not wait for them."""
+    """Ends its answers when it is asked to end, so that it need not wait for them. websockets: which library's."""
 
-    def __init__(self, app: ASGIApp, end: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, end: Callable[[], None], websockets: Literal["none", "websockets-sansio"] = "none"
+    ) -> None:
         config = uvicorn.Config(
             app,
             lifespan="off",
-            ws="none",
+            ws=websockets,
+            ws_max_size=LARGEST_MESSAGE,
             access_log=False,
             log_level="warning",
             server_header=False,
@@ -69,14 +74,10 @@ class Server(uvicorn.Server):
         self._end()
 
 
-def serve(app: ASGIApp, queue: BoardQueue, bound: socket.socket) -> None:
+def serve(server: Server, bound: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    try:
-        with _interrupted_by_sigterm(), contextlib.suppress(KeyboardInterrupt):
-            Server(app, queue.end).run(sockets=[bound])
-    finally:
-        queue.end()
-        queue.join()
+    with _interrupted_by_sigterm(), contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[bound])
 
 
 @contextmanager

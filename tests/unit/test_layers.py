@@ -75,12 +75,16 @@ MAY_IMPORT = {
         "tinyllm codegen.arithmetic host.layout host.standard_streams host.output host.link host.chat host.api"
     ),
     "host.serve": "tinyllm codegen.actions host.link host.chat host.tools host.api",
+    "host.web": (
+        "tinyllm boards codegen.arithmetic codegen.emit codegen.memory host.link host.model host.build host.connect "
+        "host.serve"
+    ),
     "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
     "host.cli": (
         "tinyllm models models.training models.pairs boards codegen.arithmetic codegen.checkpoints codegen.tokenizers "
         "codegen.actions codegen.emit codegen.kernels codegen.memory codegen.verify host.standard_streams host.output "
         "host.link host.hub host.model host.virtual host.build host.doctor host.monitor host.connect host.prove "
-        "host.fit host.tools host.api host.grade host.terminal host.serve"
+        "host.fit host.tools host.api host.grade host.terminal host.serve host.web"
     ),
     "tinyllm.api": "tinyllm host.link host.tools host.api host.cli",
 }
@@ -96,6 +100,7 @@ IMPORTS_INSIDE = {
     "host.cli.train": "models.training needs torch, host.prove.pictures matplotlib: extras",
     "host.cli.stories": "models.training needs torch: an extra",
     "host.cli.serve": "host.serve needs starlette: an extra",
+    "host.cli.web": "host.web.app needs starlette: an extra",
     "codegen.checkpoints.gguf.tensors": "gguf is large",
 }
 

@@ -1,0 +1,75 @@
+// Writing a board's image: through esptool-js to an ESP32, as a .uf2 that a person drags onto a Pico's drive.
+
+import { PortTrouble } from "./ports.js";
+
+const ROM_BAUD = 115200;
+const FLASH_BAUD = 460800;
+const RESET_MS = 100;
+
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// Write the image of a manifest (the format of ESP Web Tools) to the chip behind a port of Web Serial.
+//
+// state(text): gets what goes on. progress(share): from 0 to 1. Throws PortTrouble before anything is written if no
+// chip answers, or another than the image is for.
+export async function flashChip(device, manifestPath, state, progress) {
+  state("fetching the image");
+  const manifest = await fetched(manifestPath).then((response) => response.json());
+  const parts = new Map();
+  for (const { path } of manifest.builds.flatMap((build) => build.parts)) {
+    const place = new URL(path, new URL(manifestPath, location));
+    parts.set(path, new Uint8Array(await fetched(place).then((response) => response.arrayBuffer())));
+  }
+  const { ESPLoader, Transport } = await import("./vendor/esptool.js");
+  state("waiting for the chip");
+  const transport = new Transport(device);
+  const terminal = { clean() {}, write() {}, writeLine() {} };
+  const loader = new ESPLoader({ transport, terminal, baudrate: FLASH_BAUD, romBaudrate: ROM_BAUD });
+  try {
+    await loader.main().catch((error) => {
+      if (error.name.startsWith("UnexpectedChip")) {
+        throw new PortTrouble(`The chip on this port is none that tinyllm has a board of. (${error.message})`);
+      }
+      throw new PortTrouble(
+        "No chip of the ESP32 family answers on this port. Close other programs that use it; hold the board's button " +
+          `BOOT, press RESET, let go, and flash again. (${error.message})`,
+      );
+    });
+    const chip = loader.chip.CHIP_NAME;
+    const build = manifest.builds.find(({ chipFamily }) => chipFamily === chip);
+    if (!build) {
+      const families = manifest.builds.map(({ chipFamily }) => chipFamily).join(" or ");
+      throw new PortTrouble(`The chip on this port is ${chip}, the image is for ${families}. Choose the board that it is.`);
+    }
+    await write(loader, build, parts, state, progress);
+    state("restarting the board");
+    await device.setSignals({ dataTerminalReady: false, requestToSend: true });
+    await wait(RESET_MS);
+    await device.setSignals({ requestToSend: false });
+  } finally {
+    await transport.disconnect().catch(() => {});
+  }
+}
+
+async function write(loader, build, parts, state, progress) {
+  const files = build.parts.map(({ path, offset }) => ({ data: parts.get(path), address: offset }));
+  const total = files.reduce((sum, { data }) => sum + data.length, 0);
+  const before = files.map((_, index) => files.slice(0, index).reduce((sum, { data }) => sum + data.length, 0));
+  state(`writing ${total.toLocaleString("en")} bytes; leave the board plugged in`);
+  await loader.writeFlash({
+    fileArray: files,
+    flashMode: "keep",
+    flashFreq: "keep",
+    flashSize: "keep",
+    eraseAll: false,
+    compress: true,
+    // written and all are of the compressed file.
+    reportProgress: (index, written, all) => progress((before[index] + (files[index].data.length * written) / all) / total),
+  });
+}
+
+async function fetched(place) {
+  const response = await fetch(place);
+  if (!response.ok) throw new PortTrouble(`${place}: the image is not there (status ${response.status}).`);
+  return response;
+}

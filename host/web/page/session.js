@@ -1,0 +1,162 @@
+// One board and the conversation with it: connected, lost, found again. What it does goes to the page by callbacks.
+
+import { Conversation } from "./conversation.js";
+import { BoardGone, Link, LostFrame } from "./link.js";
+
+const KEPT = "tinyllm-conversation";
+
+export class Session {
+  link = null;
+  conversation = null;
+  answering = false;
+  #port = null;
+  #waiting = null; // Ends the waiting for a board that was lost.
+
+  // page: state(text), trouble(text), changed() when the board or the conversation is another, reply(reply) of an
+  // answer, and answerCall(call). settings: a Settings. log: as Link.
+  constructor(site, settings, page, log) {
+    Object.assign(this, { site, settings, page, log });
+  }
+
+  get connected() {
+    return this.link !== null;
+  }
+
+  // A board is there, or is waited for.
+  get attached() {
+    return this.#port !== null;
+  }
+
+  // Say hello to the board on a port and give it its conversation back. Errors as Link and Conversation.
+  async connect(port) {
+    this.#port = port;
+    try {
+      await this.#open();
+    } catch (error) {
+      await this.disconnect();
+      throw error;
+    }
+    await this.#restore();
+  }
+
+  async #open() {
+    const link = new Link(this.#port, this.site.strangers, this.log);
+    link.answerCall = (call) => this.page.answerCall(call);
+    await link.open();
+    link.onlost = (error) => this.#lost(link, error);
+    this.link = link;
+    await this.settings.load(link);
+  }
+
+  // Give the board the conversation that it may have lost, and go on with an answer that was cut off.
+  async #restore() {
+    const { hello } = this.link;
+    this.conversation ??= Conversation.from(kept(), hello) ?? new Conversation(hello);
+    if (this.conversation.modelHash !== hello.model_hash) {
+      if (this.conversation.turns.length) {
+        this.page.trouble(`The board runs another model now, ${hello.model}. This is a new conversation.`);
+      }
+      this.conversation = new Conversation(hello);
+    }
+    this.page.changed();
+    if (hello.weights !== 0) return;
+    if (!this.conversation.heldBy(hello)) {
+      if (this.conversation.turns.length) this.page.state("giving the board its conversation back");
+      await this.conversation.replay(this.link);
+    }
+    if (this.conversation.interrupted) await this.#answer(this.conversation.resume(this.link));
+    this.page.changed();
+  }
+
+  // Ask the model. Errors as Link.prompt; an answer whose board was lost goes on when it is back.
+  async ask(text) {
+    const chat = Boolean(this.link.hello.chat) && this.settings.template.input.checked;
+    await this.settings.apply(this.link);
+    await this.#answer(this.conversation.ask(this.link, text, this.settings.maxTokens, chat));
+  }
+
+  async #answer(replies) {
+    this.answering = true;
+    this.page.changed();
+    try {
+      await this.settings.apply(this.link);
+      for await (const reply of replies) this.page.reply(reply);
+      keep(this.conversation);
+    } catch (error) {
+      if (error instanceof LostFrame) {
+        this.page.state("a frame was lost; asking again");
+        await this.link.updateHello();
+        return await this.#restore();
+      }
+      // What was lost is waited for, and then goes on.
+      if (!(error instanceof BoardGone && !this.link)) throw error;
+    } finally {
+      this.answering = false;
+      this.page.changed();
+    }
+  }
+
+  stop() {
+    this.link?.stop();
+  }
+
+  // Begin a new conversation.
+  async anew() {
+    sessionStorage.removeItem(KEPT);
+    if (this.link) {
+      await this.link.reset();
+      this.conversation = new Conversation(this.link.hello);
+    } else {
+      this.conversation = null;
+    }
+    this.page.changed();
+  }
+
+  async disconnect() {
+    this.#waiting?.abort();
+    const { link } = this;
+    this.link = null;
+    const port = this.#port;
+    this.#port = null;
+    if (link) await link.close();
+    else await port?.close();
+    this.page.changed();
+  }
+
+  async #lost(link, error) {
+    if (this.link !== link) return;
+    this.link = null;
+    this.page.trouble(`${error.message} The conversation goes on when it is back.`);
+    this.page.changed();
+    this.#waiting = new AbortController();
+    const { signal } = this.#waiting;
+    while (!signal.aborted && this.#port) {
+      try {
+        await this.#port.whenBack(signal);
+        await this.#open();
+      } catch {
+        continue; // It is not there yet, or is still starting.
+      }
+      this.page.trouble("");
+      await this.#restore().catch((again) => this.page.trouble(again.message));
+      return;
+    }
+  }
+}
+
+// The conversation that this tab of the browser had before the page was loaded again.
+function kept() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT));
+  } catch {
+    return null;
+  }
+}
+
+function keep(conversation) {
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify(conversation));
+  } catch {
+    // Private windows may keep nothing; the conversation is here all the same.
+  }
+}
