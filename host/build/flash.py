@@ -208,7 +208,7 @@ def board_to_flash(name: str | None, port: str | None) -> Board:
     if port not in (None, AUTO):
         resolve_port(str(port))  # Told before a board is looked for.
     board = load_board(name) if name is not None else find_board()
-    if board.emulator or (board.memory is None and board.platformio.get("upload_protocol") != "custom"):
+    if not board.takes_uploads:
         raise UserError(
             f"{board.name} is no board to flash: `tinyllm run --board {board.name}` builds and starts it. "
             "`tinyllm boards` lists the others."
