@@ -41,10 +41,10 @@ class TinyllmDriver(Driver):
 
     bindings = {"port": {"NetworkSerialPort", "SerialPort"}}  # noqa: RUF012 - labgrid reads it
 
-    board = attr.ib(validator=attr.validators.instance_of(str))
-    model = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(str)))
-    context = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(int)))
-    weights = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(str)))
+    board: str = attr.ib(validator=attr.validators.instance_of(str))
+    model: str | None = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(str)))
+    context: int | None = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(int)))
+    weights: str | None = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(str)))
 
     def url(self) -> str:
         """The board's port: a device of this computer, or an address. UserError for a protocol that we do not speak."""
@@ -105,7 +105,7 @@ class TinyllmStrategy(Strategy):
 
     bindings = {"board": "TinyllmDriver", "power": {"PowerProtocol", None}}  # noqa: RUF012 - labgrid reads it
 
-    status = attr.ib(default=Status.unknown)
+    status: Status = attr.ib(default=Status.unknown)
 
     @step(args=["status"])
     def transition(self, status: Status | str, *, step: Any, **flashing: Any) -> None:

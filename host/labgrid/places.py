@@ -77,28 +77,34 @@ def _session(env: Environment) -> ClientSession:
 
 def _acquire(session: ClientSession, name: str) -> bool:
     """Whether the place was free, and is ours now; False if it was ours before."""
+    if _is_ours(session, name):
+        return False
     try:
-        place = session.get_place(name)
-        if place.acquired:
-            session.get_acquired_place(name)
+        _call(session, session.acquire, place=name, allow_unmatched=False)
+    except UserError:
+        # Somebody may have been quicker.
+        if _is_ours(session, name):
             return False
-    except Error as error:
-        holder = session.get_place(name).acquired if _exists(session, name) else None
-        if holder is None:
-            known = ", ".join(sorted(session.places)) or "none"
-            raise UserError(f"place {name}: {_told(error)}. Places of this coordinator: {known}.") from None
-        raise UserError(
-            f"place {name}: taken by {holder}. Wait until it is released, or queue: labgrid-client reserve --wait ..."
-        ) from None
-    _call(session, session.acquire, place=name, allow_unmatched=False)
+        raise
     return True
 
 
-def _exists(session: ClientSession, name: str) -> bool:
+def _is_ours(session: ClientSession, name: str) -> bool:
+    """Whether this user has the place on this computer; False if it is free. UserError if somebody else has it."""
+    session.loop.run_until_complete(session.sync_with_coordinator())
     try:
-        session.get_place(name)
-    except Error:
+        place = session.get_place(name)
+    except Error as error:
+        known = ", ".join(sorted(session.places)) or "none"
+        raise UserError(f"place {name}: {_told(error)}. Places of this coordinator: {known}.") from None
+    if not place.acquired:
         return False
+    try:
+        session.get_acquired_place(name)
+    except Error:
+        raise UserError(
+            f"place {name}: taken by {place.acquired}. Wait for its release, or queue: labgrid-client reserve --wait"
+        ) from None
     return True
 
 
@@ -112,6 +118,9 @@ def _call(session: ClientSession, request: Any, **arguments: Any) -> None:
 
 
 def _told(error: Exception) -> str:
-    """The error on one line, without the word that labgrid begins it with."""
-    text = getattr(error, "msg", None) or str(error) or type(error).__name__
-    return " ".join(text.split()).removeprefix("Error: ").rstrip(".")
+    """The error on one line."""
+    if isinstance(error.__cause__, TypeError):
+        error = error.__cause__  # of a class's arguments; labgrid's own text has all of the target in it
+    first = error.args[0] if error.args else None
+    text = first if isinstance(first, str) else str(error)
+    return " ".join(text.split()).rstrip(".")

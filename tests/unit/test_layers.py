@@ -75,7 +75,10 @@ MAY_IMPORT = {
         "tinyllm codegen.arithmetic host.layout host.standard_streams host.output host.link host.chat host.api"
     ),
     "host.serve": "tinyllm codegen.actions host.link host.chat host.tools host.api",
-    "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
+    "host.labgrid": "tinyllm host.model host.build host.connect host.api",
+    "host.pytest_plugin": (
+        "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api host.labgrid"
+    ),
     "host.cli": (
         "tinyllm models models.training models.pairs boards codegen.arithmetic codegen.checkpoints codegen.tokenizers "
         "codegen.actions codegen.emit codegen.kernels codegen.memory codegen.verify host.standard_streams host.output "
