@@ -147,6 +147,8 @@ def _bench_all(
     request: BoardRequest, tokens: int, positions: tuple[int, ...], prefill: int, save: str | None, output: Output
 ) -> bool:
     """Bench every attached board at once, and show what came of it: whether all went well."""
+    if save:
+        _record_file(save, "")
     named = None if request.board == HOST else load_board(request.board)
     ports = [port for port, _ in every_attached(named)]
 

@@ -2,8 +2,7 @@
 
     desk_upload.py FLASH PORT PROGRAM    stop what runs, copy PROGRAM to FLASH, and start it at PORT (socket://...)
 
-PORT in FLASH stands for the port's number, so that boards of one kind have a flash each. The command in FLASH.instead,
-a JSON list, is started in its place: a board may run something else than was sent to it.
+The command in FLASH.instead, a JSON list, is started in its place: a board may run something else than was sent to it.
 """
 
 from __future__ import annotations
@@ -46,4 +45,4 @@ def main(flash: Path, port: str, program: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1].replace("PORT", sys.argv[2].rsplit(":", 1)[1])), sys.argv[2], Path(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))

@@ -29,6 +29,7 @@ from tinyllm.boards.description import BOARDS_DIR, load_board
 from tinyllm.errors import UserError
 from tinyllm.host.cli import app as cli
 from tinyllm.host.cli.all_attached import work_on_all
+from tinyllm.host.link.attached import board_on
 from tinyllm.host.link.serial_port import PortInfo
 from tinyllm.host.link.usb import every_attached
 from tinyllm.host.output import Output
@@ -43,10 +44,11 @@ SHARED = f"\n[[usb]]\nvid = {BOTH[0]:#x}\npid = {BOTH[1]:#x}\n"
 
 @dataclass(frozen=True)
 class Drawer:
-    """Boards that can be attached, by free ports, and where their programs are put."""
+    """Ports for a desk and a shelf, and one where nobody listens."""
 
-    flash: Path
-    ports: list[str]
+    desk: str
+    shelf: str
+    free: str
     monkeypatch: pytest.MonkeyPatch
 
     def attach(self, *there: tuple[str, tuple[int, int]]) -> None:
@@ -57,29 +59,25 @@ class Drawer:
         ]
         self.monkeypatch.setattr(list_ports, "comports", lambda: infos)
 
-    def flash_of(self, port: str) -> Path:
-        return self.flash.with_name(self.flash.name.replace("PORT", port.rsplit(":", 1)[1]))
-
 
 @pytest.fixture(scope="module")
 def drawer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drawer]:
-    """Board descriptions `desk` and `shelf`, and three ports."""
     if shutil.which("cc") is None:
         skip_unless_ci("no cc on PATH")
     home = tmp_path_factory.mktemp("drawer")
     (home / "boards").mkdir()
-    desk = DESK.format(script=HERE / "desk_upload.py", flash=home / "flash at PORT")
     for name, own in (("desk", "0x7111"), ("shelf", "0x7112")):
-        (home / f"boards/{name}.toml").write_text(desk.replace("0x7111", own) + SHARED)
+        text = DESK.format(script=HERE / "desk_upload.py", flash=home / f"flash of {name}") + SHARED
+        (home / f"boards/{name}.toml").write_text(text.replace("0x7111", own))
     with contextlib.ExitStack() as stack:
         free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
-        ports = [f"socket://127.0.0.1:{each.getsockname()[1]}" for each in free]
+        numbers = sorted(each.getsockname()[1] for each in free)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("TINYLLM_HOME", str(home))
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
         monkeypatch.setenv(BOARDS_DIR, str(home / "boards"))
-        yield Drawer(home / "flash at PORT", ports, monkeypatch)
-    for running in home.glob("flash at *.pid"):
+        yield Drawer(*(f"socket://127.0.0.1:{number}" for number in numbers), monkeypatch)
+    for running in home.glob("flash of *.pid"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(running.read_text()), signal.SIGTERM)
 
@@ -89,10 +87,10 @@ FLASH = ("flash", str(STORY_MODEL), "--all-attached", "--context", "64")
 
 @pytest.fixture(scope="module")
 def flashed(drawer: Drawer) -> tuple[int, dict[str, Any]]:
-    """A desk and a shelf are flashed, and a desk on which no program can be put: exit code and document."""
-    one, broken, other = drawer.ports
-    drawer.attach((one, DESK_USB), (broken, DESK_USB), (other, SHELF_USB), ("/dev/ttyS9", (1, 2)))
-    (drawer.flash_of(broken) / "program").mkdir(parents=True)
+    """A desk and a shelf are flashed, and a desk whose port cannot be opened is not: exit code and document."""
+    drawer.attach(
+        (drawer.desk, DESK_USB), ("/dev/ttyGONE", DESK_USB), (drawer.shelf, SHELF_USB), ("/dev/ttyS9", (1, 2))
+    )
     with contextlib.redirect_stdout(io.StringIO()) as out:
         code = cli.run([*FLASH, "--json"])
     return code, json.loads(out.getvalue())
@@ -101,49 +99,47 @@ def flashed(drawer: Drawer) -> tuple[int, dict[str, Any]]:
 def test_every_board_is_flashed_and_one_that_fails_harms_no_other(
     drawer: Drawer, flashed: tuple[int, dict[str, Any]]
 ) -> None:
-    one, broken, other = drawer.ports
     code, told = flashed
     assert code == 1
-    assert [(each["port"], each["hello"]["board"]) for each in told["boards"]] == [(one, "desk"), (other, "shelf")]
+    boards = [(each["port"], each["hello"]["board"]) for each in told["boards"]]
+    assert boards == [(drawer.desk, "desk"), (drawer.shelf, "shelf")]
     assert all(each["hello"]["build_id"] == each["built"]["build_id"] for each in told["boards"])
-    assert [each["port"] for each in told["failed"]] == [broken]
-    assert "desk: build and upload failed" in told["failed"][0]["error"]
+    assert [each["port"] for each in told["failed"]] == ["/dev/ttyGONE"]
+    assert "no such port" in told["failed"][0]["error"]
 
 
 @pytest.mark.usefixtures("flashed")
 def test_every_board_is_measured_and_saved_and_one_that_fails_harms_no_other(
     drawer: Drawer, tinyllm: Tinyllm, tmp_path: Path
 ) -> None:
-    one, broken, other = drawer.ports
-    drawer.attach((one, DESK_USB), (broken, DESK_USB), (other, SHELF_USB))
+    drawer.attach((drawer.desk, DESK_USB), (drawer.shelf, SHELF_USB), (drawer.free, DESK_USB))
     file = tmp_path / "records.toml"
     code, out, err = tinyllm("bench", "--all-attached", "-n", "4", "--prefill", "0", "--save", str(file))
     assert code == 1
     header, first, second, failure, summary = out.splitlines()
     assert header.split()[:3] == ["port", "board", "model"]
-    assert first.split()[:3] == [one, "desk", "tinystories-260k"]
-    assert second.split()[:3] == [other, "shelf", "tinystories-260k"]
+    assert first.split()[:3] == [drawer.desk, "desk", "tinystories-260k"]
+    assert second.split()[:3] == [drawer.shelf, "shelf", "tinystories-260k"]
     assert first.split()[6] == second.split()[6], "the digest of the same tokens"
-    assert failure.startswith(f"{broken}: nothing listens")
+    assert failure.startswith(f"{drawer.free}: nothing listens")
     assert summary == "3 boards: 2 measured, 1 failed"
     assert file.read_text().count("[[record]]") == 2
     assert "Traceback" not in err
 
 
 @pytest.mark.usefixtures("flashed")
-def test_of_boards_that_share_their_numbers_the_program_on_it_says_which_it_is(
-    drawer: Drawer, tinyllm: Tinyllm
-) -> None:
-    _, unknown, known = drawer.ports
-    drawer.attach((known, BOTH), (unknown, BOTH))
-    code, out, _ = tinyllm(*FLASH)
-    assert code == 1
-    header, only, *failure, summary = out.splitlines()
-    assert header.split()[:4] == ["port", "board", "model", "context"]
-    assert only.split()[:2] == [known, "shelf"]
-    assert f"{unknown} may be desk or shelf, and nobody says which: nothing listens" in failure[0]
-    assert failure[1] == f"Say which it is: tinyllm flash --board NAME --port {unknown}"
-    assert summary == "2 boards: 1 flashed, 1 failed"
+def test_of_boards_that_share_their_numbers_the_program_on_it_says_which_it_is(drawer: Drawer) -> None:
+    drawer.attach((drawer.shelf, BOTH), (drawer.free, BOTH))
+    (known, fitting), (unknown, _) = every_attached()
+    assert [board.name for board in fitting] == ["desk", "shelf"]
+    assert board_on(known, fitting).name == "shelf"
+    with pytest.raises(UserError) as error:
+        board_on(unknown, fitting)
+    first, second = str(error.value).splitlines()
+    assert first.startswith(f"{drawer.free} may be desk or shelf, and nobody says which: nothing listens")
+    assert second == f"Say which it is: tinyllm flash --board NAME --port {drawer.free}"
+    with pytest.raises(UserError, match="may be desk or pico, and it says shelf"):
+        board_on(known, [load_board("desk"), load_board("pico")])
     assert [boards for _, boards in every_attached(load_board("desk"))] == [[load_board("desk")]] * 2, "as is said"
 
 

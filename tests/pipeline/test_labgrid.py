@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,12 +35,14 @@ from tinyllm.host.model.load import LoadOptions, load_model
 
 try:
     from labgrid import Environment
+    from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
     from labgrid.remote.client import start_session
     from labgrid.resource.common import ResourceManager
     from labgrid.resource.remote import RemotePlaceManager
     from labgrid.strategy import StrategyError
 
     from tinyllm.host.labgrid.places import held_target
+    from tinyllm.host.pytest_plugin.lab import flashed, targets
 except ImportError:
     pytestmark = pytest.mark.skip("no labgrid: pip install 'tinyllm[labgrid]'")
 
@@ -163,11 +166,6 @@ def connected(lab: Lab, resources: None) -> None:
     manager.session, manager.loop = lab.session, lab.session.loop
 
 
-def run_pytest(lab: Lab, *arguments: str, folder: Path = TESTS.parent) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--lg-env", str(lab.folder / "env.yaml")]
-    return subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
-
-
 def hold(lab: Lab, target: str, text: str = BOTH) -> None:
     with held_target(lab.env(text), target):
         pass
@@ -175,7 +173,9 @@ def hold(lab: Lab, target: str, text: str = BOTH) -> None:
 
 def test_the_suite_runs_on_each_board_of_the_lab_the_first_flashed_through_its_place(lab: Lab) -> None:
     lab.env(BOTH)
-    done = run_pytest(lab, "tests/boards/test_core.py", "-k", "greedy or turns")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--lg-env", str(lab.folder / "env.yaml")]
+    tests = ["tests/boards/test_core.py", "-k", "greedy or turns"]
+    done = subprocess.run([*command, *tests], cwd=TESTS.parent, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     table = done.stdout.partition("- boards -")[2]
     for board in ("desk", "pico2-virtual"):
@@ -184,14 +184,13 @@ def test_the_suite_runs_on_each_board_of_the_lab_the_first_flashed_through_its_p
     assert (lab.holder("desk-1"), lab.holder("pico2-1")) == (None, None), "released again"
 
 
-def test_a_file_without_our_driver_is_told(lab: Lab, tmp_path: Path) -> None:
-    lab.env("targets: {main: {resources: {}}}\n")
-    (tmp_path / "test_mine.py").write_text("def test_it(board): pass\n")
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    done = run_pytest(lab, folder=tmp_path)
-    assert done.returncode == 1
-    assert "env.yaml: no target of it has a TinyllmDriver, so it has no board to test." in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
+def test_a_file_without_our_driver_is_told(lab: Lab) -> None:
+    """pytest_plugin.plugin hands the fixture's request on."""
+    config = SimpleNamespace(stash={LABGRID_ENV_KEY: lab.env("targets: {main: {resources: {}}}\n")})
+    assert targets(config) == []
+    told = r"env\.yaml: no target of it has a TinyllmDriver, so it has no board to test\."
+    with pytest.raises(pytest.fail.Exception, match=told):
+        next(flashed(SimpleNamespace(config=config)))
 
 
 @pytest.mark.usefixtures("connected")
@@ -215,10 +214,13 @@ def test_a_place_that_was_acquired_before_stays_acquired(lab: Lab) -> None:
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_place_may_be_named_by_a_reservation(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_place_may_be_named_by_a_reservation(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.ask("create_reservation", filters=["board=pico"], prio=0.0, shell=True, wait=True)
     token = capsys.readouterr().out.split("LG_TOKEN=")[1].split()[0]
-    with held_target(lab.env(BOTH.replace("name: pico2-1", f"name: +{token}")), "pico2") as target:
+    monkeypatch.setenv("LG_TOKEN", token)
+    with held_target(lab.env(BOTH.replace("name: pico2-1", 'name: "+"')), "pico2") as target:
         assert target.get_driver("TinyllmDriver").request().board == "pico2"
         assert lab.holder("pico2-1") is not None
     assert lab.holder("pico2-1") is None
@@ -293,3 +295,20 @@ def test_a_state_without_a_way_to_it_is_told_and_a_forced_one_flashes_nothing(la
             strategy.transition("flashed")
         strategy.force("flashed")
         strategy.transition("flashed")
+
+
+@pytest.mark.usefixtures("resources")
+def test_a_power_driver_of_the_target_switches_the_board(lab: Lab) -> None:
+    on = lab.folder / "power is on"
+    power = f"ExternalPowerDriver: {{cmd_on: 'touch \"{on}\"', cmd_off: 'rm \"{on}\"'}}"
+    file = PORTS.format(resource="{host: lab, port: 4000, protocol: telnet}").replace(
+        "drivers:", f"drivers:\n      {power}"
+    )
+    on.touch()
+    with held_target(lab.env(file), "main") as target:
+        strategy = target.get_strategy()
+        strategy.transition("off")
+        assert not on.exists()
+        with pytest.raises(UserError, match="its port speaks 'telnet'"):
+            strategy.transition("flashed")
+        assert on.exists(), "before it is flashed"
