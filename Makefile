@@ -9,7 +9,7 @@ TYPED := $(VENV)/typed
 PACKAGES := boards codegen firmware host models
 # torch and transformers are large: CI has them, a person may ask for them (make test EXTRAS=...,peers).
 comma := ,
-EXTRAS := test,virtual,plots,serve,site,web$(if $(CI),$(comma)peers)
+EXTRAS := test,virtual,plots,serve,site,web,labgrid$(if $(CI),$(comma)peers)
 
 C_FILES := $(shell find firmware tests/pipeline/arduino_stub -name '*.[ch]' -o -name '*.cpp')
 

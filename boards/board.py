@@ -125,6 +125,12 @@ class Board:
     emulator: str | None = None
     actions: ActionPins | None = None
 
+    @property
+    def takes_uploads(self) -> bool:
+        """Whether a program is uploaded to it: false for this computer and for virtual boards, which start one."""
+        own = self.memory is not None or self.platformio.get("upload_protocol") == "custom"
+        return own and self.emulator is None
+
     def twin(self) -> Board:
         """The virtual board that runs the same project on this computer, without a framework that takes memory.
 

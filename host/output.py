@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -159,6 +159,28 @@ class Output:
                 yield lambda step: spinner.update(text=self._one_line(f"{what}: {step}"))
             finally:
                 self._spinner = None
+
+    @contextmanager
+    def working_on(self, what: str, names: Sequence[str]) -> Iterator[Callable[[str, str], None]]:
+        """A table with a row for each of `names`, which are worked on at once, and the step that it is at.
+
+        The yielded function takes a name and its step, from any thread. If stderr is no terminal, one plain line.
+        """
+        if not self.stderr.is_terminal:
+            self.note(f"{what} ...")
+            yield lambda name, step: None
+            return
+        steps = dict.fromkeys(names, "waiting")
+
+        def rows() -> Group:
+            wide = max(map(len, names))
+            return Group(spinner, *(self._one_line(f"  {name:{wide}}   {step}") for name, step in steps.items()))
+
+        spinner = Spinner("dots", self._one_line(what), style="green")
+        with Live(
+            console=self.stderr, transient=True, redirect_stdout=False, redirect_stderr=False, get_renderable=rows
+        ):
+            yield steps.__setitem__
 
     def _one_line(self, text: str) -> Text:
         """Cut to what fits a line of stderr beside a spinner."""

@@ -1,5 +1,6 @@
 """IntegerModel + tokenizer + board -> a self-contained PlatformIO project that a maker can open, read and keep.
 
+    README.md            what to do with it; no part of the build id
     platformio.ini
     weights.bin          the weights, if they lie beside the program; with them upload_weights.py, and partitions.csv if
                          they are a partition
@@ -33,6 +34,7 @@ from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS
 from tinyllm.codegen.emit.call_tables import call_files
 from tinyllm.codegen.emit.chat_template import chat_files
 from tinyllm.codegen.emit.partitions import partition_table
+from tinyllm.codegen.emit.readme import README, project_readme
 from tinyllm.codegen.emit.render import render, rows
 from tinyllm.codegen.emit.upload_weights import SCRIPT, upload_script
 from tinyllm.codegen.emit.vocabulary import vocabulary_files
@@ -155,6 +157,16 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     hashes[IDENTITY] = hash_of(files[IDENTITY].encode())
     if apart is not None:
         hashes[WEIGHTS] = hash_of(apart.image)
+    plan = actions_of(model.config.actions, tokenizer)
+    files[README] = project_readme(
+        board,
+        hashes,
+        name=_shown_name(model, apart),
+        version=package_version(),
+        context=model.config.context,
+        calls=[] if plan is None else list(plan.catalogue.calls),
+    )
+    hashes[README] = hash_of(files[README].encode())
     manifest = Manifest(
         model=harmless_name(model.config.name),
         model_hash=model.short_digest(),

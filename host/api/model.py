@@ -136,6 +136,7 @@ class LanguageModel(LoadedModel):
         progress: Callable[[str], None] = ignore,
         notice: Callable[[str], None] = ignore,
         model_only: bool = False,
+        now_at: Callable[[], str | None] | None = None,
     ) -> Flashed:
         """Build, upload to the board on a port, and check that it runs what was built.
 
@@ -143,11 +144,12 @@ class LanguageModel(LoadedModel):
         `uploaded`: "program", or "weights" if they lie beside it, or both. What the board has already is not uploaded.
         board: its kind; by default that of the one attached. port: as Board.open takes it; by default found by the
         board's USB numbers. progress and notice as `build`. model_only: compile nothing, and upload the weights alone.
+        now_at: says where a board on an address is after its reset, None while it is away; by default the same address.
         Raises UserError if no such board is found, its port cannot be used, the model does not fit, or model_only is
         not enough; Failure if the upload fails, the board does not come back, or it runs something else than was built.
         """
         target = board if isinstance(board, BoardDescription) else board_to_flash(board, port)
-        return flash(self, target, port, progress, notice, model_only)
+        return flash(self, target, port, progress, notice, model_only, now_at)
 
     def perplexity(
         self,

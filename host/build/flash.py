@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,12 +61,14 @@ def flash(
     progress: Line = ignore,
     notice: Line = ignore,
     model_only: bool = False,
+    now_at: Callable[[], str | None] | None = None,
 ) -> Flashed:
     """Put the model on the board and talk to it.
 
     port: where the board is, as resolve_port takes it; None or auto looks for its USB numbers. Another process that
     flashes such a board is waited for, and notice told. model_only: nothing is compiled, and the weights beside the
-    program alone are uploaded, if the program that the board runs can take them.
+    program alone are uploaded, if the program that the board runs can take them. now_at: says where the board is after
+    its reset, None while it is away; by default it is looked for by its USB numbers, or at the same address.
     Raises UserError if no port, several or an unusable one is found, the model does not fit, or the program has to be
     uploaded too; Failure if PlatformIO cannot upload, the board does not come back, or runs something else than was
     built.
@@ -96,7 +98,7 @@ def flash(
         for part in uploads:
             _upload(part, folder, board, name, device, progress)
         progress("waiting for the board to come back")
-        with _returned(board, name, device, known) as link:
+        with _returned(board, now_at or (lambda: _find_port(board, name, device, known))) as link:
             check_built(about, link.name, link.hello, model_only)
             return Flashed(about, built, link.name, link.hello, uploads)
 
@@ -166,15 +168,12 @@ def check_built(about: Manifest, port: str, hello: HelloReply, model_only: bool 
 
 
 @contextmanager
-def _returned(board: Board, name: str | None, device: PortInfo | None, known: set[str]) -> Iterator[Link]:
-    """The link to the board after its reset.
-
-    A USB board may come back under another name; one that was a drive before gets a new port.
-    """
+def _returned(board: Board, now_at: Callable[[], str | None]) -> Iterator[Link]:
+    """The link to the board after its reset, once now_at tells where it is."""
     deadline = time.monotonic() + RETURN_SECONDS
     trouble: TinyllmError | None = None
     while time.monotonic() < deadline:
-        port = _find_port(board, name, device, known)
+        port = now_at()
         if port is not None:
             try:
                 link = Link(port, handshake_seconds=HANDSHAKE_SECONDS)
@@ -193,6 +192,7 @@ def _returned(board: Board, name: str | None, device: PortInfo | None, known: se
 
 
 def _find_port(board: Board, name: str | None, device: PortInfo | None, known: set[str]) -> str | None:
+    """A USB board may come back under another name; one that was a drive before gets a new port."""
     if device is not None and device.vid is not None:
         return find_again(device)
     if name is not None:
@@ -208,7 +208,7 @@ def board_to_flash(name: str | None, port: str | None) -> Board:
     if port not in (None, AUTO):
         resolve_port(str(port))  # Told before a board is looked for.
     board = load_board(name) if name is not None else find_board()
-    if board.emulator or (board.memory is None and board.platformio.get("upload_protocol") != "custom"):
+    if not board.takes_uploads:
         raise UserError(
             f"{board.name} is no board to flash: `tinyllm run --board {board.name}` builds and starts it. "
             "`tinyllm boards` lists the others."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tinyllm.host.link.answer import format_rate
 from tinyllm.host.output import Output
@@ -27,6 +27,29 @@ def show(output: Output, report: Report, functions: bool) -> None:
         show_functions(output, report)
     show_bytes(output, report)
     show_estimates(output, report)
+
+
+def show_all(output: Output, reports: Sequence[tuple[str, Report]]) -> None:
+    """A row for the board on each port: what a token took there."""
+    rows = []
+    for port, report in reports:
+        hello, benchmark = report.hello, report.benchmark
+        speed = benchmark.answer.tokens_per_second
+        rows.append(
+            [
+                port,
+                hello.board,
+                hello.model,
+                f"{benchmark.prompt.per_token:,.0f}",
+                f"{benchmark.answer.per_token:,.0f}",
+                "-" if speed is None else format_rate(speed),
+                str(benchmark.digest),
+                benchmark.kind,
+            ]
+        )
+    unit = reports[0][1].unit
+    headers = ["port", "board", "model", f"prompt, {unit}", f"answer, {unit}", "tokens/s", "digest", "figures"]
+    output.table(headers, rows, wraps=["figures"])
 
 
 def show_run(output: Output, report: Report) -> None:

@@ -6,19 +6,24 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from tinyllm.boards.description import Board, load_board
 from tinyllm.codegen.emit.write import check_folder
 from tinyllm.codegen.memory.plan import FLASH_BESIDE, PARTITION, MemoryNeeds, room
+from tinyllm.errors import UserError
 from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.build.build import compile_project
 from tinyllm.host.build.program import Program
+from tinyllm.host.cli.library import write_library
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, virtual_option
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.model.quantisation_report import HEADERS, quantisation_of, table, worst_first
 from tinyllm.host.model.trim_report import trimming_of
 from tinyllm.host.output import Output
+
+PROJECT, LIBRARY = "project", "library"
 
 
 @click.command(epilog=MODEL_HELP)
@@ -33,13 +38,38 @@ from tinyllm.host.output import Output
     type=click.Path(path_type=Path),
     help="Where the project goes; default: the cache.",
 )
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice([PROJECT, LIBRARY]),
+    default=PROJECT,
+    show_default=True,
+    help="library: not compiled, for your own sketch, as `tinyllm library`.",
+)
+@click.option("--cores", type=click.IntRange(1, 2), help="Cores that compute; of a library.")
 @load_options
 @json_option
 def command(
-    model: str | None, board: str, virtual: bool, folder: Path | None, options: LoadOptions, as_json: bool
+    model: str | None,
+    board: str,
+    virtual: bool,
+    folder: Path | None,
+    form: str,
+    cores: int | None,
+    options: LoadOptions,
+    as_json: bool,
 ) -> None:
     """Write the C for a model and compile it: how much flash, RAM and stack it takes."""
     output = Output(as_json)
+    if form == LIBRARY:
+        if virtual or folder is None:
+            wrong = "--virtual has no sketch" if virtual else "say with -o where it goes"
+            raise UserError(f"--as library: {wrong}. As in: tinyllm build MODEL --as library -o TinyLLM")
+        named = click.get_current_context().get_parameter_source("board") is not ParameterSource.DEFAULT
+        write_library(model, folder, board if named else None, cores or 1, options, output)
+        return
+    if cores is not None:
+        raise UserError("--cores is for --as library: a project computes on all cores that its board has.")
     target = load_board(board)
     target = target.twin() if virtual else target
     loaded = LanguageModel.read(model, options)

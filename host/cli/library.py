@@ -46,12 +46,18 @@ def command(
     model: str | None, folder: Path, board: str | None, cores: int, options: LoadOptions, as_json: bool
 ) -> None:
     """Write a model as a library for your own sketch: of Arduino, PlatformIO, ESP-IDF and the Pico SDK."""
-    output = Output(as_json)
+    write_library(model, folder, board, cores, options, Output(as_json))
+
+
+def write_library(
+    model: str | None, folder: Path, board: str | None, cores: int, options: LoadOptions, output: Output
+) -> None:
+    """What the verb does; `build --as library` does it too."""
     loaded = LanguageModel.read(model, options)
     with output.working(f"writing {loaded.name} as a library") as step:
         project = loaded.library(folder, board, cores, step, output.note)
     about, needs = project.manifest, project.needs
-    if as_json:
+    if output.as_json:
         memory = {"flash": needs.total.flash, "ram": needs.total.ram, "stack": LIBRARY_STACK}
         output.document(asdict(about) | {"library": str(folder), "weights": str(loaded.weights)} | memory)
         return

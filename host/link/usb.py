@@ -91,6 +91,22 @@ def find_board() -> Board:
     raise UserError(f"the board that is attached may be {' or '.join(sorted(names))}. Say which it is with --board.")
 
 
+def every_attached(named: Board | None = None) -> list[tuple[PortInfo, list[Board]]]:
+    """Every port that may be a board's, each with the boards that it fits.
+
+    named: the ports that may be this board's, taken to be so. Raises UserError if there is none.
+    """
+    if named is None:
+        found = attached(load_boards())
+        if not found:
+            raise UserError(NONE_ATTACHED)
+        return found
+    ports = ports_of(named)
+    if not ports:
+        raise UserError(_missing(named, "--port"))
+    return [(port, [named]) for port in ports]
+
+
 def _missing(board: Board, instead: str) -> str:
     """The error for a board that was not found, with advice; `instead`: the options that need no USB numbers."""
     if not board.usb:

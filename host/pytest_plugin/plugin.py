@@ -1,10 +1,12 @@
 """What every run of pytest loads if tinyllm is installed: options, fixtures by name, and a hint at the options.
 
-It imports nothing else of ours, or large: boards.py does the work, and is imported when a test first asks for a board.
+It imports nothing else of ours, or large: boards.py does the work, and is imported when a test first asks for a board;
+lab.py if there is an environment file of labgrid.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from tinyllm.host.connect.attach import BoardRequest
 
 BOARDS = "tinyllm.host.pytest_plugin.boards"
+LAB = "tinyllm.host.pytest_plugin.lab"
+REQUEST = "tinyllm_board_request"
 OPTIONS = ("board", "virtual", "port", "model", "context", "weights", "calibrate")
 
 
@@ -43,11 +47,21 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Gen
         raise pytest.UsageError(f"{', '.join(f'--{option}' for option in wrong)}: tinyllm's options are called {right}")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """With an environment file of labgrid, on each of its targets that has a board of ours."""
+    if REQUEST in metafunc.fixturenames and has_lab(metafunc.config):
+        targets = lab(metafunc.config).targets(metafunc.config)
+        if targets:
+            metafunc.parametrize(REQUEST, targets, indirect=True, scope="session", ids=lambda target: target.name)
+
+
 @pytest.fixture(scope="session")
-def tinyllm_board_request(request: pytest.FixtureRequest) -> BoardRequest:
-    """Which board the tests talk to: as the options say. May be overridden or parametrised."""
-    wanted: BoardRequest = boards(request.config).wanted(request)
-    return wanted
+def tinyllm_board_request(request: pytest.FixtureRequest) -> Iterator[BoardRequest]:
+    """Which board the tests talk to: as the options or labgrid's file say. May be overridden or parametrised."""
+    if has_lab(request.config):
+        yield from lab(request.config).flashed(request)
+    else:
+        yield boards(request.config).wanted(request)
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +80,26 @@ def board(tinyllm_board: Board, request: pytest.FixtureRequest) -> Board:
 
 def boards(config: pytest.Config) -> Any:
     """The module that knows boards."""
-    config.pluginmanager.import_plugin(BOARDS)
-    return config.pluginmanager.get_plugin(BOARDS)
+    return _module(config, BOARDS)
+
+
+def lab(config: pytest.Config) -> Any:
+    """The module that knows labgrid."""
+    boards(config)  # which it imports: pytest wants to be the first to import a plugin
+    return _module(config, LAB)
+
+
+def has_lab(config: pytest.Config) -> bool:
+    """Whether an environment file of labgrid names the boards: no option does, and labgrid is installed."""
+    option = config.getoption
+    if option("tinyllm_board") or option("tinyllm_virtual") or option("tinyllm_port"):
+        return False
+    return config.pluginmanager.hasplugin("labgrid") and bool(option("lg_env") or os.environ.get("LG_ENV"))
+
+
+def _module(config: pytest.Config, name: str) -> Any:
+    config.pluginmanager.import_plugin(name)
+    return config.pluginmanager.get_plugin(name)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     rp2040js; one with NARROW those virtual boards with weights of such formats.
     """
     option = metafunc.config.getoption
-    if "tinyllm_board_request" not in metafunc.fixturenames or option("tinyllm_port"):
+    if plugin.REQUEST not in metafunc.fixturenames or option("tinyllm_port") or plugin.has_lab(metafunc.config):
         return
     models = [option("tinyllm_model")] if option("tinyllm_model") else getattr(metafunc.module, "MODELS", [None])
     options = plugin.boards(metafunc.config).load_options(metafunc.config, getattr(metafunc.module, "CONTEXT", CONTEXT))

@@ -16,7 +16,7 @@ def run_pytest(folder: Path, code: str, *options: str) -> subprocess.CompletedPr
     """What pytest says to a project with this one test file."""
     (folder / "test_mine.py").write_text(code, encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:labgrid", *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 

@@ -193,7 +193,7 @@ def test_another_model_of_the_same_dimensions_has_the_same_files_to_compile_but_
         for seed, name in enumerate(("one", "other"))
     )
     differing = {name for name in one.files if one.files[name] != other.files[name]}
-    assert differing == {"platformio.ini", "src/identity.h", "src/model.c", "src/weights.c"}
+    assert differing == {"README.md", "platformio.ini", "src/identity.h", "src/model.c", "src/weights.c"}
 
 
 def test_a_rebuild_touches_only_what_changed(stories_tokenizer: Tokenizer, tmp_path: Path) -> None:

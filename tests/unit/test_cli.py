@@ -46,6 +46,8 @@ from tinyllm.text import printable
 NOBODY = 65534
 HOST = Path(cli.__file__).parents[1]
 MODULES = sorted(".".join(path.relative_to(HOST).with_suffix("").parts) for path in HOST.rglob("[!_]*.py"))
+OF_LINUX = ("labgrid.drivers", "labgrid.places", "pytest_plugin.lab")
+"""These need labgrid, which is for Linux alone."""
 
 
 @pytest.fixture(autouse=True)
@@ -528,7 +530,8 @@ def test_every_module_can_be_imported_without_what_only_posix_has() -> None:
     code = "import sys, serial, serial.tools.list_ports, prompt_toolkit, platformio, subprocess, shutil, importlib\n"
     code += "sys.modules.update(dict.fromkeys(['termios', 'pty', 'tty', 'fcntl', 'grp', 'pwd', 'resource']))\n"
     code += "for module in sys.argv[1:]: importlib.import_module(f'tinyllm.host.{module}')"
-    done = subprocess.run([sys.executable, "-c", code, *MODULES], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", code, *sorted({*MODULES} - {*OF_LINUX})]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 

@@ -79,7 +79,10 @@ MAY_IMPORT = {
         "tinyllm boards codegen.arithmetic codegen.emit codegen.memory host.link host.model host.build host.connect "
         "host.serve"
     ),
-    "host.pytest_plugin": "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api",
+    "host.labgrid": "tinyllm host.model host.build host.connect host.api",
+    "host.pytest_plugin": (
+        "tinyllm boards codegen.arithmetic host.output host.link host.model host.connect host.api host.labgrid"
+    ),
     "host.cli": (
         "tinyllm models models.training models.pairs boards codegen.arithmetic codegen.checkpoints codegen.tokenizers "
         "codegen.actions codegen.emit codegen.kernels codegen.memory codegen.verify host.standard_streams host.output "

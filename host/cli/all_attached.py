@@ -1,0 +1,91 @@
+"""--all-attached of flash and bench: the same work on every board that is attached, several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event
+from typing import Generic, TypeVar
+
+import click
+
+from tinyllm.boards.description import load_boards
+from tinyllm.errors import TinyllmError, UserError
+from tinyllm.host.link.drives import drives
+from tinyllm.host.link.serial_port import PortInfo
+from tinyllm.host.output import Output
+
+all_attached_option = click.option(
+    "--all-attached", "everywhere", is_flag=True, help="Every board that is attached, or with --board those of a kind."
+)
+Result = TypeVar("Result")
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Result]):
+    """What came of one port's board: the result, or the error that says why there is none."""
+
+    port: str
+    result: Result | None
+    error: str | None
+
+
+def work_on_all(
+    output: Output,
+    what: str,
+    lanes: Sequence[Sequence[PortInfo]],
+    work: Callable[[PortInfo, Step], Result],
+) -> list[Outcome[Result]]:
+    """Do `work` on each port: the lanes at once, the ports of a lane one after another.
+
+    what: a line for the person. work: gets the port and takes one short line per step; its error is that port's alone.
+    The outcomes are in the order of the lanes. Ctrl-C leaves out what has not begun.
+    """
+    stopped = Event()
+
+    def lane(ports: Sequence[PortInfo]) -> list[Outcome[Result]]:
+        return [each(port) for port in ports if not stopped.is_set()]
+
+    def each(port: PortInfo) -> Outcome[Result]:
+        outcome: Outcome[Result]
+        try:
+            outcome = Outcome(port.device, work(port, lambda text: step(port.device, text)), None)
+        except TinyllmError as error:
+            outcome = Outcome(port.device, None, str(error))
+        step(port.device, "done" if outcome.error is None else f"failed: {outcome.error}")
+        return outcome
+
+    names = [port.device for ports in lanes for port in ports]
+    with output.working_on(what, names) as step, ThreadPoolExecutor(max(len(lanes), 1)) as threads:
+        try:
+            return [outcome for outcomes in list(threads.map(lane, lanes)) for outcome in outcomes]
+        finally:
+            stopped.set()
+
+
+def refuse_port(port: str | None, virtual: bool = False) -> None:
+    """UserError for options that name one board, or none that is attached."""
+    if port is not None or virtual:
+        wrong = "--virtual is not attached" if virtual else "--port names one board"
+        raise UserError(f"--all-attached: {wrong}; leave one of the two out.")
+
+
+def tell_drives(output: Output) -> None:
+    """Boards that wait for their first program as a drive are on no port: say how to flash each."""
+    waiting = [board for board in load_boards() if board.bootloader_drive in drives()]
+    for drive in dict.fromkeys(board.bootloader_drive for board in waiting):
+        names = " or ".join(board.name for board in waiting if board.bootloader_drive == drive)
+        output.note(f"{drive}: a {names} waits for its first program: `tinyllm flash --board NAME`, one at a time.")
+
+
+def tell_failures(output: Output, outcomes: Sequence[Outcome[Result]], done: str) -> None:
+    """A line for each failure, and one that counts. done: the participle, "flashed"."""
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    for outcome in failed:
+        text = str(outcome.error)
+        output.line(text if text.startswith(outcome.port) else f"{outcome.port}: {text}", style="red")
+    good = len(outcomes) - len(failed)
+    boards = "1 board" if len(outcomes) == 1 else f"{len(outcomes)} boards"
+    output.line(f"{boards}: {good} {done}" + (f", {len(failed)} failed" if failed else ""), style="bold")
