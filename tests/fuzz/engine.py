@@ -7,6 +7,7 @@ weights lie beside the program.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -66,17 +67,12 @@ class Target:
 
 def has_compiler() -> bool:
     """Whether clang is here, with libFuzzer."""
-    if shutil.which(COMPILER) is None:
-        return False
-    told = subprocess.run([COMPILER, "-print-file-name=libclang_rt.fuzzer-x86_64.a"], capture_output=True, text=True)
-    older, newer = Path(told.stdout.strip()), _runtime()
-    return older.is_absolute() or newer is not None
-
-
-def _runtime() -> Path | None:
-    told = subprocess.run([COMPILER, "-print-runtime-dir"], capture_output=True, text=True)
-    found = sorted(Path(told.stdout.strip()).glob("libclang_rt.fuzzer*"))
-    return found[0] if found else None
+    command = [COMPILER, "-x", "c", "-fsanitize=fuzzer", "-", "-o", os.devnull]
+    source = "int LLVMFuzzerTestOneInput(void) { return 0; }"
+    return (
+        shutil.which(COMPILER) is not None
+        and not subprocess.run(command, input=source.encode(), capture_output=True).returncode
+    )
 
 
 @cache

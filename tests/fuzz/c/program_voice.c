@@ -41,6 +41,14 @@ static uint32_t sound_frames(const uint8_t *bytes, uint32_t n) {
     return found;
 }
 
+/* Whether a line in it gives the board back to a person, who may type on. */
+static bool takes_back(const uint8_t *bytes, uint32_t n) {
+    static const char line[] = "/text";
+    uint32_t at = 0;
+    while (at + sizeof line < n && memcmp(bytes + at, line, sizeof line - 1u) != 0) at++;
+    return at + sizeof line < n;
+}
+
 static void damaged(const uint8_t *bytes, uint32_t n, uint32_t polls) {
     uint8_t wire[300];
     if (n < 4) {
@@ -48,8 +56,9 @@ static void damaged(const uint8_t *bytes, uint32_t n, uint32_t polls) {
     }
     const uint32_t length = board_frame(bytes + 2, n - 2u, wire);
     wire[1u + bytes[0] % (length - 2u)] ^= bytes[1];
-    const bool stays = sound_frames(wire, length) == 0 && !tl_session_active();
     board_receive(attention + 1, 2, 0);
+    board_ask(TL_HELLO, HELLO_REPLY); /* in the text voice the same bytes may be typed */
+    const bool stays = sound_frames(wire, length) == 0 && !takes_back(wire, length) && !tl_session_active();
     const struct state before = state_now();
     board_receive(wire, length, polls);
     const struct state after = state_now();
