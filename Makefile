@@ -11,7 +11,7 @@ PACKAGES := boards codegen firmware host models
 comma := ,
 EXTRAS := test,virtual,plots,serve,site,web,labgrid$(if $(CI),$(comma)peers)
 
-C_FILES := $(shell find firmware tests/pipeline/arduino_stub -name '*.[ch]' -o -name '*.cpp')
+C_FILES := $(shell find firmware tests/pipeline/arduino_stub tests/fuzz/c -name '*.[ch]' -o -name '*.cpp')
 
 # A file stays with one worker, for its fixtures, and so do the tests of a board (tests/conftest.py); in the order of their
 # names the long files come first. Three workers for two cores: a test that talks to a board often waits.
@@ -23,7 +23,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 # The tests start the tool hundreds of times: where byte code may not be kept, each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo quick test test-all packages lint types records benchmarks counted costs site pictures clean
+.PHONY: demo quick test test-all packages lint types fuzz counts records benchmarks counted costs site pictures clean
 
 demo: $(VENV)/installed
 	$(BIN)/python docs/examples/demo.py
@@ -46,6 +46,16 @@ lint: $(VENV)/testing
 	$(BIN)/ruff format --check .
 	@if command -v clang-format >/dev/null; then clang-format --dry-run -Werror $(C_FILES); \
 	else echo "clang-format is not installed: the format of the C is not checked"; fi
+
+# Fuzz every target for SECONDS, or HOURS; those of TARGETS="sampler gguf" alone, from SEED=1 (docs/fuzzing.md)
+SECONDS := $(if $(HOURS),$(shell expr $(HOURS) \* 3600),60)
+fuzz: $(VENV)/fuzzing
+	$(BIN)/python -m tests.fuzz $(TARGETS) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) --record
+
+# A million damaged frames and a hundred thousand hostile files, or FRAMES= and FILES=, from SEED=1
+counts: $(VENV)/testing
+	$(BIN)/python -m tests.fuzz.counts --seed $(or $(SEED),1) $(if $(FRAMES),--frames $(FRAMES)) \
+	    $(if $(FILES),--files $(FILES)) --record
 
 # docs/benchmarks.md and its plots, from the records in benchmarks/
 benchmarks: $(VENV)/testing
@@ -93,6 +103,10 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 $(VENV)/testing: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	touch $@ $(VENV)/installed
+
+$(VENV)/fuzzing: $(VENV)/testing
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS),fuzz]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

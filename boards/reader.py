@@ -28,7 +28,6 @@ The file's name is the board's name. A source says where the figures come from, 
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +36,9 @@ from tinyllm.boards.board import Bandwidth, Board, Cycles, Memory, Power, Reserv
 from tinyllm.boards.platformio_options import FIRMWARE, platformio_options
 from tinyllm.boards.toml_table import TomlTable
 from tinyllm.errors import UserError
+from tinyllm.files import read_bytes
 from tinyllm.text import shown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tinyllm.toml import parse_toml
 
 FOLDER = Path(__file__).parent
 """Of the boards that are ours."""
@@ -125,13 +121,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """What a board's file says. Raises UserError for a wrong name, and for a file that is no TOML or far too large."""
     if not NAME.fullmatch(path.stem):
         raise UserError(f"{path}: a board's file name is its name: letters, digits, - and _, at most 31.")
-    try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise UserError(f"{path}: {size:,} bytes, expected at most {LARGEST_FILE:,}; this is no board description.")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a readable TOML file: {error}.") from None
+    return parse_toml(read_bytes(path, LARGEST_FILE), path)
 
 
 def _some(values: dict[str, Any]) -> str:

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tinyllm.errors import UserError
-from tinyllm.text import shown
+from tinyllm.text import LONGEST_SHOWN, shown
 
 _T = TypeVar("_T")
 _REQUIRED = object()
 _KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list", dict: "a table"}
+
+
+def _named(field: str) -> str:
+    """A field, or where it stands, as a message names it: either may be any text of the file."""
+    return field if field.isprintable() and len(field) <= LONGEST_SHOWN else shown(field)
 
 
 class TomlTable:
@@ -24,7 +29,7 @@ class TomlTable:
         self.values: dict[str, Any] = values
 
     def fail(self, field: str, problem: str) -> NoReturn:
-        raise UserError(f"{self.path}: {self.prefix}{field} {problem}.")
+        raise UserError(f"{self.path}: {_named(self.prefix)}{_named(field)} {problem}.")
 
     def allow(self, fields: tuple[str, ...]) -> None:
         for key in self.values:

@@ -24,6 +24,12 @@ need chromium chromium
 # What builds and runs the host board for computers with AArch64.
 need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
 need qemu-aarch64 qemu-user
+has_libfuzzer() {
+    echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -x c -fsanitize=fuzzer - -o /dev/null 2>/dev/null
+}
+if command -v clang >/dev/null && ! has_libfuzzer; then
+    missing="$missing libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+fi
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

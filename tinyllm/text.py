@@ -7,6 +7,8 @@ import unicodedata
 
 LONGEST_SHOWN = 80
 """Characters of a value that a message quotes."""
+MOST_BITS = 1024
+"""Of an integer that is shown in decimal."""
 LONGEST_NAME = 48
 """UTF-8 bytes of a harmless name: a build adds its own ending, and a board's greeting holds it whole."""
 UNNAMED = "model"
@@ -14,9 +16,19 @@ NAME_MARKS = " ._+-()[]@,=~#&!'"
 """Beside letters and digits: none of these ends a string or comment, or begins anything, in C, JSON or an INI file."""
 
 
+class _Shown(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        # Python writes no decimal number of more than some thousand digits.
+        text = repr(x) if x.bit_length() < MOST_BITS else hex(x)
+        return text if len(text) <= self.maxlong else f"{text[: self.maxlong // 2]}...{text[-self.maxlong // 2 :]}"
+
+
+_shown = _Shown()
+
+
 def shown(value: object) -> str:
-    """A value of a hostile file as a message quotes it: on one line, and short, however deep it nests."""
-    text = reprlib.repr(value)
+    """A value of a hostile file as a message quotes it: on one line, and short, however deep or large it is."""
+    text = _shown.repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 4]} ..."
 
 

@@ -16,7 +16,6 @@ of at most 40 bytes. A call is written with every argument, in the catalogue's o
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,7 @@ from tinyllm.boards.toml_table import TomlTable
 from tinyllm.errors import UserError
 from tinyllm.files import read_bytes
 from tinyllm.text import shown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tinyllm.toml import parse_toml
 
 FILE = "actions.toml"
 """The catalogue's name in the folder of a model."""
@@ -240,13 +235,9 @@ def read_catalogue_text(path: Path) -> str:
 
 def parse_catalogue(text: str, path: Path = Path(FILE)) -> Catalogue:
     """The catalogue in the text of a file. path: what errors name. Raises UserError."""
-    try:
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a readable TOML file: {error}.") from None
-    table = TomlTable(path, "", values)
+    table = TomlTable(path, "", parse_toml(text, path))
     table.allow(("caution", "words", "call"))
-    caution = table.fraction("caution", 0, MOST_CAUTION) if "caution" in values else 0.0
+    caution = table.fraction("caution", 0, MOST_CAUTION) if "caution" in table.values else 0.0
     lists = TomlTable(path, "words.", table.take("words", dict, {}))
     named = {name: _words(lists, name, lists.values[name]) for name in lists.values}
     calls = TomlTable(path, "call.", table.take("call", dict))

@@ -84,10 +84,14 @@ def crc16(data: bytes) -> int:
 
 
 class FrameReader:
-    """Separates frames from everything else in a stream that arrives in pieces; holds at most MAX_ENCODED bytes."""
+    """Separates frames from everything else in a stream, the same in whatever pieces it arrives.
+
+    Holds at most MAX_ENCODED bytes.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._overlong = False  # what stands since the last zero is no frame, whatever its end looks like
 
     @property
     def pending(self) -> bytes:
@@ -100,15 +104,18 @@ class FrameReader:
         for segment in closed:
             yield from self._overflow(segment)
             encoded = bytes(self._buffer)
+            frame = None if self._overlong else decode_frame(encoded)
             self._buffer.clear()
+            self._overlong = False
             if encoded:
-                yield decode_frame(encoded) or Stray(encoded)
+                yield frame or Stray(encoded)
         yield from self._overflow(rest)
 
     def _overflow(self, segment: bytes) -> Iterator[Stray]:
         """Append to the buffer; yield bytes that can no longer be a frame as stray bytes."""
         self._buffer += segment
-        if len(self._buffer) > MAX_ENCODED:
-            stray = Stray(bytes(self._buffer))
-            self._buffer.clear()
+        while len(self._buffer) > MAX_ENCODED:
+            self._overlong = True
+            stray = Stray(bytes(self._buffer[: MAX_ENCODED + 1]))
+            del self._buffer[: MAX_ENCODED + 1]
             yield stray

@@ -11,7 +11,7 @@ from tinyllm.host.link.errors import BoardGone
 from tinyllm.host.link.frame_port import FramePort
 from tinyllm.host.link.frames import XOFF, XON, encode_frame
 from tinyllm.host.link.strangers import known_stranger, repeated_lines
-from tinyllm.text import printable
+from tinyllm.text import one_line
 
 HELLO_SECONDS = 1.0
 """How long to wait for the answer to one HELLO."""
@@ -79,7 +79,7 @@ def _hello(port: FramePort, deadline: float, seen: bytearray) -> bool:
 
 def _version_differs(port: FramePort, served: str) -> str:
     return (
-        f"{port.name}: the board speaks protocol version {printable(served)}, this tinyllm speaks "
+        f"{port.name}: the board speaks protocol version {one_line(served)}, this tinyllm speaks "
         f"{protocol.PROTOCOL_VERSION}. Update this tool and flash the board again."
     )
 

@@ -14,7 +14,7 @@ from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
 from tinyllm.host.link.frame_port import BAUD, FramePort
 from tinyllm.host.link.handshake import FLOW_CONTROL, check_flow_control, say_hello
 from tinyllm.host.link.wire_log import WireLog
-from tinyllm.text import printable
+from tinyllm.text import one_line
 
 HANDSHAKE_SECONDS = 6.0
 REPLY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -28,6 +28,9 @@ SILENCE_SECONDS = 30.0
 BYE_SECONDS = 0.5
 STUCK_SECONDS = 300.0
 """Longest wait for the next token or progress of a board that says it is at work."""
+
+LONGEST_MESSAGE = 160
+"""Characters of a board's message that are shown."""
 
 NO_HANDLER = "error: no handler"
 """The result of a call that nobody carries out, as a board in the text voice says it too."""
@@ -102,10 +105,10 @@ class Link(FramePort):
         said = self._ask(protocol.Hello(), protocol.HelloReply, meanwhile)
         self.hello = replace(
             said,
-            model=printable(said.model),
-            board=printable(said.board),
-            firmware=printable(said.firmware),
-            kernels=printable(said.kernels),
+            model=one_line(said.model),
+            board=one_line(said.board),
+            firmware=one_line(said.firmware),
+            kernels=one_line(said.kernels),
         )
         return self.hello
 
@@ -140,7 +143,7 @@ class Link(FramePort):
 
     def memory(self) -> dict[str, int]:
         """Bytes of each part of the board's memory map."""
-        return {printable(name): size for name, size in self._ask(protocol.Memory(), protocol.MemoryReply).entries}
+        return {one_line(name): size for name, size in self._ask(protocol.Memory(), protocol.MemoryReply).entries}
 
     def stop(self) -> None:
         """Ask for the end of the answer under way; safe in a signal handler. `prompt` then ends with DONE cancelled."""
@@ -306,7 +309,9 @@ class Link(FramePort):
             name = f"error {error.code}"
         if error.code == protocol.ErrorCode.TOO_LONG:
             return Refused(self._too_long(), error.code)
-        return Refused(f"{self.name}: the board refused ({name}): {printable(error.message)}", error.code)
+        return Refused(
+            f"{self.name}: the board refused ({name}): {one_line(error.message, LONGEST_MESSAGE)}", error.code
+        )
 
     def _too_long(self) -> str:
         return (

@@ -11,7 +11,6 @@ Figures are in the unit of the record; a part that nobody counts is left out.
 from __future__ import annotations
 
 import importlib.metadata
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -22,11 +21,7 @@ import tomli_w
 from tinyllm.errors import UserError
 from tinyllm.files import read_bytes, write_file
 from tinyllm.host.prove.report import IDENTITY, Report
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tinyllm.toml import parse_toml
 
 FOLDER = Path("benchmarks")
 LARGEST_FILE = 4 * 1024 * 1024
@@ -67,11 +62,7 @@ def save(report: Report, path: Path, emulator: str | None = None) -> None:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The records of a file, oldest first. Raises UserError for one that is not as `save` writes it."""
-    try:
-        document = tomllib.loads(read_bytes(path, LARGEST_FILE).decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not TOML ({error}).") from None
-    records = document.get("record")
+    records = parse_toml(read_bytes(path, LARGEST_FILE), path).get("record")
     if not isinstance(records, list):
         raise UserError(f"{path}: no [[record]] in it; expected a file that `tinyllm bench --save` wrote.")
     for number, record in enumerate(records, 1):

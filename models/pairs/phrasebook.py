@@ -6,7 +6,6 @@ docs/pairs.md explains the files to makers. They are read one after the other an
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,11 +19,7 @@ from tinyllm.errors import UserError
 from tinyllm.files import read_bytes
 from tinyllm.models.pairs.grammar import Choice, parse, slot_sets, tidy
 from tinyllm.text import shown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tinyllm.toml import parse_toml
 
 LARGEST_FILE = 1 << 22
 FOLDER = Path(__file__).parent / "phrases"
@@ -163,10 +158,7 @@ class PhraseBook:
 
     def read(self, path: Path) -> None:
         """Add a file. Raises UserError naming the file and the field for what is wrong in it."""
-        try:
-            values = tomllib.loads(read_bytes(path, LARGEST_FILE).decode())
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: not a readable TOML file: {error}.") from None
+        values = parse_toml(read_bytes(path, LARGEST_FILE), path)
         table = TomlTable(path, "", values)
         table.allow(_TABLES)
         self.rules |= _texts(table, "rules")

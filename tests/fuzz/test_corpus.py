@@ -1,91 +1,70 @@
-"""Every file of the corpus is refused in words, in little memory, by the reader that its folder is named after."""
+"""Every file of corpus/ is refused in words and little memory by the reader of its folder, those of sound/ are read."""
 
 from __future__ import annotations
 
 import shutil
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.unit.checkpoint_files import random_model, write_huggingface
-from tests.unit.huggingface_files import HALF
-from tests.unit.tokenizer_files import marked, prepend_and_replace, write_tokenizer
-from tinyllm.codegen.checkpoints import read_model
-from tinyllm.codegen.tokenizers import read_tokenizer
-from tinyllm.codegen.tokenizers.formats.tiktoken import read_tiktoken
+from tests.fuzz.readers import CORPUS, READERS, SOUND, Bench, Watch, check_refusal, sound_files
 from tinyllm.errors import UserError
 
-CORPUS = Path(__file__).parent / "corpus"
 FILES = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
+SOUND_FILES = [path for name in READERS for path in sound_files(name)]
 MEMORY = 8 << 20
-LONGEST_MESSAGE = 500
+LARGEST = 300_000
+"""Bytes of all inputs in the repository."""
 
 
-def alone(reader: Callable[[Path], object]) -> Callable[[Path, Path], object]:
-    """A reader of one file, under the name that it has in the corpus."""
-
-    def read(path: Path, folder: Path) -> object:
-        return reader(Path(shutil.copy(path, folder)))
-
-    return read
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
 
 
-def in_a_model(name: str) -> Callable[[Path, Path], object]:
-    """The reader of Hugging Face folders, the file being one of an otherwise sound folder."""
-
-    def read(path: Path, folder: Path) -> object:
-        write_huggingface(folder / "tiny", random_model(HALF))
-        if name == "pytorch_model.bin":
-            (folder / "tiny/model.safetensors").unlink()
-        shutil.copy(path, folder / "tiny" / name)
-        return read_model(folder / "tiny")
-
-    return read
-
-
-def beside_a_tokenizer(path: Path, folder: Path) -> object:
-    tokenizer = write_tokenizer(folder, marked(prepend_and_replace(), None))
-    shutil.copy(path, folder / "tokenizer_config.json")
-    return read_tokenizer(tokenizer)
-
-
-READERS: dict[str, Callable[[Path, Path], object]] = {
-    "gguf": alone(read_model),
-    "gguf_tokenizer": alone(read_tokenizer),
-    "huggingface_config": in_a_model("config.json"),
-    "llama2c": alone(read_model),
-    "llama2c_tokenizer": alone(read_tokenizer),
-    "safetensors": in_a_model("model.safetensors"),
-    "sentencepiece": alone(read_tokenizer),
-    "tiktoken": alone(read_tiktoken),
-    "tokenizer_config": beside_a_tokenizer,
-    "tokenizer_json": alone(read_tokenizer),
-    "torch": in_a_model("pytorch_model.bin"),
-}
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_hostile_file_is_refused_in_words_and_little_memory(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     reader = READERS[path.parent.name]
+    if reader.prepare is not None:
+        reader.prepare(tmp_path)
+    # A file that is read alone keeps its name, which may say what it is.
+    file = Path(shutil.copy(path, tmp_path / (path.name if reader.prepare is None else reader.file)))
     tracemalloc.start()
     try:
         with pytest.raises(UserError) as caught:
-            reader(path, tmp_path)
+            reader.read(file)
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
-    message = str(caught.value)
-    assert str(tmp_path) in message
-    assert len(message.splitlines()) <= 2
-    assert len(message) < len(str(tmp_path)) + LONGEST_MESSAGE
-    message.encode()
+    check_refusal(caught.value, tmp_path)
     assert not (tmp_path / "unpickled").exists()
 
 
-def test_there_are_hostile_files_for_every_reader() -> None:
-    assert {path.parent.name for path in FILES} == set(READERS)
+@pytest.mark.parametrize("name", READERS)
+def test_the_sound_files_are_read(name: str, tmp_path: Path) -> None:
+    bench = Bench(name, tmp_path)
+    assert all(bench.read(path.read_bytes()) for path in sound_files(name))
+
+
+def test_there_are_hostile_and_sound_files_for_every_reader() -> None:
+    assert {path.parent.name for path in FILES} == set(READERS) - {"replies"}  # what is no reply is passed over
+    assert {path.name for path in SOUND.iterdir()} == set(READERS)
+
+
+def test_the_inputs_in_the_repository_are_small() -> None:
+    inputs = [path for folder in ("corpus", "sound", "c/inputs") for path in (CORPUS.parent / folder).glob("*/*")]
+    assert sum(path.stat().st_size for path in inputs) < LARGEST
+
+
+def test_the_watch_sees_a_file_written_and_code_carried_out(tmp_path: Path) -> None:
+    watch = Watch()
+    watch.on = True
+    try:
+        (tmp_path / "made").write_text("x")
+        eval("1 + 1")
+    finally:
+        watch.on = False
+    assert [seen.split()[0] for seen in watch.seen] == ["open", "compile", "exec"]

@@ -273,3 +273,27 @@ def test_a_board_that_is_slow_to_hear_while_it_answers_somebody_else_is_waited_f
 
     with Connection(stranger(answer)).open() as link:
         assert link.hello.model == "m"
+
+
+def test_what_a_board_says_fills_no_message_whatever_it_says(stranger: Stranger) -> None:
+    flood = "x\n\x1b[2J" * 600
+
+    def shout(connection: socket.socket) -> None:
+        reader = FrameReader()
+        names = [flood[:250]] * 3
+        hello = protocol.HelloReply(protocol.PROTOCOL_VERSION, 64, 8, 64, 0, 0, 0, "00" * 8, "11" * 8, *names)
+        while data := connection.recv(1000):
+            for item in reader.feed(data):
+                if isinstance(item, Frame):
+                    kind = protocol.parse_request(item)
+                    error = protocol.Error(protocol.ErrorCode.BAD_VALUE, item.type, flood)
+                    ok = protocol.Ok(item.type)
+                    reply = {protocol.Hello: hello, protocol.Set: error}.get(type(kind), ok)
+                    connection.sendall(encode_frame(protocol.to_frame(reply, item.sequence)))
+
+    with Link(stranger(shout)) as link:
+        for name in (link.hello.model, link.hello.board, link.hello.firmware):
+            assert len(name) <= 80 and name.isprintable()
+        with pytest.raises(Failure) as refused:
+            link.set(protocol.Setting.SEED, 1)
+    assert len(str(refused.value)) < 300 and str(refused.value).isprintable()

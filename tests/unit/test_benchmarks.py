@@ -169,7 +169,7 @@ def test_records_are_appended_and_what_a_person_wrote_into_the_file_stays(tmp_pa
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[[record", "not TOML"),
+        ("[[record", "not a readable TOML file"),
         ("a = 1", "no [[record]] in it"),
         ("[[record]]\nmodel = 'x'", "record 1 has no sound date"),
     ],

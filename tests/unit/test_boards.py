@@ -463,7 +463,7 @@ def test_a_name_that_c_and_platformio_could_not_hold_is_refused(tmp_path: Path, 
 
 def test_a_file_far_too_large_for_a_board_is_not_read(pico: Path) -> None:
     pico.write_text(PICO + "#" * LARGEST_FILE)
-    with pytest.raises(UserError, match="this is no board description"):
+    with pytest.raises(UserError, match="expected at most 65,536"):
         read_board(pico)
 
 

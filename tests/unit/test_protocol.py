@@ -156,7 +156,15 @@ def test_a_stream_without_a_zero_takes_bounded_memory() -> None:
 
 
 def test_an_endless_frame_is_refused_whole() -> None:
-    assert [type(item) for item in read_all(encode_frame(Frame(1, 1, b"y" * 9000)))] == [Stray]
+    assert {type(item) for item in read_all(encode_frame(Frame(1, 1, b"y" * 9000)))} == {Stray}
+
+
+@pytest.mark.parametrize("piece", [1, 7, MAX_ENCODED + 1, 20_000])
+def test_the_end_of_endless_bytes_is_no_frame_in_whatever_pieces_they_come(piece: int) -> None:
+    """What follows MAX_ENCODED + 1 of them looks like a whole frame, but no zero stands before it."""
+    data = b"x" * (MAX_ENCODED + 1) + encode_frame(Frame(0x82, 1, b"\x03"))[1:]
+    items = read_all(*(data[at : at + piece] for at in range(0, len(data), piece)))
+    assert {type(item) for item in items} == {Stray}
 
 
 @given(requests, u8)

@@ -64,3 +64,7 @@ def test_a_byte_of_a_name_that_is_not_utf8_shows_as_the_replacement_character() 
 
 def test_a_run_of_white_space_is_one_space_on_one_line() -> None:
     assert one_line(" a\r\n b\xa0\tc\x1b d ", 5) == "a b c"
+
+
+def test_a_number_that_python_does_not_write_is_shown_all_the_same() -> None:
+    assert shown([10**5000]).startswith("[0x31e20801036510f3c5...0000") and shown(-(2**40)) == "-1099511627776"

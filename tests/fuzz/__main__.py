@@ -1,0 +1,57 @@
+"""Coverage-guided fuzzing of the C that boards run, and of everything that reads files of strangers.
+
+    python -m tests.fuzz [TARGET ...] [--seconds 60] [--seed N] [--record]
+
+Each target is fuzzed for so many seconds. What it finds stays in build/fuzz, where the next run goes on from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+
+from tests.fuzz.engine import C_TARGETS, build_targets, has_compiler
+from tests.fuzz.record import save_record
+from tests.fuzz.run import ROOT, TARGETS, Outcome, fuzz, has_atheris
+
+FOLDER = ROOT / "build/fuzz"
+
+
+def main() -> int:
+    """Fuzz, print a table, and tell by the exit code whether there was a fault."""
+    parser = argparse.ArgumentParser(description="Coverage-guided fuzzing.")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"default: all of {', '.join(TARGETS)}")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 2**31))
+    parser.add_argument("--record", action="store_true", help="write a record into reliability/")
+    options = parser.parse_args()
+    names = options.targets or list(TARGETS)
+    if unknown := [name for name in names if name not in TARGETS]:
+        parser.error(f"there is no target {unknown[0]}, expected some of {', '.join(TARGETS)}")
+    in_c = [name for name in names if name in C_TARGETS]
+    if in_c and not has_compiler():
+        parser.error("clang with libFuzzer is needed; on Debian: sudo apt-get install clang libclang-rt-14-dev")
+    if len(in_c) < len(names) and not has_atheris():
+        parser.error("atheris is needed; pip install -e '.[test,fuzz]'")
+    print(f"seed {options.seed}, {options.seconds} s for each target", flush=True)
+    started = time.monotonic()
+    programs = {target.name: target for target in build_targets(in_c, FOLDER / "programs")}
+    print(f"{'target':20} {'runs':>12} {'features':>9} {'inputs':>7} {'seconds':>8}", flush=True)
+    outcomes: list[Outcome] = []
+    for name in names:
+        outcome = fuzz(name, programs.get(name), FOLDER, options.seed, options.seconds)
+        outcomes.append(outcome)
+        row = f"{outcome.name:20} {outcome.runs:12,} {outcome.features:9,} {outcome.inputs:7,} {outcome.seconds:8.1f}"
+        print(row, *([f"\n  fault: {outcome.fault}"] if outcome.fault else []), flush=True)
+    faults = [outcome for outcome in outcomes if outcome.fault]
+    if options.record and not faults:
+        command = f"python -m tests.fuzz {' '.join(options.targets)} --seconds {options.seconds} --seed {options.seed}"
+        counts = {f"runs of {outcome.name}": outcome.runs for outcome in outcomes}
+        save_record("fuzzing", " ".join(command.split()), options.seed, time.monotonic() - started, counts)
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
