@@ -31,9 +31,10 @@ def targets(config: pytest.Config) -> list[LabTarget]:
     if env is None:
         return []
     with plainly():
-        return [
-            LabTarget(name) for name in env.config.get_targets() if TinyllmDriver.__name__ in normalized(env, name)[1]
-        ]
+        named = env.config.get_targets()
+        if not isinstance(named, dict):
+            raise UserError(f"{env.config.filename}: targets: expected a target's name and what it has, for each.")
+        return [LabTarget(name) for name in named if TinyllmDriver.__name__ in normalized(env, name)[1]]
 
 
 def flashed(request: pytest.FixtureRequest) -> Iterator[BoardRequest]:

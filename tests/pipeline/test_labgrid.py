@@ -191,6 +191,9 @@ def test_a_file_without_our_driver_is_told(lab: Lab) -> None:
     told = r"env\.yaml: no target of it has a TinyllmDriver, so it has no board to test\."
     with pytest.raises(pytest.fail.Exception, match=told):
         next(flashed(SimpleNamespace(config=config)))
+    config.stash[LABGRID_ENV_KEY] = lab.env("targets: 7\n")
+    with pytest.raises(pytest.fail.Exception, match=r"env\.yaml: targets: expected a target's name"):
+        targets(config)
 
 
 @pytest.mark.usefixtures("connected")
