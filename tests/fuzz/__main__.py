@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"default: all of {', '.join(TARGETS)}")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 2**31))
-    parser.add_argument("--record", action="store_true", help="write a record into reliability/")
+    parser.add_argument("--record", action="store_true", help="write a record of all targets into reliability/")
     options = parser.parse_args()
     names = options.targets or list(TARGETS)
     if unknown := [name for name in names if name not in TARGETS]:
@@ -46,10 +46,10 @@ def main() -> int:
         row = f"{outcome.name:20} {outcome.runs:12,} {outcome.features:9,} {outcome.inputs:7,} {outcome.seconds:8.1f}"
         print(row, *([f"\n  fault: {outcome.fault}"] if outcome.fault else []), flush=True)
     faults = [outcome for outcome in outcomes if outcome.fault]
-    if options.record and not faults:
-        command = f"python -m tests.fuzz {' '.join(options.targets)} --seconds {options.seconds} --seed {options.seed}"
+    if options.record and not faults and not options.targets:
+        command = f"python -m tests.fuzz --seconds {options.seconds} --seed {options.seed}"
         counts = {f"runs of {outcome.name}": outcome.runs for outcome in outcomes}
-        save_record("fuzzing", " ".join(command.split()), options.seed, time.monotonic() - started, counts)
+        save_record("fuzzing", command, options.seed, time.monotonic() - started, counts)
     return bool(faults)
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from tests.unit.tokenizer_forms import FORMS, TEXTS, form
+from tests.unit.trained_tokenizers import read_trained
 from tinyllm.codegen.tokenizers.encode.encoder import decode, encode, encode_section
 
 
@@ -50,3 +51,8 @@ def test_a_section_has_its_dummy_prefix_if_the_tokenizer_says_so() -> None:
     assert encode_section(first, b"the", first=True) == encode(first, "the")
     assert encode_section(first, b"the", first=False) != encode(first, "the")
     assert encode_section(each, b"the", first=False) == encode(each, "the")
+
+
+def test_bytes_that_are_a_character_once_a_control_between_them_is_removed_are_read_as_that() -> None:
+    """A board's text is bytes, so this is U+0301 to its second step, which takes accents away."""
+    assert encode(read_trained("word pieces, BERT uncased"), b"\xcc\x05\x81") == []

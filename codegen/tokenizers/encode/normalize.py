@@ -46,10 +46,12 @@ def normalize(tokenizer: Tokenizer, text: bytes, first: bool = True) -> bytes:
 def _rewritten(tokenizer: Tokenizer, text: bytes) -> bytes:
     alphabet, automata = tokenizer.automata
     found = iter(automata)
-    characters = text.decode("utf-8", "surrogateescape")
     for step in tokenizer.rewrites:
-        characters = rewrite(step, alphabet, next(found) if step.pattern else None, characters)
-    return characters.encode("utf-8", "surrogateescape")
+        # Bytes that are no UTF-8 may be a character once what stood between them is gone.
+        characters = text.decode("utf-8", "surrogateescape")
+        rewritten = rewrite(step, alphabet, next(found) if step.pattern else None, characters)
+        text = rewritten.encode("utf-8", "surrogateescape")
+    return text
 
 
 def _mapped(tokenizer: Tokenizer, text: bytes) -> tuple[bytes, bool]:
