@@ -20,7 +20,8 @@ PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo quick test test-all packages lint types records benchmarks counted costs site pictures clean
+.PHONY: demo quick test test-all packages lint types records benchmarks counted costs faults soak reliability site \
+    pictures clean
 
 demo: $(VENV)/installed
 	$(BIN)/python docs/examples/demo.py
@@ -65,6 +66,24 @@ counted: $(VENV)/testing
 costs: $(VENV)/testing
 	$(BIN)/python -m tinyllm.host.prove.shapes $(BOARDS)
 	$(BIN)/python -m tinyllm.host.prove.costs_fit
+
+# Power cuts, noise, kills, full disks, two hosts and clocks that jump: hours of it; ROUNDS of each
+ROUNDS := 1000
+faults: $(VENV)/testing
+	$(BIN)/python -m tests.reliability.noise --rounds $(ROUNDS) --save
+	$(BIN)/python -m tests.reliability.power --rounds $(ROUNDS) --save
+	$(BIN)/python -m tests.reliability.kills --save
+	$(BIN)/python -m tests.reliability.disk --save
+	$(BIN)/python -m tests.reliability.hosts_and_clocks --save
+
+# Conversations of every kind on four boards at once, HOURS long
+HOURS := 24
+soak: $(VENV)/testing
+	$(BIN)/python -m tests.reliability.soak --hours $(HOURS) --save
+
+# docs/reliability.md, from the records in reliability/
+reliability: $(VENV)/testing
+	$(BIN)/python -m tests.reliability.page
 
 # The documentation as a site in build/site; any web server shows it: python3 -m http.server -d build/site
 site: $(VENV)/testing
