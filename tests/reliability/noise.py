@@ -145,11 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 line.close()
 
     workers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(options.lines)]
-    for worker in workers:
-        worker.start()
-    while any(worker.is_alive() for worker in workers):
-        time.sleep(0.2)
-        trial.progress(f"{sum(each.seen['rounds'] for many in done.values() for each in many):,} rounds")
+    trial.wait(workers, lambda: f"{sum(each.seen['rounds'] for many in done.values() for each in many):,} rounds")
     slowest = 0.0
     for (damage, rate), many in done.items():
         seen = sum((each.seen for each in many), Counter())

@@ -47,7 +47,7 @@ What was done to boards, host and files to make them hang, lie or lose something
 of the records in `reliability/` by `make reliability`; each trial writes its own, and prints its seed. Nothing here was
 done on hardware: boards are processes of a computer, the `host` board or emulated chips.
 
-{len(records)} trials, in which {faults} faults were found. All of them are mended, and each has a test.
+{len(records)} trials, in which {faults} faults were found. All of them are mended.
 [threat-model.md](threat-model.md) says who may do what.
 
 | by | command |
@@ -60,17 +60,16 @@ done on hardware: boards are processes of a computer, the `host` board or emulat
 
 
 def _section(record: dict[str, Any]) -> str:
-    counts = "\n".join(f"| {name} | {_shown(count)} |" for name, count in record["counts"].items())
+    width = max(map(len, record["counts"]), default=0)
+    counts = "\n".join(f"    {name:{width}}   {_shown(count)}" for name, count in record["counts"].items())
     faults = "\n".join(_wrapped(f"- {fault}") for fault in record["faults"]) or "None."
     about = f"Seed {record['seed']}, {_duration(record['duration_seconds'])}, {record['date']}, {record['machine']}."
     return f"""## {record["name"][:1].upper()}{record["name"][1:]}
 
-    {record["command"]}
-
 {_wrapped(about, "")}
 
-| | |
-|---|---|
+    {record["command"]}
+
 {counts}
 
 Faults found and mended:

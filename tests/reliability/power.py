@@ -127,11 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trial = Trial("power cuts", "tests.reliability.power", options.seed, options.save)
     boards = [Cuts(board) for board in options.boards]
     workers = [threading.Thread(target=cuts.run, args=(options.rounds, options.seed), daemon=True) for cuts in boards]
-    for worker in workers:
-        worker.start()
-    while any(worker.is_alive() for worker in workers):
-        time.sleep(0.2)
-        trial.progress(", ".join(f"{cuts.board} {cuts.in_mid_answer:,}" for cuts in boards))
+    trial.wait(workers, lambda: ", ".join(f"{cuts.board} {cuts.in_mid_answer:,}" for cuts in boards))
     for cuts in boards:
         trial.counts[cuts.board] = (
             f"{cuts.in_mid_answer} cuts in mid-answer, {cuts.seen['while it read']} of them before its first token; "

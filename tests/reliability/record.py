@@ -6,7 +6,10 @@ import json
 import platform
 import shlex
 import sys
+import threading
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -57,6 +60,15 @@ class Trial:
         if now - self._shown > (0.5 if sys.stderr.isatty() else 20):
             self._shown = now
             print(f"{self.name}, {now - self._begun:,.0f} s: {line}", file=sys.stderr, flush=True)
+
+    def wait(self, workers: Sequence[threading.Thread], line: Callable[[], str]) -> None:
+        """Start them and wait for all, showing `line`; Ctrl-C ends the trial with what was done until then."""
+        for worker in workers:
+            worker.start()
+        with suppress(KeyboardInterrupt):
+            while any(worker.is_alive() for worker in workers):
+                time.sleep(0.2)
+                self.progress(line())
 
     def fail(self, line: str) -> None:
         """Note something that must not be, and show it."""

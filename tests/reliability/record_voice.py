@@ -1,6 +1,6 @@
 """Records what a host board says in both voices, so that later versions can be held to it.
 
-    python -m tests.reliability.record_voice PROGRAM PROTOCOL COMMIT > tests/data/older_voices/protocol-N.json
+    python -m tests.reliability.record_voice PROGRAM PROTOCOL COMMIT > tests/data/older_voices/NAME.json
 
 PROGRAM: the host board's, of the story model at context 64, built by the tinyllm of COMMIT (`git archive COMMIT`),
 which speaks PROTOCOL. A record has pairs of bytes in hexadecimal, what was sent and what came back: `text` of a person,

@@ -183,16 +183,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     until = begun + 3600 * options.hours
     boards = [Soaked(name, options.seed) for name in options.boards]
     workers = [threading.Thread(target=board.run, args=(until,), daemon=True) for board in boards]
-    for worker in workers:
-        worker.start()
-    early = most = 0
-    while any(worker.is_alive() for worker in workers):
-        time.sleep(1)
-        now = memory_of(os.getpid())
-        most = max(most, now)
-        if time.monotonic() - begun < 360 * options.hours:
-            early = max(early, now)
-        trial.progress(", ".join(f"{board.name} {board.seen.total():,}" for board in boards))
+    sizes: list[tuple[float, int]] = []
+
+    def look() -> str:
+        sizes.append((time.monotonic(), memory_of(os.getpid())))
+        return ", ".join(f"{board.name} {board.seen.total():,}" for board in boards)
+
+    trial.wait(workers, look)
+    early = max(size for moment, size in sizes if moment - begun < max(60, 360 * options.hours))
+    most = max(size for _, size in sizes)
     for board in boards:
         trial.counts[f"{board.name}, conversations"] = ", ".join(f"{n:,} {kind}" for kind, n in board.seen.items())
         if len(board.delays) > 1:
