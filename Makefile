@@ -23,7 +23,8 @@ export OPENBLAS_NUM_THREADS ?= 1
 # The tests start the tool hundreds of times: where byte code may not be kept, each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo quick test test-all packages lint types fuzz counts records benchmarks counted costs site pictures clean
+.PHONY: demo quick test test-all packages lint types fuzz counts faults soak reliability records benchmarks counted \
+    costs site pictures clean
 
 demo: $(VENV)/installed
 	$(BIN)/python docs/examples/demo.py
@@ -78,6 +79,24 @@ counted: $(VENV)/testing
 costs: $(VENV)/testing
 	$(BIN)/python -m tinyllm.host.prove.shapes $(BOARDS)
 	$(BIN)/python -m tinyllm.host.prove.costs_fit
+
+# Power cuts, noise, kills, full disks, two hosts and clocks that jump: hours of it; ROUNDS of each
+ROUNDS := 1000
+faults: $(VENV)/testing
+	$(BIN)/python -m tests.reliability.noise --rounds $(ROUNDS) --save
+	$(BIN)/python -m tests.reliability.power --rounds $(ROUNDS) --save
+	$(BIN)/python -m tests.reliability.kills --save
+	$(BIN)/python -m tests.reliability.disk --save
+	$(BIN)/python -m tests.reliability.hosts_and_clocks --save
+
+# Conversations of every kind on four boards at once, HOURS long
+HOURS := 24
+soak: $(VENV)/testing
+	$(BIN)/python -m tests.reliability.soak --hours $(HOURS) --save
+
+# docs/reliability.md, from the records in reliability/
+reliability: $(VENV)/testing
+	$(BIN)/python -m tests.reliability.page
 
 # The documentation as a site in build/site; any web server shows it: python3 -m http.server -d build/site
 site: $(VENV)/testing

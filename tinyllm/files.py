@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,9 @@ LFS_POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://h
 """How a file begins that Git LFS has not fetched: a few lines of text that name the real file's hash and size
 (docs/spec.md of github.com/git-lfs/git-lfs; the second is an older name of the first)."""
 LARGEST_LFS_POINTER = 1024
+
+LEFTOVER = re.compile(r"\.[0-9a-f]{8}\.tmp$")
+"""How the name of a file ends that StagedFiles has not yet put in its place."""
 
 WEIGHTS = "weights.bin"
 """The weights beside a program: in a project's folder, and in the folder of the compiled program."""
@@ -68,6 +72,11 @@ def read_json_object(path: Path, limit: int) -> dict[str, Any]:
     return value
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a file is a half-written one of StagedFiles, of a process that was killed or is still at work."""
+    return LEFTOVER.search(path.name) is not None
+
+
 def write_file(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all, and the folders that it needs. Raises OSError, and then leaves nothing."""
     with StagedFiles() as staged:
@@ -85,16 +94,23 @@ class StagedFiles:
     def __init__(self) -> None:
         self._staged: list[tuple[Path, Path]] = []
         self._made: list[Path] = []
+        self._begun: Path | None = None
 
     def __enter__(self) -> StagedFiles:
         return self
 
+    def begin(self, path: Path, content: str) -> None:
+        """Write a new file in its place at once, which says whose the others are if this process is killed.
+
+        It goes too if they are not put in their places. Raises OSError.
+        """
+        self._make_folders(path)
+        self._begun = path
+        write_file(path, content)
+
     def add(self, path: Path, content: str | bytes) -> None:
         """Write the content, text as UTF-8, beside `path`. Raises OSError that names the path."""
-        missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
-        for folder in reversed(missing):
-            folder.mkdir(exist_ok=True)
-            self._made.append(folder)
+        self._make_folders(path)
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
         self._staged.append((temporary, path))
         try:
@@ -103,6 +119,12 @@ class StagedFiles:
             error.filename = str(path)
             raise
 
+    def _make_folders(self, path: Path) -> None:
+        missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            self._made.append(folder)
+
     def put_in_place(self) -> None:
         """Give each file its name, in the order in which they were added. Raises OSError."""
         while self._staged:
@@ -110,11 +132,12 @@ class StagedFiles:
             temporary.replace(path)
             del self._staged[0]
         self._made.clear()
+        self._begun = None
 
     def __exit__(self, *error: object) -> None:
-        for temporary, _ in self._staged:
+        for path in [temporary for temporary, _ in self._staged] + ([self._begun] if self._begun else []):
             with suppress(OSError):
-                temporary.unlink()
+                path.unlink()
         for folder in reversed(self._made):
             with suppress(OSError):
                 folder.rmdir()

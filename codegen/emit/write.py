@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 
 from tinyllm.codegen.emit.project import Project, hash_of
 from tinyllm.errors import UserError
-from tinyllm.files import StagedFiles, write_file
+from tinyllm.files import StagedFiles, is_leftover, write_file
 
 MANIFEST = ".tinyllm.json"
-"""The project's manifest, beside its files; while they are being written it names them without their hashes."""
+"""The project's manifest, beside its files; while they are being written it has the hashes before and after of each."""
 LARGEST_MANIFEST = 2**20
 
 
@@ -28,12 +29,15 @@ def write_project(project: Project, folder: Path) -> None:
         changed = [name for name in wanted if there[name] != wanted[name]]
         if not stale and not changed and manifest.is_file() and manifest.read_bytes() == text.encode():
             return
+        _remove_leftovers(folder, wanted)
         with StagedFiles() as staged:
+            if not manifest.is_file():
+                staged.begin(manifest, json.dumps({"files": []}))
             for name in changed:
                 staged.add(folder / name, project.content(name))
             staged.add(manifest, text)
-            # Of a project that is half old and half new no file is known to be as it was written.
-            write_file(manifest, json.dumps({"files": sorted(there)}))
+            either = {name: [*written.get(name, ()), *filter(None, [wanted.get(name)])] for name in there}
+            write_file(manifest, json.dumps({"files": either}))
             for name in stale:
                 (folder / name).unlink()
             staged.put_in_place()
@@ -41,8 +45,8 @@ def write_project(project: Project, folder: Path) -> None:
         raise _unwritable(folder, error) from None
 
 
-def check_folder(project: Project, folder: Path) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    """The hashes of the project's files in `folder`: as an earlier emission wrote them, and as they are now.
+def check_folder(project: Project, folder: Path) -> tuple[dict[str, tuple[str, ...]], dict[str, str | None]]:
+    """The hashes of the project's files in `folder`: those that emissions gave them, and as they are now.
 
     Raises UserError if `folder` is a file or cannot be read, holds something else, or a file that was edited since.
     """
@@ -62,13 +66,13 @@ def check_folder(project: Project, folder: Path) -> tuple[dict[str, str | None],
 
 
 def _refuse_to_lose_edits(
-    folder: Path, written: dict[str, str | None], there: dict[str, str | None], wanted: dict[str, str]
+    folder: Path, written: dict[str, tuple[str, ...]], there: dict[str, str | None], wanted: dict[str, str]
 ) -> None:
     """UserError if a file is neither as it was written nor as it shall be; one that was removed is no loss."""
     edited = [
         name
         for name, was in written.items()
-        if was is not None and there[name] is not None and there[name] not in (was, wanted.get(name))
+        if was and there[name] is not None and there[name] not in (*was, wanted.get(name))
     ]
     if not edited:
         return
@@ -79,19 +83,28 @@ def _refuse_to_lose_edits(
     )
 
 
-def _written(manifest: Path) -> dict[str, str | None]:
-    """What an earlier emission wrote: path within the project -> hash, None if the manifest has none.
+def _written(manifest: Path) -> dict[str, tuple[str, ...]]:
+    """What an earlier emission wrote: path within the project -> hash, or none if the manifest has none.
 
-    Older manifests list the names alone, and so does that of a project that was not finished.
+    Two hashes are of a project that was not finished: a file is as it was, or as it should be. Older manifests list the
+    names alone.
     """
     with manifest.open("rb") as file:
         text = file.read(LARGEST_MANIFEST)
     try:
         found = json.loads(text)["files"]
-        names = {str(name): found[name] if isinstance(found, dict) else None for name in found}
+        names = {str(name): found[name] if isinstance(found, dict) else [] for name in found}
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return {name: was if isinstance(was, str) else None for name, was in names.items() if _is_within(name)}
+    hashes = {name: was if isinstance(was, list) else [was] for name, was in names.items() if _is_within(name)}
+    return {name: tuple(each for each in was if isinstance(each, str)) for name, was in hashes.items()}
+
+
+def _remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove what an emission that was killed has half written beside the files of the project."""
+    for place in {(folder / name).parent for name in names}:
+        for path in filter(is_leftover, place.glob("*.tmp")):
+            path.unlink()
 
 
 def _is_within(name: str) -> bool:

@@ -38,6 +38,7 @@ enum handler_state { NO_HANDLER = 0, CARRIED_OUT = 1, ASKED_FIRST = 2 };
 
 static uint8_t answer_sequence; /* of the PROMPT that the answer under way belongs to */
 static bool asks_first;         /* as that PROMPT said */
+static uint8_t obeyed;          /* sequence of the last GIVE_RESULT or CARRY_OUT that was obeyed for it, 0 for none */
 static uint32_t corrupt_frames;
 
 /* --- Replies --- */
@@ -219,6 +220,26 @@ static bool carry_out_waiting(void) {
 #endif
 }
 
+#if TL_ACTIONS
+static enum handler_state answered; /* as the last CALL said */
+
+static void tell_call(const char *call) {
+    tl_frame_begin(REPLY_CALL, answer_sequence);
+    tl_frame_put_u8((uint8_t)answered);
+    put_text(call);
+    tl_frame_end();
+}
+#endif
+
+/* The CALL of a call that still waits may have been lost on the way, and whoever should answer it asks what goes on. */
+static void remind_of_call(void) {
+#if TL_ACTIONS
+    if (tl_session_awaits_result()) {
+        tell_call(tl_call_text());
+    }
+#endif
+}
+
 static bool is_size_right(const struct tl_frame *request) {
     switch (request->type) {
     case TL_PROMPT:
@@ -252,6 +273,7 @@ static enum tl_wish serve(const struct tl_frame *request) {
     }
     if (tl_session_active() && needs_rest(request->type)) {
         refuse(request, TL_ERROR_BUSY);
+        remind_of_call();
         return TL_STAY;
     }
     switch (request->type) {
@@ -259,6 +281,7 @@ static enum tl_wish serve(const struct tl_frame *request) {
         error = prompt(request);
         answer_sequence = request->sequence;
         asks_first = (request->body[4] & ASKS_FIRST) != 0;
+        obeyed = 0;
         break;
     case TL_CANCEL:
     case TL_RESET:
@@ -280,7 +303,10 @@ static enum tl_wish serve(const struct tl_frame *request) {
         break;
     case TL_GIVE_RESULT:
     case TL_CARRY_OUT:
-        if (request->type == TL_CARRY_OUT ? carry_out_waiting() : give_result(request->body, request->n_body)) {
+        /* Sent again, because its RESULT was lost, it is not for the call that may wait meanwhile. */
+        if (request->sequence == obeyed ||
+            (request->type == TL_CARRY_OUT ? carry_out_waiting() : give_result(request->body, request->n_body))) {
+            obeyed = request->sequence;
             reply_ok(request);
         } else {
             error = TL_ERROR_BAD_REQUEST;
@@ -379,10 +405,8 @@ static void progress(void) {
 void tl_program_call(const char *call) {
     const bool waits = asks_first && tl_action_known(call);
     const char *const result = waits ? NULL : tl_action_run(call);
-    tl_frame_begin(REPLY_CALL, answer_sequence);
-    tl_frame_put_u8((uint8_t)(waits ? ASKED_FIRST : result != NULL ? CARRIED_OUT : NO_HANDLER));
-    put_text(call);
-    tl_frame_end();
+    answered = waits ? ASKED_FIRST : result != NULL ? CARRIED_OUT : NO_HANDLER;
+    tell_call(call);
     if (result != NULL) {
         (void)give_result((const uint8_t *)result, (uint32_t)strlen(result));
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +19,15 @@ from tinyllm.codegen.memory.plan import MemoryNeeds
 from tinyllm.codegen.memory.stack import Stack, stack_depth
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.build import platformio
-from tinyllm.host.build.cache import builds_folder, find_build, keep_build, place_of
+from tinyllm.host.build.cache import (
+    UNFINISHED,
+    builds_folder,
+    find_build,
+    keep_build,
+    lock_of,
+    place_of,
+    remove_abandoned,
+)
 from tinyllm.host.build.lock import one_at_a_time
 from tinyllm.host.build.program import Program, program_size
 from tinyllm.host.model.calibrate import int4_matrices, integers_of
@@ -116,7 +124,7 @@ def compile_project(
         if found := find_build(project):
             return found
         busy = f"another tinyllm is building {project.title}; waiting for it."
-        with one_at_a_time(f"build {place_of(project)}", busy, notice):
+        with one_at_a_time(lock_of(place_of(project)), busy, notice):
             return find_build(project) or _compile_in_cache(project, progress, notice, by_hand)
     busy = f"another tinyllm is building in {folder}; waiting for it."
     with one_at_a_time(f"build in {folder.resolve()}", busy, notice):
@@ -131,21 +139,25 @@ def compile_project(
 
 
 def _compile_in_cache(project: Project, progress: Line, notice: Line, by_hand: str) -> Program:
-    builds = builds_folder()
+    builds, place = builds_folder(), place_of(project)
+    fresh = place.with_name(f"{UNFINISHED}{place.name}")
     try:
         builds.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=builds, prefix="new-") as work:
-            fresh = Path(work) / "project"
-            try:
-                write_project(project, fresh)
-                built = _compile(fresh, project, progress, notice, builds / FAILED_LOG)
-            except UserError as error:
-                if str(fresh) not in str(error):
-                    raise
-                # Nobody chose that folder, and it is about to go.
-                told = str(error).replace(str(fresh), str(builds))
-                raise UserError(f"{told} TINYLLM_HOME sets another folder.") from None
+        remove_abandoned()
+        try:
+            # A process that had the lock may have been killed.
+            shutil.rmtree(fresh, ignore_errors=True)
+            write_project(project, fresh)
+            built = _compile(fresh, project, progress, notice, builds / FAILED_LOG)
             return keep_build(project, built)
+        except UserError as error:
+            if str(fresh) not in str(error):
+                raise
+            # Nobody chose that folder, and it is about to go.
+            told = str(error).replace(str(fresh), str(builds))
+            raise UserError(f"{told} TINYLLM_HOME sets another folder.") from None
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
     except platformio.OutOfReach as error:
         write = f"Write the project with `tinyllm build --board {project.board.name} -o DIR`"
         raise Failure(f"{error}\n{write}, and run `{by_hand}` in it on a machine with internet.") from None

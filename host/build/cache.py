@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,12 +14,17 @@ from tinyllm.cache_folder import home, home_path
 from tinyllm.codegen.emit.project import Project
 from tinyllm.codegen.memory.stack import Stack
 from tinyllm.files import write_file
+from tinyllm.host.build.lock import if_free
 from tinyllm.host.build.program import Program
 
 RECORD = "built.json"
 """In a cached build: the record of its result."""
 KEPT_BUILDS = 64
 KEPT_OBJECT_BYTES = 512 << 20
+LOCK_SECONDS = 1.0
+"""A lock of SCons that is older has no holder any more."""
+UNFINISHED = "new-"
+"""Before the name of a build: the folder in which it is made."""
 
 
 def builds_folder() -> Path:
@@ -33,6 +39,32 @@ def objects_folder() -> Path:
     """
     chosen = os.environ.get("PLATFORMIO_BUILD_CACHE_DIR")
     return Path(chosen).expanduser().absolute() if chosen else home_path() / "objects"
+
+
+def mend_objects() -> None:
+    """Take away what a killed process or a full disk left of SCons's own files in the folder of objects.
+
+    It holds a lock for moments only, and waits for one in vain if its holder is gone; a `config` cut short it refuses.
+    """
+    config = objects_folder() / "config"
+    lock = config.with_name("config.lock")
+    with contextlib.suppress(OSError):
+        held, deadline = _made(lock), time.monotonic() + LOCK_SECONDS
+        while _made(lock) == held:
+            if time.monotonic() > deadline:
+                lock.unlink()
+            time.sleep(LOCK_SECONDS / 10)
+    with contextlib.suppress(OSError):
+        try:
+            json.loads(config.read_text("utf-8"))
+        except ValueError:
+            config.unlink()
+
+
+def _made(path: Path) -> tuple[int, int]:
+    """What tells a file from another one of its name that came later. OSError if there is none."""
+    about = path.stat()
+    return about.st_ino, about.st_mtime_ns
 
 
 def place_of(project: Project) -> Path:
@@ -62,6 +94,20 @@ def find_build(project: Project) -> Program | None:
     return found if program.is_file() else None
 
 
+def remove_abandoned() -> None:
+    """Remove what processes left that were killed while they made a build or removed one."""
+    for path in builds_folder().iterdir():
+        if path.is_dir() and not (path / RECORD).is_file():
+            with if_free(lock_of(path.with_name(path.name.removeprefix(UNFINISHED)))) as free:
+                if free:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def lock_of(place: Path) -> str:
+    """What one_at_a_time calls the making of a build."""
+    return f"build {place}"
+
+
 def keep_build(project: Project, built: Program) -> Program:
     """Move a whole build to its place in one step, and remove those that were not used for long.
 
@@ -78,17 +124,18 @@ def keep_build(project: Project, built: Program) -> Program:
     except OSError:
         if find_build(project) is None:
             raise
-    _prune(place.parent)
+    _prune(place)
     _prune_objects()
     return replace(built, project=place, program=place / program)
 
 
-def _prune(folder: Path) -> None:
-    """Remove all but the builds used last."""
-    builds = sorted(
-        (path for path in folder.iterdir() if (path / RECORD).is_file()), key=lambda path: path.stat().st_mtime
-    )
-    for old in builds[:-KEPT_BUILDS]:
+def _prune(kept: Path) -> None:
+    """Remove all but the builds used last, and that one: if the clock was set back, it seems to be the oldest."""
+    others = (path for path in kept.parent.iterdir() if path != kept and (path / RECORD).is_file())
+    for old in sorted(others, key=lambda path: path.stat().st_mtime)[: 1 - KEPT_BUILDS or None]:
+        # Without its record it is no build any more, even if this process is killed before the rest is gone.
+        with contextlib.suppress(OSError):
+            (old / RECORD).unlink()
         shutil.rmtree(old, ignore_errors=True)
 
 

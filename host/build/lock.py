@@ -20,7 +20,7 @@ def one_at_a_time(what: str, busy: str, notice: Callable[[str], None]) -> Iterat
     folder holds only the project. Raises UserError if the cache folder cannot be written.
     """
     locks = home() / "locks"
-    lock = FileLock(locks / f"{hashlib.sha256(what.encode(errors='surrogateescape')).hexdigest()[:24]}.lock")
+    lock = _lock(what)
     try:
         locks.mkdir(exist_ok=True)
         try:
@@ -36,3 +36,23 @@ def one_at_a_time(what: str, busy: str, notice: Callable[[str], None]) -> Iterat
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def if_free(what: str) -> Iterator[bool]:
+    """Whether no process does `what`; if so, none begins with it while the context lasts."""
+    lock = _lock(what)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _lock(what: str) -> FileLock:
+    name = hashlib.sha256(what.encode(errors="surrogateescape")).hexdigest()[:24]
+    return FileLock(home() / "locks" / f"{name}.lock")

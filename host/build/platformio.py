@@ -5,11 +5,13 @@ from __future__ import annotations
 import enum
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -18,6 +20,9 @@ from tinyllm.cache_folder import home_path
 from tinyllm.errors import Failure, UserError
 from tinyllm.host.build.cache import objects_folder
 from tinyllm.text import holds_surrogates
+
+SCONSIGN = Path(__file__).with_name("sconsign.py")
+"""Of PlatformIO's extra scripts the last one before a board's platform."""
 
 PROGRAM_NAMES = ("program", "program.exe", "firmware.elf")
 """Names of the compiled program: our platform's, then that of PlatformIO's platforms for real boards."""
@@ -157,6 +162,7 @@ def _run(
         raise UserError(f"{project}: not a PlatformIO project (it has no platformio.ini); `tinyllm build` writes one.")
     if (problem := _unsuited(str(project))) is not None:
         raise UserError(f"{project}: PlatformIO cannot build in a folder with {problem}; move the project.")
+    unfinished, made = project / ".pio" / f"{environment}.unfinished", project / ".pio" / "build" / environment
     command = [sys.executable, "-m", "tinyllm.host.build.worker", str(project), environment]
     for target in targets:
         command += ["-t", target]
@@ -164,7 +170,14 @@ def _run(
         command += ["--upload-port", upload_port]
     begin = time.monotonic()
     try:
+        if unfinished.exists() and made.exists():
+            # SCons may have been killed before it could note of which files it has made its objects.
+            shutil.rmtree(made)
+        unfinished.parent.mkdir(exist_ok=True)
+        unfinished.touch()
         lines, code = _listen(command, project / ".pio" / f"{environment}.log", progress or (lambda line: None))
+        if code == 0:
+            unfinished.unlink()
     except OSError as error:
         raise UserError(f"{project}: cannot build here: {error.strerror or error}.") from error
     return lines, code, time.monotonic() - begin
@@ -220,6 +233,7 @@ def _variables() -> dict[str, str]:
         LC_ALL="C.UTF-8",
         TINYLLM_HOME=str(home_path()),
         PLATFORMIO_BUILD_CACHE_DIR=str(objects_folder()),
+        PLATFORMIO_EXTRA_SCRIPTS=f"{os.environ.get('PLATFORMIO_EXTRA_SCRIPTS', '')}\npre:{SCONSIGN}".strip(),
         # It does not know the call graph that gcc writes beside an object, and so would lose it.
         CCACHE_DISABLE="1",
     )
@@ -230,25 +244,31 @@ def _variables() -> dict[str, str]:
 
 @contextmanager
 def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """The process, with stderr in stdout. The context waits for its end, and terminates it on an exception.
+    """The process, with stderr in stdout. The context waits for its end, and ends it and its children on an exception.
 
-    It starts in Python's own folder: Python looks for modules in the folder that it starts in, and a project may hold
-    a json.py.
+    They end too when this process ends in any way: the standard input closes then. It starts in Python's own folder:
+    Python looks for modules in the folder that it starts in, and a project may hold a json.py.
     """
     with subprocess.Popen(
         command,
         cwd=sys.prefix,
         env=_variables(),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
+        start_new_session=os.name == "posix",
     ) as process:
         try:
             yield process
+            process.wait()
         except BaseException:
-            process.terminate()
+            if sys.platform == "win32":
+                process.terminate()
+            else:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
             raise
 
 

@@ -1,14 +1,18 @@
 """The process that PlatformIO runs in: python -m tinyllm.host.build.worker PROJECT ENVIRONMENT [OPTIONS OF PIO RUN].
 
-It makes PlatformIO's folder ready, checks that the packages the environment needs are installed or in reach (PlatformIO
-would find out only after a minute), and becomes `pio run`. So PlatformIO, which is large, is imported once a build, and
-never for a build in the cache. Its lines for the person begin with a Voice of platformio.py.
+It ends when its standard input closes, with all that it started, so that nothing goes on in a folder whose lock went
+with the process that asked for the build. It makes PlatformIO's folder ready, checks that the packages the environment
+needs are installed or in reach (PlatformIO would find out only after a minute), and becomes `pio run`. So PlatformIO,
+which is large, is imported once a build, and never for a build in the cache. Its lines for the person begin with a
+Voice of platformio.py.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from platformio.project.config import ProjectConfig
 
 from tinyllm.cache_folder import core_dir
 from tinyllm.errors import Failure, TinyllmError, UserError
+from tinyllm.host.build.cache import mend_objects
 from tinyllm.host.build.core_folder import missing_packages, out_of_reach, prepare
 from tinyllm.host.build.platformio import Voice
 from tinyllm.host.build.registry import registry_trouble
@@ -25,6 +30,7 @@ from tinyllm.host.build.registry import registry_trouble
 
 def main(project: Path, environment: str, options: list[str]) -> int:
     """Build, and return PlatformIO's exit code, or that of an error that was printed."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     targets = [value for option, value in pairwise(options) if option == "-t"]
     os.environ["PLATFORMIO_CORE_DIR"] = str(core_dir())
     try:
@@ -37,10 +43,19 @@ def main(project: Path, environment: str, options: list[str]) -> int:
                 Voice.OUT_OF_REACH.say(out_of_reach(environment, missing))
                 return Failure.exit_code
         prepare(Voice.NOTE.say)
+        mend_objects()
     except TinyllmError as error:
         (Voice.WRONG if isinstance(error, UserError) else Voice.FAILED).say(str(error))
         return error.exit_code
     return int(platformio_main(["platformio", "run", "-d", str(project), "-e", environment, *options]))
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input. On Windows this process alone ends: it is in no group with its children."""
+    os.read(sys.stdin.fileno(), 1)
+    if sys.platform == "win32":
+        os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _platform_of(project: Path, environment: str) -> str:

@@ -14,7 +14,7 @@ from tinyllm.errors import Failure, UserError
 from tinyllm.host.hub.client import Hub, Listing, RemoteFile
 from tinyllm.host.hub.download import Item, fetch, sha256_of
 from tinyllm.host.hub.selection import Request, select
-from tinyllm.host.hub.store import Pulled, PulledFile, find_pulled, partial_folder_of, publish
+from tinyllm.host.hub.store import RECORD, Pulled, PulledFile, find_pulled, partial_folder_of, publish
 from tinyllm.models.known import pinned_files
 from tinyllm.text import in_bytes
 
@@ -132,6 +132,8 @@ def _take(
     hub: Hub, request: Request, items: list[Item], staging: Path, there: Pulled | None, report: Report
 ) -> Outcome:
     """Fetch everything into `staging` and make it visible. OSError if the disk refuses."""
+    # From here on what lies there is no whole model.
+    (staging / RECORD).unlink(missing_ok=True)
     files = staging / request.label
     files.mkdir(parents=True, exist_ok=True)
     wanted = {name for item in items for name in (item.name, item.part)}

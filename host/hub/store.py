@@ -4,7 +4,9 @@
     models/NAME/LABEL/          the files
     models/.partial/NAME/       partial files of an interrupted pull
 
-A folder appears under models/ in one step, when every file in it has been checked.
+A folder appears under models/ in one step, when every file in it has been checked. An older pull of the model is set
+aside just before, under a name that begins with .old-. If the process is killed between, whoever looks for the model
+takes the second step.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from tinyllm.files import read_json_object, write_file
 
 RECORD = "pulled.json"
 FORMAT = 1
+ASIDE = ".old-"
 LARGEST_RECORD = 1 << 20
 NAME = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_][A-Za-z0-9_.@+=, -]*(?:/[A-Za-z0-9_][A-Za-z0-9_.@+=, -]*){0,2}")
 """A known model's name, owner/repo, or owner/repo/file; short enough for a folder."""
@@ -94,7 +98,10 @@ def partial_folder_of(name: str) -> Path:
 
 def find_pulled(name: str) -> Pulled | None:
     """The pulled model of this name, or None. Raises UserError if its record is damaged."""
-    if not NAME.fullmatch(name) or not (folder_of(name) / RECORD).is_file():
+    if not NAME.fullmatch(name):
+        return None
+    _finish(folder_of(name))
+    if not (folder_of(name) / RECORD).is_file():
         return None
     pulled = read_record(folder_of(name))
     return pulled if pulled.name == name else None
@@ -108,6 +115,8 @@ def find_pulled_around(path: Path) -> Pulled | None:
 
 def list_pulled() -> Iterator[Pulled | UserError]:
     """Every pulled model in order of name; the error in place of one whose record is damaged."""
+    for staging in models_folder().glob(f".partial/*/{RECORD}"):
+        _finish(models_folder() / staging.parent.name)
     for record in sorted(models_folder().glob(f"[!.]*/{RECORD}")):
         try:
             yield read_record(record.parent)
@@ -149,12 +158,21 @@ def publish(pulled: Pulled, staging: Path) -> Pulled:
     try:
         staging.rename(target)
     except OSError:
-        if older is not None:
-            older.rename(target)
-        raise
-    if older is not None:
-        shutil.rmtree(older, ignore_errors=True)
+        if not (target / RECORD).is_file():
+            if older is not None:
+                older.rename(target)
+            raise
+    for aside in models_folder().glob(f"{ASIDE}*"):
+        shutil.rmtree(aside, ignore_errors=True)
     return read_record(target)
+
+
+def _finish(target: Path) -> None:
+    """Put a model in its place whose pull was killed just before that; its record is written last."""
+    staging = models_folder() / ".partial" / target.name
+    if not target.exists() and (staging / RECORD).is_file():
+        with suppress(OSError):  # A cache that may only be read stays as it is.
+            staging.rename(target)
 
 
 def remove(name: str) -> int:
@@ -181,7 +199,7 @@ def remove(name: str) -> int:
 
 def _set_aside(folder: Path) -> Path:
     """Rename a folder so that it is no model any more; the new path."""
-    aside = folder.with_name(f".old-{uuid.uuid4().hex[:12]}")
+    aside = folder.with_name(f"{ASIDE}{uuid.uuid4().hex[:12]}")
     folder.rename(aside)
     return aside
 

@@ -66,7 +66,9 @@ class Link(FramePort):
         """What gives the result of a call that the board has not carried out; None leaves it to the board's handler."""
         self.asks_first = False
         """Whether the board is to ask here before it carries out a call that it has a handler for."""
-        self._given: protocol.Request | None = None  # What the board may not know yet of a call's result.
+        # What the board may not know yet of a call's result. Sent again it has the same number, so that the board does
+        # not take it for the result of the next call.
+        self._given: tuple[protocol.Request, int] | None = None
         self.asks_meanwhile = True
         """Whether a board that says nothing for long is asked if it is at work, which takes it instructions."""
         try:
@@ -168,8 +170,12 @@ class Link(FramePort):
         sequence = self.send(message)
         self._unsettled = True
         tokens: list[int] = []
+        called: protocol.Call | None = None  # The call whose result has not come yet.
         try:
             for reply in self._replies(sequence):
+                if reply == called:
+                    continue  # The board tells again what it waits for.
+                self._check_call(called, reply)
                 if isinstance(reply, protocol.Token):
                     if reply.index != len(tokens):
                         raise LostFrame(
@@ -186,13 +192,15 @@ class Link(FramePort):
                     self._unsettled = False
                     raise self._refusal(reply)
                 elif isinstance(reply, protocol.CallResult):
-                    self._given = None
-                elif not isinstance(reply, protocol.Progress | protocol.Call):
+                    self._given = called = None
+                elif isinstance(reply, protocol.Call):
+                    called = reply
+                elif not isinstance(reply, protocol.Progress):
                     raise self._unexpected(reply, message)
                 yield reply
                 if isinstance(reply, protocol.Call) and reply.answered != protocol.Handler.CARRIED_OUT:
-                    self._given = self._result_of(reply)
-                    self.send(self._given)
+                    result = self._result_of(reply)
+                    self._given = result, self.send(result)
                 if isinstance(reply, protocol.Done):
                     return
         finally:
@@ -223,7 +231,8 @@ class Link(FramePort):
             quiet = CORRUPT_SECONDS if self.damaged_frames > damaged else QUIET_SECONDS
             if self.asks_meanwhile and now - max(heard, asked) > quiet:
                 if self._given is not None:
-                    self.send(self._given)
+                    result, number = self._given
+                    self.send(result, sequence=number)
                 question = self.send(protocol.Logits(0, 0))
                 asked, damaged = now, self.damaged_frames
             number, reply = self.receive(sequence, question)
@@ -256,6 +265,13 @@ class Link(FramePort):
         if self._unsettled:
             self._ask(protocol.Cancel(), protocol.Ok)
             self._unsettled = False
+
+    def _check_call(self, called: protocol.Call | None, reply: protocol.Reply) -> None:
+        """LostFrame if after a call something else comes than its result, or a result without a call."""
+        ended = isinstance(reply, protocol.Done) and reply.reason == protocol.Reason.CANCELLED
+        goes_on = isinstance(reply, protocol.Token | protocol.Call | protocol.Done) and not ended
+        if isinstance(reply, protocol.CallResult) if called is None else goes_on:
+            raise LostFrame(f"{self.name}: a call of the answer, or its result, never arrived.{self._damage()}")
 
     def _check_answer(self, done: protocol.Done, tokens: list[int]) -> None:
         if done.tokens != len(tokens) or done.digest != protocol.token_digest(tokens):

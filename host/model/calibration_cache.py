@@ -84,8 +84,9 @@ def keep_calibration(key: str, calibration: Calibration) -> None:
     path = _path(key)
     with suppress(OSError):
         write_file(path, hashlib.sha256(body).digest() + body)
-        entries = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda entry: entry.stat().st_mtime)
-        for old in entries[:-KEPT]:
+        # But for this one: if the clock was set back, it seems to be the oldest.
+        others = (entry for entry in path.parent.glob(f"*{path.suffix}") if entry != path)
+        for old in sorted(others, key=lambda entry: entry.stat().st_mtime)[: 1 - KEPT or None]:
             old.unlink()
 
 

@@ -16,7 +16,8 @@ from tinyllm.models.training.vocabulary import Vocabulary
 def write_folder(out: Path, shape: Shape, weights: Weights, vocabulary: Vocabulary, others: dict[str, str]) -> None:
     """Put config.json, model.safetensors, the tokenizer's files and `others`, by name, into the folder `out`.
 
-    The weights are written as float16. Raises OSError, and then changes nothing.
+    The weights are written as float16, and put in place last; older ones go first, so that a folder never has weights
+    that are not those of its tokenizer. Raises OSError.
     """
     config = json.dumps(shape.config(*vocabulary.ends), indent=2) + "\n"
     tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in weights.items()}
@@ -25,4 +26,5 @@ def write_folder(out: Path, shape: Shape, weights: Weights, vocabulary: Vocabula
     with StagedFiles() as staged:
         for name, content in contents.items():
             staged.add(out / name, content)
+        (out / "model.safetensors").unlink(missing_ok=True)
         staged.put_in_place()

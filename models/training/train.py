@@ -14,6 +14,7 @@ import torch
 
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.errors import UserError
+from tinyllm.files import is_leftover
 from tinyllm.models.training.beginning import Origin, beginning
 from tinyllm.models.training.card import MADE_BY, Card
 from tinyllm.models.training.distillation import Teacher
@@ -243,7 +244,9 @@ def _check(out: Path) -> None:
         raise UserError(f"{out} is a file; give a folder to write into")
     card = out / "README.md"
     trained = (out / CHECKPOINT).exists() or (card.is_file() and MADE_BY.encode() in card.read_bytes())
-    others = sorted(path.name for path in out.iterdir() if path.name not in BESIDE) if out.is_dir() else []
+    there = list(out.iterdir()) if out.is_dir() else []
+    # A training that was killed while it wrote its first checkpoint leaves half of it.
+    others = sorted(path.name for path in there if path.name not in BESIDE and not is_leftover(path))
     if others and not trained:
         raise UserError(
             f"{out} holds {others[0]}, and no training of tinyllm; give a new folder, or one that was trained into"
@@ -253,6 +256,8 @@ def _check(out: Path) -> None:
 def _make(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
+        for path in filter(is_leftover, out.iterdir()):
+            path.unlink()
     except OSError as error:
         raise UserError(f"{out}: cannot be made ({error.strerror}); give a folder to write into") from None
 

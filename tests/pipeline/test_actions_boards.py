@@ -30,6 +30,7 @@ from tinyllm.host.build.build import build
 from tinyllm.host.build.program import Program as Built
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link import messages as protocol
+from tinyllm.host.link.errors import LostFrame
 from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import Call, CallResult, Done, ErrorCode, Reason, Setting, Token, token_digest
 from tinyllm.host.model.load import LoadedModel, load_model
@@ -387,15 +388,69 @@ def test_a_lost_result_is_given_again(host: Built, monkeypatch: pytest.MonkeyPat
         link.answer_call = lambda call: "found"
         send, lost = link.send, []
 
-        def lossy(message: protocol.Request) -> int:
+        def lossy(message: protocol.Request, **more: int) -> int:
             if isinstance(message, protocol.GiveResult) and not lost:
                 lost.append(message)
                 return 255
-            return send(message)
+            return send(message, **more)
 
         monkeypatch.setattr(link, "send", lossy)
         events = list(link.prompt(forced('note.find(words="", most=0)'), 1))
         assert lost and [event.text for event in events if isinstance(event, CallResult)] == ["found"]
+
+
+def test_what_is_sent_again_for_one_call_is_not_obeyed_for_the_next(host: Built) -> None:
+    """Its RESULT was lost, the program sends it again, and meanwhile the model has made another call."""
+    with Board(host.program) as board, board.connected() as stream:
+        talk = Program(stream)
+        talk.set(temperature=100 * protocol.Q16)
+        for seed in range(40):
+            talk.reset()
+            talk.set(seed=seed)
+            asked = talk.send(protocol.Prompt(400, tuple(forced('led.set(color="red")')), asks_first=True))
+            seen: list[protocol.Reply] = []
+            once = b""
+            while not isinstance(reply := talk.reply(asked), Done):
+                seen.append(reply)
+                if isinstance(reply, Call) and not once:
+                    once = talk.wire(protocol.CarryOut())
+                    stream.write(once)
+                elif isinstance(reply, Call):
+                    stream.write(once)
+                    assert isinstance(talk.reply(talk.sequence), protocol.Ok)
+                    busy = talk.send(protocol.Logits(0, 0))
+                    assert isinstance(refused := talk.reply(busy), protocol.Error) and refused.code == ErrorCode.BUSY
+                    assert talk.reply(asked) == reply, "it still waits, and tells of the call again"
+                    talk.send(protocol.Cancel())
+            assert sum(isinstance(reply, CallResult) for reply in seen) == min(1, len(once))
+            if sum(isinstance(reply, Call) for reply in seen) > 1:
+                return
+    pytest.fail("no seed makes two calls")
+
+
+@pytest.mark.parametrize("lost", [Call, CallResult])
+def test_a_call_that_is_lost_is_told_again_and_a_lost_result_is_an_error(
+    lost: type[protocol.Reply], host: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        link.answer_call = lambda call: "found"
+        receive, dropped = link.receive, []
+
+        def lossy(*sequences: int) -> tuple[int, protocol.Reply | None]:
+            number, reply = receive(*sequences)
+            if isinstance(reply, lost) and not dropped:
+                dropped.append(reply)
+                return 0, None
+            return number, reply
+
+        monkeypatch.setattr(link, "receive", lossy)
+        events = link.prompt(forced('note.find(words="", most=0)'), 3)
+        if lost is Call:
+            assert [event.text for event in events if isinstance(event, CallResult)] == ["found"]
+        else:
+            with pytest.raises(LostFrame, match="a call of the answer, or its result, never arrived"):
+                list(events)
 
 
 def test_a_board_that_is_to_ask_first_carries_nothing_out_by_itself(host: Built) -> None:

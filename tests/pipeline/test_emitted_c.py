@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import skip_unless_ci
 from tests.pipeline.c_library import compile_call_graphs
 from tests.pipeline.conftest import BASE, random_model
+from tests.pipeline.killed import killed_at
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.quantize import quantize
@@ -297,6 +298,31 @@ def test_a_project_that_was_not_finished_is_finished(emitted: Project, emitted_a
     (tmp_path / "project/src/weights.h").rmdir()
     write_project(emitted_anew, tmp_path / "project")
     assert contents(tmp_path / "project") == whole(emitted_anew)
+
+
+@pytest.mark.parametrize(("before", "step"), [(False, 23), (True, 1)], ids=["in a new folder", "over another project"])
+def test_an_emission_that_was_killed_at_any_moment_is_done_by_the_next(
+    before: bool, step: int, emitted: Project, emitted_anew: Project, tmp_path: Path
+) -> None:
+    """And a file that was edited in between is not lost."""
+    changes = 0
+    for change in range(0, 1000, step):
+        folder = tmp_path / str(change)
+        if before:
+            write_project(with_another_file(emitted), folder)
+        if not killed_at(change, lambda folder=folder: write_project(emitted_anew, folder)):
+            break
+        changes = change
+        model = folder / "src/model.c"
+        if model.exists():
+            content = model.read_bytes()
+            model.write_text("mine\n")
+            with pytest.raises(UserError, match=r"model\.c: edited"):
+                write_project(emitted_anew, folder)
+            model.write_bytes(content)
+        write_project(emitted_anew, folder)
+        assert contents(folder) == whole(emitted_anew)
+    assert changes > 5
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,15 @@ from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.chat_template import board_plan, chat_files
+from tinyllm.codegen.emit.library import ANY_BOARD, emit_library
 from tinyllm.codegen.emit.project import Project, emit_project
 from tinyllm.codegen.emit.render import in_comment
+from tinyllm.codegen.memory.plan import memory_needs
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.text import harmless_name
 
+PLAIN = "qzqzq"
+"""A name that is nowhere in a library by chance."""
 TRIGRAPHS = dict(zip("=/'()!<>-", "#\\^[]|{}~", strict=True))
 PIECES_OF_CODE = [
     "*/",
@@ -94,6 +98,29 @@ def test_any_model_name_changes_nothing_but_its_strings_and_comments(
     assert settings_of(files["platformio.ini"]) == settings_of(plain["platformio.ini"])
     assert json.loads(project.manifest.text())["model"] == harmless_name(name)
     assert all(text.encode() for text in files.values())
+
+
+@settings(deadline=None, max_examples=15)
+@given(name=HOSTILE)
+def test_any_model_name_is_a_harmless_one_in_every_file_of_a_library(
+    name: str, integers: IntegerModel, stories_tokenizer: Tokenizer
+) -> None:
+    """C, sketches, CMake, YAML, Arduino's properties and Markdown."""
+
+    def emit(name: str) -> dict[str, str]:
+        named = replace(integers, config=replace(integers.config, name=name))
+        return emit_library(named, stories_tokenizer, ANY_BOARD, needs).files
+
+    needs, harmless = memory_needs(integers, stories_tokenizer, ANY_BOARD), harmless_name(name)
+    assert not set(harmless) & set('"\\`$%<>{}|;:?*/\n\r\0')
+    files, plain = emit(name), emit(PLAIN)
+    assert files.keys() == plain.keys()
+    for path, text in plain.items():
+        if path.endswith(".yml"):
+            (line,) = (line for line in files[path].splitlines() if line.startswith("description: "))
+            assert json.loads(line.partition(" ")[2]).startswith(f"{harmless}, a language model")
+            text = text.replace(next(line for line in text.splitlines() if PLAIN in line), line)
+        assert files[path] == text.replace(PLAIN, harmless)
 
 
 def settings_of(ini: str) -> dict[str, dict[str, str]]:

@@ -72,6 +72,9 @@ class HelloReply:
         firmware, rest = take_string(rest)
         (chat,) = unpack("<B", rest[:1])
         kernels, rest = take_string(rest[1:])
+        if len(rest) == 1:
+            # The board was flashed before weights could lie beside a program: they are in it.
+            rest += bytes(9)
         kernels_agree, weights, layout = unpack("<BB8s", rest)
         names = (model, board, firmware)
         about = (chat, kernels, kernels_agree, weights, layout.hex())

@@ -19,11 +19,14 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.pipeline.killed import killed_at
 from tests.pipeline.pull.conftest import REPO, Tinyllm
 from tests.pipeline.pull.hub_server import LARGE, HubServer, Repository
 from tinyllm.host.hub import download as fetching
 from tinyllm.host.hub.client import RESERVED, SAFE_PATH, read_listing
-from tinyllm.host.hub.store import find_pulled, models_folder, partial_folder_of
+from tinyllm.host.hub.pull import pull
+from tinyllm.host.hub.selection import read_request
+from tinyllm.host.hub.store import Pulled, find_pulled, list_pulled, models_folder, partial_folder_of
 
 
 @pytest.fixture(autouse=True)
@@ -168,6 +171,26 @@ def test_a_pull_that_was_broken_off_shows_no_model_and_the_next_one_goes_on(
     shown = json.loads(tinyllm("pull", REPO, "--json")[1])
     assert shown["bytes_transferred"] == shown["bytes"] - 10_000
     assert not partial_folder_of(REPO).exists()
+
+
+def test_a_pull_that_was_killed_at_any_moment_loses_no_model_and_leaves_no_files(
+    hub: HubServer, folder_model: Repository, tinyllm: Tinyllm
+) -> None:
+    """An earlier pull of the model, or the new one, is there without a network; the next pull is whole."""
+    request = read_request(REPO, None, None)
+    assert tinyllm("pull", REPO)[0] == 0
+    for change in range(100):
+        folder_model.commit = f"{change:040x}"
+        folder_model.files["tokenizer_config.json"] = json.dumps({"as_of": change}).encode()
+        if not killed_at(change, lambda: pull(request, confirmed=True, report=lambda *_: None)):
+            break
+        there = find_pulled(REPO)
+        assert there is not None
+        assert all((there.folder / file.path).stat().st_size == file.size for file in there.files)
+        assert [model.name for model in list_pulled() if isinstance(model, Pulled)] == [REPO]
+        assert tinyllm("pull", REPO)[0] == 0
+        assert [path.name for path in models_folder().iterdir() if path.name.startswith(".old")] == []
+    assert 5 < change < 99
 
 
 def test_a_hub_that_never_gets_done_is_given_up(hub: HubServer, folder_model: Repository, tinyllm: Tinyllm) -> None:

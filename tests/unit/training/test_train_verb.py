@@ -99,6 +99,15 @@ def test_a_folder_of_other_files_is_not_written_into(
     assert (tmp_path / "out/README.md").read_text() == "My thesis"
 
 
+def test_a_training_that_was_killed_in_its_first_checkpoint_begins_again(story_file: Path, tmp_path: Path) -> None:
+    half = tmp_path / "out/checkpoint.pt.0123abcd.tmp"
+    half.parent.mkdir()
+    half.touch()
+    assert run(["train", "--text", str(story_file), "--out", str(half.parent), "--steps", "1", *SMALL]) == 0
+    assert not half.exists()
+    assert (half.parent / "model.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

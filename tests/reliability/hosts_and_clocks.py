@@ -1,0 +1,146 @@
+"""Two hosts on one port, and clocks that jump.
+
+    python -m tests.reliability.hosts_and_clocks --rounds 200 --save
+
+Two hosts want one board at once, through a serial port that one of them has open, and through TCP: each is answered as
+by the reference, or told that it cannot have the board. The clock jumps by years, as seen in the times of all files
+that were written before: a build is then of its own files all the same, and one in the cache is found. Wrong is
+anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.reliability.desk import STORY_MODEL, use_the_caches_of_the_tests
+from tests.reliability.noise import CONTEXT, Right, ask, right_answer
+from tests.reliability.record import Trial
+from tinyllm.errors import TinyllmError, UserError
+from tinyllm.host.api.board import Board
+from tinyllm.host.link.frame_port import BAUD
+from tinyllm.host.link.link import Link
+from tinyllm.host.link.messages import Setting
+from tinyllm.host.link.serial_port import open_port
+
+YEAR = 365 * 86400
+JUMPS = {"to 1970": -60 * YEAR, "a year back": -YEAR, "a day back": -86400, "ten years on": 10 * YEAR}
+TOKENS = 12
+
+
+def serial_hosts(rounds: int, trial: Trial) -> None:
+    """The second host on a serial port is told that it is in use, and has it as soon as the first is gone."""
+    for _ in range(rounds):
+        ours, theirs = os.openpty()
+        name = os.ttyname(theirs)
+        first = open_port(name, BAUD)
+        try:
+            open_port(name, BAUD).close()
+            trial.fail("two hosts have one serial port open")
+        except UserError as error:
+            if "in use" not in str(error):
+                trial.fail(f"the second host is told: {error}")
+        first.close()
+        open_port(name, BAUD).close()
+        os.close(ours)
+        os.close(theirs)
+    trial.counts["two hosts on a serial port"] = f"{rounds} rounds"
+
+
+def tcp_hosts(rounds: int, seed: int, trial: Trial) -> None:
+    """Two hosts that come and go at a board's TCP port."""
+    seen: Counter[str] = Counter()
+    with Board.host(STORY_MODEL, CONTEXT) as board:
+        board.settings.update(temperature=0)
+        right = right_answer(board)
+        expected = Right(right.tokens[:TOKENS], right.pieces[:TOKENS])
+        name = board.link.name
+        board.link.close()
+
+        def host(number: int) -> None:
+            pauses = random.Random(f"{seed} {number}")
+            for _ in range(rounds):
+                try:
+                    with Link(name, handshake_seconds=1, silence_seconds=1) as link:
+                        link.set(Setting.TEMPERATURE, 0)
+                        link.reset()
+                        if ask(link, TOKENS) != expected:
+                            trial.fail("a host had another answer than the reference's")
+                        seen["answered"] += 1
+                        time.sleep(pauses.choice((0, 0.01, 1.5)) if pauses.random() < 0.1 else 0)
+                except TinyllmError as error:
+                    seen["refused"] += 1
+                    if not str(error).startswith(name):
+                        trial.fail(f"an error that does not name the port: {error}")
+                trial.progress(f"{seen.total()} connections")
+
+        hosts = [threading.Thread(target=host, args=(number,)) for number in range(2)]
+        for each in hosts:
+            each.start()
+        for each in hosts:
+            each.join()
+        board.reconnect()
+        if right_answer(board) != right:
+            trial.fail("another answer when the hosts are gone")
+    trial.counts["two hosts on a TCP port"] = f"{seen['answered']} answered, {seen['refused']} refused"
+
+
+def build(folder: Path, context: int, *more: str | Path) -> tuple[int, str]:
+    """Exit code of a build, and the hash of its program."""
+    command = [sys.executable, "-m", "tinyllm", "build", STORY_MODEL, "--context", str(context), *more]
+    done = subprocess.run(command, env=os.environ | {"TINYLLM_HOME": str(folder / "home")}, capture_output=True)
+    place = folder / "story" if more else next((folder / "home/builds").glob("host-*"), folder)
+    program = place / ".pio/build/host/program"
+    return done.returncode, hashlib.sha256(program.read_bytes()).hexdigest() if program.exists() else ""
+
+
+def clocks(trial: Trial) -> None:
+    """Builds after jumps of the clock."""
+    with tempfile.TemporaryDirectory(prefix="tinyllm-clocks-") as place:
+        folder = Path(place)
+        story = ("-o", folder / "story")
+        right = {context: build(folder, context, *story)[1] for context in (64, 72)}
+        cached = build(folder, 64)
+        context = 72
+        for name, jump in JUMPS.items():
+            for path in folder.rglob("*"):
+                if not path.is_symlink():
+                    # As if the clock had been so far off when the file was written.
+                    then = max(0, path.stat().st_mtime - jump)
+                    os.utime(path, (then, then))
+            context = 136 - context
+            if build(folder, context, *story) != (0, right[context]):
+                trial.fail(f"{name}: the build is of other files")
+            if build(folder, 64) != cached:
+                trial.fail(f"{name}: the cache has another build")
+            trial.progress(name)
+    trial.counts["clock jumps"] = f"{len(JUMPS)}: {', '.join(JUMPS)}, two builds after each"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the trial; the exit code is 0 if nothing was wrong."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=200, help="of each host")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--save", action="store_true", help="write the record")
+    options = parser.parse_args(arguments)
+    use_the_caches_of_the_tests()
+    trial = Trial("two hosts and clocks", "tests.reliability.hosts_and_clocks", options.seed, options.save)
+    serial_hosts(options.rounds, trial)
+    tcp_hosts(options.rounds, options.seed, trial)
+    clocks(trial)
+    return trial.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
