@@ -264,6 +264,8 @@ class Speaker:
         for _ in range(MOST_TRIES):
             entry = self.random.choices(entries, weights)[0]
             template = entry.phrases.pick(self.random)
+            if not held_out and _bare(template) in self.kept_back:
+                continue
             if self.split.holds_out(entry.identity(template)) == held_out:
                 return entry, template
         raise NoTemplateError("no template on this side of the split")

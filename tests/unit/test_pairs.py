@@ -280,6 +280,14 @@ def test_no_question_is_reworded_to_one_that_is_held_out() -> None:
         assert kept and not said & kept
 
 
+def test_no_phrase_of_ours_that_is_a_held_out_question_is_trained_on() -> None:
+    greetings = [reply for reply in BOOK.replies if reply.answer == "Hello!"]
+    for seed in range(5):
+        speaker = Speaker(BOOK, [Intent("Hi.", ("Hello!", "HEY", "Good day."))], Split(seed, 0.5), Random(1))
+        templates = [speaker.reply(greetings, False).template.removeprefix("small talk: ") for _ in range(200)]
+        assert not speaker.kept_back & {"".join(filter(str.isalnum, template.lower())) for template in templates}
+
+
 @pytest.mark.parametrize("text", ["", "hello", "```\nan answer before any question\n```", "# ? open\n```\nno end"])
 def test_a_file_of_no_small_talk_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "talk.qna").write_text(text)
