@@ -71,7 +71,6 @@ export class Session {
   // Ask the model. Errors as Link.prompt; an answer whose board was lost goes on when it is back.
   async ask(text) {
     const chat = Boolean(this.link.hello.chat) && this.settings.template.input.checked;
-    await this.settings.apply(this.link);
     await this.#answer(this.conversation.ask(this.link, text, this.settings.maxTokens, chat));
   }
 
