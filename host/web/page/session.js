@@ -60,12 +60,22 @@ export class Session {
     }
     this.page.changed();
     if (hello.weights !== 0) return;
-    if (!this.conversation.heldBy(hello)) {
-      if (this.conversation.turns.length) this.page.state("giving the board its conversation back");
-      await this.conversation.replay(this.link);
-    }
+    if (!this.conversation.heldBy(hello)) await this.#replay();
     if (this.conversation.interrupted) await this.#answer(this.conversation.resume(this.link));
     this.page.changed();
+  }
+
+  // Nothing else may be asked meanwhile.
+  async #replay() {
+    this.answering = true;
+    this.page.changed();
+    if (this.conversation.turns.length) this.page.state("giving the board its conversation back");
+    try {
+      await this.conversation.replay(this.link);
+    } finally {
+      this.answering = false;
+      this.page.changed();
+    }
   }
 
   // Ask the model. Errors as Link.prompt; an answer whose board was lost goes on when it is back.
