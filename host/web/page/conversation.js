@@ -1,6 +1,6 @@
-// A conversation with a board, remembered here too, so that it outlives the board's memory: host/chat/conversation.py in
-// JavaScript. Replaying what was sent and answered on the same model must give the digest that the board reported then:
-// that equality is the proof that the board holds the same tokens again.
+// A conversation with a board, remembered here too, so that it outlives the board's memory. It is
+// host/chat/conversation.py in JavaScript. Replaying what was sent and answered on the same model must give the digest
+// that the board reported then: that equality is the proof that the board holds the same tokens again.
 
 import { HANDLER, REASONS, REPLIES, tokenDigest } from "./messages.js";
 import { Refused } from "./link.js";
@@ -36,7 +36,17 @@ export class Conversation {
 
   // Send a prompt, remember it and its answer, and yield what arrives. A refused prompt leaves no trace.
   async *ask(link, prompt, maxTokens, chat) {
-    const turn = { prompt, chat, maxTokens, answer: [], text: "", parts: [], results: 0, awaitsResult: false, done: null };
+    const turn = {
+      prompt,
+      chat,
+      maxTokens,
+      answer: [],
+      text: "",
+      parts: [],
+      results: 0,
+      awaitsResult: false,
+      done: null,
+    };
     this.turns.push(turn);
     try {
       for await (const reply of link.prompt(prompt, maxTokens, chat)) {

@@ -39,7 +39,9 @@ export async function flashChip(device, manifestPath, state, progress) {
     const build = manifest.builds.find(({ chipFamily }) => chipFamily === chip);
     if (!build) {
       const families = manifest.builds.map(({ chipFamily }) => chipFamily).join(" or ");
-      throw new PortTrouble(`The chip on this port is ${chip}, the image is for ${families}. Choose the board that it is.`);
+      throw new PortTrouble(
+        `The chip on this port is ${chip}, the image is for ${families}. Choose the board that it is.`,
+      );
     }
     await write(loader, build, parts, state, progress);
     state("restarting the board");
@@ -64,7 +66,8 @@ async function write(loader, build, parts, state, progress) {
     eraseAll: false,
     compress: true,
     // written and all are of the compressed file.
-    reportProgress: (index, written, all) => progress((before[index] + (files[index].data.length * written) / all) / total),
+    reportProgress: (index, written, all) =>
+      progress((before[index] + (files[index].data.length * written) / all) / total),
   });
 }
 

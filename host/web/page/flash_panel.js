@@ -15,7 +15,9 @@ export class FlashPanel {
   constructor(boards, page) {
     this.#boards = boards;
     this.page = page;
-    this.#choice.append(...boards.map(({ name, description }) => make("option", { value: name }, `${name}: ${description}`)));
+    this.#choice.append(
+      ...boards.map(({ name, description }) => make("option", { value: name }, `${name}: ${description}`)),
+    );
     this.#choice.addEventListener("change", () => this.#show());
     byId("flash-form").addEventListener("submit", (event) => (event.preventDefault(), this.#flash()));
     this.#show();
@@ -34,8 +36,8 @@ export class FlashPanel {
     if (byHand) byId("flash-file").href = image.file;
     byId("flash-state").textContent = "";
     byId("flash-how").textContent = byHand
-      ? `Hold the board's button BOOTSEL while you plug it in: the drive ${drive} appears. Download the file and drag ` +
-        "it onto that drive. The board restarts by itself; then connect it below."
+      ? `Hold the board's button BOOTSEL while you plug it in: the drive ${drive} appears. Download the file and ` +
+        "drag it onto that drive. The board restarts by itself; then connect it below."
       : hasWebSerial()
         ? "Plug the board in, flash, and choose its port. What the board has now is written over."
         : noWebSerial();
@@ -57,7 +59,10 @@ export class FlashPanel {
       state("waiting for the board to come back");
       const hello = await this.#returned(port);
       const isBuild = hello.build_id === image.build_id && hello.model_hash === image.model_hash;
-      if (!isBuild) throw new Error(`The board runs ${hello.model}, build ${hello.build_id}: not what was written. Flash it again.`);
+      if (!isBuild)
+        throw new Error(
+          `The board runs ${hello.model}, build ${hello.build_id}: not what was written. Flash it again.`,
+        );
       state(`${hello.model} runs on ${hello.board}, as built.`);
     } catch (error) {
       state("");
@@ -78,7 +83,10 @@ export class FlashPanel {
         return await this.page.connect(port);
       } catch (error) {
         if (performance.now() < end) continue;
-        throw new Error(`The image was written, but the board did not come back. Press its reset button and connect. (${error.message})`);
+        throw new Error(
+          "The image was written, but the board did not come back. Press its reset button and connect. " +
+            `(${error.message})`,
+        );
       }
     }
   }

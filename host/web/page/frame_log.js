@@ -31,7 +31,9 @@ export class FrameLog {
   }
 
   get text() {
-    const lines = this.#passed.map(({ way, item, at }) => `${(at / 1000).toFixed(3).padStart(9)} ${way} ${describe(item)}`);
+    const lines = this.#passed.map(
+      ({ way, item, at }) => `${(at / 1000).toFixed(3).padStart(9)} ${way} ${describe(item)}`,
+    );
     return lines.map((line) => (line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE)}...` : line)).join("\n");
   }
 

@@ -1,4 +1,5 @@
-// Frames on a byte stream that also carries text: docs/protocol.md, section "Frames". host/link/frames.py in JavaScript.
+// Frames on a byte stream that also carries text: docs/protocol.md, section "Frames". It is host/link/frames.py in
+// JavaScript.
 
 export const MAX_PAYLOAD = 8192;
 const MAX_ENCODED = MAX_PAYLOAD + Math.floor(MAX_PAYLOAD / 254) + 1;

@@ -1,4 +1,5 @@
-// The link to one board: requests and replies in the program voice of docs/protocol.md. host/link/link.py in JavaScript.
+// The link to one board: requests and replies in the program voice of docs/protocol.md. It is host/link/link.py in
+// JavaScript.
 
 import * as messages from "./messages.js";
 import { encodeFrame, FrameReader } from "./frames.js";
@@ -70,7 +71,7 @@ export class Link {
   #echoed = 0;
   #stopping = false;
 
-  // site: strangers of site.json. log(way, item): takes every frame and all stray bytes, way ">" to the board or "<".
+  // strangers: of site.json. log(way, item): takes every frame and all stray bytes, way ">" to the board or "<".
   constructor(port, strangers, log) {
     this.#port = port;
     this.strangers = strangers.map(({ sign, told }) => ({ sign: new RegExp(sign), told }));
@@ -110,7 +111,7 @@ export class Link {
     await this.#port.close();
   }
 
-  // --- Requests -------------------------------------------------------------------------------------------------------
+  // --- Requests -----------------------------------------------------------------------------------------------------
 
   async updateHello() {
     this.hello = await this.#ask(messages.hello(), REPLIES.HELLO);
@@ -241,7 +242,7 @@ export class Link {
     throw new BoardGone("The board does not answer. Reset it, or plug it in again.");
   }
 
-  // --- Hello ----------------------------------------------------------------------------------------------------------
+  // --- Hello --------------------------------------------------------------------------------------------------------
 
   async #sayHello() {
     const begun = performance.now();
@@ -284,7 +285,7 @@ export class Link {
     );
   }
 
-  // --- Frames ---------------------------------------------------------------------------------------------------------
+  // --- Frames -------------------------------------------------------------------------------------------------------
 
   async #send(request, inbox, before = new Uint8Array()) {
     if (this.#lost) throw this.#lost;

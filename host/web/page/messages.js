@@ -5,16 +5,41 @@ export const PROTOCOL_VERSION = 4;
 export const ATTENTION = Uint8Array.of(3, 0, 0);
 export const UNTIL_STOP = 0xffffffff;
 export const REQUESTS = {
-  HELLO: 0x01, PROMPT: 0x02, CANCEL: 0x03, RESET: 0x04, SET: 0x05, GET: 0x06, LOGITS: 0x07, MEMORY: 0x08, BYE: 0x09,
-  GIVE_RESULT: 0x0b, CARRY_OUT: 0x0c,
+  HELLO: 0x01,
+  PROMPT: 0x02,
+  CANCEL: 0x03,
+  RESET: 0x04,
+  SET: 0x05,
+  GET: 0x06,
+  LOGITS: 0x07,
+  MEMORY: 0x08,
+  BYE: 0x09,
+  GIVE_RESULT: 0x0b,
+  CARRY_OUT: 0x0c,
 };
 export const REPLIES = {
-  HELLO: 0x81, OK: 0x82, TOKEN: 0x83, DONE: 0x84, ERROR: 0x85, LOGITS: 0x86, MEMORY: 0x87, SETTINGS: 0x88,
-  PROGRESS: 0x89, CALL: 0x8a, RESULT: 0x8b,
+  HELLO: 0x81,
+  OK: 0x82,
+  TOKEN: 0x83,
+  DONE: 0x84,
+  ERROR: 0x85,
+  LOGITS: 0x86,
+  MEMORY: 0x87,
+  SETTINGS: 0x88,
+  PROGRESS: 0x89,
+  CALL: 0x8a,
+  RESULT: 0x8b,
 };
 export const REASONS = { 1: "stop", 2: "length", 3: "cancelled", 4: "context" };
 export const ERRORS = {
-  1: "corrupt", 2: "bad_request", 3: "version", 4: "busy", 5: "bad_value", 6: "too_long", 7: "no_logits", 8: "model",
+  1: "corrupt",
+  2: "bad_request",
+  3: "version",
+  4: "busy",
+  5: "bad_value",
+  6: "too_long",
+  7: "no_logits",
+  8: "model",
 };
 // What a CALL says of the board's handler.
 export const HANDLER = { NONE: 0, CARRIED_OUT: 1, ASKED_FIRST: 2 };
@@ -27,7 +52,7 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 // A frame arrived whole, but its body is not what its type promises.
 export class MalformedBody extends Error {}
 
-// --- Requests: each is {type, body} -----------------------------------------------------------------------------------
+// --- Requests: each is {type, body} ---------------------------------------------------------------------------------
 
 const request = (type, ...parts) => ({ type, body: Uint8Array.from(parts.flatMap((part) => [...part])) });
 const u8 = (value) => [value];
@@ -54,7 +79,7 @@ export function prompt(maxTokens, content, chat = false, asksFirst = false) {
   return request(REQUESTS.PROMPT, u32(maxTokens), u8(kind | (asksFirst ? ASKS_FIRST : 0)), rest);
 }
 
-// --- Replies: each is {type, ...fields} -------------------------------------------------------------------------------
+// --- Replies: each is {type, ...fields} -----------------------------------------------------------------------------
 
 class Body {
   #at = 0;
@@ -127,16 +152,36 @@ export const hex = (bytes, between = "") => [...bytes].map((byte) => byte.toStri
 
 const READERS = {
   [REPLIES.HELLO]: (body) => ({
-    version: body.u8(), context: body.u32(), vocab_size: body.u32(), text_max: body.u32(), context_used: body.u32(),
-    conversation_digest: body.u32(), corrupt_frames: body.u32(), model_hash: body.hex(8), build_id: body.hex(8),
-    model: body.string(), board: body.string(), firmware: body.string(), chat: body.u8(), kernels: body.string(),
-    kernels_agree: body.u8(), weights: body.u8(), layout: body.hex(8),
+    version: body.u8(),
+    context: body.u32(),
+    vocab_size: body.u32(),
+    text_max: body.u32(),
+    context_used: body.u32(),
+    conversation_digest: body.u32(),
+    corrupt_frames: body.u32(),
+    model_hash: body.hex(8),
+    build_id: body.hex(8),
+    model: body.string(),
+    board: body.string(),
+    firmware: body.string(),
+    chat: body.u8(),
+    kernels: body.string(),
+    kernels_agree: body.u8(),
+    weights: body.u8(),
+    layout: body.hex(8),
   }),
   [REPLIES.OK]: (body) => ({ request: body.u8() }),
   [REPLIES.TOKEN]: (body) => ({ index: body.u32(), token: body.u32(), text: body.text() }),
   [REPLIES.DONE]: (body) => ({
-    reason: body.u8(), prompt_tokens: body.u32(), tokens: body.u32(), prefill_us: body.u32(), decode_us: body.u32(),
-    digest: body.u32(), context_used: body.u32(), conversation_digest: body.u32(), text: body.text(),
+    reason: body.u8(),
+    prompt_tokens: body.u32(),
+    tokens: body.u32(),
+    prefill_us: body.u32(),
+    decode_us: body.u32(),
+    digest: body.u32(),
+    context_used: body.u32(),
+    conversation_digest: body.u32(),
+    text: body.text(),
   }),
   [REPLIES.ERROR]: (body) => ({ code: body.u8(), request: body.u8(), message: body.text() }),
   [REPLIES.LOGITS]: (body) => ({ first: body.u32(), values: body.all(() => body.i32()) }),
@@ -144,7 +189,10 @@ const READERS = {
   [REPLIES.SETTINGS]: (body) => ({ entries: body.all(() => [body.u8(), body.u32()]) }),
   [REPLIES.PROGRESS]: (body) => ({ done: body.u32(), total: body.u32() }),
   [REPLIES.CALL]: (body) => ({ answered: body.u8(), text: body.text() }),
-  [REPLIES.RESULT]: (body) => ({ tokens: Array.from({ length: body.u16() }, () => body.u32()), text: body.text(true) }),
+  [REPLIES.RESULT]: (body) => ({
+    tokens: Array.from({ length: body.u16() }, () => body.u32()),
+    text: body.text(true),
+  }),
 };
 
 // The reply in a frame; throws MalformedBody for an unknown type or a body of the wrong form. Of a HELLO of another
@@ -172,7 +220,7 @@ export function tokenDigest(tokens, digest = 0) {
   return ~crc >>> 0;
 }
 
-// --- For people -------------------------------------------------------------------------------------------------------
+// --- For people -----------------------------------------------------------------------------------------------------
 
 const nameOf = (table, type) => Object.keys(table).find((name) => table[name] === type);
 

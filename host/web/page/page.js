@@ -16,7 +16,9 @@ const site = await fetch("site.json").then((response) => response.json());
 const frames = new FrameLog(byId("frames"), byId("frames-lines"));
 const settings = new Settings(byId("settings-form"), site.settings);
 const turns = new Turns(byId("turns"));
-const session = new Session(site, settings, { state, trouble, changed, reply, answerCall }, (way, item) => frames.add(way, item));
+const session = new Session(site, settings, { state, trouble, changed, reply, answerCall }, (way, item) =>
+  frames.add(way, item),
+);
 const boards = site.boards.filter(({ image }) => image);
 let flashing = false;
 let drawn = null; // The conversation that the turns show.
@@ -108,7 +110,8 @@ async function answerCall({ answered }) {
 async function connect(port) {
   await session.connect(port);
   const { hello } = session.link;
-  if (hello.weights !== 0) trouble(`The board ${site.weights[hello.weights] ?? "cannot use its weights"}. Flash it again.`);
+  if (hello.weights !== 0)
+    trouble(`The board ${site.weights[hello.weights] ?? "cannot use its weights"}. Flash it again.`);
   return hello;
 }
 
@@ -123,7 +126,7 @@ const talkTo = (choose) =>
     byId("prompt").focus();
   });
 byId("connect").addEventListener("click", () => talkTo(() => SerialPort.choose()));
-byId("bridge").addEventListener("click", () => talkTo(() => new BridgePort(site.bridge)));
+byId("bridge").addEventListener("click", () => talkTo(() => new BridgePort()));
 byId("disconnect").addEventListener("click", () => attempt(() => session.disconnect()));
 
 byId("ask").addEventListener("submit", (event) => {

@@ -1,7 +1,7 @@
 // The byte streams to a board: a serial port of this computer (Web Serial), or the bridge of `tinyllm web --serve`.
 //
-// A port has a name, open(), write(bytes), close(), onbytes and onlost, which are called as bytes come and when the port
-// goes away by itself. whenBack(signal) waits a moment until a port that was lost may be tried again.
+// A port has open(), write(bytes) and close(). onbytes and onlost are called as bytes come, and when the port goes away
+// by itself. whenBack(signal) waits a moment until a port that was lost may be tried again.
 
 const BAUD = 115200;
 const RETRY_MS = 1000;
@@ -36,9 +36,6 @@ export class SerialPort {
 
   constructor(port) {
     this.device = port;
-    const { usbVendorId, usbProductId } = port.getInfo();
-    const digits = (number) => number.toString(16).padStart(4, "0");
-    this.name = usbVendorId === undefined ? "serial port" : `USB ${digits(usbVendorId)}:${digits(usbProductId)}`;
     this.onbytes = this.onlost = () => {};
   }
 
@@ -61,7 +58,7 @@ export class SerialPort {
         error.name === "InvalidStateError"
           ? "This page has the port open already. Reload the page, then connect again."
           : "The port cannot be opened. Close the other tab or program that has it, such as a serial monitor, then " +
-            `connect again. On Linux, your user must be in the group dialout. (${error.message})`,
+              `connect again. On Linux, your user must be in the group dialout. (${error.message})`,
       );
     }
     // RTS raised with DTR low holds an ESP32 in reset, so DTR goes last. Some adapters have no such lines.
@@ -123,9 +120,7 @@ export class SerialPort {
 export class BridgePort {
   #socket = null;
 
-  // bridge: of site.json: the board behind the bridge.
-  constructor(bridge) {
-    this.name = `${bridge.board} behind this page's server`;
+  constructor() {
     this.onbytes = this.onlost = () => {};
   }
 
@@ -148,7 +143,9 @@ export class BridgePort {
         const ours = this.#socket === socket;
         if (ours) this.#socket = null;
         if (begun && ours) return this.onlost();
-        return reject(new PortTrouble(reason || "The server that this page came from does not answer. Start it again."));
+        return reject(
+          new PortTrouble(reason || "The server that this page came from does not answer. Start it again."),
+        );
       };
     });
   }

@@ -60,18 +60,27 @@ export class Session {
     }
     this.page.changed();
     if (hello.weights !== 0) return;
-    if (!this.conversation.heldBy(hello)) {
-      if (this.conversation.turns.length) this.page.state("giving the board its conversation back");
-      await this.conversation.replay(this.link);
-    }
+    if (!this.conversation.heldBy(hello)) await this.#replay();
     if (this.conversation.interrupted) await this.#answer(this.conversation.resume(this.link));
     this.page.changed();
+  }
+
+  // Nothing else may be asked meanwhile.
+  async #replay() {
+    this.answering = true;
+    this.page.changed();
+    if (this.conversation.turns.length) this.page.state("giving the board its conversation back");
+    try {
+      await this.conversation.replay(this.link);
+    } finally {
+      this.answering = false;
+      this.page.changed();
+    }
   }
 
   // Ask the model. Errors as Link.prompt; an answer whose board was lost goes on when it is back.
   async ask(text) {
     const chat = Boolean(this.link.hello.chat) && this.settings.template.input.checked;
-    await this.settings.apply(this.link);
     await this.#answer(this.conversation.ask(this.link, text, this.settings.maxTokens, chat));
   }
 

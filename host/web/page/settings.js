@@ -12,7 +12,7 @@ export class Settings {
   #wanted = new Map(); // By setting: the value as on the wire that a person chose.
   #held = {}; // What the board has.
 
-  // form: is filled. rows: settings of site.json; the board's choices of a person follow in it.
+  // form: gets a field for each of rows, the settings of site.json, and what a person decides beside them.
   constructor(form, rows) {
     this.#rows = rows;
     this.template = checkbox("Chat template", "leave it out: the model goes on from your words as they are", true);
@@ -71,7 +71,10 @@ export class Settings {
   document() {
     const value = ({ setting }) => this.#wanted.get(setting) ?? this.#held[setting];
     return Object.fromEntries(
-      this.#rows.map((row) => [row.name, row.choices.length ? decode(row, value(row)) : Number(decode(row, value(row)))]),
+      this.#rows.map((row) => [
+        row.name,
+        row.choices.length ? decode(row, value(row)) : Number(decode(row, value(row))),
+      ]),
     );
   }
 }

@@ -41,7 +41,9 @@ export class Turns {
     this.#answer = make("p", { className: "answer" });
     this.#counts = make("p", { className: "counts" });
     this.#text = null;
-    this.#list.append(make("div", { className: "turn" }, make("p", { className: "said" }, prompt), this.#answer, this.#counts));
+    this.#list.append(
+      make("div", { className: "turn" }, make("p", { className: "said" }, prompt), this.#answer, this.#counts),
+    );
     // Who hears the page is told an answer when it is whole.
     this.#list.setAttribute("aria-busy", "true");
     this.#follow(true);

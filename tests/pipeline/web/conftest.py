@@ -48,14 +48,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bridged_url(site: Site, folder: Path, connection: Connection) -> Iterator[str]:
+def fresh(connection: Connection) -> Connection:
+    """The board, started anew: with the settings that it starts with."""
+    assert connection.process is not None
+    connection.process.start()
+    return connection
+
+
+@pytest.fixture
+def bridged_url(site: Site, folder: Path, fresh: Connection) -> Iterator[str]:
     """A page that knows of the board behind its server."""
-    with served(site, folder, connection, BridgedBoard("host", "chat", connection.clock)) as url:
+    with served(site, folder, fresh, BridgedBoard("host", "chat", fresh.clock)) as url:
         yield url
 
 
 @pytest.fixture
-def static_url(site: Site, folder: Path, connection: Connection) -> Iterator[str]:
+def static_url(site: Site, folder: Path, fresh: Connection) -> Iterator[str]:
     """A page that knows of none; the stand-in for Web Serial leads to it."""
-    with served(site, folder, connection, None) as url:
+    with served(site, folder, fresh, None) as url:
         yield url

@@ -151,7 +151,8 @@ def test_a_board_that_is_lost_in_mid_answer_comes_back_with_its_conversation(
         expect(page.locator("#trouble")).to_contain_text("The board went away.")
         expect(page.locator("#trouble")).to_be_hidden()
         page.click("#settings summary")
-        page.check("text=Chat template")
+        page.fill("#setting-max_tokens", "8")
+        expect(page.locator("#send")).to_be_visible()
         say(page, HELLO)
         wait_for_end(page, 2)
 
