@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -162,7 +161,6 @@ def _run(
         raise UserError(f"{project}: not a PlatformIO project (it has no platformio.ini); `tinyllm build` writes one.")
     if (problem := _unsuited(str(project))) is not None:
         raise UserError(f"{project}: PlatformIO cannot build in a folder with {problem}; move the project.")
-    unfinished, made = project / ".pio" / f"{environment}.unfinished", project / ".pio" / "build" / environment
     command = [sys.executable, "-m", "tinyllm.host.build.worker", str(project), environment]
     for target in targets:
         command += ["-t", target]
@@ -170,14 +168,7 @@ def _run(
         command += ["--upload-port", upload_port]
     begin = time.monotonic()
     try:
-        if unfinished.exists() and made.exists():
-            # SCons may have been killed before it could note of which files it has made its objects.
-            shutil.rmtree(made)
-        unfinished.parent.mkdir(exist_ok=True)
-        unfinished.touch()
         lines, code = _listen(command, project / ".pio" / f"{environment}.log", progress or (lambda line: None))
-        if code == 0:
-            unfinished.unlink()
     except OSError as error:
         raise UserError(f"{project}: cannot build here: {error.strerror or error}.") from error
     return lines, code, time.monotonic() - begin

@@ -10,6 +10,7 @@ Voice of platformio.py.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -44,16 +45,39 @@ def main(project: Path, environment: str, options: list[str]) -> int:
                 return Failure.exit_code
         prepare(Voice.NOTE.say)
         mend_objects()
+        unfinished = _begin(project, environment)
+    except OSError as error:
+        Voice.WRONG.say(f"{project}: cannot build here: {error.strerror or error}.")
+        return UserError.exit_code
     except TinyllmError as error:
         (Voice.WRONG if isinstance(error, UserError) else Voice.FAILED).say(str(error))
         return error.exit_code
-    return int(platformio_main(["platformio", "run", "-d", str(project), "-e", environment, *options]))
+    code = int(platformio_main(["platformio", "run", "-d", str(project), "-e", environment, *options]))
+    if code == 0:
+        unfinished.unlink(missing_ok=True)
+    return code
+
+
+def _begin(project: Path, environment: str) -> Path:
+    """Mark a build as begun, and forget what one has made that did not end well; the mark.
+
+    SCons may have been killed before it could note of which files it has made its objects. Raises OSError.
+    """
+    unfinished, made = project / ".pio" / f"{environment}.unfinished", project / ".pio" / "build" / environment
+    if unfinished.exists() and made.exists():
+        shutil.rmtree(made)
+    unfinished.parent.mkdir(exist_ok=True)
+    unfinished.touch()
+    return unfinished
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of standard input. On Windows this process alone ends: it is in no group with its children."""
+    """Wait for the end of standard input, and end all that was started here, if that is a group of processes.
+
+    On Windows, and if somebody else started this process, it alone ends.
+    """
     os.read(sys.stdin.fileno(), 1)
-    if sys.platform == "win32":
+    if sys.platform == "win32" or os.getpgrp() != os.getpid():
         os._exit(1)
     os.killpg(0, signal.SIGKILL)
 

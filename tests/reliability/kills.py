@@ -38,7 +38,7 @@ from tinyllm.host.link.link import Link
 
 SECONDS = 300.0
 """Longest of a command."""
-END_SECONDS = 5.0
+END_SECONDS = 30.0
 """How long what a killed command has started may go on."""
 STORIES = "\n<|endoftext|>\n".join(
     f"Once there was a {size} {animal} who liked to {deed}. One day it rained, and the {animal} was {feeling}."
