@@ -38,6 +38,18 @@ const TOO_LONG = 6;
 // Wakes who waits for a reply that will not come any more.
 const END = { type: 0 };
 
+const isSameCall = (reply, call) =>
+  call !== null && reply.type === REPLIES.CALL && reply.answered === call.answered && reply.text === call.text;
+
+// Throws LostFrame if after a call something else comes than its result, or a result without a call.
+function checkCall(called, reply) {
+  const ended = reply.type === REPLIES.DONE && messages.REASONS[reply.reason] === "cancelled";
+  const goesOn = [REPLIES.TOKEN, REPLIES.CALL, REPLIES.DONE].includes(reply.type) && !ended;
+  if (called ? goesOn : reply.type === REPLIES.RESULT) {
+    throw new LostFrame("A call of the answer, or its result, never arrived.");
+  }
+}
+
 // Replies that came for some sequence numbers, taken one by one.
 class Inbox {
   #replies = [];
@@ -70,6 +82,9 @@ export class Link {
   #stray = [];
   #echoed = 0;
   #stopping = false;
+  // What the board may not know yet of a call's result. Sent again it has the same number, so that the board does not
+  // take it for the result of the next call.
+  #given = null;
 
   // strangers: of site.json. log(way, item): takes every frame and all stray bytes, way ">" to the board or "<".
   constructor(port, strangers, log) {
@@ -154,12 +169,18 @@ export class Link {
     }
     await this.#settle();
     this.#stopping = false;
+    this.#given = null;
     const inbox = new Inbox();
     const sequence = await this.#send(messages.prompt(maxTokens, content, chat, this.asksFirst), inbox);
     this.#unsettled = true;
     const tokens = [];
+    let called = null; // The call whose result has not come yet.
     try {
       for await (const reply of this.#replies(inbox, sequence)) {
+        if (isSameCall(reply, called)) continue; // The board tells again what it waits for.
+        checkCall(called, reply);
+        if (reply.type === REPLIES.CALL) called = reply;
+        if (reply.type === REPLIES.RESULT) this.#given = called = null;
         if (reply.type === REPLIES.TOKEN) {
           if (reply.index !== tokens.length) {
             throw new LostFrame(`Token ${tokens.length} of the answer never arrived (token ${reply.index} came).`);
@@ -179,7 +200,7 @@ export class Link {
         if (reply.type === REPLIES.CALL && reply.answered !== HANDLER.CARRIED_OUT) {
           const result = await this.answerCall(reply);
           const given = result === null ? messages.carryOut() : messages.giveResult(result ?? NO_HANDLER);
-          await this.#send(given, new Inbox());
+          this.#given = { request: given, sequence: await this.#send(given, new Inbox()) };
         }
       }
     } finally {
@@ -203,6 +224,7 @@ export class Link {
         if (now - heard > SILENCE_MS) throw new BoardGone("The board fell silent. Reset it, or plug it in again.");
         if (now - advanced > STUCK_MS) throw new BoardGone("The board is busy and gets nowhere. Reset it.");
         if (this.#stopping) await this.#send(messages.cancel(), new Inbox());
+        if (this.#given) await this.#send(this.#given.request, new Inbox(), undefined, this.#given.sequence);
         await this.#send(messages.logits(0, 0), inbox);
         asked = now;
         continue;
@@ -287,10 +309,10 @@ export class Link {
 
   // --- Frames -------------------------------------------------------------------------------------------------------
 
-  async #send(request, inbox, before = new Uint8Array()) {
+  // sequence: of a request that is sent again; 0 takes the next. It is never 0 itself: that marks replies to no request.
+  async #send(request, inbox, before = new Uint8Array(), sequence = 0) {
     if (this.#lost) throw this.#lost;
-    // 0 is left out: it marks replies to no request.
-    const sequence = (this.#sequence = (this.#sequence % 255) + 1);
+    sequence ||= this.#sequence = (this.#sequence % 255) + 1;
     const frame = { ...request, sequence };
     this.#inboxes.set(sequence, inbox);
     this.log(">", { frame });

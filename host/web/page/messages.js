@@ -167,8 +167,8 @@ const READERS = {
     chat: body.u8(),
     kernels: body.string(),
     kernels_agree: body.u8(),
-    weights: body.u8(),
-    layout: body.hex(8),
+    // A board may have been flashed before weights could lie beside a program: they are in it.
+    ...(body.left ? { weights: body.u8(), layout: body.hex(8) } : { weights: 0, layout: "0".repeat(16) }),
   }),
   [REPLIES.OK]: (body) => ({ request: body.u8() }),
   [REPLIES.TOKEN]: (body) => ({ index: body.u32(), token: body.u32(), text: body.text() }),

@@ -87,6 +87,8 @@ REPLIES: list[protocol.Reply] = [
     protocol.Call(2, "beep()"),
     protocol.CallResult((1, 0xFFFFFFFF), "ok"),
 ]
+EARLY_HELLO = HELLO.body()[:-9]
+"""Of boards that were flashed before weights could lie beside a program."""
 MALFORMED = [
     *((reply.TYPE, reply.body()[:-1]) for reply in REPLIES if reply.TYPE in (0x81, 0x82, 0x86, 0x87, 0x88, 0x89)),
     *((reply.TYPE, reply.body() + b"\0") for reply in REPLIES if reply.TYPE in (0x81, 0x82, 0x89)),
@@ -124,7 +126,7 @@ def said(stream: bytes, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "requests": [(index + 1, name, arguments) for index, (name, arguments, _) in enumerate(REQUESTS)],
         "stream": [stream[at : at + 100].hex() for at in range(0, len(stream), 100)],
         "replies": [(reply.TYPE, reply.body().hex()) for reply in REPLIES]
-        + [(kind, body.hex()) for kind, body in MALFORMED],
+        + [(kind, body.hex()) for kind, body in [(HELLO.TYPE, EARLY_HELLO), *MALFORMED]],
         "tokens": [[], [1], [0, 2**32 - 1, 70_000]],
         "settings": [(row, text) for row in rows for text in VALUES],
         "values": [(row, value) for row in rows for value in (0, 1, 655, 6554, 52429, 58982, 65536)],
@@ -160,8 +162,13 @@ def test_replies_say_the_same(said: dict[str, Any]) -> None:
     assert [as_python(reply) for reply in said["replies"][: len(REPLIES)]] == expected
 
 
+def test_an_early_hello_of_this_protocol_is_read(said: dict[str, Any]) -> None:
+    expected = protocol.HelloReply.from_body(EARLY_HELLO)
+    assert as_python(said["replies"][len(REPLIES)]) == asdict(expected)
+
+
 def test_bodies_of_the_wrong_form_are_refused(said: dict[str, Any]) -> None:
-    assert said["replies"][len(REPLIES) :] == [None] * len(MALFORMED)
+    assert said["replies"][len(REPLIES) + 1 :] == [None] * len(MALFORMED)
 
 
 def test_digests_are_the_same(said: dict[str, Any]) -> None:
