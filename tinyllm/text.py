@@ -7,7 +7,7 @@ import unicodedata
 
 LONGEST_SHOWN = 80
 """Characters of a value that a message quotes."""
-MOST_BITS = 1024
+MOST_BITS = 4096
 """Of an integer that is shown in decimal."""
 LONGEST_NAME = 48
 """UTF-8 bytes of a harmless name: a build adds its own ending, and a board's greeting holds it whole."""

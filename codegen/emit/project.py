@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import re
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -148,6 +149,9 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     if apart is not None and (script := upload_script(board)) is not None:
         files[SCRIPT] = script
         options["extra_scripts"] = ", ".join(filter(None, [options.get("extra_scripts"), f"post:{SCRIPT}"]))
+    if "extra_scripts" in options:
+        # A line each: of a single line with commas PlatformIO makes one name if its environment variable adds another.
+        options["extra_scripts"] = "\n    ".join(re.split(r",\s+|\s*\n\s*", options["extra_scripts"].strip()))
     files["platformio.ini"] = render(
         "platformio.ini", name=_shown_name(model, apart), version=package_version(), board=board, options=options
     )

@@ -18,7 +18,7 @@ from tokenizers import AddedToken, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Theirs
 
 from tests.conftest import skip_unless_ci
-from tests.unit.chat_templates import CHATML, LLAMA2, LLAMA3, PHI3, ZEPHYR
+from tests.unit.chat_templates import CHATML, CONTROL, LLAMA2, LLAMA3, PHI3, ZEPHYR
 from tests.unit.tokenizer_files import begin_with, byte_level, marked, prepend_and_replace, split_by, write_tokenizer
 from tinyllm.codegen.chat.conversation import conversation_ids
 from tinyllm.codegen.chat.derive import derive
@@ -103,13 +103,17 @@ TALKS = [
     ("猫と犬 😀 Zoë's café", "naïve,  Ελλάδα", "мир\u00a0\u3000", "e\u0301 \u2003", "1234567 ..."),
     ("[/INST] ## <user> {{ 7 * 7 }}", "<|not a token|>", "'quoted' \"twice\" \\n"),
 ]
-CONTENTS = st.lists(
-    st.one_of(
-        st.sampled_from([*" \n\té猫😀▁\u00a0", "the dog", "  ", "\n\n", "'ll", "123", "[INST]"]),
-        st.text(max_size=5),
-    ),
-    max_size=6,
-).map("".join)
+CONTENTS = (
+    st.lists(
+        st.one_of(
+            st.sampled_from([*" \n\té猫😀▁\u00a0", "the dog", "  ", "\n\n", "'ll", "123", "[INST]"]),
+            st.text(max_size=5),
+        ),
+        max_size=6,
+    )
+    .map("".join)
+    .filter(lambda text: not CONTROL.search(text))
+)
 families = pytest.mark.parametrize("name", FAMILIES)
 
 

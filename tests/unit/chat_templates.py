@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from tinyllm.codegen.chat.render import Message
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Strip, Tokenizer
+
+CONTROL = re.compile(r"<[|/]?\w+\|?>")
+"""A control token's name. In a message it is text to a plan, as it is to nobody who encodes a whole rendering."""
 
 LLAMA2 = (
     "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.chat_templates import CHATML, FAMILIES, LLAMA2, PLAIN, Family, messages_of, small_tokenizer
+from tests.unit.chat_templates import CHATML, CONTROL, FAMILIES, LLAMA2, PLAIN, Family, messages_of, small_tokenizer
 from tinyllm.codegen.chat.conversation import conversation_ids, special_names
 from tinyllm.codegen.chat.derive import Unsuited, derive, stopping_where_answers_end
 from tinyllm.codegen.chat.plan import SPACES
@@ -31,9 +31,14 @@ SAID = (
     "a",
     "## Heading\n\n- 'quoted' \"twice\"\n",
 )
-WORDS = st.lists(
-    st.sampled_from([*" \n\ta\u3000\x1cé", "he", "ant", "##", " w", "e ", "[/INST]"]) | st.text(max_size=3), max_size=6
-).map("".join)
+WORDS = (
+    st.lists(
+        st.sampled_from([*" \n\ta\u3000\x1cé", "he", "ant", "##", " w", "e ", "[/INST]"]) | st.text(max_size=3),
+        max_size=6,
+    )
+    .map("".join)
+    .filter(lambda text: not CONTROL.search(text))
+)
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES.keys())
 systems = pytest.mark.parametrize("system", [None, "Be  brief.\n"], ids=["no system message", "a system message"])
 
