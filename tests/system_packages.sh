@@ -27,13 +27,18 @@ need qemu-aarch64 qemu-user
 has_libfuzzer() {
     echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -x c -fsanitize=fuzzer - -o /dev/null 2>/dev/null
 }
+install() {
+    [ -z "$missing" ] && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing$missing"
+        apt-get update -qq && apt-get install -y -qq $missing >/dev/null && return
+    fi
+    echo "not installed:$missing (tests that need them are skipped); on Debian and Ubuntu: sudo apt-get install$missing" >&2
+}
+install
+# Only clang, once it is there, tells which libFuzzer is its own.
+missing=""
 if command -v clang >/dev/null && ! has_libfuzzer; then
-    missing="$missing libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+    missing=" libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
 fi
-[ -z "$missing" ] && exit 0
-
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "installing$missing"
-    apt-get update -qq && apt-get install -y -qq $missing >/dev/null && exit 0
-fi
-echo "not installed:$missing (tests that need them are skipped); on Debian and Ubuntu: sudo apt-get install$missing" >&2
+install
