@@ -24,6 +24,14 @@ port_option = click.option(
     shell_complete=complete_port,
     help="A running board: /dev/ttyACM0, COM3, socket://host:port, rfc2217://..., auto.",
 )
+http_port_option = click.option(
+    "--http-port",
+    metavar="N",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="The port to listen on, 0 = any that is free.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
 seed_option = click.option(
     "--seed", type=int, metavar="N", default=1, show_default=True, help="The same seed and prompt give the same tokens."

@@ -7,7 +7,7 @@ import click
 from tinyllm.errors import UserError
 from tinyllm.host.api.board import Board
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
-from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
+from tinyllm.host.cli.options import board_option, http_port_option, json_option, port_option, virtual_option
 from tinyllm.host.cli.tools_option import tools_option
 from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.model.load import LoadOptions
@@ -20,14 +20,7 @@ from tinyllm.host.output import Output
 @virtual_option
 @port_option
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option(
-    "--http-port",
-    metavar="N",
-    type=click.IntRange(0, 65535),
-    default=8080,
-    show_default=True,
-    help="The port to listen on, 0 = any that is free.",
-)
+@http_port_option
 @click.option("--key", metavar="KEY", envvar="TINYLLM_KEY", help="What requests must have; or in TINYLLM_KEY.")
 @click.option(
     "--queue",

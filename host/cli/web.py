@@ -15,7 +15,7 @@ from tinyllm.host.api.model import LanguageModel
 from tinyllm.host.build.platformio import OutOfReach
 from tinyllm.host.cli.completion import complete_board
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
-from tinyllm.host.cli.options import board_option, json_option, port_option, virtual_option
+from tinyllm.host.cli.options import board_option, http_port_option, json_option, port_option, virtual_option
 from tinyllm.host.connect.attach import BoardRequest, attach
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
@@ -40,14 +40,7 @@ LOOPBACK = "127.0.0.1"
 @board_option
 @virtual_option
 @port_option
-@click.option(
-    "--http-port",
-    metavar="N",
-    type=click.IntRange(0, 65535),
-    default=8080,
-    show_default=True,
-    help="The port to listen on, 0 = any that is free.",
-)
+@http_port_option
 @load_options
 @json_option
 def command(
