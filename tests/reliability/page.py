@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from tests.reliability.record import FOLDER
@@ -91,14 +92,7 @@ def _duration(seconds: float) -> str:
 
 
 def _wrapped(text: str, indent: str = "  ") -> str:
-    lines, line = [], ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > COLUMNS:
-            lines.append(line)
-            line = f"{indent}{word}"
-        else:
-            line = f"{line} {word}" if line else word
-    return "\n".join([*lines, line])
+    return fill(text, COLUMNS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def main() -> int:
