@@ -26,7 +26,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.fuzz.engine import DAMAGED_FRAMES, build_targets
-from tests.fuzz.mutation import mutated
+from tests.fuzz.mutation import damaged, mutated
 from tests.fuzz.readers import CORPUS, READERS, Bench, sound_files
 from tests.fuzz.record import save_record
 from tinyllm.host.link import messages as protocol
@@ -60,27 +60,6 @@ def replies() -> list[protocol.Reply]:
     for path in sound_files("replies"):
         found += [protocol.parse_reply(item) for item in reader.feed(path.read_bytes()) if isinstance(item, Frame)]
     return found
-
-
-def damaged(wire: bytes, generator: random.Random) -> bytes:
-    """One frame with bytes flipped, lost, added, replaced or cut off between its zeros."""
-    body = bytearray(wire[1:-1])
-    for _ in range(generator.randint(1, 3)):
-        place = generator.randrange(len(body))
-        match generator.randrange(5):
-            case 0:
-                body[place] ^= 1 << generator.randrange(8)
-            case 1:
-                del body[place]
-            case 2:
-                body.insert(place, generator.randrange(256))
-            case 3:
-                body[place] = generator.randrange(256)
-            case _:
-                del body[place:]
-        if not body:
-            break
-    return b"\x00" + bytes(body) + b"\x00"
 
 
 def _is_sound(frame: Frame, segment: bytes) -> bool:

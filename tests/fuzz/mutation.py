@@ -1,4 +1,4 @@
-"""Hostile files made from sound ones: bytes changed, parts moved, values replaced, at random from a seed."""
+"""Hostile files and frames made from sound ones: bytes changed, parts moved, values replaced, at random from a seed."""
 
 from __future__ import annotations
 
@@ -49,6 +49,27 @@ VALUES = (
 )
 LARGEST = 1 << 16
 """Bytes of a hostile file."""
+
+
+def damaged(wire: bytes, generator: random.Random) -> bytes:
+    """One frame with bytes flipped, lost, added, replaced or cut off between its zeros."""
+    body = bytearray(wire[1:-1])
+    for _ in range(generator.randint(1, 3)):
+        place = generator.randrange(len(body))
+        match generator.randrange(5):
+            case 0:
+                body[place] ^= 1 << generator.randrange(8)
+            case 1:
+                del body[place]
+            case 2:
+                body.insert(place, generator.randrange(256))
+            case 3:
+                body[place] = generator.randrange(256)
+            case _:
+                del body[place:]
+        if not body:
+            break
+    return b"\x00" + bytes(body) + b"\x00"
 
 
 def mutated(originals: list[bytes], generator: random.Random) -> bytes:

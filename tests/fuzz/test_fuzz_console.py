@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fuzz.mutation import damaged
 from tests.pipeline.console_board import SANITIZED, Board, Person, Program, build
 from tinyllm.host.link import messages as protocol
 from tinyllm.host.link.frames import Frame, decode_frame, encode_frame
@@ -78,27 +79,6 @@ def test_random_bytes_between_frames_are_not_obeyed(program: Program, seed: int)
     assert not any(decode_frame(segment) for segment in noise.split(b"\x00"))
     program.stream.write(noise)
     assert_untouched(program, before, settings)
-
-
-def damaged(wire: bytes, generator: random.Random) -> bytes:
-    """One frame with bytes flipped, lost, added, swapped or cut off."""
-    body = bytearray(wire[1:-1])
-    for _ in range(generator.randint(1, 3)):
-        place = generator.randrange(len(body))
-        match generator.randrange(5):
-            case 0:
-                body[place] ^= 1 << generator.randrange(8)
-            case 1:
-                del body[place]
-            case 2:
-                body.insert(place, generator.randrange(256))
-            case 3:
-                body[place] = generator.randrange(256)
-            case _:
-                del body[place:]
-        if not body:
-            break
-    return b"\x00" + bytes(body) + b"\x00"
 
 
 @pytest.mark.parametrize("seed", range(4))
