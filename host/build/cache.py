@@ -1,4 +1,4 @@
-"""Builds that were made before, in the user's cache under board and build id, and the objects that they share."""
+"""Builds that were made before, in the user's cache under board and build id."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import contextlib
 import json
 import os
 import shutil
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tinyllm.cache_folder import home, home_path
+from tinyllm.cache_folder import home
 from tinyllm.codegen.emit.project import Project
 from tinyllm.codegen.memory.stack import Stack
 from tinyllm.files import write_file
 from tinyllm.host.build.lock import if_free
+from tinyllm.host.build.objects import prune_objects
 from tinyllm.host.build.program import Program
 
 RECORD = "built.json"
 """In a cached build: the record of its result."""
 KEPT_BUILDS = 64
-KEPT_OBJECT_BYTES = 512 << 20
-LOCK_SECONDS = 1.0
-"""A lock of SCons that is older has no holder any more."""
 UNFINISHED = "new-"
 """Before the name of a build: the folder in which it is made."""
 
@@ -30,41 +27,6 @@ UNFINISHED = "new-"
 def builds_folder() -> Path:
     """The folder of all cached builds, which may not be there yet."""
     return home() / "builds"
-
-
-def objects_folder() -> Path:
-    """The folder of SCons's cache, which may not be there yet: what was compiled once serves every model and board.
-
-    PlatformIO's own variable sets another.
-    """
-    chosen = os.environ.get("PLATFORMIO_BUILD_CACHE_DIR")
-    return Path(chosen).expanduser().absolute() if chosen else home_path() / "objects"
-
-
-def mend_objects() -> None:
-    """Take away what a killed process or a full disk left of SCons's own files in the folder of objects.
-
-    It holds a lock for moments only, and waits for one in vain if its holder is gone; a `config` cut short it refuses.
-    """
-    config = objects_folder() / "config"
-    lock = config.with_name("config.lock")
-    with contextlib.suppress(OSError):
-        held, deadline = _made(lock), time.monotonic() + LOCK_SECONDS
-        while _made(lock) == held:
-            if time.monotonic() > deadline:
-                lock.unlink()
-            time.sleep(LOCK_SECONDS / 10)
-    with contextlib.suppress(OSError):
-        try:
-            json.loads(config.read_text("utf-8"))
-        except ValueError:
-            config.unlink()
-
-
-def _made(path: Path) -> tuple[int, int]:
-    """What tells a file from another one of its name that came later. OSError if there is none."""
-    about = path.stat()
-    return about.st_ino, about.st_mtime_ns
 
 
 def place_of(project: Project) -> Path:
@@ -125,7 +87,7 @@ def keep_build(project: Project, built: Program) -> Program:
         if find_build(project) is None:
             raise
     _prune(place)
-    _prune_objects()
+    prune_objects()
     return replace(built, project=place, program=place / program)
 
 
@@ -137,19 +99,3 @@ def _prune(kept: Path) -> None:
         with contextlib.suppress(OSError):
             (old / RECORD).unlink()
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _prune_objects() -> None:
-    """Remove the oldest objects beyond KEPT_OBJECT_BYTES. Another process may take some away meanwhile."""
-    found = []
-    for path in objects_folder().rglob("*"):
-        with contextlib.suppress(OSError):
-            if path.is_file():
-                about = path.stat()
-                found.append((about.st_mtime, about.st_size, path))
-    room = KEPT_OBJECT_BYTES
-    for _, size, path in sorted(found, reverse=True):
-        room -= size
-        if room < 0:
-            with contextlib.suppress(OSError):
-                path.unlink()

@@ -17,7 +17,7 @@ from typing import TextIO
 
 from tinyllm.cache_folder import home_path
 from tinyllm.errors import Failure, UserError
-from tinyllm.host.build.cache import objects_folder
+from tinyllm.host.build.objects import objects_folder
 from tinyllm.text import holds_surrogates
 
 SCONSIGN = Path(__file__).with_name("sconsign.py")

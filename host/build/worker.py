@@ -23,8 +23,8 @@ from platformio.project.config import ProjectConfig
 
 from tinyllm.cache_folder import core_dir
 from tinyllm.errors import Failure, TinyllmError, UserError
-from tinyllm.host.build.cache import mend_objects
 from tinyllm.host.build.core_folder import missing_packages, out_of_reach, prepare
+from tinyllm.host.build.objects import mend_objects
 from tinyllm.host.build.platformio import Voice
 from tinyllm.host.build.registry import registry_trouble
 
