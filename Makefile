@@ -14,8 +14,8 @@ EXTRAS := test,virtual,plots,serve,site,web,labgrid$(if $(CI),$(comma)peers)
 C_FILES := $(shell find firmware tests/pipeline/arduino_stub tests/fuzz/c -name '*.[ch]' -o -name '*.cpp')
 
 # A file stays with one worker, for its fixtures, and so do the tests of a board (tests/conftest.py); in the order of their
-# names the long files come first. Three workers for two cores: a test that talks to a board often waits.
-PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
+# names the long files come first. Four workers for two cores: a test that talks to a board often waits.
+PARALLEL := -n 4 --dist loadgroup --no-loadscope-reorder
 
 # Our matrices are small, and the tests share the cores: one BLAS thread each.
 export OPENBLAS_NUM_THREADS ?= 1

@@ -41,8 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A module's MODELS with its CONTEXT on the board that was named, or on the host board and every virtual one.
 
-    All but the first model are a sweep on most virtual boards. A module with SECOND_OPINION has the Pico once more, in
-    rp2040js; one with NARROW those virtual boards with weights of such formats.
+    All but the first model are a sweep on all boards but the Pico 2. A module with SECOND_OPINION has the Pico once
+    more, in rp2040js; one with NARROW those virtual boards with weights of such formats.
     """
     option = metafunc.config.getoption
     if plugin.REQUEST not in metafunc.fixturenames or option("tinyllm_port") or plugin.has_lab(metafunc.config):
@@ -58,7 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             boards.append((load_board("pico"), True, "rp2040js"))
     named = option("tinyllm_board") is not None
     targets = [
-        target(*board, model, options, sweep=not (named or model == models[0] or board[0].name in ("host", "pico2")))
+        target(*board, model, options, sweep=not (named or model == models[0] or board[0].name == "pico2"))
         for model in models
         for board in boards
     ]

@@ -23,8 +23,8 @@ from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.host.build import cache
 from tinyllm.host.build.build import compile_project
 from tinyllm.host.build.cache import RECORD, builds_folder, lock_of, remove_abandoned
-from tinyllm.host.build.objects import mend_objects
 from tinyllm.host.build.lock import one_at_a_time
+from tinyllm.host.build.objects import mend_objects
 from tinyllm.host.build.platformio import run
 
 CONTEXTS = (64, 72)
