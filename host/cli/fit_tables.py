@@ -120,6 +120,8 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence
         )
         if any(each.best and each.best.needs.weights_in == PARTITION for each in boards):
             yield "flash 69%+98%: of the program's part, and of the part beside it, for there the weights lie."
+    else:
+        yield f"From {WIDE} columns on there are prefill, {BATTERY} and how full each memory is, too."
     if sketch.tokenizer is None:
         yield f"The vocabulary's bytes are estimated. {sketch.no_tokenizer}"
     for each in boards:

@@ -28,6 +28,7 @@ from tinyllm.host.fit.largest import largest_model
 from tinyllm.host.fit.weights import MATRICES
 from tinyllm.host.model.load import LoadOptions, load_model
 from tinyllm.host.model.sketch import read_sketch
+from tinyllm.host.output import Output
 
 MODEL = STORY_MODEL
 Fit = Callable[..., dict[str, Any]]
@@ -331,6 +332,15 @@ def test_people_see_a_row_for_each_board(capsys: pytest.CaptureFixture[str]) -> 
         assert first.name in rows and not rows & {board.name for board in equal}
     assert "share a row: esp32c3 for esp32c3-mini, xiao-esp32c3; " in out
     assert "longest" in out and "--board NAME" in out
+
+
+def test_a_narrow_terminal_is_told_which_columns_a_wider_one_shows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Output, "columns", 80)
+    assert cli.run(["fit", str(MODEL)]) == 0
+    out = capsys.readouterr().out
+    assert "PSRAM" not in out and "From 108 columns on there are prefill, LiPo and how full each memory is" in out
 
 
 def test_people_see_a_boards_memories_as_bars_and_what_is_lacking(
