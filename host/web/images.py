@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import md5
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,14 @@ class Image:
         return self.parts[0].offset is None
 
     def manifest(self, version: str) -> dict[str, Any]:
-        """The parts in the format of ESP Web Tools (its README, "Example manifest"). version: of tinyllm."""
-        parts = [{"path": part.name, "offset": part.offset} for part in self.parts]
+        """The parts in the format of ESP Web Tools (its README, "Example manifest"). version: of tinyllm.
+
+        md5: for our own page, since it is what a chip computes of its flash; other installers pass over it.
+        """
+        parts = [
+            {"path": part.name, "offset": part.offset, "md5": md5(part.content, usedforsecurity=False).hexdigest()}
+            for part in self.parts
+        ]
         return {
             "name": f"{self.about.model} on {self.board.name}",
             "version": f"{version}, build {self.about.build_id}",

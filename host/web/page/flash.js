@@ -44,6 +44,14 @@ export async function flashChip(device, manifestPath, state, progress) {
       );
     }
     await write(loader, build, parts, state, progress);
+    state("checking what the flash holds");
+    for (const { path, offset, md5 } of build.parts) {
+      if ((await loader.flashMd5sum(offset, parts.get(path).length)) !== md5) {
+        throw new PortTrouble(
+          `The flash does not hold ${path} as it was built. Flash again; if it stays so, the download or the flash is bad.`,
+        );
+      }
+    }
     state("restarting the board");
     await device.setSignals({ dataTerminalReady: false, requestToSend: true });
     await wait(RESET_MS);

@@ -90,6 +90,18 @@ def test_an_image_is_written_to_the_chip_and_the_page_then_talks_with_what_runs(
         assert told.stdout.count("Verification successful") == 2, told.stdout
 
 
+def test_an_image_that_did_not_arrive_whole_is_told(browser: Browser, images: Site, tmp_path: Path, hand: Hand) -> None:
+    """A byte of the app differs from what was built: a bad download looks to the chip like bad flash."""
+    with mock_bootloader(chip="esp32c3") as chip, page_to_flash(browser, images, tmp_path / "site", hand) as page:
+        (tmp_path / "site/images/esp32c3/firmware.bin").write_bytes(PROGRAM[:-1] + bytes([PROGRAM[-1] ^ 1]))
+        hand.url = chip.url()
+        page.select_option("#flash-board", "esp32c3")
+        page.click("#flash-start")
+        expect(page.locator("#trouble")).to_contain_text(
+            "The flash does not hold firmware.bin as it was built. Flash again", timeout=60_000
+        )
+
+
 def test_nothing_is_written_to_another_chip_than_the_image_is_for(
     browser: Browser, images: Site, tmp_path: Path, hand: Hand
 ) -> None:
