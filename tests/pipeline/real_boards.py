@@ -69,12 +69,17 @@ PLATFORMS = {"platformio/espressif32": "espressif32", "maxgerhardt": "raspberryp
 
 
 def install_stand_ins(core: Path) -> None:
-    """Lay the stand-ins into PlatformIO's core folder as it would have installed the real ones."""
+    """Lay the stand-ins into PlatformIO's core folder as it would have installed the real ones.
+
+    A platform that boards want at two commits stands there twice, in folders of two names.
+    """
     for name in ONE_OF_EACH_PLATFORM:
         platform = load_board(name, FOLDER).platformio["platform"]
         spec = PackageSpec(platform)
         (stand_in,) = (STAND_INS / place for word, place in PLATFORMS.items() if word in platform)
         folder = core / "platforms" / stand_in.name
+        if folder.exists():
+            folder = folder.with_name(f"{stand_in.name}@src")
         shutil.copytree(stand_in, folder)
         shutil.copytree(STAND_INS / "builder", folder / "builder")
         shutil.copytree(ARDUINO_STUB, folder / "arduino_stub")
