@@ -188,9 +188,7 @@ def test_a_training_that_is_killed_at_its_end_pairs_no_old_weights_with_a_new_to
 ) -> None:
     """What a folder holds is the older model, no model, or the new one, at every moment; the next end is whole."""
     job = of_stories()
-    old, new = (
-        {name: tensor + number for name, tensor in job.training.result().items()} for number in range(2)
-    )
+    old, new = ({name: tensor + number for name, tensor in job.training.result().items()} for number in range(2))
     files = {name: content + b"\n" for name, content in job.vocabulary.files.items()}
     renewed = replace(job.vocabulary, files=files)
     folder = tmp_path / "model"
