@@ -25,8 +25,8 @@ from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.host.build import cache
 from tinyllm.host.build.build import compile_project
 from tinyllm.host.build.cache import RECORD, builds_folder, find_build, lock_of, place_of, remove_abandoned
-from tinyllm.host.build.objects import mend_objects
 from tinyllm.host.build.lock import one_at_a_time
+from tinyllm.host.build.objects import mend_objects
 from tinyllm.host.build.platformio import run
 
 CONTEXTS = (64, 72)
