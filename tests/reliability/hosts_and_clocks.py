@@ -26,8 +26,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.pipeline.false_clocks import CLOCKS, false_clock, has_faketime
+from tests.reliability.commands import start
 from tests.reliability.desk import STORY_MODEL, use_the_caches_of_the_tests
-from tests.reliability.kills import SECONDS, start, works
+from tests.reliability.kills import SECONDS, works
 from tests.reliability.noise import CONTEXT, Right, ask, right_answer
 from tests.reliability.record import Trial
 from tinyllm.errors import TinyllmError, UserError
