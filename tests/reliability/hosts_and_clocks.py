@@ -29,7 +29,7 @@ from tests.pipeline.false_clocks import CLOCKS, false_clock, has_faketime
 from tests.reliability.commands import start
 from tests.reliability.desk import STORY_MODEL, use_the_caches_of_the_tests
 from tests.reliability.kills import SECONDS, works
-from tests.reliability.noise import CONTEXT, Right, ask, right_answer
+from tests.reliability.noise import CONTEXT, STORY, beginning, right_answer
 from tests.reliability.record import Trial
 from tinyllm.errors import TinyllmError, UserError
 from tinyllm.host.api.board import Board
@@ -76,7 +76,7 @@ def tcp_hosts(rounds: int, seed: int, trial: Trial) -> None:
     with Board.host(STORY_MODEL, CONTEXT) as board:
         board.settings.update(temperature=0)
         right = right_answer(board)
-        expected = Right(right.tokens[:TOKENS], right.pieces[:TOKENS])
+        expected = beginning(right[STORY], TOKENS)
         name = board.link.name
         board.link.close()
 
@@ -87,7 +87,7 @@ def tcp_hosts(rounds: int, seed: int, trial: Trial) -> None:
                     with Link(name, handshake_seconds=1, silence_seconds=1) as link:
                         link.set(Setting.TEMPERATURE, 0)
                         link.reset()
-                        if ask(link, TOKENS) != expected:
+                        if STORY.ask(link, TOKENS) != expected:
                             trial.fail("a host had another answer than the reference's")
                         seen["answered"] += 1
                         time.sleep(pauses.choice((0, 0.01, 1.5)) if pauses.random() < 0.1 else 0)
