@@ -54,7 +54,7 @@ class Question:
     result: str | None = None
 
     def ask(self, link: Link, tokens: int, came: list[tuple[object, ...]] | None = None) -> Answer:
-        """What comes in so many tokens; `came` has it even if an error ends it. AssertionError if a call is asked twice."""
+        """What comes in so many tokens; `came` has it if an error ends it, too. AssertionError if a call is asked twice."""
         came = [] if came is None else came
         asked: list[str] = []
 
@@ -195,7 +195,8 @@ class Rounds:
                 self.wrong.append(f"accepted {came}")
         finally:
             kinds = Counter(told[0] for told in came)
-            self.seen.update(calls=kinds["call"], results=kinds["result"])
+            if self.line.rate:
+                self.seen.update(calls=kinds["call"], results=kinds["result"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
