@@ -54,7 +54,7 @@ class Question:
     result: str | None = None
 
     def ask(self, link: Link, tokens: int, came: list[tuple[object, ...]] | None = None) -> Answer:
-        """What comes in so many tokens; `came` has it if an error ends it, too. AssertionError if a call is asked twice."""
+        """What comes in so many tokens; `came` has it after an error too. AssertionError if a call is asked twice."""
         came = [] if came is None else came
         asked: list[str] = []
 
