@@ -37,9 +37,10 @@ NEEDED = {
     "library": ["-o", "library"],
     "pairs": ["-o", "pairs"],
     "stories": [str(STORY_MODEL), "-o", "stories.txt"],
-    "train": ["--text", str(STORY_MODEL / "README.md"), "--out", "trained"],
+    "train": ["--text", "text.txt", "--out", "trained"],
+    "train pairs": ["--out", "trained"],
 }
-"""What a verb asks for besides."""
+"""What a verb, or an option of it, asks for besides."""
 
 IN_A_FOLDER = (
     *("config.json", "generation_config.json", "adapter_config.json", "adapter_model.safetensors"),
@@ -102,7 +103,8 @@ OPTIONS = file_options()
 def test_a_pipe_in_place_of_the_file_of_any_option_is_refused_at_once(
     verb: str, parameter: click.Parameter, pipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    needed = list(NEEDED.get(verb, []))
+    needed = list(NEEDED.get(f"{verb} {parameter.name}", NEEDED.get(verb, [])))
+    Path("text.txt").write_text("\n<|endoftext|>\n".join(call_models.CORPUS * 40))
     if isinstance(parameter, click.Argument):
         command = [verb, str(pipe), *needed[1:]]
     else:
