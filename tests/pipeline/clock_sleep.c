@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-int clock_nanosleep(clockid_t clock, int flags, const struct timespec *until, struct timespec *left)
-{
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *until, struct timespec *left) {
     return syscall(SYS_clock_nanosleep, clock, flags, until, left) == 0 ? 0 : errno;
 }
