@@ -84,6 +84,7 @@ costs: $(VENV)/testing
 ROUNDS := 1000
 faults: $(VENV)/testing
 	$(BIN)/python -m tests.reliability.noise --rounds $(ROUNDS) --save
+	$(BIN)/python -m tests.reliability.noise --rounds $(ROUNDS) --calls --save
 	$(BIN)/python -m tests.reliability.power --rounds $(ROUNDS) --save
 	$(BIN)/python -m tests.reliability.kills --save
 	$(BIN)/python -m tests.reliability.disk --save

@@ -19,6 +19,8 @@ need qemu-system-arm qemu-system-arm
 need qemu-system-xtensa qemu-system-misc
 need node nodejs
 need npm npm
+# Clocks that are wrong.
+need faketime faketime
 # The browser that tests/pipeline/web drives.
 need chromium chromium
 # What builds and runs the host board for computers with AArch64.

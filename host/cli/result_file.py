@@ -13,11 +13,15 @@ PLOT = "--plot"
 
 
 def check_result_file(option: str, path: Path, ending: str) -> None:
-    """Raises UserError, which names the option, if the file has another ending or cannot be written."""
+    """Raises UserError, which names the option, if the file has another ending, is a pipe or a device, or cannot be
+    written.
+    """
     if path.suffix != ending:
         raise UserError(f"{option} {path}: expected a file that ends in {ending}.")
     if path.is_dir():
         raise UserError(f"{option} {path}: this is a folder. Name a file in it.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{option} {path}: this is not a regular file. Name another file.")
     try:
         with StagedFiles() as tried:  # which is left without being put in its place
             tried.add(path, "")

@@ -69,6 +69,8 @@ class Link(FramePort):
         # What the board may not know yet of a call's result. Sent again it has the same number, so that the board does
         # not take it for the result of the next call.
         self._given: tuple[protocol.Request, int] | None = None
+        self._call_end: int | None = None
+        """The token that ends a call, known from the first one on."""
         self.asks_meanwhile = True
         """Whether a board that says nothing for long is asked if it is at work, which takes it instructions."""
         try:
@@ -171,11 +173,13 @@ class Link(FramePort):
         self._unsettled = True
         tokens: list[int] = []
         called: protocol.Call | None = None  # The call whose result has not come yet.
+        ended = False  # The last token ended a call, which is told next.
         try:
             for reply in self._replies(sequence):
                 if reply == called:
                     continue  # The board tells again what it waits for.
-                self._check_call(called, reply)
+                self._check_call(called, ended, reply)
+                ended = ended and isinstance(reply, protocol.Progress)
                 if isinstance(reply, protocol.Token):
                     if reply.index != len(tokens):
                         raise LostFrame(
@@ -185,6 +189,7 @@ class Link(FramePort):
                     if reply.index >= max_tokens:
                         raise Failure(f"{self.name}: {max_tokens} tokens were asked for and more came. Flash it again.")
                     tokens.append(reply.token)
+                    ended = reply.token == self._call_end
                 elif isinstance(reply, protocol.Done):
                     self._unsettled = False
                     self._check_answer(reply, tokens)
@@ -195,6 +200,7 @@ class Link(FramePort):
                     self._given = called = None
                 elif isinstance(reply, protocol.Call):
                     called = reply
+                    self._call_end = tokens[-1] if tokens else None
                 elif not isinstance(reply, protocol.Progress):
                     raise self._unexpected(reply, message)
                 yield reply
@@ -266,11 +272,16 @@ class Link(FramePort):
             self._ask(protocol.Cancel(), protocol.Ok)
             self._unsettled = False
 
-    def _check_call(self, called: protocol.Call | None, reply: protocol.Reply) -> None:
-        """LostFrame if after a call something else comes than its result, or a result without a call."""
-        ended = isinstance(reply, protocol.Done) and reply.reason == protocol.Reason.CANCELLED
-        goes_on = isinstance(reply, protocol.Token | protocol.Call | protocol.Done) and not ended
-        if isinstance(reply, protocol.CallResult) if called is None else goes_on:
+    def _check_call(self, called: protocol.Call | None, ended: bool, reply: protocol.Reply) -> None:
+        """LostFrame if after a call something else comes than its result, a result without a call, or neither of them.
+
+        ended: the token before was one that ends a call.
+        """
+        cancelled = isinstance(reply, protocol.Done) and reply.reason == protocol.Reason.CANCELLED
+        goes_on = isinstance(reply, protocol.Token | protocol.Done) and not cancelled
+        lost_result = called is not None and (goes_on or isinstance(reply, protocol.Call))
+        lost_call = called is None and (isinstance(reply, protocol.CallResult) or (ended and goes_on))
+        if lost_result or lost_call:
             raise LostFrame(f"{self.name}: a call of the answer, or its result, never arrived.{self._damage()}")
 
     def _check_answer(self, done: protocol.Done, tokens: list[int]) -> None:

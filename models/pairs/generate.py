@@ -68,6 +68,8 @@ def generate(
 
     The same arguments give the same files. Raises UserError for a wrong file or a folder that cannot be written.
     """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: not a folder; give a folder to write into")
     book = phrase_book(actions, phrases)
     intents = [] if small_talk is None else read_qna(small_talk, book.answers)
     split = Split(seed, HELD_OUT_SHARE)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tinyllm.errors import UserError
-from tinyllm.files import write_file
+from tinyllm.files import file_size, write_file
 from tinyllm.models.training.distillation import Teacher
 from tinyllm.models.training.muon import Muon
 from tinyllm.models.training.network import EMBEDDING, HEAD, Weights, hidden, initial_weights, is_matrix, logits
@@ -305,10 +305,11 @@ class Training:
     def resume(self, steps: int | None = None) -> bool:
         """Go on from the checkpoint if there is one, and to its number of steps unless `steps` names another.
 
-        Raises UserError if it is not of this run.
+        Raises UserError if it is not of this run, or no file.
         """
         if not self.checkpoint.exists():
             return False
+        file_size(self.checkpoint)  # torch would wait for a pipe
         try:
             state = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
             identity, planned = state["identity"], int(state["steps"])

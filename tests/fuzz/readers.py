@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tests.unit.checkpoint_files import huggingface_tensors, random_model, write_huggingface
-from tests.unit.huggingface_files import HALF, torch_entries, write_shards, write_torch
+from tests.unit.huggingface_files import HALF, archive, torch_entries, write_shards, write_torch
 from tests.unit.tokenizer_files import marked, prepend_and_replace, write_tokenizer
 from tinyllm.boards.board import Board
 from tinyllm.boards.description import read_board
@@ -69,16 +69,22 @@ def _model_folder(folder: Path) -> None:
 
 
 def _torch_folder(folder: Path) -> None:
-    write_torch(folder, torch_entries(_tensors()))
+    write_torch(folder, _entries())
 
 
 @cache
-def _tensors() -> dict[str, Any]:
-    return huggingface_tensors(random_model(HALF))
+def _entries() -> dict[str, bytes]:
+    return torch_entries(huggingface_tensors(random_model(HALF)))
+
+
+def _archive_folder(folder: Path) -> None:
+    """What stays the same around every pickle."""
+    write_torch(folder / "archive", _entries())
 
 
 def _tokenizer_folder(folder: Path) -> None:
-    write_tokenizer(folder, marked(prepend_and_replace(), None))
+    """Without a piece for each byte: most of a run would go into reading it."""
+    write_tokenizer(folder, marked(prepend_and_replace(), None, fallback=False))
 
 
 def _read_checkpoint(path: Path) -> Model:
@@ -102,7 +108,7 @@ def _inspected(path: Path) -> Model:
 def _read_pickle(path: Path) -> Model:
     """A pickle within an archive that is sound otherwise, whose checksum is right."""
     folder = path.parent / "archive"
-    write_torch(folder, torch_entries(_tensors()) | {"data.pkl": path.read_bytes()})
+    (folder / "pytorch_model.bin").write_bytes(archive(_entries() | {"data.pkl": path.read_bytes()}))
     return read_model(folder)
 
 
@@ -154,7 +160,7 @@ READERS: dict[str, Reader] = {
     "tokenizer_config": Reader("tokenizer_config.json", _read_beside_tokenizer, _tokenizer_folder),
     "tokenizer_json": Reader("tokenizer.json", read_tokenizer),
     "torch": Reader("pytorch_model.bin", _read_folder, _torch_folder),
-    "torch_pickle": Reader("data.pkl", _read_pickle, writes=True),
+    "torch_pickle": Reader("data.pkl", _read_pickle, _archive_folder, writes=True),
 }
 """By the name of their folder in corpus/ and sound/."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 CHANGES = ("write_bytes", "replace", "rename", "unlink", "mkdir", "rmdir")
-"""Methods of Path by which tinyllm changes files."""
+"""Methods of Path by which tinyllm changes files; shutil.rmtree is one change more."""
 
 
 def killed_at(change: int, work: Callable[[], object]) -> bool:
@@ -26,9 +27,7 @@ def killed_at(change: int, work: Callable[[], object]) -> bool:
     if child == 0:
         left = [change]
 
-        def counted(name: str) -> Any:
-            method = getattr(Path, name)
-
+        def counted(method: Any) -> Any:
             def before(*arguments: Any, **more: Any) -> Any:
                 if left[0] == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -38,7 +37,8 @@ def killed_at(change: int, work: Callable[[], object]) -> bool:
             return before
 
         for name in CHANGES:
-            setattr(Path, name, counted(name))
+            setattr(Path, name, counted(getattr(Path, name)))
+        shutil.rmtree = counted(shutil.rmtree)
         try:
             work()
         finally:

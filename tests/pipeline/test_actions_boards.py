@@ -453,6 +453,25 @@ def test_a_call_that_is_lost_is_told_again_and_a_lost_result_is_an_error(
                 list(events)
 
 
+def test_a_call_that_is_lost_with_its_result_is_an_error(host: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The board has carried it out, so nobody waits; the token that ends a call tells, once one has been seen."""
+    with BoardProcess([host.program]) as running, Link(running.url) as link:
+        configure(link)
+        prompt = forced('led.set(color="red")')
+        assert [type(event) for event in link.prompt(prompt, 1)][-3:] == [Call, CallResult, Done]
+        receive = link.receive
+
+        def lossy(*sequences: int) -> tuple[int, protocol.Reply | None]:
+            number, reply = receive(*sequences)
+            return (0, None) if isinstance(reply, Call | CallResult) else (number, reply)
+
+        monkeypatch.setattr(link, "receive", lossy)
+        for tokens in (1, 3):
+            link.reset()
+            with pytest.raises(LostFrame, match="a call of the answer, or its result, never arrived"):
+                list(link.prompt(prompt, tokens))
+
+
 def test_a_board_that_is_to_ask_first_carries_nothing_out_by_itself(host: Built) -> None:
     """The board's handler says ok; what this side says instead is the result, or it leaves the call to the board."""
     call = 'led.set(color="red")'

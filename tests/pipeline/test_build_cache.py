@@ -5,6 +5,7 @@ and a build that was killed stands in the way of no other.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.conftest import BASE, random_model
+from tests.pipeline.killed import killed_at
 from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.emit.project import Project, emit_project
@@ -22,7 +24,7 @@ from tinyllm.codegen.emit.write import write_project
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.host.build import cache
 from tinyllm.host.build.build import compile_project
-from tinyllm.host.build.cache import RECORD, builds_folder, lock_of, remove_abandoned
+from tinyllm.host.build.cache import RECORD, builds_folder, find_build, lock_of, place_of, remove_abandoned
 from tinyllm.host.build.lock import one_at_a_time
 from tinyllm.host.build.objects import mend_objects
 from tinyllm.host.build.platformio import run
@@ -116,6 +118,28 @@ def test_a_build_that_was_killed_leaves_nothing_in_the_cache_after_the_next(
     with one_at_a_time(lock_of(builds_folder() / "host-2"), "", lambda line: None):
         remove_abandoned()
     assert {path.name for path in builds_folder().iterdir()} == {"new-host-2", "host-3"}
+
+
+def test_a_build_whose_removal_was_killed_is_not_used_and_goes(
+    emissions: list[Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path / "home"))
+    project, place = emissions[0], place_of(emissions[0])
+    compile_project(project)
+    shutil.copytree(place, tmp_path / "build")
+    monkeypatch.setattr(cache, "KEPT_BUILDS", 1)
+    halves = 0
+    for change in range(9):
+        if not place.exists():
+            shutil.copytree(tmp_path / "build", place)
+        if not killed_at(change, lambda: cache._prune(builds_folder() / "host-another")):
+            break
+        whole = (place / RECORD).is_file()
+        halves += place.exists() and not whole
+        assert (find_build(project) is not None) == whole
+        remove_abandoned()
+        assert place.exists() == whole
+    assert halves and not place.exists()
 
 
 def test_a_build_is_kept_though_the_clock_was_set_back(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ from tinyllm.codegen.calibration.rounding import damped, output_error, round_sec
 from tinyllm.codegen.calibration.sequences import batches_of, count_for, pieces
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.codegen.verify.perplexity import split_stories
+from tinyllm.host.model import calibration_cache
+from tinyllm.host.model.calibration_cache import find_calibration, keep_calibration
 
 FEATURES = sorted(RANDOM_CONFIGS)
 
@@ -206,3 +210,21 @@ def test_the_values_of_codes_stand_in_for_the_floats(stories: Model, calibrated:
     np.testing.assert_array_equal(
         calibrated.dequantised(stories).blocks[1].w_up, codes.dequantized().astype(np.float32)
     )
+
+
+def test_a_calibration_is_kept_though_the_clock_was_set_back(
+    stories: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others seem to have been used later; and what is used goes on being kept when the clock is right again."""
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path))
+    for year in (2090, 2091, 2092):
+        keep_calibration(str(year), Calibration())
+        os.utime(tmp_path / f"calibrations/{year}.int4", times=(0, (year - 1970) * 365 * 86400))
+    monkeypatch.setattr(calibration_cache, "KEPT", 2)
+    keep_calibration("new", Calibration(errors={(0, "wq"): 0.5}))
+    assert find_calibration("new", stories) == Calibration(errors={(0, "wq"): 0.5})
+    assert {path.stem for path in (tmp_path / "calibrations").iterdir()} == {"2092", "new"}
+    assert find_calibration("2092", stories) == Calibration()
+    os.utime(tmp_path / "calibrations/new.int4", times=(0, 0))
+    keep_calibration("newer", Calibration())
+    assert {path.stem for path in (tmp_path / "calibrations").iterdir()} == {"2092", "newer"}

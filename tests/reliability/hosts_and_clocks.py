@@ -4,8 +4,9 @@
 
 Two hosts want one board at once, through a serial port that one of them has open, and through TCP: each is answered as
 by the reference, or told that it cannot have the board. The clock jumps by years, as seen in the times of all files
-that were written before: a build is then of its own files all the same, and one in the cache is found. Wrong is
-anything else.
+that were written before: a build is then of its own files all the same, and one in the cache is found. Builds, pulls,
+trainings, answers and proofs run under clocks that are decades off, come to the end of their bits, or jump meanwhile:
+each makes what it makes under the right clock, and tells of no time that cannot be. Wrong is anything else.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import hashlib
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,8 +25,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.pipeline.false_clocks import CLOCKS, false_clock, has_faketime
+from tests.reliability.commands import start
 from tests.reliability.desk import STORY_MODEL, use_the_caches_of_the_tests
-from tests.reliability.noise import CONTEXT, Right, ask, right_answer
+from tests.reliability.kills import SECONDS, works
+from tests.reliability.noise import CONTEXT, STORY, beginning, right_answer
 from tests.reliability.record import Trial
 from tinyllm.errors import TinyllmError, UserError
 from tinyllm.host.api.board import Board
@@ -36,6 +41,14 @@ from tinyllm.host.link.serial_port import open_port
 YEAR = 365 * 86400
 JUMPS = {"to 1970": -60 * YEAR, "a year back": -YEAR, "a day back": -86400, "ten years on": 10 * YEAR}
 TOKENS = 12
+ANSWERS: dict[str, tuple[str | Path, ...]] = {
+    "run": ("run", STORY_MODEL, "-p", "Once upon a time", "-n", "40", "--temperature", "0"),
+    "verify": ("verify", STORY_MODEL, "--context", "64"),
+}
+"""Commands that answer."""
+SPEED = re.compile(r"[\d,.]+ (?:ms|s|tok/s|tokens/s|min)\b")
+IMPOSSIBLE = re.compile(r"-\d[\d,.]* ?(?:s|min|h)\b|\d{4,} ?(?:min|h)\b|\bnan\b|\binf\b|Traceback")
+"""Words of a time that went backwards, or of years."""
 
 
 def serial_hosts(rounds: int, trial: Trial) -> None:
@@ -63,7 +76,7 @@ def tcp_hosts(rounds: int, seed: int, trial: Trial) -> None:
     with Board.host(STORY_MODEL, CONTEXT) as board:
         board.settings.update(temperature=0)
         right = right_answer(board)
-        expected = Right(right.tokens[:TOKENS], right.pieces[:TOKENS])
+        expected = beginning(right[STORY], TOKENS)
         name = board.link.name
         board.link.close()
 
@@ -74,7 +87,7 @@ def tcp_hosts(rounds: int, seed: int, trial: Trial) -> None:
                     with Link(name, handshake_seconds=1, silence_seconds=1) as link:
                         link.set(Setting.TEMPERATURE, 0)
                         link.reset()
-                        if ask(link, TOKENS) != expected:
+                        if STORY.ask(link, TOKENS) != expected:
                             trial.fail("a host had another answer than the reference's")
                         seen["answered"] += 1
                         time.sleep(pauses.choice((0, 0.01, 1.5)) if pauses.random() < 0.1 else 0)
@@ -127,6 +140,46 @@ def clocks(trial: Trial) -> None:
     trial.counts["clock jumps"] = f"{len(JUMPS)}: {', '.join(JUMPS)}, two builds after each"
 
 
+def commands(trial: Trial) -> None:
+    """Whole commands under every clock of CLOCKS."""
+    with tempfile.TemporaryDirectory(prefix="tinyllm-clocks-") as place, works(Path(place)) as all_works:
+        makers = [work for work in all_works if work.name != "flash"]
+        right: dict[tuple[str, int], object] = {}
+        for number in (0, 1):
+            for work in makers:
+                work.prepare(number)
+                told(work.name, work.command(number), work.variables(), trial)
+                right[work.name, number] = work.made(number)
+            for name, command in ANSWERS.items():
+                right[name, number] = told(name, command, {}, trial)
+        for number, clock in enumerate(CLOCKS, 2):
+            with false_clock(clock) as wrong:
+                for work in makers:
+                    what = f"{work.name}, {clock}"
+                    work.prepare(number)
+                    said = told(what, work.command(number), work.variables() | wrong, trial)
+                    if work.made(number) != right[work.name, number % 2]:
+                        trial.fail(f"{what}: something else was made than under the right clock")
+                    if impossible := IMPOSSIBLE.search(said):
+                        trial.fail(f"{what}: it tells of {impossible[0]!r}")
+                    trial.progress(what)
+                for name, command in ANSWERS.items():
+                    if told(f"{name}, {clock}", command, wrong, trial) != right[name, number % 2]:
+                        trial.fail(f"{name}, {clock}: another answer than under the right clock")
+    names = [work.name for work in makers] + list(ANSWERS)
+    trial.counts["wrong clocks"] = f"{len(CLOCKS)}: {'; '.join(CLOCKS)}"
+    trial.counts["under each"] = ", ".join(names)
+
+
+def told(what: str, command: Sequence[str | Path], variables: dict[str, str], trial: Trial) -> str:
+    """What a command prints, without the figures of a board's speed; one that fails is noted."""
+    process = start(*command, **variables)
+    said, _ = process.communicate(timeout=SECONDS)
+    if process.returncode != 0:
+        trial.fail(f"{what}: the command ended with {process.returncode}\n{said}")
+    return SPEED.sub("", said)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trial; the exit code is 0 if nothing was wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -139,6 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serial_hosts(options.rounds, trial)
     tcp_hosts(options.rounds, options.seed, trial)
     clocks(trial)
+    if has_faketime():
+        commands(trial)
     return trial.end()
 
 

@@ -2,22 +2,24 @@
 
     python -m tests.reliability.kills --rounds 20 --save
 
-After each kill the same command is given again, or the one that needs what was made before. Wrong is: a command that
-then fails; a program, model or conversation that is not what an undisturbed run makes; a file of the user's that has
-changed; a process that goes on; and, at the end, half-written files that nobody removes.
+What compiles nothing is killed MANY times as often: 20 rounds are 360 kills, 56 are 1,008. After each kill the same
+command is given again, or the one that needs what was made before. Wrong is: a command that then fails; a program,
+model or conversation that is not what an undisturbed run makes; a file of the user's that has changed; a process that
+goes on; and, at the end, half-written files that nobody removes.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
+import math
 import os
 import random
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,12 +32,18 @@ from pathlib import Path
 from tests.pipeline import desk_upload
 from tests.pipeline.pull.hub_server import Repository, hub_server
 from tests.pipeline.test_flash import DESK
+from tests.reliability.commands import Forked
 from tests.reliability.desk import STORY_MODEL, use_the_caches_of_the_tests
 from tests.reliability.record import Trial
 from tinyllm.boards.description import BOARDS_DIR
 from tinyllm.files import is_leftover
+from tinyllm.host.api.board import Board
 from tinyllm.host.link.link import Link
 
+MANY = 5
+"""Rounds of a command that compiles nothing, for each round of one that compiles."""
+COMPILE = ("build", "build -o", "flash")
+KINDS = (*COMPILE, "pull", "train", "save")
 SECONDS = 300.0
 """Longest of a command."""
 END_SECONDS = 30.0
@@ -47,15 +55,7 @@ STORIES = "\n<|endoftext|>\n".join(
     for deed in ("run", "sing", "sleep")
     for feeling in ("sad", "happy")
 )
-TRAIN = ("--steps", "60", "--dim", "16", "--blocks", "1", "--heads", "2", "--vocab", "300", "--context", "32")
-
-
-def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
-    """A command of tinyllm in a process of its own."""
-    command = [sys.executable, "-m", "tinyllm", *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=os.environ | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+TRAIN = ("--steps", "24", "--dim", "16", "--blocks", "1", "--heads", "2", "--vocab", "300", "--context", "32")
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -64,14 +64,13 @@ def tree(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-SAVES = """
-import itertools, sys, tinyllm
-with tinyllm.Board.host(sys.argv[1], 64) as board:
-    chat = board.chat()
-    chat.ask("Once upon a time", 8, temperature=0).read()
-    for number in itertools.count():
-        chat.save(f"{sys.argv[2]}-{number}.json")
-"""
+def save_again_and_again(model: str, name: str) -> None:
+    """One conversation, under one new name after the other until the process is killed."""
+    with Board.host(model, 64) as board:
+        chat = board.chat()
+        chat.ask("Once upon a time", 8, temperature=0).read()
+        for number in itertools.count():
+            chat.save(f"{name}-{number}.json")
 
 
 class Work(ABC):
@@ -162,8 +161,7 @@ class Pull(Work):
         self.address, self.repository = address, repository
 
     def variables(self) -> dict[str, str]:
-        home = str(self.folder / "huggingface")
-        return {**super().variables(), "HF_ENDPOINT": self.address, "HF_HOME": home, "HF_TOKEN": ""}
+        return {**super().variables(), "HF_ENDPOINT": self.address}
 
     def command(self, number: int) -> tuple[str | Path, ...]:
         return ("pull", "someone/tiny-model", "--yes")
@@ -235,25 +233,27 @@ class Flash(Work):
             os.kill(int((self.folder / "flash.pid").read_text()), signal.SIGTERM)
 
 
-def trial_of(work: Work, rounds: int, moments: random.Random, trial: Trial) -> None:
-    """Kill and give the command again, so many times."""
+def trial_of(work: Work, rounds: int, minutes: float, moments: random.Random, trial: Trial) -> None:
+    """Kill and give the command again, so many times, or as often as that many minutes allow."""
+    deadline = time.monotonic() + 60 * minutes
     right, seconds = [], 0.0
-    for number in (0, 1):
+    for number in (0, 1):  # The first one has work to do that the others find done.
         work.prepare(number)
         seconds = run_to_the_end(work, number, trial)[1]
         right.append(work.made(number))
     seen: Counter[str] = Counter()
     for number in range(2, 2 + rounds):
+        if time.monotonic() > deadline:
+            break
         work.prepare(number)
-        process = start(*work.command(number), **work.variables())
-        deadline = time.monotonic() + SECONDS
-        while not work.began(number) and process.poll() is None and time.monotonic() < deadline:
+        process = Forked.command(*work.command(number), **work.variables())
+        patience = time.monotonic() + SECONDS
+        while not work.began(number) and process.poll() is None and time.monotonic() < patience:
             time.sleep(0.005)
         time.sleep(moments.uniform(0, seconds))
         children = children_of(process.pid)
         seen["at work" if process.poll() is None else "done already"] += 1
         process.kill()
-        process.communicate()
         if left := [child for child in children if not ends(child)]:
             trial.fail(f"{work.name}, round {number}: {left} go on after the kill")
         said, _ = run_to_the_end(work, number, trial)
@@ -270,14 +270,13 @@ def trial_of(work: Work, rounds: int, moments: random.Random, trial: Trial) -> N
 
 def run_to_the_end(work: Work, number: int, trial: Trial) -> tuple[str, float]:
     """What the command said, and the seconds from its first write to its end."""
-    process = start(*work.command(number), **work.variables())
-    begun = time.monotonic()
+    process = Forked.command(*work.command(number), **work.variables())
     while not work.began(number) and process.poll() is None:
         time.sleep(0.005)
     begun = time.monotonic()
-    said, _ = process.communicate(timeout=SECONDS)
-    if process.returncode != 0:
-        trial.fail(f"{work.name}, round {number}: the command ended with {process.returncode}\n{said}")
+    code, said = process.wait(SECONDS)
+    if code != 0:
+        trial.fail(f"{work.name}, round {number}: the command ended with {code}\n{said}")
     return said, time.monotonic() - begun
 
 
@@ -303,18 +302,21 @@ def ends(pid: int) -> bool:
     return False
 
 
-def saves(folder: Path, rounds: int, moments: random.Random, trial: Trial) -> None:
+def saves(folder: Path, rounds: int, minutes: float, moments: random.Random, trial: Trial) -> None:
     """A conversation that is saved under one new name after the other: what is there under such a name is whole."""
-    files = halves = 0
+    kills = files = halves = 0
+    deadline = time.monotonic() + 60 * minutes
     for number in range(rounds):
+        if time.monotonic() > deadline:
+            break
+        kills += 1
         place = folder / f"{number}"
         place.mkdir(parents=True)
-        process = subprocess.Popen([sys.executable, "-c", SAVES, STORY_MODEL, place / "talk"])
+        process = Forked(save_again_and_again, str(STORY_MODEL), str(place / "talk"))
         while not any(place.iterdir()) and process.poll() is None:
             time.sleep(0.005)
         time.sleep(moments.uniform(0, 0.2))
         process.kill()
-        process.wait()
         for path in place.iterdir():
             if is_leftover(path):
                 halves += 1
@@ -326,7 +328,7 @@ def saves(folder: Path, rounds: int, moments: random.Random, trial: Trial) -> No
                 trial.fail(f"save: {path.name} is not whole: {error!r}")
         shutil.rmtree(place)
         trial.progress(f"save: {number + 1} kills")
-    trial.counts["mid-save"] = f"{rounds} kills, {files:,} whole conversations, {halves} half ones under no such name"
+    trial.counts["mid-save"] = f"{kills} kills, {files:,} whole conversations, {halves} half ones under no such name"
 
 
 @contextmanager
@@ -351,19 +353,26 @@ def works(folder: Path) -> Iterator[list[Work]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trial; the exit code is 0 if nothing was wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=20, help="kills of each command")
-    parser.add_argument("--only", nargs="+", help="some of: build, build -o, pull, flash, train, save")
+    parser.add_argument(
+        "--rounds", type=int, default=20, help=f"kills of each command that compiles, and a {MANY}th of the others'"
+    )
+    parser.add_argument("--minutes", type=float, default=math.inf, help="for all of them: no new round after its part")
+    parser.add_argument("--only", nargs="+", choices=KINDS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", action="store_true", help="write the record")
     options = parser.parse_args(arguments)
+    share = options.minutes / len(options.only or KINDS)
     use_the_caches_of_the_tests()
+    # The hub's client reads these when it is imported.
+    os.environ.update(HF_HOME=str(Path(tempfile.gettempdir()) / "tinyllm-no-hub"), HF_TOKEN="")
     trial = Trial("host killed", "tests.reliability.kills", options.seed, options.save)
     with tempfile.TemporaryDirectory(prefix="tinyllm-kills-") as place, works(Path(place)) as all_works:
         for work in all_works:
             if not options.only or work.name in options.only:
-                trial_of(work, options.rounds, random.Random(f"{options.seed} {work.name}"), trial)
+                rounds = options.rounds * (1 if work.name in COMPILE else MANY)
+                trial_of(work, rounds, share, random.Random(f"{options.seed} {work.name}"), trial)
         if not options.only or "save" in options.only:
-            saves(Path(place) / "save", options.rounds, random.Random(f"{options.seed} save"), trial)
+            saves(Path(place) / "save", options.rounds * MANY, share, random.Random(f"{options.seed} save"), trial)
     return trial.end()
 
 

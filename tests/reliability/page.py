@@ -48,7 +48,8 @@ What was done to boards, host and files to make them hang, lie or lose something
 of the records in `reliability/` by `make reliability`; each trial writes its own, and prints its seed. Nothing here was
 done on hardware: boards are processes of a computer, the `host` board or emulated chips.
 
-{len(records)} trials, in which {faults} faults were found. All of them are mended.
+{len(records)} trials, in which {faults} faults were found. They are mended; if something is left of one,
+its line says so.
 [threat-model.md](threat-model.md) says who may do what.
 
 | by | command |

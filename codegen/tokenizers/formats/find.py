@@ -13,6 +13,7 @@ from tinyllm.codegen.tokenizers.formats.tiktoken import is_tiktoken, read_tiktok
 from tinyllm.codegen.tokenizers.formats.tokenizer_json import is_tokenizer_json, read_tokenizer_json
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
+from tinyllm.files import file_size
 from tinyllm.text import one_line
 
 START_SIZE = 4096
@@ -119,8 +120,9 @@ def _unfit(path: Path, vocab_size: int) -> str | None:
 def _is_tokenizer(path: Path) -> bool:
     """Whether a file begins like a tokenizer, sound or not."""
     try:
+        file_size(path)  # A pipe would be waited for.
         start = _start(path)
-    except OSError:
+    except (OSError, UserError):
         return False
     return any(is_format(start) for is_format, _ in FORMATS)
 

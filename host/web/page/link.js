@@ -41,13 +41,14 @@ const END = { type: 0 };
 const isSameCall = (reply, call) =>
   call !== null && reply.type === REPLIES.CALL && reply.answered === call.answered && reply.text === call.text;
 
-// Throws LostFrame if after a call something else comes than its result, or a result without a call.
-function checkCall(called, reply) {
-  const ended = reply.type === REPLIES.DONE && messages.REASONS[reply.reason] === "cancelled";
-  const goesOn = [REPLIES.TOKEN, REPLIES.CALL, REPLIES.DONE].includes(reply.type) && !ended;
-  if (called ? goesOn : reply.type === REPLIES.RESULT) {
-    throw new LostFrame("A call of the answer, or its result, never arrived.");
-  }
+// Throws LostFrame if after a call something else comes than its result, a result without a call, or neither of them.
+// ended: the token before was one that ends a call.
+function checkCall(called, ended, reply) {
+  const cancelled = reply.type === REPLIES.DONE && messages.REASONS[reply.reason] === "cancelled";
+  const goesOn = [REPLIES.TOKEN, REPLIES.DONE].includes(reply.type) && !cancelled;
+  const lostResult = called !== null && (goesOn || reply.type === REPLIES.CALL);
+  const lostCall = called === null && (reply.type === REPLIES.RESULT || (ended && goesOn));
+  if (lostResult || lostCall) throw new LostFrame("A call of the answer, or its result, never arrived.");
 }
 
 // Replies that came for some sequence numbers, taken one by one.
@@ -85,6 +86,7 @@ export class Link {
   // What the board may not know yet of a call's result. Sent again it has the same number, so that the board does not
   // take it for the result of the next call.
   #given = null;
+  #callEnd = null; // The token that ends a call, known from the first one on.
 
   // strangers: of site.json. log(way, item): takes every frame and all stray bytes, way ">" to the board or "<".
   constructor(port, strangers, log) {
@@ -175,17 +177,23 @@ export class Link {
     this.#unsettled = true;
     const tokens = [];
     let called = null; // The call whose result has not come yet.
+    let ended = false; // The last token ended a call, which is told next.
     try {
       for await (const reply of this.#replies(inbox, sequence)) {
         if (isSameCall(reply, called)) continue; // The board tells again what it waits for.
-        checkCall(called, reply);
-        if (reply.type === REPLIES.CALL) called = reply;
+        checkCall(called, ended, reply);
+        ended = ended && reply.type === REPLIES.PROGRESS;
+        if (reply.type === REPLIES.CALL) {
+          called = reply;
+          this.#callEnd = tokens.at(-1) ?? null;
+        }
         if (reply.type === REPLIES.RESULT) this.#given = called = null;
         if (reply.type === REPLIES.TOKEN) {
           if (reply.index !== tokens.length) {
             throw new LostFrame(`Token ${tokens.length} of the answer never arrived (token ${reply.index} came).`);
           }
           tokens.push(reply.token);
+          ended = reply.token === this.#callEnd;
         } else if (reply.type === REPLIES.DONE) {
           this.#unsettled = false;
           if (reply.tokens !== tokens.length || reply.digest !== messages.tokenDigest(tokens)) {

@@ -52,6 +52,26 @@ async function ask(harm) {
   return [asked, text];
 }
 
+// Carried out by the board itself, and neither told of nor its result, after a call that was.
+async function askWithoutBoth() {
+  let losing = false;
+  const harm = (frame) => (losing && [CALL, RESULT].includes(frame.type) ? [] : [frame]);
+  const link = new Link(new Line(harm), [], () => {});
+  await link.open();
+  await link.set(1, 0);
+  try {
+    for (losing of [false, true]) {
+      await link.reset();
+      for await (const reply of link.prompt("Turn on the light in the hall", 100, true));
+    }
+    return "passed for whole";
+  } catch (error) {
+    return error instanceof LostFrame && losing ? "lost" : String(error);
+  } finally {
+    await link.close();
+  }
+}
+
 const first = (type, copies) => {
   let left = 1;
   return (frame) => (frame.type === type && left-- > 0 ? copies(frame) : [frame]);
@@ -61,6 +81,7 @@ console.log(JSON.stringify({
   "call twice": await ask(first(CALL, (frame) => [frame, frame])),
   "call lost": await ask(first(CALL, () => [])),
   "result lost": await ask(first(RESULT, () => [])),
+  "both lost": [0, await askWithoutBoth()],
 }));
 process.exit();
 """
@@ -85,3 +106,4 @@ def test_a_call_is_made_once_and_a_lost_result_is_told(told: dict[str, tuple[int
     assert text.endswith("The hall light is on.")
     assert told["call twice"] == told["call lost"] == (1, text)
     assert told["result lost"] == (1, "lost")
+    assert told["both lost"] == (0, "lost")

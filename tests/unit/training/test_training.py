@@ -11,10 +11,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'tinyllm[train]'")
 
 from tests.conftest import STORY_MODEL  # noqa: E402
+from tests.pipeline.killed import killed_at  # noqa: E402
 from tinyllm.codegen.arithmetic.float_forward import FloatForward  # noqa: E402
 from tinyllm.codegen.checkpoints import read_model  # noqa: E402
 from tinyllm.errors import UserError  # noqa: E402
+from tinyllm.files import is_leftover  # noqa: E402
 from tinyllm.models.training.beginning import Origin  # noqa: E402
+from tinyllm.models.training.folder import write_folder  # noqa: E402
 from tinyllm.models.training.network import logits  # noqa: E402
 from tinyllm.models.training.rounding import Rounding, round_int4  # noqa: E402
 from tinyllm.models.training.shape import Shape  # noqa: E402
@@ -178,3 +181,34 @@ def test_conversations_longer_than_the_context_are_left_out_and_counted(
     assert "pairs.jsonl: line " in job.first_skipped
     with pytest.raises(UserError, match="give a larger --context"):
         of_pairs("none", recipe=replace(RECIPE, shape=replace(SHAPE, context=16)))
+
+
+def test_a_training_that_is_killed_at_its_end_pairs_no_old_weights_with_a_new_tokenizer(
+    of_stories: Prepare, tmp_path: Path
+) -> None:
+    """What a folder holds is the older model, no model, or the new one, at every moment; the next end is whole."""
+    job = of_stories()
+    old, new = ({name: tensor + number for name, tensor in job.training.result().items()} for number in range(2))
+    files = {name: content + b"\n" for name, content in job.vocabulary.files.items()}
+    renewed = replace(job.vocabulary, files=files)
+    folder = tmp_path / "model"
+    write_folder(folder, SHAPE, old, job.vocabulary, {})
+    before = contents(folder)
+    write_folder(tmp_path / "whole", SHAPE, new, renewed, {})
+    after = contents(tmp_path / "whole")
+    without_weights = 0
+    for change in range(100):
+        write_folder(folder, SHAPE, old, job.vocabulary, {})
+        if not killed_at(change, lambda: write_folder(folder, SHAPE, new, renewed, {})):
+            break
+        found = contents(folder)
+        without_weights += "model.safetensors" not in found
+        assert found in (before, after) or "model.safetensors" not in found
+        write_folder(folder, SHAPE, new, renewed, {})
+        assert contents(folder) == after
+    assert without_weights > 1 and 5 < change < 99
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Its files, but for half-written ones under names that nobody reads."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not is_leftover(path)}
