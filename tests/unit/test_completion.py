@@ -78,10 +78,10 @@ def test_bash_completes_a_board(tmp_path: Path) -> None:
     (tmp_path / "tinyllm").write_text(f"#!/bin/sh\nexec '{sys.executable}' -m tinyllm \"$@\"\n")
     (tmp_path / "tinyllm").chmod(0o755)
     script = '''eval "$(_TINYLLM_COMPLETE=bash_source tinyllm)"
-COMP_WORDS=(tinyllm run --board pico2); COMP_CWORD=3; _tinyllm_completion tinyllm; echo "${COMPREPLY[@]}"'''
+COMP_WORDS=(tinyllm run --board esp32p); COMP_CWORD=3; _tinyllm_completion tinyllm; echo "${COMPREPLY[@]}"'''
     variables = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, env=variables)
-    assert (done.stdout, done.stderr) == ("pico2\n", "")
+    assert (done.stdout, done.stderr) == ("esp32p4\n", "")
 
 
 def test_the_package_runs_as_a_module() -> None:
