@@ -44,6 +44,8 @@ OFFLINE = {
 VARYING = (
     (re.compile(r"PlatformIO's registry cannot be reached; building with the SCons from PyPI\n"), ""),
     (re.compile(r"\b[\d.,]+ (tokens/s|ms|s)\b"), r"N \1"),
+    # A rate if the clock could tell one, else the time.
+    (re.compile(r"N (?:tokens/s|ms) \(wall clock"), "N (wall clock"),
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{16}\b"), "HASH"),
     (re.compile(r"\b\d+\.\d+\.\d+[\w.+~-]*"), "VERSION"),
     (re.compile(r"\b\d+\.\d{4,5}\b|\b\d+\.\d\d%"), "FLOAT"),
