@@ -312,6 +312,9 @@ class Link(FramePort):
                     deadline = min(deadline, time.monotonic() + CORRUPT_SECONDS)
                 elif isinstance(reply, protocol.Error):
                     raise self._refusal(reply)
+                elif isinstance(reply, Event):
+                    # Of an answer to an earlier program, whose PROMPT had this number by chance.
+                    self.late_replies += 1
                 elif reply is not None:
                     raise self._unexpected(reply, request)
         raise BoardGone(

@@ -226,6 +226,21 @@ def test_a_new_connection_ends_the_answer_that_the_last_one_left(board: BoardPro
     events.close()
 
 
+def test_tokens_for_an_earlier_program_whose_prompt_had_the_same_number_are_passed_over(
+    board: BoardProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinyllm.host.link.frame_port.random.randrange", lambda end: 100)
+    first = Link(board.url)
+    first.number_from(102)  # A second program says hello with 101 and cancels with 102.
+    events = first.prompt(PROMPT, FOREVER)
+    next(events)
+    first._port.close()
+    with Link(board.url) as second:
+        assert second.late_replies > 0
+        assert answer(second.prompt(PROMPT, 3))[1].reason == Reason.LENGTH
+    events.close()
+
+
 @pytest.mark.parametrize("prompt", ["x" * 10_000, "word " * (CONTEXT + 1), list(range(3, 3 + CONTEXT + 1))])
 def test_a_prompt_longer_than_the_board_takes_is_the_users_mistake(link: Link, prompt: str | list[int]) -> None:
     with pytest.raises(Refused, match=f"this board takes {CONTEXT} tokens") as error:
