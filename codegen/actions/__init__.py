@@ -1,1 +1,1 @@
-"""Actions: a catalogue of calls, and the automaton that keeps a model to it."""
+"""Actions: a catalogue of calls, and the automaton that lets a model sample only these calls."""

@@ -1,6 +1,7 @@
-"""The automaton of a catalogue: which bytes may follow in a call. The C of a board walks the same tables.
+"""The automaton of a catalogue: which bytes may follow in a call. A board's C code walks the same tables.
 
-It accepts exactly the texts that Catalogue.write makes. It is minimal and has no circle: there are finitely many calls.
+It accepts exactly the texts that Catalogue.write makes. It is minimal, and has no cycle because there are finitely many
+calls.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from tinyllm.errors import UserError
 
 DEAD = -1
 COMPLETE = 0
-"""The state after the last byte of a call; the only one that nothing follows."""
+"""The state after the last byte of a call; the only state without edges."""
 MOST_EDGES = 0xFFFF
-"""Edges and states have 16 bits in C."""
+"""In C, the numbers of edges and states have 16 bits."""
 
 Edge = tuple[int, int, int]
-"""The lowest and the highest byte of a range, and the state that they lead to."""
+"""The lowest and the highest byte of a range, and the state that these bytes lead to."""
 
 Spans = frozenset[tuple[str, str]]
-"""Ranges of numbers, each between two with as many digits, as text."""
+"""Ranges of numbers as text; the two ends of a range have the same number of digits."""
 
 ASCII = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7E))
-"""What free text may hold of it: all but control characters, the quote and the backslash."""
+"""The ASCII bytes that free text may hold: all except control characters, the quote and the backslash."""
 UTF8 = (
     ((0xC2, 0xC2), (0xA0, 0xBF)),
     ((0xC3, 0xDF), (0x80, 0xBF)),
@@ -45,7 +46,7 @@ UTF8 = (
 
 @dataclass(frozen=True)
 class Automaton:
-    """edges: of each state, ascending by bytes. An edge leads to a state of a lower number; `start` is the highest."""
+    """edges: those of each state, ascending by bytes. Each leads to a state of a lower number. The last is `start`."""
 
     edges: tuple[tuple[Edge, ...], ...]
 
@@ -77,7 +78,10 @@ class Automaton:
 
 
 def automaton_of(catalogue: Catalogue, spaced: bool = False) -> Automaton:
-    """spaced: a space may stand before the call. Raises UserError for a catalogue too large for a board."""
+    """The automaton of a catalogue. spaced: a space may precede the call.
+
+    Raises UserError if the catalogue is too large for a board.
+    """
     states = _States()
     start = states.choice({call.name.encode() + b"(": _after_name(states, call) for call in catalogue.calls.values()})
     if spaced:
@@ -86,7 +90,10 @@ def automaton_of(catalogue: Catalogue, spaced: bool = False) -> Automaton:
 
 
 class _States:
-    """States as they are made, from the end of a call to its start: equal ones are one."""
+    """The states under construction, from the end of a call to its start. Equal states are stored once.
+
+    `then` is the state that follows a text.
+    """
 
     def __init__(self) -> None:
         self.edges: list[tuple[Edge, ...]] = [()]
@@ -95,7 +102,7 @@ class _States:
         self._of_spans: dict[tuple[Spans, int], int] = {}
 
     def add(self, edges: Iterable[Edge]) -> int:
-        """The state with these edges; neighbouring bytes that lead to one state become one edge."""
+        """The state with these edges. Neighbouring bytes that lead to the same state become one edge."""
         joined: list[Edge] = []
         for low, high, to in sorted(edges):
             if joined and joined[-1][1] + 1 == low and joined[-1][2] == to:
@@ -115,11 +122,11 @@ class _States:
         return self._numbers[key]
 
     def literal(self, text: bytes, then: int) -> int:
-        """These bytes, then the rest."""
+        """The state before these bytes."""
         return reduce(lambda to, byte: self.add([(byte, byte, to)]), reversed(text), then)
 
     def choice(self, options: Mapping[bytes, int]) -> int:
-        """One of these texts, none of which another begins with, each with its rest."""
+        """The state before one of these texts, each with the state after it. No text may begin with another one."""
         if b"" in options:
             return options[b""]
         rests: dict[int, dict[bytes, int]] = {}
@@ -128,14 +135,14 @@ class _States:
         return self.add((first, first, self.choice(rest)) for first, rest in rests.items())
 
     def integers(self, least: int, greatest: int, then: int) -> int:
-        """The decimal numbers of a range, without leading zeros; the rest begins with no digit."""
+        """The state before a decimal number of a range, without leading zeros. `then` must not accept a digit."""
         edges = self._edges(_spans(max(least, 0), greatest), then)
         if least < 0:
             edges.append((ord("-"), ord("-"), self._number(_spans(max(-greatest, 1), -least), then)))
         return self.add(edges)
 
     def _number(self, spans: Spans, then: int) -> int:
-        """The numbers between the ends of the spans, then the rest."""
+        """The state before a number that lies in one of the spans."""
         if (spans, then) not in self._of_spans:
             self._of_spans[spans, then] = self.add(self._edges(spans, then))
         return self._of_spans[spans, then]
@@ -154,9 +161,9 @@ class _States:
         return edges
 
     def text(self, longest: int, then: int) -> int:
-        """Free text of at most so many bytes, then its quote and the rest."""
+        """The state before free text of at most `longest` bytes and its closing quote."""
         quote = (ord('"'), ord('"'), then)
-        after: list[int] = []  # by the bytes that are left
+        after: list[int] = []  # indexed by the number of bytes left
         for left in range(longest + 1):
             edges = [quote]
             if left:
@@ -172,14 +179,14 @@ class _States:
 
 
 def _spans(least: int, greatest: int) -> Spans:
-    """A range of integers from 0 on, cut where they get one more digit."""
+    """A range of integers, 0 or more, as one span for each number of digits."""
     lengths = range(1, len(str(greatest)) + 1) if least <= greatest else ()
     ends = ((max(least, 10 ** (n - 1) if n > 1 else 0), min(greatest, 10**n - 1)) for n in lengths)
     return frozenset((str(low), str(high)) for low, high in ends if low <= high)
 
 
 def _after_name(states: _States, call: Call) -> int:
-    """The state behind the bracket of a call's name."""
+    """The state after a call's name and its opening bracket."""
     state = states.literal(b")", COMPLETE)
     for number, argument in reversed(list(enumerate(call.arguments))):
         state = states.literal(_lead(number, argument), _value(states, argument.kind, state))

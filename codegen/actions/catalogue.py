@@ -1,6 +1,6 @@
 """The catalogue of the calls that a model may make: actions.toml, and the text of a call.
 
-    caution = 1.5            optional: how much likelier than the rest a call must be, in logits
+    caution = 1.5            optional: how much likelier than any other token a call must be, in logits
     [words]                  optional: lists of words by name, for several arguments
     rooms = ["kitchen", "hall"]
 
@@ -48,12 +48,12 @@ TEXT = re.compile(r"text\((\d{1,3})\)")
 SWITCH = "true|false"
 INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 NOT_IN_STRINGS = re.compile(r'["\\\x00-\x1f\x7f-\x9f\ud800-\udfff]')
-"""What no string of a call holds: quotes, backslashes, control characters, and what UTF-8 cannot write."""
+"""What a string of a call may not hold: quotes, backslashes, control characters, and what UTF-8 cannot write."""
 
 _VALUE = r'"[^"\\\x00-\x1f]*"|true|false|-?[0-9]{1,10}'
 WRITTEN_ARGUMENT = re.compile(rf"([a-z][a-z0-9_]{{0,14}})=({_VALUE})")
 WRITTEN = re.compile(rf"(?:{WRITTEN_ARGUMENT.pattern}(?:, {WRITTEN_ARGUMENT.pattern})*)?\)")
-"""What stands behind the bracket of a call."""
+"""The text of a call after its opening bracket."""
 
 Value: TypeAlias = "str | bool | int"
 
@@ -101,7 +101,7 @@ class Integers:
 
 @dataclass(frozen=True)
 class FreeText:
-    """Text of at most so many bytes of UTF-8, without quotes, backslashes and control characters; it may be empty."""
+    """Text of at most `longest` bytes of UTF-8, without quotes, backslashes and control characters. It may be empty."""
 
     longest: int
 
@@ -118,7 +118,7 @@ Kind: TypeAlias = "Words | Switch | Integers | FreeText"
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a call: its name, and what values it takes."""
+    """One argument of a call: its name and the values it takes."""
 
     name: str
     kind: Kind
@@ -126,7 +126,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Call:
-    """One call: its name, its arguments in the order in which they are written, and templates for training data."""
+    """One call: its name, its arguments in the order they are written, and templates for training data."""
 
     name: str
     arguments: tuple[Argument, ...]
@@ -135,7 +135,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The calls by name, in the order of the file. caution: what the logit of a call's beginning is lowered by."""
+    """The calls by name, in the order of the file. caution: how much the logit of `<call>` is lowered."""
 
     calls: Mapping[str, Call]
     caution: float = 0.0
@@ -153,7 +153,7 @@ class Catalogue:
         return f"{name}({', '.join(self._write_argument(call, argument, values) for argument in call.arguments)})"
 
     def parse(self, text: str) -> tuple[str, dict[str, Value]]:
-        """The name and the values of a call's text, in the order of the catalogue: what `write` makes, and no more.
+        """The name and the values of a call's text, in the order of the catalogue. Reads only what `write` makes.
 
         Raises UserError that says what is wrong and what was expected.
         """
@@ -193,7 +193,7 @@ class Catalogue:
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Value]]:
-    """The name and the values of a call of any catalogue. Raises UserError for a text that is no call."""
+    """The name and the values of a call of any catalogue. Raises UserError if the text is no call."""
     name, bracket, rest = text.partition("(")
     if not bracket or not CALL_NAME.fullmatch(name) or not WRITTEN.fullmatch(rest):
         raise UserError(f"{shown(text)} is no call, expected NAME(ARGUMENT=VALUE, ...)")
@@ -212,7 +212,7 @@ def write_literal(value: Value) -> str:
 
 
 def _read_literal(text: str) -> Value | None:
-    """The value of a literal; None if it is none."""
+    """The value of a literal; None if the text is no literal."""
     if text in ("true", "false"):
         return text == "true"
     if len(text) >= 2 and text[0] == text[-1] == '"':
@@ -221,12 +221,12 @@ def _read_literal(text: str) -> Value | None:
 
 
 def read_catalogue(path: Path) -> Catalogue:
-    """The catalogue in one file. Raises UserError naming the file and the field that is wrong."""
+    """The catalogue in a file. Raises UserError, naming the file and the field that is wrong."""
     return parse_catalogue(read_catalogue_text(path), path)
 
 
 def read_catalogue_text(path: Path) -> str:
-    """The text of a file, not parsed. Raises UserError if it cannot be read or is not UTF-8."""
+    """The text of a catalogue's file. Raises UserError if it cannot be read or is not UTF-8."""
     try:
         return read_bytes(path, LARGEST_FILE).decode()
     except UnicodeDecodeError as error:
@@ -234,7 +234,7 @@ def read_catalogue_text(path: Path) -> str:
 
 
 def parse_catalogue(text: str, path: Path = Path(FILE)) -> Catalogue:
-    """The catalogue in the text of a file. path: what errors name. Raises UserError."""
+    """The catalogue in the text of a file. path: the file that errors name. Raises UserError."""
     table = TomlTable(path, "", parse_toml(text, path))
     table.allow(("caution", "words", "call"))
     caution = table.fraction("caution", 0, MOST_CAUTION) if "caution" in table.values else 0.0

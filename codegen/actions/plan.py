@@ -1,10 +1,10 @@
-"""Calls of a model with its tokenizer: which tokens may follow, token by token. firmware/engine/calls.c does the same.
+"""Which tokens a model may sample inside and outside of a call. firmware/engine/calls.c does the same.
 
-Outside of a call any token may be sampled but those that only stand within one: `</call>`, `<result>`, `</result>`;
-the logit of `<call>` is lowered by the catalogue's caution.
-From `<call>` on a token may follow if its bytes lead the automaton on, so none that decodes to nothing and none that
-ends an answer. After the whole call only `</call>` may. A prompt of token ids may begin a call too, for the model to
-complete, but only a call that the model itself has ended is carried out.
+Outside of a call any token may be sampled except `</call>`, `<result>` and `</result>`. The logit of `<call>` is
+lowered by the catalogue's caution.
+After `<call>` a token may follow if the automaton accepts its bytes. A token that decodes to nothing or ends an answer
+may not. After a complete call only `</call>` may follow. A prompt of token ids may begin a call for the model to
+complete, but a call is carried out only if the model itself ended it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tinyllm.text import shown
 
 MARKS = (b"<call>", b"</call>", b"<result>", b"</result>")
 LONGEST_RESULT = 255
-"""Bytes of a call's result that go into the conversation."""
+"""The most bytes of a call's result that go into the conversation."""
 OUTSIDE = -2
 """The state outside of any call."""
 
 
 @dataclass(frozen=True, eq=False)
 class ActionPlan:
-    """call, end_call, result, end_result: ids of the control tokens. texts: what each token decodes to."""
+    """call, end_call, result, end_result: ids of the control tokens. texts: the bytes that each token decodes to."""
 
     catalogue: Catalogue
     automaton: Automaton
@@ -46,25 +46,25 @@ class ActionPlan:
 
     @property
     def caution(self) -> int:
-        """What the logit of `<call>` is lowered by, Q16.16."""
+        """How much the logit of `<call>` is lowered, Q16.16."""
         return round(self.catalogue.caution * ONE)
 
     @cached_property
     def bytes_by_place(self) -> list[NDArray[np.uint8]]:
-        """For each place in a token's text (vocab,) the byte there, 0 behind its end."""
+        """For each index into a token's text, (vocab,): the byte of each token at that index, 0 after its end."""
         longest = max(map(len, self.texts))
         padded = np.frombuffer(b"".join(text.ljust(longest, b"\0") for text in self.texts), np.uint8)
         return list(padded.reshape(len(self.texts), longest).T)
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Bytes of each token, 0 for those that no call holds."""
+        """(vocab,): the length of each token in bytes, 0 for stop tokens, which may not stand in a call."""
         lengths = np.array([len(text) for text in self.texts])
         lengths[list(self.stops)] = 0
         return lengths
 
     def states_after(self, state: int) -> NDArray[np.int32]:
-        """(vocab,): where each token leads from a state within a call, DEAD if it may not follow."""
+        """(vocab,): the state after each token, from a state inside a call; DEAD if the token may not follow."""
         states = np.where(self.lengths > 0, np.int32(state), np.int32(DEAD))
         for place, row in enumerate(self.bytes_by_place):
             inside = (self.lengths > place) & (states != DEAD)
@@ -84,14 +84,14 @@ class ActionPlan:
         return self.states_after(state) != DEAD
 
     def handicaps(self, state: int) -> NDArray[np.int64]:
-        """(vocab,), Q16.16: what each logit is lowered by in a state, FARTHEST for a token that may not be sampled."""
+        """(vocab,), Q16.16: how much each logit is lowered in a state; FARTHEST if the token may not be sampled."""
         handicaps = np.where(self.allowed(state), 0, FARTHEST)
         if state == OUTSIDE:
             handicaps[self.call] = self.caution
         return handicaps
 
     def after(self, state: int, token: int) -> int:
-        """The state after a token that was read or sampled: OUTSIDE too if it breaks a call off."""
+        """The state after a token that was read or sampled; OUTSIDE if the token breaks off a call."""
         if token == self.call:
             return self.automaton.start
         if state == OUTSIDE or self.lengths[token] == 0:
@@ -101,7 +101,7 @@ class ActionPlan:
 
 
 class CallReader:
-    """The call in a sequence of tokens: `state`, and `text`, what it says so far."""
+    """Follows the call in a sequence of tokens. state: of the automaton. text: the call so far."""
 
     def __init__(self, plan: ActionPlan) -> None:
         self.plan = plan
@@ -109,29 +109,33 @@ class CallReader:
         self.text = b""
 
     def handicaps(self) -> NDArray[np.int64]:
-        """(vocab,), Q16.16: what each logit is lowered by next, FARTHEST for a token that may not be sampled."""
+        """(vocab,), Q16.16: how much each logit is lowered next; FARTHEST if the token may not be sampled."""
         return self.plan.handicaps(self.state)
 
     def read(self, token: int) -> str | None:
-        """Take one more token. The text of the call if this one ends a whole call."""
+        """Read one more token. Returns the text of the call if the token ends a complete call, else None."""
         ended = self.state == COMPLETE and token == self.plan.end_call
         before, self.state = self.text, self.plan.after(self.state, token)
         self.text = before + self.plan.texts[token] if self.state != OUTSIDE else b""
         return before.decode().removeprefix(" ") if ended else None
 
     def leave(self) -> None:
-        """A text or a turn of a chat follows: what was begun is no call."""
+        """Drop a call that was begun, because a text or a turn of a chat follows."""
         self.state, self.text = OUTSIDE, b""
 
 
 @lru_cache(maxsize=16)
 def actions_of(catalogue: str | None, tokenizer: Tokenizer) -> ActionPlan | None:
-    """The plan of a model whose config has this text of a catalogue; None without one. Errors as plan_actions."""
+    """The plan of a model whose config has this catalogue as text; None without one. Raises as plan_actions does."""
     return None if catalogue is None else plan_actions(parse_catalogue(catalogue), tokenizer)
 
 
 def plan_actions(catalogue: Catalogue, tokenizer: Tokenizer) -> ActionPlan:
-    """Raises UserError if the tokenizer lacks the control tokens, or cannot spell every call of the catalogue."""
+    """The plan of a catalogue for a tokenizer.
+
+    Raises UserError if the tokenizer lacks the control tokens, has pieces that lose their space, or cannot spell every
+    call of the catalogue.
+    """
     missing = [mark.decode() for mark in MARKS if mark not in tokenizer.control_ids]
     if missing:
         raise UserError(
@@ -161,13 +165,13 @@ def plan_actions(catalogue: Catalogue, tokenizer: Tokenizer) -> ActionPlan:
 
 
 def result_tokens(plan: ActionPlan, tokenizer: Tokenizer, text: str | bytes) -> list[int]:
-    """The tokens that a result puts into the conversation: its text between its marks, names of tokens as text."""
+    """The tokens of a result in the conversation: its marks, and its text between them. Names of tokens stay text."""
     raw = text.encode() if isinstance(text, str) else text
     return [plan.result, *encode_section(tokenizer, cut_result(raw), False), plan.end_result]
 
 
 def cut_result(text: bytes) -> bytes:
-    """The whole characters of a result that go into the conversation."""
+    """The part of a result that goes into the conversation: at most LONGEST_RESULT bytes, whole characters only."""
     if len(text) <= LONGEST_RESULT:
         return text
     end = LONGEST_RESULT
@@ -177,7 +181,7 @@ def cut_result(text: bytes) -> bytes:
 
 
 def _check_spelling(plan: ActionPlan) -> None:
-    """From every state that tokens lead to, one must lead on: then each call comes to its end."""
+    """UserError unless every reachable state has a token that may follow. Then every call can be completed."""
     if _spells_bytes(plan):
         return
     seen, open_states = {plan.automaton.start}, [plan.automaton.start]
