@@ -1,1 +1,1 @@
-"""Chat templates: rendered on the host, and derived into a plan that a board can follow."""
+"""Chat templates: the host renders them, or derives a plan from them that a board can follow."""

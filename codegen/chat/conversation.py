@@ -14,7 +14,7 @@ from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 def conversation_ids(
     template: str, tokenizer: Tokenizer, messages: Sequence[Message], generate: bool = True
 ) -> list[int]:
-    """Token ids of a whole conversation as the template writes it; errors as render.render.
+    """Token ids of a whole conversation as the template writes it. Raises as render.render does.
 
     These are the ids of transformers' apply_chat_template, except that a control token's name in a message stays text.
     """
@@ -35,9 +35,9 @@ def special_names(tokenizer: Tokenizer) -> tuple[str | None, str | None]:
 
 
 class _Hidden:
-    """Tells the names of control tokens that people write from those that the template writes.
+    """Keeps the names of control tokens in messages apart from those that the template writes.
 
-    While the template is rendered, each such name is a private use character that nobody wrote.
+    While the template is rendered, each name in a message is replaced by a private use character that no message has.
     """
 
     def __init__(self, tokenizer: Tokenizer, said: str) -> None:

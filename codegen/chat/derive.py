@@ -1,9 +1,9 @@
-"""From a chat template to its plan.
+"""Derives the plan of a chat template, which a board can follow.
 
-A template is a program; but for nearly every template the text of a conversation is a row of literals with the messages
-between them. `derive` finds these literals: it renders probe conversations and cuts the texts at the messages. Then it
-proves the literals on further probes. It knows no template by its text. If the literals do not give back every probe,
-the template stays a program, and only the host can render it.
+A template is a program, but nearly every template writes a conversation as fixed literals with the messages between
+them. `derive` renders probe conversations and cuts the texts at the messages to find these literals. Then it checks the
+literals on further probes. It knows no template by its text. If the literals do not reproduce every probe, only the
+host can render the template.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Unsuited(Exception):
 def derive(template: str, tokenizer: Tokenizer, system: str | None = None) -> ChatPlan:
     """The plan of a template. If `system` is given, every conversation begins with that system message.
 
-    Raises Unsuited.
+    Raises Unsuited if the template cannot become a plan.
     """
     plan, why = _derived(template, tokenizer, system)
     if plan is None:
@@ -37,7 +37,7 @@ def derive(template: str, tokenizer: Tokenizer, system: str | None = None) -> Ch
 
 
 def stopping_where_answers_end(template: str | None, tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer with the control token that follows an answer in the template among its stop tokens.
+    """The tokenizer, with the control token that the template writes after an answer added to its stop tokens.
 
     A model ends its answer with that token, but not every checkpoint's files name it as a stop token.
     """
@@ -56,8 +56,8 @@ def stopping_where_answers_end(template: str | None, tokenizer: Tokenizer) -> To
 class _Literals:
     """The texts between the messages.
 
-    before: white space that the template writes before an answer and not at the end of its generation prompt, so the
-    model writes it. trim_*: whether the template removes white space from a user's text after `first`, after
+    before: white space that the template writes before an answer, but not at the end of its generation prompt. So the
+    model itself writes it. trim_*: whether the template removes white space from a user's text after `first`, after
     `following`, and before `after`.
     """
 
@@ -70,7 +70,7 @@ class _Literals:
     trim_after: bool
 
     def text(self, said: Sequence[str]) -> str:
-        """A conversation: user, assistant, user, ... up to the beginning of the next answer."""
+        """The text of a conversation (user, assistant, user, ...) up to the beginning of the next answer."""
         text = self.first
         for index, content in enumerate(said):
             if index % 2 == 0:
@@ -82,7 +82,7 @@ class _Literals:
 
 
 ANSWER = "Zaqwsx"
-"""In probes: a word that no template writes."""
+"""A word of the probes that no template writes; so is SAID."""
 SAID = "Vfrbgt"
 PADDED = " \n two\twords\n "
 PROBES = (
@@ -106,7 +106,7 @@ def _literals(template: str, tokenizer: Tokenizer, system: str | None) -> _Liter
     """The literals that reproduce every probe. Raises Unsuited."""
     probes = ((SAID, ANSWER, SAID), *PROBES)
     try:
-        # Without a clock: a build must be the same on every day.
+        # A build must be the same on every day, so the template gets no clock.
         rendered = render_chats(template, [_chat(said, system) for said in probes], *special_names(tokenizer), False)
     except UserError as error:
         raise Unsuited(str(error)) from None
@@ -172,12 +172,12 @@ def _cut(tokenizer: Tokenizer, text: str) -> Sequence[Section]:
 
 
 def _end_of_answer(following: Sequence[Section]) -> int | None:
-    """The first added token after an answer."""
+    """The first added token after an answer, None if there is none."""
     return next((section.token for section in following if section.token is not None), None)
 
 
 def _edge(sections: Sequence[Section]) -> Section:
-    """The section beside the user's text: an added token, or text that is in one section with it."""
+    """The section next to the user's text: an added token, or text that shares its section with the user's text."""
     return sections[0] if sections else Section(b"", None, False)
 
 

@@ -2,8 +2,8 @@
 
     first U1 after A1 following U2 after A2 following U3 after ...
 
-A section is the text between two added tokens; it is encoded by itself. So a literal of the template becomes tokens at
-once, except for the text that shares its section with the user's text.
+A section is the text between two added tokens, and is encoded by itself. So the literals of the template become tokens
+in advance, except for the text that shares its section with the user's text.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SPACES = (*WHITE_SPACE, b"\x1c", b"\x1d", b"\x1e", b"\x1f")
 class Lead:
     """The literal before the user's text.
 
-    tokens: up to the last added token. text: the rest, in one section with the user's text. strip: the last added token
-    removes white space at the start of the user's text. trim: the template removes it.
+    tokens: the literal up to the last added token. text: the rest, which shares its section with the user's text.
+    strip: the last added token removes white space at the start of the user's text. trim: the template removes it.
     """
 
     tokens: tuple[int, ...]
@@ -36,8 +36,9 @@ class Lead:
 
 @dataclass(frozen=True)
 class Tail:
-    """The literal after the user's text: `text` in one section with it, then `tokens` from the first added token on.
+    """The literal after the user's text.
 
+    text: the part that shares its section with the user's text. tokens: the rest, from the first added token on.
     strip: the first added token removes white space at the end of the user's text. trim: the template removes it.
     """
 
@@ -51,10 +52,10 @@ class Tail:
 class ChatPlan:
     """How a chat turn becomes tokens.
 
-    first: before the first user text of a conversation. following: before every later one, from the end of the answer
-    on. after: after a user text, up to the answer.
-    end: the token that ends an answer in the template, if it is a stop token: an answer that ended with it has the
-    first `ended` tokens of `following` already.
+    first: the literal before the first user text of a conversation. following: the one before every later user text,
+    from the end of the answer on. after: the one after a user text, up to the answer.
+    end: the token that ends an answer in the template, if it is a stop token. After an answer that ended with it, the
+    conversation already has the first `ended` tokens of `following`.
     """
 
     first: Lead
@@ -88,7 +89,7 @@ def trimmed(text: bytes, spaces: Sequence[bytes], left: bool = True, right: bool
 
 
 def encode_sections(tokenizer: Tokenizer, sections: Iterable[Section], first: bool) -> list[int]:
-    """Token ids of sections and added tokens in a row. first: they begin the text."""
+    """Token ids of consecutive sections and added tokens. first: whether they begin the text."""
     ids: list[int] = []
     for section in sections:
         if section.token is None:

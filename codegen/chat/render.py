@@ -1,6 +1,6 @@
-"""Chat templates: a conversation written as the text that the model was trained on, by the checkpoint's Jinja template.
+"""Writes a conversation with the checkpoint's Jinja template, as the text that the model was trained on.
 
-They are rendered as transformers' apply_chat_template renders them, in a sandbox within a process of bounded time and
+The template is rendered as transformers' apply_chat_template does it, in a sandbox within a process of bounded time and
 memory (see worker).
 """
 
@@ -19,7 +19,7 @@ from tinyllm.text import one_line
 
 TEMPLATE_CHARACTERS = 1 << 18
 WALL_SECONDS = 10 if sys.platform == "win32" else 60
-"""The process bounds its own time if the system can; a busy computer lets it wait for its turn."""
+"""Where the system can, the process bounds its own CPU time. It needs more wall time than that on a busy computer."""
 MESSAGE_CHARACTERS = 200
 
 Role = Literal["system", "user", "assistant"]
@@ -27,7 +27,7 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Message:
-    """The text of one role."""
+    """A message of a conversation: who says it, and its text."""
 
     role: Role
     content: str
@@ -35,7 +35,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Chat:
-    """Messages in order; with `generate` the text ends where the model's answer begins."""
+    """Messages in order. generate: whether the rendered text ends where the model's answer begins."""
 
     messages: tuple[Message, ...]
     generate: bool = True
@@ -43,7 +43,7 @@ class Chat:
 
 @dataclass(frozen=True)
 class Rendered:
-    """The text of one chat, or why the template refused it; the other is empty."""
+    """The text of one chat, or the reason why the template refused it; the other one is empty."""
 
     text: str
     refusal: str = ""
@@ -52,9 +52,9 @@ class Rendered:
 def render(
     template: str, messages: Sequence[Message], bos_token: str | None, eos_token: str | None, generate: bool = True
 ) -> str:
-    """The text of one conversation; arguments and errors as render_chats.
+    """The text of one conversation; arguments and errors are those of render_chats.
 
-    UserError too if the template refuses the conversation.
+    Raises UserError also if the template refuses the conversation.
     """
     (result,) = render_chats(template, [Chat(tuple(messages), generate)], bos_token, eos_token)
     if result.refusal:
@@ -67,8 +67,8 @@ def render_chats(
 ) -> list[Rendered]:
     """Render each chat by itself, all in one process.
 
-    bos_token, eos_token: as they are written in the text; None leaves them undefined. clock: whether the template may
-    ask for the date. Raises UserError for a template that takes too much time or memory; one that is no valid Jinja
+    bos_token, eos_token: their text; None leaves them undefined. clock: whether the template may ask for the date.
+    Raises UserError if the template is too long or takes too much time or memory. A template that is not valid Jinja
     refuses every chat.
     """
     if len(template) > TEMPLATE_CHARACTERS:

@@ -1,7 +1,7 @@
-"""Renders chat templates for `render` in a process of its own: a job as JSON comes in, texts go out as JSON.
+"""The process in which `render` renders chat templates: it reads a job as JSON and writes the texts as JSON.
 
-A template is a program from whoever made the checkpoint. The sandbox keeps it from Python's internals, this process
-bounds its time and memory.
+A template is a program by the maker of the checkpoint, who may be a stranger. The sandbox keeps it from Python's
+internals, and this process bounds its time and memory.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from jinja2.utils import Namespace
 CPU_SECONDS = 2
 MEMORY_BYTES = 512 << 20
 OUTPUT_CHARACTERS = 1 << 20
-"""Of one chat."""
+"""The most characters of one rendered chat."""
 
 
 class Generation(Extension):
-    """{% generation %}, which marks the model's own text for training; here it only gives its contents."""
+    """{% generation %} marks the model's own text for training; here it only writes its contents."""
 
     tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
 
@@ -37,7 +37,7 @@ class Generation(Extension):
 
 
 class PlainNamespace(Namespace):
-    """A namespace without attributes that begin with an underscore: those could lead to Python's own."""
+    """A namespace that refuses attributes with a leading underscore, which could lead to Python's internals."""
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name.startswith("_"):
@@ -46,7 +46,7 @@ class PlainNamespace(Namespace):
 
 
 def plain_namespace(*mappings: Mapping[str, Any], **attributes: Any) -> PlainNamespace:
-    """`namespace` of a template."""
+    """The function `namespace` of a template."""
     space = PlainNamespace()
     for name, value in dict(*mappings, **attributes).items():
         space[name] = value
@@ -54,7 +54,7 @@ def plain_namespace(*mappings: Mapping[str, Any], **attributes: Any) -> PlainNam
 
 
 def plain_dict(*mappings: Mapping[str, Any], **items: Any) -> dict[str, Any]:
-    """`dict` of a template: the function without the type."""
+    """The function `dict` of a template, which hides the type dict."""
     return dict(*mappings, **items)
 
 
@@ -64,7 +64,7 @@ def raise_exception(message: object) -> NoReturn:
 
 
 def strftime_now(layout: str) -> str:
-    """The date or time of now, as datetime.strftime writes it."""
+    """The date or time now, as datetime.strftime writes it."""
     return datetime.now().strftime(layout)
 
 
@@ -75,12 +75,12 @@ def to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """Plain JSON; Jinja's own filter escapes it for HTML."""
+    """Plain JSON. Jinja's own filter would escape it for HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def environment(with_clock: bool) -> ImmutableSandboxedEnvironment:
-    """Jinja as transformers sets it up for chat templates; without a clock strftime_now is undefined."""
+    """Jinja as transformers sets it up for chat templates. Without a clock, strftime_now is undefined."""
     jinja = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols], autoescape=False
     )
@@ -118,12 +118,12 @@ def compiled(source: str, with_clock: bool) -> jinja2.Template | dict[str, str]:
         return {"error": f"line {error.lineno}: {error.message}"}
     except (RecursionError, MemoryError):
         return {"error": "it is nested too deeply"}
-    except Exception as error:  # An error that Jinja's compiler does not turn into its own.
+    except Exception as error:  # Jinja's compiler does not turn every error into its own.
         return {"error": str(error) or type(error).__name__}
 
 
 def limit_itself() -> None:
-    """Bound time and memory if the system can; on Windows the caller ends this process after its timeout."""
+    """Limit this process's time and memory. On Windows only the caller's timeout ends it."""
     if sys.platform != "win32":
         import resource
 
@@ -135,7 +135,7 @@ def limit_itself() -> None:
 
 
 def main() -> None:
-    """See render.render_chats, which starts this."""
+    """Render the chats of a job; render.render_chats starts this process."""
     job = json.loads(sys.stdin.buffer.read())
     limit_itself()
     template = compiled(job["template"], job["clock"])
