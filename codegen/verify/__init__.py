@@ -1,1 +1,1 @@
-"""The emitted C against the reference, and perplexity."""
+"""Compares the emitted C with the reference, and measures perplexity."""

@@ -1,4 +1,4 @@
-"""The C compiler of this computer."""
+"""Finds the C compiler of this computer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REMEDIES = {"darwin": "xcode-select --install", "win32": "install MSYS2 and its 
 
 
 def find_compiler() -> str:
-    """Path of a C compiler: CC, or the first of COMPILERS. Raises UserError saying how to get one."""
+    """Path of a C compiler: CC, or the first of COMPILERS. Without one, raises UserError that says how to get one."""
     wanted = (os.environ["CC"],) if os.environ.get("CC") else COMPILERS
     for name in wanted:
         if path := shutil.which(name):

@@ -1,6 +1,6 @@
 """The emitted C as a Python object: compiled as a shared library and called through cffi.
 
-ABI mode, so a C compiler is all it needs (no Python headers).
+cffi's ABI mode needs no Python headers, only a C compiler.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BUILDS: dict[str, tuple[str, ...]] = {
     "ubsan": ("-O1", "-g", "-fsanitize=undefined", "-fno-sanitize-recover=undefined"),
     "asan": ("-O1", "-g", "-fsanitize=address"),
 }
-"""Compiler flags by name; every one must give the same integers."""
+"""Compiler flags by the name of a build. Every build must give the same integers."""
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 
@@ -74,14 +74,14 @@ const char *tl_call_text(void);
 uint32_t tl_call_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
                         const struct tl_sampler_settings *settings, struct tl_random *random);
 """
-"""Of a model with a catalogue of calls."""
+"""The further functions of a model with a catalogue of calls."""
 
 
 def compile_library(files: dict[str, str], folder: Path, build: str = "O2", weights: bytes | None = None) -> Path:
     """Compile the model and the engine of an emitted project (Project.files) into a shared library in `folder`.
 
-    weights: those of the project that lie beside the program; they are written beside the library.
-    Raises UserError without a compiler, Failure with the compiler's first words when it refuses.
+    weights: weights.bin of a project whose weights lie beside the program; it is written beside the library.
+    Raises UserError without a compiler, Failure with the compiler's first error if it refuses the C.
     """
     compiler = find_compiler()
     for name, text in files.items():
@@ -109,16 +109,16 @@ def compile_library(files: dict[str, str], folder: Path, build: str = "O2", weig
 
 
 class HostLibrary:
-    """One loaded library, with the state the C has: one conversation, one KV cache.
+    """One loaded library with the state of its C: one conversation, one KV cache.
 
-    Each load of a file is the same instance of that C; compile to another folder for a second one.
+    Two loads of the same file share that state. Compile to another folder for a second instance.
     """
 
     def __init__(self, library: Path, config: ModelConfig) -> None:
         self._config = config
         self._room: Any = None
         self.image: Any = None
-        """Where the weights are that lie beside the program."""
+        """The attached weights, if they lie beside the program."""
         self._rows = config.n_kv_heads * sum(config.slots)
         self.ffi = cffi.FFI()
         self.ffi.cdef(
@@ -143,7 +143,7 @@ class HostLibrary:
             raise Failure(f"{library}: its kernels fail the check that a board makes at its start.")
 
     def attach(self, image: bytes) -> bool:
-        """Give the C its weights, if they lie beside the program. Returns whether they are its own, and whole."""
+        """Give the C the weights that lie beside its program. Returns whether they belong to it and are intact."""
         self._room = self.ffi.new(f"uint8_t[{len(image) + ALIGNMENT}]")
         self.image = self._room + -int(self.ffi.cast("uintptr_t", self._room)) % ALIGNMENT
         self.ffi.memmove(self.image, image, len(image))
@@ -151,24 +151,24 @@ class HostLibrary:
         return bool(self.c.tl_weights_intact())
 
     def begin(self) -> None:
-        """Begin a conversation: the cache holds the prefix alone."""
+        """Begin a conversation. Afterwards the cache holds only the prefix."""
         self.c.tl_begin()
         if self._config.actions is not None:
             self.c.tl_call_leave()
 
     def forward(self, token: int, position: int) -> NDArray[np.int32]:
-        """Logits Q16.16 (vocab_size,) of one token, a copy."""
+        """A copy of the logits (vocab_size,) int32, Q16.16, after one token."""
         self.c.tl_forward(token, position)
         return self.logits().copy()
 
     def prefill(self, tokens: list[int], position: int) -> None:
-        """Have the cache remember tokens from a position on, in batches."""
+        """Put tokens into the cache, from a position on, in batches."""
         done = 0
         while done < len(tokens):
             done += self.c.tl_prefill(tokens[done:], len(tokens) - done, position + done)
 
     def logits(self) -> NDArray[np.int32]:
-        """The C's own logits, (vocab_size,) int32: a view."""
+        """A view of the C's own logits, (vocab_size,) int32, Q16.16."""
         return np.frombuffer(self.ffi.buffer(self.c.tl_logits(), 4 * self._config.vocab_size), np.int32)
 
     def cache(self) -> dict[str, list[NDArray[np.generic]]]:
@@ -193,19 +193,22 @@ class HostLibrary:
         }
 
     def seed(self, seed: int) -> Any:
-        """A random state of the C sampler. UserError for a seed that is no u32."""
+        """A random state of the C sampler. Raises UserError if the seed is no u32."""
         random = self.ffi.new("struct tl_random *")
         self.c.tl_random_seed(random, SETTINGS[Setting.SEED].encode(seed))
         return random
 
     def sample(self, settings: SamplerSettings, random: Any) -> int:
-        """Draw from the current logits, which it overwrites; of a model with a catalogue what may follow there."""
+        """Draw a token from the current logits, which it overwrites.
+
+        A model with a catalogue draws only a token that may follow at this point of a call.
+        """
         values = [settings.temperature, settings.top_k, settings.top_p, settings.min_p, settings.repetition_penalty]
         own = self.ffi.new("struct tl_sampler_settings *", values)
         draw = self.c.tl_sample if self._config.actions is None else self.c.tl_call_sample
         return int(draw(self.c.tl_logits(), self.ffi.NULL, 0, own, random))
 
     def read_call(self, token: int) -> None:
-        """Tell the C of a token that was sampled, if the model has a catalogue."""
+        """Tell the C which token was sampled, if the model has a catalogue."""
         if self._config.actions is not None:
             self.c.tl_call_read(token)

@@ -1,4 +1,4 @@
-"""Perplexity on a text: the token sequences it is measured on, and the floats and the integers side by side."""
+"""Perplexity on a text: cuts the text into token sequences and compares the float and the integer model on them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Tokens = NDArray[np.int64]
 
 
 def split_stories(text: str) -> list[str]:
-    """The texts between separators, stripped, without the empty ones."""
+    """The texts between the separators, stripped; empty ones are left out."""
     return [story for part in text.split(STORY_SEPARATOR) if (story := part.strip())]
 
 
 def evaluation_sequences(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[Tokens]:
-    """For each story BOS and its first tokens, int64 (at most `max_tokens`,)."""
+    """For each story: BOS and its first tokens, int64 (at most `max_tokens`,)."""
     return [np.array(encode(tokenizer, story, bos=True)[:max_tokens], np.int64) for story in split_stories(text)]
 
 
@@ -40,9 +40,9 @@ def token_losses(logits: F32, tokens: Tokens) -> NDArray[np.float64]:
 
 
 def perplexity(forward: Callable[[Tokens], F32], sequences: Iterable[Tokens]) -> float:
-    """The exponential of the mean loss of every predicted token.
+    """The exponential of the mean loss over every predicted token.
 
-    forward: gives logits (T, vocab_size) for tokens (T,). Raises ValueError if there is no token to predict.
+    forward: computes logits (T, vocab_size) from tokens (T,). Raises ValueError if there is no token to predict.
     """
     losses = [token_losses(forward(tokens), tokens) for tokens in sequences]
     if not sum(map(len, losses)):
@@ -52,10 +52,11 @@ def perplexity(forward: Callable[[Tokens], F32], sequences: Iterable[Tokens]) ->
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The integers beside the floats, over every predicted token.
+    """The integer model compared with the float model, over every predicted token.
 
-    tokens: all of them, each sequence's first included, predicted: without it. kl: mean Kullback-Leibler divergence of
-    the integer model's distribution from the float one's, in nats. top1_agreement: how often both rank one token first.
+    tokens: the number of all tokens. predicted: the number without the first token of each sequence. kl: mean
+    Kullback-Leibler divergence of the integer model's distribution from the float model's, in nats. top1_agreement: how
+    often both rank the same token first, from 0 to 1.
     """
 
     tokens: int
@@ -73,7 +74,7 @@ class Evaluation:
 
 @dataclass
 class _Sums:
-    """Of one integer model, over the tokens so far."""
+    """The sums of one integer model over the tokens so far."""
 
     loss: float = 0.0
     kl: float = 0.0
@@ -83,7 +84,7 @@ class _Sums:
 def evaluate(
     model: Model, integers: IntegerModel, sequences: Sequence[Tokens], progress: Callable[[int], None] = lambda _: None
 ) -> Evaluation:
-    """Both forms of a model on the same tokens; arguments and errors as evaluate_all."""
+    """Compare both forms of a model on the same tokens; arguments and errors are those of evaluate_all."""
     return evaluate_all(model, [integers], sequences, progress)[0]
 
 
@@ -93,10 +94,10 @@ def evaluate_all(
     sequences: Sequence[Tokens],
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Evaluation]:
-    """Each integer form of a model beside its floats, on the same tokens.
+    """Compare each integer form of a model with its float form, on the same tokens.
 
-    progress is told how many sequences are done. Raises UserError if there is no token to predict or a sequence is
-    longer than the context.
+    progress: called with the number of sequences that are done. Raises UserError if there is no token to predict or if
+    a sequence is longer than the context.
     """
     predicted = sum(len(tokens) - 1 for tokens in sequences)
     if predicted < 1:

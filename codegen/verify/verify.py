@@ -1,8 +1,8 @@
-"""Bit by bit: the emitted C, compiled several ways, against the reference.
+"""Compares the emitted C, compiled in several ways, bit by bit with the reference.
 
-The C generates a run of tokens, sampling from its own logits, then reads the same tokens once more as a prompt. The
-reference computes the logits of these tokens, and the Python sampler draws from those: if every id, logit and cache
-entry agrees, the two have computed the same run.
+The C generates tokens by sampling from its own logits. Then it reads the same tokens once more as a prompt. The
+reference computes the logits of these tokens, and the Python sampler draws from them. The C is bit-exact if every id,
+every logit and every entry of the cache agrees.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ CACHE = ("k", "k_scale", "v", "v_scale")
 
 @dataclass(frozen=True)
 class Run:
-    """What one build did: tokens int64 (n + 1,), logits int32 (n, vocab_size), and each pass's cache at the end.
+    """A run of one build: tokens int64 (n + 1,), logits int32 (n, vocab_size), and each pass's cache at the end.
 
-    prompted: the last row of logits and the cache once more, of the same tokens read in batches; None in the reference,
-    which reads one after another. prefix: tokens before the first of them.
+    prompted: the last row of logits and the cache after the same tokens were read in batches; None in the reference,
+    which reads them one by one. prefix: the number of tokens before the first one.
     """
 
     tokens: NDArray[np.int64]
@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many positions agree, of how many, and the first that does not, in words. kernels: the set's name."""
+    """exact: how many of the `positions` agree. difference: the first difference, in words. kernels: the set's name."""
 
     kernels: str
     build: str
@@ -68,7 +68,7 @@ class Verdict:
 
     @property
     def bit_exact(self) -> bool:
-        """Whether all agrees."""
+        """Whether everything agrees."""
         return self.difference is None
 
     def __str__(self) -> str:
@@ -87,9 +87,10 @@ def verify(
 ) -> Iterator[Verdict]:
     """Compare a run of `positions` tokens (default: the whole context) for each kernel set, build and temperature.
 
-    kernels: names as named_sets takes them. The C of every set compiles on this computer, with its own layout of the
-    weights; instructions that this computer does not have stand there as the C that defines them.
-    Raises UserError without a compiler and for unknown kernels, Failure if the C does not build or a sanitizer reports.
+    kernels: names as named_sets takes them. The C of every set compiles on this computer, with the set's own layout of
+    the weights. An instruction that this computer lacks is replaced by the C that defines it.
+    Raises UserError without a compiler, for unknown kernels and for less than one position; Failure if the C does not
+    build or a sanitizer reports.
     """
     sets = named_sets(kernels)
     count = model.config.context if positions is None else positions
@@ -102,7 +103,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="tinyllm-verify-") as folder:
         for own in sets:
             progress(f"writing the C with the kernels {own.name}")
-            # The instruction set decides the kernels and the layout of the weights; all else is this computer's.
+            # The instruction set decides the kernels and the layout of the weights; the rest is this computer's board.
             files = emit_project(model, tokenizer, replace(load_board(HOST), instruction_set=own.name)).files
             for build in builds:
                 number += 1
@@ -125,7 +126,7 @@ def verify(
 def generate(
     library: Path, config: ModelConfig, first: int, settings: SamplerSettings, seed: int, positions: int
 ) -> Run:
-    """Let the C run on from the token `first`, through any stop token, sampling its own tokens."""
+    """Let the C generate from the token `first` on, by sampling; it does not end at a stop token."""
     c = HostLibrary(library, config)
     random = c.seed(seed)
     tokens, logits = [first], []
@@ -149,9 +150,9 @@ def reference_run(
     seed: int,
     plan: ActionPlan | None = None,
 ) -> Run:
-    """What the reference computes of the same tokens, and what the Python sampler draws from its logits.
+    """The reference's logits and cache for the same tokens, and the tokens that the Python sampler draws from them.
 
-    plan: of the calls that the model may make.
+    plan: that of the calls which the model may make.
     """
     reference = Reference(model)
     sampler = Sampler(settings, seed)
@@ -165,7 +166,7 @@ def reference_run(
 
 
 def _handicaps(plan: ActionPlan, tokens: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """What logits are lowered by where each of these tokens stands."""
+    """How much the logits are lowered before each of these tokens."""
     reader = CallReader(plan)
     for token in tokens:
         yield reader.handicaps()
@@ -173,10 +174,10 @@ def _handicaps(plan: ActionPlan, tokens: NDArray[np.int64]) -> Iterator[NDArray[
 
 
 def first_difference(expected: Run, got: Run) -> tuple[int, str | None]:
-    """The first position at which anything differs, and what: the cache it wrote, its logits or the id drawn from them.
+    """The first position that differs, and in words how: in its cache slot, its logits or the id drawn from them.
 
-    If all agrees, the number of positions and None. A slot of the cache that a later position overwrote speaks for the
-    later one.
+    If everything agrees: the number of positions, and None. A cache slot that a later position overwrote shows only
+    what the later one wrote.
     """
     for name in CACHE:
         for ours, theirs in zip(expected.cache[name], got.cache[name], strict=True):
@@ -186,7 +187,7 @@ def first_difference(expected: Run, got: Run) -> tuple[int, str | None]:
     for name in CACHE:
         for ours, theirs in zip(expected.cache[name], got.cache[name], strict=True):
             heads_and_channels = tuple(axis for axis in range(ours.ndim) if axis != 1)
-            # A window or the context ends the slots of a pass.
+            # A pass has no more slots than its window or the context.
             slots = np.any(ours != theirs, axis=heads_and_channels)[got.prefix : got.prefix + differ.size]
             differ[: slots.size] |= slots
     if differ.any():
@@ -198,7 +199,7 @@ def first_difference(expected: Run, got: Run) -> tuple[int, str | None]:
 
 
 def _difference_at(position: int, expected: Run, got: Run) -> str:
-    """What differs at a position, in words."""
+    """The first difference at a position, in words."""
     slot = slice(got.prefix + position, got.prefix + position + 1)
     for name in CACHE:
         for layer, (ours, theirs) in enumerate(zip(expected.cache[name], got.cache[name], strict=True)):
@@ -225,7 +226,7 @@ def _agree(run: Run, logits: NDArray[np.int32], cache: Cache) -> bool:
 def _isolated(
     build: str, library: Path, config: ModelConfig, first: int, settings: SamplerSettings, seed: int, positions: int
 ) -> Run:
-    """`generate` in a process of its own: a sanitizer ends it, and AddressSanitizer must be there before Python."""
+    """Run `generate` in a process of its own: a sanitizer ends it, and AddressSanitizer must load before Python."""
     environment = dict(os.environ)
     if build == "asan":
         environment |= {"LD_PRELOAD": _asan_runtime(), "ASAN_OPTIONS": "detect_leaks=0"}

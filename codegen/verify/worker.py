@@ -1,4 +1,4 @@
-"""Runs one library for `verify` in a process of its own: a job as JSON on standard input, the run saved as .npz."""
+"""The process in which `verify` runs a library: it reads a job as JSON from stdin and saves the run as .npz."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinyllm.codegen.verify.verify import generate
 
 
 def main() -> None:
-    """See verify._isolated, which starts this."""
+    """Run one job; verify._isolated starts this process."""
     job = json.load(sys.stdin)
     config = ModelConfig(**(job["config"] | {"rope": Rope(**job["config"]["rope"])}))
     run = generate(Path(job["library"]), config, settings=SamplerSettings(**job["settings"]), **job["run"])
