@@ -1,9 +1,8 @@
-"""Vocabulary trimming: a model and its tokenizer with only the tokens that some texts, and every byte, need.
+"""Vocabulary trimming: reduce a model and its tokenizer to the tokens that some sample texts, and every byte, need.
 
 A large vocabulary is most of a small model: the embedding's rows, the head's, the logits, the tables of the pieces. The
-texts are samples of those that the model will read and write. The kept tokens encode them as before, token for token;
-any other text is cut finer, to bytes at worst. The probabilities are those of the whole model, normalised over the kept
-tokens.
+texts are samples of what the model will read and write. They encode to the same tokens as before; any other text is cut
+finer, to bytes at worst. The probabilities are those of the whole model, normalised over the kept tokens.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ CONVERSATIONS = (
     (HELLO, Message("assistant", "Hello"), HELLO),
     (Message("system", "Hello"), HELLO),
 )
-"""Conversations to render a chat template on, to see the text that the template itself writes."""
+"""Conversations that show, when a chat template renders them, which text the template itself writes."""
 
 
 @dataclass(frozen=True)
 class Saving:
-    """What trimming saves, counted. parameters: stored numbers; flash: bytes of tables; ram: bytes of state."""
+    """What trimming saves. parameters: stored numbers; flash: bytes of tables; ram: bytes of state."""
 
     tokens_before: int
     tokens: int
@@ -46,7 +45,7 @@ class Saving:
 
 @dataclass(frozen=True)
 class Trimmed:
-    """kept: for each token of the trimmed vocabulary the id that it had, ascending."""
+    """A trimmed model. kept: the former id of each token of the trimmed vocabulary, ascending."""
 
     model: Model
     tokenizer: Tokenizer
@@ -55,7 +54,7 @@ class Trimmed:
 
 
 def trim(model: Model, tokenizer: Tokenizer, texts: Sequence[str]) -> Trimmed:
-    """The model with the rows of the kept tokens alone, and its tokenizer; the model's name gets their number."""
+    """The model and the tokenizer with only the needed tokens. The model's name gets the number of tokens."""
     kept = needed_tokens(tokenizer, texts, model.config.chat_template)
     trimmed = trim_tokenizer(tokenizer, kept)
     config = trim_config(model.config, len(kept))
@@ -71,7 +70,7 @@ def trim_config(config: ModelConfig, n_tokens: int) -> ModelConfig:
 
 
 def saving(config: ModelConfig, whole: Tokenizer, trimmed: Tokenizer) -> Saving:
-    """The saving of the smaller vocabulary for a model of that config, counted before it is trimmed."""
+    """What the smaller vocabulary saves in a model of this config, which need not be trimmed yet."""
     smaller = trim_config(config, trimmed.vocab_size)
     before, after = plan_memory(outline(config), whole), plan_memory(outline(smaller), trimmed)
     dropped = whole.vocab_size - trimmed.vocab_size
@@ -85,8 +84,10 @@ def saving(config: ModelConfig, whole: Tokenizer, trimmed: Tokenizer) -> Saving:
 
 
 def needed_tokens(tokenizer: Tokenizer, texts: Iterable[str], chat_template: str | None = None) -> tuple[int, ...]:
-    """The ids to keep, ascending: what the texts and the chat template's own words encode to, what merges make on the
-    way there, every single byte, and all that is no NORMAL piece, save padding.
+    """The ids to keep, ascending.
+
+    They are the tokens of the texts and of the chat template's own text, the pieces that merges make on the way to
+    them, every single byte, and every piece that is not NORMAL, except padding.
     """
     used = {token for text in texts for token in encode(tokenizer, text)} | _template_tokens(tokenizer, chat_template)
     kept = used | _always_kept(tokenizer)
@@ -99,9 +100,10 @@ def needed_tokens(tokenizer: Tokenizer, texts: Iterable[str], chat_template: str
 
 
 def first_tokens(tokenizer: Tokenizer, size: int) -> tuple[int, ...]:
-    """The ids of a vocabulary of about `size` tokens, ascending: what is always kept, then the first of the others.
+    """The ids of a vocabulary of about `size` tokens, ascending: those that are always kept, then the first others.
 
-    Tokenizers number their most common pieces first, so it is about as large as that of a text which needs so many.
+    Tokenizers number their most common pieces first. So its tables are about as large as those of a vocabulary that is
+    trimmed to a text which needs as many tokens.
     """
     kept = _always_kept(tokenizer)
     others = (token for token in range(tokenizer.vocab_size) if token not in kept)
@@ -109,7 +111,7 @@ def first_tokens(tokenizer: Tokenizer, size: int) -> tuple[int, ...]:
 
 
 def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
-    """The tokenizer of these tokens alone, in this order; every merge whose three pieces are kept."""
+    """The tokenizer with only these tokens, in this order. It keeps each merge whose three pieces it keeps."""
     new = {old: token for token, old in enumerate(kept)}
 
     def of_kept(values: Sequence[float]) -> tuple[float, ...]:
@@ -136,7 +138,7 @@ def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
 
 
 def _template_tokens(tokenizer: Tokenizer, chat_template: str | None) -> set[int]:
-    """The ids of conversations as the chat template writes them; none if it cannot be used."""
+    """The ids of CONVERSATIONS as the chat template writes them; none for a conversation that it cannot render."""
     used: set[int] = set()
     if chat_template is None:
         return used
@@ -155,7 +157,7 @@ def _always_kept(tokenizer: Tokenizer) -> set[int]:
         if len(piece) == 1 if kind is PieceKind.NORMAL else piece != padding_piece(token):
             kept.add(token)
     if tokenizer.scores:
-        # What unknown characters and USER_DEFINED pieces score follows from these.
+        # The scores of unknown characters and of USER_DEFINED pieces follow from the least and the greatest score.
         score = tokenizer.scores.__getitem__
         kept.add(min(range(tokenizer.vocab_size), key=score))
         normal = tokenizer.normal_ids.values()
@@ -164,12 +166,12 @@ def _always_kept(tokenizer: Tokenizer) -> set[int]:
 
 
 def padding_piece(token: int) -> bytes:
-    """The name of a row of the embedding that no text and no mark has, as tokenizers.vocabulary.fit_vocabulary says."""
+    """The piece of a row of the embedding that the tokenizer does not use; see formats.vocabulary.fit_vocabulary."""
     return b"[PAD%d]" % token
 
 
 def _parts(tokenizer: Tokenizer, piece: bytes, rank: Callable[[bytes, bytes], int | None]) -> Iterator[bytes]:
-    """The characters of a piece, and each symbol that merging makes from them on the way to it.
+    """The characters of a piece, and each symbol that merges make from them on the way to the piece.
 
     No merge crosses the ends of a text that becomes one piece, so alone it merges in the same order as in a text.
     """
