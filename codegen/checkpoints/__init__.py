@@ -1,4 +1,4 @@
-"""Checkpoint readers: one file per format, each producing a `Model`."""
+"""Checkpoint readers: each format's reader returns a `Model`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def read_model(
 ) -> Model:
     """The model at `path`: a Hugging Face folder, a GGUF file, or a llama2.c file of any of its formats.
 
-    context: positions the build will use, if the file holds rotary factors for several; see the readers.
-    rope_base: of a llama2.c file of version 1 or 2, which cannot say it; by default 10000.
+    context: positions the build will use; it chooses between two sets of longrope factors, see the readers.
+    rope_base: the base of a llama2.c file of version 1 or 2, which does not store it; by default 10000.
     share_embedding, layer_sharing: override config.json of a Hugging Face folder.
 
-    Raises UserError, naming the file, for whatever is not a whole and sound checkpoint of these, and for an option that
-    is not for its format.
+    Raises UserError, naming the file, if it is no complete and valid checkpoint of these formats, or if an option does
+    not belong to its format.
     """
     if path.is_dir():
         _refuse_rope_base(path, rope_base, "config.json says it as rope_theta")
@@ -49,7 +49,7 @@ def inspect_checkpoint(
     share_embedding: bool | None = None,
     layer_sharing: bool | None = None,
 ) -> CheckpointFacts:
-    """What the checkpoint at `path` is, told from its headers: no weight is read.
+    """The facts of the checkpoint at `path`, from its headers; no weight is read.
 
     Arguments and errors are those of `read_model`.
     """

@@ -1,4 +1,4 @@
-"""What every reader demands of a header and of the weights, whatever the format."""
+"""The checks of headers and weights that the readers of all formats share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.errors import UserError
 from tinyllm.text import shown
 
-# Far above any model that a microcontroller could hold; a larger number means a damaged or foreign header.
+# Far above any model that fits a microcontroller. A larger number means a damaged header or another format.
 LIMITS = {
     "dim": 1 << 16,
     "hidden_dim": 1 << 18,
@@ -38,14 +38,14 @@ def require_dimension(path: Path, name: str, value: object, limit: str) -> int:
 
 
 def require_even_split(path: Path, whole: str, total: int, part: str, parts: int) -> int:
-    """The quotient total / parts, or UserError if there is a remainder."""
+    """The quotient total / parts. Raises UserError if there is a remainder."""
     if total % parts:
         raise UserError(f"{path}: {whole} {total} is not a multiple of {part} {parts}; export the checkpoint again")
     return total // parts
 
 
 def require_consistent(path: Path, config: ModelConfig) -> ModelConfig:
-    """The config itself, if query heads share key heads evenly and rotary pairs fill a head; else UserError."""
+    """The config itself. Raises UserError if n_heads is no multiple of n_kv_heads or if head_dim is odd."""
     require_even_split(path, "n_heads", config.n_heads, "n_kv_heads", config.n_kv_heads)
     if config.head_dim % 2:
         raise UserError(
@@ -56,7 +56,7 @@ def require_consistent(path: Path, config: ModelConfig) -> ModelConfig:
 
 
 def require_finite(path: Path, name: str, tensor: NDArray[Any]) -> None:
-    """UserError naming tensor `name` and its first NaN or infinity, if it has any."""
+    """Raise UserError, naming the tensor and the first bad index, if a value is NaN or infinite."""
     finite = np.isfinite(tensor)
     if not finite.all():
         first = [int(index) for index in np.argwhere(~finite)[0]]

@@ -1,4 +1,4 @@
-"""What a checkpoint is, told from its headers alone."""
+"""The facts of a checkpoint that its headers tell: config, tensors and unusual features."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BIASES = {
     "bv": ("v_proj.bias", "attn_v.bias"),
     "bo": ("o_proj.bias", "attn_output.bias"),
 }
-"""How the tensor of each bias of a block is called, in a Hugging Face folder and in GGUF."""
+"""The end of the tensor's name for each bias of a block, in a Hugging Face folder and in GGUF."""
 
 
 def part_of(field: str) -> str:
@@ -29,7 +29,7 @@ def part_of(field: str) -> str:
 
 
 class TensorFacts(NamedTuple):
-    """A tensor as the file has it; `part` is what it belongs to."""
+    """A tensor as the file stores it. part: the part of the model that it belongs to, in words."""
 
     name: str
     shape: tuple[int, ...]
@@ -40,7 +40,7 @@ class TensorFacts(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckpointFacts:
-    """config, the tensors that the model consists of, and in words what is unusual about it."""
+    """The config, the tensors that the model consists of, and its unusual features in words."""
 
     config: ModelConfig
     tensors: list[TensorFacts]
@@ -54,11 +54,11 @@ class CheckpointFacts:
 
     @property
     def n_parameters(self) -> int:
-        """Stored numbers, a tied head counted once."""
+        """How many numbers are stored; a tied head counts once."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors)
 
     def parameters_by_part(self) -> dict[str, int]:
-        """Stored numbers of the embedding, the attention, the feed-forward layers, the norms and the head."""
+        """How many numbers are stored for the embedding, attention, feed-forward layers, norms and head."""
         counts: dict[str, int] = {}
         for tensor in self.tensors:
             counts[tensor.part] = counts.get(tensor.part, 0) + math.prod(tensor.shape)
@@ -66,7 +66,7 @@ class CheckpointFacts:
 
 
 def common_features(config: ModelConfig) -> list[str]:
-    """What a config alone says, in words."""
+    """The unusual features that a config alone shows, in words."""
     features = []
     if config.n_kv_heads < config.n_heads:
         features.append(f"grouped-query attention: {config.n_heads} heads of queries, {config.n_kv_heads} of keys")

@@ -1,4 +1,4 @@
-"""The licence that a checkpoint names: in its own metadata, in the model card beside it, or as a file of its folder."""
+"""Finds the licence of a checkpoint: in its metadata, in the model card beside it, or in a file of its folder."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tinyllm.codegen.checkpoints.gguf.file import is_gguf_file, open_gguf
 from tinyllm.text import one_line
 
 READ_BYTES = 64 << 10
-"""Of a card or licence: front matter and titles stand at the beginning."""
+"""How much of a card or licence is read; front matter and titles stand at the beginning."""
 FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
 class Licence(NamedTuple):
-    """The licence's name, and the file that says so."""
+    """The licence's name, and the file that names it."""
 
     name: str
     source: str
 
 
 def find_licence(path: Path) -> Licence | None:
-    """The licence of the checkpoint at `path`, None if none is named; a file that cannot be read names none.
+    """The licence of the checkpoint at `path`, None if no file names one. Files that cannot be read are skipped.
 
-    GGUF's general.license; `license` (or `license_name` if that is "other") in the front matter of README.md; the
-    title of a file LICENSE* of a folder.
+    Looked up in this order: general.license of a GGUF file; `license` (`license_name` if that is "other") in the front
+    matter of README.md; the title of a file LICENSE* or LICENCE* of a folder.
     """
     folder = path if path.is_dir() else path.parent
     if path.is_file() and is_gguf_file(path):
@@ -44,7 +44,7 @@ def find_licence(path: Path) -> Licence | None:
 
 
 def _card_licence(card: str) -> str:
-    """The one or two keys that matter are plain scalars, or a list of them; whatever else YAML can say names none."""
+    """The licence in a card's front matter, "" if none. Reads plain scalars and lists of them, not the rest of YAML."""
     front = FRONT_MATTER.match(card)
     if front is None:
         return ""

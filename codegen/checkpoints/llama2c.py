@@ -1,6 +1,7 @@
 """The three checkpoint formats of llama2.c, as export.py of github.com/karpathy/llama2.c writes them.
 
-Little-endian throughout. All share seven int32: dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, context.
+All numbers are little-endian. Each header has the same seven int32: dim, hidden_dim, n_layers, n_heads, n_kv_heads,
+vocab_size, context.
 
 legacy  28-byte header, the seven numbers; a negative vocab_size says that a separate head follows. Then fp32:
         embedding, attn_norm*, wq*, wk*, wv*, wo*, ffn_norm*, w_gate*, w_down*, w_up*, final_norm, two tables
@@ -12,9 +13,9 @@ v2      as v1 with version 2 and, after the byte, an int32 group size. The norms
 
 (* = once for each layer, all layers of one kind together; w1, w2, w3 of llama2.c are w_gate, w_down, w_up.)
 
-llama2.c's own programs now compute the rotary angles with base 10000, whatever the tables of a legacy file say. A model
-that was trained with another base (Code Llama has 1000000) goes wrong there. Here the tables count. Versions 1 and 2
-have no place for a base, so it is given as an option.
+llama2.c's own programs now compute the rotary angles with base 10000 and ignore the tables of a legacy file. So they
+run a model that was trained with another base (Code Llama has 1000000) wrongly. This reader takes the base from the
+tables. Versions 1 and 2 store no base, so it is an option.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ LEGACY_BLOCK_ORDER = ("attn_norm", "wq", "wk", "wv", "wo", "ffn_norm", "w_gate",
 
 @dataclass(frozen=True)
 class Header:
-    """version: 0 for legacy. size: bytes before the first tensor. group_size: values per scale, 0 for fp32."""
+    """version: 0 for a legacy file. size: bytes before the first tensor. group_size: values per scale, 0 for fp32."""
 
     version: int
     size: int
@@ -66,7 +67,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of the file: `block` is None outside the blocks; a `group_size` of 0 means fp32."""
+    """One tensor of the file. block: None for a tensor outside the blocks. group_size: 0 for fp32."""
 
     field: str
     block: int | None
@@ -89,13 +90,14 @@ class Entry:
 
 
 def read_llama2c(path: Path, *, rope_base: float | None = None) -> Model:
-    """The checkpoint at `path`, whichever of the three formats it has, every weight as float32.
+    """The checkpoint at `path`, in any of the three formats, with every weight as float32.
 
-    rope_base: of a version 1 or 2 file; None: 10000.
+    rope_base: the base of a version 1 or 2 file; None means 10000.
 
     The file's size is checked against its header before any weight is read. Raises UserError for a file that is
-    missing, truncated or over-long, for a header that is foreign, absurd or contradicts itself, for rotary tables that
-    are none, for a base that the file does not need or that is absurd, and for weights that are not finite.
+    missing, truncated or over-long, for a header of another format, with absurd or contradictory values, for tables
+    that describe no rotary embedding, for a base that a legacy file does not need or that is absurd, and for weights
+    that are not finite.
     """
     header, entries = _open(path, rope_base)
     data = np.memmap(path, np.uint8, "r")
@@ -114,7 +116,7 @@ def read_llama2c(path: Path, *, rope_base: float | None = None) -> Model:
 
 
 def inspect_llama2c(path: Path, *, rope_base: float | None = None) -> CheckpointFacts:
-    """What the checkpoint at `path` is, from its header and rotary tables; arguments and errors as read_llama2c."""
+    """The facts of the checkpoint, from its header and rotary tables; arguments and errors as in read_llama2c."""
     header, entries = _open(path, rope_base)
     tensors = [
         TensorFacts(entry.name, entry.shape, "Q8_0" if entry.group_size else "F32", entry.n_bytes, part_of(entry.field))
@@ -129,7 +131,7 @@ def inspect_llama2c(path: Path, *, rope_base: float | None = None) -> Checkpoint
 
 
 def _open(path: Path, rope_base: float | None) -> tuple[Header, list[tuple[int, Entry]]]:
-    """The header of a file that is as long as it asks for, and each tensor with its offset; errors as read_llama2c."""
+    """The header, and each tensor with its offset; the file's length is checked. Errors as in read_llama2c."""
     size = file_size(path)
     header = _read_header(path, size)
     config = header.config
@@ -162,7 +164,10 @@ def _open(path: Path, rope_base: float | None) -> tuple[Header, list[tuple[int, 
 
 
 def _read_header(path: Path, size: int) -> Header:
-    """The checked header of a file of `size` bytes. Raises UserError if it is too short, foreign or contradictory."""
+    """The checked header of a file of `size` bytes.
+
+    Raises UserError if it is too short, of another format or contradictory.
+    """
     with path.open("rb") as file:
         raw = file.read(VERSIONED_HEADER_SIZE)
     versioned = raw[:4] == struct.pack("<I", MAGIC)
@@ -227,7 +232,7 @@ def _config(path: Path, numbers: dict[str, int], tied_head: bool) -> ModelConfig
 
 
 def layout(header: Header) -> Iterator[Entry]:
-    """Every tensor of the file in the order it is stored."""
+    """Every tensor of the file, in the order in which they are stored."""
     config = header.config
     shapes: dict[str, tuple[int, ...]] = {
         "embedding": (config.vocab_size, config.dim),
@@ -267,7 +272,7 @@ def layout(header: Header) -> Iterator[Entry]:
 
 
 def _decode(path: Path, entry: Entry, raw: NDArray[np.uint8]) -> F32:
-    """The tensor's bytes as float32 of entry.shape; Q8_0 becomes value * scale, rounded once to float32."""
+    """The tensor as float32 of entry.shape. A Q8_0 value becomes value * scale, rounded once to float32."""
     if not entry.group_size:
         tensor = np.array(_view(raw, "<f4"), dtype=np.float32).reshape(entry.shape)
         require_finite(path, entry.name, tensor)

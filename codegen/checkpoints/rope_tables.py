@@ -1,7 +1,7 @@
-"""The rotary embedding that a file's own tables of cosines and sines describe.
+"""Recovers the rotary embedding from a file's tables of cosines and sines.
 
-A table has a row for each position and a column for each pair of a head's elements: the cosine, or the sine, of the
-position times the pair's frequency. A base gives the frequencies base ** (-pair / pairs) (Su et al., arXiv 2104.09864).
+A table has a row for each position and a column for each pair of a head's elements. It holds the cosine, or the sine,
+of position * frequency of the pair. A base gives the frequencies base ** (-pair / pairs) (Su et al., arXiv 2104.09864).
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from tinyllm.errors import UserError
 
 USUAL_BASE = 10000.0
 MOST_DIGITS = 7
-"""Significant digits of a base; a float32 table tells no more."""
+"""Significant digits of a base; a float32 table determines no more."""
 SAME_FREQUENCY = 1e-6
-"""Relative difference that two roundings to float32 explain."""
+"""The largest relative difference that two roundings to float32 explain."""
 ROUNDING, ROUNDING_PER_RADIAN = 2e-6, 4e-7
-"""How far a cosine may be off: itself rounded to float32, and the angle it was computed from."""
+"""How far a cosine may be off: rounding to float32 moves the cosine itself, and the angle it was computed from."""
 CHUNK = 1 << 18
-"""Values that are compared at a time."""
+"""How many values are compared at a time."""
 
 Table = NDArray[Any]
 
 
 def rope_of_tables(path: Path, cosines: Table, sines: Table) -> Rope:
-    """The rotary embedding whose tables these are, float32 (positions, pairs) each; neighbours rotate together.
+    """The rotary embedding with these tables, float32 (positions, pairs) each. Neighbouring elements rotate together.
 
-    Its base is the one with the fewest digits that gives the tables. If none does, its factors keep the frequencies
-    that the tables have. Raises UserError, naming the first position, if no constant frequencies give the tables.
+    Its base is the one with the fewest digits that gives the tables. If no base does, its factors give the tables'
+    frequencies. Raises UserError, naming the first wrong position, if no constant frequencies give the tables.
     """
     positions, pairs = cosines.shape
     frequencies = np.ones(pairs) if positions == 1 else _frequencies(cosines, sines)
@@ -47,16 +47,16 @@ def rope_of_tables(path: Path, cosines: Table, sines: Table) -> Rope:
         rows = slice(first, first + len(angles))
         allowed = ROUNDING + ROUNDING_PER_RADIAN * angles
         differences = np.maximum(np.abs(cosines[rows] - np.cos(angles)), np.abs(sines[rows] - np.sin(angles)))
-        wrong = ~(differences <= allowed).all(axis=1)  # this way round a NaN is wrong too
+        wrong = ~(differences <= allowed).all(axis=1)  # written so that a NaN is wrong too
         if wrong.any():
             raise _no_rotation(path, first + int(np.argmax(wrong)))
     return rope
 
 
 def _frequencies(cosines: Table, sines: Table) -> NDArray[np.float64]:
-    """Radians per position of each pair: from position 1, then made finer at every power of two.
+    """Radians per position of each pair: estimated at position 1, then refined at every power of two.
 
-    Values that are not finite give none; the comparison finds them.
+    Values that are not finite give a NaN here; the comparison with the tables finds them.
     """
     with np.errstate(invalid="ignore"):
         frequencies = np.arctan2(sines[1], cosines[1], dtype=np.float64)
@@ -70,9 +70,9 @@ def _frequencies(cosines: Table, sines: Table) -> NDArray[np.float64]:
 
 
 def _of_one_base(frequencies: NDArray[np.float64]) -> Rope | None:
-    """The embedding with these frequencies that has a base and nothing else, or None if there is none."""
+    """The embedding that gives these frequencies by its base alone, or None if no base does."""
     pairs = len(frequencies)
-    # The last pair tells the base best: its exponent is the largest.
+    # The last pair determines the base best, because its exponent is the largest.
     estimate = USUAL_BASE if pairs == 1 else float(frequencies[-1] ** (-pairs / (pairs - 1)))
     for digits in range(1, MOST_DIGITS + 1):
         base = float(f"{estimate:.{digits - 1}e}")
@@ -83,7 +83,7 @@ def _of_one_base(frequencies: NDArray[np.float64]) -> Rope | None:
 
 
 def _angles(rope: Rope, positions: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """The first position of a run, and the angles of all its positions."""
+    """The angles of all positions, in runs: the first position of a run, and the angles (positions, pairs) in it."""
     frequencies = rope.frequencies()
     step = max(1, CHUNK // len(frequencies))
     for first in range(0, positions, step):

@@ -1,7 +1,7 @@
-"""The metadata of a GGUF model -> ModelConfig.
+"""Turns the metadata of a GGUF model into a ModelConfig.
 
-Keys: gguf-py/gguf/constants.py of github.com/ggml-org/llama.cpp. What the model form cannot express is refused by the
-name of its key before any weight is read, never ignored.
+Keys: gguf-py/gguf/constants.py of github.com/ggml-org/llama.cpp. A feature that ModelConfig cannot express is never
+ignored: it is refused, by the name of its key, before any weight is read.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from tinyllm.errors import CheckpointWarning, UserError
 from tinyllm.text import harmless_name, shown
 
 PAIRINGS: dict[str, RopePairing] = {"llama": "interleaved", "phi3": "half", "qwen2": "half"}
-"""The architectures that are read, and which elements of a head rotate together.
+"""The supported architectures, and which elements of a head rotate together.
 
-The converter permutes the rows of a llama's q and k so that they lie side by side, as in Llama's own weights and in
-llama2.c; the others keep the halves of Hugging Face.
+For a llama, the converter permutes the rows of q and k so that the elements of a pair are neighbours, as in Llama's own
+weights and in llama2.c. The others keep Hugging Face's order: a pair has one element in each half of the head.
 """
 
 FALLBACK_CONTEXT = 512
-"""Positions of a model that does not say: fewer than any was trained for."""
+"""The context of a model that does not say it: fewer positions than any model was trained for."""
 FACTORS = (1e-3, 1e6)
-"""Least and largest divisor of a frequency: beyond it an angle would be noise."""
+"""The least and the largest divisor of a frequency; with others an angle would be noise."""
 FACTOR_TENSORS = ("rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight")
 
-# Key after the architecture -> what it asks for, and the values that mean it is not used.
+# Key (after the architecture's name) -> the feature that it asks for, and the values that mean it is not used.
 UNSUPPORTED: dict[str, tuple[str, tuple[object, ...]]] = {
     "expert_count": ("a mixture of experts", (0,)),
     "attention.max_alibi_bias": ("ALiBi", (0.0,)),
@@ -46,14 +46,14 @@ UNSUPPORTED: dict[str, tuple[str, tuple[object, ...]]] = {
 
 
 def warn(gguf: Gguf, found: str) -> None:
-    """A CheckpointWarning about the file."""
+    """Issue a CheckpointWarning about the file."""
     warnings.warn(f"{gguf.path}: {found}", CheckpointWarning, stacklevel=3)
 
 
 def read_config(gguf: Gguf, stored: dict[str, StoredTensor], context: int | None) -> tuple[ModelConfig, list[str]]:
-    """The checked dimensions of a model with these tensors, and in words what is unusual about it.
+    """The checked config of a model with these tensors, and its unusual features in words.
 
-    context: as read_gguf has it. Raises UserError naming the file and the key.
+    context: as in read_gguf. Raises UserError naming the file and the key.
     """
     path, name = gguf.path, require_supported(gguf)
 
@@ -101,7 +101,7 @@ def read_config(gguf: Gguf, stored: dict[str, StoredTensor], context: int | None
 
 
 def require_supported(gguf: Gguf) -> str:
-    """The architecture. UserError for another one and for every feature that the model form cannot express."""
+    """The architecture. Raises UserError for one that is not in PAIRINGS, and for a feature that is not supported."""
     name = gguf.text("general.architecture")
     if name not in PAIRINGS:
         raise UserError(
@@ -126,7 +126,7 @@ def require_supported(gguf: Gguf) -> str:
 
 
 def _trained(gguf: Gguf, name: str, context: int | None) -> int:
-    """The positions that the model was trained for."""
+    """How many positions the model was trained for. Raises UserError if `context` is larger."""
     key = f"{name}.context_length"
     trained = gguf.scalar(key)
     if not isinstance(trained, int) or isinstance(trained, bool) or not 1 <= trained <= LIMITS["context"]:
@@ -142,7 +142,7 @@ def _trained(gguf: Gguf, name: str, context: int | None) -> int:
 
 
 def _window(gguf: Gguf, name: str) -> int:
-    """Positions that a token attends to on every layer, itself included, if the model limits them; else 0."""
+    """How many positions a token attends to on every layer, itself included; 0 if the model does not limit them."""
     key = f"{name}.attention.sliding_window"
     return require_dimension(gguf.path, key, gguf.scalar(key), "context") if gguf.scalar(key) else 0
 
@@ -150,9 +150,10 @@ def _window(gguf: Gguf, name: str) -> int:
 def _rope(
     gguf: Gguf, name: str, stored: dict[str, StoredTensor], head_dim: int, trained: int, context: int | None
 ) -> tuple[Rope, int, list[str]]:
-    """The rotary embedding, the positions that it is right for, and what is unusual about it in words.
+    """The rotary embedding, the number of positions that it is right for, and its unusual features in words.
 
-    Each frequency is divided by the linear factor and by its own one of a tensor: Llama 3's, or one of longrope's two.
+    Each frequency is divided by the linear factor, and by its own factor in a tensor: Llama 3's, or one of longrope's
+    two.
     """
     path = gguf.path
     rotary_key = f"{name}.rope.dimension_count"
@@ -211,7 +212,7 @@ def _rope(
 def _factors(
     gguf: Gguf, name: str, stored: dict[str, StoredTensor], trained: int, context: int | None
 ) -> tuple[StoredTensor | None, int, str]:
-    """The tensor of factors, if any, the positions that it is right for, and what it is in words."""
+    """The tensor of factors, if any, the number of positions that it is right for, and its name in words."""
     llama3, short, long = FACTOR_TENSORS
     if llama3 in stored:
         return stored[llama3], trained, "rope frequencies of its own, as llama3's"

@@ -1,11 +1,11 @@
-"""The GGUF container: metadata, then a table of tensors, then their data; every count is checked before it is used.
+"""Reads the header of a GGUF file; every count is checked before it is used.
 
-Format: docs/gguf.md of github.com/ggml-org/ggml, versions 2 and 3, little-endian: the magic "GGUF", uint32 version,
-uint64 number of tensors, uint64 number of metadata entries, then the entries: a key, a uint32 type, a value. A string
-is a uint64 length and that many bytes, an array a uint32 type, a uint64 count and the values.
+Format: docs/gguf.md of github.com/ggml-org/ggml, versions 2 and 3, little-endian. The file starts with the magic
+"GGUF", uint32 version, uint64 number of tensors and uint64 number of metadata entries. The metadata entries follow: a
+key, a uint32 type, a value. Then come the table of tensors and their data. A string is a uint64 length and that many
+bytes; an array is a uint32 type, a uint64 count and the values.
 
-The header is read here because the gguf package's own reader believes every count it finds: a few bytes make it
-allocate without end.
+The gguf package's own reader trusts every count: a few bytes can make it allocate without end. So it is not used here.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ VERSIONS = (2, 3)
 START_SIZE = 24
 DEFAULT_ALIGNMENT = 32
 HEADER_LIMIT = 32 << 20
-"""Bytes of metadata and tensor table; the largest vocabularies, merges included, take about 10 MB."""
+"""The most bytes of metadata and tensor table; the largest vocabularies, with merges, take about 10 MB."""
 MAX_ENTRIES = 1 << 16
-"""Metadata entries, and tensors; a model has some hundreds."""
+"""The most metadata entries, and the most tensors; a model has some hundreds."""
 MAX_KEY_LENGTH = 65535
 
 NUMBERS = {
@@ -49,26 +49,26 @@ NUMBERS = {
     11: "<i8",
     12: "<f8",
 }
-"""Type of a metadata value -> numpy's name for it."""
+"""Type number of a metadata value -> numpy dtype."""
 FLOAT32, STRING, ARRAY = 6, 8, 9
 
 
 def is_gguf(start: bytes) -> bool:
-    """Whether a file that starts so (START_SIZE bytes) is a GGUF file that has metadata, as every model must."""
+    """Whether a file with these first START_SIZE bytes is a GGUF file with metadata, which every model has."""
     return len(start) >= START_SIZE and start.startswith(MAGIC) and any(start[16:START_SIZE])
 
 
 def is_gguf_file(path: Path) -> bool:
-    """Whether `path` is to be read as GGUF, by its name or its content. Raises UserError if it is no readable file."""
+    """Whether `path` is a GGUF file by its name or its content. Raises UserError if it is no readable file."""
     file_size(path)
     with path.open("rb") as file:
         return path.suffix == ".gguf" or is_gguf(file.read(START_SIZE))
 
 
 class Cursor:
-    """Reads the header from front to back and never past its end.
+    """Reads the header from front to back.
 
-    Raises UserError, with what was being read, if the file ends or HEADER_LIMIT is passed.
+    Raises UserError, naming what was being read, at the end of the file or of the first HEADER_LIMIT bytes.
     """
 
     def __init__(self, path: Path, data: memoryview, offset: int = 0) -> None:
@@ -82,7 +82,7 @@ class Cursor:
         return self.end - self.offset
 
     def skip(self, n_bytes: int, what: str) -> int:
-        """The offset of the next `n_bytes`, which are there; the cursor stands behind them."""
+        """Move the cursor past the next `n_bytes`. Returns their offset. Raises UserError if the file lacks them."""
         if n_bytes > self.remaining:
             if self.end < len(self.data):
                 raise self.damaged(f"{what} lies beyond the first {HEADER_LIMIT:,} bytes, where a header must end")
@@ -92,7 +92,7 @@ class Cursor:
         return offset
 
     def number(self, code: str, what: str) -> int:
-        """One whole number; code: as `struct` has it, "I" or "Q"."""
+        """One whole number. code: its format in `struct`, "I" or "Q"."""
         (value,) = struct.unpack_from(f"<{code}", self.data, self.skip(struct.calcsize(f"<{code}"), what))
         return int(value)
 
@@ -101,7 +101,7 @@ class Cursor:
         return bytes(self.data[start : self.offset])
 
     def name(self, what: str, limit: int) -> str:
-        """A string that must be readable: UTF-8 of at most `limit` bytes that prints on one line."""
+        """A string that must be UTF-8 of at most `limit` bytes, not empty and printable on one line."""
         raw = self.string(what)
         if len(raw) > limit:
             raise self.damaged(f"{what} has {len(raw):,} bytes, expected at most {limit:,}")
@@ -114,7 +114,7 @@ class Cursor:
         return text
 
     def count(self, what: str) -> int:
-        """How many entries follow."""
+        """A number of entries, at most MAX_ENTRIES."""
         value = self.number("Q", what)
         if value > MAX_ENTRIES:
             raise self.damaged(f"{what} is {value:,}, expected at most {MAX_ENTRIES:,}")
@@ -128,10 +128,10 @@ class Cursor:
 class Gguf:
     """A GGUF file whose metadata has been read.
 
-    metadata: strings are bytes; arrays of numbers are numpy arrays, arrays of strings lists; a float32 is the shortest
-        decimal that it stands for (1e-5, not 9.99999974e-6), which is what the file it was converted from had.
-    data: the whole file. table: the offset of the tensor table, of n_tensors entries.
-    alignment: every tensor starts at a multiple of it, counted from the end of the table.
+    metadata: a string is bytes, an array of numbers a numpy array, an array of strings a list. A float32 becomes the
+        shortest decimal that rounds to it (1e-5, not 9.99999974e-6), as in the file that it was converted from.
+    data: the whole file. table: the offset of the tensor table, which has n_tensors entries.
+    alignment: the data begin at the next multiple of it after the table, and each tensor at a multiple within them.
     """
 
     path: Path
@@ -142,7 +142,7 @@ class Gguf:
     alignment: int
 
     def scalar(self, key: str) -> Scalar | None:
-        """The value, None if there is none. Raises UserError for an array."""
+        """The value, None if the key is absent. Raises UserError for an array."""
         value = self.metadata.get(key)
         if isinstance(value, (list, np.ndarray)):
             raise UserError(
@@ -152,7 +152,7 @@ class Gguf:
         return value
 
     def text(self, key: str) -> str | None:
-        """The string, None if there is none. Raises UserError if it is not UTF-8 text."""
+        """The string, None if the key is absent. Raises UserError if it is not UTF-8 text."""
         value = self.scalar(key)
         if value is None:
             return None
@@ -164,7 +164,7 @@ class Gguf:
         raise UserError(f"{self.path}: {key} is {shown(value)}, expected text; convert the file again")
 
     def flag(self, key: str, default: bool) -> bool:
-        """The truth value, `default` if there is none. Raises UserError if it is something else."""
+        """The truth value, `default` if the key is absent. Raises UserError for a value of another type."""
         value = self.scalar(key)
         if value is None:
             return default
@@ -173,7 +173,10 @@ class Gguf:
         return value
 
     def real(self, key: str, default: float | None, least: float, most: float) -> float:
-        """The number, `default` if there is none. Raises UserError outside `least` to `most`, and without either."""
+        """The number, `default` if the key is absent.
+
+        Raises UserError for a value of another type or outside `least` to `most`, and if there is no default either.
+        """
         value = self.scalar(key)
         if value is None:
             value = default
@@ -186,10 +189,10 @@ class Gguf:
 
 
 def open_gguf(path: Path) -> Gguf:
-    """The file with its metadata.
+    """Open a GGUF file and read its metadata.
 
-    Raises UserError for a file that is missing, foreign, cut off, big-endian, of another version, or whose metadata
-    have a key twice, an unknown type, an array of arrays or a length that the file cannot hold.
+    Raises UserError for a file that is missing, of another format, cut off, big-endian or of another version, and if
+    the metadata have a key twice, an unknown type, an array of arrays or a length that the file cannot hold.
     """
     size = file_size(path)
     if size < START_SIZE:
@@ -235,7 +238,7 @@ def _value(cursor: Cursor, key: str) -> Value:
 
 
 def _strings(cursor: Cursor, key: str, n: int) -> list[bytes]:
-    """As cursor.string would read them; a vocabulary has hundreds of thousands, so the loop is its own."""
+    """Read strings as cursor.string does, but faster: a vocabulary has hundreds of thousands of them."""
     if 8 * n > cursor.remaining:
         raise cursor.damaged(f"{key} has {n:,} strings, more than the file could hold")
     length_at, data, offset, end = struct.Struct("<Q").unpack_from, cursor.data, cursor.offset, cursor.end
@@ -259,7 +262,7 @@ def _numbers(cursor: Cursor, key: str, kind: int, n: int) -> NDArray[Any]:
     if kind not in NUMBERS:
         raise cursor.damaged(f"{key} has type {kind}, expected one of 0 to 12")
     dtype = np.dtype(NUMBERS[kind])
-    # A truth value is any byte here, so that nothing but 0 and 1 ever lies in an array of them.
+    # A bool may be any byte in the file. It is read as uint8 and converted, so that the array holds only 0 and 1.
     stored = np.dtype(np.uint8) if dtype == np.bool_ else dtype
     start = cursor.skip(n * dtype.itemsize, key)
     return np.frombuffer(cursor.data, stored, count=n, offset=start).astype(dtype)

@@ -1,7 +1,7 @@
-"""GGUF models of the architectures llama, phi3 and qwen2, as llama.cpp's converters write them.
+"""Reads GGUF models of the architectures llama, phi3 and qwen2, as llama.cpp's converters write them.
 
-Tensor names: gguf-py/gguf/constants.py of github.com/ggml-org/llama.cpp. docs/gguf.md says what is read and what of it
-is trusted.
+Tensor names: gguf-py/gguf/constants.py of github.com/ggml-org/llama.cpp. docs/gguf.md says what is read and what is
+trusted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tinyllm.errors import UserError
 
 HEAD = "output.weight"
 
-# Tensor of a block -> the fields whose rows it holds, one below the other.
+# Name of a block's tensor -> the fields of Block whose rows it holds, one field after the other.
 Tensors = dict[str, tuple[str, ...]]
 COMMON: Tensors = {
     "attn_norm.weight": ("attn_norm",),
@@ -40,7 +40,7 @@ FUSED: Tensors = {"attn_qkv.weight": ("wq", "wk", "wv"), "ffn_up.weight": ("w_ga
 QKV_BIASES: Tensors = {"attn_q.bias": ("bq",), "attn_k.bias": ("bk",), "attn_v.bias": ("bv",)}
 OUTPUT_BIAS: Tensors = {"attn_output.bias": ("bo",)}
 
-# What a block must hold, and what it may.
+# Architecture -> the tensors that a block must have, and those that it may have.
 BLOCK_TENSORS: dict[str, tuple[Tensors, Tensors]] = {
     "llama": (COMMON | SEPARATE, QKV_BIASES | OUTPUT_BIAS),
     "phi3": (COMMON | FUSED, {}),
@@ -50,7 +50,10 @@ BLOCK_TENSORS: dict[str, tuple[Tensors, Tensors]] = {
 
 @dataclass(frozen=True)
 class Placed:
-    """A tensor that the model consists of: its `fields` (of block number `block`, unless None), of `heights` rows."""
+    """A tensor of the model.
+
+    fields: the fields of Model, or of block number `block`, whose rows it holds. heights: the rows of each field.
+    """
 
     stored: StoredTensor
     fields: tuple[str, ...]
@@ -59,13 +62,13 @@ class Placed:
 
 
 def read_gguf(path: Path, *, context: int | None = None) -> Model:
-    """The model in the GGUF file at `path`, every weight as float32, one tensor of the file at a time.
+    """The model in the GGUF file at `path`, with every weight as float32. Tensors are read one at a time.
 
-    context: positions the build will use, which decides between the two sets of longrope factors; None asks for the
-        short ones. The result's config.context says how far it is right.
+    context: positions the build will use, which decides between the two sets of longrope factors; None chooses the
+        short ones. The result's config.context is the number of positions for which they are right.
 
-    Warns (CheckpointWarning) if the context length is missing or absurd, vocab_size is not the embedding's, or a
-    tied head is stored as if it were one of its own. Raises UserError, naming the file and the field, for whatever else
+    Warns (CheckpointWarning) if the context length is missing or absurd, if vocab_size is not the embedding's, or if a
+    tied head is stored as a tensor of its own. Raises UserError, naming the file and the field, for anything else that
     is missing, damaged or not supported.
     """
     gguf, config, placed, _ = _layout(path, context)
@@ -87,7 +90,7 @@ def read_gguf(path: Path, *, context: int | None = None) -> Model:
 
 
 def inspect_gguf(path: Path, *, context: int | None = None) -> CheckpointFacts:
-    """What the model in the file is, no weight read; `context`, warnings and errors are those of read_gguf."""
+    """The facts of the model; no weight is read. `context`, warnings and errors are those of read_gguf."""
     _, config, placed, features = _layout(path, context)
     tensors = [
         TensorFacts(
@@ -104,7 +107,7 @@ def inspect_gguf(path: Path, *, context: int | None = None) -> CheckpointFacts:
 
 
 def _layout(path: Path, context: int | None) -> tuple[Gguf, ModelConfig, list[Placed], list[str]]:
-    """The file, the config, every tensor in its place, and in words what is unusual about the model."""
+    """The file, the config, every tensor of the model, and the model's unusual features in words."""
     gguf = open_gguf(path)
     stored = read_tensor_table(gguf)
     config, features = read_config(gguf, stored, context)
@@ -122,7 +125,7 @@ def _layout(path: Path, context: int | None) -> tuple[Gguf, ModelConfig, list[Pl
 
 
 def _placed(gguf: Gguf, stored: dict[str, StoredTensor], config: ModelConfig) -> Iterator[Placed]:
-    """Every tensor that the model consists of, its shape checked."""
+    """Every tensor of the model, with its shape checked."""
     dim, hidden_dim, q_dim, kv_dim = config.dim, config.hidden_dim, config.q_dim, config.kv_dim
     shapes: dict[str, tuple[int, ...]] = {
         "embedding": (config.vocab_size, dim),

@@ -1,8 +1,8 @@
-"""The tensors of a GGUF file: the place of each, checked, and its values as float32.
+"""The tensors of a GGUF file: reads their table, checks where each one lies, and decodes its values to float32.
 
-The table, for each tensor: its name, uint32 number of dimensions, that many uint64 (the innermost first), a uint32
-type, a uint64 offset from the start of the data. Types are ggml's: blocks of 1, 32 or 256 values of a row share
-scales. The gguf package decodes them.
+The table has for each tensor its name, a uint32 number of dimensions, that many uint64 sizes (the innermost first), a
+uint32 type and a uint64 offset from the start of the data. The types are ggml's: blocks of 1, 32 or 256 values of a row
+share scales. The gguf package decodes them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "
 MAX_NAME_LENGTH = 64
 MAX_DIMENSIONS = 4
 CHUNK = 1 << 20
-"""Bytes decoded at once: what the decoder needs beside the result is a small multiple of this."""
+"""Bytes decoded at once; beside the result, the decoder needs a small multiple of this."""
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """shape: rows before columns, as numpy has it. kind: gguf.GGMLQuantizationType. offset: bytes into the file."""
+    """shape: rows before columns, as in numpy. kind: a gguf.GGMLQuantizationType. offset: bytes into the file."""
 
     name: str
     kind: Any
@@ -40,8 +40,8 @@ class StoredTensor:
 def read_tensor_table(gguf: Gguf) -> dict[str, StoredTensor]:
     """Every tensor by its name.
 
-    Raises UserError, naming the tensor, for one that is there twice, has absurd dimensions, a type that is not read,
-    rows that are not whole blocks, or that lies outside the file, off its alignment or over another one.
+    Raises UserError, naming the tensor, if it occurs twice, has absurd dimensions, a type that is not supported or rows
+    that are not whole blocks, or if it lies outside the file, off its alignment or over another tensor.
     """
     cursor = Cursor(gguf.path, gguf.data, gguf.table)
     stored: dict[str, StoredTensor] = {}
@@ -72,7 +72,7 @@ def read_tensor_table(gguf: Gguf) -> dict[str, StoredTensor]:
 
 
 def _entry(cursor: Cursor, name: str) -> StoredTensor:
-    """One entry of the table after its name; the offset is still counted from the start of the data."""
+    """The entry of the table after its name. Its offset still counts from the start of the data."""
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
     n_dimensions = cursor.number("I", f"the dimensions of tensor {name}")
@@ -95,14 +95,17 @@ def _entry(cursor: Cursor, name: str) -> StoredTensor:
 
 
 def require_tensor(gguf: Gguf, stored: dict[str, StoredTensor], name: str) -> StoredTensor:
-    """The tensor of this name. UserError if the file has none."""
+    """The tensor of this name. Raises UserError if the file has none."""
     if name not in stored:
         raise UserError(f"{gguf.path}: tensor {name} is missing; download or convert the file again")
     return stored[name]
 
 
 def decode_tensor(gguf: Gguf, tensor: StoredTensor) -> F32:
-    """Its values, float32 of tensor.shape, as gguf.quants.dequantize has them. UserError if one is not finite."""
+    """The values as float32 of tensor.shape, decoded by gguf.quants.dequantize.
+
+    Raises UserError if a value is not finite or if the file ends within the tensor.
+    """
     from gguf.quants import dequantize
 
     columns = tensor.shape[-1]
@@ -110,8 +113,8 @@ def decode_tensor(gguf: Gguf, tensor: StoredTensor) -> F32:
     row_bytes = tensor.n_bytes // n_rows
     values: F32 = np.empty((n_rows, columns), np.float32)
     rows = max(1, CHUNK // row_bytes)
-    # Read, not mapped: what has been decoded then takes no memory. A scale that is NaN or infinite makes values that
-    # are; they are found below, with their place.
+    # The file is read, not mapped, so that decoded bytes take no memory. A NaN or infinite scale makes NaN or infinite
+    # values; require_finite below finds them and their index.
     with gguf.path.open("rb", buffering=0) as file, np.errstate(all="ignore"):
         file.seek(tensor.offset)
         for row in range(0, n_rows, rows):

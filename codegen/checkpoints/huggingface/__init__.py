@@ -1,1 +1,1 @@
-"""Checkpoints of Hugging Face folders: config.json, safetensors or PyTorch files."""
+"""Checkpoints in Hugging Face folders: config.json with safetensors or PyTorch files."""

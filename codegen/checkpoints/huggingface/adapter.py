@@ -1,4 +1,4 @@
-"""LoRA adapters, which the package peft writes: told apart from models, for they are none until they are merged."""
+"""Detects and refuses LoRA adapters, which the package peft writes: they are no models until they are merged."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SETTINGS = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 SETTINGS_LIMIT = 1 << 20
 PARTS = {"lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B"}
-"""What stands between the dots of a tensor's name that belongs to an adapter."""
+"""The part, between two dots, of a tensor's name that shows that it belongs to an adapter."""
 
 
 def refuse_adapter(path: Path) -> None:
-    """UserError, with the line of Python that merges it, if the folder or file `path` is an adapter.
+    """Raise UserError, with the line of Python that merges it, if the folder or file `path` is an adapter.
 
-    A folder that holds an adapter beside a whole model is refused too: transformers would load both.
+    A folder that holds an adapter beside a whole model is refused too, because transformers would load both.
     """
     folder = path if path.is_dir() else path.parent
     if not path.is_dir() and path.name not in (SETTINGS, *WEIGHTS):
@@ -28,7 +28,7 @@ def refuse_adapter(path: Path) -> None:
 
 
 def refuse_adapter_tensors(folder: Path, names: set[str]) -> None:
-    """UserError if weights were saved with an adapter still apart from them."""
+    """Raise UserError if the weights hold an adapter that is not merged yet."""
     apart = sorted(name for name in names if not PARTS.isdisjoint(name.split(".")))
     if apart:
         raise _merge_first(folder, f"a model with a LoRA adapter beside its weights ({apart[0][:80]!r})")

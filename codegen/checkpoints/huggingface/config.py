@@ -1,6 +1,7 @@
-"""config.json of a Hugging Face folder -> ModelConfig.
+"""Turns config.json of a Hugging Face folder into a ModelConfig.
 
-What the model form cannot express is refused by the name of its field before any weight is looked at, never ignored.
+A feature that ModelConfig cannot express is never ignored: it is refused, by the name of its field, before any weight
+is read.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ UNSUPPORTED = {
     "qk_layernorm": "normalised queries and keys",
     "mlp_bias": "a bias in the feed-forward layer",
 }
-"""Fields that switch on what cannot be run; null, false, 0 and empty leave it off."""
+"""Fields that switch on a feature which is not supported; null, false, 0 and an empty value leave it off."""
 
 LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What config.json says: biases are the Block fields that the model has, features its peculiarities in words."""
+    """What config.json says. biases: the bias fields of Block that the model has. features: unusual ones, in words."""
 
     config: ModelConfig
     family: Family
@@ -58,7 +59,7 @@ def read_configuration(
     share_embedding: bool | None = None,
     layer_sharing: bool | None = None,
 ) -> Configuration:
-    """The checked contents of config.json (and the chat template in tokenizer_config.json, if any).
+    """The checked contents of config.json, with the chat template of the folder, if any.
 
     The arguments are those of read_huggingface. Raises UserError naming the file and the field.
     """
@@ -126,7 +127,7 @@ def _require_supported(fields: Fields) -> Family:
 
 
 def _tied_head(fields: Fields) -> bool:
-    """MobileLLM shares the embedding with the head by a field of its own and leaves tie_word_embeddings false."""
+    """Whether the embedding is the head too. MobileLLM has its own field for that: its tie_word_embeddings is false."""
     if fields.get("share_embedding") is not None:
         return fields.switch("share_embedding", False)
     if fields.values["model_type"] == "mobilellm":
@@ -136,9 +137,9 @@ def _tied_head(fields: Fields) -> bool:
 
 
 def _windows(fields: Fields, family: Family, n_layers: int) -> tuple[int | None, ...]:
-    """For each stored block the positions that a token attends to, itself included, None for all; empty: none limits.
+    """For each stored block, the number of positions that a token attends to, itself included; None for all positions.
 
-    As transformers has it: a key at k is seen by a query at q if q - k < sliding_window.
+    Empty if no block limits them. As in transformers, a query at q sees a key at k if q - k < sliding_window.
     """
     if family.windows == "none" or fields.get("sliding_window") is None:
         return ()
@@ -161,7 +162,11 @@ def _windows(fields: Fields, family: Family, n_layers: int) -> tuple[int | None,
 
 
 def _chat_template(folder: Path) -> str | None:
-    """chat_template.jinja, or chat_template in tokenizer_config.json: one template, or a list of named ones."""
+    """The chat template, None if there is none.
+
+    Read from chat_template.jinja, or from chat_template in tokenizer_config.json: one template or a list of named ones,
+    of which "default" is taken. Raises UserError if it is no text.
+    """
     path = folder / "chat_template.jinja"
     if path.exists():
         try:

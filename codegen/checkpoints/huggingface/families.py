@@ -1,8 +1,8 @@
-"""The model types that are read, and the tensors that a folder of each holds.
+"""The supported model types, and the tensors that a folder of each type holds.
 
-Defaults are those of transformers' configuration classes (4.57 and 5.24 agree), names those of its modelling code.
-MobileLLM is that of github.com/facebookresearch/MobileLLM and of its folders on the hub, whose configuration class lies
-beside the weights.
+Defaults are those of transformers' configuration classes (4.57 and 5.24 agree), and names are those of its modelling
+code. MobileLLM follows github.com/facebookresearch/MobileLLM and its folders on the hub, where the configuration class
+lies beside the weights.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 class Family:
     """What one model_type does differently.
 
-    defaults: the fields that its config.json may leave out; a null there is no default but a value.
-    biases: Block fields that it always has. optional_biases: those that it has if `attention_bias` is true.
+    defaults: the values of fields that config.json leaves out. A field that is null keeps null.
+    biases: bias fields of Block that every model has. optional_biases: those of a model whose `attention_bias` is true.
     fused: q, k and v are one matrix, gate and up another. partial_rotary: whether part of a head may stay unrotated.
-    windows: the layers that `sliding_window` limits unless `layer_types` says which; "late" are those from
-    `max_window_layers` on, if `use_sliding_window` is true.
+    windows: the layers that `sliding_window` limits if there is no `layer_types`. "late": those from
+    `max_window_layers` on, and only if `use_sliding_window` is true.
     """
 
     defaults: dict[str, Any]
@@ -49,7 +49,11 @@ COMMON_DEFAULTS: dict[str, Any] = {
     "attention_bias": False,
     "mlp_bias": False,
 }
-"""Those of a llama. Without num_key_value_heads there are as many as num_attention_heads; head_dim is their share."""
+"""The defaults of a llama.
+
+Without num_key_value_heads there are num_attention_heads of them. Without head_dim it is hidden_size over
+num_attention_heads.
+"""
 
 FAMILIES = {
     "llama": Family(COMMON_DEFAULTS, optional_biases=("bq", "bk", "bv", "bo")),
@@ -141,8 +145,8 @@ HEAD = "lm_head.weight"
 class ExpectedTensor:
     """A tensor that a folder must hold.
 
-    parts: the fields of the model (of its block number `block`, unless None) whose rows it holds one below the other,
-    and how many of them.
+    parts: each field of Model, or of block number `block`, whose rows it holds one after the other, and the number of
+    rows.
     """
 
     name: str
@@ -152,7 +156,7 @@ class ExpectedTensor:
 
 
 def expected_tensors(config: ModelConfig, family: Family, biases: tuple[str, ...]) -> Iterator[ExpectedTensor]:
-    """Every tensor of a model with this config, those outside the blocks first."""
+    """Every tensor of a model with this config; those outside the blocks come first."""
     dim, vocab_size = config.dim, config.vocab_size
     rows = {
         "attn_norm": dim,

@@ -1,4 +1,4 @@
-"""The fields of a config.json, each checked as it is asked for; what is wrong is said with the file and the field."""
+"""The fields of a config.json, each checked when it is read. Every error names the file and the field."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tinyllm.text import shown
 
 @dataclass(frozen=True)
 class Fields:
-    """A JSON object in the file `path`; `prefix` leads to it from the top level, such as "rope_scaling."."""
+    """A JSON object of the file `path`. prefix: the path from the top level to the object, such as "rope_scaling."."""
 
     path: Path
     values: dict[str, Any]
     prefix: str = ""
 
     def get(self, key: str, default: object = None) -> Any:
-        """The value as it stands; `default` if it is absent or null."""
+        """The value, not checked; `default` if it is absent or null."""
         value = self.values.get(key)
         return default if value is None else value
 
     def refusal(self, key: str, expected: str, advice: str = "mend the file") -> UserError:
-        """The error for a value other than the `expected`."""
+        """The UserError for a value that is not as `expected`."""
         value = self.values.get(key)
         found = shown(value) if value is not None else "null" if key in self.values else "missing"
         return UserError(f"{self.path}: {self.prefix}{key} is {found}, expected {expected}; {advice}")
 
     def dimension(self, key: str, limit: str) -> int:
-        """A whole number from 1 to what checks.LIMITS allows for `limit`."""
+        """A whole number from 1 to checks.LIMITS[limit]. Raises UserError if it is absent or null."""
         if self.values.get(key) is None:
             raise self.refusal(key, f"1 to {LIMITS[limit]:,}", "add it")
         return require_dimension(self.path, f"{self.prefix}{key}", self.values.get(key), limit)

@@ -1,4 +1,4 @@
-"""The folders in which huggingface_hub keeps what it has downloaded.
+"""The folders in which huggingface_hub keeps downloaded repositories.
 
     models--OWNER--NAME/refs/BRANCH        the commit that the branch was at
     models--OWNER--NAME/snapshots/COMMIT/  the files, as links into blobs/
@@ -21,10 +21,10 @@ REFERENCE_LIMIT = 1 << 10
 
 
 def snapshot(folder: Path) -> Path:
-    """The folder with the files of a repository that `folder` names, or `folder` itself if it is of another kind.
+    """The folder with the files of a repository in the cache, or `folder` itself if it is no folder of the cache.
 
-    folder: models--OWNER--NAME or its snapshots. Of several commits the one that refs/main names is meant. Raises
-    UserError, naming the commits, if none is.
+    folder: models--OWNER--NAME or its snapshots. Takes the commit that refs/main names, or else the only one. Raises
+    UserError if there are several commits and refs/main names none of them, or if there is no commit.
     """
     named = folder.resolve()
     repository = named.parent if named.name == "snapshots" else named
@@ -45,7 +45,7 @@ def snapshot(folder: Path) -> Path:
 
 
 def folder_name(folder: Path) -> str:
-    """The name of the model in `folder`, made harmless; a snapshot has that of its repository."""
+    """The name of the model in `folder`, made harmless. A snapshot has the name of its repository."""
     whole = folder.resolve()
     repository = REPOSITORY.fullmatch(whole.parent.parent.name)
     if repository is not None and whole.parent.name == "snapshots":

@@ -1,4 +1,4 @@
-"""Hugging Face folders: config.json beside its weights, of the model types in huggingface_families.FAMILIES."""
+"""Reads Hugging Face folders (config.json beside the weights) of the model types in families.FAMILIES."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def read_huggingface(
     share_embedding: bool | None = None,
     layer_sharing: bool | None = None,
 ) -> Model:
-    """The model in `folder`, every weight as float32, one tensor of the files at a time.
+    """The model in `folder`, with every weight as float32. Tensors are read one at a time.
 
-    context: positions the build will use, which decides between the two sets of longrope factors; None asks for the
-        short ones. The result's config.context says how far it is right.
+    context: positions the build will use, which decides between the two sets of longrope factors; None chooses the
+        short ones. The result's config.context is the number of positions for which they are right.
     share_embedding, layer_sharing: override config.json (MobileLLM's own code keeps them outside it).
 
     Raises UserError for a missing file or tensor, a wrong shape or dtype, weights that are not finite, and every option
-    or tensor outside what is read.
+    or tensor that is not supported.
     """
     configuration = read_configuration(folder, context, share_embedding, layer_sharing)
     config = configuration.config
@@ -61,7 +61,7 @@ def inspect_huggingface(
     share_embedding: bool | None = None,
     layer_sharing: bool | None = None,
 ) -> CheckpointFacts:
-    """What the model in `folder` is, no weight read; arguments and errors are those of read_huggingface."""
+    """The facts of the model in `folder`; no weight is read. Arguments and errors are those of read_huggingface."""
     configuration = read_configuration(folder, context, share_embedding, layer_sharing)
     matched, _ = _matched(folder, configuration)
     tensors = [
@@ -78,7 +78,7 @@ def inspect_huggingface(
 def _matched(
     folder: Path, configuration: Configuration
 ) -> tuple[list[tuple[ExpectedTensor, StoredTensor]], StoredTensor | None]:
-    """Every expected tensor with its place in a file, and the place of a redundant head."""
+    """Every expected tensor with its tensor in a file, and a redundant stored head, if any (see weights.tied_copy)."""
     stored = stored_tensors(folder)
     expected = list(expected_tensors(configuration.config, configuration.family, configuration.biases))
     matched = match_tensors(folder, expected, stored)

@@ -1,8 +1,8 @@
-"""The rotary embedding that a config.json describes.
+"""Reads the rotary embedding that a config.json describes.
 
 Formulas are those of transformers' modeling_rope_utils.py: linear (position interpolation, arXiv 2306.15595), llama3
-(the Llama 3.1 release), longrope (arXiv 2402.13753). What changes with the length of the sequence as it grows (dynamic)
-and what is not read (yarn) are refused.
+(the Llama 3.1 release), longrope (arXiv 2402.13753). The type dynamic, which changes as the sequence grows, and the
+type yarn are refused.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ PARAMETERS = {
     "attention_factor",
 }
 FACTORS = (1e-3, 1e6)
-"""Least and largest divisor of a frequency: beyond it an angle would be noise."""
+"""The least and the largest divisor of a frequency; with others an angle would be noise."""
 
 
 @dataclass(frozen=True)
 class RopeReading:
-    """reach: positions that `rope` is right for. feature: what is unusual about it, in words, or None."""
+    """reach: the number of positions that `rope` is right for. feature: what is unusual, in words, or None."""
 
     rope: Rope
     reach: int
@@ -43,10 +43,11 @@ class RopeReading:
 
 
 def read_rope(fields: Fields, head_dim: int, trained: int, context: int | None, partial: bool) -> RopeReading:
-    """The rotary embedding of a model trained for `trained` positions and built for `context` (None: for few).
+    """The rotary embedding of a model trained for `trained` positions and built for `context` (None: the short range).
 
-    Its parameters stand in rope_scaling or, since transformers 5, in rope_parameters; rope_theta there or at the top
-    level. partial: whether the model type can leave part of a head unrotated. Raises UserError naming the field.
+    Its parameters are in rope_scaling or, since transformers 5, in rope_parameters. rope_theta is in either of them or
+    at the top level. partial: whether the model type may leave part of a head unrotated. Raises UserError naming the
+    field.
     """
     key = "rope_scaling" if fields.inner("rope_scaling") else "rope_parameters"
     given = Fields(fields.path, fields.inner(key), f"{key}.")
@@ -90,7 +91,7 @@ def _rotary_dim(fields: Fields, given: Fields, head_dim: int, partial: bool) -> 
 
 
 def _original_context(fields: Fields, given: Fields, trained: int) -> int:
-    """Positions before the context was extended; transformers gives the top level precedence."""
+    """The number of positions before the context was extended. As in transformers, the top level has precedence."""
     key = "original_max_position_embeddings"
     for source in (fields, given):
         if source.get(key) is not None:
@@ -99,7 +100,7 @@ def _original_context(fields: Fields, given: Fields, trained: int) -> int:
 
 
 def _llama3(fields: Fields, given: Fields, rope: Rope, trained: int) -> Rope:
-    """Long waves are divided by `factor`, short ones kept, and those between interpolated."""
+    """Divides the frequencies of long waves by `factor`, keeps those of short waves, and interpolates between them."""
     factor = given.number("factor", None, *FACTORS)
     low = given.number("low_freq_factor", None, *FACTORS)
     high = given.number("high_freq_factor", None, *FACTORS)
@@ -115,7 +116,7 @@ def _llama3(fields: Fields, given: Fields, rope: Rope, trained: int) -> Rope:
 
 
 def _longrope(fields: Fields, given: Fields, rope: Rope, trained: int, context: int | None) -> RopeReading:
-    """One set of factors up to the original context, another beyond it: transformers goes by the sequence's length."""
+    """One set of factors up to the original context, another beyond it. transformers goes by the sequence's length."""
     count = rope.rotary_dim // 2
     factors = {key: given.numbers(key, count, *FACTORS) for key in ("short_factor", "long_factor")}
     original = min(_original_context(fields, given, trained), trained)

@@ -1,8 +1,8 @@
-"""The header of a safetensors file: the place of every tensor.
+"""Reads the header of a safetensors file, which says where every tensor lies.
 
-Format (github.com/huggingface/safetensors): a little-endian uint64, the length of a JSON object that follows; it maps
-each name to dtype, shape and data_offsets (begin, end) within the rest of the file, which the tensors fill without hole
-or overlap. Read here because the library's numpy form has no bfloat16.
+Format (github.com/huggingface/safetensors): a little-endian uint64 is the length of the JSON object that follows. It
+maps each name to dtype, shape and data_offsets (begin, end) within the rest of the file, which the tensors fill without
+hole or overlap. The library itself is not used because its numpy form has no bfloat16.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tinyllm.text import shown
 HEADER_LIMIT = 4 << 20
 MAX_AXES = 8
 SMALLEST_FILE = 10
-"""Bytes: the header's length, and `{}`."""
+"""Bytes of a file without tensors: the header's length, and `{}`."""
 
 
 def read_safetensors_header(path: Path) -> dict[str, StoredTensor]:
     """Every tensor of the file by its name.
 
-    Raises UserError for a header that is no such object, is larger than 4 MiB, or does not account for every byte.
+    Raises UserError for a header that is not of this format, is larger than 4 MiB or does not account for every byte.
     """
     size = file_size(path)
     with path.open("rb") as file:
@@ -64,7 +64,7 @@ def read_safetensors_header(path: Path) -> dict[str, StoredTensor]:
 
 
 def _entry(path: Path, name: str, entry: Any, start: int, n_data: int) -> tuple[StoredTensor, int, int]:
-    """The tensor that a header entry describes, and its first and end offset in the data."""
+    """The tensor that a header entry describes, and where it begins and ends in the data."""
     said = shown(name)
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _damaged(path, f"tensor {said} is not described by dtype, shape and data_offsets")

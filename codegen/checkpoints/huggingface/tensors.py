@@ -1,4 +1,4 @@
-"""A tensor that still lies in its file: name, shape, dtype and place are known and checked before a byte is read."""
+"""A tensor that still lies in its file. Its name, shape, dtype and place are checked before any value is read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ITEM_SIZES = {
 """Bytes of an element, by the dtype's name in safetensors files."""
 
 RAW_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-"""How the dtypes that are read lie in a file; numpy has no bfloat16."""
+"""The numpy dtype of each supported dtype. numpy has no bfloat16, so its bits are read as uint16."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ class StoredTensor:
         return self.n_values * ITEM_SIZES[self.dtype]
 
     def span(self) -> int:
-        """Elements from the first to the last in the file, both included."""
+        """How many elements of the file lie from the tensor's first one to its last one, both included."""
         if self.strides is None or not self.n_values:
             return self.n_values
         return 1 + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True))
 
 
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides, in elements, of a tensor that lies row after row."""
+    """The strides, in elements, of a tensor stored row after row."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def require_readable(stored: StoredTensor, shape: tuple[int, ...]) -> None:
-    """UserError unless the tensor has this shape and a dtype that can be read."""
+    """Raise UserError unless the tensor has this shape and a supported dtype."""
     if stored.dtype not in RAW_DTYPES:
         raise UserError(
             f"{stored.path}: tensor {stored.name} has dtype {stored.dtype}, expected {' or '.join(RAW_DTYPES)};"

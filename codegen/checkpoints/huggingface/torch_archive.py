@@ -1,7 +1,7 @@
-"""pytorch_model.bin: the archive that torch.save has written since PyTorch 1.6.
+"""Reads pytorch_model.bin, the archive that torch.save has written since PyTorch 1.6.
 
-A zip file, nothing in it compressed: NAME/data.pkl describes the tensors, NAME/data/KEY are their storages. Only the
-directory, the pickle and the tensors asked for are read, each at the place that the directory gives.
+It is a zip file without compression: NAME/data.pkl describes the tensors, NAME/data/KEY are their storages. Only the
+directory, the pickle and the requested tensors are read, each at the place that the directory gives.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ENCRYPTED = 1
 
 @dataclass(frozen=True)
 class Span:
-    """Where an entry's bytes lie in the file."""
+    """Where an entry's bytes lie in the file: offset and size in bytes."""
 
     offset: int
     size: int
@@ -34,8 +34,8 @@ class Span:
 def read_torch_archive(path: Path) -> dict[str, StoredTensor]:
     """Every tensor of the file by its name.
 
-    Raises UserError for a file of another kind, for a pickle that holds more than tensors, and for tensors that reach
-    beyond their storages or take more than twice the file by sharing them.
+    Raises UserError for a file of another format, for a pickle that holds more than tensors, for a tensor that reaches
+    beyond its storage, and for tensors that share storages and together take more than twice the file's size.
     """
     size = file_size(path)
     spans = _directory(path, size)
@@ -73,7 +73,10 @@ def _stored(path: Path, name: str, view: View, span: Span) -> StoredTensor:
 
 
 class _BoundedReads(io.FileIO):
-    """A file that never gives more than DIRECTORY_LIMIT bytes at once, whatever size a zip file claims of its parts."""
+    """A file that never returns more than DIRECTORY_LIMIT bytes at once, whatever sizes a zip file claims.
+
+    A larger read raises ValueError.
+    """
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= DIRECTORY_LIMIT:
@@ -85,7 +88,7 @@ class _BoundedReads(io.FileIO):
 
 
 def _directory(path: Path, size: int) -> dict[str, Span]:
-    """Where the entries of the zip file lie; each is stored as it is, within the file."""
+    """Where each entry of the zip file lies. Raises UserError unless all lie within the file and are not compressed."""
     with _BoundedReads(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:

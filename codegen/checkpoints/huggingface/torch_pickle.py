@@ -1,8 +1,8 @@
-"""The pickle of a torch.save file, read as the list of tensors it is: nothing in it is ever imported or called.
+"""Reads the list of tensors in the pickle of a torch.save file, without importing or calling anything that it names.
 
-A pickle is a program for a stack machine. The standard library's pickletools only splits it into operations; the
-machine here knows those that torch.save writes (protocol 2) and three names, and gives each its one harmless meaning:
-what torch.load means by weights_only. Anything else is refused by name.
+A pickle is a program for a stack machine. The standard library's pickletools only splits it into operations. The
+machine here knows only the operations that torch.save writes (protocol 2) and a few names, and gives each one harmless
+meaning, as weights_only of torch.load does. Anything else is refused by name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DTYPES = {
     "ByteStorage": "U8",
     "BoolStorage": "BOOL",
 }
-"""Storage classes of the module torch, and the dtype of their elements as safetensors calls it."""
+"""Storage classes of the module torch, and safetensors' name for the dtype of their elements."""
 
 ORDERED_DICT = "collections OrderedDict"
 REBUILD_TENSOR = "torch._utils _rebuild_tensor_v2"
@@ -42,7 +42,7 @@ class PickleError(ValueError):
 
 @dataclass(frozen=True)
 class Storage:
-    """A file of the archive: `n_values` elements of `dtype`."""
+    """The entry NAME/data/`key` of the archive: `n_values` elements of `dtype`."""
 
     key: str
     dtype: str
@@ -51,7 +51,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class View:
-    """A tensor: part of a storage, from element `offset` on, strides in elements."""
+    """A tensor: the part of a storage from element `offset` on. Strides are in elements."""
 
     storage: Storage
     offset: int
@@ -80,7 +80,7 @@ def tensors_in_pickle(data: bytes) -> dict[str, View]:
     """The tensors of a pickled mapping from names to tensors. Raises PickleError for any other content."""
     try:
         with warnings.catch_warnings():
-            # pickletools decodes backslashes in names, and warns of what they must not stand before.
+            # pickletools decodes backslashes in names, and warns if one begins no valid escape.
             warnings.simplefilter("ignore")
             found = _Machine().run(data)
     except PickleError:
@@ -152,7 +152,7 @@ class _Machine:
             arguments, function = stack.pop(), stack.pop()
             stack.append(_reduce(function, arguments))
         elif name == "BUILD":
-            # Attributes of a state dict (its versions of modules), of no use here.
+            # The attributes of a state dict are the versions of its modules, which are not needed here.
             stack.pop()
             if not isinstance(stack[-1], dict):
                 raise PickleError("its pickle sets attributes of something else than a mapping")
@@ -181,7 +181,7 @@ class _Machine:
 
 
 def _storage(identity: Any) -> Storage:
-    """From torch's persistent id: ("storage", class, key, device, number of elements)."""
+    """The storage of torch's persistent id: ("storage", class, key, device, number of elements)."""
     if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
         raise PickleError("its pickle is damaged (a storage is not described as torch.save does)")
     _, kind, key, _, count = identity

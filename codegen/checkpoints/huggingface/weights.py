@@ -1,4 +1,4 @@
-"""The weight files of a Hugging Face folder: one or several, safetensors or torch.save, as one mapping of tensors."""
+"""Reads the weight files of a Hugging Face folder (one or several, safetensors or torch.save) as one set of tensors."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from tinyllm.text import shown
 Reader = Callable[[Path], dict[str, StoredTensor]]
 
 READERS: dict[str, Reader] = {"model.safetensors": read_safetensors_header, "pytorch_model.bin": read_torch_archive}
-"""By the name of a single file, in the order of preference; NAME.index.json lists the shards of many."""
+"""The reader of each single weights file, in order of preference. NAME.index.json lists the shards of a split one."""
 
 INDEX_LIMIT = 4 << 20
 MAX_SHARDS = 1000
 SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}")
 
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-"""What PyTorch puts between the dots of a name for DistributedDataParallel, torch.compile, FSDP and checkpointing."""
+"""The parts that DistributedDataParallel, torch.compile, FSDP and checkpointing put into a tensor's name."""
 
 IGNORED_SUFFIX = ".rotary_emb.inv_freq"
-"""A buffer that old exports stored along with the weights; it follows from the config."""
+"""A buffer that old exports stored along with the weights. It is not needed: it follows from the config."""
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
-    """Every tensor of the folder by its name, none of them read.
+    """Every tensor of the folder by its name; no value is read.
 
-    A name is without what a wrapper of PyTorch put into it. Raises UserError if there are no weights, if the files
-    contradict themselves or their index, and if they are those of an adapter.
+    Parts that a wrapper of PyTorch put into a name are removed. Raises UserError if there are no weights, if the files
+    contradict themselves or their index, and if they belong to an adapter.
     """
     for name, reader in READERS.items():
         path, index = folder / name, folder / f"{name}.index.json"
@@ -47,7 +47,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
 
 
 def _unwrapped(path: Path, tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
-    """The tensors by the names that they have in a model without wrappers. UserError if two had the same one then."""
+    """The tensors by their names without wrappers. Raises UserError if two tensors would have the same name."""
     refuse_adapter_tensors(path.parent, set(tensors))
     found: dict[str, str] = {}
     for name in tensors:
@@ -68,7 +68,7 @@ def _sharded(index: Path, reader: Reader) -> dict[str, StoredTensor]:
         raise UserError(f"{index}: weight_map is {found}, expected names of tensors and their files; download it again")
     shards: dict[str, None] = {}
     for shard in weight_map.values():
-        # A file of this very folder: no separator, no drive, no parent.
+        # A shard must be a file of this folder: its name has no separator, no drive and no parent.
         if not isinstance(shard, str) or not SHARD_NAME.fullmatch(shard):
             raise UserError(f"{index}: {shown(shard)} is not the name of a file beside it; download it again")
         shards[shard] = None
@@ -93,9 +93,10 @@ def _sharded(index: Path, reader: Reader) -> dict[str, StoredTensor]:
 def match_tensors(
     folder: Path, expected: list[ExpectedTensor], stored: dict[str, StoredTensor]
 ) -> list[tuple[ExpectedTensor, StoredTensor]]:
-    """Each expected tensor with its place in a file; shapes and dtypes agree, and nothing unknown is left over.
+    """Each expected tensor with its tensor in a file.
 
-    A head beside a tied embedding is left over knowingly: see tied_copy. Raises UserError naming the tensor.
+    Raises UserError, naming the tensor, if one is missing, unknown, or of a wrong shape or dtype. A stored head beside
+    a tied embedding is allowed here: see tied_copy.
     """
     unused = {name for name in stored if not name.endswith(IGNORED_SUFFIX)} - {HEAD}
     matched = []
@@ -118,5 +119,5 @@ def match_tensors(
 
 
 def tied_copy(expected: list[ExpectedTensor], stored: dict[str, StoredTensor]) -> StoredTensor | None:
-    """The head that is stored though config.json ties it to the embedding, if any; it must equal the embedding."""
+    """The stored head of a model whose config.json ties it to the embedding, if any. It must equal the embedding."""
     return stored.get(HEAD) if all(tensor.name != HEAD for tensor in expected) else None
