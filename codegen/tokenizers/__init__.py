@@ -1,4 +1,4 @@
-"""Tokenizers: one file per format, and the reference encoder and decoder."""
+"""Tokenizers: a reader for each file format, and the reference encoder and decoder."""
 
 from __future__ import annotations
 

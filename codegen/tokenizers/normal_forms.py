@@ -1,7 +1,7 @@
-"""The tables of Unicode's normal forms for the board, from Python's `unicodedata`.
+"""The board's tables of Unicode's normal forms, from Python's `unicodedata`.
 
-Unicode never changes the normal form of a character once assigned (its stability policy), so the later of two versions
-only knows more characters; those that tokenizers does not know are left out. Source of the rules: The Unicode Standard,
+By Unicode's stability policy the normal form of an assigned character never changes. So a later version of Unicode only
+knows more characters, and those that tokenizers does not know are left out. Source of the rules: The Unicode Standard,
 section 3.11, and Unicode annex 15.
 """
 
@@ -19,15 +19,15 @@ _HANGUL = range(0xAC00, 0xD7A4)
 _SURROGATES = range(0xD800, 0xE000)
 _LONGEST_RUN = 255
 END_OF_FORMS = 0x30000
-"""No character from here on is a mark or taken apart, in any version of Unicode that tokenizers knows."""
+"""In the Unicode versions that tokenizers knows, no character from here on is a mark or has a decomposition."""
 
 
 @dataclass(frozen=True)
 class Decompositions:
-    """What characters are taken apart into, as UTF-8 in `text`. Hangul syllables are arithmetic.
+    """The decompositions of characters, as UTF-8 in `text`. Hangul syllables are left to arithmetic.
 
-    runs: (first, offset, count, length): of `count` characters from `first` on each becomes `length` bytes, those of
-    the first at `offset` and the others behind it.
+    runs: (first, offset, count, length). Each of `count` characters from `first` on decomposes into `length` bytes of
+    `text`; those of `first` are at `offset`, and those of the others follow in order.
     """
 
     runs: tuple[tuple[int, int, int, int], ...]
@@ -44,7 +44,10 @@ class Decompositions:
 
 @dataclass(frozen=True)
 class Compositions:
-    """Which two characters make one: (first, second, code), the low 16 bits of each, those of plane 0 first."""
+    """Which two characters compose to one. pairs: (first, second, code), the low 16 bits of each.
+
+    The first `n_first_plane` pairs are of plane 0.
+    """
 
     pairs: tuple[tuple[int, int, int], ...]
     n_first_plane: int
@@ -56,7 +59,7 @@ class Compositions:
 
 @cache
 def combining_classes() -> tuple[int, ...]:
-    """Runs of one combining class: (first code point << 8) + class."""
+    """The runs of code points with the same combining class: (first code point << 8) + class."""
     runs: list[int] = []
     last = -1
     for code, kind in _changes():
@@ -68,7 +71,7 @@ def combining_classes() -> tuple[int, ...]:
 
 @cache
 def decompositions(compatibility: bool) -> Decompositions:
-    """The canonical decompositions, with `compatibility` the compatibility ones too."""
+    """The canonical decompositions; if `compatibility`, the compatibility ones too."""
     form: Literal["NFKD", "NFD"] = "NFKD" if compatibility else "NFD"
     found: list[list[tuple[int, bytes]]] = []
     for code in _known():
@@ -81,7 +84,7 @@ def decompositions(compatibility: bool) -> Decompositions:
             run.append((code, parts))
         else:
             found.append([(code, parts)])
-    # The longest first, so that shorter ones are found within them.
+    # Longest runs first, so that the texts of shorter ones are found within them.
     text, offsets = bytearray(), {}
     for run in sorted(found, key=lambda run: -sum(len(parts) for _, parts in run)):
         joined = b"".join(parts for _, parts in run)
@@ -96,7 +99,7 @@ def decompositions(compatibility: bool) -> Decompositions:
 
 @cache
 def compositions() -> Compositions:
-    """The primary composites."""
+    """The pairs that compose to a primary composite."""
     pairs = []
     for code in _known():
         first, *rest = unicodedata.decomposition(chr(code)).split() or [""]
@@ -112,7 +115,7 @@ def compositions() -> Compositions:
 
 
 def _known() -> Iterator[int]:
-    """The code points that tokenizers knows the normal forms of."""
+    """The code points whose normal forms tokenizers knows."""
     start = 0
     for first, last in (*LATER_FORMS, (END_OF_FORMS, END_OF_FORMS)):
         yield from (code for code in range(start, min(first, END_OF_FORMS)) if code not in _SURROGATES)
@@ -120,7 +123,7 @@ def _known() -> Iterator[int]:
 
 
 def _changes() -> Iterator[tuple[int, int]]:
-    """Each code point with its class, 0 for one that is not known."""
+    """Code points in order, each with its combining class. A gap of unknown ones appears once, with class 0."""
     last = -1
     for code in _known():
         if code > last + 1:

@@ -1,12 +1,12 @@
-"""The tables that the board's tokenizer reads, laid out for lookup without RAM, and their size.
+"""The tables that the board's tokenizer reads, laid out for lookup without RAM, and their sizes.
 
-Pieces lie in slots: by their length, and those of one length by their bytes. So a piece is found by a binary search
-among those of its length, and needs no offset: its place follows from its slot. Two tables lead from a slot to its id
-and back. Nothing is stored that follows from other tables:
+Pieces lie in slots, sorted by length, and pieces of the same length by their bytes. So a binary search among the pieces
+of a length finds a piece. A piece needs no offset, because its place follows from its slot. Two tables lead from a slot
+to its id and back. Nothing is stored that follows from other tables:
 
-- what a piece is shows in its bytes: a CONTROL piece has none, the UNKNOWN one has those of U+FFFD.
-- a merge's rank is its id, if the order is the same.
-- a merge of listed pairs is the joined piece and the length of its left part.
+- The kind of a piece follows from its bytes: a CONTROL piece has none, the UNKNOWN piece has those of U+FFFD.
+- The rank of a merge is the id of the joined piece, if ids and ranks have the same order.
+- A merge of a listed pair is stored as the joined piece and the length of its left part.
 """
 
 from __future__ import annotations
@@ -27,16 +27,19 @@ from tinyllm.codegen.tokenizers.tokenizer import Algorithm, Strip, Tokenizer
 from tinyllm.errors import UserError
 
 MERGE_STRIDE = 16
-"""Slots for each entry of the table that leads to a slot's merges."""
+"""How many slots share an entry of the table that leads to a slot's merges (Merges.base)."""
 CLASS_BITS = 3
 LONGEST_KEPT = 255
 SMALLEST_SCORE, LARGEST_SCORE = 1e-30, 1e30
-"""Sizes of scores between which no sum of them leaves the numbers that the board adds exactly."""
+"""Absolute values of scores whose sums stay within the numbers that the board adds exactly."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The pieces of one length in bytes: the first slot, how many of them text may become, where their bytes begin."""
+    """The pieces of one length in bytes.
+
+    first: the first slot. n_sorted: how many pieces text may become. offset: where the bytes of the pieces begin.
+    """
 
     length: int
     first: int
@@ -48,9 +51,9 @@ class Group:
 class Merges:
     """The merges of all slots, one after the other (Algorithm.PAIRS).
 
-    left: the length of the left part, 0 if a slot has no merge, plus `last` for the last of a slot. ranks: of each
-    entry; () if (id of the joined piece) * most + (place in its slot's row) is the order. base: the first entry of
-    every 16th slot.
+    left: the length of the left part, 0 if the slot has no merge; plus `last` for the last entry of a slot. ranks: the
+    rank of each entry; () if (id of the joined piece) * most + (index among its slot's entries) gives the same order.
+    base: the index of the first entry of every 16th slot. most: the largest number of entries of a slot.
     """
 
     left: tuple[int, ...]
@@ -62,7 +65,7 @@ class Merges:
 
 @dataclass(frozen=True)
 class Added:
-    """An added token: its name, its id or None for a CONTROL piece, which only hides what its name overlaps."""
+    """An added token. token: its id, or None for a CONTROL piece, which only hides the names that overlap its own."""
 
     name: bytes
     token: int | None
@@ -71,11 +74,12 @@ class Added:
 
 @dataclass(frozen=True)
 class VocabularyTables:
-    """What is emitted. slots: the id in each slot; texts: its bytes; token_slots: the slot of each id.
+    """The emitted tables. slots: the id in each slot; texts: its bytes; token_slots: the slot of each id.
 
-    ranks: by slot, or () if they are the ids. scores: bits of a float or of a double (wide_scores) by slot, and
-    those of an unknown character's double. user_defined: ids, longest piece first, that are found in the normalised
-    text; kept: texts that normalisation leaves as they stand. class_runs: (first code point << 3) + CharClass.
+    ranks: by slot, or () if ids serve as ranks. scores: by slot, the bits of a float, or of a double if wide_scores.
+    unknown_score: the bits of an unknown character's score, a double. user_defined: the ids of pieces that are found in
+    the normalised text, longest piece first. kept: texts that normalisation does not change. class_runs: (first code
+    point << 3) + CharClass.
     """
 
     tokenizer: Tokenizer
@@ -95,7 +99,7 @@ class VocabularyTables:
 
     @property
     def longest(self) -> int:
-        """Bytes of the longest piece that text may become, at least 1."""
+        """Bytes of the longest piece that text may become; at least 1."""
         longest = max((group.length for group in self.groups if group.n_sorted), default=1)
         return max(longest - self.tokenizer.joins, 1)
 
@@ -132,7 +136,7 @@ class VocabularyTables:
         return self.tokenizer.vocab_size * self.merges.most
 
     def scratch(self, text_max: int) -> int:
-        """Bytes of RAM that the encoder takes for a text of at most `text_max` bytes."""
+        """Bytes of RAM that the encoder needs for a text of at most `text_max` bytes."""
         length = 1 if self.longest < 256 else 2
         if self.tokenizer.algorithm is Algorithm.UNIGRAM:
             each = 1 + 2 * length + (8 if self.wide_scores else 4)
@@ -176,7 +180,7 @@ class VocabularyTables:
 
 
 def integer_bytes(n: int) -> int:
-    """Bytes of the smaller of uint16_t and uint32_t that holds 0..n-1, and one value more for none."""
+    """Bytes of the smallest of uint16_t and uint32_t that holds 0..n-1 and one more value, which means none."""
     return 2 if n <= 0xFFFF else 4
 
 
@@ -234,13 +238,13 @@ def _order(found: set[int], texts: list[bytes], token: int) -> tuple[bool, bytes
 
 
 def _text(tokenizer: Tokenizer, token: int) -> bytes:
-    """What the token decodes to, with the space of one that is bare."""
+    """The bytes that the token decodes to; a bare token keeps its space."""
     space = b" " if token in tokenizer.bare else b""
     return space + decode_piece(tokenizer, token)
 
 
 def _ranks(tokenizer: Tokenizer, slots: list[int]) -> tuple[int, ...]:
-    """By slot, or nothing if the ids of the pieces that merges make are in the very order of their ranks."""
+    """The ranks by slot, or () if the pieces that merges make have the same order by id as by rank."""
     if tokenizer.algorithm is not Algorithm.PIECES:
         return ()
     joined = (token for piece, token in tokenizer.normal_ids.items() if _n_symbols(tokenizer, piece) > 1)
@@ -258,7 +262,7 @@ def _merges(tokenizer: Tokenizer, slots: list[int]) -> Merges:
     rows: dict[int, list[tuple[int, int]]] = {}
     for pair, rank in sorted(tokenizer.pair_ranks.items(), key=lambda entry: entry[1]):
         rows.setdefault(tokenizer.normal_ids[b"".join(pair)], []).append((len(pair[0]), rank))
-    # Ids ascending, each with all of its ranks before any of the next.
+    # With ids ascending, all ranks of a piece must come before any rank of the next one.
     spans = [(rows[token][0][1], rows[token][-1][1]) for token in sorted(rows)]
     ordered = all(end < start for (_, end), (start, _) in pairwise(spans))
     last = 0x80 if all(length < 0x80 for row in rows.values() for length, _ in row) else 0x8000
@@ -295,7 +299,7 @@ def _scores(tokenizer: Tokenizer, slots: list[int], texts: list[bytes]) -> tuple
 
 
 def _added(tokenizer: Tokenizer) -> tuple[Added, ...]:
-    """The added tokens, longest name first; none if no USER_DEFINED piece is taken out of the text as it stands."""
+    """The added tokens, longest name first; none if no USER_DEFINED piece is taken out of the unnormalised text."""
     if not tokenizer.user_defined_first or not tokenizer.user_defined_ids:
         return ()
     strips = dict(tokenizer.strips)
@@ -305,7 +309,7 @@ def _added(tokenizer: Tokenizer) -> tuple[Added, ...]:
 
 
 def _class_runs(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The runs of character classes, with classes merged that the pattern does not tell apart."""
+    """The runs of character classes; classes that the pattern does not tell apart are merged."""
     if not tokenizer.pattern or PATTERNS[tokenizer.pattern].at_spaces:
         return ()
     same = {CharClass.UPPER: CharClass.LETTER, CharClass.LOWER: CharClass.LETTER, CharClass.MARK: CharClass.OTHER}

@@ -1,4 +1,4 @@
-"""The one form of a tokenizer, whatever file it came from, and the vocabulary words the C tables use."""
+"""The common form of a tokenizer from any file format, and the enumerations that its C tables share."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ class PieceKind(IntEnum):
     """What a vocabulary entry is; the values are emitted into the C tables."""
 
     NORMAL = 0
-    """Text that merges may produce and that decodes to its bytes."""
+    """Text that merges may produce. It decodes to its bytes."""
     CONTROL = 1
-    """BOS, EOS, padding, the marks of a chat: never produced from a user's text, decodes to nothing."""
+    """BOS, EOS, padding or a mark of a chat. A user's text never becomes one. It decodes to nothing."""
     BYTE = 2
     """One raw byte, the fallback for characters outside the vocabulary."""
     UNKNOWN = 3
     """Stands for text that cannot be encoded at all."""
     USER_DEFINED = 4
-    """Text that is always taken whole, before any merge, and never merges; decodes to its bytes."""
+    """Text that is always taken whole, before any merge, and never merges. It decodes to its bytes."""
     UNREACHABLE = 5
-    """Text that no encoding gives, such as SentencePiece's symbols with plain spaces; decodes to its bytes."""
+    """Text that no encoding gives, such as SentencePiece's symbols with plain spaces. It decodes to its bytes."""
 
 
 class Algorithm(IntEnum):
     """How a word becomes pieces; the values are emitted into the C tables."""
 
     PIECES = 0
-    """Byte-pair encoding: any two neighbours merge whose joined bytes are a NORMAL piece, the one of lowest rank first
+    """Byte-pair encoding: two neighbours merge if their joined bytes are a NORMAL piece; the lowest rank goes first
     (SentencePiece, tiktoken)."""
     PAIRS = 1
-    """Byte-pair encoding: only listed pairs merge, in the order of the list (Hugging Face tokenizers, GPT-2)."""
+    """Byte-pair encoding: only the listed pairs merge, in the order of the list (Hugging Face tokenizers, GPT-2)."""
     UNIGRAM = 2
     """The cut into pieces whose scores have the largest sum (Kudo, arXiv 1804.10959)."""
     WORDS = 3
     """A word is one piece or unknown (Hugging Face's WordLevel)."""
     WORD_PIECES = 4
-    """The longest piece that a word begins with, then the longest that goes on from there (WordPiece)."""
+    """The longest piece that the word begins with, then the longest that continues it, and so on (WordPiece)."""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Whether an added token swallows the white space before and after it."""
+    """Whether an added token swallows the white space before it (left) and after it (right)."""
 
     left: bool = False
     right: bool = False
@@ -59,49 +59,49 @@ class Strip:
 class Tokenizer:
     """How text becomes tokens and back, pieces stored as plain bytes.
 
-    pieces: bytes of each token id; the SentencePiece space mark U+2581 is already a space, a BYTE piece is one byte,
-        a byte-level piece the bytes that it stands for; a CONTROL piece keeps its name, such as b"<s>".
+    pieces: bytes of each token id. SentencePiece's space mark U+2581 is already a space. A BYTE piece is one byte; a
+        byte-level piece is the bytes that it stands for. A CONTROL piece keeps its name, such as b"<s>".
     kinds: PieceKind of each id.
     ranks: merge order of each id (Algorithm.PIECES): the adjacent pair whose joined piece has the LOWEST rank merges
         first, leftmost on a tie. () for the other algorithms.
     bos, eos: token ids, None if the vocabulary has none. stop_ids: sampling one of these ends an answer.
-    add_dummy_prefix: put a space before non-empty text before encoding, as SentencePiece does.
-    remove_extra_whitespaces: trim leading and trailing spaces and fold runs of them, as SentencePiece does if its
+    add_dummy_prefix: encoding first puts a space before a text that is not empty, as SentencePiece does.
+    remove_extra_whitespaces: encoding trims spaces at both ends and folds runs of them, as SentencePiece does if its
         model says so.
-    source: what it was read from, for `inspect` ("llama2.c tok.bin", "sentencepiece", "tokenizer.json", ...).
+    source: the file format, for `inspect` ("llama2.c tok.bin", "sentencepiece", "tokenizer.json", ...).
     algorithm: how a word becomes pieces.
     merges: (left id, right id, joined id) in the order of their ranks (Algorithm.PAIRS), else ().
     scores: one for each id (Algorithm.UNIGRAM), else (). Values of float32, or of doubles if wide_sums.
-    wide_sums: scores are added in double precision (Hugging Face), else in single as SentencePiece does.
-    byte_level: words are cut into bytes at first, not characters. A byte that is no NORMAL piece becomes the UNKNOWN
-        piece or, if there is none, is dropped before anything merges.
-    fuses_unknown: a run of symbols that are no pieces becomes one UNKNOWN piece, else each of them one.
+    wide_sums: scores are added in double precision, as Hugging Face does; else in single, as SentencePiece does.
+    byte_level: words are first cut into bytes, not characters. A byte that is no NORMAL piece becomes the UNKNOWN
+        piece. If there is none, the byte is dropped before anything merges.
+    fuses_unknown: a run of symbols that are no pieces becomes one UNKNOWN piece; else each symbol becomes one.
     pattern: how text is cut into words before that, a name in `pretokenize.PATTERNS`; "" for no cut.
     whole_words: a word that is a NORMAL piece is taken whole, whatever the merges say (ignore_merges).
     add_bos: a conversation begins with BOS.
     prefix_sections: the dummy prefix goes before each text between added tokens, not only before the first.
-    prefix_unless_space: no dummy prefix before text that begins with a space already.
-    user_defined_first: USER_DEFINED pieces are taken out of the text as it stands, so that each of them ends a section
+    prefix_unless_space: a text that begins with a space gets no dummy prefix.
+    user_defined_first: USER_DEFINED pieces are taken out of the unnormalised text, so that each of them ends a section
         (Hugging Face's added tokens); else out of the normalised text (SentencePiece).
-    shared: (text, id) of each added token whose id the model has for a piece too: the text is taken out as that of a
-        USER_DEFINED piece is (user_defined_first), and the piece stays what it is. Their bytes may differ: "é" is a
-        text, and the letter that byte-level vocabularies have for the byte 0xE9.
-    plain_spaces: U+2581 is a character like any other; no space stands for it, nor it for one.
+    shared: (text, id) of each added token whose id also belongs to a piece of the model. The text is taken out like
+        that of a USER_DEFINED piece (user_defined_first), and the piece keeps its kind. Their bytes may differ: "é" is
+        such a text, and also the letter by which byte-level vocabularies write the byte 0xE9.
+    plain_spaces: U+2581 is a character like any other; spaces and U+2581 do not replace each other.
     rewrites: the steps that change a text first.
-    cuts: the steps that cut it into words before `pattern` does.
-    word_prefix: a space goes before each word when it is encoded. word_suffix: one goes behind it, and is of one
-        symbol with the word's last character (BPE's end_of_word_suffix).
-    longest_word: characters of a word that is still looked up (WORD_PIECES); a longer one is unknown.
-    joins: a space goes before each piece when it is decoded, though none is in it (Hugging Face without a decoder).
+    cuts: the steps that cut the text into words before `pattern` does.
+    word_prefix: encoding puts a space before each word. word_suffix: encoding puts a space after each word; it forms
+        one symbol with the word's last character (BPE's end_of_word_suffix).
+    longest_word: the most characters of a word that is looked up (WORD_PIECES); a longer word is unknown.
+    joins: decoding puts a space before each piece, which itself holds none (Hugging Face without a decoder).
     bare: ids, ascending, that decode without the space that their text begins with.
-    strips: for an id of a CONTROL or USER_DEFINED piece that swallows white space, which side.
+    strips: (id, sides) of each CONTROL or USER_DEFINED piece that swallows white space.
     character_map: SentencePiece's compiled normaliser (a Darts double array, then its replacements), b"" for none.
-    unreachable_symbols: SentencePiece's user-defined symbols with plain spaces. No piece matches them, for every space
-        of a text becomes a mark first, but normalisation leaves them as they stand.
+    unreachable_symbols: SentencePiece's user-defined symbols with plain spaces. No piece matches them, because every
+        space of a text becomes a mark first. But normalisation does not change them.
 
     There is at most one UNKNOWN piece, and exactly one if text may need it (no byte level and no BYTE pieces). NORMAL
-    and USER_DEFINED pieces are distinct (from each other too, unless user_defined_first) and non-empty, and valid UTF-8
-    unless byte_level. There are all 256 BYTE pieces or none.
+    and USER_DEFINED pieces are not empty, and valid UTF-8 unless byte_level. Pieces of one kind are distinct, and
+    those of both kinds too unless user_defined_first. There are all 256 BYTE pieces or none.
     """
 
     pieces: tuple[bytes, ...]
@@ -143,7 +143,7 @@ class Tokenizer:
         return len(self.pieces)
 
     def __hash__(self) -> int:
-        """Of little, for what is computed of a tokenizer is kept by it: all of its fields would take milliseconds."""
+        """Hash few fields only: tokenizers are keys of caches, and hashing all fields would take milliseconds."""
         return hash((self.vocab_size, self.source, self.bos, self.eos, self.stop_ids))
 
     @cached_property
@@ -158,15 +158,15 @@ class Tokenizer:
 
     @cached_property
     def user_defined_ids(self) -> dict[bytes, int]:
-        """The id of each text that is taken whole: of USER_DEFINED pieces and shared ids, longest text first."""
+        """The id of each text that is taken whole (USER_DEFINED pieces and shared ids), longest text first."""
         ids = self._ids(PieceKind.USER_DEFINED) | dict(self.shared)
         return dict(sorted(ids.items(), key=lambda entry: -len(entry[0])))
 
     @cached_property
     def kept_texts(self) -> tuple[bytes, ...]:
-        """Texts that the character map and the folding of spaces leave as they stand, longest first."""
+        """Texts that the character map and the folding of spaces do not change, longest first."""
         symbols = () if self.user_defined_first else self.user_defined_ids
-        # Without a character map nothing folds the spaces of a marked symbol.
+        # If there is no character map, nothing folds the spaces of a marked symbol.
         marked = {piece.replace(b" ", SPACE_MARK) for piece in symbols} if self.character_map else set()
         kept = marked | {*self.unreachable_symbols}
         return tuple(sorted(kept, key=lambda text: (-len(text), text)))
@@ -184,20 +184,20 @@ class Tokenizer:
 
     @cached_property
     def dropped_bytes(self) -> bytes:
-        """The bytes that a word loses before its symbols merge."""
+        """The bytes that are dropped from a word before its symbols merge."""
         if not self.byte_level or self.unknown is not None:
             return b""
         return bytes(byte for byte in range(256) if bytes([byte]) not in self.normal_ids)
 
     @property
     def drops_unknown(self) -> bool:
-        """Whether a symbol that is no piece is left out before any merge."""
+        """Whether a symbol that is no piece is dropped before any merge."""
         merges = self.algorithm in (Algorithm.PIECES, Algorithm.PAIRS)
         return merges and not self.byte_level and self.unknown is None and not self.byte_ids
 
     @property
     def space_first(self) -> bool:
-        """Whether a text decoded from its start begins with a space that was not in it."""
+        """Whether decoding a text from its start gives a leading space that the text did not have."""
         return self.add_dummy_prefix or self.word_prefix or self.joins
 
     @cached_property
@@ -208,15 +208,15 @@ class Tokenizer:
 
     @cached_property
     def splits_at_spaces(self) -> bool:
-        """Whether no piece holds a space after another character, so that no merge crosses such a place in a text."""
-        # What is dropped may stand between two spaces.
+        """Whether no piece holds a space after another character. Then no merge crosses such a place in a text."""
+        # A dropped character may stand between two spaces, which then become neighbours.
         return not (self.word_suffix or self.drops_unknown) and not any(
             b" " in piece.lstrip(b" ") for piece in (*self.normal_ids, *self.user_defined_ids)
         )
 
     @cached_property
     def pair_ranks(self) -> dict[tuple[bytes, bytes], int]:
-        """The rank of each listed pair of NORMAL pieces that make a NORMAL one (Algorithm.PAIRS)."""
+        """The rank of each listed pair of NORMAL pieces that makes a NORMAL piece (Algorithm.PAIRS)."""
         normal = {token: piece for piece, token in self.normal_ids.items()}
         return {
             (normal[left], normal[right]): rank
@@ -226,7 +226,7 @@ class Tokenizer:
 
     @cached_property
     def word_cache(self) -> dict[bytes, list[bytes]]:
-        """The pieces of each word met before."""
+        """The pieces of words that were encoded before."""
         return {}
 
     def _ids(self, kind: PieceKind) -> dict[bytes, int]:
