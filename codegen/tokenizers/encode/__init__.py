@@ -1,1 +1,1 @@
-"""Text to token ids and back: the specification of the C encoder."""
+"""Encodes text to token ids and decodes it again: the specification of the C encoder."""

@@ -1,8 +1,8 @@
-"""Regular expressions as automata: tables that find the match a backtracking engine finds, without going back.
+"""Regular expressions as automata: tables that find the same match as a backtracking engine, without going back.
 
 Characters become symbols: two characters are the same symbol if no set of any of the automata tells them apart. A state
-stands for what may come next, in the order of preference; looking one symbol ahead, it knows whether the text matched
-so far is a match. A longer match that is found later is one that the engine would prefer.
+stands for the possible continuations, in order of preference. With one symbol of lookahead it knows whether the text so
+far is a match. If a longer match is found later, the engine would prefer that one.
 Source of the construction: R. Cox, "Regular Expression Matching: the Virtual Machine Approach" (Pike's machine), made
 deterministic.
 """
@@ -19,19 +19,19 @@ from tinyllm.codegen.tokenizers.encode.code_sets import CodeSet
 from tinyllm.codegen.tokenizers.encode.regex import Node, UnknownRegexError
 
 ACCEPT = 0x80
-"""Added to an entry: what lies before this symbol is a match."""
+"""Added to a table entry if the text before this symbol is a match."""
 START = 1
 MOST_STATES = ACCEPT - 1
 MOST_STEPS = 4000
 MOST_SYMBOLS = 255
 NO_CHARACTER = 0xDC80
-"""The code of a byte that is no part of a character."""
+"""The code that stands for every byte that is not part of a character."""
 _HALVES = range(0xD800, 0xE000)
 
 
 @dataclass(frozen=True)
 class Alphabet:
-    """starts: the first code point of each run of one symbol, ascending from 0; symbols: that of each run."""
+    """starts: the first code point of each run of one symbol, ascending from 0. symbols: the symbol of each run."""
 
     starts: tuple[int, ...]
     symbols: tuple[int, ...]
@@ -41,12 +41,12 @@ class Alphabet:
         return max(self.symbols) + 1
 
     def symbol(self, code: int) -> int:
-        """The symbol of a character; a surrogate's is that of NO_CHARACTER."""
+        """The symbol of a code point. Every surrogate has the symbol of NO_CHARACTER."""
         code = NO_CHARACTER if code in _HALVES else code
         return self.symbols[bisect_right(self.starts, code) - 1]
 
     def read(self, text: str) -> bytes:
-        """The symbol of each character of a text, in which bytes that are no UTF-8 are escaped as surrogates."""
+        """The symbol of each character of a text. Bytes that are no UTF-8 are escaped in it as surrogates."""
         known = self._known
         for character in {*text} - known.keys():
             known[character] = self.symbol(ord(character))
@@ -54,22 +54,23 @@ class Alphabet:
 
     @cached_property
     def _known(self) -> dict[str, int]:
-        """The symbols of characters met before."""
+        """The symbols of characters that were read before."""
         return {}
 
 
 @dataclass(frozen=True)
 class Automaton:
-    """table: for each state a row with one entry a symbol, and one for the end of the text.
+    """table: for each state, a row with one entry for each symbol and one for the end of the text.
 
-    An entry is the next state, 0 for none, plus ACCEPT. Row 0 is never read.
+    width: entries of a row. An entry is the next state, 0 for none, plus ACCEPT if the text so far is a match. Row 0 is
+    never read.
     """
 
     table: bytes
     width: int
 
     def match_end(self, symbols: bytes, start: int, end: int) -> int:
-        """Where the match that begins at `start` ends, -1 if none does."""
+        """Where the match that begins at `start` ends; -1 if no match begins there."""
         state, found = START, -1
         for at in range(start, end + 1):
             entry = self.table[state * self.width + (symbols[at] if at < end else self.width - 1)]
@@ -82,9 +83,9 @@ class Automaton:
 
 
 def build_automata(nodes: Sequence[Node]) -> tuple[Alphabet, tuple[Automaton, ...]]:
-    """One alphabet, and the automaton of each tree.
+    """A common alphabet, and the automaton of each tree.
 
-    Raises UnknownRegexError for one that is too large or matches the empty text.
+    Raises UnknownRegexError if an automaton is too large or matches the empty text.
     """
     alphabet = _alphabet(list(dict.fromkeys(codes for node in nodes for codes in _sets(node))))
     return alphabet, tuple(_Builder(alphabet).build(node) for node in nodes)
@@ -137,7 +138,7 @@ _MATCH = 0
 
 
 class _Builder:
-    """Turns a tree into the steps of Pike's machine, and these into states: ordered lists of steps."""
+    """Turns a tree into steps of Pike's machine, and these into states. A state is an ordered list of steps."""
 
     def __init__(self, alphabet: Alphabet) -> None:
         self.alphabet = alphabet
@@ -175,7 +176,7 @@ class _Builder:
         return len(self.steps) - 1
 
     def add(self, node: Node, then: int) -> int:
-        """The step at which `node` begins, with `then` behind it."""
+        """The number of the step at which `node` begins. then: the number of the step that follows it."""
         if isinstance(node, regex.Chars):
             return self.put(_Take(node.codes, then))
         if isinstance(node, regex.Look):
@@ -204,9 +205,10 @@ class _Builder:
         return then
 
     def threads(self, state: tuple[int, ...], code: int | None) -> tuple[list[_Take], bool]:
-        """What may take the next character, None at the end, by preference; whether a match ends before it.
+        """The steps that may take the next character, by preference, and whether a match ends before that character.
 
-        What is less preferred than the match is left out.
+        code: the next character, None at the end of the text. Steps that are less preferred than the match are left
+        out.
         """
         takes: list[_Take] = []
         seen: set[int] = set()

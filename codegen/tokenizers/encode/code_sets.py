@@ -1,4 +1,4 @@
-"""Sets of code points, as regular expressions and the steps of tokenizers name them."""
+"""The sets of code points that regular expressions and the steps of tokenizers name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinyllm.codegen.tokenizers.encode.unicode_data import (
 
 @dataclass(frozen=True)
 class CodeSet:
-    """runs: first and last code point of each, ascending, with a gap between any two."""
+    """runs: first and last code point of each run, ascending, with a gap between any two runs."""
 
     runs: Runs = ()
 
@@ -71,7 +71,10 @@ def characters(text: str) -> CodeSet:
 
 
 def category(name: str) -> CodeSet:
-    """A general category, or with one letter all that begin with it. Raises KeyError for an unknown name."""
+    """A general category; a name of one letter means all categories that begin with it.
+
+    Raises KeyError for an unknown name.
+    """
     found = [CodeSet(runs) for key, runs in CATEGORIES.items() if key == name or (len(name) == 1 and key[0] == name)]
     if not found:
         raise KeyError(name)
@@ -89,13 +92,13 @@ DECIMALS = category("Nd")
 _CIRCLED = union(code_range(*run) for run in ((0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169)))
 _ALPHABETIC_SYMBOLS = _CIRCLED | code_range(0x1F170, 0x1F189)
 
-# \w of two regular expression engines: Oniguruma's, which Split and Replace use, in brackets and outside (there it
-# follows an older table for Latin-1), and that of Rust, which Whitespace uses.
+# \w of two regular expression engines. Split and Replace use Oniguruma, whose \w differs inside and outside of brackets
+# (outside it follows an older table for Latin-1). Whitespace uses Rust's engine.
 BRACKET_WORD = LETTERS | MARKS | DECIMALS | category("Nl") | category("Pc") | _ALPHABETIC_SYMBOLS
 ONIGURUMA_WORD = BRACKET_WORD | characters("\xb2\xb3\xb9\xbc\xbd\xbe")
 RUST_WORD = BRACKET_WORD | characters("\u200c\u200d")
 
-# What the steps of tokenizers call so, each with the Unicode version of the library behind it.
+# The sets that the steps of tokenizers call by these names, each in the Unicode version of the library that it uses.
 PUNCTUATION = (
     ASCII_PUNCTUATION | (category("P") - CodeSet(LATER_PUNCTUATION)) | characters("\u166d") | characters("\U000111c9")
 )

@@ -1,4 +1,4 @@
-"""Cutting text into words by an automaton: what becomes of its matches and of what lies between them.
+"""Cuts text into words at the matches of an automaton.
 
 The behaviours are those of Split in Hugging Face tokenizers (SplitDelimiterBehavior in tokenizers/src/tokenizer/
 normalizer.rs of github.com/huggingface/tokenizers).
@@ -15,23 +15,23 @@ from tinyllm.codegen.tokenizers.encode.regex import Node
 
 
 class Behavior(IntEnum):
-    """What becomes of a match; the values are emitted into the C tables."""
+    """What a match becomes; the values are emitted into the C tables."""
 
     ISOLATED = 0
     """A word of its own."""
     REMOVED = 1
-    """Dropped."""
+    """Nothing: it is dropped."""
     MERGED_WITH_PREVIOUS = 2
     """The end of the word before it, unless that is a match too."""
     MERGED_WITH_NEXT = 3
-    """The start of the word behind it, unless that is a match too."""
+    """The start of the word after it, unless that is a match too."""
     CONTIGUOUS = 4
-    """One word with the matches beside it."""
+    """One word together with the matches beside it."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One step. invert: what lies between matches counts as a match, and a match does not."""
+    """One step. invert: the text between matches counts as a match, and a match does not."""
 
     pattern: Node
     behavior: Behavior
@@ -39,7 +39,7 @@ class Cut:
 
 
 def cut_spans(cut: Cut, automaton: Automaton, symbols: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Cut symbols[start:end] into words, each as start and end; dropped ones are left out."""
+    """Cut symbols[start:end] into words, each as start and end. Dropped words are left out."""
     while start < end:
         stop, match = _segment(cut, automaton, symbols, start, end)
         dropped = cut.behavior is Behavior.REMOVED and match
@@ -56,7 +56,7 @@ def cut_spans(cut: Cut, automaton: Automaton, symbols: bytes, start: int, end: i
 
 
 def _joins(behavior: Behavior, match: bool, match_too: bool) -> bool:
-    """Whether the second of two segments side by side belongs to the word of the first, which begins there."""
+    """Whether the second of two neighbouring segments belongs to the word that begins with the first."""
     if behavior is Behavior.MERGED_WITH_PREVIOUS:
         return not match and match_too
     if behavior is Behavior.MERGED_WITH_NEXT:
@@ -65,7 +65,10 @@ def _joins(behavior: Behavior, match: bool, match_too: bool) -> bool:
 
 
 def _segment(cut: Cut, automaton: Automaton, symbols: bytes, start: int, end: int) -> tuple[int, bool]:
-    """Where the match that begins at `start`, or else what lies before the next one, ends; whether it counts as one."""
+    """The end of the segment at `start`, and whether it counts as a match.
+
+    The segment is the match that begins there, or else the text before the next match.
+    """
     stop = automaton.match_end(symbols, start, end)
     if stop >= 0:
         return stop, not cut.invert

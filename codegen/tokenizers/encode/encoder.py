@@ -2,34 +2,34 @@
 
 Encoding a text, which need not be valid UTF-8:
 
-1. Sections. From left to right take out the longest added token that begins here: a CONTROL piece's name if the
-   text is a rendered chat template, never in what a person typed; a USER_DEFINED piece if these come first
-   (`user_defined_first`, as Hugging Face has it). A token that strips takes the white space beside it along. The text
-   between two of them is a section, encoded on its own.
+1. Sections. From left to right, take out the longest added token that begins here. The name of a CONTROL piece is one
+   in a rendered chat template, never in text that a person typed. A USER_DEFINED piece is one if these come first
+   (`user_defined_first`, as in Hugging Face). A token that strips also takes the white space beside it. The text
+   between two added tokens is a section, encoded on its own.
 2. Normalise each section (normalize.py).
-3. Words. Cut it step by step (cut.py), then by the tokenizer's pattern, if it has one (pretokenize.py). Steps 4 and 5
-   are for each word. If words have a prefix or a suffix, put it before or behind each.
-4. Symbols. Drop the bytes that a byte-level tokenizer has neither a piece nor an UNKNOWN piece for. Then, from left to
-   right: the longest USER_DEFINED piece that starts here (such a symbol is frozen), unless these came first; else one
-   byte if the tokenizer is byte-level; else one UTF-8 character, or (at a byte that starts no valid character:
-   overlong forms, surrogates and numbers above U+10FFFF are not valid) that one byte. A suffix belongs to the last
-   symbol. Drop the symbols that are no pieces if there is no other way to write them.
+3. Words. Cut the section step by step (cut.py), then by the tokenizer's pattern, if it has one (pretokenize.py). If
+   words have a prefix or a suffix, add it to each word. Steps 4 and 5 are for each word.
+4. Symbols. A byte-level tokenizer without an UNKNOWN piece drops the bytes that are no pieces. Then, from left to
+   right, the next symbol is the longest USER_DEFINED piece that starts here (such a symbol is frozen), unless these
+   came first; else one byte if the tokenizer is byte-level; else one UTF-8 character; else, if no valid character
+   starts here, one byte. Overlong forms, surrogates and numbers above U+10FFFF are not valid. A suffix belongs to the
+   last symbol. Drop the symbols that are no pieces if there is no other way to write them.
 5. Pieces. Join symbols by the tokenizer's algorithm:
-   PIECES: of all adjacent pairs without a frozen symbol whose joined bytes are a NORMAL piece, join the one whose piece
-   has the lowest rank, the leftmost of equals; repeat until there is none.
-   PAIRS: the same, but a pair must be in the list of merges, and its place there is its rank.
+   PIECES: consider all adjacent pairs without a frozen symbol whose joined bytes are a NORMAL piece. Join the pair
+   whose piece has the lowest rank, the leftmost of equals. Repeat until there is none.
+   PAIRS: the same, but a pair must be in the list of merges, and its index there is its rank.
    UNIGRAM: the best cut (unigram.py).
    WORDS: the word is one symbol.
    WORD_PIECES: the longest pieces from left to right (word_pieces.py); if they do not cover it, the word is one symbol.
    If whole words are preferred, a word that is a NORMAL piece is left whole.
 6. Ids. A symbol that is a piece becomes its id. Any other symbol becomes its bytes' ids if the vocabulary has byte
-   pieces; else it becomes the UNKNOWN id: if such symbols fuse, once for a run of them in a word.
+   pieces; else it becomes the UNKNOWN id. If such symbols fuse, a run of them in a word becomes one UNKNOWN id.
 
-Memory is bounded by the text: each symbol is a span of it, so a few arrays of its length are all there is.
+Memory is bounded by the text: each symbol is a span of it, so a few arrays of the text's length are enough.
 
-This equals sentencepiece, tokenizers and tiktoken on every valid text (for sentencepiece given a space among the
-pieces; for tokenizers with `encode_special_tokens`). On invalid bytes sentencepiece encodes U+FFFD; here they are kept,
-so decoding gives them back.
+This gives the ids of sentencepiece, tokenizers and tiktoken on every valid text (of sentencepiece if a space is among
+the pieces; of tokenizers with `encode_special_tokens`). For invalid bytes sentencepiece encodes U+FFFD. Here they are
+kept, so decoding gives them back.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
 
 REPLACEMENT = "\ufffd".encode()
 WORD_CACHE = 1 << 16
-"""Words whose pieces are remembered, so that a long text is encoded quickly."""
+"""The most words whose pieces are remembered, so that a long text is encoded quickly."""
 
 _WORD = re.compile(rb" *[^ ]+| +")
 
 
 def encode(tokenizer: Tokenizer, text: str | bytes, bos: bool = False, special: bool = False) -> list[int]:
-    """Token ids of `text`. A lone surrogate in a str counts as its three bytes.
+    """Token ids of `text`. A lone surrogate in a str is encoded as its three bytes.
 
-    bos: a conversation begins here, with the BOS id if the tokenizer adds one. special: names of CONTROL pieces are
-    these pieces, as in a rendered chat template.
+    bos: a conversation begins here, so the BOS id comes first if the tokenizer adds one. special: names of CONTROL
+    pieces become these pieces, as in a rendered chat template.
     """
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     ids = [tokenizer.bos] if bos and tokenizer.add_bos and tokenizer.bos is not None else []
@@ -66,7 +66,7 @@ def encode(tokenizer: Tokenizer, text: str | bytes, bos: bool = False, special: 
 
 
 def encode_section(tokenizer: Tokenizer, text: bytes, first: bool) -> list[int]:
-    """Token ids of a text that stands between two CONTROL pieces. first: it begins the whole text."""
+    """Token ids of the text between two CONTROL pieces. first: whether it begins the whole text."""
     return _encode_text(tokenizer, text, first, special=False)
 
 
@@ -83,7 +83,7 @@ def _encode_text(tokenizer: Tokenizer, text: bytes, first: bool, special: bool) 
 
 
 def cut_words(tokenizer: Tokenizer, text: bytes) -> Iterator[bytes]:
-    """Step 3: the words of a normalised section, none of them empty."""
+    """Step 3: the words of a normalised section; none of them is empty."""
     parts = [text] if text else []
     if tokenizer.cuts:
         alphabet, automata = tokenizer.automata
@@ -114,7 +114,7 @@ def _encode_word(tokenizer: Tokenizer, word: bytes) -> list[int]:
 
 
 def _pieces(tokenizer: Tokenizer, word: bytes) -> Iterable[bytes]:
-    """Steps 4 and 5. If no merge can cross a space, merge part by part: the same result, sooner."""
+    """Steps 4 and 5. If no merge can cross a space, each part is merged by itself: the same result in less time."""
     if tokenizer.whole_words and word in tokenizer.normal_ids:
         return [word]
     if tokenizer.algorithm is Algorithm.UNIGRAM:
@@ -165,7 +165,7 @@ def _split(tokenizer: Tokenizer, text: bytes) -> tuple[list[bytes], list[bool]]:
 
 
 def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> list[bytes]:
-    """Step 5. Symbols become neighbours by `before` and `after`; one that was joined to its left is empty."""
+    """Step 5. `before` and `after` hold each symbol's neighbours. A symbol that was joined to its left one is empty."""
     rank_of = rank_of_pair(tokenizer)
     n = len(symbols)
     before, after = list(range(-1, n - 1)), list(range(1, n + 1))
@@ -183,7 +183,7 @@ def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> li
         look_up(left)
     while waiting:
         rank, left = heappop(waiting)
-        if ranks[left] != rank:  # It has other neighbours now.
+        if ranks[left] != rank:  # One of the pair was joined with another symbol since.
             continue
         right = after[left]
         symbols[left] += symbols[right]
@@ -198,7 +198,7 @@ def _merge(tokenizer: Tokenizer, symbols: list[bytes], frozen: list[bool]) -> li
 
 
 def rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:
-    """The function that gives the rank of two neighbours: the lowest joins first, None never joins."""
+    """The function that gives the rank of two neighbours. The lowest rank joins first, a pair of rank None never."""
     if tokenizer.algorithm is Algorithm.PAIRS:
         return lambda left, right: tokenizer.pair_ranks.get((left, right))
     if tokenizer.algorithm is not Algorithm.PIECES:
@@ -212,9 +212,9 @@ def rank_of_pair(tokenizer: Tokenizer) -> Callable[[bytes, bytes], int | None]:
 
 
 def decode_piece(tokenizer: Tokenizer, token: int) -> bytes:
-    """The bytes that one token stands for, and the space before them: none for a CONTROL piece, U+FFFD for the UNKNOWN.
+    """The bytes of one token, with the space before them, if any. A CONTROL piece has none, UNKNOWN has U+FFFD.
 
-    A byte-level piece may be part of a character (`utf8_stream` puts them together).
+    A byte-level piece may be part of a character; `utf8_stream` puts the parts together.
     """
     kind = tokenizer.kinds[token]
     if kind is PieceKind.CONTROL:
@@ -226,7 +226,7 @@ def decode_piece(tokenizer: Tokenizer, token: int) -> bytes:
 
 
 def decode(tokenizer: Tokenizer, ids: Iterable[int]) -> bytes:
-    """The bytes of a whole text, from its first token on: without the space that a prefix put in front."""
+    """The bytes of a whole text, from its first token on, without the spaces that a prefix or suffix added."""
     text = b"".join(decode_piece(tokenizer, token) for token in ids)
     text = text[1:] if tokenizer.space_first and text.startswith(b" ") else text
     return text[:-1] if tokenizer.word_suffix and text.endswith(b" ") else text
@@ -235,6 +235,6 @@ def decode(tokenizer: Tokenizer, ids: Iterable[int]) -> bytes:
 def utf8_stream() -> codecs.IncrementalDecoder:
     """A decoder whose `decode(bytes)` returns only whole characters and keeps the rest for the next call.
 
-    What can no longer become a character turns into U+FFFD; `decode(b"", final=True)` flushes what is pending.
+    Bytes that can no longer become a character turn into U+FFFD. `decode(b"", final=True)` flushes the pending bytes.
     """
     return codecs.getincrementaldecoder("utf-8")(errors="replace")

@@ -1,4 +1,4 @@
-"""What becomes of a text before it is cut into words: rewriting, SentencePiece's character map, and spaces."""
+"""Normalises a text before it is cut into words: rewriting, SentencePiece's character map, and spaces."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ _SPACE_RUN = re.compile(rb" +")
 
 
 def normalize(tokenizer: Tokenizer, text: bytes, first: bool = True) -> bytes:
-    """The normal form of a section: what stands between two added tokens, or all of a text. first: it begins the text.
+    """The normal form of a section, which is the text between two added tokens. first: whether it begins the text.
 
-    1. The rewrites, one after the other (rewrite.py).
-    2. The character map, if there is one: from left to right, the longest key that matches becomes its replacement.
-       Texts that are kept (`kept_texts`) stay as they stand, here and in step 3.
+    1. Apply the rewrites, one after the other (rewrite.py).
+    2. Apply the character map, if there is one: from left to right, the longest key that matches becomes its
+       replacement. Kept texts (`kept_texts`) do not change, here and in step 3.
     3. If the tokenizer removes extra whitespaces: drop leading spaces, make each run of spaces one space. Stop if
        nothing is left.
-    4. Turn every U+2581 (SentencePiece's space mark) into a space, unless words are cut into bytes or it stands for
-       none.
-    5. If a dummy prefix is due: put a space in front.
+    4. Turn every U+2581 (SentencePiece's space mark) into a space, unless the tokenizer is byte_level or plain_spaces.
+    5. If the section gets a dummy prefix: put a space in front.
     6. If the tokenizer removes extra whitespaces: drop trailing spaces.
     """
     if tokenizer.rewrites:
@@ -47,7 +46,7 @@ def _rewritten(tokenizer: Tokenizer, text: bytes) -> bytes:
     alphabet, automata = tokenizer.automata
     found = iter(automata)
     for step in tokenizer.rewrites:
-        # Bytes that are no UTF-8 may be a character once what stood between them is gone.
+        # Decoded anew for each step: a step that drops characters may join stray bytes to a valid character.
         characters = text.decode("utf-8", "surrogateescape")
         rewritten = rewrite(step, alphabet, next(found) if step.pattern else None, characters)
         text = rewritten.encode("utf-8", "surrogateescape")
@@ -55,9 +54,9 @@ def _rewritten(tokenizer: Tokenizer, text: bytes) -> bytes:
 
 
 def _mapped(tokenizer: Tokenizer, text: bytes) -> tuple[bytes, bool]:
-    """Steps 2 and 3, and whether there was nothing but leading spaces.
+    """The text after steps 2 and 3, and whether it had only leading spaces.
 
-    As Normalizer::Normalize of src/normalizer.cc of github.com/google/sentencepiece.
+    Follows Normalizer::Normalize of src/normalizer.cc of github.com/google/sentencepiece.
     """
     after_space = folds = tokenizer.remove_extra_whitespaces
     result, empty = bytearray(), True
@@ -73,7 +72,7 @@ def _mapped(tokenizer: Tokenizer, text: bytes) -> tuple[bytes, bool]:
 
 
 def _map_parts(tokenizer: Tokenizer, text: bytes) -> Iterator[bytes]:
-    """The text's keys replaced, what is kept as it stands, and every other character."""
+    """The parts of the text in order: the replacement of each key, each kept text, and every other character."""
     character_map = CharacterMap(tokenizer.character_map)
     at = 0
     while at < len(text):
@@ -106,7 +105,7 @@ class CharacterMap:
         return int.from_bytes(self.data[4 + 4 * position : 8 + 4 * position], "little")
 
     def longest(self, text: bytes, at: int) -> tuple[int, bytes]:
-        """The length of the longest key that `text` has at `at`, 0 if none, and its replacement."""
+        """The length of the longest key that `text` has at `at`, and its replacement; 0 and b"" if it has none."""
         length, value = 0, 0
         n_units = self.n_units
         position = _offset(self.unit(0))
@@ -130,7 +129,7 @@ def _offset(unit: int) -> int:
 
 
 def utf8_length(text: bytes, offset: int) -> int:
-    """Bytes of the valid UTF-8 character that starts at `offset`, or 1 if none does."""
+    """Bytes of the valid UTF-8 character that starts at `offset`; 1 if none starts there."""
     lead = text[offset]
     length = 2 if 0xC2 <= lead < 0xE0 else 3 if 0xE0 <= lead < 0xF0 else 4 if 0xF0 <= lead < 0xF5 else 1
     try:

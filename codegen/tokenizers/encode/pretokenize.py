@@ -1,16 +1,16 @@
-r"""Cutting text into words by a published pattern: one hand-written matcher for the regular expressions in use.
+r"""Cuts text into words by a published pattern: one hand-written matcher for the regular expressions in use.
 
-The patterns are one family, from GPT-2's on. At each place the first of these that matches is the next word, each as
-long as it can be:
+The patterns are one family, which began with GPT-2's. At each place the next word is the first of these that matches,
+as long as possible:
 
     contraction     's 't 're 've 'm 'll 'd
-    word            one character before, letters
-    number          one or a few digits, or one space before any number of them
-    punctuation     one space before, neither white space nor letters nor digits, line ends after
+    word            one other character if there is one, then letters
+    number          one or a few digits; or one space if there is one, then any number of digits
+    punctuation     one space if there is one, then neither white space nor letters nor digits, then line ends
     line ends       white space up to the last line end of its run
-    white space     a run, without its last character if something else follows and that leaves one
+    white space     a run; if something else follows, without its last character unless that is the only one
 
-They differ in the fields of `Pattern`. Sources: github.com/openai/tiktoken (tiktoken_ext), and the
+The patterns differ in the fields of `Pattern`. Sources: github.com/openai/tiktoken (tiktoken_ext), and the
 pre_tokenizer of the published tokenizer.json files.
 """
 
@@ -31,16 +31,16 @@ DIGIT_REGEX = r"\p{N}"
 class Pattern:
     r"""One way of cutting text into words.
 
-    published: the forms in which it is found, each one or more regular expressions applied one after the other, every
-        match a word of its own ("isolated").
-    at_spaces: every space begins a word and nothing else does; the other fields do not count.
-    contractions: 's and the like are words. any_case: in capitals too, and with U+017F for s.
-    cased: a word is capitals before small letters, marks among them, and a contraction is the end of its word.
-    any_before: the character before the letters may be any but a line end, a letter or a digit; else a space alone.
-    max_digits: digits of one number, no space before it; 0: any number of them, after one space.
+    published: the published forms. Each has one or more regular expressions, applied one after the other, and every
+        match is a word of its own ("isolated").
+    at_spaces: every space begins a word, and nothing else does; the other fields have no effect.
+    contractions: 's and the like are words. any_case: also in capitals, and with U+017F for s.
+    cased: a word is capitals, then small letters, with marks among them; a contraction is the end of its word.
+    any_before: the character before the letters may be any but a line end, a letter or a digit; else only a space.
+    max_digits: the most digits of a number, without a space before them; 0: any number of digits, after one space.
     digits_alone: each digit is cut out first, so white space ends at a digit as it does at the end of the text.
     line_ends: \r and \n belong to the punctuation before them, and end white space. slashes: / too, after punctuation.
-    keeps_last_run: white space at the end of the text is one word, whatever line ends it has.
+    keeps_last_run: white space at the end of the text is one word, even if it has line ends.
     """
 
     published: tuple[tuple[str, ...], ...]
@@ -97,14 +97,14 @@ PATTERNS: dict[str, Pattern] = {
         line_ends=False,
     ),
     "llama3": Pattern(published=((_CL100K,), (_OLMO2,))),
-    # For tiktoken alone: tokenizers takes the "+" of "{1,3}+" for a repetition of its own.
+    # Only for tiktoken: tokenizers reads the "+" of "{1,3}+" as another repetition.
     "cl100k": Pattern(published=((_CL100K_POSSESSIVE,),), keeps_last_run=True),
     "qwen2": Pattern(published=((_CL100K.replace("{1,3}", ""),),), max_digits=1),
     "o200k": Pattern(published=((_cased(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", r"\p{N}{1,3}"),),), cased=True, slashes=True),
     "tekken": Pattern(published=((_cased("", r"\p{N}"),),), contractions=False, cased=True, max_digits=1, slashes=True),
     "spaces": Pattern(published=(("(?= )",),), at_spaces=True),
 }
-"""By name: `spaces` is Metaspace's split of Hugging Face tokenizers, `smollm` is Digits before GPT-2's."""
+"""The patterns by name. `spaces` is Metaspace's split of Hugging Face tokenizers; `smollm` is Digits before GPT-2's."""
 
 _AT_SPACES = re.compile(r" [^ ]*|[^ ]+")
 _CONTRACTIONS = re.compile(r"'(?:[sdmt]|ll|ve|re)")
@@ -118,13 +118,14 @@ _NUMBERS = frozenset({CharClass.NUMBER})
 
 
 def find_pattern(regexes: Sequence[str]) -> str | None:
-    """The name of the pattern published as these regular expressions, applied one after the other, if one is."""
+    """The name of the pattern published as these regular expressions, applied one after the other; None if none is."""
     return next((name for name, pattern in PATTERNS.items() if tuple(regexes) in pattern.published), None)
 
 
 def words(name: str, text: bytes) -> Iterator[bytes]:
-    """The words of `text` by the pattern of that name; joined they are the text. A byte that is no UTF-8 is a
-    character of its own, of class OTHER.
+    """The words of `text` by the pattern of that name. Joined, they are the text again.
+
+    A byte that is no UTF-8 counts as a character of class OTHER.
     """
     pattern, characters = PATTERNS[name], text.decode("utf-8", "surrogateescape")
     ends = (
@@ -149,7 +150,7 @@ def _ends(pattern: Pattern, text: str) -> Iterator[int]:
         yield at
 
 
-# Each of these returns the end of the word of its kind that begins at `at`, or 0 if none does.
+# Each function below returns the end of the word of its kind that begins at `at`, or 0 if none begins there.
 
 
 def _contraction(pattern: Pattern, text: str, at: int) -> int:
@@ -180,12 +181,12 @@ def _cased_word(pattern: Pattern, text: str, at: int) -> int:
 
 
 def _small_end(text: str, start: int) -> int:
-    """The end of capitals, then at least one small letter; what may be either goes to the capitals first."""
+    """The end of a run of capitals and then at least one small letter; letters that may be either count as capitals."""
     middle = _run(text, start, _CAPITALS)
     end = _run(text, middle, _SMALL)
     if end > middle:
         return end
-    # One of the capitals may have to serve as the small letter: the last that can.
+    # Without a small letter after them, the last of the capitals that may be either is the small letter.
     return next((at + 1 for at in range(middle - 1, start - 1, -1) if char_class(text[at]) in _SMALL), 0)
 
 
@@ -221,7 +222,7 @@ def _white_space(pattern: Pattern, text: str, at: int) -> int:
 
 
 def _run(text: str, start: int, classes: frozenset[CharClass], limit: int = 0) -> int:
-    """Where the run of characters of these classes that begins at `start` ends, at most `limit` of them if not 0."""
+    """The end of the run of characters of these classes from `start` on; at most `limit` characters if it is not 0."""
     end = min(len(text), start + limit) if limit else len(text)
     at = start
     while at < end and char_class(text[at]) in classes:

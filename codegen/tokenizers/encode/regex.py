@@ -1,8 +1,8 @@
-r"""The regular expressions that an automaton without memory can follow, read into a tree.
+r"""Reads regular expressions into trees, if an automaton without memory can match them.
 
-Syntax: that of Oniguruma's Ruby mode, in which Hugging Face tokenizers reads the `Regex` of a Split or a Replace
-(doc/RE of github.com/kkos/oniguruma). An expression that must look back, or more than one character ahead, is
-refused: lookbehind, ^, \b, back references, atomic groups, possessive repetition of more than one character.
+Syntax: Oniguruma's Ruby mode, in which Hugging Face tokenizers reads the `Regex` of a Split or a Replace (doc/RE of
+github.com/kkos/oniguruma). An expression that must look back, or more than one character ahead, is refused: lookbehind,
+^, \b, back references, atomic groups, possessive repetition of more than one character.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ LONGEST_REGEX = 2000
 DEEPEST_REGEX = 20
 MOST_REPEATS = 200
 MOST_COUNTS = 3
-"""Of one item."""
+"""The most repetitions after one item."""
 
 
 class UnknownRegexError(ValueError):
-    """A regular expression that cannot be followed; the text names the part."""
+    """A regular expression that cannot be followed. The message names the part."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Chars(Node):
 
 @dataclass(frozen=True)
 class Sequence(Node):
-    """One part after another; of no parts: nothing at all."""
+    """One part after another. Without parts it matches the empty text."""
 
     items: tuple[Node, ...]
 
@@ -65,7 +65,7 @@ class Choice(Node):
 
 @dataclass(frozen=True)
 class Repeat(Node):
-    """`low` to `high` times, None for any number; as often as can be, or if `lazy` as seldom."""
+    """`low` to `high` times (None: any number), as often as possible; if `lazy`, as seldom as possible."""
 
     item: Node
     low: int
@@ -75,26 +75,26 @@ class Repeat(Node):
 
 @dataclass(frozen=True)
 class Look(Node):
-    """Takes nothing, but the next character must be of a set, or if `end` there may be none."""
+    """Takes nothing, but the next character must be in `codes`. If `end`, the text may also end here."""
 
     codes: CodeSet
     end: bool
 
 
 def literal(text: str) -> Node:
-    """A text as it stands."""
+    """The tree that matches exactly this text."""
     return Sequence(tuple(Chars(characters(character)) for character in text))
 
 
 def read_regex(text: str) -> Node:
-    """The tree of a regular expression. Raises UnknownRegexError."""
+    """The tree of a regular expression. Raises UnknownRegexError if it is too long or cannot be followed."""
     if len(text) > LONGEST_REGEX:
         raise UnknownRegexError(f"{len(text):,} characters, expected at most {LONGEST_REGEX:,}")
     return _Reader(text).whole()
 
 
 def map_sets(node: Node, change: Callable[[CodeSet], CodeSet]) -> Node:
-    """The same tree with every set of characters changed."""
+    """The same tree with `change` applied to every set of characters."""
     if isinstance(node, Chars):
         return Chars(change(node.codes))
     if isinstance(node, Look):
@@ -120,7 +120,7 @@ _POSIX = {
     "cntrl": category("Cc"),
 }
 _NAMES = {"any": ANYTHING, "ascii": code_range(0, 127)}
-# If case does not count, one character matches two of these, or two match one: none of them is followed.
+# In (?i), one character may match such a pair, or a pair one character. That is not supported.
 _FOLDED_PAIRS = ("ss", "ff", "fi", "fl", "st")
 _OTHER_CASE = {"s": "\u017f", "S": "\u017f", "k": "\u212a", "K": "\u212a"}
 _ASCII_LETTERS = code_range(0x41, 0x5A) | code_range(0x61, 0x7A)
@@ -235,7 +235,7 @@ class _Reader:
             raise UnknownRegexError("')' is missing")
 
     def look(self, node: Node) -> Look:
-        """A lookahead, of one character at most."""
+        """The lookahead of a node, which may take at most one character."""
         if isinstance(node, Chars):
             return Look(node.codes, end=False)
         if isinstance(node, Look):
@@ -280,7 +280,7 @@ class _Reader:
         return None, None, False
 
     def possessive(self, item: Node, low: int, high: int | None) -> Node:
-        """A run of one set that never gives back what it took: it ends where the set ends."""
+        """A possessive repetition of one set. It gives no character back, so it ends where the run of the set ends."""
         if not isinstance(item, Chars):
             raise self.unknown("a possessive repetition of more than one character")
         if high == 1:
@@ -288,7 +288,7 @@ class _Reader:
         return Sequence((Repeat(item, low, high), Look(~item.codes, end=True)))
 
     def escape(self, in_brackets: bool = False) -> CodeSet:
-        """The part behind a backslash: one character or a set."""
+        """The part after a backslash: one character or a set."""
         character = self.next()
         if in_brackets and character in "wW":
             return BRACKET_WORD if character == "w" else ~BRACKET_WORD
@@ -327,7 +327,7 @@ class _Reader:
         return ~found if negative else found
 
     def bracket(self) -> CodeSet:
-        r"""A set in brackets, from behind its "[" on."""
+        r"""A set in brackets, read from after its "["."""
         self.depth += 1
         if self.depth > DEEPEST_REGEX:
             raise UnknownRegexError(f"brackets deeper than {DEEPEST_REGEX}")
@@ -366,7 +366,7 @@ class _Reader:
         return code_range(ends[0][0], ends[1][0])
 
     def set_of_case(self, codes: CodeSet) -> CodeSet:
-        """The set, with the other case of its letters if case does not count."""
+        """The set; in (?i), with the other case of its letters."""
         if not self.any_case:
             return codes
         letters = [chr(code) for code in range(0x41, 0x7B) if code in _ASCII_LETTERS and code in codes]

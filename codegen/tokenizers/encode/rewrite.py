@@ -1,7 +1,7 @@
 """The steps that change a text before it is cut into words: normal forms, lower case, replacement, white space.
 
 They are those of Hugging Face tokenizers (tokenizers/src/normalizers of github.com/huggingface/tokenizers), each in the
-version of Unicode of the library behind it. A byte that is no UTF-8 is left as it is, wherever it stands.
+Unicode version of the library that it uses. No step changes a byte that is no UTF-8.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class RewriteKind(IntEnum):
     NFKD = 3
     """Normal forms (Unicode annex 15)."""
     LOWERCASE = 4
-    """Each character for itself, whatever stands beside it."""
+    """Each character by itself, whatever its neighbours are."""
     REPLACE = 5
     """Each match becomes `content`."""
     SURROUND = 6
-    """Each match gets `content` before it and behind it."""
+    """Each match gets `content` before it and after it."""
     TRIM = 7
-    """Matches at the start (`left`) and at the end (`right`) go; they are single characters."""
+    """Matches at the start (`left`) and at the end (`right`) are removed; they are single characters."""
     PREPEND = 8
-    """`content` goes before a text that is not empty."""
+    """A text that is not empty gets `content` before it."""
 
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
@@ -61,7 +61,7 @@ FORMS: dict[RewriteKind, Form] = {
 
 @dataclass(frozen=True)
 class Rewrite:
-    """One step. pattern: what it looks for, if it looks for anything."""
+    """One step. pattern: the matches that it changes, None for a step without matches."""
 
     kind: RewriteKind
     pattern: Node | None = None
@@ -88,9 +88,9 @@ def trim(left: bool, right: bool) -> Rewrite:
 
 
 def rewrite(step: Rewrite, alphabet: Alphabet, automaton: Automaton | None, text: str) -> str:
-    """What the step makes of a text, in which bytes that are no UTF-8 are escaped as surrogates.
+    """The text after the step. Bytes that are no UTF-8 are escaped in it as surrogates.
 
-    automaton: that of `step.pattern`, reading `alphabet`.
+    automaton: that of `step.pattern`, which reads `alphabet`; None if the step has no pattern.
     """
     if step.kind in FORMS:
         return normal_form(FORMS[step.kind], text)
@@ -108,16 +108,16 @@ def rewrite(step: Rewrite, alphabet: Alphabet, automaton: Automaton | None, text
 
 
 def normal_form(form: Form, text: str) -> str:
-    """The text in a normal form, as tokenizers has it: it leaves the characters of LATER_FORMS as they are."""
+    """The text in a normal form. As in tokenizers, the characters of LATER_FORMS do not change."""
     if text.isascii():
         return text
-    parts = _later().split(text)  # Every other one is such a character.
+    parts = _later().split(text)  # Every second part is such a character.
     parts[::2] = (unicodedata.normalize(form, part) for part in parts[::2])
     return "".join(parts)
 
 
 def _segments(alphabet: Alphabet, automaton: Automaton, text: str) -> Iterator[tuple[str, bool]]:
-    """The matches, and what lies between them."""
+    """The text in segments, each with whether it is a match."""
     symbols, start, at = alphabet.read(text), 0, 0
     while at < len(text):
         end = automaton.match_end(symbols, at, len(text))

@@ -1,4 +1,4 @@
-"""Cutting a text at its added tokens: each is an id of its own, and the text between two is a section."""
+"""Cuts a text at its added tokens. Each added token has an id of its own; the text between two of them is a section."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinyllm.codegen.tokenizers.tokenizer import Strip, Tokenizer
 
 @dataclass(frozen=True)
 class Section:
-    """Text, or if `token` is not None an added token. first: the text begins here."""
+    """A section of text, or an added token if `token` is not None. first: whether the whole text begins here."""
 
     text: bytes
     token: int | None
@@ -20,12 +20,12 @@ class Section:
 
 
 def cut_sections(tokenizer: Tokenizer, text: bytes, special: bool) -> Iterator[Section]:
-    """The sections of `text` and the added tokens between them, sections without text left out.
+    """The sections of `text` and the added tokens between them. Sections without text are left out.
 
-    Added tokens are found from left to right, the longest that begins at a place. special: CONTROL pieces are among
-    them; else where USER_DEFINED pieces are added tokens a CONTROL piece's name hides what it overlaps and stays text,
-    as in tokenizers (tokenizer/added_vocabulary.rs of github.com/huggingface/tokenizers). A token that strips to the
-    left is lost in white space that the one before it has swallowed.
+    Added tokens are found from left to right, at each place the longest one. special: CONTROL pieces are added tokens.
+    Otherwise, if USER_DEFINED pieces are added tokens, the name of a CONTROL piece stays text and hides the names that
+    overlap it, as in tokenizers (tokenizer/added_vocabulary.rs of github.com/huggingface/tokenizers). A token that
+    strips to the left is dropped if it lies in white space that the token before it has swallowed.
     """
     ids = (tokenizer.control_ids if special or tokenizer.user_defined_first else {}) | (
         tokenizer.user_defined_ids if tokenizer.user_defined_first else {}
@@ -50,14 +50,14 @@ def cut_sections(tokenizer: Tokenizer, text: bytes, special: bool) -> Iterator[S
 
 
 def _last_text(text: bytes, end: int) -> int:
-    """Where the white space before `end` begins."""
+    """The start of the white space that ends at `end`."""
     while space := next((space for space in WHITE_SPACE if text.endswith(space, 0, end)), b""):
         end -= len(space)
     return end
 
 
 def _next_text(text: bytes, start: int) -> int:
-    """Where the white space from `start` on ends."""
+    """The end of the white space that begins at `start`."""
     while space := next((space for space in WHITE_SPACE if text.startswith(space, start)), b""):
         start += len(space)
     return start

@@ -1,4 +1,4 @@
-"""The classes of characters that published patterns tell apart, as tokenizers and tiktoken have them."""
+"""The classes of characters that published patterns tell apart, as in tokenizers and tiktoken."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tinyllm.codegen.tokenizers.encode.unicode_data import CATEGORIES
 
 
 class CharClass(IntEnum):
-    """What a character is to a pattern; the values are emitted into the C tables."""
+    """The class of a character for a pattern; the values are emitted into the C tables."""
 
     OTHER = 0
-    """Everything else, unassigned code points, surrogates and bytes that are no UTF-8 included."""
+    """Everything else, including unassigned code points, surrogates and bytes that are no UTF-8."""
     SPACE = 1
     """\\s: White_Space."""
     NUMBER = 2
@@ -63,7 +63,7 @@ def _read_runs() -> tuple[tuple[int, ...], tuple[CharClass, ...]]:
 
 
 STARTS, CLASSES = _read_runs()
-"""The first code point of each run, ascending from 0, and its class."""
+"""The first code point of each run, ascending from 0, and the class of each run."""
 
 WHITE_SPACE = tuple(
     chr(code).encode()

@@ -1,9 +1,9 @@
-"""Unicode 16.0's general categories and lower case, and which characters tokenizers does not know yet.
+"""Unicode 16.0's general categories and lower case, and the characters that parts of tokenizers do not know yet.
 
-Source: the Unicode Character Database 16.0, by way of the regular expressions and the normalizers of Hugging Face
-tokenizers 0.23, tried on every code point. A fixed version, so that the same tokenizer gives the same ids and the same
-C under every Python: `unicodedata` changes from one to the next. Parts of tokenizers are older than 16.0: to them, the
-characters of the LATER lists are not assigned.
+Source: the Unicode Character Database 16.0, read by trying the regular expressions and the normalizers of Hugging Face
+tokenizers 0.23 on every code point. The version is fixed because Python's `unicodedata` changes with each version: so
+the same tokenizer gives the same ids and the same C under every Python. Parts of tokenizers are older than Unicode
+16.0: to them, the characters of the LATER lists are not assigned.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 Runs = tuple[tuple[int, int], ...]
-"""Code points: first and last of each run, ascending."""
+"""The first and last code point of each run, ascending."""
 
 LAST_CODE = 0x10FFFF
 
@@ -49,7 +49,8 @@ _LETTERS = {
     "-": "Cn",
 }
 
-# Runs from U+0000 on: a letter, then how many in hexadecimal if more than one. "7*U,L" is "U L" seven times.
+# Runs from U+0000 on: a letter, then the length of the run in hexadecimal if it is more than one. "7*U,L" is "U L"
+# seven times.
 _CATEGORIES = (
     "x20 Z P3 $ P3 s E P + P d P2 Na P2 +3 P2 U1a s P E k p k L1a s + E + x21 Z P $4 S P k S C i + F S k S + o2 k L "
     "P2 k o C f o3 P U17 + U7 L18 + L8 27*U,L U L2 7*U,L U L2 23*U,L U2 L U L U L3 U2 L U L U2 L U3 L2 U4 L U2 L U3 "
@@ -131,7 +132,8 @@ _CATEGORIES = (
     "-5e2 C134b -5 C1060 -adc51 F -1e F60 -80 Mf0 -fe10 vfffe -2 vfffe -2"
 )
 
-# Runs of upper case: first and last code point in hexadecimal, "/2" for every other one, and how far the lower case is.
+# Runs of upper case: first and last code point in hexadecimal, "/2" for every other one, and the distance to the lower
+# case.
 _LOWER_CASE = (
     "41-5a:+32 c0-d6:+32 d8-de:+32 100-12e/2:+1 132-136/2:+1 139-147/2:+1 14a-176/2:+1 178:-121 179-17d/2:+1 181:+210 "
     "182-184/2:+1 186:+206 187:+1 189-18a:+205 18b:+1 18e:+79 18f:+202 190:+203 191:+1 193:+205 194:+207 196:+211 "
@@ -155,7 +157,7 @@ _LOWER_CASE = (
     "16e40-16e5f:+32 16ea0-16eb8:+27 1e900-1e921:+34"
 )
 
-# Hexadecimal code points, first and last of a run.
+# First and last code point of each run, in hexadecimal.
 _LATER_FORMS = (
     "7fd 897-8d3 9fe afa-aff b55 c04-c3c cf3-d00 d3b-d3c d81 eba ece 1715 180f 1abf-1ace 1c89-1c8a 1cf7 1df6-1dfa "
     "2427-2429 2ffc-2fff 31e4-31ef 32ff a7cb-a7f4 a82c a8ff ab69 105c0-107ba 10d24-10f85 11070-11074 110c2 "
@@ -201,16 +203,18 @@ def _read_lower_case() -> Iterator[tuple[int, int, int, int]]:
 
 
 CATEGORIES = _category_runs()
-"""The runs of each general category, surrogates (Cs) and unassigned code points (Cn) included."""
+"""The runs of each general category, including surrogates (Cs) and unassigned code points (Cn)."""
 
 LOWER_CASE = tuple(_read_lower_case())
 """(first, last, step, distance): these characters become lower case by adding `distance`. U+0130 becomes i, U+0307."""
 
 LATER_FORMS = _read(_LATER_FORMS)
-"""What the normal forms and StripAccents do not know. No other mark, and nothing else with a decomposition, is here."""
+"""The characters that the normal forms and StripAccents do not know. The list holds no other mark and no other
+character with a decomposition."""
 LATER_PUNCTUATION = _read(_LATER_PUNCTUATION)
-"""What Punctuation and BertPreTokenizer do not know; of category P alone."""
+"""The characters of category P that Punctuation and BertPreTokenizer do not know. These runs and those of the two lists
+below cover characters of other categories too."""
 LATER_NON_SPACING = _read(_LATER_NON_SPACING)
-"""What BertNormalizer does not know among the marks of category Mn."""
+"""The marks of category Mn that BertNormalizer does not know."""
 LATER_FORMAT = _read(_LATER_FORMAT)
-"""What BertNormalizer does not know among the characters of category Cf."""
+"""The characters of category Cf that BertNormalizer does not know."""

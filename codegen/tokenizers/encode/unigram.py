@@ -1,7 +1,8 @@
-"""The cut into pieces whose scores have the largest sum, in the arithmetic of the library that it follows.
+"""Cuts a word into the pieces whose scores have the largest sum, in the arithmetic of the library that is followed.
 
-Viterbi's algorithm over the characters of a word: at each, every piece that begins there and, if none is that one
-character alone, an unknown character, may extend the best path so far. Equal sums: the path that was found first stays.
+This is Viterbi's algorithm over the characters of a word. At each character, every piece that begins there may extend
+the best path so far. If no piece is that single character, an unknown character may extend it too. If sums are equal,
+the path that was found first stays.
 
 The libraries differ in how they add: sentencepiece (src/unigram_model.cc, EncodeOptimized) in single precision,
 tokenizers (src/models/unigram/model.rs, encode_optimized) in double precision.
@@ -15,13 +16,13 @@ from tinyllm.codegen.tokenizers.encode.normalize import utf8_length
 from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK, Tokenizer
 
 UNKNOWN_PENALTY = 10.0
-"""What an unknown character scores below the worst piece."""
+"""How much lower an unknown character scores than the worst piece."""
 
 LARGEST = np.finfo(np.float32).max
 
 
 def best_path(tokenizer: Tokenizer, text: bytes) -> list[bytes]:
-    """The pieces and the unknown characters that `text` is best cut into."""
+    """The best cut of `text` into pieces and unknown characters."""
     scores, unknown = path_scores(tokenizer)
     longest = max(map(len, scores), default=1)
     best = [0.0] * (len(text) + 1)
@@ -53,9 +54,10 @@ def best_path(tokenizer: Tokenizer, text: bytes) -> list[bytes]:
 
 
 def path_scores(tokenizer: Tokenizer) -> tuple[dict[bytes, float], float]:
-    """The score of every piece that a path may hold, and of an unknown character: doubles, most of them float32 values.
+    """The score of every piece that a path may hold, and of an unknown character.
 
-    SentencePiece's USER_DEFINED pieces score above all others, a tenth for each byte after the first (version 0.2.3).
+    The scores are doubles; without wide_sums they are float32 values. SentencePiece's USER_DEFINED pieces score above
+    all others: a tenth for each byte after the first (version 0.2.3).
     """
     normal = {piece: tokenizer.scores[token] for piece, token in tokenizer.normal_ids.items()}
     if tokenizer.wide_sums:

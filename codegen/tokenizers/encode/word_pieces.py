@@ -1,7 +1,7 @@
-"""WordPiece: the longest piece that a word begins with, then the longest that goes on from there.
+"""WordPiece: takes the longest piece that a word begins with, then the longest that continues it, and so on.
 
-Source: tokenizers/src/models/wordpiece/mod.rs of github.com/huggingface/tokenizers. A piece that begins a word has a
-space in front and one that goes on has none, so that pieces decode to what they hold.
+Source: tokenizers/src/models/wordpiece/mod.rs of github.com/huggingface/tokenizers. Here a piece that begins a word has
+a space in front, and one that continues a word has none. So every piece decodes to its own bytes.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 CONTINUES = b"##"
-"""What a vocabulary writes before a piece that goes on within a word."""
+"""The prefix by which a vocabulary marks a piece that continues a word."""
 
 
 def greedy_pieces(ids: Mapping[bytes, int], longest_word: int, word: bytes) -> list[bytes] | None:
-    """The pieces of a word with a space in front, or None if there are none for all of it.
+    """The pieces of a word that has a space in front, or None if they do not cover the word or it is too long.
 
-    longest_word: in characters. A word that begins with the very "##" may begin with a piece that goes on.
+    longest_word: in characters. A word that itself begins with "##" may begin with a piece that continues a word.
     """
     if len(word[1:].decode("utf-8", "surrogateescape")) > longest_word:
         return None
