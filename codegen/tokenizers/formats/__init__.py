@@ -1,1 +1,1 @@
-"""Readers of tokenizer files: one file a format."""
+"""Readers of tokenizer files, and the checks that they share."""

@@ -1,7 +1,7 @@
 """The letters that stand for bytes in the vocabularies of byte-level BPE.
 
-Source: bytes_to_unicode in src/encoder.py of github.com/openai/gpt-2: a byte that prints in Latin-1 is its own
-character, the others are U+0100, U+0101 and so on in their order.
+Source: bytes_to_unicode in src/encoder.py of github.com/openai/gpt-2. A byte that prints in Latin-1 is written as its
+own character; the other bytes, in order, as U+0100, U+0101 and so on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ BYTES = {letter: byte for byte, letter in LETTERS.items()}
 
 
 def bytes_of(letters: str) -> bytes | None:
-    """The bytes that these letters stand for, None if one of them is no such letter."""
+    """The bytes that these letters stand for; None if one of the letters stands for no byte."""
     try:
         return bytes([BYTES[letter] for letter in letters])
     except KeyError:

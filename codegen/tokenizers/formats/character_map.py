@@ -1,9 +1,9 @@
-"""SentencePiece's compiled normaliser, checked so that a walk of it needs no bounds checks.
+"""Checks SentencePiece's compiled normaliser, so that walking it needs no bounds checks.
 
-Format: src/normalizer.cc of github.com/google/sentencepiece, and github.com/s-yata/darts-clone: a little-endian uint32,
-the size of a double array in bytes; that array of uint32 units; then the replacements, each ending in a zero byte. A
-unit with bit 8 set has a value: the unit at (its own index xor its offset) holds, in its low 31 bits, the offset of
-its replacement among the replacements.
+Format: src/normalizer.cc of github.com/google/sentencepiece, and github.com/s-yata/darts-clone. A little-endian uint32
+gives the size of a double array in bytes. The double array follows, of uint32 units, then the replacements, each ending
+in a zero byte. A unit with bit 8 set has a value: the unit at (its own index xor its offset) holds, in its low 31 bits,
+the offset of its replacement among the replacements.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 BLOCK = 1024
-"""Bytes: a double array grows by 256 units."""
+"""Bytes of 256 units; a double array grows by as many."""
 MAX_REPLACEMENT = 256
-"""Bytes; the longest that Unicode has takes 33."""
+"""The most bytes of a replacement; the longest one of Unicode takes 33."""
 
 
 def check_character_map(data: bytes) -> bytes:
-    """The same bytes. Raises ValueError if a value would lead out of the map or a replacement is too long."""
+    """The same bytes. Raises ValueError for a wrong size, a value that leads out of it or a replacement too long."""
     if not data:
         return b""
     size = int.from_bytes(data[:4], "little")

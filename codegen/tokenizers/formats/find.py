@@ -1,4 +1,4 @@
-"""From a path to a tokenizer: which file belongs to a model, and what format it has."""
+"""Finds the tokenizer file that belongs to a model, and reads a tokenizer file of any format."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tinyllm.text import one_line
 START_SIZE = 4096
 IN_A_FOLDER = ("tokenizer.json", "tokenizer.model", "spiece.model")
 SHOWN = 3
-"""Most files passed over that a message names."""
+"""The most rejected files that a message names."""
 LONGEST_REASON = 160
-"""Most characters of the reason for one."""
+"""The most characters of the reason for each."""
 
 
 FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Tokenizer]], ...] = (
@@ -30,11 +30,11 @@ FORMATS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], Tokenizer]], ...]
     (is_sentencepiece_model, read_sentencepiece),
     (is_llama2c_tokenizer, read_llama2c_tokenizer),
 )
-"""For each format, in the order of trial: the test of a file's beginning, and the reader."""
+"""For each format, in the order in which they are tried: the test of a file's beginning, and the reader."""
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer at `path`, its format told by its content. Raises UserError if it is not sound."""
+    """The tokenizer at `path`; the content decides the format. Raises UserError if it is no valid tokenizer."""
     if is_gguf_file(path):
         return read_gguf_tokenizer(path)
     start = _start(path)
@@ -48,15 +48,15 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 
 def find_tokenizer(model_path: Path, vocab_size: int) -> Path:
-    """The tokenizer that belongs to a checkpoint: the folder's; beside a file, by name or by size.
+    """The file with the tokenizer of a checkpoint.
 
     In a folder these are tried in turn: tokenizer.json (which transformers itself takes), tokenizer.model,
-    spiece.model, the only *.tiktoken. A GGUF file holds its own.
+    spiece.model, the only *.tiktoken. A GGUF file holds its own tokenizer.
 
-    Beside a file: tokenizer.model, tok<vocab_size>.model, tok<vocab_size>.bin, tokenizer.bin. A name without its
-    vocabulary size is passed over if the vocabulary differs. Then the only other *.model or *.bin there that is a
-    tokenizer of this size. Raises UserError if there is none, naming those that were passed over and why, or more than
-    one.
+    Beside any other file: tokenizer.model, tok<vocab_size>.model, tok<vocab_size>.bin, tokenizer.bin. A name without
+    the size is passed over if its vocabulary has another size. After these comes the only other *.model or *.bin there
+    that is a tokenizer of this size. Raises UserError if there are several of these, or no tokenizer at all. The latter
+    error names the files that were passed over, with the reasons.
     """
     if model_path.is_dir():
         return _find_in_folder(model_path)
@@ -108,19 +108,19 @@ def _find_in_folder(folder: Path) -> Path:
 
 
 def _unfit(path: Path, vocab_size: int) -> str | None:
-    """Why a file is not the tokenizer of a model with this vocabulary, in one line; None if it is."""
+    """Why a file cannot be the tokenizer of a model with this vocabulary, in one line; None if it can."""
     try:
         found = read_tokenizer(path).vocab_size
     except UserError as error:
-        # A reason that is cut may end at a mark between two of its parts.
+        # A reason that is cut short may end in a punctuation mark.
         return one_line(str(error).replace(str(path), path.name), LONGEST_REASON).rstrip(";,: ")
     return None if found == vocab_size else f"{path.name} has {found:,} pieces"
 
 
 def _is_tokenizer(path: Path) -> bool:
-    """Whether a file begins like a tokenizer, sound or not."""
+    """Whether a file begins like a tokenizer, valid or not."""
     try:
-        file_size(path)  # A pipe would be waited for.
+        file_size(path)  # Refuses a pipe, which would block the read.
         start = _start(path)
     except (OSError, UserError):
         return False

@@ -1,9 +1,9 @@
-"""The tokenizer inside a GGUF file.
+"""Reads the tokenizer inside a GGUF file.
 
-tokenizer.ggml.model tells which: "llama" is SentencePiece's BPE, "t5" its unigram, "gpt2" byte-level BPE. Keys:
-gguf-py/gguf/constants.py of github.com/ggml-org/llama.cpp. Of SentencePiece's flags, converters write add_space_prefix
-alone. Whether runs of spaces are folded then shows in the vocabulary, as for llama2.c: a piece with two spaces in a row
-can only have arisen if they are not.
+tokenizer.ggml.model tells its kind: "llama" is SentencePiece's BPE, "t5" its unigram, "gpt2" byte-level BPE. Keys:
+gguf-py/gguf/constants.py of github.com/ggml-org/llama.cpp. Of SentencePiece's flags, a converter may write only
+add_space_prefix. Then the vocabulary shows whether runs of spaces are folded, as for llama2.c: a piece with two spaces
+in a row can only exist if they are not folded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ KINDS = {
     4: PieceKind.USER_DEFINED,
     6: PieceKind.BYTE,
 }
-# What converters fill a vocabulary up with to the rows of the embedding: unused or, in older files, unknown pieces.
+# Converters add such pieces until the vocabulary has as many pieces as the embedding has rows. Their kind is unused or,
+# in older files, unknown.
 FILLER = re.compile(rb"\[PAD\d+\]")
 FILLER_KINDS = (2, 5)
 PHI3_WITHOUT_STRIP = (b"<unk>", b"<s>", b"<|endoftext|>")
@@ -42,7 +43,8 @@ PHI3_WITHOUT_STRIP = (b"<unk>", b"<s>", b"<|endoftext|>")
 def read_gguf_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer in the GGUF file at `path`.
 
-    Raises UserError for a damaged file, another kind of tokenizer, an unknown pre-tokenizer, and unused pieces.
+    Raises UserError for a damaged file, for another kind of tokenizer, for an unknown pre-tokenizer and for unused
+    pieces that are no fillers.
     """
     gguf = open_gguf(path)
     model = gguf.text("tokenizer.ggml.model")
@@ -65,7 +67,7 @@ def read_gguf_tokenizer(path: Path) -> Tokenizer:
     )
     ends = (_token(gguf, name, None, tokenizer.vocab_size) for name in ("eot", "eom"))
     add_bos = gguf.flag("tokenizer.ggml.add_bos_token", tokenizer.add_bos)
-    # The files have no field for it, and llama.cpp knows it of this model too.
+    # The files have no field for stripping; llama.cpp too has it built in for this model.
     phi3 = model == "llama" and gguf.text("general.architecture") == "phi3"
     return replace(
         tokenizer,
@@ -76,7 +78,7 @@ def read_gguf_tokenizer(path: Path) -> Tokenizer:
 
 
 def _phi3_strips(tokenizer: Tokenizer) -> Iterator[tuple[int, Strip]]:
-    """Every added token of Phi-3 but three takes away the white space that follows it."""
+    """Every added token of Phi-3, except three, swallows the white space after it."""
     for token, (piece, kind) in enumerate(zip(tokenizer.pieces, tokenizer.kinds, strict=True)):
         if kind in (PieceKind.CONTROL, PieceKind.USER_DEFINED) and piece not in PHI3_WITHOUT_STRIP:
             yield token, Strip(right=True)
@@ -84,8 +86,8 @@ def _phi3_strips(tokenizer: Tokenizer) -> Iterator[tuple[int, Strip]]:
 
 def _sentencepiece(gguf: Gguf, algorithm: Algorithm) -> Tokenizer:
     texts = _texts(gguf)
-    # Converters write the marks of a user-defined piece as spaces. Another piece with a plain space is one of
-    # SentencePiece's symbols that were given with it: it matches nothing, for a text's spaces have become marks.
+    # Converters write the marks of a user-defined piece as spaces. Any other piece with a plain space is a symbol that
+    # SentencePiece was given with that space. It matches nothing, because a text's spaces have become marks.
     kinds = [
         PieceKind.UNREACHABLE if kind is PieceKind.NORMAL and b" " in text else kind
         for text, kind in zip(texts, _kinds(gguf, texts), strict=True)
@@ -97,7 +99,7 @@ def _sentencepiece(gguf: Gguf, algorithm: Algorithm) -> Tokenizer:
     return build_tokenizer(
         gguf.path,
         [Entry(*entry) for entry in zip(texts, scores, kinds, strict=True)],
-        # If the file has no ids, llama.cpp takes Llama's; T5 has no BOS.
+        # The defaults if the file has no ids: llama.cpp takes Llama's; T5 has no BOS.
         bos=1 if llama and len(texts) > 1 else None,
         eos=(2 if llama else 1) if len(texts) > 2 else None,
         add_dummy_prefix=gguf.flag("tokenizer.ggml.add_space_prefix", True),

@@ -1,7 +1,7 @@
-"""Byte-level BPE in a GGUF file: tokenizer.ggml.model "gpt2", with its merges and the name of its pre-tokenizer.
+"""Reads byte-level BPE from a GGUF file: tokenizer.ggml.model "gpt2", its merges and the name of its pre-tokenizer.
 
 The names are llama.cpp's (src/llama-vocab.cpp of github.com/ggml-org/llama.cpp). Only names that stand for one
-published pattern are listed. "default", which it takes if the name is missing, is not such a pattern.
+published pattern are supported. llama.cpp's "default", for a missing name, is no such pattern.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ MAX_MERGES = 1 << 21
 
 @dataclass(frozen=True)
 class PreTokenizer:
-    """What a name stands for: a pattern, whether whole words come before merges, BOS is added, text is put into NFC."""
+    """What a name stands for.
+
+    pattern: in pretokenize.PATTERNS. whole_words, add_bos: as in Tokenizer. nfc: whether text is put into NFC.
+    """
 
     pattern: str
     whole_words: bool = False
@@ -62,13 +65,14 @@ PRE_TOKENIZERS = {
 def read_byte_level(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKind]) -> Tokenizer:
     """The tokenizer, without the ids of its special tokens.
 
-    A user-defined token that a byte or a merge gives as well is both, as it is to llama.cpp (Tokenizer.shared).
-    Raises UserError, naming key and item, for an unknown pre-tokenizer, for text of other letters than those for bytes,
-    for a byte that is a special token, and for a merge whose parts or whole are no pieces, or that is there twice.
+    If a byte or a merge also gives a user-defined token, the token is both, as in llama.cpp (Tokenizer.shared).
+    Raises UserError, naming key and item, for an unknown pre-tokenizer, for a text with letters that stand for no byte,
+    for a special token that stands for a byte, and for a merge whose parts or whole are no pieces, or that occurs
+    twice.
     """
     pre = _pre_tokenizer(gguf)
     prefix = gguf.flag("tokenizer.ggml.add_space_prefix", False)
-    # llama.cpp has no use for an unknown piece here either: it drops a byte without a piece.
+    # As in llama.cpp, the unknown piece is not used here: a byte without a piece is dropped.
     kinds = [PieceKind.CONTROL if kind is PieceKind.UNKNOWN else kind for kind in kinds]
     merges = _merges(gguf)
     shared = _shared(texts, kinds, merges)
@@ -131,7 +135,7 @@ def _piece(gguf: Gguf, token: int, text: bytes, kind: PieceKind) -> bytes:
 def _shared(
     texts: Sequence[bytes], kinds: Sequence[PieceKind], merges: Sequence[bytes]
 ) -> tuple[tuple[bytes, int], ...]:
-    """The text and id of each user-defined token whose letters stand for one byte, or for what a merge makes."""
+    """The text and id of each user-defined token whose letters stand for one byte, or that a merge makes."""
     made = {entry.replace(b" ", b"") for entry in merges}
     return tuple(
         (text, token)
@@ -141,7 +145,7 @@ def _shared(
 
 
 def _refuse_special_bytes(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[PieceKind]) -> None:
-    """A person's text may hold any byte, and must not give a special token."""
+    """Refuse a special token that stands for a byte: any byte may be in a person's text, which must not give it."""
     for token, text in enumerate(texts):
         if kinds[token] is PieceKind.CONTROL and (byte := _byte(text)) is not None:
             raise UserError(
@@ -151,12 +155,12 @@ def _refuse_special_bytes(gguf: Gguf, texts: Sequence[bytes], kinds: Sequence[Pi
 
 
 def _byte(text: bytes) -> int | None:
-    """The byte that a single letter stands for, else None."""
+    """The byte that a text of one letter stands for, else None."""
     return BYTES.get(text.decode("utf-8", "replace"))
 
 
 def _merges(gguf: Gguf) -> list[bytes]:
-    """Each merge as the file has it: two texts with a space between them."""
+    """Each merge as in the file: two texts with a space between them."""
     entries = gguf.metadata.get(MERGES)
     if not isinstance(entries, list) or len(entries) > MAX_MERGES:
         raise UserError(

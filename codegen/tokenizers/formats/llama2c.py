@@ -1,17 +1,17 @@
-"""llama2.c's tok*.bin, in the three forms that tokenizer.py of github.com/karpathy/llama2.c has written.
+"""Reads llama2.c's tok*.bin, in the three forms that tokenizer.py of github.com/karpathy/llama2.c has written.
 
-Little-endian: uint32 length of the longest piece; then for each token id up to the end of the file a float32 score,
-an int32 length and that many bytes. The ids 0, 1, 2 are <unk>, "\\n<s>\\n" (BOS) and "\\n</s>\\n" (EOS); a piece
-"<0xNN>" is a byte; SentencePiece's space mark is already a space.
+All numbers are little-endian. The file begins with a uint32, the length of the longest piece. Then it has for each
+token id a float32 score, an int32 length and that many bytes. The ids 0, 1, 2 are <unk>, "\\n<s>\\n" (BOS) and
+"\\n</s>\\n" (EOS). A piece "<0xNN>" is a byte. SentencePiece's space mark is already a space.
 
-Until August 2023 a byte was written as the character of its number, so that 0x41 looks like the letter A: the ids 3 to
-258 are then the characters 0 to 255 in order. From 24 to 28 July 2023 the file had neither the first length nor the
-scores, and was written of one vocabulary, Llama 2's. Its scores fall by 1 from id to id, in the order of the merges in
-training; but pieces of nothing but spaces all have the same one, far below.
+Until August 2023 a byte was written as the character with its number, so that 0x41 looks like the letter A: the ids 3
+to 258 are then the characters 0 to 255 in order. From 24 to 28 July 2023 the file had neither the first length nor the
+scores, and was written only for Llama 2's vocabulary. Its scores fall by 1 from id to id, in the order of the merges in
+training. But pieces that are only spaces all have the same, far lower score.
 
-The file carries none of SentencePiece's flags. Its runner always adds the dummy prefix. Whether the vocabulary was
-trained on text with runs of spaces folded shows in the vocabulary itself: a piece with two spaces in a row can then
-never have arisen (llama2.c's own tok512 and its kin), while Llama 2's, trained without folding, has several.
+The file has none of SentencePiece's flags. llama2.c's runner always adds the dummy prefix. The vocabulary itself shows
+whether runs of spaces were folded in training. If they were, no piece has two spaces in a row (llama2.c's own tok512
+and similar ones). Llama 2's vocabulary was trained without folding and has several such pieces.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ BYTES_AS_CHARACTERS = [chr(byte).encode() for byte in range(256)]
 
 
 def is_llama2c_tokenizer(start: bytes) -> bool:
-    """Whether a file that starts so (at least 12 bytes) has a believable header and first piece."""
+    """Whether a file that begins with `start` (at least 12 bytes) has a plausible header and first piece."""
     return _has_header(start) or start.startswith(FIRST_WITHOUT_HEADER)
 
 
 def read_llama2c_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer at `path`. Raises UserError for a file that is missing, truncated or contradicts itself."""
+    """The tokenizer at `path`. Raises UserError for a file that is missing, truncated or contradictory."""
     data = read_bytes(path, FILE_LIMIT)
     has_header = _has_header(data)
     entries = list(_entries(path, data, has_header))
@@ -100,7 +100,7 @@ def _entries(path: Path, data: bytes, has_header: bool) -> Iterator[Entry]:
 
 
 def _score(token: int, text: bytes) -> float:
-    """That of a piece in Llama 2's sentencepiece model."""
+    """The score of a piece in Llama 2's sentencepiece model."""
     if token < BYTES.stop:
         return 0.0
     return float(BYTES.stop - token) if text.strip(b" ") else ONLY_SPACES

@@ -1,7 +1,7 @@
-"""SentencePiece .model files of type BPE or unigram, read from their protocol buffer.
+"""Reads SentencePiece .model files of type BPE or unigram from their protocol buffer.
 
-The `sentencepiece` package does not tell the model type or the normaliser's flags, which decide the encoding, so the
-few fields that matter are read here. Wire format: protobuf.dev/programming-guides/encoding. Field numbers and
+The encoding depends on the model type and on the normaliser's flags, which the `sentencepiece` package does not tell.
+So the necessary fields are read here. Wire format: protobuf.dev/programming-guides/encoding. Field numbers and
 defaults: src/sentencepiece_model.proto of github.com/google/sentencepiece.
 """
 
@@ -22,7 +22,7 @@ from tinyllm.files import read_bytes
 Value = int | bytes
 
 MAX_FIELDS = MAX_VOCABULARY
-"""Most fields of one message: the pieces of a model are fields of it."""
+"""The most fields of one message; each piece is a field of the model's message."""
 
 # ModelProto
 PIECES, TRAINER_SPEC, NORMALIZER_SPEC, DENORMALIZER_SPEC = 1, 2, 3, 5
@@ -46,15 +46,15 @@ VARINT, FIXED64, LENGTH_DELIMITED, FIXED32 = 0, 1, 2, 5
 
 
 def is_sentencepiece_model(start: bytes) -> bool:
-    """Whether a file that starts so begins with a piece of a ModelProto that begins with its text."""
+    """Whether `start` begins like a ModelProto: with a piece whose first field is its text."""
     return len(start) >= 3 and start[0] == start[2] == TEXT << 3 | LENGTH_DELIMITED
 
 
 def read_sentencepiece(path: Path) -> Tokenizer:
-    """The tokenizer at `path`, with what the files beside it say of its special tokens.
+    """The tokenizer at `path`, with the special tokens that the files beside it name.
 
-    Raises UserError for a damaged file and for what the encoder does not do: a model type other than BPE and unigram,
-    unused pieces, a denormaliser.
+    Raises UserError for a damaged file and for features that the encoder lacks: a model type other than BPE and
+    unigram, unused pieces, a denormaliser, spaces that are not escaped or are suffixes.
     """
     try:
         model = list(_fields(read_bytes(path, FILE_LIMIT)))
@@ -122,9 +122,10 @@ def _entry(message: Value) -> Entry:
 
 
 def _without_plain_spaces(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[bytes, ...]]:
-    """The entries, and the user-defined symbols with plain spaces, which the trainer takes as they are given.
+    """The entries, and the user-defined symbols with plain spaces, whose entries become UNREACHABLE.
 
-    A text is matched after its spaces have become marks, so that no symbol with a plain space ever matches.
+    The trainer keeps the plain spaces of such symbols. A text is matched after its spaces have become marks, so these
+    symbols never match.
     """
     symbols = [entry.text for entry in entries if entry.kind is PieceKind.USER_DEFINED and b" " in entry.text]
     unreachable = {*symbols}
@@ -134,7 +135,10 @@ def _without_plain_spaces(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Value]]:
-    """(field number, value) of a protobuf message: an int for a varint, raw bytes for the rest. Raises ValueError."""
+    """The fields of a protobuf message as (field number, value): an int for a varint, raw bytes for any other type.
+
+    Raises ValueError if the message is damaged.
+    """
     offset = count = 0
 
     def varint() -> int:

@@ -1,8 +1,8 @@
-"""The special tokens that the files beside a Hugging Face tokenizer name.
+"""Reads the special tokens from the files beside a Hugging Face tokenizer. All of these files are optional.
 
-tokenizer_config.json: bos_token, eos_token and others by name, the flags of every added token, add_bos_token and
-tokenizer_class, and with LlamaTokenizer whether it is legacy.
-generation_config.json, config.json: the ids that end an answer. All of them are optional.
+tokenizer_config.json: bos_token, eos_token and others by name, the flags of every added token, add_bos_token,
+tokenizer_class and, for a LlamaTokenizer, whether it is legacy.
+generation_config.json, config.json: the ids that end an answer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TAKEN_AS_THEY_ARE = ("phi3", "qwen2")
 
 @dataclass(frozen=True)
 class AddedToken:
-    """A token that is found in the text itself, before the model of the tokenizer sees any of it."""
+    """A token that is taken out of the text before the tokenizer's model sees the text."""
 
     token: int
     content: str
@@ -40,12 +40,12 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the files of a folder say; None or empty if they say nothing.
+    """The settings in the files of a folder; None or empty if the files do not have them.
 
-    bos, eos: contents. specials: contents of all tokens with a role. added: by id. bos_id: as config.json has it.
-    llama_class: tokenizer_class is LlamaTokenizer, with or without "Fast".
-    end_ids: what ends an answer, each list with the file and the field it was read from. prefix_sections: False
-    if text after a control token gets no dummy prefix of its own, whatever the tokenizer itself has.
+    bos, eos: contents. specials: contents of all tokens with a role. added: the added tokens. bos_id: from config.json.
+    llama_class: whether tokenizer_class is LlamaTokenizer, with or without "Fast".
+    end_ids: the ids that end an answer, each list with the file and the field that it comes from. prefix_sections:
+    False if text after a control token gets no dummy prefix of its own, whatever the tokenizer itself says.
     """
 
     path: Path
@@ -62,13 +62,13 @@ class Settings:
     def adds_bos(self, by_post_processor: bool) -> bool:
         """Whether a conversation with a tokenizer.json begins with BOS.
 
-        The post-processor decides, as in transformers 4 and 5, which both drop add_bos_token beside a tokenizer.json.
-        Llama's own class in transformers 4 follows add_bos_token, and so does this.
+        The post-processor decides, as in transformers 4 and 5, which both ignore add_bos_token beside a tokenizer.json.
+        The exception is Llama's own class, which follows add_bos_token, as in transformers 4.
         """
         return self.add_bos if self.llama_class and self.add_bos is not None else by_post_processor
 
     def stop_ids(self, vocab_size: int) -> tuple[int, ...]:
-        """The ids that end an answer. Raises UserError, naming file and field, unless all are in the vocabulary."""
+        """The ids that end an answer. Raises UserError, naming file and field, if one is not in the vocabulary."""
         for field, tokens in self.end_ids:
             for token in tokens:
                 if token >= vocab_size:
@@ -77,7 +77,7 @@ class Settings:
 
 
 def read_settings(folder: Path) -> Settings:
-    """The settings in `folder`. Raises UserError, naming file and field, for one of another type than it must have."""
+    """The settings in `folder`. Raises UserError, naming file and field, if a value has the wrong type."""
     fields = _fields(folder / "tokenizer_config.json")
     names = {key: content for key in NAMED if (content := _content(fields, key)) is not None}
     extra = fields.get("additional_special_tokens", [])
@@ -104,9 +104,10 @@ def read_settings(folder: Path) -> Settings:
 
 
 def _prefixes_sections(fields: Fields, config: Fields) -> bool:
-    """As transformers 5 has it: a LlamaTokenizer that is not legacy is made anew, but not for every model_type.
+    """The value of Settings.prefix_sections, as in transformers 5.
 
-    Source: LlamaTokenizer.__init__ of src/transformers/models/llama/tokenization_llama.py and
+    transformers builds a LlamaTokenizer anew if it is not legacy, except for some values of model_type. Source:
+    LlamaTokenizer.__init__ of src/transformers/models/llama/tokenization_llama.py and
     MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS of src/transformers/models/auto/tokenization_auto.py.
     """
     made_anew = _llama_class(fields) and config.get("model_type") not in TAKEN_AS_THEY_ARE
@@ -118,7 +119,7 @@ def _llama_class(fields: Fields) -> bool:
 
 
 def added_token(fields: Fields, token: object) -> AddedToken:
-    """The added token with the id `token` that these fields describe. Raises UserError if it cannot be followed."""
+    """The added token with the id `token` that these fields describe. Raises UserError if it is not supported."""
     content = fields.get("content")
     if not isinstance(content, str) or not 0 < len(content) <= MAX_PIECE_LENGTH or not _is_text(content):
         raise fields.refusal("content", f"a text of 1 to {MAX_PIECE_LENGTH} characters")
@@ -140,9 +141,9 @@ def added_token(fields: Fields, token: object) -> AddedToken:
 
 
 def follow_settings(tokenizer: Tokenizer, settings: Settings) -> Tokenizer:
-    """A tokenizer from another file of the folder, with what the settings say of it.
+    """The settings applied to a tokenizer from another file of the folder.
 
-    Special tokens that they add right behind its vocabulary become CONTROL pieces.
+    Special tokens whose ids follow directly after the tokenizer's vocabulary become CONTROL pieces.
     """
     added = sorted((token for token in settings.added if token.special), key=lambda token: token.token)
     behind = [token for token in added if token.token >= tokenizer.vocab_size]
@@ -173,7 +174,7 @@ def _control(tokenizer: Tokenizer, name: str | None, default: int | None) -> int
 
 
 def _is_text(content: str) -> bool:
-    """Whether a text holds no half of a surrogate pair."""
+    """Whether a text holds no lone surrogate."""
     return not any("\ud800" <= character <= "\udfff" for character in content)
 
 

@@ -1,8 +1,8 @@
-"""tiktoken's rank files: a piece in base64, a space and its rank on each line.
+"""Reads tiktoken's rank files: each line has a piece in base64, a space and its rank.
 
-Source: tiktoken/load.py and tiktoken_ext/openai_public.py of github.com/openai/tiktoken. How text is cut into words
-and which special tokens there are stands outside the file: it is known of the published vocabularies by their number
-of ranks, of others by the name of the file, and tokenizer_config.json beside it may name the special tokens.
+Source: tiktoken/load.py and tiktoken_ext/openai_public.py of github.com/openai/tiktoken. The file does not say how text
+is cut into words, nor which special tokens there are. A published vocabulary is recognised by its number of ranks. For
+any other, the file's name gives the pattern, and tokenizer_config.json beside it may name the special tokens.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tinyllm.text import shown
 START = re.compile(rb"[A-Za-z0-9+/]+={0,2} \d+\r?\n")
 END_OF_TEXT = "<|endoftext|>"
 
-# Special tokens of Llama 3: llama/tokenizer.py of github.com/meta-llama/llama3.
+# The special tokens of Llama 3: llama/tokenizer.py of github.com/meta-llama/llama3.
 _LLAMA3 = (
     "<|begin_of_text|>",
     "<|end_of_text|>",
@@ -35,16 +35,17 @@ _LLAMA3 = (
     "<|eot_id|>",
     *(f"<|reserved_special_token_{n}|>" for n in range(5, 251)),
 )
-# Of Qwen: tokenization_qwen.py of huggingface.co/Qwen/Qwen-7B.
+# The special tokens of Qwen: tokenization_qwen.py of huggingface.co/Qwen/Qwen-7B.
 _QWEN = (END_OF_TEXT, "<|im_start|>", "<|im_end|>", *(f"<|extra_{n}|>" for n in range(205)))
 _FILL_IN = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
 
 
 @dataclass(frozen=True)
 class Known:
-    """A published vocabulary: its number of ranks, its pattern, its special tokens by id, and what it does with them.
+    """A published vocabulary: its number of ranks, its pattern and its special tokens by id.
 
-    ends: the special tokens that end an answer, EOS first.
+    bos: the special token that begins a conversation. ends: the special tokens that end an answer, EOS first. nfc:
+    whether text is put into NFC.
     """
 
     ranks: int
@@ -74,19 +75,19 @@ KNOWN = {
     ),
     "qwen": Known(151643, "qwen2", dict(enumerate(_QWEN, 151643)), ends=(END_OF_TEXT, "<|im_end|>"), nfc=True),
 }
-"""By the name that the file has, without .tiktoken."""
+"""The published vocabularies by the name of the file, without .tiktoken."""
 
 
 def is_tiktoken(start: bytes) -> bool:
-    """Whether a file that starts so begins with a piece in base64 and its rank."""
+    """Whether `start` begins with a piece in base64 and its rank."""
     return START.match(start) is not None
 
 
 def read_tiktoken(path: Path) -> Tokenizer:
-    """The tokenizer at `path`, with what the files beside it say of its special tokens.
+    """The tokenizer at `path`, with the special tokens that the files beside it name.
 
     Ids without a piece or a name become CONTROL pieces named "[PAD<id>]". Raises UserError for a damaged file and for a
-    vocabulary whose pattern cannot be known.
+    vocabulary whose pattern is not known.
     """
     ranks = _ranks(path, read_bytes(path, FILE_LIMIT))
     known = next((known for known in KNOWN.values() if known.ranks == len(ranks)), None)
@@ -158,7 +159,7 @@ def _pieces(
     path: Path, ranks: dict[int, bytes], names: dict[int, str]
 ) -> tuple[tuple[bytes, ...], tuple[PieceKind, ...]]:
     size = max([*ranks, *names], default=-1) + 1
-    # The most that a published vocabulary leaves out is the room between p50k_base's and o200k_base's special tokens.
+    # A published vocabulary leaves out few ids; the largest gap is between o200k_base's special tokens.
     if size > len(ranks) + len(names) + 64:
         raise UserError(
             f"{path}: ids go up to {size - 1}, but there are {len(ranks)} ranks and {len(names)} special tokens;"

@@ -1,7 +1,7 @@
-"""Hugging Face's tokenizer.json: BPE, Unigram, WordLevel and WordPiece.
+"""Reads Hugging Face's tokenizer.json with the models BPE, Unigram, WordLevel and WordPiece.
 
-The file is read as data: nothing in it is called by name. Fields: the serialisation of
-github.com/huggingface/tokenizers; what stands in tokenizer_config.json beside it counts as transformers has it.
+The file is read as data: nothing that it names is called. Fields: the serialisation of
+github.com/huggingface/tokenizers. tokenizer_config.json beside it has the same effect as in transformers.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ KIND = {True: PieceKind.CONTROL, False: PieceKind.USER_DEFINED}
 
 
 def is_tokenizer_json(start: bytes) -> bool:
-    """Whether a file that starts so is a JSON object."""
+    """Whether `start` begins like a JSON object."""
     return start.lstrip().startswith(b"{") and start.lstrip()[1:].lstrip()[:1] in (b'"', b"}", b"")
 
 
 def read_tokenizer_json(path: Path) -> Tokenizer:
-    """The tokenizer at `path`, with what the files beside it say of its special tokens.
+    """The tokenizer at `path`, with the special tokens that the files beside it name.
 
-    Special tokens become CONTROL pieces, other added tokens USER_DEFINED ones unless the model has a piece of the same
-    id, which stays (Tokenizer.shared). Warns (CheckpointWarning) of a special token that tokenizers finds in changed
-    text alone. Raises UserError, naming the field, for a file that is damaged or contradicts itself, and for every
-    model, step and token that would not be followed to the letter.
+    Special tokens become CONTROL pieces. Other added tokens become USER_DEFINED pieces; but if the model has a piece of
+    the same id, that piece stays (Tokenizer.shared). Warns (CheckpointWarning) of a special token that tokenizers finds
+    only in normalised text. Raises UserError, naming the field, for a file that is damaged or contradicts itself, and
+    for every model, step and token that cannot be followed exactly.
     """
     document = Fields(path, _read_object(path))
     steps = _read_steps(document)
@@ -116,7 +116,7 @@ def read_tokenizer_json(path: Path) -> Tokenizer:
 
 
 def _read_steps(document: Fields) -> Steps:
-    """The steps around the model. Raises UserError, naming the first that cannot be followed."""
+    """The steps around the model. Raises UserError, naming the first step that cannot be followed."""
     steps = read_normalizer(flatten(document, "normalizer", "normalizers"))
     steps = read_pre_tokenizer(document, flatten(document, "pre_tokenizer", "pretokenizers"), steps)
     try:
@@ -148,9 +148,9 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def as_serde_reads(text: str) -> float:
-    """A JSON number as tokenizers has it: its parser is quick and may miss the nearest double by a little.
+    """A JSON number as tokenizers reads it. Its parser is fast, and may slightly miss the nearest double.
 
-    Which of two cuts of a text has the larger sum of scores can hang on that. Source: parse_decimal and f64_from_parts
+    That can decide which of two cuts of a text has the larger sum of scores. Source: parse_decimal and f64_from_parts
     in src/de.rs of github.com/serde-rs/json.
     """
     mantissa, _, exponent = text.lower().partition("e")
@@ -174,7 +174,7 @@ def as_serde_reads(text: str) -> float:
 
 
 def _added_tokens(document: Fields, words: Words, settings: Settings, specials: Sequence[str]) -> list[AddedToken]:
-    """Every added token by rising id: those of the file, as tokenizer_config.json changes and adds to them."""
+    """Every added token of the file and of tokenizer_config.json, ids ascending; the latter overrides the former."""
     entries = document.get("added_tokens", [])
     if not isinstance(entries, list) or len(entries) > MAX_VOCABULARY:
         raise document.refusal("added_tokens", "a list of tokens", "export it again")
@@ -210,17 +210,17 @@ def _added_tokens(document: Fields, words: Words, settings: Settings, specials: 
 
 
 def _shared(words: Words, added: Sequence[AddedToken]) -> dict[int, bytes]:
-    """By rising id the texts of the plain added tokens whose ids the model gives too.
+    """The texts of the added tokens that are not special and whose ids the model gives too, ids ascending.
 
-    A text is cut out before the model sees it. The piece comes about still: its bytes may be others than those of the
-    text, a normalizer may make it, and from the name of a special token that a person types nothing is cut out.
+    Such a text is taken out before the model sees it. But the model can still give the piece: its bytes may differ from
+    those of the text, a normalizer may make it, and nothing is taken out of a special token's name that a person types.
     """
     reachable = {token for token, kind in words.kinds.items() if kind is not PieceKind.UNREACHABLE}
     return {token.token: token.content.encode() for token in added if not token.special and token.token in reachable}
 
 
 def _pieces(path: Path, words: Words, added: Sequence[AddedToken]) -> tuple[tuple[bytes, ...], tuple[PieceKind, ...]]:
-    """The piece and the kind of each id, without holes; `added` without those that share a piece."""
+    """The piece and the kind of each id, without gaps. added: without the tokens that share a piece."""
     pieces, kinds = dict(words.pieces), dict(words.kinds)
     for token in added:
         if kinds.get(token.token) is PieceKind.UNKNOWN:
@@ -243,9 +243,9 @@ def _pieces(path: Path, words: Words, added: Sequence[AddedToken]) -> tuple[tupl
 
 
 def _text_merges(path: Path, words: Words, kinds: Sequence[PieceKind]) -> tuple[tuple[int, int, int], ...]:
-    """The merges between NORMAL pieces; no encoding gives the parts of others.
+    """The merges between NORMAL pieces; no encoding gives the parts of other merges.
 
-    A merge that would make a special token out of a person's text must not be.
+    Raises UserError for a merge with a special or byte token: a person's text must not become a special token.
     """
     merges = []
     for rank, merge in enumerate(words.merges):
@@ -269,7 +269,7 @@ def _refuse_text_tokens(document: Fields, steps: Steps, texts: Sequence[AddedTok
 
 
 def _refuse_special_bytes(document: Fields, words: Words, specials: Sequence[AddedToken]) -> None:
-    """A person's text may hold any byte, and must not give a special token."""
+    """Refuse a special token that stands for a byte: any byte may be in a person's text, which must not give it."""
     for token in specials:
         piece = words.pieces.get(token.token, b"")
         if len(piece) == 1 and words.kinds[token.token] is PieceKind.NORMAL:

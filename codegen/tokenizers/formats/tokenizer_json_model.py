@@ -1,4 +1,4 @@
-"""The model of a tokenizer.json: its vocabulary, merges or scores, each entry checked.
+"""Reads the model of a tokenizer.json: its vocabulary, and its merges or scores. Every entry is checked.
 
 Source: tokenizers/src/models/{bpe,unigram,wordlevel,wordpiece}/serialization.rs of github.com/huggingface/tokenizers.
 """
@@ -21,7 +21,7 @@ from tinyllm.text import shown
 MAX_MERGES = 1 << 21
 LONGEST_WORD = 1 << 16
 WITHOUT_SPACE = (b" .", b" ?", b" !", b" ,", b" ' ", b" n't", b" 'm", b" 's", b" 've", b" 're")
-"""What WordPiece's decoder takes the space away from."""
+"""WordPiece's decoder removes the space of a piece that begins with one of these."""
 Merge = tuple[int, int, int]
 
 
@@ -29,9 +29,9 @@ Merge = tuple[int, int, int]
 class Words:
     """The model, without the added tokens.
 
-    ids: the id of each text as the file has it. pieces, kinds: of each id, except texts of a byte-level model with
+    ids: the id of each text of the file. pieces, kinds: those of each id, except the texts of a byte-level model with
     letters that stand for no byte; these must be added tokens. unknown: the id of the UNKNOWN piece.
-    joins: pieces may stand with a space before each. The other fields are those of Tokenizer.
+    joins: whether decoding may put a space before each piece. The other fields are those of Tokenizer.
     """
 
     algorithm: Algorithm
@@ -49,7 +49,7 @@ class Words:
 
 
 def read_words(document: Fields, steps: Steps) -> Words:
-    """The model of the tokenizer.json `document`. Raises UserError, naming the field."""
+    """The model of the tokenizer.json `document`. Raises UserError, naming the field that is wrong."""
     model = Fields(document.path, document.inner("model"), "model.")
     kind = model.get("type", "BPE" if "merges" in model.values else None)
     if kind == "BPE":
@@ -97,7 +97,7 @@ def _bpe(model: Fields, steps: Steps) -> Words:
 
 
 def _suffix(model: Fields, steps: Steps, whole_words: bool) -> str:
-    """What the last piece of a word ends in. It becomes a space, so that no word may hold one already."""
+    """The suffix of the last piece of a word, "" for none. It becomes a space, so no word may hold a space already."""
     suffix = model.get("end_of_word_suffix") or ""
     if not isinstance(suffix, str):
         raise model.refusal("end_of_word_suffix", "a text", "export it again")
@@ -117,7 +117,7 @@ def _words(model: Fields, steps: Steps) -> Words:
 
 
 def _word_pieces(model: Fields, steps: Steps) -> Words:
-    """The pieces in the form of word_pieces.py: a space before one that begins a word, nothing before others."""
+    """Pieces as word_pieces.py expects them: with a space in front if they begin a word, else without."""
     ids, unknown = _closed_vocabulary(model, steps)
     if model.get("continuing_subword_prefix") != CONTINUES.decode():
         raise model.refusal("continuing_subword_prefix", CONTINUES.decode(), "choose another tokenizer")
@@ -141,7 +141,7 @@ def _word_pieces(model: Fields, steps: Steps) -> Words:
 
 
 def _closed_vocabulary(model: Fields, steps: Steps) -> tuple[dict[str, int], int]:
-    """The vocabulary of a model that needs an unknown piece, and its id."""
+    """The vocabulary of a model that needs an unknown piece, and the id of that piece."""
     if steps.byte_level:
         raise model.refusal("type", "BPE, as the pre_tokenizer is ByteLevel", "choose another tokenizer")
     ids = _vocabulary(model)
@@ -152,7 +152,7 @@ def _closed_vocabulary(model: Fields, steps: Steps) -> tuple[dict[str, int], int
 
 
 def check_decoder(document: Fields, steps: Steps, words: Words) -> None:
-    """Raises UserError if the decoder WordPiece would take its prefix from a piece that has it for another reason."""
+    """Raise UserError if a WordPiece decoder would remove its prefix from a piece that does not continue a word."""
     if steps.continues is None:
         return
     if words.algorithm is Algorithm.WORD_PIECES:
@@ -168,9 +168,9 @@ def check_decoder(document: Fields, steps: Steps, words: Words) -> None:
 
 
 def bare_tokens(pieces: Sequence[bytes], kinds: Sequence[PieceKind], joins: bool) -> tuple[int, ...]:
-    """The ids, ascending, before which WordPiece's decoder cleans the space away.
+    """The ids, ascending, of the pieces from which WordPiece's decoder removes the space in front.
 
-    joins: a space goes before each piece; else those that have one begin with it. Source: cleanup in
+    joins: whether decoding puts a space before each piece; else pieces hold their space themselves. Source: cleanup in
     tokenizers/src/decoders/wordpiece.rs of github.com/huggingface/tokenizers.
     """
     texts = (b" " + piece if joins else piece for piece in pieces)
@@ -206,7 +206,7 @@ def _unigram(model: Fields, steps: Steps) -> Words:
 
 
 def _vocabulary(model: Fields) -> dict[str, int]:
-    """The ids by text, each once and within the limit of a vocabulary."""
+    """The ids by text. Raises UserError for an id that occurs twice or exceeds the limit of a vocabulary."""
     ids = model.inner("vocab")
     if not 0 < len(ids) <= MAX_VOCABULARY:
         raise model.refusal("vocab", f"an object of 1 to {MAX_VOCABULARY:,} ids", "export it again")
@@ -246,7 +246,7 @@ def _pieces(
             if fallback:
                 piece, kind = bytes([value]), PieceKind.BYTE
         elif (steps.marks or suffix) and " " in text:
-            kind = PieceKind.UNREACHABLE  # A text's spaces have become marks, or are no part of a word.
+            kind = PieceKind.UNREACHABLE  # The spaces of a text have become marks, or lie outside of the words.
         elif suffix and text.endswith(suffix):
             piece = piece[: -len(suffix.encode())] + b" "
         if token == unknown:
@@ -266,7 +266,7 @@ def _encoded(model: Fields, text: str) -> bytes:
 
 
 def _merges(model: Fields, ids: dict[str, int]) -> tuple[Merge, ...]:
-    """Each merge as the ids of its two parts and of what they make, which is always longer than either."""
+    """Each merge as the ids of its two parts and of the joined piece, which is longer than either part."""
     entries = model.get("merges")
     if not isinstance(entries, list) or len(entries) > MAX_MERGES:
         raise model.refusal("merges", f"a list of up to {MAX_MERGES:,} pairs", "export it again")

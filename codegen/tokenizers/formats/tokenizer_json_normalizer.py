@@ -1,7 +1,7 @@
-"""The normalizer of a tokenizer.json.
+"""Reads the normalizer of a tokenizer.json.
 
-First come steps that rewrite the text, in any number and order. Then, in the way of SentencePiece: a Precompiled map, a
-Prepend of the mark and a Replace of spaces by it.
+First come steps that rewrite the text, in any number and order. Then may come SentencePiece's steps: a Precompiled map,
+a Prepend of the mark U+2581, and a Replace of spaces by the mark.
 Source: tokenizers/src/normalizers of github.com/huggingface/tokenizers.
 """
 
@@ -33,7 +33,7 @@ from tinyllm.errors import UserError
 RUN_OF_SPACES = " {2,}"
 NEXT_LINE = "\u0085".encode()
 LONGEST_CONTENT = 255
-"""Bytes of a replacement."""
+"""The most bytes of a replacement."""
 _FIXED = {kind.name: (Rewrite(kind),) for kind in FORMS} | {
     "Lowercase": (LOWERCASE,),
     "StripAccents": (STRIP_ACCENTS,),
@@ -43,7 +43,7 @@ KNOWN = (*_FIXED, "Strip", "Replace", "Prepend", "BertNormalizer", "Precompiled"
 
 
 def read_normalizer(sequence: list[Fields]) -> Steps:
-    """What the steps of a normalizer do. Raises UserError, naming the first that cannot be followed."""
+    """The Steps of a normalizer. Raises UserError, naming the first step that cannot be followed."""
     steps = Steps(normalizers=tuple(str(step.get("type")) for step in sequence))
     prepends = strips = folds = False
     for step in sequence:
@@ -79,7 +79,7 @@ def read_normalizer(sequence: list[Fields]) -> Steps:
 
 
 def _rewrites(step: Fields) -> tuple[Rewrite, ...]:
-    """What a step rewrites, () if it is of the other kind."""
+    """The rewrites of a step; () if it is one of SentencePiece's steps or unknown."""
     kind = str(step.get("type"))
     if kind in _FIXED:
         return _FIXED[kind]
@@ -121,7 +121,7 @@ def _bert(step: Fields) -> tuple[Rewrite, ...]:
 
 
 def _maps_white_space(character_map: bytes) -> bool:
-    """Whether no white space but spaces (and the control character NEL) is left for Strip to find."""
+    """Whether the map leaves no white space for Strip to find, except spaces and the control character NEL."""
     found = CharacterMap(character_map)
     others = set(WHITE_SPACE) - {b" ", NEXT_LINE}
     return bool(character_map) and all(found.longest(space, 0)[1] in (b"", b" ") for space in others)

@@ -1,4 +1,4 @@
-"""The pre-tokenizer of a tokenizer.json: steps that cut a text into words, each those of the one before.
+"""Reads the pre-tokenizer of a tokenizer.json: steps that cut a text into words, and these into smaller ones.
 
 Source: tokenizers/src/pre_tokenizers of github.com/huggingface/tokenizers.
 """
@@ -24,7 +24,7 @@ from tinyllm.codegen.tokenizers.formats.tokenizer_json_steps import MARK, Steps,
 from tinyllm.codegen.tokenizers.tokenizer import SPACE_MARK
 
 WRITTEN_FOR_TIKTOKEN = "cl100k"
-"""Its regex means something else to tokenizers."""
+"""The pattern whose regex has another meaning in tokenizers."""
 LONGEST_FIXED = 100
 BEHAVIORS = {
     "Isolated": Behavior.ISOLATED,
@@ -48,14 +48,14 @@ _AT_SPACES = Cut(literal(" "), Behavior.MERGED_WITH_NEXT)
 
 @dataclass(frozen=True)
 class _Found:
-    """A cut, and the regular expression that makes it if its words are the matches and these cover all of a text."""
+    """A cut, and its regular expression if its words are the matches and these cover the whole text; else ""."""
 
     cut: Cut
     regex: str = ""
 
 
 def read_pre_tokenizer(document: Fields, sequence: list[Fields], steps: Steps) -> Steps:
-    """`steps` with what the pre-tokenizer does. Raises UserError, naming the first that cannot be followed."""
+    """`steps` with the pre-tokenizer's steps added. Raises UserError, naming the first that cannot be followed."""
     found: list[_Found] = []
     at_spaces = False
     for step in sequence:
@@ -85,7 +85,7 @@ def read_pre_tokenizer(document: Fields, sequence: list[Fields], steps: Steps) -
 
 
 def _published(found: list[_Found]) -> tuple[str, int]:
-    """The published pattern that the last steps make, "" if none, and how many steps come before it."""
+    """The published pattern that the last cuts make, "" if none, and how many cuts come before it."""
     for start in range(len(found)):
         regexes = tuple(item.regex for item in found[start:])
         name = find_pattern(regexes)
@@ -152,7 +152,7 @@ def _cuts(step: Fields) -> list[_Found]:
 
 def _split(step: Fields) -> _Found:
     cut = Cut(pattern_of(step), _behavior(step), step.switch("invert", False))
-    # Every published pattern covers all of a text, so that keeping the matches alone keeps everything.
+    # The matches of every published pattern cover the whole text, so keeping only the matches keeps everything.
     whole = (cut.behavior, cut.invert) in ((Behavior.ISOLATED, False), (Behavior.REMOVED, True))
     return _Found(cut, str(step.inner("pattern").get("Regex", "")) if whole else "")
 
@@ -165,7 +165,7 @@ def _behavior(step: Fields) -> Behavior:
 
 
 def _with_marks(found: _Found) -> _Found:
-    """The cut of a step that reads marks, for text that has spaces in their place."""
+    """The cut of a step that is written for marks, changed for text that has spaces in their place."""
     return _Found(replace(found.cut, pattern=_marked(found.cut.pattern)))
 
 

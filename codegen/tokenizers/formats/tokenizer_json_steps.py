@@ -1,7 +1,7 @@
 """The steps of a tokenizer.json around its model: normalizer, pre-tokenizer, post-processor and decoder.
 
-Each is an object with a type, or a Sequence of such objects. They become fields of Tokenizer. A step that
-cannot be followed exactly is refused by its name: the ids would differ.
+Each is an object with a type, or a Sequence of such objects. They become fields of Tokenizer. A step that cannot be
+followed exactly is refused by its name, because the ids would differ.
 Source: the serialisation of github.com/huggingface/tokenizers, tokenizers/src/{normalizers,pre_tokenizers,processors}.
 """
 
@@ -21,16 +21,17 @@ from tinyllm.text import shown
 MARK = SPACE_MARK.decode()
 MAX_STEPS = 16
 CONCATENATING = ("BPEDecoder", "ByteFallback", "Fuse", "Metaspace")
-"""Decoders that put pieces side by side."""
+"""Decoders that join pieces without a space between them."""
 
 
 @dataclass(frozen=True)
 class Steps:
     """The steps before the model, in the terms of Tokenizer, and how pieces become text again.
 
-    byte_level, or marks: spaces become marks; or neither. normalizers: the types of the normalizer's steps.
-    joins: a space goes before each piece, after it was read with `continues` cut off its start if `continues` is not
-    None; cleans_up: but not before punctuation. The other fields are those of Tokenizer.
+    marks: whether spaces become marks; never together with byte_level. normalizers: the types of the normalizer's
+    steps. joins: whether decoding puts a space before each piece. continues: the prefix that the decoder WordPiece
+    removes from a piece, None for another decoder. cleans_up: whether decoding removes the space before punctuation.
+    The other fields are those of Tokenizer.
     """
 
     byte_level: bool = False
@@ -51,7 +52,7 @@ class Steps:
 
     @property
     def drops_spaces(self) -> bool:
-        """Whether no word holds a space."""
+        """Whether the cuts leave no space in any word."""
         alphabet, automata = build_automata([cut.pattern for cut in self.cuts])
         text = " a  b - 1 "
         spans = [(0, len(text))]
@@ -61,7 +62,7 @@ class Steps:
 
 
 def read_decoder(document: Fields, steps: Steps) -> Steps:
-    """The steps with what the decoder says. Raises UserError for one that does not go with them."""
+    """The steps with the decoder's added. Raises UserError for a decoder that does not match the steps."""
     decoders = flatten(document, "decoder", "decoders")
     kinds = {step.get("type") for step in decoders}
     if decoders and ("ByteLevel" in kinds) is not steps.byte_level:
@@ -84,7 +85,10 @@ def read_decoder(document: Fields, steps: Steps) -> Steps:
 
 
 def first_special(document: Fields) -> str | None:
-    """The name of the token that the post-processor puts before a text, None if it puts none there."""
+    """The name of the token that the post-processor puts before a text, None if it puts none there.
+
+    Raises UserError for a post-processor that is not supported.
+    """
     for step in flatten(document, "post_processor", "processors"):
         kind = step.get("type")
         if kind == "ByteLevel":
@@ -111,7 +115,7 @@ def first_special(document: Fields) -> str | None:
 
 
 def flatten(parent: Fields, key: str, inner: str) -> list[Fields]:
-    """The steps under `key`, those of a Sequence (which has them under `inner`) one by one."""
+    """The list of steps under `key`. A Sequence is replaced by its steps, which it has under `inner`."""
     if parent.get(key) is None:
         return []
     step = Fields(parent.path, parent.inner(key), f"{parent.prefix}{key}.")
@@ -128,7 +132,7 @@ def flatten(parent: Fields, key: str, inner: str) -> list[Fields]:
 
 
 def pattern_of(step: Fields) -> Node:
-    """The regular expression of a Split or a Replace. Raises UserError for a regex that no automaton can follow."""
+    """The pattern of a Split or a Replace. Raises UserError for a regex that no automaton can follow."""
     pattern = step.inner("pattern")
     ((kind, text),) = pattern.items() if len(pattern) == 1 else ((None, None),)
     if kind not in ("String", "Regex") or not isinstance(text, str) or not text:

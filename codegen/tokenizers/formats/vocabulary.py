@@ -1,4 +1,4 @@
-"""From the entries of a tokenizer file to a checked Tokenizer, whatever the format."""
+"""Turns the entries of a tokenizer file into a checked Tokenizer; the readers of several formats share this."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinyllm.text import shown
 
 MAX_VOCABULARY = 1 << 20
 MAX_PIECE_LENGTH = 1 << 10
-"""Bytes; the longest published pieces, runs of spaces and rulers of hyphens, have some 256."""
+"""The most bytes of a piece; the longest published ones, runs of spaces and rows of hyphens, have about 256."""
 FILE_LIMIT = 64 << 20
 LEAST_PADDING = 64
 
@@ -23,9 +23,9 @@ TEXT_KINDS = (PieceKind.NORMAL, PieceKind.USER_DEFINED)
 
 @dataclass(frozen=True)
 class Entry:
-    """One vocabulary entry as a file gives it: the text of a BYTE is "<0xNN>", a space may be a space mark.
+    """One vocabulary entry of a file. The text of a BYTE is "<0xNN>"; a space may be written as a space mark.
 
-    A plain space in an UNREACHABLE text stays one, and only such a text matches nothing.
+    An UNREACHABLE text keeps its plain spaces. Only such a text matches nothing.
     """
 
     text: bytes
@@ -47,10 +47,10 @@ def build_tokenizer(
     character_map: bytes = b"",
     unreachable_symbols: tuple[bytes, ...] = (),
 ) -> Tokenizer:
-    """The Tokenizer that SentencePiece's entries make. Raises UserError if they break a rule of Tokenizer.
+    """The Tokenizer with SentencePiece's entries. Raises UserError if they break a rule of Tokenizer.
 
-    SentencePiece knows no control tokens in a text: programs cut it there and encode each section for itself.
-    Sampling BOS or EOS ends an answer. Without BOS, `add_bos` has no effect.
+    SentencePiece does not find control tokens in a text. Programs cut the text there and encode each section by itself,
+    so each section gets the dummy prefix. Sampling BOS or EOS ends an answer. Without BOS, `add_bos` has no effect.
     """
     for token, entry in enumerate(entries):
         if not np.isfinite(entry.score):
@@ -61,7 +61,7 @@ def build_tokenizer(
     check_pieces(path, pieces, kinds)
     if kinds.count(PieceKind.UNKNOWN) > 1:
         raise _unsound(path, f"{kinds.count(PieceKind.UNKNOWN)} unknown pieces, expected one")
-    # Dense ranks: 0 for the highest score, equal scores equal ranks (np.unique holds 0.0 and -0.0 for equal).
+    # Ranks without gaps: 0 for the highest score; equal scores get equal ranks (for np.unique, 0.0 equals -0.0).
     _, ranks = np.unique([-entry.score for entry in entries], return_inverse=True)
     return Tokenizer(
         pieces=pieces,
@@ -93,8 +93,8 @@ def check_pieces(
 ) -> None:
     """Raise UserError, naming the piece, if the pieces break a rule of Tokenizer's docstring.
 
-    every_byte: each byte must be a NORMAL piece, as tiktoken needs it; else, if byte_level, one of them.
-    drops_unknown: characters without a piece may be left out.
+    every_byte: each byte must be a NORMAL piece, as tiktoken needs; else, if byte_level, at least one byte must.
+    drops_unknown: whether encoding may drop characters without a piece.
     """
     seen: dict[tuple[bytes, PieceKind], int] = {}
     for token, (piece, kind) in enumerate(zip(pieces, kinds, strict=True)):
@@ -125,11 +125,11 @@ def check_pieces(
 
 
 def fit_vocabulary(model_path: Path, vocab_size: int, tokenizer_path: Path, tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer with as many pieces as the model has rows.
+    """The tokenizer with as many pieces as the model's embedding has rows.
 
-    Checkpoints round the rows of the embedding up to a multiple of 64 or more; the rows without a piece get CONTROL
-    pieces named "[PAD<id>]", as GGUF converters name them. Raises UserError, with both files and numbers, if the
-    tokenizer is larger, or smaller by more than such rounding explains.
+    Checkpoints round the rows of the embedding up to a multiple of 64 or more. The rows without a piece get CONTROL
+    pieces named "[PAD<id>]", as in GGUF converters. Raises UserError, with both files and numbers, if the tokenizer is
+    larger, or smaller by more than such rounding explains.
     """
     missing = vocab_size - tokenizer.vocab_size
     if not 0 <= missing <= max(LEAST_PADDING, tokenizer.vocab_size // 8):
@@ -144,7 +144,7 @@ def fit_vocabulary(model_path: Path, vocab_size: int, tokenizer_path: Path, toke
 
 
 def add_control_pieces(tokenizer: Tokenizer, names: tuple[bytes, ...]) -> Tokenizer:
-    """The tokenizer with CONTROL pieces of these names behind its own."""
+    """The tokenizer with CONTROL pieces of these names after its own pieces."""
     last_rank = max(tokenizer.ranks, default=0) + 1
     return replace(
         tokenizer,
@@ -161,7 +161,7 @@ def distinct(*tokens: int | None) -> tuple[int, ...]:
 
 
 def byte_value(text: bytes) -> int | None:
-    """The byte that "<0xNN>" (upper-case hexadecimal) names, else None."""
+    """The byte that the text "<0xNN>" (upper-case hexadecimal) names; None for any other text."""
     if len(text) == 6 and text.startswith(b"<0x") and text.endswith(b">"):
         digits = text[3:5]
         if all(digit in b"0123456789ABCDEF" for digit in digits):
