@@ -173,7 +173,7 @@ def padding_piece(token: int) -> bytes:
 def _parts(tokenizer: Tokenizer, piece: bytes, rank: Callable[[bytes, bytes], int | None]) -> Iterator[bytes]:
     """The characters of a piece, and each symbol that merges make from them on the way to the piece.
 
-    No merge crosses the ends of a text that becomes one piece. So its bytes merge alone as they do within a text.
+    No merge crosses the ends of a text that becomes one piece. So a piece merges alone as it does within a text.
     """
     symbols = list(_characters(tokenizer, piece))
     yield from symbols
