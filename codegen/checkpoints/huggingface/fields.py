@@ -31,7 +31,7 @@ class Fields:
         return UserError(f"{self.path}: {self.prefix}{key} is {found}, expected {expected}; {advice}")
 
     def dimension(self, key: str, limit: str) -> int:
-        """A whole number from 1 to checks.LIMITS[limit]. Raises UserError if it is absent or null."""
+        """A whole number from 1 to checks.LIMITS[limit]. It may not be absent or null."""
         if self.values.get(key) is None:
             raise self.refusal(key, f"1 to {LIMITS[limit]:,}", "add it")
         return require_dimension(self.path, f"{self.prefix}{key}", self.values.get(key), limit)
