@@ -115,7 +115,7 @@ def _digest(path: Path, digest: Any) -> str:
 
 
 def _go_on(hub: Hub, item: Item, part: Path, have: int, advance: Callable[[int], None]) -> None:
-    """Append the bytes from `have` on. Raises Interrupted if there are too few, Failure if too many, as Hub.content."""
+    """Append the bytes from `have` on. Raises Interrupted for too few, Failure for too many, else as Hub.content."""
     with hub.content(item.listing, item.remote.path, have) as (start, chunks), part.open("ab") as file:
         file.truncate(start)
         position = start

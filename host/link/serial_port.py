@@ -111,7 +111,7 @@ def read_available(port: serial.SerialBase) -> bytes:
         if data:
             data += _read_waiting(port)
     except (serial.SerialException, OSError):
-        # Return the bytes from before the end first; the next read raises again.
+        # Return the bytes from before the error first; the next read raises it again.
         if not data:
             raise
     return bytes(data)

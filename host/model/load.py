@@ -267,7 +267,10 @@ def with_prefix(config: ModelConfig, tokenizer: Tokenizer, path: Path) -> ModelC
 
 
 def load_tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path, Tokenizer]:
-    """Path and tokenizer of the checkpoint at `path`. Errors as find_tokenizer, read_tokenizer and actions_of."""
+    """The tokenizer of the checkpoint at `path`, after the path of its file.
+
+    Errors as find_tokenizer, read_tokenizer and actions_of.
+    """
     tokenizer_path = options.tokenizer or find_tokenizer(path, config.vocab_size)
     tokenizer = fit_vocabulary(path, config.vocab_size, tokenizer_path, read_tokenizer(tokenizer_path))
     tokenizer = stopping_where_answers_end(config.chat_template, tokenizer)

@@ -55,7 +55,7 @@ class PlaceReport:
 
 @dataclass(frozen=True)
 class Report:
-    """A benchmark, its board, and what follows. macs: of a token, in the model's matrices; None if not known."""
+    """A benchmark, its board, and what follows. macs: of the model's matrices, for a token; None if not known."""
 
     hello: HelloReply
     benchmark: Benchmark

@@ -64,7 +64,7 @@ ASKS_FIRST = 0x80
 
 
 class Handler(IntEnum):
-    """What a CALL says of the board's handler: none, has carried out the call, or waits until the program was asked."""
+    """What a CALL says of the board's handler: there is none, it has done the work, or it waits for the program."""
 
     NONE = 0
     CARRIED_OUT = 1
