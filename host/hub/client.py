@@ -1,7 +1,7 @@
 """The Hugging Face Hub, or a mirror of it: the listing of a repository, and the bytes of its files.
 
-huggingface_hub gives addresses, token and HTTP session. The answers are read here, because every one of them has to be
-bounded in bytes and in time. Only these two requests are sent: no telemetry. The API is that of
+huggingface_hub gives addresses, token and HTTP session. This module reads the answers itself, because each must be
+bounded in bytes and in time. It sends only these two requests: no telemetry. The API is that of
 https://huggingface.co/docs/hub/api: GET /api/models/{repo}/revision/{revision}?blobs=true, and /{repo}/resolve/... for
 a file.
 """
@@ -30,7 +30,7 @@ from tinyllm.errors import Failure, TinyllmError, UserError
 HTTPError: type[Exception] = getattr(huggingface_hub.errors, "HTTPError")  # noqa: B009
 
 CONNECT_PATIENCE = 2.5
-"""Seconds for connecting to the hub, the look-up of its name included."""
+"""Seconds to connect to the hub, including the look-up of its name."""
 READ_PATIENCE = 30.0
 """Longest wait for more bytes, in seconds."""
 LARGEST_LISTING = 16 << 20
@@ -39,7 +39,7 @@ LARGEST_LISTING = 16 << 20
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 SAFE_PATH = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.@+=, -]*/)*[A-Za-z0-9_][A-Za-z0-9_.@+=, -]*")
-"""Names that are safe for a file below a folder on every system; a model has no others."""
+"""Paths below a folder that are safe on every system; the files of a model need no others."""
 RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 """Names that Windows takes for a device."""
 LICENCE = re.compile(r"license:([A-Za-z0-9_.-]{1,60})")
@@ -48,18 +48,18 @@ OTHERWISE = "A checkpoint on this computer can be given by its path; HF_ENDPOINT
 
 
 class Interrupted(Failure):
-    """The connection broke while an answer came; asking again may help."""
+    """The connection broke during an answer; the same request may succeed next time."""
 
 
 class RangeRefused(Failure):
-    """The server has no bytes from the position that was asked for."""
+    """The server has no bytes at the requested position."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as the hub lists it: its path there, its size in bytes, and its expected hash in hex digits.
+    """A file as the hub lists it: its path in the repository, its size in bytes, its expected hash in hex digits.
 
-    sha256: if the hub stores it as a large file; git_sha1: the name of the git blob otherwise.
+    sha256: set if the hub stores it as a large file. git_sha1: the name of its git blob, set otherwise.
     """
 
     path: str
@@ -70,7 +70,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """A repository at one commit; only files with a safe name and a size are in it."""
+    """A repository at one commit. `files` has only those with a safe path and a size."""
 
     repo: str
     commit: str
@@ -121,8 +121,8 @@ class Hub:
     def listing(self, repo: str, revision: str) -> Listing:
         """The files of `repo` ("owner/name") at a branch, tag or commit.
 
-        Raises UserError if there is no such repository or revision for this user, Failure if the hub fails or
-        answers with something else.
+        Raises UserError if this user can see no such repository or revision, Failure if the hub fails or its answer is
+        no listing.
         """
         url = f"{self.endpoint}/api/models/{repo}/revision/{quote(revision, safe='')}?blobs=true"
         body = bytearray()
@@ -141,14 +141,13 @@ class Hub:
 
     @contextmanager
     def content(self, listing: Listing, path: str, start: int) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """The bytes of a file, from `start` on or, if the server cannot do that, from 0: the first position, and the
-        chunks.
+        """The position of the first byte, and chunks of the file from there on.
 
-        Raises Interrupted if the connection breaks, also while chunks are taken; RangeRefused if the file ends
-        before `start`; UserError and Failure as `listing`.
+        The position is `start`, or 0 if the server cannot begin at `start`. Raises Interrupted if the connection
+        breaks, also between chunks; RangeRefused if the file ends before `start`; UserError and Failure as `listing`.
         """
         url = hf_hub_url(listing.repo, path, revision=listing.commit, endpoint=self.endpoint)
-        # Unpacked, so that a position in what was received is a position in the file.
+        # No compression, so that a position in the received bytes is a position in the file.
         headers = {"accept-encoding": "identity"} | ({"range": f"bytes={start}-"} if start else {})
         with self._answer(url, headers, listing.repo, listing.commit, path) as response:
             continued = response.headers.get("content-range", "").startswith(f"bytes {start}-")
@@ -157,7 +156,7 @@ class Hub:
 
     @contextmanager
     def _answer(self, url: str, headers: dict[str, str], repo: str, revision: str, path: str | None) -> Iterator[Any]:
-        """The response to a GET, redirections followed; its status is a success."""
+        """The response to a GET, with redirections followed and a successful status."""
         identity = {"user-agent": f"tinyllm/{importlib.metadata.version('tinyllm')}"}
         if self._token:
             identity["authorization"] = f"Bearer {self._token}"
@@ -215,7 +214,7 @@ class Hub:
 
 
 def read_listing(repo: str, description: dict[str, Any]) -> Listing:
-    """The listing of `repo` from JSON. Raises ValueError, KeyError, TypeError or AttributeError if it is none."""
+    """The listing of `repo` from JSON. Raises ValueError, KeyError, TypeError or AttributeError if it is malformed."""
     commit = description["sha"]
     if not COMMIT.fullmatch(commit):
         raise ValueError(commit)
@@ -225,7 +224,7 @@ def read_listing(repo: str, description: dict[str, Any]) -> Listing:
         safe = len(path) <= 200 and SAFE_PATH.fullmatch(path) and not any(map(RESERVED.fullmatch, path.split("/")))
         if not safe or path.endswith((".", " ")) or type(size) is not int or size < 0:
             continue
-        # The blob of a large file is git's pointer to it.
+        # The git blob of a large file is only a pointer to it.
         blob = None if large else _hex(COMMIT, entry.get("blobId"))
         files[path] = RemoteFile(path, size, _hex(SHA256, large.get("sha256")), blob)
     licences = [match[1] for tag in description.get("tags") or [] if (match := LICENCE.fullmatch(tag))]

@@ -15,15 +15,15 @@ from tinyllm.host.hub.client import Hub, Interrupted, Listing, RangeRefused, Rem
 ATTEMPTS = 4
 """Most times that one pull starts or continues a file."""
 RETRY_PAUSE = 0.5
-"""Seconds."""
+"""Seconds between two attempts."""
 BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file to take. name: of the file here. sha256: the expected one, if any is known.
+    """A file to download. name: its name on this computer. sha256: the expected one; None if unknown.
 
-    vouched: whether it is from tinyllm's own list or an earlier pull, not only from the hub that sends the file.
+    vouched: whether sha256 is from tinyllm's own list or an earlier pull, not only from the hub that sends the file.
     """
 
     listing: Listing
@@ -40,10 +40,10 @@ class Item:
 
 
 def fetch(hub: Hub, item: Item, folder: Path, advance: Callable[[int], None]) -> int:
-    """Bring the file into `folder` under its name; returns the number of bytes transferred.
+    """Download the file into `folder` under its name; returns the number of bytes transferred.
 
-    advance: takes the number of bytes of the file that are here. Raises Failure if the connection breaks for good, and
-    keeps the partial file; Failure if the content is wrong, and deletes it.
+    advance: called with the number of bytes of the file that have arrived. Raises Failure if the connection breaks for
+    good, and keeps the partial file; Failure if the content is wrong, and deletes it.
     """
     target, part = folder / item.name, folder / item.part
     if target.is_file() and fault(item, target) is None:
@@ -107,7 +107,7 @@ def _size(path: Path) -> int:
 
 
 def _digest(path: Path, digest: Any) -> str:
-    """Hex digits of `digest`, a hashlib object, after the file's content."""
+    """Feed the file's content to `digest`, a hashlib object; returns its hex digits."""
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
@@ -115,7 +115,7 @@ def _digest(path: Path, digest: Any) -> str:
 
 
 def _go_on(hub: Hub, item: Item, part: Path, have: int, advance: Callable[[int], None]) -> None:
-    """Add what is missing from byte `have` on. Raises Interrupted if less comes, else as Hub.content."""
+    """Append the bytes from `have` on. Raises Interrupted for too few, Failure for too many, else as Hub.content."""
     with hub.content(item.listing, item.remote.path, have) as (start, chunks), part.open("ab") as file:
         file.truncate(start)
         position = start

@@ -1,4 +1,4 @@
-"""From a request to a model in the user's cache: downloaded, checked, and only then visible."""
+"""Pulls a requested model into the user's cache: downloads and checks its files, and only then makes it visible."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SPARE = 16 << 20
 """Bytes of the disk that a pull leaves free."""
 
 Report = Callable[[str, int, int], None]
-"""Takes the file under way, its bytes that are here, and its bytes in all."""
+"""Called with the name of the file under way, the bytes of all files that have arrived, and the bytes of all files."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A model that is here. came: bytes transferred; first_seen: files whose sha256 is known from the hub alone."""
+    """A pulled model. came: bytes transferred. first_seen: the number of files that only the hub vouches for."""
 
     pulled: Pulled
     came: int
@@ -37,11 +37,11 @@ class Outcome:
 
 
 def pull(request: Request, *, confirmed: bool, report: Report) -> Outcome:
-    """Bring the model into the cache. If it is there, whole and at the commit asked for, the hub is not asked.
+    """Pull the model into the cache. If it is there already, whole and at the requested commit, the hub is not asked.
 
-    confirmed: take it also if it is LARGE. Raises UserError if it cannot be pulled as requested; Failure if hub,
-    connection or disk fail, or a file has the wrong content. An earlier pull of the model is then unchanged, and
-    partial files are kept for the next pull.
+    confirmed: pull it even if it is larger than LARGE. Raises UserError if it cannot be pulled as requested; Failure if
+    hub, connection or disk fail, or a file has the wrong content. After an error an earlier pull of the model is
+    unchanged, and partial files are kept for the next pull.
     """
     there = _there_before(request)
     if there is not None and there.revision == request.revision and _is_whole(there, request):
@@ -67,7 +67,7 @@ def pull(request: Request, *, confirmed: bool, report: Report) -> Outcome:
 
 
 def _there_before(request: Request) -> Pulled | None:
-    """The model as an earlier pull left it; None also if its record is damaged."""
+    """The model from an earlier pull; None if there is none, or if its record is damaged."""
     try:
         return find_pulled(request.name)
     except UserError:
@@ -75,7 +75,7 @@ def _there_before(request: Request) -> Pulled | None:
 
 
 def _is_whole(there: Pulled, request: Request) -> bool:
-    """Whether the files are those that the request means, and each is what was recorded and what is pinned."""
+    """Whether the pulled files are those of the request, and each matches its record and its pinned hash, if any."""
     if request.known and request.known.files:
         meant = {(file.repo, file.revision, file.path) for file in request.known.files}
         if meant != {(file.repo, file.revision, file.source) for file in there.files}:
@@ -91,7 +91,7 @@ def _is_whole(there: Pulled, request: Request) -> bool:
 
 
 def _items(hub: Hub, request: Request, there: Pulled | None) -> list[Item]:
-    """The files to take, the checkpoint first."""
+    """The files to download, the checkpoint first."""
     recorded = {(file.repo, file.revision, file.source): file.sha256 for file in there.files} if there else {}
     listings: dict[tuple[str, str], Listing] = {}
 
@@ -131,8 +131,8 @@ def _items(hub: Hub, request: Request, there: Pulled | None) -> list[Item]:
 def _take(
     hub: Hub, request: Request, items: list[Item], staging: Path, there: Pulled | None, report: Report
 ) -> Outcome:
-    """Fetch everything into `staging` and make it visible. OSError if the disk refuses."""
-    # From here on what lies there is no whole model.
+    """Download everything into `staging` and publish it. Raises OSError if the disk fails."""
+    # Without a record the folder does not count as a model, in case this pull is killed.
     (staging / RECORD).unlink(missing_ok=True)
     files = staging / request.label
     files.mkdir(parents=True, exist_ok=True)
@@ -168,12 +168,12 @@ def _take(
 
 
 def _after(done: int, total: int, name: str, report: Report) -> Callable[[int], None]:
-    """Takes the bytes of one file that are here, and reports those of all."""
+    """A callback for the bytes of one file; it reports those of all files. done: bytes of the files before it."""
     return lambda have: report(name, done + have, total)
 
 
 def _reuse(there: Pulled, items: list[Item], files: Path) -> None:
-    """Reuse files of the earlier pull that are wanted again: as links, or as copies on disks without links."""
+    """Link the files of the earlier pull that are wanted again; copy them on disks without links."""
     here = {file.sha256: there.folder / file.path for file in there.files}
     for item in items:
         old, new = here.get(item.sha256 or ""), files / item.name

@@ -1,4 +1,4 @@
-"""From a request to the files of a repository: all that our readers may need, and no more."""
+"""Selects the files of a repository that a request needs: all that our readers may use, and no more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEIGHTS = (
     re.compile(r"pytorch_model\.bin"),
     re.compile(r"pytorch_model-\d{5}-of-\d{5}\.bin|pytorch_model\.bin\.index\.json"),
 )
-"""The forms of weights beside a config.json, the best first; one form is taken."""
+"""The forms of weights beside a config.json, the best first; only one form is pulled."""
 COMPANION = re.compile(
     r"config\.json|generation_config\.json|tokenizer[^/]*\.(?:json|model)|special_tokens_map\.json|added_tokens\.json"
     r"|vocab\.json|merges\.txt|chat_template[^/]*|[^/]*\.jinja|[^/]*\.tiktoken"
@@ -38,10 +38,10 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Request:
-    """The request for a model.
+    """A request for a model.
 
-    name: the model's name once it is here. file: the path of one checkpoint in the repository. known: the entry
-    of hub.toml, if it was asked for by that name.
+    name: the model's name after the pull. file: the path of one checkpoint in the repository. known: the model's entry
+    in hub.toml, if it was requested by that name.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Request:
 
     @property
     def label(self) -> str:
-        """The folder that the files lie in: readers take a model's name from it."""
+        """The name of the folder that the files lie in; readers name the model after it."""
         return self.known.name if self.known else self.repo.split("/")[1]
 
 
 def read_request(name: str, revision: str | None, file: str | None) -> Request:
-    """What `name` ("NAME", "owner/repo" or "owner/repo@revision") and the options ask for.
+    """The request that `name` ("NAME", "owner/repo" or "owner/repo@revision") and the options make.
 
     Raises UserError if they fit no model.
     """
@@ -87,10 +87,10 @@ def read_request(name: str, revision: str | None, file: str | None) -> Request:
 
 
 def select(listing: Listing, file: str | None) -> list[RemoteFile]:
-    """The files to take, the checkpoint first.
+    """The files to download, the checkpoint first.
 
-    file: one checkpoint of the repository, a .gguf or a llama2.c .bin, whose tokenizer may lie beside it; None: the
-    repository is a Hugging Face folder, or holds one such file. Raises UserError if it is neither.
+    file: a .gguf or a llama2.c .bin of the repository; the tokenizer of a .bin may lie beside it. None: the repository
+    is a Hugging Face folder, or holds one such file. Raises UserError if it is neither.
     """
     root = {path: remote for path, remote in listing.files.items() if "/" not in path}
     cards = [remote for path, remote in root.items() if CARD.fullmatch(path)]

@@ -4,9 +4,9 @@
     models/NAME/LABEL/          the files
     models/.partial/NAME/       partial files of an interrupted pull
 
-A folder appears under models/ in one step, when every file in it has been checked. An older pull of the model is set
-aside just before, under a name that begins with .old-. If the process is killed between, whoever looks for the model
-takes the second step.
+A folder appears under models/ in one step, when every file in it has been checked. An older pull of the model is
+renamed just before, to a name that begins with .old-. If the process is killed between the two, the next look-up of the
+model takes the second step.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PulledFile:
 
 @dataclass(frozen=True)
 class Pulled:
-    """A pulled model; `model` is the path of folder or file, below `folder`, that a reader takes."""
+    """A pulled model; `model` is the path below `folder` of the file or folder that a reader opens."""
 
     name: str
     repo: str
@@ -114,7 +114,7 @@ def find_pulled_around(path: Path) -> Pulled | None:
 
 
 def list_pulled() -> Iterator[Pulled | UserError]:
-    """Every pulled model in order of name; the error in place of one whose record is damaged."""
+    """Every pulled model, sorted by name; a UserError in place of one whose record is damaged."""
     for staging in models_folder().glob(f".partial/*/{RECORD}"):
         _finish(models_folder() / staging.parent.name)
     for record in sorted(models_folder().glob(f"[!.]*/{RECORD}")):
@@ -125,7 +125,7 @@ def list_pulled() -> Iterator[Pulled | UserError]:
 
 
 def read_record(folder: Path) -> Pulled:
-    """The record in `folder`. Raises UserError unless it is whole and names only files inside."""
+    """The record in `folder`. Raises UserError if it is damaged or names a file outside the folder."""
     path = folder / RECORD
     values = read_json_object(path, LARGEST_RECORD)
     try:
@@ -150,7 +150,7 @@ def read_record(folder: Path) -> Pulled:
 
 
 def publish(pulled: Pulled, staging: Path) -> Pulled:
-    """Make `staging`, which holds the files, the folder of the model in one step; the model as it is found then."""
+    """Write the record into `staging` and rename it to the model's folder; returns the model as it is found there."""
     record = {"format": FORMAT} | {key: value for key, value in asdict(pulled).items() if key != "folder"}
     write_file(staging / RECORD, json.dumps(record, indent=1))
     target = folder_of(pulled.name)
@@ -168,15 +168,15 @@ def publish(pulled: Pulled, staging: Path) -> Pulled:
 
 
 def _finish(target: Path) -> None:
-    """Put a model in its place whose pull was killed just before that; its record is written last."""
+    """Publish a model whose pull was killed just before. Its record was written last, so all files are there."""
     staging = models_folder() / ".partial" / target.name
     if not target.exists() and (staging / RECORD).is_file():
-        with suppress(OSError):  # A cache that may only be read stays as it is.
+        with suppress(OSError):  # A read-only cache stays as it is.
             staging.rename(target)
 
 
 def remove(name: str) -> int:
-    """Delete a pulled model and what an interrupted pull of it left; returns the bytes that were freed.
+    """Delete a pulled model and the partial files of an interrupted pull; returns the bytes that were freed.
 
     Raises UserError if there is neither, Failure if it cannot be deleted.
     """
@@ -198,7 +198,7 @@ def remove(name: str) -> int:
 
 
 def _set_aside(folder: Path) -> Path:
-    """Rename a folder so that it is no model any more; the new path."""
+    """Rename a folder so that it is no longer found as a model; returns the new path."""
     aside = folder.with_name(f"{ASIDE}{uuid.uuid4().hex[:12]}")
     folder.rename(aside)
     return aside

@@ -1,6 +1,6 @@
-"""What an environment file of labgrid names: TinyllmDriver, a board on a port, and TinyllmStrategy, which flashes it.
+"""The classes for labgrid environment files: TinyllmDriver, a board on a port, and TinyllmStrategy, which flashes it.
 
-Importing this module registers both, by `imports:` of the file.
+An environment file imports this module with `imports:`, which registers both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tinyllm.host.connect.attach import BoardRequest
 from tinyllm.host.model.load import AS_STORED, LoadOptions
 
 SCHEMES = {"raw": "socket://{host}:{port}", "rfc2217": "rfc2217://{host}:{port}?ign_set_control"}
-"""Protocol of a NetworkSerialPort -> the board's port. ser2net does not answer to every change of a line."""
+"""Protocol of a NetworkSerialPort -> the board's port. ign_set_control: ser2net does not confirm every line change."""
 
 
 @target_factory.reg_driver
@@ -35,8 +35,8 @@ SCHEMES = {"raw": "socket://{host}:{port}", "rfc2217": "rfc2217://{host}:{port}?
 class TinyllmDriver(Driver):
     """A board that runs a language model, on a serial port of a place or of this computer.
 
-    board: a board of `tinyllm boards`. model, context, weights: what is flashed to it, as the options of those names of
-    `tinyllm flash` have it; None for their defaults.
+    board: a name from `tinyllm boards`. model, context, weights: what to flash, as `tinyllm flash` takes them; None for
+    the default.
     """
 
     bindings = {"port": {"NetworkSerialPort", "SerialPort"}}  # noqa: RUF012 - labgrid reads it
@@ -47,7 +47,7 @@ class TinyllmDriver(Driver):
     weights: str | None = attr.ib(default=None, validator=attr.validators.optional(attr.validators.instance_of(str)))
 
     def url(self) -> str:
-        """The board's port: a device of this computer, or an address. UserError for a protocol that we do not speak."""
+        """The board's port: a device of this computer, or an address. UserError for a protocol not in SCHEMES."""
         if not isinstance(self.port, NetworkSerialPort):
             return str(self.port.port)
         if self.port.protocol not in SCHEMES:
@@ -56,12 +56,12 @@ class TinyllmDriver(Driver):
         return SCHEMES[self.port.protocol].format(host=f"[{host}]" if ":" in host else host, port=port)
 
     def address(self) -> str | None:
-        """Where the board is now: an exporter gives a USB board that comes back another address. None if it is away."""
+        """The board's port now, None if it is away. An exporter gives a USB board that comes back another address."""
         self.port.poll()
         return self.url() if self.port.avail else None
 
     def request(self, model: str | None = None, options: LoadOptions = AS_STORED) -> BoardRequest:
-        """The board as it runs, for Board; model and options: of what it runs, in place of the driver's own."""
+        """The request to connect to the board as it runs. model, options: what it runs, if not the driver's own."""
         # The context was settled when the program was built.
         own = replace(options, context=None, weights=options.weights or self.weights)
         return BoardRequest(model or self.model, own, self.board, self.url())
@@ -81,7 +81,7 @@ class TinyllmDriver(Driver):
     ) -> Flashed:
         """Build and upload the model, and check that the board runs it. Errors as LanguageModel.read and flash.
 
-        model, options: in place of the driver's own. notice takes a line that a person should read.
+        model, options: in place of the driver's own. notice: called with a line that a person should read.
         """
         given = replace(options, context=options.context or self.context, weights=options.weights or self.weights)
         target = board_to_flash(self.board, self.url())
@@ -109,9 +109,9 @@ class TinyllmStrategy(Strategy):
 
     @step(args=["status"])
     def transition(self, status: Status | str, *, step: Any, **flashing: Any) -> None:
-        """Go to a state, which its name may stand for; flashing: arguments of TinyllmDriver.flash.
+        """Bring the board into a state, given as a Status or its name. flashing: arguments of TinyllmDriver.flash.
 
-        Raises StrategyError for a state that there is no way to, and errors as TinyllmDriver.flash.
+        Raises StrategyError for an unknown state, or off without a power driver; errors as TinyllmDriver.flash.
         """
         wanted = self._state(status)
         if wanted == self.status:
@@ -133,7 +133,7 @@ class TinyllmStrategy(Strategy):
 
     @step(args=["status"])
     def force(self, status: Status | str, *, step: Any) -> None:
-        """Take the board to be in this state, so that nothing is flashed: --lg-initial-state flashed."""
+        """Assume that the board is in this state, so that nothing is flashed: --lg-initial-state flashed."""
         self.status = self._state(status)
         if self.status == Status.flashed:
             self.target.activate(self.board)

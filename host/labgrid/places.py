@@ -1,4 +1,4 @@
-"""Places of a labgrid coordinator: acquired while their boards are tested, and released again."""
+"""Acquires places of a labgrid coordinator while their boards are tested, and releases them again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from labgrid.resource.remote import RemotePlaceManager
 from tinyllm.errors import UserError
 
 DEFAULT_ADDRESS = "127.0.0.1:20408"
-"""labgrid's own."""
+"""labgrid's own default."""
 PLACE = "RemotePlace"
 
 
@@ -26,7 +26,7 @@ PLACE = "RemotePlace"
 def held_target(env: Environment, name: str) -> Iterator[Target]:
     """A target of an environment file, with its places acquired for as long as the context lasts.
 
-    A place that this user has acquired on this computer before stays acquired. Raises UserError if there is no
+    A place that this user had acquired on this computer before stays acquired. Raises UserError if there is no
     coordinator or no such place, if somebody else has it, and if the target lacks what its drivers need.
     """
     places = list(normalized(env, name)[0].get(PLACE, {}))
@@ -44,7 +44,7 @@ def held_target(env: Environment, name: str) -> Iterator[Target]:
 
 
 def normalized(env: Environment, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Resources and drivers of a target by class, each with its arguments by name. UserError if that cannot be read."""
+    """Resources and drivers of a target by class, each with its arguments by name. UserError if they are malformed."""
     try:
         resources, drivers = target_factory.normalize_config(env.config.get_targets()[name])
     except (InvalidConfigError, AttributeError, TypeError, KeyError, AssertionError) as error:
@@ -76,13 +76,13 @@ def _session(env: Environment) -> ClientSession:
 
 
 def _acquire(session: ClientSession, name: str) -> bool:
-    """Whether the place was free, and is ours now; False if it was ours before."""
+    """Acquire a place. Returns True if it was free, False if it was ours before. UserError if somebody else has it."""
     if _is_ours(session, name):
         return False
     try:
         _call(session, session.acquire, place=name, allow_unmatched=False)
     except UserError:
-        # Somebody may have been quicker.
+        # Somebody may have acquired it in the meantime.
         if _is_ours(session, name):
             return False
         raise
@@ -109,7 +109,7 @@ def _is_ours(session: ClientSession, name: str) -> bool:
 
 
 def _call(session: ClientSession, request: Any, **arguments: Any) -> None:
-    """A request to the coordinator, which labgrid's client takes from its command line. Raises UserError."""
+    """Send a request to the coordinator. labgrid's client reads its arguments from `args`. Raises UserError."""
     session.args = argparse.Namespace(**arguments)
     try:
         session.loop.run_until_complete(request())
@@ -120,7 +120,7 @@ def _call(session: ClientSession, request: Any, **arguments: Any) -> None:
 def _told(error: Exception) -> str:
     """The error on one line."""
     if isinstance(error.__cause__, TypeError):
-        error = error.__cause__  # of a class's arguments; labgrid's own text has all of the target in it
+        error = error.__cause__  # about a class's arguments; labgrid's own text quotes the whole target
     first = error.args[0] if error.args else None
     text = first if isinstance(first, str) else str(error)
     return " ".join(text.split()).rstrip(".")

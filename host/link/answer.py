@@ -15,17 +15,18 @@ from tinyllm.host.link.link import Event, Link
 from tinyllm.host.link.messages import Done, Reason, Token
 
 RATED = ((4, 1000), (16, 100))
-"""Tokens and microseconds that give a rate of tokens per second, if there are as many or more of both."""
+"""Fewest tokens and microseconds that give a rate of tokens per second; an answer must reach both of one pair."""
 STOP_SECONDS = 3.0
-"""How long a board may take to stop an answer: a forward pass, and once more if the request was lost."""
+"""How long a board may take to stop an answer: a forward pass, and again if the request was lost."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """All that came for one prompt.
+    """The whole answer to one prompt.
 
-    tokens: their ids. text: of these, unfinished characters as U+FFFD. done: the board's message at the end.
-    counted: the board's clock counts instructions or cycles, not time. calls: each call of the model, and its result.
+    tokens: their ids. text: their text, with unfinished characters as U+FFFD. done: the board's message at the end.
+    counted: whether the board's clock counts instructions or cycles, not time. calls: each call of the model, and its
+    result.
     """
 
     tokens: tuple[int, ...]
@@ -49,12 +50,12 @@ class Answer:
 
     @property
     def prefill_us(self) -> int:
-        """Microseconds that reading the prompt took, by the board's own clock; if `counted`, instructions or cycles."""
+        """Microseconds of reading the prompt, by the board's own clock; instructions or cycles if `counted`."""
         return self.done.prefill_us
 
     @property
     def decode_us(self) -> int:
-        """The same, for making the tokens."""
+        """Microseconds of generating the tokens, by the board's own clock; instructions or cycles if `counted`."""
         return self.done.decode_us
 
     @property
@@ -79,7 +80,7 @@ class Answer:
 
 
 def collect(events: Iterable[Event]) -> Answer:
-    """The answer that Link.prompt yields, with its errors. Failure if it has no end."""
+    """Collect the events of Link.prompt into an answer. Errors as Link.prompt; Failure if no Done comes."""
     tokens: list[int] = []
     text = ""
     for event in events:
@@ -92,10 +93,10 @@ def collect(events: Iterable[Event]) -> Answer:
 
 
 def generate(link: Link, prompt: str | tuple[int, ...], count: int) -> Iterator[Answer]:
-    """Answers of `count` tokens in all; if a token ends one, the next goes on from it. Errors as Link.prompt.
+    """Answers with `count` tokens in all; if a token ends one, the next continues from it. Errors as Link.prompt.
 
-    prompt: text or token ids; () goes on from what was read. Failure if an answer has no token, for then there would
-    be no end.
+    prompt: text or token ids; () continues the conversation. Failure if an answer has no token, because the loop would
+    never end.
     """
     while count > 0:
         answer = collect(link.prompt(prompt, count))
@@ -108,7 +109,7 @@ def generate(link: Link, prompt: str | tuple[int, ...], count: int) -> Iterator[
 
 @contextmanager
 def stopping(link: Link) -> Iterator[None]:
-    """While an answer streams, Ctrl-C ends the answer. A second interrupts, if the board has not stopped by then."""
+    """While an answer streams, Ctrl-C stops it. A second one, after STOP_SECONDS, raises KeyboardInterrupt."""
     asked = math.inf
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -127,9 +128,9 @@ def stopping(link: Link) -> Iterator[None]:
 
 
 def rate(tokens: int, microseconds: int) -> float | None:
-    """Tokens per second; None if there were too few, or too little time, for a rate to mean anything.
+    """Tokens per second; None if there were too few tokens, or too little time, for a meaningful rate (RATED).
 
-    The first token of an answer is drawn after its prompt was read, in no time of its own.
+    The first token of an answer has no time of its own: it is drawn from the logits that the prompt left.
     """
     enough = any(tokens >= fewest and microseconds >= shortest for fewest, shortest in RATED)
     return tokens / (microseconds / 1e6) if enough else None
@@ -149,7 +150,7 @@ def reason_name(done: Done) -> str:
 
 
 def summary(done: Done, clock: str) -> str:
-    """The status line of one answer. clock: the clock of its times."""
+    """The status line of one answer. clock: the name of the clock of its times."""
     speed = rate(done.tokens, done.decode_us)
     took = f"{format_rate(speed)} tokens/s" if speed else f"{done.decode_us / 1000:,.1f} ms"
     decoded = f"{counted(done.tokens)}, {took} ({clock})"

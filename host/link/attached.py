@@ -1,4 +1,4 @@
-"""Which of the boards that share USB numbers is on a port: the program that runs there says it."""
+"""Finds out which of several boards with the same USB numbers is on a port: the program that runs there says so."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ HANDSHAKE_SECONDS = 3.0
 
 
 def board_on(port: PortInfo, fitting: Sequence[Board]) -> Board:
-    """The one board whose USB numbers the port shows, or of several the one that answers there.
+    """The board on a port: the only one in `fitting`, or the one of them that answers there.
 
-    fitting: those that show such numbers. Raises UserError if the port cannot be used, or if nobody says which it is.
+    fitting: the boards with the USB numbers of the port. Raises UserError if the port cannot be used, or if there are
+    several boards and no program there names one of them.
     """
     check_usable(port.device)
     if len(fitting) == 1:

@@ -1,4 +1,4 @@
-"""One line for people about a frame, or about bytes that are none."""
+"""Describes a frame, or bytes that are no frame, in one line for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tinyllm.host.link.frames import Frame, Stray, damage
 
 
 def describe(item: Frame | Stray) -> str:
-    """Sequence number, name and fields of a message; what is wrong with anything else."""
+    """A frame's sequence number, message name and fields; the text of stray bytes, or what is wrong with them."""
     if isinstance(item, Stray):
         return _describe_stray(item.data)
     parse = protocol.parse_request if item.type in protocol.REQUEST_TYPES else protocol.parse_reply
@@ -22,13 +22,13 @@ def describe(item: Frame | Stray) -> str:
 
 
 def _describe_stray(data: bytes) -> str:
-    """Text as text; of damaged frames what they seem to be, and why they are not valid."""
+    """The text, or for a damaged frame what it seems to be and why it is not valid."""
     text = as_text(data)
     return f"text {text!r}" if text is not None else f"damaged ({damage(data)}): {data.hex(' ')}"
 
 
 def as_text(data: bytes) -> str | None:
-    """The text that people would read in it, None if it is no text: line ends, tabs and escape sequences are."""
+    """The bytes as text; None if they are no text. Line ends, tab, backspace, bell and escape count as text."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The drives of this computer: a board that waits for a program may appear as one."""
+"""Lists the drives of this computer: a board that waits for a program may appear as one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from platformio.device.list.util import list_logical_devices
 
 
 def drives() -> list[str]:
-    """Labels of the drives that are mounted; none if the system does not tell."""
+    """Labels of the mounted drives; [] if the system cannot list them."""
     try:
         devices = list_logical_devices()
     except (OSError, ValueError, AssertionError):

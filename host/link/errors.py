@@ -1,4 +1,4 @@
-"""The errors between this computer and a board that was there."""
+"""The errors of a connection to a board."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LostFrame(Failure):
 
 
 class Refused(Failure):
-    """The board answered a request with ERROR; `code` says why, and whether the user can mend it."""
+    """The board answered a request with ERROR; `code` says why. It exits as a UserError if the user can mend it."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)

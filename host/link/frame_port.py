@@ -43,7 +43,7 @@ class FramePort:
 
     @property
     def pending(self) -> bytes:
-        """Bytes since the last frame: half of the next one, or text."""
+        """Bytes since the last frame: the beginning of the next one, or text."""
         return self._reader.pending
 
     def send(self, request: protocol.Request, before: bytes = b"", sequence: int | None = None) -> int:
@@ -52,7 +52,7 @@ class FramePort:
         sequence: the number to give it; None takes the next one. Raises BoardGone if the port is gone.
         """
         if sequence is None:
-            # 0 is left out: it marks replies to no request.
+            # 0 is skipped: it marks replies to no request.
             sequence = self._sequence = self._sequence % 255 + 1
         data = before + encode_frame(protocol.to_frame(request, sequence))
         if self._wire:
@@ -64,14 +64,14 @@ class FramePort:
         return sequence
 
     def number_from(self, sequence: int) -> None:
-        """Give the next request this number, 1 to 255, and count on from it; none may be waiting for a reply.
+        """Give the next request this number, 1 to 255, and count on from it; no request may be waiting for a reply.
 
-        The frames of the same requests are then the same bytes, and take a board the same instructions.
+        The same requests then always have the same bytes, and cost a board the same instructions.
         """
         self._sequence = sequence - 1
 
     def receive(self, *sequences: int, stray: bytearray | None = None) -> tuple[int, protocol.Reply | None]:
-        """The next reply to one of `sequences` and which, or 0 and None when none came within POLL_SECONDS.
+        """The sequence number and reply of the next reply to one of `sequences`; 0, None if none came in POLL_SECONDS.
 
         A report of a corrupt frame (sequence 0) counts as a reply too. Replies to earlier requests are dropped.
         stray: gets bytes outside frames, at most STRAY_BYTES. Raises BoardGone if the port is gone, Failure for a reply
@@ -110,7 +110,7 @@ class FramePort:
 
     def _note(self, item: Stray, stray: bytearray | None) -> None:
         if item.data == protocol.ATTENTION[:1] or (self.echoed_frames and not item.data.strip(b"\x03\r\n")):
-            return  # What stands before a HELLO, sent back; a terminal may have changed the line's end.
+            return  # An echo of the bytes before a HELLO; a terminal may have changed the line end.
         self.damaged_frames += 1
         self.without_flow_control += lacks_flow_control(item.data)
         if stray is not None:

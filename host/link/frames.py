@@ -19,12 +19,12 @@ XON, XOFF = b"\x11", b"\x13"
 """Bytes that software flow control removes from a stream; frames may hold them."""
 
 LONGEST_MENDED = 300
-"""Most bytes of a damaged frame that is searched for a missing one."""
+"""Most bytes of a damaged frame that is searched for a missing XON or XOFF."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame whose check held: type and sequence are u8, body is the message's."""
+    """A frame with a valid CRC: type and sequence are u8, body is the message's."""
 
     type: int
     sequence: int
@@ -45,7 +45,7 @@ def encode_frame(frame: Frame) -> bytes:
 
 
 def damage(encoded: bytes) -> str:
-    """Why bytes between two zeros are no frame, and the type that they would have."""
+    """Why bytes between two zeros are no frame, with the sequence number and type that they would have."""
     missing = ", valid with an XON or XOFF put back in" if lacks_flow_control(encoded) else ""
     try:
         payload = cobs.decode(encoded)
@@ -71,7 +71,7 @@ def decode_frame(encoded: bytes) -> Frame | None:
 
 
 def lacks_flow_control(encoded: bytes) -> bool:
-    """Whether bytes that are no frame become one as soon as one XON or XOFF is put back in."""
+    """Whether bytes that are no frame become one if a single XON or XOFF is put back in."""
     if len(encoded) > LONGEST_MENDED:
         return False
     places = range(len(encoded) + 1)
@@ -84,22 +84,22 @@ def crc16(data: bytes) -> int:
 
 
 class FrameReader:
-    """Separates frames from everything else in a stream, the same in whatever pieces it arrives.
+    """Separates frames from everything else in a stream, no matter in which pieces the stream arrives.
 
     Holds at most MAX_ENCODED bytes.
     """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._overlong = False  # what stands since the last zero is no frame, whatever its end looks like
+        self._overlong = False  # too many bytes since the last zero: no frame, whatever their end looks like
 
     @property
     def pending(self) -> bytes:
-        """Bytes since the last zero: a frame half arrived, or text."""
+        """Bytes since the last zero: the beginning of a frame, or text."""
         return bytes(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[Frame | Stray]:
-        """Yield what `data` completes, in the order of arrival."""
+        """Yield the frames and stray bytes that `data` completes, in order of arrival."""
         *closed, rest = data.split(b"\x00")
         for segment in closed:
             yield from self._overflow(segment)
@@ -112,7 +112,7 @@ class FrameReader:
         yield from self._overflow(rest)
 
     def _overflow(self, segment: bytes) -> Iterator[Stray]:
-        """Append to the buffer; yield bytes that can no longer be a frame as stray bytes."""
+        """Append to the buffer; yield as stray the bytes that are too many for a frame."""
         self._buffer += segment
         while len(self._buffer) > MAX_ENCODED:
             self._overlong = True

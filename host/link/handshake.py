@@ -1,4 +1,4 @@
-"""Saying hello to a board, and telling who answers instead."""
+"""The handshake with a board: sends HELLO, and tells what answers if it is no tinyllm."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tinyllm.text import one_line
 HELLO_SECONDS = 1.0
 """How long to wait for the answer to one HELLO."""
 AFTER_AN_ECHO = b"\x03\r\n\x00\x00"
-"""ATTENTION with an empty line: what sent back the first HELLO may be a prompt that answers only lines."""
+"""ATTENTION with an empty line: the first HELLO may have been echoed by a prompt that answers only lines."""
 SHOWN_BYTES = 60
 PROBES = (True, False, False, True, True, False)
-"""Whether a HELLO has the byte XON in it. A line that damages every second, third or fifth frame has another order."""
+"""Whether each HELLO has the byte XON in it. Damage to every second, third or fifth frame has another pattern."""
 PROBE_SECONDS = 0.5
 
 FLOW_CONTROL = (
@@ -29,10 +29,10 @@ FLOW_CONTROL = (
 
 
 def say_hello(port: FramePort, seconds: float, silence_seconds: float) -> None:
-    """Say hello until the board answers; one that is just starting may miss the first ones.
+    """Send HELLO until the board answers; a board that is just starting may miss the first ones.
 
-    seconds: how long to try. silence_seconds: how long, if the board says nothing at all or the same lines again.
-    Raises UserError that tells what was seen instead of a tinyllm of this protocol version.
+    seconds: how long to try. silence_seconds: how long, if the board says nothing at all or repeats the same lines.
+    Raises UserError that says what was seen instead of a tinyllm of this protocol version.
     """
     begun = time.monotonic()
     seen = bytearray()
@@ -50,14 +50,14 @@ def say_hello(port: FramePort, seconds: float, silence_seconds: float) -> None:
             raise UserError(f"{port.name}: {stranger}")
         if elapsed >= silence_seconds and (told := repeated_lines(heard)):
             raise UserError(f"{port.name}: {told}")
-        # A slow board may be at work on what another program asked for.
+        # A board with late replies may be busy with a request of another program.
         silent = not heard and not port.late_replies
         if elapsed >= (silence_seconds if silent else seconds):
             raise UserError(f"{port.name}: {_nobody(port, heard, elapsed)}")
 
 
 def _hello(port: FramePort, deadline: float, seen: bytearray) -> bool:
-    """Whether one HELLO is answered in time. `seen` gets what else comes."""
+    """Send one HELLO; returns whether it is answered in time. `seen` gets the stray bytes."""
     before = port.damaged_frames
     opening = AFTER_AN_ECHO if port.echoed_frames else protocol.ATTENTION
     sequence = port.send(protocol.Hello(), before=opening)
@@ -65,7 +65,7 @@ def _hello(port: FramePort, deadline: float, seen: bytearray) -> bool:
     while time.monotonic() < deadline:
         _, reply = port.receive(sequence, stray=seen)
         if port.damaged_frames > before:
-            # It may have been the answer.
+            # The damaged frame may have been the answer.
             deadline = min(deadline, time.monotonic() + PROBE_SECONDS)
             before = port.damaged_frames
         if isinstance(reply, protocol.Error) and reply.code == protocol.ErrorCode.VERSION:
@@ -101,23 +101,24 @@ def _nobody(port: FramePort, heard: bytes, seconds: float) -> str:
 
 
 def check_flow_control(port: FramePort) -> None:
-    """Say hello under the sequence number of XON, which the reply repeats: whoever takes it out on the way is found.
+    """Send HELLO with XON as its sequence number, which the reply repeats, to find out if the line removes XON.
 
-    Raises UserError only if no such frame passes and all others do: a line that loses other bytes too is not judged.
+    Raises UserError only if every such frame is lost and all others pass: a line that loses other bytes too may have
+    another fault.
     """
     for with_xon in PROBES:
         unexplained, eaten = port.damaged_frames - port.without_flow_control, port.without_flow_control
         passed = _answered(port, XON[0] if with_xon else _number_without_flow_control())
         if port.damaged_frames - port.without_flow_control > unexplained:
             return
-        # The CRC of the reply may hold such a byte by chance: its absence tells.
+        # This result speaks against flow control, unless an XON or XOFF was lost: a reply's CRC may hold one by chance.
         if passed == with_xon and port.without_flow_control == eaten:
             return
     raise UserError(f"{port.name}: {FLOW_CONTROL}")
 
 
 def _number_without_flow_control() -> int:
-    """A sequence number with which a HELLO holds neither XON nor XOFF, in its CRC neither."""
+    """A sequence number that gives a HELLO without XON and XOFF, in its CRC too."""
     numbers = [n for n in range(1, 256) if not {*XON, *XOFF} & {*encode_frame(protocol.to_frame(protocol.Hello(), n))}]
     return random.choice(numbers)
 

@@ -1,4 +1,4 @@
-"""What a person is told of a board whose kernels failed their check at its start."""
+"""The warning for a board whose kernels failed their check when it started."""
 
 from __future__ import annotations
 

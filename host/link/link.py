@@ -20,20 +20,20 @@ HANDSHAKE_SECONDS = 6.0
 REPLY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """How long to wait for a reply before a request is repeated; a board looks for input between two forward passes."""
 CORRUPT_SECONDS = 0.5
-"""How long to wait for a reply after damaged bytes, which need not have been the reply."""
+"""How long to go on waiting for a reply after damaged bytes, which may have been something else."""
 QUIET_SECONDS = 2.0
-"""After so long without a frame in mid-answer, the board is asked whether it is still at work."""
+"""After this long without a frame in mid-answer, the board is asked whether it is still busy."""
 SILENCE_SECONDS = 30.0
 """Longest wait for the next token or sign of life; the slowest boards need about a second for one."""
 BYE_SECONDS = 0.5
 STUCK_SECONDS = 300.0
-"""Longest wait for the next token or progress of a board that says it is at work."""
+"""Longest wait for the next token or progress of a board that says it is busy."""
 
 LONGEST_MESSAGE = 160
 """Characters of a board's message that are shown."""
 
 NO_HANDLER = "error: no handler"
-"""The result of a call that nobody carries out, as a board in the text voice says it too."""
+"""The result of a call that has no handler; a board in the text voice says the same."""
 
 Event = protocol.Progress | protocol.Token | protocol.Call | protocol.CallResult | protocol.Done
 _R = TypeVar("_R", bound=protocol.Reply)
@@ -57,22 +57,22 @@ class Link(FramePort):
         """Open the port, say hello and end an answer that may be under way; `wire` gets every byte both ways.
 
         handshake_seconds: how long to wait for the board; silence_seconds: how long, if it says nothing at all.
-        UserError if that fails, naming the port, what was seen and what to do.
+        Raises UserError that names the port, what was seen and what to do.
         """
         super().__init__(name, baud, wire)
         self._unsettled = True  # An answer may be under way that nobody waits for.
         self.stop_requested = False
         self.answer_call: Callable[[str], str | None] = lambda call: NO_HANDLER
-        """What gives the result of a call that the board has not carried out; None leaves it to the board's handler."""
+        """Returns the result of a call that the board has not carried out; None leaves it to the board's handler."""
         self.asks_first = False
-        """Whether the board is to ask here before it carries out a call that it has a handler for."""
-        # What the board may not know yet of a call's result. Sent again it has the same number, so that the board does
-        # not take it for the result of the next call.
+        """Whether the board must ask this side before its own handler carries out a call."""
+        # The result of a call, and its sequence number, until the board confirms it. It is repeated under the same
+        # number, so that the board does not take it for the result of the next call.
         self._given: tuple[protocol.Request, int] | None = None
         self._call_end: int | None = None
         """The token that ends a call, known from the first one on."""
         self.asks_meanwhile = True
-        """Whether a board that says nothing for long is asked if it is at work, which takes it instructions."""
+        """Whether a board that is quiet for long is asked if it is busy; the question costs the board instructions."""
         try:
             say_hello(self, handshake_seconds, silence_seconds)
             self._settle()
@@ -93,7 +93,7 @@ class Link(FramePort):
         with contextlib.suppress(Failure):
             if self._port.is_open:
                 sequence = self.send(protocol.Bye())
-                # A connection that closes at once may take the request with it.
+                # Wait for the reply: a connection that closes at once may lose the request.
                 deadline = time.monotonic() + BYE_SECONDS
                 while time.monotonic() < deadline and self.receive(sequence)[1] is None:
                     pass
@@ -104,7 +104,7 @@ class Link(FramePort):
     def update_hello(self, meanwhile: bool = False) -> protocol.HelloReply:
         """Ask again who the board is and what it holds.
 
-        meanwhile: while a call waits for its result, which goes on waiting.
+        meanwhile: ask while a call waits for its result, without ending the answer.
         """
         said = self._ask(protocol.Hello(), protocol.HelloReply, meanwhile)
         self.hello = replace(
@@ -150,7 +150,7 @@ class Link(FramePort):
         return {one_line(name): size for name, size in self._ask(protocol.Memory(), protocol.MemoryReply).entries}
 
     def stop(self) -> None:
-        """Ask for the end of the answer under way; safe in a signal handler. `prompt` then ends with DONE cancelled."""
+        """Stop the answer under way; safe in a signal handler. `prompt` then ends with DONE cancelled."""
         self.stop_requested = True
 
     def prompt(self, content: str | Sequence[int], max_tokens: int, chat: bool = False) -> Generator[Event, None, None]:
@@ -158,7 +158,7 @@ class Link(FramePort):
 
         content: text, encoded on the board, or token ids, taken as they are.
         max_tokens: 0 prefills only, protocol.UNTIL_STOP sets no limit. chat: the text is a turn of a chat, for the
-        board's chat template. `answer_call` gets a call that the board has no handler for, with `asks_first` any call.
+        board's chat template. `answer_call` gets each call that the board has no handler for; with `asks_first`, all.
         Raises LostFrame if token indices, count or digest show a gap. A caller that leaves early cancels the answer.
         """
         words = content if isinstance(content, str) else tuple(content)
@@ -173,11 +173,11 @@ class Link(FramePort):
         self._unsettled = True
         tokens: list[int] = []
         called: protocol.Call | None = None  # The call whose result has not come yet.
-        ended = False  # The last token ended a call, which is told next.
+        ended = False  # The last token ended a call, so Call comes next.
         try:
             for reply in self._replies(sequence):
                 if reply == called:
-                    continue  # The board tells again what it waits for.
+                    continue  # The board repeats the call that it waits for.
                 self._check_call(called, ended, reply)
                 ended = ended and isinstance(reply, protocol.Progress)
                 if isinstance(reply, protocol.Token):
@@ -215,10 +215,10 @@ class Link(FramePort):
                     self.send(protocol.Cancel())
 
     def _replies(self, sequence: int) -> Iterator[protocol.Reply]:
-        """The replies to a PROMPT, as long as the board is there and at work on it; forwards a request to stop.
+        """The replies to a PROMPT while the board is busy with it; sends CANCEL if `stop` was called.
 
-        If nothing comes, the board is asked for zero logits: ERROR busy says that the answer is under way, any other
-        error that it is over, or never began. Replies keep their order, so the end of the answer was lost then.
+        A quiet board is asked for zero logits. ERROR busy means that the answer is under way; any other error means
+        that it is over or never began. Replies keep their order, so the prompt or the end of the answer was lost.
         """
         advanced = heard = time.monotonic()
         asked = cancelled = 0.0
@@ -233,7 +233,7 @@ class Link(FramePort):
             if self.stop_requested and now - cancelled > QUIET_SECONDS:
                 self.send(protocol.Cancel())
                 cancelled = now
-            # What was damaged may have been the prompt or the end of the answer.
+            # The damaged frame may have been the prompt or the end of the answer.
             quiet = CORRUPT_SECONDS if self.damaged_frames > damaged else QUIET_SECONDS
             if self.asks_meanwhile and now - max(heard, asked) > quiet:
                 if self._given is not None:
@@ -260,7 +260,7 @@ class Link(FramePort):
                 )
 
     def _result_of(self, call: protocol.Call) -> protocol.Request:
-        """What the board is told of the result of a call."""
+        """The request that answers a call: its result, or the order to carry it out."""
         result = self.answer_call(call.text)
         if result is None and call.answered == protocol.Handler.ASKED_FIRST:
             return protocol.CarryOut()
@@ -273,9 +273,9 @@ class Link(FramePort):
             self._unsettled = False
 
     def _check_call(self, called: protocol.Call | None, ended: bool, reply: protocol.Reply) -> None:
-        """LostFrame if after a call something else comes than its result, a result without a call, or neither of them.
+        """Raise LostFrame if `reply` shows that a call or the result of one was lost.
 
-        ended: the token before was one that ends a call.
+        called: the call that has no result yet. ended: whether the token before ends a call.
         """
         cancelled = isinstance(reply, protocol.Done) and reply.reason == protocol.Reason.CANCELLED
         goes_on = isinstance(reply, protocol.Token | protocol.Done) and not cancelled
@@ -296,7 +296,7 @@ class Link(FramePort):
     def _ask(self, request: protocol.Request, expected: type[_R], meanwhile: bool = False) -> _R:
         """Send a request that may safely be repeated, and wait for its reply.
 
-        meanwhile: it is one of those that are served while an answer is under way, and ends none.
+        meanwhile: the board serves this request during an answer, so do not end the answer first.
         """
         if not meanwhile and not isinstance(request, protocol.Cancel):
             self._settle()
@@ -313,7 +313,7 @@ class Link(FramePort):
                 elif isinstance(reply, protocol.Error):
                     raise self._refusal(reply)
                 elif isinstance(reply, Event):
-                    # Of an answer to an earlier program, whose PROMPT had this number by chance.
+                    # From an answer to an earlier program, whose PROMPT had this number by chance.
                     self.late_replies += 1
                 elif reply is not None:
                     raise self._unexpected(reply, request)

@@ -1,4 +1,4 @@
-"""Other ways to name a port than its own name: id:SERIAL, and names that a person gave."""
+"""Names for a port besides its device: id:SERIAL, and names that a person gave."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinyllm.host.link.port_url import check_url
 from tinyllm.host.link.serial_port import PortInfo, find_again, list_serial_ports, port_info
 
 AUTO = "auto"
-"""The port that shows a board's USB numbers."""
+"""Stands for the port that shows a board's USB numbers."""
 BY_SERIAL = "id:"
 FILE = "ports.json"
 LARGEST_FILE = 1 << 20
@@ -22,7 +22,7 @@ PATIENCE = 5.0
 """Seconds to wait for another process that changes the names."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
 TAKEN = re.compile(rf"{AUTO}|com\d+", re.IGNORECASE)
-"""Names that are taken."""
+"""Names that a person cannot give."""
 
 
 def resolve_port(name: str) -> str:
@@ -40,9 +40,9 @@ def resolve_port(name: str) -> str:
 
 
 def find_port_again(name: str, lost: PortInfo | None) -> str | None:
-    """The device or URL of a port that was lost: a USB board may come back under another name.
+    """The device or URL of a lost port, None if it is not back yet. A USB board may come back under another name.
 
-    name: as for resolve_port, with its errors. lost: the port as it was, None for a URL. None if it is not there yet.
+    name, errors: as for resolve_port. lost: the port as it was, None for a URL.
     """
     there = resolve_port(name)
     return there if lost is None or port_info(there) else find_again(lost)
@@ -89,7 +89,7 @@ def give_name(assignment: str) -> dict[str, str]:
         with FileLock(path.with_suffix(".lock"), timeout=PATIENCE):
             names = given_names()
             if meant:
-                # A name of a name would change its meaning with that one.
+                # A name for another name would change its meaning when that one changes.
                 names[name] = names.get(meant, meant)
                 if not meant.startswith(BY_SERIAL):
                     check_url(meant)

@@ -12,7 +12,7 @@ OPTIONS = {
     "socket": {"logging": _LOGGING},
     "rfc2217": {"logging": _LOGGING, "ign_set_control": ".*", "poll_modem": ".*", "timeout": r"\d+(\.\d+)?"},
 }
-"""Scheme -> what may follow the ?: pyserial's options and the values that it takes."""
+"""Scheme -> pyserial's options that may follow the ?, each with the values that it takes."""
 
 EXPECTED = "Expected socket://HOST:PORT, rfc2217://HOST:PORT or the name of a serial port."
 HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d+")
@@ -25,7 +25,7 @@ def is_url(name: str) -> bool:
 
 
 def scheme_of(name: str) -> str:
-    """The scheme, in small letters; "" for a device."""
+    """The scheme, in lower case; "" for a device."""
     return name.split("://", 1)[0].lower() if is_url(name) else ""
 
 

@@ -42,7 +42,7 @@ class PortInfo:
 
 
 def list_serial_ports() -> list[PortInfo]:
-    """The serial ports that are there now, sorted by name as people count: ttyACM10 after ttyACM9."""
+    """The serial ports of this computer now, sorted by name: ttyACM10 after ttyACM9."""
     ports = [
         PortInfo(port.device, (port.description or "").replace("n/a", ""), port.vid, port.pid, port.serial_number)
         for port in list_ports.comports()
@@ -51,12 +51,12 @@ def list_serial_ports() -> list[PortInfo]:
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
-    """Sorts names with numbers by the numbers' values."""
+    """A sort key that compares the numbers in names by value."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def watch_ports(seconds: float = WATCH_SECONDS) -> Iterator[tuple[PortInfo, bool]]:
-    """Each port that is there now or comes later, with True, and each that goes, with False; without end."""
+    """Yields for ever: each port that is there or appears, with True, and each port that disappears, with False."""
     known: list[PortInfo] = []
     while True:
         now = list_serial_ports()
@@ -72,7 +72,7 @@ def port_info(device: str) -> PortInfo | None:
 
 
 def find_again(lost: PortInfo) -> str | None:
-    """The name under which the same USB device is there now; it may differ from the one it had."""
+    """The name that the same USB device has now, which may be a new one; None if it is not there."""
     if lost.vid is None:
         return None
     identity = (lost.vid, lost.pid, lost.serial_number)
@@ -92,7 +92,7 @@ def open_port(name: str, baud: int) -> serial.SerialBase:
             name, do_not_open=True, baudrate=baud, timeout=POLL_SECONDS, write_timeout=patience, exclusive=True
         )
         if sys.platform == "win32" and not is_url(name):
-            # One call of the system sets both lines as the port opens.
+            # Windows sets both lines in the call that opens the port.
             port.dtr = port.rts = False
             port.open()
         else:
@@ -104,14 +104,14 @@ def open_port(name: str, baud: int) -> serial.SerialBase:
 
 
 def read_available(port: serial.SerialBase) -> bytes:
-    """The bytes that have come, b"" if none do within POLL_SECONDS. SerialException or OSError if the port is gone."""
+    """The bytes that have arrived, b"" if none do in POLL_SECONDS. SerialException or OSError if the port is gone."""
     data = bytearray()
     try:
         data += port.read(1)
         if data:
             data += _read_waiting(port)
     except (serial.SerialException, OSError):
-        # What came before the end is shown first; the next read raises again.
+        # Return the bytes from before the error first; the next read raises it again.
         if not data:
             raise
     return bytes(data)
@@ -151,7 +151,7 @@ def _lower_lines(port: serial.SerialBase) -> None:
 def check_usable(port: str) -> None:
     """Open and close a serial port, so that an error shows before a build. Errors as open_port.
 
-    Of a URL only the form is checked: the upload may start the program that listens there.
+    For a URL only the form is checked: the upload may start the program that listens there.
     """
     check_url(port)
     if not is_url(port):
@@ -195,9 +195,9 @@ def _explain_address(name: str, causes: Sequence[BaseException]) -> str:
 
 
 def permission_advice(name: str) -> str:
-    """The advice for a port that a person may not open.
+    """The advice for a port that a person may not open: to join the group that owns it.
 
-    They join the group that owns it. If that is root's, or may not use the port either, only a udev rule helps.
+    If that is root's group, or the group may not use the port either, only a udev rule helps.
     """
     group: str | None = "dialout"
     try:
@@ -217,7 +217,7 @@ def permission_advice(name: str) -> str:
 
 
 def _udev_rules() -> Path:
-    """The rules that come with PlatformIO, which is not imported for them."""
+    """The udev rules that come with PlatformIO, found without importing it."""
     package = importlib.util.find_spec("platformio")
     assert package is not None and package.origin is not None
     return Path(package.origin).parent / "assets" / "system" / "99-platformio-udev.rules"

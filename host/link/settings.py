@@ -1,4 +1,4 @@
-"""A board's settings as people write them: by the table of codegen/arithmetic/sampler_settings.py."""
+"""Converts a board's settings to and from what people write, by the table of codegen/arithmetic/sampler_settings.py."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def encode_setting(setting: Setting, value: float, called: str = "") -> int:
 
 
 def setting_value(setting: Setting, value: int) -> float | int | str:
-    """The value as a number for people: of a Q16.16 the shortest decimal that stands for it."""
+    """The value for people: a Q16.16 as the shortest decimal that encodes to it, a choice by its name."""
     return SETTINGS[setting].decode(value)
 
 
 def budget(max_tokens: int) -> int:
-    """`max_tokens` of a PROMPT for a number as people write it: 0 means until the model stops."""
+    """`max_tokens` of a PROMPT for the number that a person writes: 0 means until the model stops."""
     return max_tokens or UNTIL_STOP
 
 
 def wire_settings(sampling: SamplerSettings, seed: int) -> dict[Setting, int]:
-    """All settings that decide which tokens an answer has, as on the wire, with overflow slide."""
+    """All settings that decide the tokens of an answer, values as on the wire, with overflow slide."""
     return {
         **{setting: getattr(sampling, SETTINGS[setting].name) for setting in SAMPLING},
         Setting.SEED: seed,

@@ -1,4 +1,4 @@
-"""What says something else than a tinyllm on a port: other programs, and a chip that restarts again and again."""
+"""Recognises what is on a port instead of a tinyllm: another program, or a chip that restarts again and again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIGNS = {
         "CircuitPython runs on this board, not tinyllm.\n"
         "`tinyllm flash` puts tinyllm in its place; save the files of its drive first."
     ),
-    # The prompt stands alone on its line; what is sent to it may come back behind it.
+    # The prompt stands alone on its line, or is followed by an echo of what was sent.
     rb"MicroPython|raw REPL|KeyboardInterrupt|(^|[\r\n\x03])>>> ?($|[\r\n\x03])": (
         "MicroPython runs on this board, not tinyllm.\n"
         "`tinyllm flash` puts tinyllm in its place; save the board's files first."
@@ -21,7 +21,7 @@ SIGNS = {
         "Press its reset button to start the program that it has, or `tinyllm flash` one."
     ),
 }
-"""What other programs of a board say -> who that is, and what to do."""
+"""Pattern of what another program on a board says -> which program it is, and what to do."""
 
 RESET = re.compile(rb"rst:0x[0-9a-f]+ \(\w+\)|rst cause:\d+")
 """What the boot ROMs of ESP32 chips and the ESP8266 say at each start."""
@@ -34,9 +34,9 @@ RESTARTS = (
 
 
 def known_stranger(heard: bytes) -> str | None:
-    """Who answers, and what to do, if that is plain; None if it may be a board that is slow to start.
+    """Which other program answers, and what to do; None if it may be a tinyllm that is slow to start.
 
-    Every start of a chip says that it is one. A single one may be that of a tinyllm.
+    A chip announces each of its starts. A single start may be that of a tinyllm.
     """
     for sign, told in SIGNS.items():
         if re.search(sign, heard):
@@ -49,9 +49,9 @@ def known_stranger(heard: bytes) -> str | None:
 
 
 def repeated_lines(heard: bytes) -> str | None:
-    """What to say if the last lines came twice in the same order, as a program says them that restarts; else None.
+    """The error text if the last lines came twice in the same order, as from a program that restarts; else None.
 
-    One line again and again is no sign of that: many programs print one for each measurement.
+    A single repeated line is no sign of a restart: many programs print one for each measurement.
     """
     lines = [line for line in heard.decode("utf-8", "replace").splitlines()[:-1] if line.strip()]
     for size in range(2, len(lines) // 2 + 1):

@@ -17,12 +17,12 @@ NONE_ATTACHED = (
 
 
 def boards_on(port: PortInfo, known: Sequence[Board]) -> list[Board]:
-    """The boards that show this port's USB numbers; those of a USB-to-UART bridge are shared by many."""
+    """The boards with this port's USB numbers. Many boards share the numbers of a USB-to-UART bridge."""
     return [board for board in known if any((usb.vid, usb.pid) == (port.vid, port.pid) for usb in board.usb)]
 
 
 def attached(known: Sequence[Board]) -> list[tuple[PortInfo, list[Board]]]:
-    """Ports that may be a board's, each with the boards that it fits."""
+    """The ports that may be a board's, each with the boards that fit its USB numbers."""
     found = [(port, boards_on(port, known)) for port in list_serial_ports()]
     return [(port, boards) for port, boards in found if boards]
 
@@ -48,9 +48,9 @@ def find_board_port(board: Board, suggest_virtual: bool = False) -> PortInfo | N
 
 
 def find_running(board: Board | None, suggest_virtual: bool = False) -> str:
-    """The device of the one board that is attached and runs a program, of that kind if one is named.
+    """The device of the one attached board that runs a program. board: the kind to look for; None for any.
 
-    Errors as find_board_port and find_any_port; UserError too if it waits for a program.
+    Errors as find_board_port and find_any_port; UserError too if the board waits for a program.
     """
     if board is None:
         return find_any_port().device
@@ -61,7 +61,7 @@ def find_running(board: Board | None, suggest_virtual: bool = False) -> str:
 
 
 def find_any_port() -> PortInfo:
-    """The one port that may be a board's, of whatever kind: the board itself says who it is.
+    """The one port that may be a board's. The board itself will say which kind it is.
 
     Raises UserError if there is none, or more than one.
     """
@@ -92,9 +92,9 @@ def find_board() -> Board:
 
 
 def every_attached(named: Board | None = None) -> list[tuple[PortInfo, list[Board]]]:
-    """Every port that may be a board's, each with the boards that it fits.
+    """Every port that may be a board's, each with the boards that fit its USB numbers.
 
-    named: the ports that may be this board's, taken to be so. Raises UserError if there is none.
+    named: only the ports that may be this board's, each assumed to be. Raises UserError if there is none.
     """
     if named is None:
         found = attached(load_boards())
@@ -122,7 +122,7 @@ def _missing(board: Board, instead: str) -> str:
 
 
 def _say_which(ports: Sequence[PortInfo]) -> str:
-    """The serial number holds when a board is plugged in elsewhere, so it comes first."""
+    """Advice with an example of --port: the serial number if possible, since it holds when the board is moved."""
     number = ports[0].serial_number
     numbers = [port.serial_number for port in ports]
     example = f"{BY_SERIAL}{number}" if number and numbers.count(number) == 1 else ports[0].device

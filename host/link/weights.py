@@ -1,4 +1,4 @@
-"""What a person is told of a board that found no weights of its own at its start."""
+"""The error text for a board that found no valid weights when it started."""
 
 from __future__ import annotations
 

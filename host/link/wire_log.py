@@ -14,7 +14,7 @@ SHOWN_TEXT = 160
 
 
 class WireLog:
-    """Keeps the last `kept` bytes of each direction, with the second at which they passed."""
+    """Keeps the last `kept` bytes of each direction, with the seconds at which they passed."""
 
     def __init__(self, kept: int = KEPT_BYTES) -> None:
         self._start = time.monotonic()

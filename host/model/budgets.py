@@ -1,4 +1,4 @@
-"""What a format of the weights may take: the budget of a mixture, and the best format that fits a board."""
+"""Limits for the size of the weights: the budget of an int8/int4 mixture, and the best format that fits a board."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tinyllm.host.model.weights import INT8, Weights
 
 
 def table_bytes(model: Model, tokenizer: Tokenizer, context: int, int4: Collection[Key]) -> int:
-    """All weights as C tables for the portable kernels."""
+    """Bytes of all weights as C tables for the portable kernels."""
     return plan_memory(outline_of(model, context, int4), tokenizer).flash["weights"]
 
 
 def budget_of(
     weights: Weights, model: Model, tokenizer: Tokenizer, context: int, weights_in: str | None = None
 ) -> Budget | None:
-    """The budget of a mixture; None for any other format. UserError if nothing meets it.
+    """The budget of a mixture; None for any other format. UserError if even int4 blocks exceed a budget in bytes.
 
     weights_in: where a board keeps the weights, as memory_needs takes it.
     """

@@ -1,7 +1,7 @@
 """The integers of a loaded model: its weights in the format that a person chose, calibrated if that is int4.
 
 Every part of the tool that needs the integers asks `integers_of`, so that a board, the reference, a measurement and a
-build agree. A calibration takes its time and is kept in the cache.
+build agree. A calibration takes long and is kept in the cache.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from tinyllm.host.model.load import LoadedModel, calibration_stories
 Line = Callable[[str], None]
 
 FOREIGN = 4.0
-"""A text is as if in another language if its perplexity is so many times that of what the model writes itself."""
+"""A text is foreign to a model if its perplexity is more than this many times that of the model's own text."""
 OWN_TOKENS = 1 << 16
-"""Of the text that a model writes to calibrate itself."""
+"""Tokens of the text that a model writes to calibrate itself."""
 OWN_SAMPLE = 2048
-"""Tokens that the model writes for that comparison."""
+"""Tokens that a model writes for the comparison with FOREIGN."""
 
 
 def ignore(line: str) -> None:
@@ -86,7 +86,7 @@ def calibration_of(loaded: LoadedModel, progress: Line = ignore, notice: Line = 
 
 
 def int4_matrices(loaded: LoadedModel, progress: Line = ignore, notice: Line = ignore) -> frozenset[Key]:
-    """The matrices that are int4, by stored block and field. Only a mixture is calibrated for that.
+    """The stored block and field of each int4 matrix. Only a mixture has to be calibrated to know them.
 
     Arguments and errors as calibration_of.
     """
@@ -108,7 +108,7 @@ def calibration_sequences(loaded: LoadedModel, path: Path) -> list[list[int]]:
 
 
 def written_by(model: Model, tokenizer: Tokenizer, tokens: int, progress: Line = ignore) -> list[list[int]]:
-    """Sequences that the model writes itself. UserError if it says next to nothing."""
+    """Sequences that the model writes itself. UserError if it writes too few tokens."""
 
     def told(done: int, total: int) -> None:
         progress(f"writing calibration text: {done:,} of {total:,} tokens")
@@ -122,7 +122,7 @@ def written_by(model: Model, tokenizer: Tokenizer, tokens: int, progress: Line =
 
 
 def warn_if_foreign(loaded: LoadedModel, sequences: Sequence[Sequence[int]], notice: Line) -> None:
-    """A line with both figures if the text is as if in another language than what the model writes."""
+    """Give `notice` a line with both perplexities if the text is foreign to the model, as in another language."""
     forward = FloatForward(loaded.model).forward
     own = written_by(loaded.model, loaded.tokenizer, OWN_SAMPLE)
     ours = perplexity(forward, _arrays(own, OWN_SAMPLE))
@@ -135,7 +135,7 @@ def warn_if_foreign(loaded: LoadedModel, sequences: Sequence[Sequence[int]], not
 
 
 def _arrays(sequences: Sequence[Sequence[int]], tokens: int) -> Iterator[NDArray[np.int64]]:
-    """The first sequences, about so many tokens together."""
+    """The first sequences, with about `tokens` tokens in all."""
     for ids in sequences:
         if tokens <= 0:
             return

@@ -1,4 +1,4 @@
-"""Calibrations that were made before, in the user's cache: damaged ones are not read, old ones are removed."""
+"""Keeps calibrations in the user's cache; damaged ones are ignored, old ones are removed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tinyllm.files import write_file
 Array = NDArray[Any]
 
 KEPT = 32
-"""Calibrations, those used last."""
+"""Most calibrations in the cache; those used last are kept."""
 LARGEST = 1 << 31
-"""Bytes of an entry that is read."""
+"""Most bytes of an entry that is read."""
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def key_of(model: Model, weights: str, text: str) -> str:
-    """The name of an entry: the model's numbers and dimensions, the format of its weights and the text decide it."""
+    """The name of an entry: a hash of the model's weights and dimensions, the format of its weights and the text."""
     config = model.config
     facts = [
         VERSION, weights, config.schedule, asdict(config.rope), config.norm_epsilon, config.windows, config.n_heads,
@@ -60,7 +60,7 @@ def find_calibration(key: str, model: Model) -> Calibration | None:
             return None
         with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
             found = _unpacked({name: arrays[name] for name in arrays.files}, model)
-        with suppress(OSError):  # a cache that may only be read is as good
+        with suppress(OSError):  # a read-only cache is as good
             os.utime(path)
         return found
     except (OSError, ValueError, KeyError, IndexError, AttributeError, zipfile.BadZipFile):
@@ -68,7 +68,7 @@ def find_calibration(key: str, model: Model) -> Calibration | None:
 
 
 def keep_calibration(key: str, calibration: Calibration) -> None:
-    """Put it into the cache, if that can be written, and remove those that were not used for long."""
+    """Put a calibration into the cache, if it is writable, and remove the entries that were not used for longest."""
     arrays: dict[str, Array] = {}
     for (stored, name), codes in calibration.codes.items():
         arrays[f"codes.{stored}.{name}"] = codes.codes
@@ -84,7 +84,7 @@ def keep_calibration(key: str, calibration: Calibration) -> None:
     path = _path(key)
     with suppress(OSError):
         write_file(path, hashlib.sha256(body).digest() + body)
-        # But for this one: if the clock was set back, it seems to be the oldest.
+        # Never this one: if the clock was set back, it seems to be the oldest.
         others = (entry for entry in path.parent.glob(f"*{path.suffix}") if entry != path)
         for old in sorted(others, key=lambda entry: entry.stat().st_mtime)[: 1 - KEPT or None]:
             old.unlink()
@@ -95,7 +95,7 @@ def _path(key: str) -> Path:
 
 
 def _unpacked(arrays: dict[str, Array], model: Model) -> Calibration:
-    """Raises ValueError or KeyError for what does not belong to the model."""
+    """The calibration in the arrays of an entry. Raises ValueError or KeyError if it does not fit the model."""
     known = set(matrices(model))
     found = Calibration()
     for full in arrays:
@@ -120,7 +120,7 @@ def _unpacked(arrays: dict[str, Array], model: Model) -> Calibration:
 
 
 def _array(arrays: dict[str, Array], name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> Array:
-    """The array of that name. ValueError if it is of another kind, or not finite."""
+    """The array of that name. ValueError if it has another dtype or shape, or is not finite."""
     array = arrays[name]
     if array.dtype != dtype or array.shape != shape or not np.all(np.isfinite(array)):
         raise ValueError(name)

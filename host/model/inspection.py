@@ -1,4 +1,4 @@
-"""What a checkpoint is and what its parts take, told without reading a weight."""
+"""Describes a checkpoint and the size of its parts without reading a weight."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = ("embedding", "attention", "feed-forward", "norms", "head")
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """Whether a board can render it; if not, only the host can, and `reason` says why."""
+    """Whether a board can render the chat template; if not, only the host can, and `reason` says why."""
 
     on_board: bool
     reason: str = ""
@@ -29,8 +29,9 @@ class ChatTemplate:
 
 @dataclass(frozen=True)
 class Inspection:
-    """parts: stored numbers of each part. plan: at `context` positions. tokenizer: None if there is none, and
-    no_tokenizer says why: its tables are then estimated. stored_bytes: of the tensors in the checkpoint's own files.
+    """parts: number of stored parameters of each part. plan: the memory at `context` positions. tokenizer: None if
+    there is none; no_tokenizer then says why, and its tables are estimated. stored_bytes: bytes of the tensors in the
+    checkpoint's own files.
     """
 
     path: Path
@@ -55,7 +56,7 @@ class Inspection:
 
 
 def inspect_model(path: Path, options: LoadOptions) -> Inspection:
-    """Raises UserError as read_sketch."""
+    """Inspect the checkpoint at `path`. Raises UserError as read_sketch."""
     sketch = read_sketch(path, options)
     facts, config = sketch.facts, sketch.config
     counts = facts.parameters_by_part()
@@ -84,7 +85,7 @@ def inspect_model(path: Path, options: LoadOptions) -> Inspection:
 
 
 def _recorded_licence(path: Path) -> Licence | None:
-    """As its card on the hub named it when the model was pulled."""
+    """The licence that was recorded when the model was pulled; None if there is no such record."""
     pulled = find_pulled_around(path)
     return Licence(pulled.licence, RECORD) if pulled is not None and pulled.licence else None
 

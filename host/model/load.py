@@ -1,4 +1,4 @@
-"""From what a person names to a model and its tokenizer."""
+"""Loads the model that a person names, and its tokenizer."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ from tinyllm.models.known import known_models
 from tinyllm.text import shown
 
 DEFAULT_MODEL = "TINYLLM_MODEL"
-"""Of the environment: the model of every verb that is given none."""
+"""The environment variable that names the model of every verb that is given none."""
 DEFAULT_CONTEXT = 512
 KV_CACHES = {"int8": (8, 8), "k8v4": (8, 4), "int4": (4, 4)}
-"""Bits of a key's and of a value's codes, by the name that a person gives."""
+"""Name of a KV cache format -> bits of the codes of keys, and of values."""
 TEXT_LIMIT = 64 * 2**20
-"""Bytes of a text to evaluate on or to trim to."""
+"""Most bytes of a text that an option names."""
 
 
 @dataclass(frozen=True)
 class LoadOptions:
     """How a person wants a checkpoint read.
 
-    tokenizer: if none lies beside the checkpoint. context: positions of the KV cache; None: the model's own, at most
-    DEFAULT_CONTEXT. rope_base: of a llama2.c file of version 1 or 2, which cannot say it; None: 10000.
+    tokenizer: its file; None: the one beside the checkpoint. context: positions of the KV cache; None: the model's own,
+    at most DEFAULT_CONTEXT. rope_base: of a llama2.c file of version 1 or 2, which does not store it; None: 10000.
     share_embedding, layer_sharing: override config.json of a Hugging Face folder. trim_vocab: a text; only the tokens
     that it needs are kept. prefix: a text that every conversation on a board begins with; the system message of a model
     with a chat template. weights: the format of the blocks' matrices, as Weights.parse takes it. calibrate: a text that
-    decides how int4 weights are rounded; None: the model writes one. fit_to: a board; the best format that fits it.
-    kv_cache: how keys and values are kept, one of KV_CACHES; None: as int8. weights_in: where a board keeps the
-    weights, PROGRAM or PARTITION; None: in the program if they fit. actions: the catalogue of the calls that the model
-    may make; None: the one beside the checkpoint, if there is one.
+    decides how int4 weights are rounded; None: the model writes one. fit_to: a board; the weights get the best format
+    that fits it. kv_cache: the format of keys and values, one of KV_CACHES; None: int8. weights_in: where a board keeps
+    the weights, PROGRAM or PARTITION; None: in the program if they fit. actions: the catalogue of the calls that the
+    model may make; None: the one beside the checkpoint, if there is one.
     """
 
     tokenizer: Path | None = None
@@ -70,7 +70,7 @@ class LoadOptions:
     actions: Path | None = None
 
     def positions(self, config: ModelConfig) -> int:
-        """Positions of the KV cache. UserError beyond what the model was trained for."""
+        """Positions of the KV cache. UserError below SMALLEST_CONTEXT and beyond what the model was trained for."""
         if self.context is None:
             return min(config.context, DEFAULT_CONTEXT)
         if not SMALLEST_CONTEXT <= self.context <= config.context:
@@ -91,7 +91,7 @@ class LoadOptions:
         return replace(model, config=self._as_wanted(model.config, path))
 
     def _as_wanted(self, config: ModelConfig, path: Path) -> ModelConfig:
-        """The config with the catalogue of calls, and the KV cache that was chosen. UserError if one is wrong."""
+        """The config with the catalogue of calls and the chosen KV cache. UserError if one of them is invalid."""
         beside = (path if path.is_dir() else path.parent) / CATALOGUE
         catalogue = self.actions or (beside if beside.is_file() else None)
         if catalogue is not None:
@@ -105,7 +105,7 @@ class LoadOptions:
         return replace(config, key_bits=key_bits, value_bits=value_bits)
 
     def _of_checkpoint(self) -> dict[str, Any]:
-        """What read_model and inspect_checkpoint take. UserError for a context that no model has."""
+        """Keyword arguments of read_model and inspect_checkpoint. UserError for a context below SMALLEST_CONTEXT."""
         if self.context is not None and self.context < SMALLEST_CONTEXT:
             raise UserError(f"--context {self.context}: expected {SMALLEST_CONTEXT} or more.")
         return {
@@ -116,14 +116,14 @@ class LoadOptions:
         }
 
     def weights_format(self) -> Weights:
-        """The format that was chosen, int8 if none. UserError if it is none, or if two options choose."""
+        """The chosen format of the weights, int8 by default. UserError if it is unknown, or chosen by two options."""
         if self.weights is not None and self.fit_to is not None:
             raise UserError(
                 f"--weights {self.weights} and --fit-to {self.fit_to} both choose the weights; leave one out."
             )
         weights = INT8 if self.weights is None else Weights.parse(self.weights)
         if self.calibrate is not None:
-            read_text(self.calibrate)  # a wrong path is told before any work
+            read_text(self.calibrate)  # so that a wrong path fails before any work
         return weights
 
     def stories(self) -> list[str]:
@@ -152,9 +152,9 @@ class LoadedModel:
     """A model that has been read, with its tokenizer.
 
     context: positions of the KV cache. context_chosen: whether a person named it; else it is the default, and a board
-    without room for it may get a smaller one. whole, saving: if the vocabulary was trimmed, the model before
-    that and what it saves. weights: the format of its integers, which calibrate.py makes; calibration: the text for
-    that, None if the model is to write one. weights_in: as in LoadOptions.
+    without room for it may get a smaller one. whole, saving: if the vocabulary was trimmed, the model before that, and
+    what trimming saves. weights: the format of the integers that calibrate.py makes. calibration: the text to calibrate
+    on; None: the model writes one. weights_in: as in LoadOptions.
     """
 
     path: Path
@@ -175,10 +175,10 @@ class LoadedModel:
 
 
 def model_path(name: str | None) -> Path:
-    """The folder or file that `name` means: a bundled model, a pulled one, a path; by default what TINYLLM_MODEL names,
-    or else the first bundled one.
+    """The folder or file that `name` means: a bundled model, a pulled one or a path.
 
-    Of a repository in huggingface_hub's cache it is the folder of a commit, as `snapshot` has it.
+    None: the one that TINYLLM_MODEL names, or else the first bundled one. For a repository in huggingface_hub's cache
+    it is the folder of a commit, as `snapshot` has it. Raises UserError if there is no such model.
     """
     models = bundled()
     name = name or os.environ.get(DEFAULT_MODEL) or None
@@ -200,7 +200,7 @@ def model_path(name: str | None) -> Path:
 
 
 def likely_models() -> list[str]:
-    """What a board may run that somebody flashed without naming a model: the default, and the bundled ones."""
+    """The models that a board may run if it was flashed without naming one: the default, and the bundled ones."""
     default = os.environ.get(DEFAULT_MODEL)
     return [*([default] if default else []), *bundled()]
 
@@ -213,7 +213,7 @@ def _is_there(path: Path) -> bool:
 
 
 def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedModel:
-    """Read the model and its tokenizer, and trim the vocabulary if that is wanted."""
+    """Read the model and its tokenizer, and apply the options. Raises UserError if one of them does not fit."""
     weights = options.weights_format()
     if options.weights_in not in (None, PROGRAM, PARTITION):
         raise UserError(f"--weights-in {shown(options.weights_in)}: expected {PROGRAM} or {PARTITION}.")
@@ -246,7 +246,10 @@ def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedMode
 
 
 def with_prefix(config: ModelConfig, tokenizer: Tokenizer, path: Path) -> ModelConfig:
-    """The config with the text of a file in front of every conversation. UserError if that cannot be."""
+    """The config with the text of a file in front of every conversation.
+
+    Raises UserError if the file has no text, or if a board cannot follow the chat template with a system message.
+    """
     text = read_text(path).removesuffix("\n")
     if not text:
         raise UserError(f"--prefix {path}: no text in it; expected what every conversation is to begin with.")
@@ -264,11 +267,14 @@ def with_prefix(config: ModelConfig, tokenizer: Tokenizer, path: Path) -> ModelC
 
 
 def load_tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path, Tokenizer]:
-    """The tokenizer of the checkpoint at `path`, after its own path. Errors as find_tokenizer and read_tokenizer."""
+    """The tokenizer of the checkpoint at `path`, after the path of its file.
+
+    Errors as find_tokenizer, read_tokenizer and actions_of.
+    """
     tokenizer_path = options.tokenizer or find_tokenizer(path, config.vocab_size)
     tokenizer = fit_vocabulary(path, config.vocab_size, tokenizer_path, read_tokenizer(tokenizer_path))
     tokenizer = stopping_where_answers_end(config.chat_template, tokenizer)
-    actions_of(config.actions, tokenizer)  # a wrong pair is told before any work
+    actions_of(config.actions, tokenizer)  # so that a catalogue without its tokens fails before any work
     return tokenizer_path, tokenizer
 
 

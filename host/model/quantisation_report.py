@@ -1,4 +1,4 @@
-"""What quantisation did to each matrix: how many bits it got, how far it is off, how much was clipped."""
+"""What quantisation did to each matrix: how many bits it got, how large its error is, how much was clipped."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tinyllm.host.model.calibrate import calibration_of
 from tinyllm.host.model.load import LoadedModel
 
 WORST = 6
-"""Matrices that people are shown."""
+"""Number of matrices that people are shown."""
 
 
 @dataclass(frozen=True)
 class QuantisedMatrix:
-    """name: as in "blocks.0.wq". error: root mean square of the change, as a part of the weights' own. output_error:
-    the same of its outputs on the calibration text; None if that is not known. clipped: the part of the weights that
-    lie beyond the last code by more than half a step.
+    """name: such as "blocks.0.wq". error: root mean square of the change, divided by that of the weights. output_error:
+    the same for its outputs on the calibration text; None if unknown. clipped: the fraction of the weights that lie
+    beyond the last code by more than half a step.
     """
 
     name: str
@@ -34,7 +34,7 @@ class QuantisedMatrix:
 
 
 def quantisation_of(loaded: LoadedModel) -> list[QuantisedMatrix]:
-    """Of every matrix; embedding and head first. Errors as calibration_of."""
+    """The quantisation of every matrix, embedding and head first. Errors as calibration_of."""
     calibration = calibration_of(loaded)
     whole = {"embedding": loaded.model.embedding, "head": loaded.model.head}
     found = [_int8(name, weights) for name, weights in whole.items() if weights is not None]
@@ -49,7 +49,7 @@ def quantisation_of(loaded: LoadedModel) -> list[QuantisedMatrix]:
 
 
 def worst_first(found: Sequence[QuantisedMatrix]) -> list[QuantisedMatrix]:
-    """Sorted by the error of the outputs where that is known, then by that of the weights."""
+    """Sorted by the error of the outputs, if known, then by that of the weights; the largest first."""
     return sorted(found, key=lambda each: (-(each.output_error or 0.0), -each.error, each.name))
 
 

@@ -1,4 +1,4 @@
-"""What the planner takes of a checkpoint, told from its headers: dimensions and tokenizer, without a weight."""
+"""What the memory planner needs of a checkpoint: dimensions and tokenizer, from its headers, without a weight."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tinyllm.host.model.load import LoadOptions, load_tokenizer, with_prefix
 from tinyllm.host.model.weights import Weights
 
 TYPICAL_PIECE = b"token "
-"""Stands for each piece of a tokenizer that is not there, to estimate its tables."""
+"""Stands in for each piece of a missing tokenizer, to estimate its tables."""
 
 
 @dataclass(frozen=True)
 class Sketch:
     """A checkpoint's headers and its tokenizer.
 
-    config: with the vocabulary trimmed and the prefix set, if that is wanted; its context is what the model was trained
-    for. context: positions of the KV cache; context_chosen: whether a person named it. tokenizer: None if there is
-    none, and no_tokenizer says why. saving: if the vocabulary was trimmed. mixture: of int8 and int4 weights, that a
-    person asked for. weights_in: where a board is to keep the weights; None: in the program if they fit.
+    config: with the vocabulary trimmed and the prefix set, if the options say so; its context is what the model was
+    trained for. context: positions of the KV cache; context_chosen: whether a person named it. tokenizer: None if there
+    is none; no_tokenizer then says why. saving: what trimming the vocabulary saves. mixture: the mixture of int8 and
+    int4 weights that a person chose. weights_in: where a board keeps the weights; None: in the program if they fit.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class Sketch:
 
 
 def read_sketch(path: Path, options: LoadOptions) -> Sketch:
-    """Raises UserError as inspect_checkpoint, and for a tokenizer that was named and is not sound."""
+    """Read the sketch of a checkpoint. Raises UserError as inspect_checkpoint, and if a named tokenizer is invalid."""
     facts = options.facts(path)
     config = facts.config
     context = options.positions(config)
@@ -80,7 +80,7 @@ def read_sketch(path: Path, options: LoadOptions) -> Sketch:
 
 
 def _tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[Path | None, Tokenizer | None, str]:
-    """Where it is, the tokenizer, and if there is none why; one that a person named must be sound."""
+    """Its path, the tokenizer, and the reason if there is none. UserError if a person named one that is invalid."""
     try:
         return *load_tokenizer(path, config, options), ""
     except UserError as error:
@@ -90,7 +90,7 @@ def _tokenizer(path: Path, config: ModelConfig, options: LoadOptions) -> tuple[P
 
 
 def stand_in(vocab_size: int) -> Tokenizer:
-    """A tokenizer of so many typical pieces, whose tables are about as large as a real one's."""
+    """A tokenizer of `vocab_size` typical pieces, whose tables are about as large as a real one's."""
     return Tokenizer(
         pieces=(TYPICAL_PIECE,) * vocab_size,
         kinds=(PieceKind.CONTROL,) * vocab_size,

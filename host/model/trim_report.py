@@ -1,4 +1,4 @@
-"""What a trimmed vocabulary saves, and what it does to the perplexity: the whole model beside the trimmed one."""
+"""What a trimmed vocabulary saves, and what it does to the perplexity: compares the whole and the trimmed model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinyllm.host.model.calibrate import integers_of
 from tinyllm.host.model.load import LoadedModel
 
 SAMPLE_TOKENS = 256
-"""Tokens of its text that a build measures the perplexity on; `tinyllm eval` takes as many as there are."""
+"""Tokens of the text on which a build measures the perplexity; `tinyllm eval` takes all stories of its text."""
 
 Progress = Callable[[int], None]
 
@@ -20,7 +20,7 @@ Progress = Callable[[int], None]
 class Effect:
     """The whole model and the trimmed one on the same text.
 
-    same_tokens: both cut it into the same tokens, so that the perplexities compare token for token.
+    same_tokens: whether both split it into the same tokens, so that the perplexities compare token for token.
     """
 
     whole: Evaluation
@@ -37,7 +37,7 @@ class Effect:
         yield self.comparability()
 
     def comparability(self) -> str:
-        """What the perplexities may be taken for."""
+        """A sentence on whether the perplexities compare."""
         if self.same_tokens:
             return "Both read the same tokens. A choice among fewer is easier: lower does not mean a better model."
         return (
@@ -48,7 +48,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Trimming:
-    """saving: counted. effect: on the beginning of the text that was trimmed to."""
+    """saving: computed. effect: measured on the beginning of the text that the vocabulary was trimmed to."""
 
     saving: Saving
     effect: Effect
@@ -82,9 +82,9 @@ def compare(
     n_tokens: int | None = None,
     progress: Progress = lambda _: None,
 ) -> Effect:
-    """Both on the first `max_tokens` tokens of each story, no more of them than it takes for about `n_tokens`.
+    """Evaluate both on the first `max_tokens` tokens of each story, in as many stories as have about `n_tokens`.
 
-    progress is told how many stories are done, twice over. Errors as evaluate.
+    progress: called with the number of stories done, counted for each of the two. Errors as evaluate.
     """
     sequences = _first(sequences_of(whole, stories, max_tokens), n_tokens)
     shorter = sequences_of(trimmed, stories[: len(sequences)], max_tokens)
@@ -96,12 +96,12 @@ def compare(
 
 
 def sequences_of(loaded: LoadedModel, stories: Sequence[str], max_tokens: int) -> list[Tokens]:
-    """The tokens of each story as evaluation takes them."""
+    """The tokens of each story, as `evaluate` takes them."""
     return evaluation_sequences(STORY_SEPARATOR.join(stories), loaded.tokenizer, max_tokens)
 
 
 def _first(sequences: list[Tokens], n_tokens: int | None) -> list[Tokens]:
-    """As many as hold `n_tokens` together, or all."""
+    """The first sequences that together hold more than `n_tokens`, or all."""
     total = 0
     for count, tokens in enumerate(sequences, start=1):
         total += len(tokens)

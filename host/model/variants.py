@@ -1,4 +1,4 @@
-"""The formats of one model's weights side by side: what each takes and what it does to the perplexity."""
+"""Compares formats of one model's weights: the bytes that each takes, and what it does to the perplexity."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ FP32 = "fp32"
 
 @dataclass(frozen=True)
 class Variant:
-    """bytes: of all weights, as C tables for the portable kernels; of fp32 four for each parameter. The others as in
-    Evaluation; fp32 is compared with itself.
+    """bytes: of all weights as C tables for the portable kernels; for fp32, four for each parameter. The other fields
+    are as in Evaluation; fp32 is compared with itself.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Variant:
 
 
 def parse_variants(text: str) -> list[Weights | None]:
-    """The formats of a list such as "fp32,int8,mixed:600KB", each once, fp32 as None. UserError if it is wrong."""
+    """The formats of a list such as "fp32,int8,mixed:600KB", each once, fp32 as None. UserError for an unknown one."""
     found: list[Weights | None] = []
     for name in text.split(","):
         variant = None if name.strip().lower() == FP32 else _parse(name)
@@ -47,9 +47,9 @@ def variants_of(
     sequences: Sequence[Tokens],
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Variant]:
-    """Each format of a loaded model on the same tokens; None stands for fp32.
+    """Evaluate each format of a loaded model on the same tokens; None stands for fp32.
 
-    progress is told how many sequences are done. Errors as calibration_of and evaluate_all.
+    progress: called with the number of sequences done. Errors as calibration_of and evaluate_all.
     """
     integers: dict[Weights, IntegerModel] = {}
     sizes: dict[Weights, int] = {}
@@ -58,7 +58,7 @@ def variants_of(
             of = replace(loaded, weights=weights, calibration=None if weights.kind == "int8" else loaded.calibration)
             integers[weights] = integers_of(of)
             sizes[weights] = table_bytes(loaded.model, loaded.tokenizer, loaded.context, int4_matrices(of))
-    # fp32 alone is measured beside the integers too.
+    # evaluate_all measures fp32 beside integers, so fp32 alone needs some too.
     measured = list(integers.values()) or [integers_of(replace(loaded, weights=INT8, calibration=None))]
     results = evaluate_all(loaded.model, measured, sequences, progress)
     of_weights = dict(zip(integers, results, strict=False))

@@ -19,8 +19,8 @@ EXPECTED = "expected int8, int4, mixed, or mixed:SIZE such as mixed:600KB"
 
 @dataclass(frozen=True)
 class Weights:
-    """kind: of the matrices of the blocks; embedding and head are int8. budget: bytes of all weights as C tables, of
-    "mixed" only; None: MEAN_BITS a weight of the blocks on average. board: that a mixture is to fill instead.
+    """kind: of the blocks' matrices; embedding and head are int8. budget: of "mixed" only, most bytes of all weights as
+    C tables; None: MEAN_BITS on average for a weight of the blocks. board: the board that a mixture fills instead.
     """
 
     kind: Kind = "int8"
@@ -29,7 +29,7 @@ class Weights:
 
     @classmethod
     def parse(cls, text: str, option: str = "--weights") -> Weights:
-        """Of what a person wrote. UserError, which names the option, if it is none."""
+        """The format that a person wrote. UserError, which names the option, if it is unknown."""
         name, colon, size = text.strip().partition(":")
         for kind in KINDS:
             if name.lower() == kind and not colon:

@@ -1,1 +1,1 @@
-"""The verb monitor's parts: a port, what it shows, and the keys that go to it."""
+"""The serial monitor of `tinyllm monitor`: the port, the display of its bytes, and the keys that go to it."""

@@ -47,7 +47,7 @@ class RawBytes:
 
 
 class Text:
-    """The text voice. Bytes that are no UTF-8 and control characters that could steer a terminal become escapes.
+    """The text voice. Bytes that are not UTF-8 and control characters that could steer a terminal become escapes.
 
     timestamps: each line begins with the time at which its first character came.
     """
@@ -88,7 +88,7 @@ class Frames:
             self._line("<", describe(item))
 
     def idle(self) -> None:
-        """Show text that no frame has ended yet: frames come in one piece, people wait to see the text they type."""
+        """Show text before a frame ends it: frames come in one piece, and people want to see the text they type."""
         text = as_text(self._reader.pending)
         if text:
             self._line("<", f"text {text!r}")
@@ -116,5 +116,5 @@ def escaped(character: str) -> str:
 
 
 def encoded(text: str) -> bytes:
-    """The text that stdout can encode; other characters become escapes."""
+    """The text in the encoding of stdout; characters that it lacks become escapes."""
     return text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")

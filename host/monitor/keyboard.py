@@ -19,7 +19,7 @@ if sys.platform == "win32":
 Take = Callable[[bytes], None]
 PIECE = 1024
 FUNCTION_KEYS = "\x00\xe0"
-"""The prefix of the code of a key that is no character, on Windows."""
+"""Prefixes of the codes of keys that are no characters, on Windows."""
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def keyboard(take: Take) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _raw_terminal() -> Iterator[None]:
-    """A terminal that hands every key on at once and shows nothing itself; line ends of output stay as they are."""
+    """Make the terminal pass on every key at once and echo nothing; line ends of output stay as they are."""
     if termios is None or not sys.stdin.isatty():
         yield
         return

@@ -26,7 +26,7 @@ LEAVE = b"\x1d"
 INTERRUPT = b"\x03"
 RETRY_SECONDS = 0.25
 IDLE_SECONDS = 0.2
-"""After so long without a byte, text without a line end is shown."""
+"""After this long without a byte, text without a line end is shown."""
 BYE_SECONDS = 0.1
 
 Note = Callable[[str], None]

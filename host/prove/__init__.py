@@ -1,1 +1,1 @@
-"""A running board against the reference."""
+"""Compares a running board with the reference, and says what its tokens cost: counted, measured or estimated."""

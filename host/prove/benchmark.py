@@ -1,4 +1,4 @@
-"""The cost of a token on a board, read and generated, and whether it is counted, estimated or measured."""
+"""Benchmarks a board: what reading and generating a token costs, and if that is counted, estimated or measured."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Phase:
-    """Reading the prompt, or making the answer.
+    """The cost of reading the prompt, or of generating the answer.
 
-    per_token: in `unit`s: microseconds, instructions or cycles. tokens_per_second: None unless the unit is a time: a
-    chip takes more than one cycle for some instructions.
+    per_token: in `unit`: microseconds, instructions or cycles. tokens_per_second: None unless the unit is a time,
+    because a chip takes more than one cycle for some instructions.
     """
 
     tokens: int
@@ -43,10 +43,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Place:
-    """What one token costs at a place of the conversation: its forward pass and its sampling.
+    """What one token costs at a place in the conversation: its forward pass and its sampling.
 
-    first, last: positions, from 0; the figures are means over them. per_token: in units as those of Phase. counts: of
-    each core what the functions executed by part, counted; () if nobody counts them.
+    first, last: positions, from 0; the figures are means over them. per_token: in the unit of Phase. counts: for each
+    core, what its functions executed, by part; () if the board does not count.
     """
 
     first: int
@@ -56,20 +56,20 @@ class Place:
 
     @property
     def name(self) -> str:
-        """As people write it: 64, or 5-132."""
+        """The position or range as people write it: 64, or 5-132."""
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
     @property
     def position(self) -> float:
-        """The mean one."""
+        """The mean position."""
         return (self.first + self.last) / 2
 
 
 @dataclass(frozen=True)
 class Prefill:
-    """The first tokens of a conversation as one prompt, and the same tokens made one after another.
+    """The cost of the first tokens of a conversation: read as one prompt, and generated one after another.
 
-    per_token, decoded: means, in units as those of Phase.
+    per_token: the mean when read; decoded: the mean when generated; both in the unit of Phase.
     """
 
     tokens: int
@@ -78,7 +78,7 @@ class Prefill:
 
     @property
     def share(self) -> float:
-        """Of what decoding a token costs."""
+        """The cost of a token that is read, as a fraction of that of a generated one."""
         return self.per_token / self.decoded if self.decoded else 0.0
 
 
@@ -88,7 +88,7 @@ class Benchmark:
 
     digest: CRC-32 of the answer's token ids, eight hexadecimal digits. kind: counted, estimated or measured.
     executed: instructions of each core for prompt and answer, other work of the board included; () if they are not
-    counted. prefill: None if it was not asked for. places: the mean of the answer's tokens, then each position.
+    counted. prefill: None if it was not requested. places: the mean of the answer's tokens, then each position.
     Counted figures are the same in every run.
     """
 
@@ -105,7 +105,7 @@ class Bench:
     """A board under measurement. Errors as Link.prompt; Failure if a time does not fit into the board's reply."""
 
     def __init__(self, connection: Connection, link: Link, step: Step = lambda step: None) -> None:
-        """step: told in words what goes on."""
+        """step: called with each step in words."""
         self._connection, self._link, self._step = connection, link, step
         process = connection.process
         self._counts = process.counts if process else None
@@ -113,10 +113,10 @@ class Bench:
         self._unit = self._counts.unit if self._counts else "microseconds"
 
     def run(self, tokens: int = COUNT, positions: Sequence[int] = (), prefill: int = 0) -> Benchmark:
-        """Let the board make `tokens` greedy tokens in a new conversation, on through any that ends an answer.
+        """Let the board generate `tokens` greedy tokens in a new conversation, past any token that ends an answer.
 
-        Then have it read a prompt of `prefill` tokens, none if that is 0, and one token at each of the positions, in
-        conversations whose tokens are the model's own. UserError for a number of tokens that no board takes, and for a
+        Then let it read a prompt of `prefill` tokens (0: none), and one token at each of the positions, in
+        conversations of the model's own tokens. UserError for a number of tokens that no board takes, and for a
         position or a prompt beyond the context.
         """
         if not 1 <= tokens <= U32_MAX:
@@ -126,7 +126,7 @@ class Bench:
             raise UserError(f"a prompt of {prefill} tokens: expected 0 to {context}, the context.")
         if beyond := [position for position in positions if not 0 <= position < context]:
             raise UserError(f"position {beyond[0]}: expected 0 to {context - 1}, for the context is {context}.")
-        # A process of ours on a line that loses nothing; a question on the way would be counted.
+        # A board that counts is a process on a line that loses nothing, and a question would be counted too.
         self._link.asks_meanwhile = self._counts is None
         try:
             return self._run(tokens, positions, prefill)
@@ -148,7 +148,7 @@ class Bench:
         counts = self._since(start, tokens)
         ids = [token for answer in answers for token in answer.tokens]
         prompt = phase(self._unit, [(read.done.prompt_tokens, read.done.prefill_us)], link.name)
-        # From the second answer on the token that ended the one before is read in the time of prefill.
+        # From the second answer on, prefill is the time of reading the token that ended the answer before.
         took = [(done.tokens, _sum(done.prefill_us, done.decode_us)) for done in (answer.done for answer in answers)]
         answered = phase(self._unit, took, link.name)
         mean = Place(prompt.tokens, prompt.tokens + tokens - 1, answered.per_token, counts)
@@ -163,7 +163,7 @@ class Bench:
         )
 
     def _prefill(self, tokens: int, first: int) -> Prefill:
-        """The greedy tokens that follow the first, as they are made and then as a prompt."""
+        """Measure greedy tokens after the token `first`: as they are generated, and then read as a prompt."""
         self._step(f"a prompt of {tokens} tokens")
         self._link.reset()
         self._executed()
@@ -176,7 +176,7 @@ class Bench:
         return Prefill(tokens, read.per_token, decoded.per_token)
 
     def _at(self, positions: Sequence[int], ids: Sequence[int]) -> list[Place]:
-        """The cost of a token at each position. ids: an answer of the model, to begin with."""
+        """The cost of a token at each position. ids: an answer of the model; a longer one is generated if needed."""
         if positions and len(ids) <= max(positions):
             self._link.reset()
             self._step("the text that leads to the positions")
@@ -194,14 +194,14 @@ class Bench:
         return places
 
     def _ask(self, ids: Sequence[int], tokens: int) -> Answer:
-        self._executed()  # when the board sleeps
+        self._executed()  # answers when the board sleeps
         return collect(self._link.prompt(tuple(ids), tokens))
 
     def _profiled(self) -> NDArray[np.uint64] | None:
         return self._profile.counts() if self._profile else None
 
     def _since(self, start: NDArray[np.uint64] | None, tokens: int) -> tuple[Counts, ...]:
-        """Of each core that did something, what a token took since `start`; () if nothing is counted."""
+        """For each core that did something, the counts of a token since `start`; () if nothing is counted."""
         if self._profile is None or start is None:
             return ()
         counted = self._profile.named(self._profile.counts() - start)
@@ -212,13 +212,13 @@ class Bench:
         )
 
     def _executed(self) -> tuple[int, ...]:
-        """Told when the board sleeps: what it does between two answers is then the same each time."""
+        """Instructions of each core so far, when the board sleeps: its work between answers is then always the same."""
         process = self._connection.process
         return process.instructions() if process and self._counts and self._counts.both_cores else ()
 
 
 def phase(unit: str, parts: list[tuple[int, int]], name: str) -> Phase:
-    """From (tokens, microseconds) of each answer."""
+    """The phase of several answers. parts: tokens and time of each. Failure if a time does not fit into DONE."""
     if any(took >= MOST for _, took in parts):
         raise Failure(
             f"{name}: an answer took {MOST:,} {unit} or more, more than a board can tell. Bench fewer tokens."
@@ -228,12 +228,12 @@ def phase(unit: str, parts: list[tuple[int, int]], name: str) -> Phase:
 
 
 def _sum(prefill: int, decode: int) -> int:
-    """Both together, or MOST if one of them is."""
+    """The sum of both times, or MOST if one of them is MOST."""
     return max(prefill, decode) if MOST in (prefill, decode) else prefill + decode
 
 
 def kind_of(connection: Connection) -> str:
-    """What the times of a board are."""
+    """In words: whether the times of a board are measured, counted or estimated."""
     if connection.on_hardware:
         return f"measured on the board by its own clock, {date.today().isoformat()}"
     return connection.clock

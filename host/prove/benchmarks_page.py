@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: made of the records, the published figures and the negative results in benchmarks/.
+"""Writes docs/benchmarks.md from the records, the published figures and the negative results in benchmarks/.
 
 python -m tinyllm.host.prove.benchmarks_page        write the page and its plots (`make benchmarks`)
 """
@@ -21,7 +21,7 @@ from tinyllm.host.virtual.parts import PARTS
 PAGE = Path("docs/benchmarks.md")
 COLUMNS = 120
 HARDWARE = "measured on the board"
-"""How the kind of a record begins whose figures a chip's own clock has measured."""
+"""The beginning of the kind of a record that a chip's own clock has measured."""
 
 
 def page(sources: Sources) -> str:
@@ -116,7 +116,7 @@ weights and KV cache at the bandwidth of their memory ([evidence/bandwidth.md](e
 
 
 def _clock(record: Record) -> str:
-    """And the cycles of an instruction, unless cycles were counted."""
+    """The clock, and the cycles of an instruction unless cycles were counted."""
     inputs = record["estimated_from"]
     cycles = "" if record["unit"] == "cycles" else f", {inputs['cycles_per_instruction']:g}"
     return f"{inputs['clock_mhz']} MHz{cycles}"
@@ -239,7 +239,7 @@ def _wrapped(text: str) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """As preformatted text, for such tables are wider than a page's lines."""
+    """A table as preformatted text, because it is wider than the lines of the page."""
     cells = [header, *rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = [

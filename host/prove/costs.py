@@ -1,8 +1,8 @@
-"""What a token costs a kernel set, estimated without a board: instructions of each unit of its work (work.py).
+"""Estimates what a token costs a kernel set, without a board: instructions for each unit of its work (work.py).
 
-costs.toml, which costs_fit.py writes, has instructions that were fitted to counts of random models (shapes.py), by
-kernel set and number of cores, for tokens that are generated and for those of a prompt. docs/benchmarks.md has the
-error against counts of real models.
+costs_fit.py writes these instructions to costs.toml, by kernel set and number of cores, for generated tokens and for
+those of a prompt. They are fitted to counts of random models (shapes.py). docs/benchmarks.md has the error against
+counts of real models.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ FILE = Path(__file__).with_name("costs.toml")
 LARGEST_FILE = 1024 * 1024
 
 INT4_MAC = 1.15
-"""Assumed of a kernel set whose int4 kernels are not counted: what a MAC of theirs costs, in MACs of int8 weights."""
+"""Cost of an int4 MAC in int8 MACs, assumed for a kernel set whose int4 kernels are not counted."""
 
 Rates = Mapping[Part, Mapping[str, float]]
-"""Of each part what a unit costs."""
+"""For each part, the instructions of a unit of each name."""
 Instructions = dict[Part, float]
-"""Of each part, of one token."""
+"""Instructions of one token, by part."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """The rates of a kernel set on so many cores; with two, of the core with the longer way.
+    """The rates of a kernel set on `cores` cores; with two, of the core that executes more.
 
-    board: the virtual one that was counted. half_assumed: a board with one core was counted, and each of two is taken
-    to do half of the parts that cores divide. decode: instructions of each unit. prefill: of the parts that cost
-    something else in a batch: matrices.
+    board: the virtual board that was counted. decode: rates of a generated token. prefill: rates of the parts that cost
+    something else in a batch: matrices. half_assumed: a board with one core was counted, and each of two is assumed to
+    do half of the parts that cores divide.
     """
 
     kernels: str
@@ -57,28 +57,28 @@ class Costs:
 
     @property
     def int4_assumed(self) -> bool:
-        """Whether nobody has counted this kernel set's int4 kernels."""
+        """Whether this kernel set's int4 kernels have not been counted."""
         return INT4_MACS not in self.decode[Part.MATRICES]
 
     def of_decode(self, model: IntegerModel, position: float) -> Instructions:
-        """A token that is generated, at a position from 0."""
+        """Instructions of a generated token, at a position from 0."""
         return _priced(decode_work(model, position), _with_int4(self.decode))
 
     def of_prefill(self, model: IntegerModel, position: float) -> Instructions:
-        """A token of a batch of a prompt."""
+        """Instructions of a token in a batch of a prompt."""
         return _priced(prefill_work(model, position), _with_int4({**self.decode, **self.prefill}))
 
     def of_single(self, model: IntegerModel, position: float) -> Instructions:
-        """A token of a prompt on a board without room for two of them at once."""
+        """Instructions of a token of a prompt on a board without room for a batch."""
         return _priced(prefill_work(model, position), _with_int4(self.decode))
 
     def way(self, instructions: Instructions) -> float:
-        """What the core with the longer way executes."""
+        """Instructions of the core that executes more."""
         return longer_way(instructions) if self.half_assumed else sum(instructions.values())
 
 
 def costs_of(board: Board) -> Costs | None:
-    """Of a board's kernels on as many of its cores as compute; None if nobody has counted them."""
+    """The costs of a board's kernel set on the cores that compute; None if it has not been counted."""
     name, cores = kernel_set_of(board).name, min(board.cores, 2)
     table = all_costs()
     if found := table.get((name, cores)):
@@ -91,7 +91,7 @@ def costs_of(board: Board) -> Costs | None:
 
 @cache
 def all_costs() -> dict[tuple[str, int], Costs]:
-    """By kernel set and cores."""
+    """The costs in costs.toml, by kernel set and number of cores."""
     tables: list[dict[str, Any]] = tomllib.loads(read_bytes(FILE, LARGEST_FILE).decode("utf-8"))["costs"]
     found = [
         Costs(table["kernels"], table["cores"], table["board"], _rates(table["decode"]), _rates(table["prefill"]))
@@ -105,7 +105,7 @@ def _rates(table: Mapping[str, Mapping[str, float]]) -> Rates:
 
 
 def _with_int4(rates: Rates) -> Rates:
-    """Matrices' rates with one of int4 weights, if that is not counted: assumed."""
+    """The rates, with an assumed one for int4 MACs if those are not counted."""
     matrices = rates[Part.MATRICES]
     if INT4_MACS in matrices:
         return rates

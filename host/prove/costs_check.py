@@ -1,4 +1,4 @@
-"""The costs that fit estimates from, against counts of real models, which had no part in the fit."""
+"""Checks the costs that `tinyllm fit` uses against counts of real models, to which they were not fitted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MODELS = {
 
 @dataclass(frozen=True)
 class CostCheck:
-    """A count and its estimate, instructions of a token. what: its positions, or PROMPT."""
+    """A count and its estimate, in instructions of a token. what: its positions, or PROMPT."""
 
     model: str
     board: str
@@ -56,12 +56,12 @@ class CostCheck:
 
     @property
     def error(self) -> float:
-        """0.1 is 10% too dear."""
+        """The relative error: 0.1 is an estimate 10% too high."""
         return self.estimated / self.counted - 1
 
 
 def check_counted(counted: Mapping[str, Counted]) -> Iterator[CostCheck]:
-    """Of benchmarks/counted.toml: the story model of the tests, as today's kernels compute it."""
+    """Checks of benchmarks/counted.toml: the story model of the tests, with today's kernels."""
     for name, each in counted.items():
         board, _, rest = name.partition(", ")
         if each.unit == "instructions":
@@ -71,7 +71,7 @@ def check_counted(counted: Mapping[str, Counted]) -> Iterator[CostCheck]:
 
 
 def check_records(records: Iterable[Mapping[str, Any]]) -> Iterator[CostCheck]:
-    """Of records of `tinyllm bench`: those of known models with kernels of their own, counted in instructions."""
+    """Checks of records of `tinyllm bench`: those of MODELS that name their kernels and are counted in instructions."""
     for record in records:
         if record["model"] in MODELS and record["unit"] == "instructions" and "kernels" in record:
             board = record["board"].removesuffix(TWIN)
@@ -88,7 +88,7 @@ def _check(model: str, board: str, cores: int, what: str, count: float, context:
 
 
 def estimated(model: IntegerModel, board: str, cores: int, what: str) -> float:
-    """Instructions of a token on a virtual board at `what`: a position, the mean of some, or a prompt's token."""
+    """Instructions of a token on a virtual board. what: a position, or a range or prompt over which it is the mean."""
     costs = all_costs()[load_board(board, FOLDER).instruction_set, cores]
     if what.startswith("prompt of "):
         n = int(what.removeprefix("prompt of "))

@@ -2,8 +2,8 @@
 
     python -m tinyllm.host.prove.costs_fit      write the table again (`make costs` counts first)
 
-Least squares of the relative error, no unit below zero. How far the fit is from the counts of real models, which had
-no part in it, stands in docs/benchmarks.md.
+Least squares of the relative error, no unit below zero. docs/benchmarks.md has the error against counts of real models,
+which had no part in the fit.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def fit(counted: Sequence[Counted]) -> list[Costs]:
 
 
 Sample = tuple[Work, dict[Part, float]]
-"""What was done, and what it cost."""
+"""The work of a token, and what it cost by part."""
 
 
 def _decoded(counted: Counted) -> Iterator[Sample]:
@@ -57,7 +57,7 @@ def _decoded(counted: Counted) -> Iterator[Sample]:
 
 
 def _prefilled(counted: Counted, costs: Costs) -> Sample:
-    """A token of the batches: the prompt without its last token, whose logits are wanted."""
+    """The mean token of the batches: of the prompt without its last token, which computes logits too."""
     model, n = _outline(counted), PREFILL - 1
     last = costs.of_decode(model, n)
     work = prefill_work(model, (n - 1) / 2)
@@ -84,7 +84,7 @@ def _fit(samples: Sequence[Sample]) -> Rates:
 
 
 def _non_negative(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The x >= 0 that makes rows @ x nearest to 1; of the few unknowns every choice of those above 0 is tried."""
+    """The x >= 0 with rows @ x nearest to 1. The unknowns are few, so every choice of those above 0 is tried."""
     best, least = np.zeros(rows.shape[1]), np.inf
     for size in range(1, rows.shape[1] + 1):
         for chosen in combinations(range(rows.shape[1]), size):

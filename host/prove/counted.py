@@ -1,9 +1,9 @@
-"""The guard of speed: what a token costs each virtual board, counted, in benchmarks/counted.toml.
+"""Guards the speed: counts what a token costs each virtual board; benchmarks/counted.toml has the accepted figures.
 
-    python -m tinyllm.host.prove.counted [BOARD ...]    count again and accept what comes out (`make counted`)
+    python -m tinyllm.host.prove.counted [BOARD ...]    count again and accept the new figures (`make counted`)
 
-Counted figures are the same in every run of one compiler's code, so the file names the compiler of each case. A test
-fails if a case costs more than MORE above its figure: a change on purpose is accepted by the command.
+Code of the same compiler has the same counts in every run, so the file names the compiler of each case. A test fails if
+a case costs more than its figure plus MORE; the command accepts a change on purpose.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ MODEL = "tests/data/tinystories-260k"
 LARGEST_FILE = 1024 * 1024
 CONTEXT = 256
 POSITIONS = (0, 64)
-"""Without and with attention that has something to look at; both sample greedily."""
+"""Without and with earlier positions for attention to look at; both sample greedily."""
 PREFILL = 64
 """Tokens of a long prompt; its figure is the mean of a token that is read."""
 MORE = 0.01
-"""How much dearer a token may become without anybody's consent."""
+"""How much dearer a token may become before the test fails: 0.01 is 1%."""
 HEAD = """\
 # What a token of the model tinystories-260k costs each virtual board at a position, counted, with context 256: the
 # guard of speed. Written by `make counted`; a test fails if a case becomes more than 1% dearer.
@@ -54,7 +54,7 @@ HEAD = """\
 
 @dataclass(frozen=True)
 class Case:
-    """A virtual board as it is counted. emulator: another than its own."""
+    """A virtual board to count. emulator: one other than its own."""
 
     board: str
     cores: int
@@ -93,7 +93,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Counted:
-    """What a case costs: instructions or cycles of a token, with two cores the longer way of both.
+    """What a case costs: instructions or cycles of a token; with two cores, of the one that takes more.
 
     per_token: by position, or "prompt of N" for the mean of the tokens of a long prompt.
     """
@@ -111,7 +111,7 @@ def count(case: Case) -> Counted:
     with attach(request, Output()) as connection:
         link = connection.open()
         try:
-            # Half as long as the rest, and the slower emulator shows nothing new.
+            # A prompt takes half as long as the rest, and in the slower emulator it shows nothing new.
             prefill = 0 if case.emulator else PREFILL
             measured = Bench(connection, link).run(1, POSITIONS, prefill)
         finally:
@@ -139,19 +139,19 @@ def write(figures: dict[str, Counted], path: Path = FILE) -> None:
 
 
 def differences(case: Case, now: Counted, accepted: Counted) -> list[tuple[str, float]]:
-    """Of each position how much dearer a token is than what was accepted, 0.02 for 2%. Failure for other positions."""
+    """How much dearer a token is at each position than accepted: 0.02 is 2%. Failure if positions or units differ."""
     if set(now.per_token) != set(accepted.per_token) or now.unit != accepted.unit:
         raise Failure(f"{case.name}: {FILE.as_posix()} has other positions or units. {how_to_accept(case)}")
     return [(position, cost / accepted.per_token[position] - 1) for position, cost in now.per_token.items()]
 
 
 def how_to_accept(case: Case) -> str:
-    """What a person runs after a change on purpose."""
+    """Says what to run after a change on purpose."""
     return f"To accept it: make counted BOARDS={case.board}"
 
 
 def accept(cases: Iterable[Case], path: Path = FILE) -> None:
-    """Count the cases and write their figures into the file; others stay."""
+    """Count the cases and write their figures into the file; figures of other cases stay."""
     figures = read(path) if path.exists() else {}
     for case in cases:
         figures[case.name] = count(case)

@@ -1,10 +1,10 @@
-"""How fast a chip would be: from counted instructions, the cycles of one, and the bytes that a token moves.
+"""Estimates the speed of a chip from counted instructions, the cycles of one, and the bytes that a token moves.
 
     seconds = instructions * cycles per instruction / clock + bytes / bandwidth, of each memory but SRAM
 
-A load from SRAM is among the cycles of its instruction. For flash and PSRAM a core waits: nothing is assumed to be
-fetched ahead of its use. What instructions wait for as they are fetched from flash is left out. Two cores compute side
-by side, but share each memory. It is an estimate: `published.py` says how far it is from what others have measured.
+The cycles of an instruction include its load from SRAM. A core waits for flash and PSRAM: no data is assumed to be
+fetched ahead of its use. The wait for instructions that are fetched from flash is left out. Two cores compute side by
+side, but share each memory. `published.py` has the error of this estimate against what others have measured.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from tinyllm.host.virtual.parts import PARTS, SPLIT, Part
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of one token on so many cores. compute_ms: of the core with the longer way. transfer_ms: waiting for memories.
+    """Milliseconds of one token on `cores` cores. compute_ms: of the core that executes more. transfer_ms: waiting for
+    memories.
 
-    half_assumed: the way of each of two cores is not counted: half of the parts that are divided between cores, and
-    all of the others.
+    half_assumed: the two cores are not counted apart. The one that executes more is assumed to do half of the parts
+    that cores divide, and all of the others.
     """
 
     cores: int
@@ -38,7 +39,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Chip:
-    """What an estimate takes of a board's description."""
+    """The figures of a board's description that an estimate needs."""
 
     clock_mhz: int
     cycles_per_instruction: float
@@ -48,7 +49,7 @@ class Chip:
 
     @classmethod
     def of(cls, board: Board, clock_mhz: int | None = None) -> Chip | None:
-        """At its own clock or another; None if the description lacks a figure that is needed."""
+        """The chip of a board, at its own clock or another; None if the description lacks a needed figure."""
         clock_mhz = clock_mhz or board.clock_mhz
         if clock_mhz is None or board.cycles is None or board.bandwidth is None:
             return None
@@ -56,15 +57,15 @@ class Chip:
         return cls(clock_mhz, board.cycles.per_instruction, board.bandwidth, cores, board.cycles.source)
 
     def compute_ms(self, count: float, unit: str) -> float:
-        """Of so many instructions or cycles on one core."""
+        """Milliseconds of `count` instructions or cycles on one core."""
         return count * (1 if unit == "cycles" else self.cycles_per_instruction) / (1000 * self.clock_mhz)
 
     def transfer_ms(self, moved: dict[str, int]) -> float:
-        """Of bytes by memory; SRAM costs nothing beside the instructions that load from it."""
+        """Milliseconds for bytes by memory; SRAM costs nothing beside the instructions that load from it."""
         return sum(size / (1000 * speed) for memory, size in moved.items() if (speed := self._speeds.get(memory)))
 
     def lacks_speed_of(self, moved: dict[str, int]) -> bool:
-        """Whether bytes move in a memory that the board's description has no bandwidth of."""
+        """Whether bytes move in a memory whose bandwidth the board's description lacks."""
         return any(size and memory in self._speeds and self._speeds[memory] is None for memory, size in moved.items())
 
     @property
@@ -74,12 +75,12 @@ class Chip:
 
 
 def longer_way(parts: Mapping[Part, float]) -> float:
-    """Of two cores: half of what they divide, and all of the rest. parts: counted on one core."""
+    """What the busier of two cores does: half of the divided parts, all of the rest. parts: counted on one core."""
     return sum(parts.values()) - sum(parts.get(part, 0.0) for part in SPLIT) / 2
 
 
 def estimate(place: Place, unit: str, counted_cores: int, chip: Chip, traffic: Traffic) -> list[Estimate]:
-    """For one core and, if the board has more, for two.
+    """Estimates for one core and, if the board has more, for two.
 
     place: counted in `unit`, instructions or cycles, by a virtual board that computes on `counted_cores`.
     """

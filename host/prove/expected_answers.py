@@ -1,4 +1,4 @@
-"""What every board must say: the reference and the Python sampler in place of a board."""
+"""The answers that every board must give: computed by the reference and the Python sampler."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Answers = tuple[tuple[int, ...], ...]
 
 
 class Expected:
-    """A model as a board holds it, and what it answers; what was computed once is kept."""
+    """A model as a board holds it, and its answers; computed answers are cached."""
 
     def __init__(self, loaded: LoadedModel, context: int) -> None:
         """context: positions of the KV cache. Errors as integers_of."""
@@ -40,7 +40,7 @@ class Expected:
 
     @property
     def model_hash(self) -> str:
-        """As a board reports it."""
+        """The model's hash as a board reports it."""
         return self.model.short_digest()
 
     def answers(
@@ -54,7 +54,7 @@ class Expected:
         """Token ids of the answers to the prompts of one conversation, with overflow slide.
 
         An answer ends with a stop token or after `max_tokens`; with `through_stops` only after `max_tokens`. A call
-        ends all, for what comes after it depends on its result.
+        ends the answers, because what follows depends on its result.
         """
         return self._answers(tuple(prompts), max_tokens, settings, seed, through_stops)
 
@@ -63,7 +63,7 @@ class Expected:
         return self._begun().forward(tokens)
 
     def _begun(self) -> Reference:
-        """A new conversation: behind the prefix."""
+        """The reference at the start of a conversation, after the prefix."""
         reference = Reference(self.model)
         if self.model.config.prefix:
             reference.forward(self.model.config.prefix)
@@ -74,7 +74,7 @@ class Expected:
         return encode(self.tokenizer, text, bos=first and not self.model.config.prefix)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """What the tokens of an answer say, unfinished characters as U+FFFD."""
+        """The text of an answer's tokens, unfinished characters as U+FFFD."""
         return b"".join(decode_piece(self.tokenizer, token) for token in tokens).decode("utf-8", "replace")
 
     def _compute(
@@ -107,7 +107,7 @@ class Expected:
 
 
 def expected_of(link: Link, model: str | None = None, options: LoadOptions = AS_STORED) -> Expected:
-    """For the model that a board says it runs: the one that a person named, or the bundled one.
+    """The Expected of the model that a board runs. model: its name; None tries the default and the bundled ones.
 
     UserError if the board runs another.
     """
@@ -130,7 +130,7 @@ def expected_of(link: Link, model: str | None = None, options: LoadOptions = AS_
 
 
 def check_model(request: BoardRequest, connection: Connection, link: Link) -> None:
-    """The board must have weights, and if a person names a model, one that was there already must run it.
+    """Check that the board has weights. If it was running already and a person named a model, check that it runs it.
 
     Raises Failure without weights; errors as expected_of.
     """
@@ -144,7 +144,7 @@ def check_model(request: BoardRequest, connection: Connection, link: Link) -> No
 
 
 def _likely(context: int) -> list[str]:
-    """Of the models that need no name those that may see that many tokens."""
+    """Those of likely_models with a context of at least that many tokens."""
     return [name for name in likely_models() if AS_STORED.facts(model_path(name)).config.context >= context]
 
 
@@ -155,6 +155,6 @@ def _loaded(model: str, options: LoadOptions) -> LoadedModel:
 
 @lru_cache(maxsize=4)
 def _expected(model: str, options: LoadOptions) -> Expected:
-    """One for all boards that run the same model: what it computed serves them all."""
+    """The same object for all boards that run the model, so that they share its computed answers."""
     loaded = _loaded(model, options)
     return Expected(loaded, loaded.context)

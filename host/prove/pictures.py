@@ -1,4 +1,4 @@
-"""Draws plots as SVG, the same bytes each time: of docs/benchmarks.md, and of `tinyllm eval`.
+"""Draws the plots of docs/benchmarks.md and of `tinyllm eval` as SVG, with the same bytes each time.
 
 matplotlib is an extra: tinyllm[plots].
 """
@@ -17,9 +17,9 @@ from tinyllm.host.prove.plots import Plot
 WIDTH = 9.0
 """Inches."""
 ROW, MARGIN = 0.34, 1.3
-"""Inches of a bar, and around all of them."""
+"""Inches of a bar, and around all bars."""
 ACROSS = {"positions": "position", "loss": "step"}
-"""What the x of a plot's lines is, by its name; of all others it is a record's number."""
+"""Name of a plot -> what the x of its lines is; in all others it is a record's number."""
 COLOURS = ("#4269d0", "#efb118", "#3ca951", "#a463f2", "#6cc5b0", "#ff725c", "#9c6b4e", "#97bbf5")
 TEXT = "#24292f"
 
@@ -33,7 +33,7 @@ def draw(plot: Plot) -> str:
         figure = Figure(figsize=(WIDTH, height), facecolor="white")
         axes = figure.subplots()
         {"stacked": _bars, "bars": _bars, "lines": _lines, "points": _points}[plot.kind](axes, plot)
-        figure.suptitle(plot.title, x=0.01, ha="left", fontsize=10, color=TEXT)  # of the picture: a long one fits
+        figure.suptitle(plot.title, x=0.01, ha="left", fontsize=10, color=TEXT)  # not of the axes: a long one fits
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         figure.tight_layout()
@@ -43,7 +43,7 @@ def draw(plot: Plot) -> str:
 
 
 def _bars(axes: Axes, plot: Plot) -> None:
-    """One bar for each row, its series one after the other."""
+    """One bar for each row, with its series one after the other."""
     labels = list(plot.rows)
     series = list(dict.fromkeys(name for row in plot.rows.values() for name in row))
     left = [0.0] * len(labels)

@@ -1,4 +1,4 @@
-"""What docs/benchmarks.md is made of: the records, what others have measured, negative results; and its plots."""
+"""The sources of docs/benchmarks.md: records, figures that others measured, negative results; and its plots."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ else:
 PLOTS = Path("docs/plots")
 
 ALIKE = ("model", "board", "cores", "context")
-"""The fields of a record that are the same from one to the next of a history, beside what label_of tells."""
+"""The fields that all records of a history share, besides their label_of."""
 
 Record = dict[str, Any]
 Key = tuple[str, str, str, int, int]
@@ -35,8 +35,8 @@ Key = tuple[str, str, str, int, int]
 class Plot:
     """A picture: stacked bars, bars beside each other, lines, or points.
 
-    rows: what is drawn, by the label of a bar, line or point: its values by part, series or x. Of points x is a number
-    of bytes; a point without one is a level that the others are compared with.
+    rows: label of a bar, line or point -> its values by part, series or x. For points x is a number of bytes; a point
+    with an empty x is a level to compare the others with.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Plot:
 
     @property
     def digest(self) -> str:
-        """Of what is drawn; the picture holds it, so that an old one is found out."""
+        """A hash of what is drawn. The picture holds it, so that an outdated picture is noticed."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -57,7 +57,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Sources:
-    """What the page is made of. comparisons: of the host board with llama2.c's float program. counted: by case."""
+    """The sources of the page. comparisons: of the host board with llama2.c's float program. counted: by case."""
 
     records: Sequence[Record]
     figures: Sequence[Figure]
@@ -67,7 +67,7 @@ class Sources:
 
     @classmethod
     def read(cls, folder: Path = FOLDER) -> Sources:
-        """Of a folder. Raises UserError as the readers."""
+        """Read the sources from a folder. Raises UserError as the readers."""
 
         def tables(file: str, kind: str) -> list[Mapping[str, Any]]:
             document = tomllib.loads(read_bytes(folder / file, LARGEST_FILE).decode("utf-8"))
@@ -105,7 +105,7 @@ def name_of(record: Record) -> str:
 
 
 def plots(sources: Sources) -> list[Plot]:
-    """Of the model that most records have; none without records."""
+    """The plots of the model that most records have; none without records."""
     latest = list(sources.latest.values())
     models = [record["model"] for record in latest]
     if not models:
@@ -159,7 +159,7 @@ def plots(sources: Sources) -> list[Plot]:
 
 
 def _history(saved: Sequence[Record], latest: Sequence[Record]) -> dict[str, dict[str, float]]:
-    """Of each of the latest records those before it too, numbered from 1; nothing if there are none before any."""
+    """The costs of each latest record and of those before it, numbered from 1; {} if none has one before it."""
     rows = {}
     for last in latest:
         alike = [
@@ -181,9 +181,9 @@ def _speeds(saved: Sequence[Record], figures: Sequence[Figure]) -> Iterator[tupl
 
 
 def estimates_of(saved: Sequence[Record]) -> Iterator[tuple[Record, Mapping[str, Any]]]:
-    """Of each model and board one for one core and one for two: of the record that was counted on so many cores.
+    """For each model and board an estimate for one core and one for two, from the record counted on that many cores.
 
-    For two cores of a board whose emulator has one, half is assumed.
+    If no record was counted on two cores, the estimate for two assumes half.
     """
     both = {(record["model"], record["board"]) for record in saved if record["cores"] == 2}
     for record in saved:

@@ -1,4 +1,4 @@
-"""A running board against the reference, bit by bit and over its own protocol."""
+"""Compares a running board with the reference, bit by bit and over the board's own protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COUNT = 128
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison: how many of what agree, and the first difference in words. digest: of the board's tokens."""
+    """How many of what (tokens, positions) agree, and the first difference in words. digest: of the board's tokens."""
 
     what: str
     exact: int
@@ -32,7 +32,7 @@ class Comparison:
 
     @property
     def bit_exact(self) -> bool:
-        """Whether all agrees."""
+        """Whether everything agrees."""
         return self.difference is None
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ def prove(
 
 
 def compare_tokens(got: list[int], wanted: list[int], temperature: float) -> Comparison:
-    """Both are token ids of the same length."""
+    """Compare token ids; both lists have the same length."""
     exact = next((i for i, pair in enumerate(zip(got, wanted, strict=True)) if pair[0] != pair[1]), len(wanted))
     difference = None
     if exact < len(wanted):
@@ -77,7 +77,7 @@ def compare_tokens(got: list[int], wanted: list[int], temperature: float) -> Com
 
 
 def chosen_positions(count: int) -> list[int]:
-    """A few of `count` positions: the first ones, each twice as far, and the last."""
+    """A few of `count` positions: 0, 1, 3, 7, 15 and so on, and the last."""
     powers = [2**i - 1 for i in range(count.bit_length()) if 2**i <= count]
     return sorted({*powers, count - 1})
 

@@ -1,8 +1,8 @@
-"""The estimate of bench against what others have measured on hardware (benchmarks/published.toml), and its error.
+"""The error of `tinyllm bench`'s estimate against what others measured on hardware (benchmarks/published.toml).
 
-A figure's computing is known in one of two ways. Its program's instructions were counted: then the whole estimate is
-tried. Or the same program was measured with another memory or clock too: then the computing is taken from there, and
-what is tried is what the memory and the clock make of it. A figure with neither is a base for others.
+The computing time of a figure is known in one of two ways. If its program's instructions were counted, the whole
+estimate is tested. If the same program was measured with another memory or clock too, the computing time is taken from
+that figure, and only the effect of memory and clock is tested. A figure with neither is a base for others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LARGEST_FILE = 1024 * 1024
 class Figure:
     """One measurement by others. weights: bytes that a token reads from `memory`. bandwidth: MB/s, if not the board's.
 
-    like: another figure of the same program. instructions: of a token, counted, and counted_as, of what.
+    like: the name of another figure of the same program. instructions: of a token, counted; counted_as: of what.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Check:
 
     @property
     def error(self) -> float:
-        """Of the speed: 0.1 is 10% too fast."""
+        """The relative error of the speed: 0.1 is 10% too fast."""
         return self.estimated / self.figure.tokens_per_second - 1
 
 
@@ -70,7 +70,7 @@ def published(path: Path = FILE) -> list[Figure]:
 
 
 def check_estimate(figures: list[Figure]) -> list[Check]:
-    """The estimate of every figure that has counted instructions, or a like one."""
+    """The estimate of every figure with counted instructions or with another figure of the same program."""
     named = {figure.name: figure for figure in figures}
     checks = []
     for figure in figures:
@@ -88,7 +88,7 @@ def check_estimate(figures: list[Figure]) -> list[Check]:
 
 
 def most_tokens_per_second(figure: Figure) -> float:
-    """What the figure's bytes alone would allow, if its program computed in no time."""
+    """The speed that the figure's bytes alone would allow, if its program computed in no time."""
     return 1000 / _transfer_ms(figure)
 
 

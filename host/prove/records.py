@@ -1,11 +1,11 @@
-"""Saved benchmarks: a record of a report, appended to a TOML file, and read again.
+"""Saves benchmarks: appends a record of a report to a TOML file, and reads records again.
 
     [[record]]            who, when, and what: date, tinyllm, model, model_hash, board, build_id, firmware, context,
                           kernels, kernels_agree, cores, emulator, unit, kind, digest, macs, prompt, prefill;
                           estimated_from, the inputs of estimates
     [[record.place]]      positions, per_token, by_core, parts, bytes, and estimates, as `tinyllm bench --json` has them
 
-Figures are in the unit of the record; a part that nobody counts is left out.
+Figures are in the unit of the record; a part that was not counted is left out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "kind": str,
     "place": list,
 }
-"""What every record has."""
+"""The fields that every record has."""
 PLACE_FIELDS: dict[str, type | tuple[type, ...]] = {"positions": str, "per_token": (int, float)}
 
 
@@ -47,9 +47,9 @@ def default_file(board: str) -> Path:
 
 
 def save(report: Report, path: Path, emulator: str | None = None) -> None:
-    """Append a record to a file, which is made if it is not there. What a person wrote into it stays.
+    """Append a record to a file, which is made if it is missing. What a person wrote into the file stays.
 
-    emulator: that ran it, if not the board's own. Raises UserError for a file that holds no records or cannot be
+    emulator: the one that ran the board, if not its own. Raises UserError for a file that holds no records or cannot be
     written.
     """
     before = b""
@@ -73,7 +73,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def all_records(folder: Path = FOLDER) -> Iterator[dict[str, Any]]:
-    """Of every file of a folder that holds records, by file and then as they were saved."""
+    """The records of every file in a folder, sorted by file; those of a file in the order they were saved."""
     for path in sorted(folder.glob("*.toml")):
         if b"[[record]]" in read_bytes(path, LARGEST_FILE):
             yield from read(path)
@@ -122,7 +122,7 @@ def _place(place: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kept(value: Any) -> Any:
-    """Without what is None or empty, for TOML has no null; means are rounded."""
+    """The value without None and empty entries, because TOML has no null; means are rounded."""
     if isinstance(value, dict):
         return {key: _kept(each) for key, each in value.items() if each not in (None, (), [], {})}
     if isinstance(value, list | tuple):

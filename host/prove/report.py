@@ -20,9 +20,9 @@ from tinyllm.host.virtual.parts import PARTS
 
 @dataclass(frozen=True)
 class PlaceReport:
-    """A place with what follows from it. bytes: that the token moves; None if the model is not known.
+    """A place with what follows from it. moved: the bytes that the token moves; None if the model is not known.
 
-    estimates: of the chip; () for a board that measures, and for one whose description lacks the figures.
+    estimates: for the chip; () for a board that measures, and for one whose description lacks the figures.
     """
 
     place: Place
@@ -31,19 +31,19 @@ class PlaceReport:
 
     @property
     def parts(self) -> dict[str, float]:
-        """Instructions or cycles of all cores by part, counted; {} if nobody counts."""
+        """Instructions or cycles of all cores by part; {} if they are not counted."""
         if not self.place.counts:
             return {}
         return {part.title: sum(sum(core.get(part, {}).values()) for core in self.place.counts) for part in PARTS}
 
     @property
     def by_core(self) -> list[float]:
-        """Of each core, all parts together."""
+        """Instructions or cycles of each core, all parts together."""
         return [sum(sum(row.values()) for row in core.values()) for core in self.place.counts]
 
     @property
     def functions(self) -> dict[str, dict[str, float]]:
-        """Of all cores, by part and function, most first."""
+        """Instructions or cycles of all cores by part and function, the largest first."""
         found: dict[str, dict[str, float]] = {}
         for core in self.place.counts:
             for part, row in core.items():
@@ -55,7 +55,7 @@ class PlaceReport:
 
 @dataclass(frozen=True)
 class Report:
-    """A benchmark, who made it, and what follows. macs: of the model's matrices, a token; None if it is not known."""
+    """A benchmark, its board, and what follows. macs: of the model's matrices, for a token; None if not known."""
 
     hello: HelloReply
     benchmark: Benchmark
@@ -65,7 +65,7 @@ class Report:
 
     @property
     def cores(self) -> int:
-        """How many computed, as far as it is known: only Unicorn's virtual boards tell of a second one."""
+        """How many cores computed, as far as known: only Unicorn's virtual boards report a second one."""
         return max(sum(1 for count in self.benchmark.executed if count), 1)
 
     @property
@@ -73,7 +73,7 @@ class Report:
         return self.benchmark.answer.unit
 
     def document(self) -> dict[str, Any]:
-        """For programs."""
+        """The report for programs, as `tinyllm bench --json` prints it."""
         named = {name: getattr(self.hello, name) for name in IDENTITY}
         named["kernels_agree"] = bool(self.hello.kernels_agree)
         measured = asdict(self.benchmark)
@@ -106,15 +106,15 @@ class Report:
 
 
 IDENTITY = ("model", "model_hash", "board", "build_id", "context", "firmware", "kernels", "kernels_agree")
-"""What a report keeps of HELLO."""
+"""The fields of HELLO that a report keeps."""
 
 
 def report(hello: HelloReply, benchmark: Benchmark, expected: Expected | None) -> Report:
-    """expected: the model that the board runs, None if its checkpoint is not known."""
+    """The report of a benchmark. expected: the model that the board runs; None if its checkpoint is not known."""
     board = _described(hello.board)
     counted = benchmark.answer.unit != "microseconds"
     chip = Chip.of(board) if board and counted else None
-    # This computer's memories are nobody's concern.
+    # The host board describes no memory: the bytes that it moves do not matter.
     needs = memory_needs(expected.model, expected.tokenizer, board) if expected and board and board.memory else None
     made = Report(hello, benchmark, matrix_macs(expected.model) if expected else None, chip, ())
     places = []
@@ -126,7 +126,7 @@ def report(hello: HelloReply, benchmark: Benchmark, expected: Expected | None) -
 
 
 def _described(name: str) -> Board | None:
-    """The board of that name, a virtual one's real twin; None if it is described nowhere here."""
+    """The board of that name; for a virtual board, its real twin. None if there is no description of it here."""
     try:
         return load_board(name.removesuffix(TWIN))
     except UserError:

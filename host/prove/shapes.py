@@ -1,9 +1,9 @@
-"""Random models of several shapes, and what their tokens cost the virtual boards: counted, in benchmarks/shapes.toml.
+"""Counts what tokens of random models of several shapes cost the virtual boards, in benchmarks/shapes.toml.
 
     python -m tinyllm.host.prove.shapes [BOARD ...]     count again, then fit (`make costs`)
 
-`costs.py` has the figures that are fitted to these counts. Of all weights only the shape matters: instructions hardly
-depend on values.
+`costs.py` has the figures that are fitted to these counts. Only the shape of the weights matters: instructions hardly
+depend on their values.
 """
 
 from __future__ import annotations
@@ -67,15 +67,15 @@ SHAPES = {
     "256": (256, 704, 8, 2, 1),
     "288": (288, 768, 6, 6, 1),
 }
-"""dim, hidden_dim, heads, heads of keys, blocks."""
+"""dim, hidden_dim, heads, heads of keys and values, blocks."""
 
 SHARPNESS = 2.5
-"""Of random queries and keys, so that attention looks away from as many positions as a story model's does."""
+"""The factor of random queries and keys with which attention ignores as many positions as in a story model."""
 
 VARIANTS = {"int8": ("int8", 8), "int4": ("int4", 8), "int4 cache": ("int8", 4)}
-"""Weights of the blocks, and bits of the codes of keys and values."""
+"""Name -> format of the blocks' weights, and bits of the codes of keys and values."""
 COUNTED_SHAPES = {"int8": tuple(SHAPES), "int4": ("64", "288"), "int4 cache": ("64", "96")}
-"""The shapes that are counted of each variant: they must tell its own units of work from the others."""
+"""The shapes that are counted of each variant: enough to tell its own units of work from the others."""
 
 CASES = (("esp32", 1), ("esp32c3", 1), ("esp32s3", 1), ("pico", 1), ("pico", 2), ("pico2", 1), ("pico2", 2))
 """Boards, and on how many cores they compute."""
@@ -86,7 +86,7 @@ Counts = dict[str, float]
 
 @dataclass(frozen=True)
 class Counted:
-    """A shape on a board. decode: by position. prefill: of the whole prompt. variant: of VARIANTS."""
+    """The counts of a shape on a board. decode: by position. prefill: of the whole prompt. variant: one of VARIANTS."""
 
     board: str
     cores: int
@@ -115,7 +115,7 @@ def config_of(shape: str) -> ModelConfig:
 
 
 def random_model(config: ModelConfig) -> Model:
-    """Weights about as large as those of a story model."""
+    """A model with random weights, about as large as those of a story model."""
     random = np.random.default_rng(1)
     dim, hidden_dim, q_dim, kv_dim = config.dim, config.hidden_dim, config.q_dim, config.kv_dim
 
@@ -171,7 +171,7 @@ def count(shape: str, variant: str, board: str, cores: int) -> Counted:
 
 
 def has_int4_kernels(board: str) -> bool:
-    """Whether the board's kernel set multiplies int4 weights by code of its own, which is worth counting."""
+    """Whether the board's kernel set has its own kernel for int4 weights, which is worth counting."""
     kernels = kernel_set_of(load_board(board, FOLDER))
     folders = [FIRMWARE / "engine/kernels" / name for name in (kernels.name, kernels.base) if name]
     return any((folder / "dot_groups_int4.c").exists() for folder in folders)

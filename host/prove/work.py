@@ -1,4 +1,4 @@
-"""What a token does, by part, in units that hold for any model: what its cost is estimated from without a board.
+"""The work of a token, by part, in units that hold for any model. Its cost without a board is estimated from it.
 
 The parts are those of host/virtual/parts.py. `costs.py` knows what a unit costs each kernel set.
 """
@@ -14,24 +14,24 @@ from tinyllm.host.virtual.parts import Part
 
 INT4_MACS = "int4 macs"
 UNPACKED = "unpacked"
-"""Codes of an int4 KV cache."""
+"""A unit: unpacked codes of an int4 KV cache."""
 LONG_ROW = 96
 """Columns of the longest input that the vector registers of an ESP32-S3 hold; longer ones are loaded for each row."""
 
 Work = dict[Part, dict[str, float]]
-"""Of each part how many units of each name."""
+"""For each part, the number of units of each name."""
 
 
 @dataclass(frozen=True)
 class _Product:
-    """Matrices that share an input: one call of matmul. adds: to the residual stream."""
+    """Matrices that share an input: one call of matmul. adds: whether the outputs add to the residual stream."""
 
     matrices: tuple[IntegerMatrix, ...]
     adds: bool = False
 
 
 def decode_work(model: IntegerModel, position: float) -> Work:
-    """Of a token at `position`, from 0, with its logits and a greedy choice among them."""
+    """The work of a token at `position`, from 0, with its logits and a greedy choice among them."""
     blocks = [model.blocks[stored] for stored in model.config.schedule]
     products = [product for block in blocks for product in _products(block)]
     head = model.output_head
@@ -42,7 +42,7 @@ def decode_work(model: IntegerModel, position: float) -> Work:
 
 
 def prefill_work(model: IntegerModel, position: float) -> Work:
-    """Of a token of a prompt in a batch: its logits are not wanted, and the last block only remembers it."""
+    """The work of a token in a batch of a prompt: no logits, and the last block only stores its key and value."""
     blocks = [model.blocks[stored] for stored in model.config.schedule]
     last = blocks[-1]
     products = [product for block in blocks[:-1] for product in _products(block)]
@@ -65,7 +65,7 @@ def _matrix_work(products: list[_Product]) -> dict[str, float]:
         return sum(map(count, matrices))
 
     def macs(bits: int, columns: int = 0) -> int:
-        """Of matrices of this width whose rows are longer than so many columns."""
+        """MACs of the matrices with weights of `bits` whose rows are longer than `columns`."""
         return total(lambda m: m.rows * m.columns if m.bits == bits and m.columns > columns else 0)
 
     return {
@@ -81,7 +81,7 @@ def _matrix_work(products: list[_Product]) -> dict[str, float]:
 
 
 def _blocks_work(model: IntegerModel, blocks: list[IntegerBlock], position: float, n_attending: int) -> Work:
-    """Everything but matrices and sampling. n_attending: the first so many passes do all, the others remember."""
+    """All work but matrices and sampling. n_attending: passes that attend, the first ones; the rest only store."""
     config = model.config
     slots = [min(position + 1, held) for held in config.slots[:n_attending]]
     at_once = config.n_kv_heads * -(-(config.n_heads // config.n_kv_heads) // HEADS_AT_ONCE)

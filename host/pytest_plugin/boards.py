@@ -1,4 +1,4 @@
-"""The boards that tests talk to: the one that the options name, connected once, and made as new before each test."""
+"""The board that tests talk to: the one that the options name, connected once, and reset before each test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AT_THE_START: dict[str, Any] = {row.name: row.decode(row.start) for row in SETTI
 
 
 def wanted(request: pytest.FixtureRequest) -> BoardRequest:
-    """Of the fixture's parameter, else of the options."""
+    """The request in the fixture's parameter, or else one made of the options."""
     if isinstance(chosen := getattr(request, "param", None), BoardRequest):
         return chosen
     option = request.config.getoption
@@ -38,7 +38,7 @@ def wanted(request: pytest.FixtureRequest) -> BoardRequest:
 
 
 def load_options(config: pytest.Config, context: int | None = None) -> LoadOptions:
-    """How the options want a model loaded. context: if they do not say it."""
+    """How the options want a model loaded. context: used if no option gives it."""
     option = config.getoption
     text = option("tinyllm_calibrate")
     return LoadOptions(
@@ -59,7 +59,7 @@ def connected(request: BoardRequest) -> Iterator[Board]:
 def refresh(board: Board) -> None:
     """Begin a new conversation with the settings of AT_THE_START; a board that has ended is started again.
 
-    The test fails if the board is not there again in time.
+    The test fails if the board does not come back in time.
     """
     with plainly():
         try:
@@ -73,7 +73,7 @@ def refresh(board: Board) -> None:
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """An error of ours is a line for a person, not a traceback."""
+    """Fail the test with the text of a TinyllmError, without a traceback."""
     try:
         yield
     except TinyllmError as error:

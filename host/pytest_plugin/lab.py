@@ -1,4 +1,4 @@
-"""Boards of a labgrid as the boards that tests talk to, by --lg-env FILE (docs/labgrid.md)."""
+"""Runs tests on the boards of a labgrid, with --lg-env FILE (docs/labgrid.md)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LabTarget:
 
 
 def targets(config: pytest.Config) -> list[LabTarget]:
-    """The targets with a board of ours; none if there is no environment file."""
+    """The targets with a TinyllmDriver; none if there is no environment file."""
     env = config.stash.get(LABGRID_ENV_KEY, None)
     if env is None:
         return []
@@ -38,7 +38,7 @@ def targets(config: pytest.Config) -> list[LabTarget]:
 
 
 def flashed(request: pytest.FixtureRequest) -> Iterator[BoardRequest]:
-    """The board of a target, for as long as the fixture lives: its place acquired, its board flashed."""
+    """The request for the board of a target. Its place is acquired while the fixture lives, its board is flashed."""
     config = request.config
     env: Environment = config.stash[LABGRID_ENV_KEY]
     with plainly():

@@ -1,7 +1,7 @@
-"""What every run of pytest loads if tinyllm is installed: options, fixtures by name, and a hint at the options.
+"""The plugin that every run of pytest loads if tinyllm is installed: options, fixtures, and a hint for wrong options.
 
-It imports nothing else of ours, or large: boards.py does the work, and is imported when a test first asks for a board;
-lab.py if there is an environment file of labgrid.
+Of ours it imports only report.py, and nothing large. boards.py does the work; it is imported when a test first asks for
+a board. lab.py is imported if there is an environment file of labgrid.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OPTIONS = ("board", "virtual", "port", "model", "context", "weights", "calibrate
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options with a prefix, for this is one of many plugins."""
+    """Add our options, with a prefix because this is one of many plugins."""
     group = parser.getgroup("tinyllm", "a board that runs a language model (tinyllm)")
     add = group.addoption
     add("--tinyllm-board", metavar="NAME", help="a board of `tinyllm boards`; default: host")
@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Generator[None, None, None]:
-    """Name the option with the prefix to a person who left it out, unless a conftest.py has one of that name."""
+    """Raise UsageError with the right option if its prefix was left out, unless a conftest.py has the short one."""
     yield
     unknown = [argument.partition("=")[0] for argument in parser.parse_known_and_unknown_args(args)[1]]
     if wrong := [option for option in OPTIONS if f"--{option}" in unknown]:
@@ -48,7 +48,7 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Gen
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """With an environment file of labgrid, on each of its targets that has a board of ours."""
+    """With an environment file of labgrid, run the tests on each of its targets that has a TinyllmDriver."""
     if REQUEST in metafunc.fixturenames and has_lab(metafunc.config):
         targets = lab(metafunc.config).targets(metafunc.config)
         if targets:
@@ -79,13 +79,13 @@ def board(tinyllm_board: Board, request: pytest.FixtureRequest) -> Board:
 
 
 def boards(config: pytest.Config) -> Any:
-    """The module that knows boards."""
+    """The module boards.py, imported on first use."""
     return _module(config, BOARDS)
 
 
 def lab(config: pytest.Config) -> Any:
-    """The module that knows labgrid."""
-    boards(config)  # which it imports: pytest wants to be the first to import a plugin
+    """The module lab.py, imported on first use."""
+    boards(config)  # lab.py imports boards.py, but pytest wants to be the first to import a plugin
     return _module(config, LAB)
 
 

@@ -1,4 +1,4 @@
-"""What pytest reports of a board: its name and transcript beside a failure, and a table of all boards at the end."""
+"""Adds boards to pytest's reports: name and transcript beside a failure, and a table of all boards at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROPERTY = "tinyllm"
 """The property of a test's report that holds its board, as JSON; junitxml writes it too."""
 
 FIGURE = "tinyllm "
-"""How the properties begin that a test records for the table: `record_property("tinyllm per token", "...")`."""
+"""The prefix of properties that a test records for the table: `record_property("tinyllm per token", "...")`."""
 
 COLUMNS = ("board", "model", "context", "build", "tests", "greedy tokens", "per token")
 FIGURES = COLUMNS[-2:]

@@ -1,4 +1,4 @@
-"""How the body of a message is laid out: integers in a struct, texts and words after them. Little-endian."""
+"""The layouts of message bodies: integers in a struct, then texts and words. Little-endian."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 PROTOCOL_VERSION = 4
-"""There is no version 3: a HELLO of it holds the byte of Ctrl-C, and twice in a row under some sequence numbers."""
+"""There is no version 3: its HELLO would hold the byte of Ctrl-C, under some sequence numbers twice in a row."""
 ATTENTION = b"\x03\x00\x00"
-"""Opens a connection: cancel what runs, drop what was half typed, close what was half framed."""
+"""Opens a connection: cancels the running answer, drops a half-typed line, closes a half-sent frame."""
 UNTIL_STOP = 0xFFFFFFFF
 """As `max_tokens`: until the model stops."""
 PROMPT_HEADER = 5
@@ -60,11 +60,11 @@ class PromptKind(IntEnum):
 
 
 ASKS_FIRST = 0x80
-"""Beside the kind of a PROMPT: the board carries out no call before the program has been asked."""
+"""A flag in the kind of a PROMPT: the board asks the program before it carries out a call."""
 
 
 class Handler(IntEnum):
-    """What a CALL says of the board's handler: it has none, has done its work, or waits until the program was asked."""
+    """What a CALL says of the board's handler: there is none, it has done the work, or it waits for the program."""
 
     NONE = 0
     CARRIED_OUT = 1

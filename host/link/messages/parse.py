@@ -1,4 +1,4 @@
-"""From a message to its frame and back."""
+"""Converts messages to frames and back."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ class HelloReply:
 
     chat: 1 if the board has a chat template and takes turns of a chat, else 0. kernels: the kernel set that it was
     built with. kernels_agree: 1 if that set passed its check at the start, 0 if the portable C does its work. weights:
-    a WeightsState. layout: what the program and weights beside it must agree in, hexadecimal; zeros if they are in it.
+    a WeightsState. layout: 8 bytes in hexadecimal that the program and the weights beside it must agree in; zeros if
+    the weights are in the program.
     """
 
     TYPE: ClassVar[int] = ReplyType.HELLO
@@ -73,7 +74,7 @@ class HelloReply:
         (chat,) = unpack("<B", rest[:1])
         kernels, rest = take_string(rest[1:])
         if len(rest) == 1:
-            # The board was flashed before weights could lie beside a program: they are in it.
+            # The board was flashed before weights could lie beside a program: its weights are in the program.
             rest += bytes(9)
         kernels_agree, weights, layout = unpack("<BB8s", rest)
         names = (model, board, firmware)
@@ -101,7 +102,7 @@ class Token(FixedThenText):
 
 @dataclass(frozen=True)
 class Done(FixedThenText):
-    """The end of an answer. Times are microseconds by the board's own clock; `text` is what was left over."""
+    """The end of an answer. Times are microseconds by the board's own clock; `text` is a character left unfinished."""
 
     TYPE = ReplyType.DONE
     LAYOUT = "<B7I"
@@ -127,7 +128,7 @@ class Error(FixedThenText):
 
 @dataclass(frozen=True)
 class LogitsReply:
-    """`values` are Q16.16 int32 of the tokens from `first` on."""
+    """Logits. `values` are Q16.16 int32, of the tokens from `first` on."""
 
     TYPE: ClassVar[int] = ReplyType.LOGITS
     first: int
@@ -192,7 +193,7 @@ class Progress(Fixed):
 
 @dataclass(frozen=True)
 class Call(FixedThenText):
-    """A call of the model. answered: a Handler; but for CARRIED_OUT the board waits for GiveResult or CarryOut."""
+    """A call of the model. answered: a Handler; unless CARRIED_OUT, the board waits for GiveResult or CarryOut."""
 
     TYPE = ReplyType.CALL
     LAYOUT = "<B"
@@ -202,9 +203,9 @@ class Call(FixedThenText):
 
 @dataclass(frozen=True)
 class CallResult:
-    """The result of the last call, as the model reads it: its tokens with their marks, and what a handler said.
+    """The result of the last call. tokens: as the model reads them, marks included; none if the context has no room.
 
-    No tokens: the context has no room for it. A handler's bytes that are not UTF-8 are U+FFFD in the text.
+    text: what a handler said, with U+FFFD for bytes that are not UTF-8.
     """
 
     TYPE: ClassVar[int] = ReplyType.RESULT

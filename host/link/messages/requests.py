@@ -21,8 +21,8 @@ class Hello(Fixed):
 class Prompt:
     """`content` is text, encoded on the board, or token ids, taken as they are.
 
-    chat: the text is a turn of a chat, to be put into the board's chat template. asks_first: the board carries out no
-    call of the answer before this side was asked.
+    chat: the text is a turn of a chat, for the board's chat template. asks_first: the board asks this side before it
+    carries out a call of the answer.
     """
 
     TYPE: ClassVar[int] = RequestType.PROMPT
@@ -103,7 +103,7 @@ class GiveResult(FixedThenText):
 
 @dataclass(frozen=True)
 class CarryOut(Fixed):
-    """The board is to carry out the call that waits, as it would have done unasked."""
+    """Tells the board to carry out the waiting call with its own handler."""
 
     TYPE = RequestType.CARRY_OUT
 
