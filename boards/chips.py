@@ -2,7 +2,8 @@
 
 The ESP32 chips show one RAM twice, on the bus for data and on that for instructions; code that runs from RAM has the
 addresses of the second. Other memories are not counted, for nothing of ours is static there and a board's `sram` leaves
-them out too: PSRAM, RTC memory, and the RP chips' XIP cache (XIP_SRAM) and USB buffers (USBCTRL_DPRAM).
+them out too: PSRAM, RTC memory, the RP chips' XIP cache (XIP_SRAM) and USB buffers (USBCTRL_DPRAM), and the second half
+of the i.MX RT1062's RAM (OCRAM), where Teensy's core has its heap and its USB buffers.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ class Chip:
 
     ram: address ranges, the first byte and the one after the last. source: the maker's header that has them. hot_code:
     None if code that is fetched from flash has a cache of its own, so that no weights drive it out. heap: as HEAP, for
-    its framework.
+    its framework. runs_from_ram: whether its linker script copies all code to RAM, and all constants but the tables
+    that are marked (firmware/engine/placement.h).
     """
 
     ram: tuple[tuple[int, int], ...]
     source: str
     hot_code: HotCode | None = None
     heap: int = HEAP
+    runs_from_ram: bool = False
 
     def is_ram(self, address: int) -> bool:
         """Whether the byte at that address is one of the internal RAM."""
@@ -48,6 +51,9 @@ PICO_HEAP = 8 * 1024
 
 ESP_IDF = ".iram1.tinyllm"
 """Part of .iram0.text in ESP-IDF's sections.ld. Data there is read by whole words alone, so it is for code."""
+
+STACK = 8 * 1024
+"""Of a chip whose heap has a RAM of its own, beside what is reserved."""
 
 CHIPS = {
     "rp2040": Chip(
@@ -94,6 +100,12 @@ CHIPS = {
     "esp32p4": Chip(
         ram=((0x4FF0_0000, 0x4FFC_0000),),
         source="esp-idf, soc.h in components/soc/esp32p4: SOC_DRAM and SOC_IRAM, one bus",
+    ),
+    "imxrt1062": Chip(
+        ram=((0x0000_0000, 0x0008_0000), (0x2000_0000, 0x2008_0000)),
+        source="PaulStoffregen/cores, imxrt1062_t41.ld in teensy4: ITCM and DTCM, which share 512 KB in banks of 32",
+        heap=STACK,
+        runs_from_ram=True,
     ),
 }
 """By the name that a board's description gives; a chip that is not here is a user's own.

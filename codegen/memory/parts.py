@@ -64,6 +64,7 @@ def memory_parts(needs: MemoryNeeds, board: Board) -> list[MemoryParts]:
     beside = {"weights": flash.pop("weights")} if needs.weights_in == PARTITION else {}
     sram = {
         "core": reserve.ram if reserve else 0,
+        "program": needs.code_in_ram,
         "variables": plan.variables,
         **held("RAM"),
         "hot code": placed.hot_bytes,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from tinyllm.boards.chips import CHIPS, HEAP
+from tinyllm.boards.chips import CHIPS, HEAP, Chip
 from tinyllm.boards.description import Board
 from tinyllm.codegen.actions.plan import ActionPlan, actions_of
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
@@ -119,7 +119,8 @@ class MemoryNeeds:
 
     total: of the whole program without the board's framework. cache_in, state_in: the memory that the KV cache and the
     rest of the state lie in, "RAM" or "PSRAM". placed: what is copied into RAM and PSRAM that are free besides, when
-    the program starts. weights_in: PROGRAM or PARTITION.
+    the program starts. weights_in: PROGRAM or PARTITION. code_in_ram: bound of the code and small constants that run
+    from RAM, on a chip whose linker script copies them there.
     """
 
     plan: Plan
@@ -128,6 +129,7 @@ class MemoryNeeds:
     state_in: str = "RAM"
     placed: Placement = field(default_factory=Placement)
     weights_in: str = PROGRAM
+    code_in_ram: int = 0
 
     def fits(self, board: Board) -> bool:
         """Whether the board has room for all of it."""
@@ -279,12 +281,12 @@ def memory_needs(
         return min(inside, memory_needs(model, tokenizer, board, PARTITION), key=lambda needs: needs.times(board))
     kept = weights_in or PROGRAM
     space = None if board is None else room(board, kept)
-    needs = _lay_out(plan_memory(model, tokenizer, board, None, kept), space, kept)
+    chip = None if board is None else CHIPS.get(board.chip)
+    needs = _lay_out(plan_memory(model, tokenizer, board, None, kept), space, kept, chip)
     if space is not None and not needs.total.fits(space):
-        needs = _lay_out(plan_memory(model, tokenizer, board, 1, kept), space, kept)
+        needs = _lay_out(plan_memory(model, tokenizer, board, 1, kept), space, kept, chip)
     if space is None or not needs.total.fits(space):
         return needs
-    chip = None if board is None else CHIPS.get(board.chip)
     hot_code = None if chip is None else chip.hot_code
     faster = space.psram - needs.total.psram if board is not None and _psram_is_faster(board) else 0
     left = space.ram - needs.total.ram - (HEAP if chip is None else chip.heap)
@@ -297,7 +299,7 @@ def _psram_is_faster(board: Board) -> bool:
     return speeds is not None and (speeds.psram or 0) > (speeds.flash or 0)
 
 
-def _lay_out(plan: Plan, space: Bytes | None, weights_in: str) -> MemoryNeeds:
+def _lay_out(plan: Plan, space: Bytes | None, weights_in: str, chip: Chip | None) -> MemoryNeeds:
     """All in RAM, if there is room for it or no PSRAM.
 
     What does not fit goes to PSRAM: the KV cache first, of which a token reads each byte once, and none beyond its own
@@ -305,11 +307,13 @@ def _lay_out(plan: Plan, space: Bytes | None, weights_in: str) -> MemoryNeeds:
     """
     cache, state = plan.ram["kv_cache"], plan.state_bytes
     beside = plan.flash["weights"] if weights_in == PARTITION else 0
-    flash = sum(plan.flash.values()) + CODE_BYTES - beside + (CALL_CODE_BYTES if "calls" in plan.flash else 0)
+    code = CODE_BYTES + (CALL_CODE_BYTES if "calls" in plan.flash else 0)
+    flash = sum(plan.flash.values()) + code - beside
+    in_ram = code if chip is not None and chip.runs_from_ram else 0
 
     def layout(ram: int, psram: int = 0, cache_in: str = "RAM", state_in: str = "RAM") -> MemoryNeeds:
-        total = Bytes(flash, plan.variables + ram, psram, beside)
-        return MemoryNeeds(plan, total, cache_in, state_in, weights_in=weights_in)
+        total = Bytes(flash, plan.variables + in_ram + ram, psram, beside)
+        return MemoryNeeds(plan, total, cache_in, state_in, weights_in=weights_in, code_in_ram=in_ram)
 
     layouts = [layout(state)]
     if space is not None and space.psram:

@@ -119,7 +119,11 @@ def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
             place = memory if memory != "RAM" else needs.cache_in if part == "kv_cache" else needs.state_in
             rows.append([place, part, f"{size:,}"])
         if memory == "RAM":
-            copies = (("hot code", needs.placed.hot_bytes), ("copies of tables", sum(needs.placed.tables.values())))
+            copies = (
+                ("code", needs.code_in_ram),
+                ("hot code", needs.placed.hot_bytes),
+                ("copies of tables", sum(needs.placed.tables.values())),
+            )
             rows += [[memory, part, f"{size:,}"] for part, size in copies if size]
             if moved := sum(needs.placed.psram.values()):
                 rows.append(["PSRAM", "copies of matrices", f"{moved:,}"])

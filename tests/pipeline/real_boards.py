@@ -54,18 +54,36 @@ class Cross:
         return [f"{self.prefix}{name}", *self.flags]
 
 
+M33 = ("-mcpu=cortex-m33", "-march=armv8-m.main+fp+dsp", "-mfloat-abi=softfp", "-mcmse")
+"""Of Arduino-Pico: with a unit for floats, whose registers a compiler plans for even if nothing uses them."""
+M7 = ("-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16")
+"""Of Teensy's platform."""
 CROSS = {
-    "rp2040": Cross("arm-none-eabi-", ("-mcpu=cortex-m0plus", "-mthumb")),
-    "rp2350": Cross("arm-none-eabi-", ("-mcpu=cortex-m33", "-mthumb")),
+    "rp2040": Cross("arm-none-eabi-", ("-march=armv6-m", "-mcpu=cortex-m0plus", "-mthumb")),
+    "rp2350": Cross("arm-none-eabi-", (*M33, "-mthumb")),
     "esp32c3": Cross("riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs")),
     "esp32": Cross("xtensa-lx106-elf-", ("-specs=../picolibc.specs", "-mtext-section-literals")),
     "esp32s3": Cross("xtensa-lx106-elf-", ("-specs=../picolibc.specs", "-mtext-section-literals")),
     "esp32s2": Cross("xtensa-lx106-elf-", ("-specs=../picolibc.specs", "-mtext-section-literals")),
     "esp32c6": Cross("riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs")),
+    "imxrt1062": Cross("arm-none-eabi-", (*M7, "-mthumb")),
     "esp32p4": Cross("riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs")),
 }
-PLATFORMS = {"platformio/espressif32": "espressif32", "maxgerhardt": "raspberrypi", "pioarduino": "pioarduino"}
+PLATFORMIO_PATIENCE = 30.0
+"""Seconds that PlatformIO itself waits for its registry, and more."""
+PLATFORMS = {
+    "platformio/espressif32": "espressif32",
+    "maxgerhardt": "raspberrypi",
+    "pioarduino": "pioarduino",
+    "teensy": "teensy",
+}
 """A word of each board's platform -> the folder of its stand-in."""
+
+
+def stand_in_of(platform: str) -> Path:
+    """The folder of a platform's stand-in."""
+    (found,) = (STAND_INS / place for word, place in PLATFORMS.items() if word in platform)
+    return found
 
 
 def install_stand_ins(core: Path) -> None:
@@ -76,7 +94,7 @@ def install_stand_ins(core: Path) -> None:
     for name in ONE_OF_EACH_PLATFORM:
         platform = load_board(name, FOLDER).platformio["platform"]
         spec = PackageSpec(platform)
-        (stand_in,) = (STAND_INS / place for word, place in PLATFORMS.items() if word in platform)
+        stand_in = stand_in_of(platform)
         folder = core / "platforms" / stand_in.name
         if folder.exists():
             folder = folder.with_name(f"{stand_in.name}@src")

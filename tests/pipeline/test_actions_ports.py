@@ -29,11 +29,12 @@ RGB = ActionPins(led_rgb_pin=48)
     [
         ("rp2040", "Pico"),
         ("esp32", "ESP32 with an LED"),
+        ("imxrt1062", "Teensy"),
         ("esp32c6", "ESP32 with Arduino core 3 and an addressable LED"),
     ],
 )
 def test_the_handlers_compile_without_a_warning(chip: str, flavour: str, pins: ActionPins, tmp_path: Path) -> None:
-    if pins is RGB and flavour == "Pico":
+    if pins is RGB and flavour in ("Pico", "Teensy"):
         pytest.skip("an addressable LED is known on the ESP32 alone")
     board = replace(load_board("pico", FOLDER), actions=pins)
     project = write(quantize(call_models.call_model()), call_models.tokenizer(), board, tmp_path / "project")

@@ -21,6 +21,9 @@ BRIDGES = {UsbId(0x10C4, 0xEA60), UsbId(0x1A86, 0x7523), UsbId(0x1A86, 0x55D4)}
 OWN_PORT = UsbId(0x303A, 0x1001)
 """The USB-Serial/JTAG of Espressif's chips."""
 
+TEENSY_PORT = UsbId(0x16C0, 0x0483)
+"""Of Teensy's core with USB_SERIAL (teensy4/usb_desc.h); its platform's file has none."""
+
 PSRAM_TYPES = {2 * 2**20: "qio_qspi", 8 * 2**20: "qio_opi"}
 """By its bytes on the boards that there are with an ESP32-S3; other chips have one type alone."""
 
@@ -49,10 +52,10 @@ def test_chip_clock_and_flash_are_those_of_the_platforms_file(board: Board) -> N
 @pytest.mark.parametrize("board", REAL, ids=lambda board: board.name)
 def test_usb_numbers_are_those_of_the_platforms_file_of_the_chip_or_of_a_bridge(board: Board) -> None:
     told = {UsbId(int(vid, 16), int(pid, 16)) for vid, pid in board_file(board)["build"].get("hwids", [])}
-    known = told | BRIDGES | ({OWN_PORT} if board.chip.startswith("esp32") else set())
+    known = told | BRIDGES | {"esp32": {OWN_PORT}, "imxrt": {TEENSY_PORT}}.get(board.chip[:5], set())
     assert set(board.usb) <= known
     if not set(board.usb) & BRIDGES:
-        serial_on_usb = "-DARDUINO_USB_CDC_ON_BOOT=1" in flags(board) or board.chip.startswith("rp2")
+        serial_on_usb = "-DARDUINO_USB_CDC_ON_BOOT=1" in flags(board) or board.chip.startswith(("rp2", "imxrt"))
         assert serial_on_usb, "Serial is a pin, and nobody would hear it"
 
 
@@ -95,7 +98,7 @@ def test_boards_that_no_model_can_tell_apart_are_one_kind() -> None:
 
 def test_one_board_of_each_chip_is_the_first() -> None:
     names = [board.name for board in one_of_each_chip(REAL)]
-    assert names == ["esp32", "esp32c3", "esp32c6", "esp32p4", "esp32s2", "esp32s3", "pico", "pico2"]
+    assert names == ["esp32", "esp32c3", "esp32c6", "esp32p4", "esp32s2", "esp32s3", "pico", "pico2", "teensy41"]
 
 
 def test_a_family_of_a_users_own_chip_comes_last_by_its_name() -> None:

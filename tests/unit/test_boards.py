@@ -177,7 +177,7 @@ def test_a_figure_without_a_source_is_refused(pico: Path, table: str) -> None:
         read_board(pico)
 
 
-UNKNOWN = {"esp32p4": {"cycles", "power", "psram", "virtual"}}
+UNKNOWN = {"esp32p4": {"cycles", "power", "psram", "virtual"}, "teensy41": {"virtual"}}
 """By board, what nobody has told, or what no emulator is."""
 
 

@@ -35,6 +35,11 @@ EDGES = {
         [0x3F000000, 0x3F500000, 0x3FF9E000, 0x3FFAFFFF, 0x40000000, 0x4001FFFF, 0x40070000, 0x40080000, 0x50000000],
     ),
     "esp32c6": ([0x40800000, 0x4087FFFF], [0x40000000, 0x407FFFFF, 0x40880000, 0x42000000, 0x50000000]),
+    # ITCM and DTCM; beside them flash at 0x60000000, PSRAM at 0x70000000, and the RAM of the heap.
+    "imxrt1062": (
+        [0x00000000, 0x0007FFFF, 0x20000000, 0x2007FFFF],
+        [0x00080000, 0x1FFFFFFF, 0x20080000, 0x20200000, 0x60000000, 0x70000000],
+    ),
     "esp32p4": ([0x4FF00000, 0x4FFBFFFF], [0x40000000, 0x48000000, 0x4FC00000, 0x4FEFFFFF, 0x4FFC0000, 0x50108000]),
 }
 """Chip -> addresses in its RAM, and addresses that are not: first and last bytes, and what lies beside them."""

@@ -92,13 +92,13 @@ def test_a_copied_table_is_a_variable_and_its_bytes_are_no_longer_read_from_flas
         assert f"\nextern uint16_t tl_{name}_table[" in files["src/tables.h"]
     emitted = {table.name for table in tables(model, kernel_set_of(board))}
     assert needs.placed.tables.keys() == emitted | ELEMENT_TABLES.keys()
-    declared = re.findall(r"^static (const )?.*? \w+(?:\[\d+\]| TL_ALIGNED) = \{$", weights, re.M)
+    declared = re.findall(r"^static (const TL_TABLE )?.*? \w+(?:\[\d+\]| TL_ALIGNED) = \{$", weights, re.M)
     assert declared == [""] * len(emitted)
     moved = traffic(model, needs, 0, kernel_set_of(board)).by_memory
     row, shifts = model.config.dim + 2, model.k_shift.size
     assert moved["flash"] == row + shifts
     without = emit_project(model, stories_tokenizer, board, replace(needs, placed=Placement())).files["src/weights.c"]
-    assert re.sub(r"^static const ", "static ", without, flags=re.M) == weights
+    assert re.sub(r"^static const TL_TABLE ", "static ", without, flags=re.M) == weights
 
 
 def test_what_ram_has_no_room_for_goes_to_psram_if_there_is_some() -> None:

@@ -128,7 +128,9 @@ void setup() {
     /* The longest prompt may arrive while a forward pass keeps us from reading, and a CANCEL behind it. */
     Serial.setRxBufferSize(TL_RECEIVE_MAX + 256u);
 #endif
+#if !defined(TEENSYDUINO) /* there it would only wait for DTR, and our tool keeps it low */
     Serial.begin(BAUD);
+#endif
 #if defined(ARDUINO_ARCH_RP2040)
     /* The core sends only while DTR is raised, and our tool keeps it low: raising it resets other boards. */
     Serial.ignoreFlowControl(true);

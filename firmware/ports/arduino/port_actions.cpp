@@ -88,6 +88,11 @@ bool set_servo(const tinyllm_call *call, tinyllm_result *) {
     analogWriteFrequency(1000000 / PERIOD_US);
 #endif
     analogWrite(TL_ACTION_SERVO_PIN, static_cast<int>((pulse_us << BITS) / PERIOD_US));
+#elif defined(TEENSYDUINO)
+    constexpr uint8_t BITS = 12;
+    (void)analogWriteResolution(BITS);
+    analogWriteFrequency(TL_ACTION_SERVO_PIN, 1000000.0f / PERIOD_US);
+    analogWrite(TL_ACTION_SERVO_PIN, static_cast<int>((pulse_us << BITS) / PERIOD_US));
 #else
     /* The core's analogWrite has 100 Hz at the least, so the PWM is set here: its counter goes up each microsecond. */
     const unsigned slice = pwm_gpio_to_slice_num(TL_ACTION_SERVO_PIN);
@@ -137,6 +142,8 @@ bool read_sensor(const tinyllm_call *call, tinyllm_result *result) {
     }
 #if defined(ARDUINO_ARCH_ESP32)
     const float celsius = temperatureRead();
+#elif defined(TEENSYDUINO)
+    const float celsius = tempmonGetTemp();
 #else
     const float celsius = analogReadTemp();
 #endif

@@ -1,5 +1,6 @@
 /* The calls of an Arduino core that the port and the library's examples make, as the cores declare them: no more, so that
- * one more is noticed. Sources: arduino-esp32 2.0.17 and 3.3.9 (cores/esp32), Arduino-Pico 4.1.1 (cores/rp2040). */
+ * one more is noticed. Sources: arduino-esp32 2.0.17 and 3.3.9 (cores/esp32), Arduino-Pico 4.1.1 (cores/rp2040), and
+ * PaulStoffregen/cores of Teensyduino 1.62 (teensy4). */
 #ifndef ARDUINO_H
 #define ARDUINO_H
 
@@ -64,6 +65,20 @@ unsigned long micros();
 float analogReadTemp(float vref = 3.3f);
 void setup1();
 void loop1();
+#elif defined(TEENSYDUINO)
+#define OUTPUT 1
+#define LED_BUILTIN (13)
+extern "C" {
+void pinMode(uint8_t pin, uint8_t mode);
+void digitalWrite(uint8_t pin, uint8_t val);
+void delay(uint32_t msec);
+uint32_t millis(void);
+uint32_t micros(void);
+void analogWrite(uint8_t pin, int value);
+void analogWriteFrequency(uint8_t pin, float frequency);
+uint32_t analogWriteResolution(uint32_t bits);
+float tempmonGetTemp(void);
+}
 #else
 #error "which core?"
 #endif
@@ -78,7 +93,7 @@ public:
     size_t println(const char *text);
 #if defined(ARDUINO_ARCH_ESP32)
     size_t setRxBufferSize(size_t size);
-#else
+#elif defined(ARDUINO_ARCH_RP2040)
     void ignoreFlowControl(bool ignore = true);
 
 private:

@@ -37,7 +37,12 @@ static const size_t MOST_AT_ONCE = 64; /* a USB packet */
 
 static int listener = -1, client = -1;
 static uint8_t received[65536];
-static size_t buffer_size = 256, n_received, n_taken; /* 256: what the ESP32's core has by default */
+#if defined(TEENSYDUINO)
+static size_t buffer_size = sizeof received; /* USB holds the sender back instead */
+#else
+static size_t buffer_size = 256; /* what the ESP32's core has by default */
+#endif
+static size_t n_received, n_taken;
 
 static uint64_t now_us() {
     struct timespec now;
@@ -100,7 +105,7 @@ size_t Console::write(const uint8_t *bytes, size_t n) {
         return 0;
     }
 #elif defined(ARDUINO_USB_MODE) && !ARDUINO_USB_MODE
-    n = 0; /* DTR is low */
+    n = 0;                       /* DTR is low */
 #endif
     return n == 0 ? 0 : send_some(bytes, n);
 }
@@ -212,13 +217,15 @@ size_t getArduinoLoopTaskStackSize(void) {
 }
 
 extern "C" void delay(uint32_t ms) {
-#else
+#elif defined(ARDUINO_ARCH_RP2040)
 void Console::ignoreFlowControl(bool ignore) {
     flow_control = !ignore;
     buffer_size = sizeof received; /* USB holds the sender back instead */
 }
 
 extern "C" void delay(unsigned long ms) {
+#else
+extern "C" void delay(uint32_t ms) {
 #endif
     (void)usleep(static_cast<useconds_t>(ms) * 1000u);
 }
@@ -229,11 +236,11 @@ extern "C" void digitalWrite(uint8_t, uint8_t value) {
     fprintf(stderr, "LED %d\n", value);
 }
 
-extern "C" unsigned long millis() {
+extern "C" decltype(millis()) millis() {
     return static_cast<uint32_t>(now_us() / 1000u);
 }
 
-extern "C" unsigned long micros() {
+extern "C" decltype(micros()) micros() {
     /* Unsigned: the wrap comes BEFORE_WRAP_US after the start. */
     return static_cast<uint32_t>(now_us() - BEFORE_WRAP_US);
 }

@@ -15,37 +15,67 @@ struct pair {
     const int8_t *first, *second;
 };
 
-/* Adds to the sums of four channels of two heads; the pairs' values are offset by 0 or 4. */
-static TL_INLINE void mix_four(const struct pair *pair, const int offset, int32_t *sums, int32_t *sums1) {
+#if defined(TL_DSP)
+
+/* One pair after the other until a pair has no values: what they add to four channels of two heads. r0: the pairs. The
+ * sums of one head are in r7 to r10, those of the other in r11, r12, lr and r1. */
+#define MIX_FOUR(offset)                                                                                               \
+    "1:\n"                                                                                                             \
+    "ldmia r0!, {r2, r3, r4, r5}\n"                                                                                    \
+    "cbz r4, 2f\n"                                                                                                     \
+    "ldr r4, [r4, #" offset "]\n"                                                                                      \
+    "ldr r5, [r5, #" offset "]\n"                                                                                      \
+    "pkhbt r6, r4, r5, lsl #16\n"                                                                                      \
+    "pkhtb r5, r5, r4, asr #16\n"                                                                                      \
+    "sxtb16 r4, r6\n"                                                                                                  \
+    "sxtb16 r6, r6, ror #8\n"                                                                                          \
+    "smlad r7, r4, r2, r7\n"                                                                                           \
+    "smlad r11, r4, r3, r11\n"                                                                                         \
+    "smlad r8, r6, r2, r8\n"                                                                                           \
+    "smlad r12, r6, r3, r12\n"                                                                                         \
+    "sxtb16 r4, r5\n"                                                                                                  \
+    "sxtb16 r5, r5, ror #8\n"                                                                                          \
+    "smlad r9, r4, r2, r9\n"                                                                                           \
+    "smlad lr, r4, r3, lr\n"                                                                                           \
+    "smlad r10, r5, r2, r10\n"                                                                                         \
+    "smlad r1, r5, r3, r1\n"                                                                                           \
+    "b 1b\n"                                                                                                           \
+    "2:\n"
+
+/* Adds to the sums of eight channels of two heads. The loop takes every register, which no compiler finds room for once it
+ * has to choose them itself: so they are named, and what is needed later waits on the stack. */
+TL_HOT __attribute__((noinline)) static void mix_eight(const struct pair *pairs, int32_t *sums, int32_t *sums1) {
+    __asm__ volatile(
+        "ldr r0, %[pairs]\n"
+        "ldr r1, %[sums]\n"
+        "ldr r2, %[sums1]\n"
+        "ldmia r1, {r7, r8, r9, r10}\n"
+        "ldmia r2, {r11, r12, lr}\n"
+        "ldr r1, [r2, #12]\n" MIX_FOUR("0") "ldr r2, %[sums]\n"
+                                            "stmia r2!, {r7, r8, r9, r10}\n"
+                                            "ldmia r2, {r7, r8, r9, r10}\n"
+                                            "ldr r2, %[sums1]\n"
+                                            "stmia r2!, {r11, r12, lr}\n"
+                                            "str r1, [r2], #4\n"
+                                            "ldmia r2, {r11, r12, lr}\n"
+                                            "ldr r1, [r2, #12]\n"
+                                            "ldr r0, %[pairs]\n" MIX_FOUR("4") "ldr r2, %[sums]\n"
+                                                                               "add r2, r2, #16\n"
+                                                                               "stmia r2, {r7, r8, r9, r10}\n"
+                                                                               "ldr r2, %[sums1]\n"
+                                                                               "add r2, r2, #16\n"
+                                                                               "stmia r2!, {r11, r12, lr}\n"
+                                                                               "str r1, [r2]\n"
+        :
+        : [pairs] "m"(pairs), [sums] "m"(sums), [sums1] "m"(sums1)
+        : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
+}
+
+#else
+
+static void mix_four(const struct pair *pair, const int offset, int32_t *sums, int32_t *sums1) {
     int32_t a0 = sums[0], a1 = sums[1], a2 = sums[2], a3 = sums[3];
     int32_t b0 = sums1[0], b1 = sums1[1], b2 = sums1[2], b3 = sums1[3];
-#if defined(TL_DSP)
-    __asm__ volatile("1:\n"
-                     "ldmia %[pair]!, {r2, r3, r4, r5}\n"
-                     "cbz r4, 2f\n"
-                     "ldr r4, [r4, %[offset]]\n"
-                     "ldr r5, [r5, %[offset]]\n"
-                     "pkhbt r6, r4, r5, lsl #16\n"
-                     "pkhtb r5, r5, r4, asr #16\n"
-                     "sxtb16 r4, r6\n"
-                     "sxtb16 r6, r6, ror #8\n"
-                     "smlad %[a0], r4, r2, %[a0]\n"
-                     "smlad %[b0], r4, r3, %[b0]\n"
-                     "smlad %[a1], r6, r2, %[a1]\n"
-                     "smlad %[b1], r6, r3, %[b1]\n"
-                     "sxtb16 r4, r5\n"
-                     "sxtb16 r5, r5, ror #8\n"
-                     "smlad %[a2], r4, r2, %[a2]\n"
-                     "smlad %[b2], r4, r3, %[b2]\n"
-                     "smlad %[a3], r5, r2, %[a3]\n"
-                     "smlad %[b3], r5, r3, %[b3]\n"
-                     "b 1b\n"
-                     "2:\n"
-                     : [pair] "+&r"(pair), [a0] "+&r"(a0), [a1] "+&r"(a1), [a2] "+&r"(a2), [a3] "+&r"(a3),
-                       [b0] "+&r"(b0), [b1] "+&r"(b1), [b2] "+&r"(b2), [b3] "+&r"(b3)
-                     : [offset] "i"(offset)
-                     : "r2", "r3", "r4", "r5", "r6", "memory");
-#else
     for (; pair->first != NULL; pair++) {
         const uint32_t first = tl_load_word(pair->first + offset), second = tl_load_word(pair->second + offset);
         const uint32_t low = tl_pkhbt(first, second), high = tl_pkhtb(first, second);
@@ -55,10 +85,17 @@ static TL_INLINE void mix_four(const struct pair *pair, const int offset, int32_
         a2 = tl_smlad(v2, pair->weights[0], a2), b2 = tl_smlad(v2, pair->weights[1], b2);
         a3 = tl_smlad(v3, pair->weights[0], a3), b3 = tl_smlad(v3, pair->weights[1], b3);
     }
-#endif
     sums[0] = a0, sums[1] = a1, sums[2] = a2, sums[3] = a3;
     sums1[0] = b0, sums1[1] = b1, sums1[2] = b2, sums1[3] = b3;
 }
+
+/* Adds to the sums of eight channels of two heads. */
+static void mix_eight(const struct pair *pairs, int32_t *sums, int32_t *sums1) {
+    mix_four(pairs, 0, sums, sums1);
+    mix_four(pairs, 4, sums + 4, sums1 + 4);
+}
+
+#endif
 
 /* Fills in the pairs of so many slots; the last of an odd number is paired with itself, at a weight of 0. */
 TL_HOT static void pair_slots(const struct tl_mix_job *job, uint32_t slot, uint32_t slots, struct pair *pair) {
@@ -88,8 +125,7 @@ TL_HOT static void mix_two(const struct tl_mix_job *job, int32_t *sums) {
         const uint32_t left = job->slots - slot;
         pair_slots(job, slot, left < 2u * MOST_PAIRS ? left : 2u * MOST_PAIRS, pairs);
         for (uint32_t i = 0; i < n; i += 8) {
-            mix_four(pairs, 0, sums + i, sums + n + i);
-            mix_four(pairs, 4, sums + i + 4, sums + n + i + 4);
+            mix_eight(pairs, sums + i, sums + n + i);
             if (i + 8 == n) break;
             for (struct pair *pair = pairs; pair->first != NULL; pair++) pair->first += 8, pair->second += 8;
         }
