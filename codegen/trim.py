@@ -1,4 +1,4 @@
-"""Vocabulary trimming: a model and its tokenizer with only the tokens that some texts, and every byte, need.
+"""Vocabulary trimming: keep only the tokens of a model and its tokenizer that some texts need, and every byte.
 
 A large vocabulary is most of a small model: the embedding's rows, the head's, the logits, the tables of the pieces. The
 texts are samples of those that the model will read and write. The kept tokens encode them as before, token for token;
@@ -46,7 +46,7 @@ class Saving:
 
 @dataclass(frozen=True)
 class Trimmed:
-    """kept: for each token of the trimmed vocabulary the id that it had, ascending."""
+    """A trimmed model and tokenizer. kept: for each token of the trimmed vocabulary its old id, ascending."""
 
     model: Model
     tokenizer: Tokenizer
@@ -55,7 +55,7 @@ class Trimmed:
 
 
 def trim(model: Model, tokenizer: Tokenizer, texts: Sequence[str]) -> Trimmed:
-    """The model with the rows of the kept tokens alone, and its tokenizer; the model's name gets their number."""
+    """The model and its tokenizer with only the kept tokens; the model's name gets their number."""
     kept = needed_tokens(tokenizer, texts, model.config.chat_template)
     trimmed = trim_tokenizer(tokenizer, kept)
     config = trim_config(model.config, len(kept))
@@ -66,12 +66,12 @@ def trim(model: Model, tokenizer: Tokenizer, texts: Sequence[str]) -> Trimmed:
 
 
 def trim_config(config: ModelConfig, n_tokens: int) -> ModelConfig:
-    """The config of the model that has `n_tokens` left."""
+    """The config of the model after trimming to `n_tokens`."""
     return replace(config, name=f"{config.name}-trim{n_tokens}", vocab_size=n_tokens)
 
 
 def saving(config: ModelConfig, whole: Tokenizer, trimmed: Tokenizer) -> Saving:
-    """The saving of the smaller vocabulary for a model of that config, counted before it is trimmed."""
+    """What the trimmed tokenizer saves for a model of that config, counted before the model is trimmed."""
     smaller = trim_config(config, trimmed.vocab_size)
     before, after = plan_memory(outline(config), whole), plan_memory(outline(smaller), trimmed)
     dropped = whole.vocab_size - trimmed.vocab_size
@@ -85,8 +85,8 @@ def saving(config: ModelConfig, whole: Tokenizer, trimmed: Tokenizer) -> Saving:
 
 
 def needed_tokens(tokenizer: Tokenizer, texts: Iterable[str], chat_template: str | None = None) -> tuple[int, ...]:
-    """The ids to keep, ascending: what the texts and the chat template's own words encode to, what merges make on the
-    way there, every single byte, and all that is no NORMAL piece, save padding.
+    """The ids to keep, ascending: the tokens of the texts and of the chat template's own words, the tokens that merges
+    make on the way to them, every single byte, and all pieces that are not NORMAL, except padding.
     """
     used = {token for text in texts for token in encode(tokenizer, text)} | _template_tokens(tokenizer, chat_template)
     kept = used | _always_kept(tokenizer)
@@ -99,9 +99,10 @@ def needed_tokens(tokenizer: Tokenizer, texts: Iterable[str], chat_template: str
 
 
 def first_tokens(tokenizer: Tokenizer, size: int) -> tuple[int, ...]:
-    """The ids of a vocabulary of about `size` tokens, ascending: what is always kept, then the first of the others.
+    """The ids of a vocabulary of about `size` tokens, ascending: those always kept, then the first of the others.
 
-    Tokenizers number their most common pieces first, so it is about as large as that of a text which needs so many.
+    Tokenizers number their most common pieces first. So this vocabulary takes about as many bytes as that of a text
+    which needs `size` tokens.
     """
     kept = _always_kept(tokenizer)
     others = (token for token in range(tokenizer.vocab_size) if token not in kept)
@@ -109,13 +110,13 @@ def first_tokens(tokenizer: Tokenizer, size: int) -> tuple[int, ...]:
 
 
 def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
-    """The tokenizer of these tokens alone, in this order; every merge whose three pieces are kept."""
+    """The tokenizer with only these tokens, in this order, and the merges whose three pieces are kept."""
     new = {old: token for token, old in enumerate(kept)}
 
     def of_kept(values: Sequence[float]) -> tuple[float, ...]:
         return tuple(values[old] for old in kept) if values else ()
 
-    # Dense again, so that the largest rank stays below the number of tokens.
+    # Ranks become dense again, so that the largest stays below the number of tokens.
     _, ranks = np.unique(np.array(of_kept(tokenizer.ranks)), return_inverse=True)
     merges = (tuple(new.get(token, -1) for token in merge) for merge in tokenizer.merges)
     return replace(
@@ -136,7 +137,7 @@ def trim_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
 
 
 def _template_tokens(tokenizer: Tokenizer, chat_template: str | None) -> set[int]:
-    """The ids of conversations as the chat template writes them; none if it cannot be used."""
+    """The ids of CONVERSATIONS as the chat template writes them, without those that it cannot write."""
     used: set[int] = set()
     if chat_template is None:
         return used
@@ -155,7 +156,7 @@ def _always_kept(tokenizer: Tokenizer) -> set[int]:
         if len(piece) == 1 if kind is PieceKind.NORMAL else piece != padding_piece(token):
             kept.add(token)
     if tokenizer.scores:
-        # What unknown characters and USER_DEFINED pieces score follows from these.
+        # The scores of unknown characters and of USER_DEFINED pieces follow from these.
         score = tokenizer.scores.__getitem__
         kept.add(min(range(tokenizer.vocab_size), key=score))
         normal = tokenizer.normal_ids.values()
@@ -164,14 +165,14 @@ def _always_kept(tokenizer: Tokenizer) -> set[int]:
 
 
 def padding_piece(token: int) -> bytes:
-    """The name of a row of the embedding that no text and no mark has, as tokenizers.vocabulary.fit_vocabulary says."""
+    """The name of the piece that fit_vocabulary (tokenizers/formats/vocabulary.py) gives a row without a piece."""
     return b"[PAD%d]" % token
 
 
 def _parts(tokenizer: Tokenizer, piece: bytes, rank: Callable[[bytes, bytes], int | None]) -> Iterator[bytes]:
-    """The characters of a piece, and each symbol that merging makes from them on the way to it.
+    """The characters of a piece, and each symbol that merging makes from them on the way to the piece.
 
-    No merge crosses the ends of a text that becomes one piece, so alone it merges in the same order as in a text.
+    No merge crosses the ends of the text that becomes one piece, so the piece alone merges as it does within a text.
     """
     symbols = list(_characters(tokenizer, piece))
     yield from symbols
