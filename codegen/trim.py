@@ -101,8 +101,8 @@ def needed_tokens(tokenizer: Tokenizer, texts: Iterable[str], chat_template: str
 def first_tokens(tokenizer: Tokenizer, size: int) -> tuple[int, ...]:
     """The ids of a vocabulary of about `size` tokens, ascending: those always kept, then the first of the others.
 
-    Tokenizers number their most common pieces first. So this vocabulary takes about as many bytes as that of a text
-    which needs `size` tokens.
+    Tokenizers number their most common pieces first. So it is about as large as the vocabulary of a text that needs
+    `size` tokens.
     """
     kept = _always_kept(tokenizer)
     others = (token for token in range(tokenizer.vocab_size) if token not in kept)

@@ -265,7 +265,7 @@ def weights_of(probabilities: I64, packed: I64 | NDArray[np.uint16], top: I64, b
 
 
 def q16_int8(vector: I64, exponent: I64 | int = 0) -> Quantized:
-    """Quantise Q16.16 vectors (..., n) in units of 2**exponent (...,); the result's scale gives real values."""
+    """Quantise vectors (..., n) in units of 2**(exponent - 16), exponent (...,); the scale gives real values."""
     scaled = quantize_int8(vector)
     return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + exponent - fp.FRACTION_BITS)
 

@@ -1,7 +1,7 @@
 """Emit a model as a library: one set of sources for Arduino, PlatformIO, ESP-IDF and the Pico SDK.
 
     library.json, library.properties     for PlatformIO and the Arduino IDE
-    CMakeLists.txt, idf_component.yml    for ESP-IDF and the Pico SDK; not if both cores compute, as only Arduino can
+    CMakeLists.txt, idf_component.yml    for ESP-IDF and the Pico SDK, unless both cores compute: only Arduino does that
     src/TinyLLM.h                        the C++ class, and the memory that it takes
     src/TinyLLM/                         library.h, the same in C, and all sources in one folder
     examples/                            sketches, and a program in plain C
@@ -71,7 +71,7 @@ COMMAND = ("light.set", "Turn on the light in the kitchen, please.")
 def library_board(board: Board | None, cores: int = 1) -> Board:
     """The board that a library is planned for: as a sketch finds it, with its static RAM and no PSRAM.
 
-    cores: how many compute. Raises UserError for a second core if the board has none or has no Arduino core.
+    cores: how many compute. Raises UserError for a second core unless the board has one and an Arduino core.
     """
     if cores > 1 and (board is None or board.cores < cores or "arduino" not in board.ports):
         lacking = "without --board the library is for any" if board is None else f"{board.name} has none for a sketch"

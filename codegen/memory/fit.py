@@ -20,8 +20,8 @@ CONTEXT_STEP = 8
 def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_in: str | None = None) -> MemoryNeeds:
     """The bytes that the model takes on the board, with the weights where memory_needs puts them.
 
-    Raises UserError with advice if it does not fit, or if the weights shall go beside the program (PARTITION) and the
-    board has no place for them.
+    Raises UserError with advice if it does not fit, or if weights_in is PARTITION and the board has no place for
+    weights beside the program.
     """
     if weights_in == PARTITION and board.weights is None and board.memory is not None:
         raise UserError(

@@ -270,7 +270,7 @@ def memory_needs(
 ) -> MemoryNeeds:
     """The bytes of the program on a board, without its framework; board None: a board with enough RAM.
 
-    weights_in: PROGRAM, PARTITION, or None for the first of them that fits; if neither fits, the one that lacks least.
+    weights_in: PROGRAM, PARTITION, or None for the first of them that fits; if neither fits, the nearest to fitting.
     """
     if weights_in is None and board is not None and board.weights is not None and board.memory is not None:
         inside = memory_needs(model, tokenizer, board, PROGRAM)

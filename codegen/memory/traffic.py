@@ -84,7 +84,7 @@ def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: K
 def prefill_traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: KernelSet = GENERIC) -> Traffic:
     """The traffic of a token of a prompt, at that mean position. The tokens of a batch share the reading of weights.
 
-    Its logits are not needed, so the head is not read. Of the last block only wk and wv are, for the KV cache.
+    Its logits are not needed: the head is not read, and of the last block's matrices only wk and wv are.
     """
     whole, batch = traffic(model, needs, position, kernels), needs.plan.batch
     last = model.config.schedule[-1]
