@@ -1,8 +1,8 @@
 """The integer primitives: the specification of tinyllm's arithmetic.
 
 Every function here is exact integer mathematics on int64 arrays that hold int32 values (or the range its docstring
-states), and firmware/engine/fixedpoint.c mirrors it bit for bit. Floats appear only in the making of constant tables.
-docs/arithmetic.md gives ranges and error bounds.
+states), and firmware/engine/fixedpoint.c mirrors it bit for bit. Floats make only the constant tables; bit_length and
+isqrt32 use float64 inside, but their results are exact. docs/arithmetic.md gives ranges and error bounds.
 
 Real values are Q16.16 (`value * 65536` as int32, saturated to +-(2**31 - 1)). A scale is an integer mantissa and a
 power of two: mantissa * 2**exponent. vectors.py builds on these.
@@ -24,7 +24,7 @@ SCALE_EXPONENT_BIAS = 16
 
 
 def to_q16(value: ArrayLike) -> I64:
-    """Float constants to Q16.16, nearest, saturated. For tables and settings made before emission."""
+    """Convert floats to Q16.16, to nearest, saturated. For tables and settings made before emission."""
     scaled = np.rint(np.asarray(value, dtype=np.float64) * 2**FRACTION_BITS)
     return np.clip(scaled, -INT32_MAX, INT32_MAX).astype(np.int64)
 
@@ -35,10 +35,10 @@ def saturate(value: ArrayLike) -> I64:
 
 
 def bit_length(value: ArrayLike) -> I64:
-    """Bits of non-negative integers below 2**63; 0 has none."""
+    """The number of bits of non-negative integers below 2**63; 0 for 0."""
     value = np.asarray(value, np.int64)
     high = value >> 32
-    # A float64 holds 32 bits exactly, and its exponent is how many there are.
+    # A float64 holds 32 bits exactly, and frexp gives their number as the exponent.
     _, bits = np.frexp(np.where(high > 0, high, value).astype(np.float64))
     return np.asarray(bits + np.where(high > 0, 32, 0), np.int64)
 
@@ -59,8 +59,8 @@ def rounding_shift(value: ArrayLike, right: ArrayLike) -> I64:
 def requantize(accumulator: ArrayLike, multiplier: ArrayLike, right: ArrayLike) -> I64:
     """`saturate(accumulator * multiplier / 2**right)` to nearest, ties up.
 
-    |accumulator| < 2**31, 0 <= multiplier < 2**31, any `right`: above 62 it acts as 62, below zero the product is
-    saturated, shifted left (at most 31) and saturated again.
+    |accumulator| < 2**31, 0 <= multiplier < 2**31. A `right` above 62 acts as 62. If `right` is negative, the product
+    is saturated, shifted left (by at most 31) and saturated again.
     """
     product = np.asarray(accumulator, np.int64) * np.asarray(multiplier, np.int64)
     right = np.asarray(right, np.int64)
@@ -72,9 +72,9 @@ def requantize(accumulator: ArrayLike, multiplier: ArrayLike, right: ArrayLike) 
 
 
 def pack_scale(mantissa: ArrayLike, exponent: ArrayLike) -> I64:
-    """A scale in 16 bits: mantissa below 2048, (exponent + 16) << 11; 0 is the zero scale.
+    """Pack a scale into 16 bits: the mantissa, below 2048, and (exponent + 16) << 11; 0 is the zero scale.
 
-    Exponents are at most 15. One below -16 (a vector under two units) becomes the zero scale.
+    Exponents are at most 15. An exponent below -16 (every value of the vector is under two units) gives the zero scale.
     """
     mantissa, exponent = np.asarray(mantissa, np.int64), np.asarray(exponent, np.int64)
     biased = exponent + SCALE_EXPONENT_BIAS
@@ -107,8 +107,7 @@ def isqrt32(value: ArrayLike) -> I64:
 def reciprocal_sqrt(value: ArrayLike) -> tuple[I64, I64]:
     """1/sqrt(value) for 0 < value < 2**63 as mantissa (2**15 <= m <= 2**16) and exponent; relative error below 2**-14.
 
-    value is brought to a in [2**30, 2**32) by an even shift k; mantissa = floor(2**31 / isqrt(a)),
-    exponent = -31 - k/2.
+    An even right shift k brings value to a in [2**30, 2**32). mantissa = floor(2**31 / isqrt(a)), exponent = -31 - k/2.
     """
     value = np.asarray(value, np.int64)
     down = bit_length(value) - 31
@@ -133,7 +132,10 @@ SINE_TABLE: I64 = np.minimum(np.rint(np.sin(np.arange(257) * (np.pi / 512)) * 2*
 
 
 def exp2_q30(z: ArrayLike) -> I64:
-    """2**(z / 65536) as Q30 for -2**31 < z <= 0; relative error of the fraction below 2**-19, then cut by the shift."""
+    """2**(z / 65536) as Q30 for -2**31 < z <= 0.
+
+    The fraction's relative error is below 2**-19; the shift by the whole part then cuts low bits.
+    """
     negated = -np.asarray(z, np.int64)
     index, rest = (negated >> 8) & 255, negated & 255
     here, next_ = EXP2_TABLE[index], EXP2_TABLE[index + 1]

@@ -1,6 +1,6 @@
-"""The float forward pass: what the checkpoint itself says, against which every integer path is judged.
+"""The float forward pass of a checkpoint. Every integer path is judged by it.
 
-float32 unless asked for float64.
+It computes in float32, or in float64 if asked.
 
 Architecture: Llama (Touvron et al., arXiv 2302.13971): RMSNorm, rotary embedding, grouped-query attention, SwiGLU.
 """
@@ -56,11 +56,12 @@ class FloatForward:
     def hidden(
         self, tokens: ArrayLike, cache: KVCache | None = None, observe: Callable[[int, F32, F32], None] | None = None
     ) -> F32:
-        """What the head turns into logits, floats (T, dim), after each of `tokens`, ints (T,).
+        """The hidden states that the head turns into logits, floats (T, dim), after each of `tokens`, ints (T,).
 
-        The first token stands at position 0, or at cache.length: the call then attends to what the cache holds and
-        adds its own positions to it. Raises ValueError if the cache has no room for them.
-        observe: told of each pass its number and the rotated q (T, n_heads, head_dim) and k (T, n_kv_heads, head_dim).
+        Without a cache the first token stands at position 0. With one it stands at cache.length: the tokens attend to
+        the cached positions and are added to the cache. Raises ValueError if the cache has no room for them.
+        observe: called once per pass with its number and the rotated q (T, n_heads, head_dim) and
+        k (T, n_kv_heads, head_dim).
         """
         ids = np.asarray(tokens, dtype=np.int64)
         if cache is None:
@@ -91,7 +92,7 @@ class FloatForward:
         return rmsnorm(x, model.final_norm, config.norm_epsilon)
 
     def _project(self, block: Block, h: F32) -> tuple[F32, F32, F32]:
-        """Takes h (T, dim) to q (T, n_heads, head_dim), k and v (T, n_kv_heads, head_dim)."""
+        """Project h (T, dim) to q (T, n_heads, head_dim), k and v (T, n_kv_heads, head_dim)."""
 
         def project(weight: F32, bias: F32 | None) -> F32:
             rows: F32 = h @ weight.T if bias is None else h @ weight.T + bias
@@ -100,7 +101,7 @@ class FloatForward:
         return project(block.wq, block.bq), project(block.wk, block.bk), project(block.wv, block.bv)
 
     def _attend(self, q: F32, keys: F32, values: F32, positions: NDArray[np.int64], window: int | None) -> F32:
-        """Causal attention, (T, q_dim), to the last `window` positions or to all.
+        """Causal attention, (T, q_dim), to the last `window` positions, or to all if it is None.
 
         q (T, n_heads, head_dim) at `positions` (T,); keys, values (S, n_kv_heads, head_dim) at 0..S-1.
         """
@@ -134,7 +135,7 @@ def silu(x: F32) -> F32:
 
 
 def softmax(scores: F32) -> F32:
-    """Along the last axis."""
+    """The softmax along the last axis."""
     weights: F32 = scores - scores.max(axis=-1, keepdims=True)
     np.exp(weights, out=weights)
     weights /= weights.sum(axis=-1, keepdims=True)
@@ -171,7 +172,7 @@ def generate_greedy(
 ) -> list[int]:
     """The prompt (not empty) and up to `n_tokens` more ids; ends at a stop id.
 
-    Each is the likeliest, the lowest id of equals.
+    Each new id is the likeliest token. If several are equally likely, it is the lowest of their ids.
     """
     ids = list(prompt)
     cache = model.new_cache(len(prompt) + n_tokens)

@@ -49,11 +49,11 @@ class ModelConfig:
 
     schedule: for every pass through a block, in order, the index of the stored block it uses;
         (0, 0, 1, 1) is two stored blocks each run twice in a row, each pass with its own KV cache.
-    windows: for every pass how many positions a token attends to, the last of them its own, or None if that is all
-        of them; empty if it is None for every pass.
-    key_bits, value_bits: of a code in the KV cache, 8 or 4.
+    windows: for every pass, how many positions a token attends to, its own included; None means all of them.
+        Empty if every pass attends to all.
+    key_bits, value_bits: bits of a code of the keys and of the values in the KV cache, 8 or 4.
     prefix: tokens that every conversation on a board begins with; their KV cache is computed when the C is emitted.
-    system: what they say, if they are the chat template's beginning with this system message.
+    system: the system message, if the prefix is the beginning of the chat template with that message.
     actions: the text of the catalogue of calls that the model may make (actions.toml), None for none.
     """
 
@@ -93,17 +93,17 @@ class ModelConfig:
 
     @property
     def key_bytes(self) -> int:
-        """The codes of a head's key in the KV cache."""
+        """Bytes of the codes of one head's key in the KV cache."""
         return -(-self.head_dim * self.key_bits // 8)
 
     @property
     def value_bytes(self) -> int:
-        """The codes of a head's value in the KV cache."""
+        """Bytes of the codes of one head's value in the KV cache."""
         return -(-self.head_dim * self.value_bits // 8)
 
     @property
     def slots(self) -> tuple[int, ...]:
-        """Positions that the KV cache of each pass holds: its window if that is shorter than the context."""
+        """Positions that the KV cache of each pass holds: its window or the context, whichever is shorter."""
         windows = self.windows or (None,) * self.n_layers
         return tuple(self.context if window is None else min(window, self.context) for window in windows)
 

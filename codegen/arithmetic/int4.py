@@ -1,7 +1,7 @@
 """int4 weights: codes within -8..7, and a scale for every 32 columns of a row.
 
-A scale is a whole multiple, 1 to 255, of the row's mantissa, so that a dot product stays integer: the sum over 32
-columns times its multiple, added up over the row (docs/arithmetic.md).
+A scale is a whole multiple, 1 to 255, of the row's mantissa. So a dot product stays integer: the sum over each group
+of 32 columns is multiplied by the group's scale, and these products are added up over the row (docs/arithmetic.md).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE, Integer
 F64 = NDArray[np.float64]
 
 LOWEST, HIGHEST = -8, 7
-"""Codes."""
+"""The range of a code."""
 MOST_SCALE = 255
-"""Of a group, in units of its row."""
+"""The largest scale of a group, in units of its row."""
 SMALLEST_SCALE = 2.0**-80
-"""Of a row without weights."""
+"""A row's largest scale is at least this, so that a row of zeros has a scale too."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class GroupedCodes:
 
     @classmethod
     def of(cls, codes: NDArray[np.int8], scales: F64) -> GroupedCodes:
-        """Codes with scales (rows, groups), which are snapped."""
+        """The codes with the nearest scales (rows, groups) that can be held (see snap_scales)."""
         return cls(codes, *_factors(scales))
 
     @property
     def scales(self) -> F64:
-        """float64 (rows, groups)."""
+        """The groups' scales, float64 (rows, groups)."""
         return self.multiples * self.units[:, None]
 
     def dequantized(self) -> F64:
-        """float64 (rows, columns)."""
+        """The weights that the codes stand for, float64 (rows, columns)."""
         return self.codes * spread(self.scales, self.codes.shape[1])
 
 
@@ -57,7 +57,7 @@ def spread(scales: F64, columns: int) -> F64:
 
 
 def round_to_nearest(weights: NDArray[np.floating]) -> GroupedCodes:
-    """Each weight to the nearest code; the scale is as small as the largest weight of a group allows."""
+    """Round each weight to the nearest code; a group's scale is as small as its largest weight allows."""
     rows, columns = weights.shape
     filled = np.zeros((rows, scale_groups(columns) * COLUMNS_OF_A_SCALE))
     filled[:, :columns] = weights
@@ -68,7 +68,7 @@ def round_to_nearest(weights: NDArray[np.floating]) -> GroupedCodes:
 
 
 def snap_scales(scales: F64) -> F64:
-    """The nearest scales (rows, groups) that GroupedCodes can hold: of each row whole multiples of one unit."""
+    """The nearest scales (rows, groups) that GroupedCodes can hold: in each row, whole multiples of one unit."""
     multiples, units = _factors(scales)
     return multiples * units[:, None]
 

@@ -1,7 +1,7 @@
 """The integer forward pass in numpy: the specification of the kernels.
 
-C on every chip must compute what this file computes. Positions are batched, which changes nothing: integer sums may
-be taken in any order. Products of codes run through float64 BLAS, exact below 2**53.
+C on every chip must compute what this file computes. Positions are computed in batches. That changes no result,
+because integer sums may be taken in any order. Products of codes run through float64 BLAS, exact below 2**53.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCH = 128
 """Positions computed at once: cheaper than one by one, and their scores still fit a processor's cache."""
 
 QUANTIZE = {8: quantize_int8, 4: quantize_int4}
-"""By the bits of a code in the KV cache."""
+"""The quantiser of keys and values, by the bits of a code in the KV cache."""
 
 DType = TypeVar("DType", bound=np.generic)
 
@@ -36,11 +36,11 @@ DType = TypeVar("DType", bound=np.generic)
 class Reference:
     """A model with its KV cache; `position` counts the tokens since the last reset and may pass the context.
 
-    k, v: for each pass int8 codes (n_kv_heads, slots, head_dim), of an int4 cache multiples of 16; k_scale, v_scale:
-    packed uint16 scales without the last axis; k_top, v_top (n_layers, n_kv_heads): the largest exponent of a scale
-    since the reset.
-    A pass with a window has as many slots as the window, and a new token takes the oldest one's. Any other
-    has as many as the context, and past it a new token takes the slot of the oldest one that is not a sink.
+    k, v: for each pass, int8 codes (n_kv_heads, slots, head_dim); those of an int4 cache are multiples of 16.
+    k_scale, v_scale: for each pass, packed scales, uint16 (n_kv_heads, slots).
+    k_top, v_top: the largest exponent of a scale since the reset (n_layers, n_kv_heads).
+    A pass with a window has as many slots as the window; a new token takes the slot of the oldest one. Any other pass
+    has as many slots as the context; past it a new token takes the slot of the oldest one that is not a sink.
     """
 
     def __init__(self, model: IntegerModel) -> None:
@@ -61,19 +61,19 @@ class Reference:
         self.position = 0
 
     def slot(self, position: int) -> int:
-        """Where a cache of as many slots as the context keeps a position."""
+        """The slot of a position in a cache that has as many slots as the context."""
         context = self.model.config.context
         return position if position < context else N_SINKS + (position - N_SINKS) % (context - N_SINKS)
 
     def _slots(self, layer: int, positions: I64) -> I64:
-        """Where the cache of a pass keeps these positions."""
+        """The slots of these positions in the cache of a pass."""
         slots = self.model.config.slots[layer]
         if slots < self.model.config.context:
             return positions % slots
         return np.array([self.slot(int(position)) for position in positions], np.int64)
 
     def _past(self, layer: int) -> I64:
-        """The positions before this one that its token attends to, oldest first."""
+        """The earlier positions that the token at self.position attends to, oldest first."""
         slots, context = self.model.config.slots[layer], self.model.config.context
         if slots == context and self.position >= context:
             recent = np.arange(self.position - (context - N_SINKS) + 1, self.position)
@@ -81,12 +81,12 @@ class Reference:
         return np.arange(max(self.position - slots + 1, 0), self.position)
 
     def forward(self, tokens: Sequence[int] | I64) -> I64:
-        """Logits Q16.16, int64 (T, vocab_size), of T more tokens."""
+        """Run T more tokens and return their logits, Q16.16, int64 (T, vocab_size)."""
         ids = np.asarray(tokens, np.int64)
         context = self.model.config.context
         logits = []
         while ids.size:
-            # Up to the end of the context; past it every token overwrites a slot, so one at a time.
+            # A batch ends at the end of the context. Past it every token overwrites a slot, so they go one at a time.
             size = min(ids.size, BATCH, max(context - self.position, 1))
             logits.append(self._forward_batch(ids[:size]))
             ids = ids[size:]
@@ -137,7 +137,7 @@ class Reference:
 
         past = self._past(layer)
         seen = np.concatenate([past, positions])  # S positions
-        # Of a batch longer than a window only the end is written.
+        # If a batch is longer than the window, only its end is written.
         held, written = self._slots(layer, past), self._slots(layer, positions[-config.slots[layer] :])
         turned_k, k_exponent = turned(k, phases[:, None], self.model.k_shift[layer])
         codes, mantissa, exponent = QUANTIZE[config.key_bits](turned_k)
@@ -152,7 +152,7 @@ class Reference:
         )
         angles = phases[:, None]  # (T, 1, rotary_dim/2)
         if config.slots[layer] == config.context <= positions[-1]:
-            # A sink seems as far away as the context is long, however far the conversation has gone.
+            # Sinks are scored with a query at the context's last position, however far the conversation has gone.
             last = np.int64(config.context - 1) * self.model.rope_steps.astype(np.int64) & 0xFFFFFFFF
             angles = np.stack([phases, last[None]], axis=1)
         queries = self._queries(layer, q, angles)
@@ -169,16 +169,16 @@ class Reference:
         weights, weight_down, total = weights_of(probabilities, packed, v_top, self.model.attention_weight_bits)
         grouped = weights.reshape(count, kv_heads, heads // kv_heads, seen.size)
         accumulator = products_by_kv_head(grouped, v_codes).reshape(count, heads, size)
-        # Divide by the sum of probabilities: as 16 bits, then its reciprocal as 17.
+        # Divide by the sum of probabilities: bring it to 16 bits, then take its reciprocal of 17 bits.
         down = fp.bit_length(total) - 16
         inverse = (np.int64(1) << 31) // fp.shift(total, down)
         right = 31 + down - (weight_down + v_top)
         return fp.requantize(accumulator, inverse[..., None], right[..., None]).reshape(count, config.q_dim)
 
     def _top(self, top: I64, new: Quantized) -> I64:
-        """The largest exponent of a packed scale since the reset, up to each of the tokens, (T, n_kv_heads).
+        """For each new token, the largest exponent of a packed scale from the reset up to it, (T, n_kv_heads).
 
-        top (n_kv_heads,): what it was before; set to what it is after them. new: their keys or values.
+        new: the new tokens' keys or values. top (n_kv_heads,): the largest exponent before them, updated in place.
         """
         if self.position == 0:
             top[:] = -fp.SCALE_EXPONENT_BIAS
@@ -188,9 +188,9 @@ class Reference:
         return tops
 
     def _queries(self, layer: int, q: I64, angles: I64) -> Quantized:
-        """Queries turned by each of their angles (T, A, rotary_dim/2), one scale for all turns of a head.
+        """Rotate queries by each of their angles (T, A, rotary_dim/2), with one scale for all turns of a head.
 
-        Codes (T, heads, A * head_dim); mantissa * 2**exponent times a key's value counts in 2**-16 octaves.
+        Returns codes (T, heads, A * head_dim). Their scale times a key's value counts in 2**-16 octaves.
         """
         model, config = self.model, self.model.config
         right = np.repeat(MAX_K_SHIFT - model.k_shift[layer], config.n_heads // config.n_kv_heads, axis=0)
@@ -200,7 +200,7 @@ class Reference:
         return Quantized(scaled.codes, *fp.normalize_scale(scaled.mantissa * model.score_mantissa, exponent))
 
     def _score_sums(self, q: I64, k_codes: NDArray[np.int8], k_scale: NDArray[np.uint16], top: I64) -> I64:
-        """Products of queries and keys, and of the keys' mantissas, in units of 2**(top + dot_shift), (T, heads, S).
+        """Dot products of queries and keys, times the keys' mantissas, in units of 2**(top + dot_shift), (T, heads, S).
 
         q: codes (T, heads, head_dim). k_codes (n_kv_heads, S, head_dim), k_scale (n_kv_heads, S). top (T, heads).
         """
@@ -209,14 +209,14 @@ class Reference:
         dots = products_by_kv_head(grouped, k_codes.swapaxes(1, 2))
         mantissa, exponent = fp.unpack_scale(np.repeat(k_scale, dots.shape[2], axis=0))
         product = (dots.reshape(len(q), config.n_heads, -1) >> dot_shift(config.head_dim)) * mantissa
-        # What a token does not see yet may have a larger exponent.
+        # A key that a token does not see yet may have an exponent above top.
         return product >> np.clip(top[..., None] - exponent, 0, 31)
 
 
 def products_by_kv_head(a: I64, b: NDArray[np.int8]) -> I64:
     """Rows (T, n_kv_heads, group, n) @ b (n_kv_heads, n, m) -> (T, n_kv_heads, group, m).
 
-    In float64, where BLAS is fast and integer sums below 2**53 are exact.
+    Computed in float64: its BLAS is fast, and integer sums below 2**53 are exact.
     """
     count, kv_heads, group, size = a.shape
     rows = a.swapaxes(0, 1).reshape(kv_heads, count * group, size).astype(np.float64)
@@ -231,18 +231,18 @@ def dot_shift(head_dim: int) -> int:
 
 _OCTAVES = np.arange(32 << 9)
 PROBABILITIES: I64 = np.append(((fp.SOFTMAX_TABLE[_OCTAVES & 511] >> (_OCTAVES >> 9)) + 1) >> 1, 0)
-"""Q15 by distances of 2**-9 octaves, below 32 octaves; the last is that of whatever does not count."""
+"""Probabilities Q15 by distance in steps of 2**-9 octaves, below 32 octaves; the last, 0, is for all else."""
 
 
 def softmax_q15(sums: I64, visible: NDArray[np.bool_], mantissa: I64, exponent: I64) -> I64:
     """Probabilities Q15 (..., S), the largest 32768, of scores `sums * mantissa * 2**exponent` in 2**-16 octaves.
 
-    sums: int32 (..., S), of which only the visible count. mantissa (...,): 15 bits, or 0 if the query is zero.
-    A distance from the largest sum that is surely 16 octaves has probability 0. Any other is brought to 16 bits, so
-    that its product with the mantissa fits int32, and the product to 2**-9 octaves, to nearest.
+    sums: int32 (..., S); only the visible ones count. mantissa (...,): 15 bits, or 0 if the query is zero.
+    If the distance from the largest sum is surely 16 octaves or more, the probability is 0. Any other distance is cut
+    to 16 bits, so that its product with the mantissa fits int32. The product is rounded to 2**-9 octaves.
     """
     distance = np.max(np.where(visible, sums, -(2**40)), axis=-1, keepdims=True) - sums
-    bits = np.clip(6 - exponent, 0, 32)  # mantissa >= 2**14, so 2**bits are 2**20 in 2**-16 octaves
+    bits = np.clip(6 - exponent, 0, 32)  # mantissa >= 2**14, so a distance of 2**bits is at least 16 octaves
     near = visible & (distance < np.int64(1) << bits[..., None])
     down = np.maximum(bits - 16, 0)
     right = np.clip(7 - exponent - down, 1, 31)
@@ -251,11 +251,10 @@ def softmax_q15(sums: I64, visible: NDArray[np.bool_], mantissa: I64, exponent: 
 
 
 def weights_of(probabilities: I64, packed: I64 | NDArray[np.uint16], top: I64, bits: int) -> tuple[I64, I64, I64]:
-    """Integer weights (..., S) for the codes of V of at most `bits` bits, how far they were shifted down, and the sum
-    of probabilities (...,).
+    """Integer weights (..., S) for the codes of V, the shift `down` (...,) and the sum of probabilities (...,).
 
-    weight = probability * scale of V, in units of 2**(top + down). packed: V's scales (..., S), none of whose exponents
-    exceeds top (...,) if it is visible.
+    weight = probability * scale of V, in units of 2**(top + down), of at most `bits` bits.
+    packed: V's scales (..., S). The exponent of a visible one is at most top (...,).
     """
     mantissa, exponent = fp.unpack_scale(packed)
     product = (probabilities * mantissa) >> np.clip(top[..., None] - exponent, 0, 31)
@@ -266,7 +265,7 @@ def weights_of(probabilities: I64, packed: I64 | NDArray[np.uint16], top: I64, b
 
 
 def q16_int8(vector: I64, exponent: I64 | int = 0) -> Quantized:
-    """Quantise vectors (..., n) in units of 2**exponent (...,) of Q16.16; the result's exponent is the real value's."""
+    """Quantise vectors (..., n) in units of 2**(exponent - 16), exponent (...,); the scale gives real values."""
     scaled = quantize_int8(vector)
     return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + exponent - fp.FRACTION_BITS)
 
@@ -274,10 +273,10 @@ def q16_int8(vector: I64, exponent: I64 | int = 0) -> Quantized:
 def remember(
     codes: NDArray[np.int8], scales: NDArray[np.uint16], new: Quantized, held: I64, written: I64
 ) -> tuple[NDArray[np.int8], NDArray[np.uint16]]:
-    """Puts the end of `new` (T, n_kv_heads, head_dim) into the slots `written` of a pass's cache of keys or values.
+    """Write the end of `new` (T, n_kv_heads, head_dim) to the slots `written` of a pass's cache of keys or values.
 
-    Gives the codes (n_kv_heads, S, head_dim) and packed scales (n_kv_heads, S) of the slots `held` before, then of all
-    that is new.
+    Returns codes (n_kv_heads, S, head_dim) and packed scales (n_kv_heads, S): those that the slots `held` had before,
+    then all of `new`.
     """
     packed = fp.pack_scale(new.mantissa, new.exponent).astype(np.uint16)
     seen_codes = np.concatenate([codes[:, held], new.codes.swapaxes(0, 1).astype(np.int8)], axis=1)
@@ -287,6 +286,6 @@ def remember(
 
 
 def turned(heads: I64, phases: I64, right: NDArray[np.uint8]) -> tuple[I64, I64]:
-    """RoPE of heads (T, n, d), then each channel shifted right by `right` (n, d); the exponent is of Q16.16."""
+    """Rotate heads (T, n, d), then shift each channel right by `right` (n, d); the exponent brings it to Q16.16."""
     result, exponent = rotate(heads, fp.cosine_q15(phases), fp.sine_q15(phases))
     return result >> right, exponent

@@ -22,7 +22,7 @@ N_SINKS = 4
 """Tokens at the start of a conversation that stay when a full context slides (Xiao et al., arXiv 2309.17453)."""
 
 MAX_K_SHIFT = 4
-"""Largest channel shift of a key; a query's channel is shifted by what is left of it."""
+"""Largest channel shift of a key; the query's channel is shifted by MAX_K_SHIFT minus the key's shift."""
 
 
 COLUMNS_OF_A_SCALE = 32
@@ -53,18 +53,18 @@ class IntegerMatrix:
 
     @property
     def bits(self) -> int:
-        """Of a code."""
+        """Bits of a code, 8 or 4."""
         return 8 if self.group_scales is None else 4
 
     def integers(self, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.int16]:
-        """What a dot product sums over: the codes of these rows, times their groups' scales, int16 (rows, columns)."""
+        """The integers of a dot product: the codes of these rows times their groups' scales, int16 (rows, columns)."""
         codes = self.codes[rows].astype(np.int16)
         if self.group_scales is None:
             return codes
         return codes * np.repeat(self.group_scales[rows], COLUMNS_OF_A_SCALE, axis=1)[:, : self.columns]
 
     def largest_sum(self) -> int:
-        """No dot product with int8 codes is larger in magnitude."""
+        """An upper bound of the magnitude of a dot product with int8 codes."""
         sums = np.abs(self.integers()).sum(axis=1, dtype=np.int64)
         return MOST_CODE * int(sums.max(initial=0))
 
@@ -77,7 +77,7 @@ class IntegerMatrix:
         return int(self.codes.shape[1])
 
     def dequantized(self) -> NDArray[np.float64]:
-        """float64 (rows, columns)."""
+        """The weights that the codes stand for, float64 (rows, columns)."""
         return self.integers() * (self.mantissa * 2.0**self.exponent)[:, None]
 
 
@@ -91,7 +91,7 @@ class IntegerGain:
 
 @dataclass(frozen=True)
 class IntegerBlock:
-    """One stored block; names and shapes as in model.Block, biases int32 Q16.16 (rows,)."""
+    """One stored block; names and shapes as in float_model.Block, biases int32 Q16.16 (rows,)."""
 
     attn_norm: IntegerGain
     wq: IntegerMatrix
@@ -112,13 +112,13 @@ class IntegerBlock:
 class IntegerModel:
     """Everything the forward pass needs, integers only.
 
-    config: dimensions; its context is the one the KV cache is sized for.
+    config: dimensions; the KV cache is sized for its context.
     head: None when the embedding serves as head too.
     rope_steps: uint32 (rotary_dim/2,), turns per position in units of 2**-32.
     k_shift: uint8 (n_layers, n_kv_heads, head_dim), right shift of each channel of a rotated key, at most MAX_K_SHIFT;
-        a query's channel is shifted right by MAX_K_SHIFT minus that (see calibrate.py).
-    score_mantissa, score_exponent: log2(e) / sqrt(head_dim), times the square of RoPE's attention scaling, times 2**-16
-        since a product of two Q16.16 numbers has 32 fraction bits, times 2**MAX_K_SHIFT.
+        a query's channel is shifted right by MAX_K_SHIFT minus that (see key_shifts.py).
+    score_mantissa, score_exponent: the scale of a score. It is log2(e) / sqrt(head_dim) times the square of RoPE's
+        attention scaling, times 2**-16 (a product of two Q16.16 numbers has 32 fraction bits), times 2**MAX_K_SHIFT.
     epsilon: dim * norm epsilon in units of 2**-32.
     """
 
@@ -139,7 +139,7 @@ class IntegerModel:
         return self.embedding if self.head is None else self.head
 
     def __post_init__(self) -> None:
-        """Matrices that multiply one input have one width: the input is expanded for it once."""
+        """Raise ValueError unless matrices that multiply one input have one width: the input is expanded once."""
         for block in self.blocks:
             for matrices in ((block.wq, block.wk, block.wv), (block.w_gate, block.w_up)):
                 if len({matrix.bits for matrix in matrices}) > 1:
@@ -157,7 +157,7 @@ class IntegerModel:
 
     @property
     def attention_weight_bits(self) -> int:
-        """Bits of an attention weight: 15 up to 512 positions, then fewer, so that a weighted sum fits int32."""
+        """Bits of an attention weight: 15 up to 512 positions, one fewer per doubling, so a weighted sum fits int32."""
         return 15 - max(0, (max(self.config.slots) - 1).bit_length() - 9)
 
     def tensors(self) -> Iterator[tuple[str, NDArray[np.generic]]]:

@@ -1,9 +1,10 @@
-"""How the channels of a rotated key share its int8 scale: K channel shifts, chosen from a float run on random tokens.
+"""The channel shifts of rotated keys, which share one int8 scale, chosen from a float run on random tokens.
 
-A key has a few large channels, and the query often has its large ones where the key's are small. With one scale per key
-the small channels then lose what the score needs most. Dividing channel i of every rotated key by 2**shift[i] and
-multiplying that channel of every rotated query by as much changes no score, and evens out the keys (the idea of
-SmoothQuant, Xiao et al., arXiv 2211.10438, applied after RoPE, where it holds within a rotating pair as well).
+A key has a few large channels, and the query is often large in channels that are small in the key. With one scale per
+key these small channels lose the precision that the score needs most. Dividing channel i of every rotated key by
+2**shift[i] and multiplying that channel of every rotated query by the same changes no score and evens out the keys.
+This is the idea of SmoothQuant (Xiao et al., arXiv 2211.10438), applied after RoPE, where it holds within a rotating
+pair as well.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SEED = 20240229
 def key_shifts(model: Model) -> Shifts:
     """Right shifts of the channels of rotated keys, uint8 (n_layers, n_kv_heads, head_dim), in the model's own pairing.
 
-    The tokens are random, so no text is needed; the run is in float64, so that every machine chooses the same.
+    The tokens are random, so no text is needed. The run is in float64, so that every machine chooses the same shifts.
     """
     config = model.config
     tokens = np.random.Generator(np.random.PCG64(SEED)).integers(
@@ -44,11 +45,11 @@ def key_shifts(model: Model) -> Shifts:
 
 
 def best_shifts(magnitudes: F64, energy: F64) -> Shifts:
-    """The shifts (head_dim,) of least expected score error.
+    """The shifts (head_dim,) with the least expected score error.
 
-    magnitudes: |k| (T, head_dim); energy: the mean square of q (head_dim,). Codes err by up to half of
-    max(|k| / 2**shift), and the query weighs that with its own size times 2**shift. Searched one channel at a time, up
-    or down by one, from the shifts that even out the channels.
+    magnitudes: |k| (T, head_dim); energy: the mean square of q (head_dim,). The error of a code grows with
+    max(|k| / 2**shift), and the query multiplies it by its own size times 2**shift. The search starts from the shifts
+    that even out the channels, or from none if that is better, and changes one channel at a time by one.
     """
 
     def error(shifts: NDArray[np.int64]) -> float:

@@ -1,7 +1,7 @@
-"""Model -> IntegerModel: weights int8 with one scale per row, or int4 where given, all else as docs/arithmetic.md says.
+"""Quantise a Model to an IntegerModel: weights int8 with one scale per row, or int4 if given (docs/arithmetic.md).
 
-Floats are used here and only here on the way to the integers; the result is the same on every machine because each
-step is elementwise, and rounded far more coarsely than float64 could differ.
+Floats are used on the way to the integers. The result is the same on every machine, because each step is elementwise
+and rounds far more coarsely than float64 could differ.
 """
 
 from __future__ import annotations
@@ -34,19 +34,20 @@ MAX_COLUMNS = (2**31 - 1) // MOST_CODE**2
 """Longest dot product of int8 codes whose int32 sum cannot overflow."""
 
 MAX_INT4_COLUMNS = (2**31 - 1) // (MOST_CODE * max(HIGHEST, -LOWEST) * MOST_SCALE)
-"""The same of int4 codes times the scales of their groups."""
+"""The same for int4 codes times the scales of their groups."""
 
 Int4 = Mapping[tuple[int, str], GroupedCodes]
-"""The matrices that are int4, by stored block and field, in the model's own order of rows."""
+"""The matrices that are int4, by stored block and field, their rows in the model's own order."""
 
 ROW_BLOCK = 1 << 16
-"""Weights that are float64 at a time, so that a large matrix is never there twice over."""
+"""How many weights are converted to float64 at a time, so that memory never holds a large matrix twice."""
 
 
 def quantize(model: Model, context: int | None = None, int4: Int4 | None = None) -> IntegerModel:
     """The integer model with a KV cache of `context` positions (default: all the model was trained for).
 
-    int4: the matrices that are not int8. Raises UserError if a dimension exceeds what the arithmetic proves safe.
+    int4: the matrices in int4; all others become int8. Raises UserError if a layer is too wide for exact int32 sums, if
+    the norm epsilon is too large, or if the context is out of range.
     """
     config, int4 = model.config, int4 or {}
     config = replace(config, context=config.context if context is None else context)
@@ -73,7 +74,7 @@ def quantize(model: Model, context: int | None = None, int4: Int4 | None = None)
 
 
 def quantize_rows(weights: F32 | F64) -> IntegerMatrix:
-    """int8 codes (rows, columns), a 16-bit mantissa per row over one exponent for the matrix, to nearest."""
+    """Quantise to the nearest int8 codes (rows, columns), a 16-bit mantissa per row and one exponent for the matrix."""
     rows, columns = weights.shape
     scale = np.maximum(weights.max(axis=1), -weights.min(axis=1)).astype(np.float64) / 127
     exponent = math.frexp(max(float(np.max(scale)), 2.0**-100))[1] - 16
@@ -96,7 +97,7 @@ def _quantize_gain(gain: F64) -> IntegerGain:
 def _quantize_block(block: Block, config: ModelConfig, int4: Mapping[str, GroupedCodes]) -> IntegerBlock:
     q_order, k_order = half_order(config, config.n_heads), half_order(config, config.n_kv_heads)
 
-    # RoPE's attention scaling is part of the score's scale, so what does not rotate is divided by it.
+    # RoPE's attention scaling is part of the score's scale, so the rows that do not rotate are divided by it.
     rotates = np.arange(config.head_dim) < config.rope.rotary_dim
     factor = np.where(rotates, 1.0, 1.0 / config.rope.attention_scaling)
     q_factor, k_factor = np.tile(factor, config.n_heads), np.tile(factor, config.n_kv_heads)

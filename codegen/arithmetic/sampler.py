@@ -1,7 +1,7 @@
 """Sampling in integers: the specification that firmware/engine/sampler.c mirrors. docs/sampling.md explains it.
 
-Repetition penalty, temperature, top_k, top_p, min_p, draw, in this order. Logits and real-valued settings are Q16.16,
-probabilities Q30 relative to the likeliest token.
+The steps, in order: repetition penalty, temperature, top_k, top_p, min_p, draw. Logits and real-valued settings are
+Q16.16, probabilities Q30 relative to the likeliest token.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ OUT_OF_REACH = 32 * ONE
 """The exponent of a token that is never drawn: its probability is 0."""
 
 FARTHEST = 2**30
-"""A token with a logit so far below the largest is out of reach at every temperature: 100 * 30 * ln(2) < 2**12."""
+"""A token whose logit is this far below the largest is out of reach at every temperature: 100 * 30 * ln(2) < 2**12."""
 
 
 @dataclass(frozen=True)
 class SamplerSettings:
     """How to sample, integers as on the wire; the defaults are what a board starts with. Their ranges: SETTINGS.
 
-    temperature: 0 is greedy. top_k: 0 is all, and so is the size of the vocabulary or more. Raises UserError for a
-    value out of its range.
+    temperature: 0 is greedy. top_k: 0 keeps all tokens, as does the size of the vocabulary or more. Raises UserError if
+    a value is out of its range.
     """
 
     temperature: int = SETTINGS[Setting.TEMPERATURE].start
@@ -52,7 +52,7 @@ class SamplerSettings:
 
     @classmethod
     def from_float(cls, **values: float) -> SamplerSettings:
-        """Settings by name, real values to the nearest Q16.16; UserError for what is not a number or out of range."""
+        """Settings by name, real values to the nearest Q16.16; UserError if one is not a number or out of range."""
         rows = {SETTINGS[setting].name: SETTINGS[setting] for setting in SAMPLING}
         return cls(**{name: rows[name].encode(value) for name, value in values.items()})
 
@@ -82,8 +82,8 @@ class Random:
 def penalize(logits: I64, recent: Iterable[int], penalty: int) -> I64:
     """Repetition penalty (Keskar et al., arXiv 1909.05858, as Hugging Face applies it): logits (vocab,) Q16.16.
 
-    A logit of each token in `recent`, once, is divided by the penalty if positive and multiplied by it if negative,
-    rounded to nearest (ties up) and saturated. The division is by a rounded reciprocal of 40 fraction bits.
+    The logit of each token in `recent` is changed once: divided by the penalty if positive, multiplied by it if
+    negative, rounded to nearest (ties up) and saturated. The division is by a rounded reciprocal of 40 fraction bits.
     """
     result: I64 = logits.copy()
     tokens = np.unique(np.fromiter(recent, np.int64))
@@ -96,10 +96,10 @@ def penalize(logits: I64, recent: Iterable[int], penalty: int) -> I64:
 
 
 def lowered(logits: I64, handicaps: I64) -> I64:
-    """Logits (vocab,) lowered by so much, at least -(2**31 - 1), as distances to the largest of them.
+    """Logits (vocab,) minus the handicaps, at least -(2**31 - 1), as minus the distance to the largest result.
 
-    Those of tokens with a handicap of FARTHEST, which one at least has not, are no part of this: they get FARTHEST, the
-    most that a distance is, and are not drawn.
+    A distance is at most FARTHEST. A token whose handicap is FARTHEST has that distance, is not drawn, and does not
+    count for the largest. At least one token needs a smaller handicap.
     """
     allowed = handicaps < FARTHEST
     lower = np.maximum(logits - handicaps, -(2**31) + 1)
@@ -110,7 +110,7 @@ def exponents(logits: I64, temperature: int) -> I64:
     """Exponents z (vocab,), Q16.16: a token is 2**-z times as likely as the likeliest, whose z is 0.
 
     z is the distance to the largest logit times log2(e) / temperature, a multiplier of 21 bits, rounded down. A token
-    is OUT_OF_REACH if even a whole vocabulary of its like would weigh less than 2**-15 of the likeliest.
+    is OUT_OF_REACH if even a whole vocabulary of tokens like it would weigh less than 2**-15 of the likeliest.
     """
     reciprocal = (LOG2E_Q58 + temperature // 2) // temperature  # of log2(e) / temperature in Q42
     length = reciprocal.bit_length()  # 36 to 59
@@ -123,7 +123,7 @@ def exponents(logits: I64, temperature: int) -> I64:
 
 
 def candidates(z: I64, top_k: int, top_p: int, min_p: int) -> I64:
-    """Ids that may be drawn, ascending. The smaller exponent comes first, the lower id of equals."""
+    """Ids that may be drawn, ascending. The filters rank tokens by exponent, then by id, smallest first."""
     p = exp2_q30(-z)
     order = np.argsort(z, kind="stable")
     if top_k > 0:
@@ -136,7 +136,7 @@ def candidates(z: I64, top_k: int, top_p: int, min_p: int) -> I64:
 
 
 class Sampler:
-    """Settings and a random state: `sample` gives the token a board with the same seed and logits gives."""
+    """Settings and a random state: `sample` gives the same token as a board with the same seed and logits."""
 
     def __init__(self, settings: SamplerSettings, seed: int) -> None:
         """seed: any uint32."""
@@ -145,9 +145,9 @@ class Sampler:
         self.random = Random(seed)
 
     def sample(self, logits: ArrayLike, recent: Iterable[int] = (), handicaps: I64 | None = None) -> int:
-        """Token id from logits int32 (vocab,) Q16.16, left as they are; `recent`: tokens to penalise.
+        """Draw a token id from logits int32 (vocab,) Q16.16, which stay unchanged; `recent`: tokens to penalise.
 
-        handicaps (vocab,), Q16.16: what logits are lowered by, FARTHEST for what may not be drawn; None: nothing.
+        handicaps (vocab,), Q16.16: subtracted from the logits, FARTHEST for a token that may not be drawn.
 
         Greedy sampling (the lowest id of the largest logit) takes no random number, any other takes one.
         """

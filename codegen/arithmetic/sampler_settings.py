@@ -1,4 +1,4 @@
-"""The settings of an answer, in one table: the host parses by it, and the emitter writes the board's from it.
+"""The settings of an answer, in one table: the host parses with it, and the emitter writes the board's table from it.
 
 Values are as on the wire (docs/protocol.md), u32: Q16.16 (the real value times 65536), a whole number, or the number
 of a choice.
@@ -51,7 +51,7 @@ class Unit(Enum):
 class SettingRange:
     """One setting; minimum, maximum and start (what a board starts with) are as on the wire.
 
-    command: its name in the text voice and in a chat. meaning: for people.
+    command: its name in the text voice and in a chat. meaning: its description for people.
     """
 
     setting: Setting
@@ -69,9 +69,9 @@ class SettingRange:
         return self.setting.name.lower()
 
     def encode(self, value: object, called: str = "") -> int:
-        """The u32 on the wire for a number or choice as people mean it, Q16.16 to nearest.
+        """The u32 on the wire for a number or choice as people write it, Q16.16 to nearest.
 
-        Raises UserError, which calls the setting `called`, for what is no number of its range and none of its choices.
+        called: the setting's name in the error. Raises UserError if value is neither a number in range nor a choice.
         """
         if value in self.choices:
             return self.choices.index(str(value))
@@ -86,14 +86,14 @@ class SettingRange:
         raise UserError(f"{called or self.name} {given}: expected {self.expected}.")
 
     def parse(self, text: str) -> float | int | str:
-        """What a person wrote, as `encode` takes it, which refuses what comes back as text and is no choice."""
+        """Turn what a person wrote into a value for `encode`. Text that is no number stays text, which it refuses."""
         try:
             return text.lower() if self.choices else float(text) if self.unit is Unit.Q16 else int(text)
         except ValueError:
             return text
 
     def decode(self, value: int) -> float | int | str:
-        """A value on the wire as people mean it: of a Q16.16 number the shortest decimal that stands for it."""
+        """A value on the wire as people write it: for Q16.16 the shortest decimal that encodes to it."""
         if self.unit is Unit.CHOICE:
             return self.choices[value] if value < len(self.choices) else value
         if self.unit is Unit.WHOLE:
@@ -101,13 +101,13 @@ class SettingRange:
         return next(real for digits in range(7) if round((real := round(value / ONE, digits)) * ONE) == value)
 
     def shown(self, value: int) -> str:
-        """A value on the wire as people write it, with at most six decimals."""
+        """The text of a value on the wire, with at most six decimals."""
         decoded = self.decode(value)
         return f"{decoded:.6f}".rstrip("0").rstrip(".") if isinstance(decoded, float) else str(decoded)
 
     @property
     def expected(self) -> str:
-        """What it takes, for an error."""
+        """The values it accepts, for an error message."""
         if self.unit is Unit.CHOICE:
             return " or ".join(self.choices)
         kind = "a number" if self.unit is Unit.Q16 else "a whole number"
@@ -130,7 +130,7 @@ SETTINGS = {
             Setting.TOP_K,
             Unit.WHOLE,
             minimum=0,
-            maximum=U32_MAX,  # as many as the vocabulary has, or more, are all
+            maximum=U32_MAX,  # the size of the vocabulary or more keeps all
             start=0,
             command="topk",
             meaning="keep the N likeliest tokens, 0 = all",

@@ -31,7 +31,7 @@ class Quantized(NamedTuple):
 
 
 INT4_STEP = 16
-"""A key or value of int4 has codes that are multiples of this, as int8: only their upper four bits are kept."""
+"""The codes of an int4 key or value are int8 multiples of this: the cache keeps only their upper four bits."""
 
 
 def quantize_int8(vector: ArrayLike) -> Quantized:
@@ -44,16 +44,16 @@ def quantize_int8(vector: ArrayLike) -> Quantized:
 
 
 def quantize_int4(vector: ArrayLike) -> Quantized:
-    """The same to codes that are multiples of INT4_STEP within +-112; scale = ceil(4 m15 / 112), 585..1171."""
+    """Like quantize_int8, but codes are multiples of INT4_STEP within +-112; scale = ceil(4 m15 / 112), 585..1171."""
     return _quantize(vector, step=INT4_STEP, most=7)
 
 
 def _quantize(vector: ArrayLike, step: int, most: int) -> Quantized:
-    """To whole multiples of a step, `most` of them at most: largest code = step * most."""
+    """Quantise to whole multiples of `step`; the largest code is step * most."""
     vector = np.asarray(vector, np.int64)
     largest = np.max(np.abs(vector), axis=-1)
     down = bit_length(largest) - 15
-    # The largest magnitude as 15 bits, rounded up: floor of a negative extreme may be one larger in magnitude.
+    # The largest magnitude in 15 bits, rounded up: the shift of a negative extreme may be one larger in magnitude.
     fifteen = np.where(down > 0, (largest + (np.int64(1) << np.maximum(down, 0)) - 1) >> np.maximum(down, 0), largest)
     fifteen = shift(fifteen, np.minimum(down, 0))
     mantissa = (4 * fifteen + step * most - 1) // (step * most)
@@ -97,7 +97,7 @@ def silu_mul(gate: ArrayLike, up: ArrayLike) -> tuple[I64, I64]:
 
 
 def rotate(vector: ArrayLike, cosine: ArrayLike, sine: ArrayLike) -> tuple[I64, I64]:
-    """Rotary position embedding of Q16.16 heads (..., d), element i with i + rotary_dim/2 for the first rotary_dim.
+    """Rotary position embedding of Q16.16 heads (..., d): element i of rotary_dim turns with i + rotary_dim/2.
 
     cosine, sine: Q15, (..., rotary_dim/2), broadcast against the heads. Returns int32 (..., d) and the exponent (...,)
     that brings it back to Q16.16: each head is first brought to 15 bits, so |result| <= sqrt(2) * 2**30.

@@ -1,1 +1,1 @@
-"""Choosing 4-bit weights by what they do to a text: calibration of a model before it is quantised."""
+"""Calibration: choose a model's 4-bit weights by their effect on a text, before it is quantised."""

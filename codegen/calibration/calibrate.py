@@ -1,4 +1,4 @@
-"""From a float model and token sequences to 4-bit codes: layer by layer first, then tuned as a whole."""
+"""Calibrate a float model on token sequences: choose 4-bit codes layer by layer, then tune them as a whole."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tinyllm.codegen.calibration.sequences import batches_of, count_for
 from tinyllm.codegen.calibration.tuning import STEP_TOKENS, Schedule, tune
 
 VERSION = 2
-"""Rises when the same model and text would give other codes: what the cache holds of older versions is not used."""
+"""Raise this if the same model and text would give other codes: calibrations of older versions in the cache expire."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """codes: of the matrices that are int4. values: of gains and of matrices that are int8, tuned to go with them.
+    """codes: of the int4 matrices. values: the gains and the int8 matrices, tuned to go with the codes.
 
-    errors: how far the outputs of an int4 matrix are off on the calibration text, as a part of their root mean square.
+    errors: of the outputs of each int4 matrix on the calibration text, as a fraction of their root mean square.
     """
 
     codes: Codes = field(default_factory=dict)
@@ -34,30 +34,30 @@ class Calibration:
         return with_values(model, self.values)
 
     def dequantised(self, model: Model) -> Model:
-        """The float model that the codes stand for; matrices without codes as they are."""
+        """The float model that codes and values stand for; all other matrices are unchanged."""
         int4 = {key: grouped.dequantized().astype(np.float32) for key, grouped in self.codes.items()}
         return with_values(model, self.values | int4)
 
 
 ROUNDING_TOKENS = 1 << 15
-"""Of the calibration text: so many decide the codes of a matrix alone; all of them tune the model as a whole."""
+"""Tokens of the calibration text that decide the codes of each matrix alone. Tuning the whole model uses all tokens."""
 STEPS = 200
-"""Of tuning: fewer for a large model or a short text."""
+"""Steps of tuning; fewer for a large model or a short text."""
 MOST_READINGS = 3
-"""How often tuning goes through the text: it is not to learn a short one by heart."""
+"""How often tuning reads the text at most, so that it does not learn a short text by heart."""
 WORK = 1_200_000_000
 """Steps times parameters, at most: about nine minutes of one core of a desktop computer."""
 
 INT8 = Calibration()
-"""Of a model without int4 matrices."""
+"""The calibration of a model without int4 matrices."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a mixture of int4 and int8 may take.
+    """The limit of a mixture of int4 and int8.
 
-    allowed: whether it may be these matrices that are int4, all others int8. growth: bytes that a matrix takes more as
-    int8. name: says the same of another budget only if that allows the same.
+    allowed: whether these matrices may be int4 and all others int8. growth: how many bytes more a matrix takes as int8.
+    name: two budgets have the same name only if they allow the same.
     """
 
     allowed: Callable[[frozenset[Key]], bool]
@@ -71,7 +71,7 @@ def calibrate(
     budget: Budget | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Calibration:
-    """The codes of all matrices of the blocks, or of those that a budget does not raise to int8.
+    """Calibrate all matrices of the blocks, or those that a budget does not raise to int8.
 
     sequences: token ids of the calibration text. The same model and sequences give the same codes on one machine.
     progress takes one short line per step.

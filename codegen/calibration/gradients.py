@@ -13,9 +13,9 @@ from tinyllm.codegen.calibration.layerwise import FINAL, Key
 from tinyllm.codegen.calibration.passes import Batch, angles, turn, unseen
 
 LOGITS_AT_ONCE = 1 << 22
-"""Logits that are there at a time: a large vocabulary has many."""
+"""Logits held at a time: a large vocabulary has many."""
 TEXT_SHARE = 0.1
-"""Of the text's own next token in the distribution to be tuned towards; the rest is what the float model says."""
+"""Share of the text's own next token in the distribution that tuning aims at; the rest is the float model's."""
 TINY = np.float32(1e-20)
 """Keeps the logarithm of a probability of zero finite."""
 
@@ -25,11 +25,12 @@ Gradients = dict[Key, F32]
 def divergence_gradients(
     model: Model, batch: Batch, teacher: F32, weight: float, aim: F32, of_head: bool = True
 ) -> tuple[float, Gradients]:
-    """The Kullback-Leibler divergence of the model's next tokens from the teacher's, with the text's own mixed in,
-    summed over the real tokens, and the gradient of `weight` times that, for every matrix and gain of the blocks, the
-    final norm's gain and, if `of_head`, the head; of a head that is the embedding too for both.
+    """The Kullback-Leibler divergence of the model's next tokens from the teacher's, and its gradients.
 
-    teacher: what the teacher's head takes, (B, T, dim). aim: the teacher's head.
+    The text's own tokens are mixed into the teacher's. The divergence is summed over the real tokens. The gradients are
+    those of `weight` times it, for every matrix and gain of the blocks, the final norm's gain and, if `of_head`, the
+    head. If the head is the embedding too, its gradient includes both uses.
+    teacher: the input of the teacher's head, (B, T, dim). aim: the teacher's head.
     """
     config = model.config
     x = model.embedding[batch.tokens]
@@ -59,7 +60,7 @@ def divergence_gradients(
 
 
 def _following(batch: Batch) -> NDArray[np.int64]:
-    """The token behind each real one (N,); -1 if its sequence ends there."""
+    """The token after each real one (N,); -1 if its sequence ends there."""
     found = np.full_like(batch.tokens, -1)
     found[:, :-1] = np.where(batch.real[:, 1:], batch.tokens[:, 1:], -1)
     return found[batch.real]
@@ -68,8 +69,10 @@ def _following(batch: Batch) -> NDArray[np.int64]:
 def _head_gradient(
     head: F32, had: F32, wanted: F32, aim: F32, following: NDArray[np.int64], of_head: bool
 ) -> tuple[float, F32, F32 | None]:
-    """The divergence of what the head makes of rows `had` (N, dim) from what the teacher's, `aim`, makes of `wanted`
-    and the tokens that follow (N,) in the text, and its gradients for the rows and, if that is wanted, for the head.
+    """The divergence of the model's next tokens, and its gradients for the rows `had` and, if `of_head`, for the head.
+
+    had, wanted: the inputs (N, dim) of the model's head and of the teacher's head, `aim`. following: the next tokens of
+    the text (N,), which are mixed into the teacher's.
     """
     loss, gradient, d_head = 0.0, np.empty_like(had), np.zeros_like(head) if of_head else None
     height = max(1, LOGITS_AT_ONCE // len(head))
@@ -88,7 +91,7 @@ def _head_gradient(
 
 
 def _norm(x: F32, config: ModelConfig) -> tuple[F32, F32]:
-    """RMSNorm without its gain, and the factor that it multiplied with, (B, T, 1)."""
+    """RMSNorm without its gain, and the factor that x is multiplied by, (B, T, 1)."""
     inverse = 1 / np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + np.float32(config.norm_epsilon))
     return x * inverse, inverse
 
@@ -102,7 +105,7 @@ def _flat(x: F32) -> F32:
 
 
 class _Trace:
-    """One pass through a block: what the backward pass needs, and the residual stream behind it."""
+    """One pass through a block. It keeps the residual stream after the block and what the backward pass needs."""
 
     def __init__(self, config: ModelConfig, layer: int, block: Block, x: F32) -> None:
         self.config, self.block = config, block
@@ -146,7 +149,7 @@ class _Trace:
         return np.ascontiguousarray(rows.reshape(count, length, n, -1).transpose(0, 2, 1, 3))
 
     def backward(self, dx: F32) -> tuple[F32, dict[str, Any]]:
-        """From the gradient behind the block to that in front of it, and those of its matrices and gains."""
+        """The gradient before the block, from the one after it, and the gradients of its matrices and gains."""
         config, block = self.config, self.block
         found: dict[str, Any] = {"w_down": _flat(dx).T @ _flat(self.hidden)}
         d_hidden = dx @ block.w_down

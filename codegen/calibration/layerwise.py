@@ -1,8 +1,8 @@
-"""Block after block: the inputs that each matrix sees on the calibration text decide its codes.
+"""Choose codes block after block: the inputs that a matrix sees on the calibration text decide its codes.
 
 Two residual streams are carried from block to block, the float model's and that of the model quantised so far, so
-that no forward pass starts again from the tokens. A matrix is fitted to take the second stream's inputs towards what
-the first stream's would give (the asymmetric target of GPTAQ, Li et al., arXiv 2504.02692).
+that no forward pass starts again from the tokens. A matrix is fitted so that its outputs on the second stream's inputs
+approach the float outputs on the first stream's (the asymmetric target of GPTAQ, Li et al., arXiv 2504.02692).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tinyllm.codegen.calibration.rounding import damped, round_second_order
 F64 = NDArray[np.float64]
 
 FINAL = -1
-"""Stands for a stored block in the keys of what belongs to the whole model."""
+"""Replaces the stored block in the keys of the embedding, final norm and head, which belong to the whole model."""
 
 SHARED_INPUTS = (("wq", "wk", "wv"), ("wo",), ("w_gate", "w_up"), ("w_down",))
-"""The matrices of a block, together if they take the same input."""
+"""The matrices of a block, in sets that take the same input."""
 
 CORRECTION = 0.5
-"""How far a matrix makes up for the errors before it: 0 not at all, 1 as far as it can on the calibration text."""
+"""How far a matrix corrects the errors of earlier ones: 0 not at all, 1 as far as it can on the calibration text."""
 
 Key = tuple[int, str]
 """A matrix or gain: its stored block and field."""
@@ -45,7 +45,7 @@ Inputs = dict[Key, F64]
 class Moments:
     """Sums over tokens of products of a matrix's inputs, float64 (columns, columns).
 
-    own: of the model quantised so far. mixed: the float model's inputs (rows) with these (columns).
+    own: its inputs in the model quantised so far. mixed: its inputs in the float model (rows) with those (columns).
     """
 
     own: F64
@@ -57,7 +57,7 @@ class Moments:
         return cls(np.zeros((columns, columns)), np.zeros((columns, columns)))
 
     def add(self, ours: F32, theirs: F32, real: Mask) -> None:
-        """Inputs (B, T, columns) of the quantised and the float model, of which the real tokens count."""
+        """Add inputs (B, T, columns) of the quantised and the float model, those of the real tokens."""
         own, other = ours[real], theirs[real]
         self.own += own.T @ own
         self.mixed += other.T @ own
@@ -69,7 +69,7 @@ class Moments:
         return damped(self.own / self.tokens)
 
     def target(self) -> F64:
-        """What takes the float weights, from the right, to those that the codes should stand for."""
+        """The matrix that the float weights are multiplied by to give those that the codes should stand for."""
         own = self.damped
         # The damping belongs to both, so that without errors the target is the identity.
         mixed = self.mixed / self.tokens + own - self.own / self.tokens
@@ -82,9 +82,9 @@ def calibrate_layers(
     int8: Collection[Key] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Codes, Inputs]:
-    """The 4-bit codes of every matrix of the blocks that is not in `int8`, and what inputs each of them takes.
+    """The 4-bit codes of every matrix of the blocks that is not in `int8`, and the second moments of its inputs.
 
-    progress is told how many matrices are done, and of how many.
+    progress is called with the number of matrices done, and the number of all.
     """
     found: Codes = {}
     inputs: Inputs = {}
@@ -100,7 +100,7 @@ def calibrate_layers(
     for stored, run in itertools.groupby(model.config.schedule):
         layers = range(layer, layer + len(list(run)))
         layer = layers.stop
-        if stored in done:  # with other blocks between
+        if stored in done:  # its earlier passes had other blocks after them
             block = done[stored]
         else:
             walk = _Block(model, stored, layers, batches, wanted, told)
@@ -116,7 +116,7 @@ def calibrate_layers(
 
 
 class _Block:
-    """One stored block on its way to 4 bits: codes, and what stands behind it in both streams, batch by batch."""
+    """One stored block while it is quantised: its codes, and both residual streams after it, batch by batch."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class _Block:
         self.inputs: Inputs = {}
 
     def quantise(self, ours: list[F32], theirs: list[F32]) -> Block:
-        """Decide all codes from the residual streams in front of the block; set the streams behind its first pass."""
+        """Decide all codes from the residual streams before the block; set the streams after its first pass."""
         config, at = self.config, self.layers[0]
         new, old = self.quantised, self.float
         moments = self._later_passes(ours, theirs)
@@ -158,7 +158,7 @@ class _Block:
         return new
 
     def _later_passes(self, ours: list[F32], theirs: list[F32]) -> list[Moments]:
-        """For each set of SHARED_INPUTS the moments in the passes after the first, run with the float block."""
+        """For each set of SHARED_INPUTS, the moments in the passes after the first, run with the float block."""
         moments = [Moments.of(getattr(self.float, names[0]).shape[1]) for names in SHARED_INPUTS]
         if len(self.layers) > 1:
             for x, y, batch in zip(ours, theirs, self.batches, strict=True):
@@ -171,7 +171,7 @@ class _Block:
         return moments
 
     def _fit(self, stage: int, moments: list[Moments], own: list[F32], other: list[F32]) -> None:
-        """Decide the matrices of a set, which take the inputs `own` now and took `other` in the float model."""
+        """Decide the matrices of a set from their inputs in the quantised model, `own`, and in the float, `other`."""
         names = [name for name in SHARED_INPUTS[stage] if (self.stored, name) in self.wanted]
         for name in set(SHARED_INPUTS[stage]) - set(names):
             rows = quantize_rows(getattr(self.float, name))
@@ -195,12 +195,12 @@ def matrices(model: Model) -> list[Key]:
 
 
 def behind_block(block: Block, x: F32, config: ModelConfig, layer: int) -> F32:
-    """The residual stream behind a pass through a block."""
+    """The residual stream after a pass through a block."""
     return _traced(block, x, config, layer)[0]
 
 
 def _traced(block: Block, x: F32, config: ModelConfig, layer: int) -> tuple[F32, list[F32]]:
-    """The residual stream behind a block, and what the matrices of each set took on the way."""
+    """The residual stream after a block, and the input of each set of SHARED_INPUTS."""
     h = passes.attention_input(block, x, config)
     attended = passes.attend(block, h, config, layer)
     x = passes.after_attention(block, x, attended)
@@ -210,7 +210,7 @@ def _traced(block: Block, x: F32, config: ModelConfig, layer: int) -> tuple[F32,
 
 
 def with_values(model: Model, values: Mapping[Key, F32]) -> Model:
-    """The model with other matrices or gains, by stored block and field, or by FINAL and field."""
+    """The model with these matrices or gains replaced, by stored block and field, or by FINAL and field."""
     blocks = [
         replace(block, **{name: value for (at, name), value in values.items() if at == stored})
         for stored, block in enumerate(model.blocks)

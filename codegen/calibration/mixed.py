@@ -1,7 +1,7 @@
-"""Mixed precision: which matrices are worth int8 where a budget has room for more than int4.
+"""Mixed precision: which matrices are worth int8 if a budget has room for more than int4.
 
-Matrices that take the same input have the same width, so they are raised together. What a set is worth is measured: how
-far the float model diverges from itself, on the end of the text, if that set alone is int4.
+Matrices that take the same input have the same width, so they are raised together. The worth of a set is measured on
+the end of the text: how far the float model with that set alone as int4 diverges from the float model.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from tinyllm.codegen.calibration.layerwise import SHARED_INPUTS, Codes, Key, beh
 from tinyllm.codegen.calibration.passes import Batch
 
 MEAN_BITS = 5.0
-"""Bits of a weight of the blocks without a budget, on average, the scales of int4's groups counted."""
+"""Average bits of a weight of the blocks if no budget is given, including the scales of int4 groups."""
 
 HELD_BACK = 4096
-"""Tokens of the calibration text that measure what a set is worth."""
+"""Tokens of the calibration text that measure the worth of a set."""
 
 ROWS_AT_ONCE = 1 << 22
-"""Logits that are there at a time."""
+"""Logits held at a time."""
 
 
 @dataclass(frozen=True)
 class Worth:
-    """A set of matrices that take one input; gain: the divergence that int8 saves, in nats a token."""
+    """A set of matrices that take the same input; gain: the divergence that int8 saves, in nats per token."""
 
     keys: tuple[Key, ...]
     gain: float
 
 
 def mean_bits(model: Model, int4: Collection[Key]) -> float:
-    """Of a weight of the blocks, if these matrices are int4 and the others int8."""
+    """Average bits of a weight of the blocks if these matrices are int4 and the others int8."""
     bits = weights = 0
     for stored, name in matrices(model):
         rows, columns = getattr(model.blocks[stored], name).shape
@@ -51,9 +51,9 @@ def worths(
     batches: Sequence[Batch],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Worth]:
-    """What each set of matrices is worth, in the order of the blocks. codes: of all of them.
+    """The worth of each set of matrices, in the order of the blocks. codes: of all matrices.
 
-    progress is told how many sets are done, and of how many.
+    progress is called with the number of sets done, and the number of all.
     """
     config, total = model.config, len(model.blocks) * len(SHARED_INPUTS)
     streams = [model.embedding[batch.tokens] for batch in batches]
@@ -73,9 +73,10 @@ def worths(
 def raised(
     model: Model, found: Iterable[Worth], size: Callable[[Key], int], allowed: Callable[[frozenset[Key]], bool]
 ) -> frozenset[Key]:
-    """The matrices that become int8: set after set, the most worth per byte first, if what stays int4 is `allowed`.
+    """The matrices that become int8.
 
-    size: bytes that a matrix takes more as int8.
+    The sets are tried in order, the most worth per byte first. A set becomes int8 if the rest as int4 is `allowed`.
+    size: how many bytes more a matrix takes as int8.
     """
     int4 = frozenset(matrices(model))
     order = sorted(found, key=lambda worth: (-worth.gain / sum(map(size, worth.keys)), worth.keys))
@@ -86,7 +87,7 @@ def raised(
 
 
 def _hidden(model: Model, x: F32, layer: int) -> F32:
-    """What the head takes, from the residual stream in front of a layer."""
+    """The head's input, from the residual stream before a layer."""
     config = model.config
     for at in range(layer, config.n_layers):
         x = behind_block(model.blocks[config.schedule[at]], x, config, at)
@@ -96,7 +97,7 @@ def _hidden(model: Model, x: F32, layer: int) -> F32:
 def _divergence(
     model: Model, other: Model, streams: Sequence[F32], layer: int, aims: Sequence[F32], batches: Sequence[Batch]
 ) -> float:
-    """Mean Kullback-Leibler divergence of `other` from the model, from its streams in front of a layer."""
+    """Mean Kullback-Leibler divergence of `other` from the model. streams: the model's before a layer."""
     total, tokens = 0.0, 0
     head = model.output_head
     height = max(1, ROWS_AT_ONCE // len(head))

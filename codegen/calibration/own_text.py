@@ -1,4 +1,4 @@
-"""Text that a model writes itself, for a calibration without a file: many sequences at once, at temperature 1."""
+"""A model's own text, for a calibration without a file: many sequences at once, sampled at temperature 1."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def own_text(
 ) -> list[list[int]]:
     """Sequences of at most `length` tokens, together about `most`, sampled from the float model; the same each time.
 
-    Each begins with BOS, or if there is none with a token of its own; a stop token ends it. progress is told how many
-    tokens are there, and how many are wanted.
+    Each begins with BOS, or with a random token if there is no BOS; a stop token ends it. progress is called with the
+    number of tokens written, and the number wanted.
     """
     random = np.random.Generator(np.random.PCG64(SEED))
     found: list[list[int]] = []
@@ -49,12 +49,12 @@ def own_text(
                 found.append(row[:count].tolist())
                 total += int(count)
         if lengths.max() < 2:
-            return found  # a model that says nothing
+            return found  # the model ends every sequence at once
     return found
 
 
 def _drawn(logits: F32, random: np.random.Generator) -> np.ndarray:
-    """A token of each row's distribution."""
+    """One token per row, drawn from the row's distribution."""
     sums = np.cumsum(softmax(logits), axis=-1, dtype=np.float64)
     points = random.random(len(sums)) * sums[:, -1]
     return np.minimum((sums < points[:, None]).sum(axis=-1), logits.shape[-1] - 1)
@@ -72,7 +72,7 @@ class _Writer:
         self.position = 0
 
     def logits(self, tokens: np.ndarray) -> F32:
-        """After one more token of each sequence, (B, vocab_size)."""
+        """The logits after one more token of each sequence, (B, vocab_size)."""
         config = self.config
         x = self.model.embedding[tokens]
         for layer, stored in enumerate(config.schedule):

@@ -1,4 +1,4 @@
-"""The float forward pass of many sequences at once, cut where a matrix takes its input."""
+"""The float forward pass of many sequences at once, in steps between the inputs of matrices."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences side by side: tokens int64 (B, T); real bool (B, T), false behind the end of a shorter one."""
+    """Sequences side by side: tokens int64 (B, T); real bool (B, T), false after the end of a shorter one."""
 
     tokens: NDArray[np.int64]
     real: Mask
 
 
 def attention_input(block: Block, x: F32, config: ModelConfig) -> F32:
-    """What wq, wk and wv take, from the residual stream (B, T, dim)."""
+    """The input of wq, wk and wv, from the residual stream (B, T, dim)."""
     return rmsnorm(x, block.attn_norm, config.norm_epsilon)
 
 
 def attend(block: Block, h: F32, config: ModelConfig, layer: int) -> F32:
-    """What wo takes, (B, T, q_dim), from what wq, wk and wv take."""
+    """The input of wo, (B, T, q_dim), from the input of wq, wk and wv."""
     count, length, _ = h.shape
 
     def heads(weight: F32, bias: F32 | None) -> F32:
@@ -53,17 +53,17 @@ def after_attention(block: Block, x: F32, attended: F32) -> F32:
 
 
 def feed_forward_input(block: Block, x: F32, config: ModelConfig) -> F32:
-    """What w_gate and w_up take."""
+    """The input of w_gate and w_up, from the residual stream."""
     return rmsnorm(x, block.ffn_norm, config.norm_epsilon)
 
 
 def hidden(block: Block, h: F32) -> F32:
-    """What w_down takes, (B, T, hidden_dim)."""
+    """The input of w_down, (B, T, hidden_dim), from the input of w_gate and w_up."""
     return silu(h @ block.w_gate.T) * (h @ block.w_up.T)
 
 
 def after_feed_forward(block: Block, x: F32, inner: F32) -> F32:
-    """The residual stream behind the block."""
+    """The residual stream after the block."""
     return x + inner @ block.w_down.T
 
 
@@ -83,7 +83,7 @@ def angles(config: ModelConfig, length: int) -> tuple[F32, F32]:
 
 
 def turn(heads: F32, cosine: F32, sine: F32, config: ModelConfig) -> F32:
-    """RoPE of heads (..., T, head_dim); with -sine it is the transpose, which carries a gradient back."""
+    """Rotate heads (..., T, head_dim). With -sine this is the transpose, which carries a gradient back."""
     rotary = config.rope.rotary_dim
     if config.rope.pairing == "interleaved":
         first, second = slice(0, rotary, 2), slice(1, rotary, 2)

@@ -1,9 +1,9 @@
 """Second-order rounding: 4-bit codes and scales of one matrix that change its outputs on the calibration text least.
 
-The error of codes is sum over rows of e H e^T, with e the row's change and H the second moments of the matrix's inputs.
-Columns are rounded one after the other, each error spread over the columns still to come (GPTQ, Frantar et al.,
-arXiv 2210.17323); then codes and scales are improved in turns: each code to the nearest that the others leave, each
-row's scales by least squares.
+The error of codes is the sum of e H e^T over the rows. e is the row's change and H the second moments of the matrix's
+inputs. Columns are rounded one after the other, and each error is spread over the columns still to come (GPTQ, Frantar
+et al., arXiv 2210.17323). Then codes and scales are improved in turns: each code becomes the best while all others
+stay, and each row's scales come from least squares.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE as GROUP
 F64 = NDArray[np.float64]
 
 SEARCHED = np.linspace(0.5, 1.1, 31)
-"""Scales that are tried for a group, as parts of the one that spans its largest weight."""
+"""The scales tried for a group, as fractions of the scale that spans its largest weight."""
 
 ROUNDS = 6
-"""Turns of improving codes and scales."""
+"""How often codes and scales are improved in turns."""
 
 DAMPING = 0.01
-"""Part of the mean second moment that every input is given besides, so that rare inputs do not run wild."""
+"""Fraction of the mean second moment that is added to every input's, so that rare inputs do not run wild."""
 
 ROWS_AT_ONCE = 1 << 22
-"""Numbers of the largest temporary array when scales are fitted."""
+"""Numbers in the largest temporary array while scales are fitted."""
 
 
 def damped(moments: F64) -> F64:
-    """Second moments (columns, columns) with DAMPING on the diagonal; a column that is always zero counts too."""
+    """Second moments (columns, columns) with DAMPING on the diagonal, so a column that is always zero has some too."""
     return moments + np.eye(len(moments)) * (DAMPING * np.mean(np.diag(moments)) + 1e-12)
 
 
@@ -41,15 +41,15 @@ def output_error(weights: F64, codes: GroupedCodes, moments: F64) -> float:
 
 
 def relative_output_error(weights: F64, codes: GroupedCodes, moments: F64) -> float:
-    """The root of output_error as a part of the outputs' own size."""
+    """The root of output_error as a fraction of the outputs' own size."""
     size = float(np.sum((weights @ moments) * weights))
     return float(np.sqrt(output_error(weights, codes, moments) / size)) if size > 0 else 0.0
 
 
 def round_second_order(weights: F64, moments: F64, rounds: int = ROUNDS) -> GroupedCodes:
-    """Codes and scales of a matrix (rows, columns) for inputs with second moments (columns, columns), damped before.
+    """Codes and scales of a matrix (rows, columns) for inputs with the damped second moments (columns, columns).
 
-    The scales are ones that an IntegerMatrix can hold. output_error is never larger than that of round_to_nearest.
+    An IntegerMatrix can hold these scales. The output_error is never larger than that of round_to_nearest.
     """
     rows, columns = weights.shape
     width = -(-columns // GROUP) * GROUP
@@ -70,7 +70,7 @@ def round_second_order(weights: F64, moments: F64, rounds: int = ROUNDS) -> Grou
 
 
 def _searched_scales(w: F64, importance: F64) -> F64:
-    """For each group the scale (rows, groups) of least squared error, weighted by its inputs' second moments."""
+    """For each group, the scale (rows, groups) with the least squared error, weighted by its inputs' second moments."""
     groups = w.reshape(len(w), -1, GROUP)
     weight = importance.reshape(-1, GROUP)
     span = np.maximum(np.abs(groups).max(axis=2), 1e-30) / -LOWEST
@@ -86,7 +86,7 @@ def _searched_scales(w: F64, importance: F64) -> F64:
 
 
 def _spread_errors(w: F64, h: F64, scales: F64) -> F64:
-    """Codes column by column, the error of each spread over the columns to come, group by group."""
+    """Round column by column and spread each error over the columns to come, group by group. Returns the codes."""
     upper = np.linalg.cholesky(np.linalg.inv(h)).T
     w, codes = w.copy(), np.empty_like(w)
     for start in range(0, w.shape[1], GROUP):
@@ -102,7 +102,7 @@ def _spread_errors(w: F64, h: F64, scales: F64) -> F64:
 
 
 def _descend(w: F64, h: F64, codes: F64, scales: F64, sweeps: int = 4) -> F64:
-    """Each code in turn to the nearest that the others leave, until none changes."""
+    """Set each code in turn to the best while all others stay, until none changes or for `sweeps` rounds."""
     codes = codes.copy()
     slope = (w - codes * spread(scales, w.shape[1])) @ h
     for _ in range(sweeps):
@@ -126,7 +126,7 @@ def _descend(w: F64, h: F64, codes: F64, scales: F64, sweeps: int = 4) -> F64:
 
 
 def _fitted_scales(w: F64, h: F64, codes: F64, scales: F64) -> F64:
-    """The scales (rows, groups) of least error for these codes; a group whose best is not positive keeps its own."""
+    """The scales (rows, groups) with the least error for these codes; a group keeps its own if that is not positive."""
     fitted = scales.copy()
     n, width = scales.shape[1], w.shape[1]
     height = max(1, ROWS_AT_ONCE // (n * width))

@@ -14,17 +14,17 @@ LENGTH = 256
 """Tokens of a sequence, at most."""
 
 TOKENS = 1 << 18
-"""Of a calibration text, at most: more change little."""
+"""Tokens of a calibration text, at most: more change little."""
 
 FEWEST_TOKENS = 2048
-"""Of a calibration text, at least: fewer do not tell which inputs a matrix sees."""
+"""Tokens of a calibration text, at least: fewer do not show which inputs a matrix sees."""
 
 TOKENS_AT_ONCE = 1024
-"""Of a batch: so few that the scores of its attention stay in a processor's cache."""
+"""Tokens of a batch, at most: the scores of its attention then stay in a processor's cache."""
 
 
 def pieces(stories: Sequence[str], tokenizer: Tokenizer, length: int, most: int) -> list[list[int]]:
-    """The stories as sequences of at most `length` tokens, each with BOS in front, `most` tokens together."""
+    """The stories as sequences of at most `length` tokens, each beginning with BOS, until `most` tokens are reached."""
     found: list[list[int]] = []
     total = 0
     for story in stories:
@@ -42,7 +42,7 @@ def pieces(stories: Sequence[str], tokenizer: Tokenizer, length: int, most: int)
 
 
 def batches_of(sequences: Sequence[Sequence[int]]) -> list[Batch]:
-    """Sequences of about one length side by side, shorter ones filled up."""
+    """Batches of sequences of similar length, the shorter ones padded."""
     ordered = sorted(sequences, key=len)
     found = []
     while ordered:
@@ -59,7 +59,7 @@ def batches_of(sequences: Sequence[Sequence[int]]) -> list[Batch]:
 
 
 def count_for(sequences: Sequence[Sequence[int]], tokens: int) -> int:
-    """How many sequences, from the first on, hold `tokens` together; all if they hold fewer."""
+    """How many sequences, from the first on, hold `tokens` tokens together; all if they hold fewer."""
     total = 0
     for count, ids in enumerate(sequences, start=1):
         total += len(ids)

@@ -1,10 +1,10 @@
-"""Tuning a quantised model as a whole: codes, scales and what is not int4 move towards what the float model says.
+"""Tune a quantised model as a whole: codes, scales and all other values move towards the float model's predictions.
 
-The float model is the teacher, so that little text is enough: its distribution of the next token is the aim, with the
-text's own token mixed in (Hinton et al., arXiv 1503.02531). A code moves through a hidden value between codes, whose
-gradient is that of its nearest code (the straight-through estimate of Bengio et al., arXiv 1308.3432); scales follow
-theirs as in LSQ (Esser et al., arXiv 1902.08153). Steps are those of Adam (Kingma and Ba, arXiv 1412.6980), warmed up
-and then on a cosine to zero.
+The float model is the teacher, so little text is enough. The aim is its distribution of the next token, with the
+text's own token mixed in (Hinton et al., arXiv 1503.02531). Each code has a hidden value between codes that moves; its
+gradient is that of the nearest code (the straight-through estimate of Bengio et al., arXiv 1308.3432). Scales follow
+their gradients as in LSQ (Esser et al., arXiv 1902.08153). Steps are those of Adam (Kingma and Ba, arXiv 1412.6980).
+Their size warms up, then falls along a cosine to zero.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ STEP_TOKENS = 2048
 CODE_RATE, SCALE_RATE, VALUE_RATE = 0.005, 0.002, 0.002
 """How far a step moves a hidden value, in codes; a scale, relative; any other value, relative to its array's mean."""
 LARGEST_HEAD = 1 << 20
-"""Numbers of a head that is tuned too."""
+"""A head with more numbers than this is not tuned."""
 WARM_UP = 10
 """Steps until the full rate."""
 BETAS = 0.9, 0.99
-"""Memory of Adam's means."""
+"""The decay of Adam's two running means."""
 INSIDE = 0.45
-"""How near to the next code a hidden value may begin."""
+"""How far from its code a hidden value may begin; at 0.5 the next code begins."""
 
 Values = dict[Key, F32]
 """Gains, and matrices that are not int4."""
@@ -43,12 +43,12 @@ Values = dict[Key, F32]
 
 @dataclass(frozen=True)
 class Schedule:
-    """steps: how many. Each takes STEP_TOKENS tokens."""
+    """The rate of each step. steps: how many there are. Each takes STEP_TOKENS tokens."""
 
     steps: int
 
     def rate(self, step: int) -> float:
-        """The part of the full rates that step 0, 1, ... takes."""
+        """The fraction of the full rates that step 0, 1, ... uses."""
         return float(min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + np.cos(np.pi * step / self.steps)))
 
 
@@ -61,7 +61,7 @@ class _Adam:
         self.steps: dict[object, int] = {}
 
     def direction(self, key: object, gradient: F32) -> F32:
-        """About 1 in size where the gradient keeps its sign."""
+        """The direction for this gradient, about 1 in size if the gradient keeps its sign."""
         a, b = BETAS
         first = self.first[key] = a * self.first.get(key, 0) + (1 - a) * gradient
         second = self.second[key] = b * self.second.get(key, 0) + (1 - b) * np.square(gradient)
@@ -70,7 +70,7 @@ class _Adam:
 
 
 class _Matrix:
-    """An int4 matrix while it is tuned. hidden: values between codes (rows, columns). logs: of the scales."""
+    """An int4 matrix while it is tuned. hidden: values between codes (rows, columns). logs: the logs of the scales."""
 
     def __init__(self, weights: F32, grouped: GroupedCodes) -> None:
         between = weights / spread(grouped.scales, weights.shape[1]) - grouped.codes
@@ -79,14 +79,14 @@ class _Matrix:
         self.look()
 
     def look(self) -> None:
-        """Take codes and scales from the hidden values."""
+        """Set codes, scales and values from `hidden` and `logs`."""
         self.codes = np.clip(np.rint(self.hidden), LOWEST, HIGHEST)
         self.scales: F32 = np.exp(self.logs)
         self.wide = np.repeat(self.scales, COLUMNS_OF_A_SCALE, axis=1)[:, : self.hidden.shape[1]]
         self.values: F32 = self.codes * self.wide
 
     def step(self, key: Key, gradient: F32, adam: _Adam, rate: float) -> None:
-        """Against the gradient of the values."""
+        """Move against the gradient of the values."""
         inside = (self.hidden > LOWEST - 0.5) & (self.hidden < HIGHEST + 0.5)
         rows, columns = gradient.shape
         filled = np.zeros((rows, self.logs.shape[1] * COLUMNS_OF_A_SCALE), np.float32)
@@ -97,7 +97,7 @@ class _Matrix:
         self.look()
 
     def grouped(self) -> GroupedCodes:
-        """With scales that an IntegerMatrix can hold."""
+        """The codes, with scales that an IntegerMatrix can hold."""
         return GroupedCodes.of(self.codes.astype(np.int8), snap_scales(self.scales.astype(np.float64)))
 
 
@@ -109,10 +109,10 @@ def tune(
     schedule: Schedule,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Codes, Values]:
-    """Codes, and values of what is not int4, with which the model diverges less from the float model than before.
+    """Tune codes, and the values that are not int4, so that the model diverges less from the float model.
 
-    int8: the matrices of the blocks that are not int4; they give way too, and so does the head, unless it is large.
-    progress is told how many steps are done, and of how many.
+    int8: the matrices of the blocks that are not int4. They are tuned too, and so is the head, unless it is large.
+    progress is called with the number of steps done, and the number of all.
     """
     teacher = [_taught(model, batch) for batch in batches]
     held = {key: _Matrix(getattr(model.blocks[key[0]], key[1]), codes) for key, codes in start.items()}
@@ -146,7 +146,7 @@ def tune(
 
 
 def _taught(model: Model, batch: Batch) -> F32:
-    """What the float model's head takes, (B, T, dim)."""
+    """The input of the float model's head, (B, T, dim)."""
     x = model.embedding[batch.tokens]
     for layer, stored in enumerate(model.config.schedule):
         x = behind_block(model.blocks[stored], x, model.config, layer)
@@ -154,7 +154,7 @@ def _taught(model: Model, batch: Batch) -> F32:
 
 
 def _turns(count: int) -> Iterator[int]:
-    """Numbers of batches, all of them in one random order, then in another."""
+    """Indices of batches without end: all of them in one random order, then all in another."""
     random = np.random.Generator(np.random.PCG64(SEED))
     while True:
         yield from random.permutation(count).tolist()

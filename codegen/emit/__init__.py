@@ -1,1 +1,1 @@
-"""IntegerModel and tokenizer to a PlatformIO project of readable C."""
+"""The emitter: a PlatformIO project of readable C from an IntegerModel and a tokenizer."""

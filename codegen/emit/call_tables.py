@@ -10,7 +10,7 @@ from tinyllm.codegen.emit.render import render, rows
 
 
 def call_files(plan: ActionPlan | None) -> dict[str, str]:
-    """File name -> text. plan: None for a model without a catalogue."""
+    """File name -> text of these files. plan: None for a model without a catalogue."""
     if plan is None:
         return {"call_tables.h": render("call_tables.h", plan=None)}
     states = plan.automaton.edges

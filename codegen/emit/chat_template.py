@@ -13,7 +13,7 @@ from tinyllm.codegen.tokenizers.encode.unicode_classes import WHITE_SPACE
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 ROOM = 8
-"""A board must have room for this many bytes of the user's text, and of tokens, besides the template's own."""
+"""A board must have room for this many bytes of the user's text, and as many tokens, besides the template's own."""
 
 
 def board_plan(config: ModelConfig, tokenizer: Tokenizer, text_max: int) -> ChatPlan | None:
@@ -36,7 +36,7 @@ def board_plan(config: ModelConfig, tokenizer: Tokenizer, text_max: int) -> Chat
 
 
 def chat_files(config: ModelConfig, tokenizer: Tokenizer, text_max: int) -> dict[str, str]:
-    """File name -> text."""
+    """File name -> text of these files."""
     try:
         plan, note = board_plan(config, tokenizer, text_max), ""
     except Unsuited:

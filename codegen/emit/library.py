@@ -1,13 +1,13 @@
-"""IntegerModel + tokenizer -> one set of sources that is a library of Arduino, PlatformIO, ESP-IDF and the Pico SDK.
+"""Emit a model as a library: one set of sources for Arduino, PlatformIO, ESP-IDF and the Pico SDK.
 
-    library.json, library.properties     of PlatformIO and of the Arduino IDE
-    CMakeLists.txt, idf_component.yml    of ESP-IDF and of the Pico SDK, unless both cores compute: Arduino's alone
-    src/TinyLLM.h                        the C++ class, and what memory it takes
+    library.json, library.properties     for PlatformIO and the Arduino IDE
+    CMakeLists.txt, idf_component.yml    for ESP-IDF and the Pico SDK, unless both cores compute: only Arduino does that
+    src/TinyLLM.h                        the C++ class, and the memory that it takes
     src/TinyLLM/                         library.h, the same in C, and all sources in one folder
     examples/                            sketches, and a program in plain C
 
-Who includes a header by its name gets the one beside it, so one folder needs no options of a compiler and no name in it
-clashes with one elsewhere. All else is as in a project, without console and ports.
+An include finds the header beside the file first. So one folder needs no compiler options, and no name in it clashes
+with one elsewhere. All else is as in a project, without console and ports.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ ANY_BOARD = Board(
     platformio={},
     ports=(),
 )
-"""What a library is for if nobody names a board."""
+"""The board of a library if nobody names one."""
 FOLDER = "src/TinyLLM"
 OF_CONSOLE = ("answer", "settings", "actions", "decimal")
 """The files of the console that a library needs too, without their endings."""
@@ -69,9 +69,9 @@ COMMAND = ("light.set", "Turn on the light in the kitchen, please.")
 
 
 def library_board(board: Board | None, cores: int = 1) -> Board:
-    """What a library is planned for: a board as a sketch finds it, with its static RAM, and no PSRAM.
+    """The board that a library is planned for: as a sketch finds it, with its static RAM and no PSRAM.
 
-    cores: that compute. Raises UserError for a second one that the board does not have, or no Arduino core knows.
+    cores: how many compute. Raises UserError for a second core unless the board has one and an Arduino core.
     """
     if cores > 1 and (board is None or board.cores < cores or "arduino" not in board.ports):
         lacking = "without --board the library is for any" if board is None else f"{board.name} has none for a sketch"
@@ -88,8 +88,8 @@ def library_board(board: Board | None, cores: int = 1) -> Board:
 def emit_library(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> Project:
     """The library of a model, not written anywhere yet.
 
-    board: of library_board. needs: of this model there. What a sketch has left of its RAM is its own, so nothing is
-    copied there at the start. Raises UserError if model and tokenizer disagree.
+    board: from library_board. needs: those of this model on that board. The free RAM belongs to the sketch, so nothing
+    is copied there at the start. Raises UserError if model and tokenizer disagree.
     """
     check_vocabulary(model, tokenizer)
     needs = replace(needs, placed=Placement())
@@ -113,7 +113,7 @@ def emit_library(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
 
 
 def _sources(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> dict[str, str]:
-    """The C, all in one folder: what the console, its ports and its greeting need is left out."""
+    """The C sources, all in one folder, without those that only the console, its ports and its greeting need."""
     folders = firmware_files(board, model) | _library_files() | source_files(model, tokenizer, board, needs)
     if board.cores > 1:
         folders |= _second_core(folders["engine/parallel.h"])
@@ -129,7 +129,10 @@ def _sources(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: Mem
 
 
 def _second_core(parallel: str) -> dict[str, str]:
-    """The Arduino cores' second core, and parallel.h with two: a library cannot give a sketch's compiler an option."""
+    """The files of an Arduino core's second core, and parallel.h with TL_CORES 2.
+
+    A library cannot pass TL_CORES to a sketch's compiler as an option.
+    """
     port = FIRMWARE / "ports" / "arduino"
     files = {f"port/{name}": (port / name).read_text("utf-8") for name in ("second_core.cpp", "second_core.h")}
     assert parallel.count(ONE_CORE) == 1
@@ -142,7 +145,7 @@ def _library_files() -> dict[str, str]:
 
 
 def _frame(fields: dict[str, Any]) -> dict[str, str]:
-    """What is written around the C: the class, the examples, and what each build system reads."""
+    """The files around the C sources: the class, the examples, and the files that each build system reads."""
     about = {
         "name": "TinyLLM",
         "version": fields["version"],
@@ -167,7 +170,7 @@ def _frame(fields: dict[str, Any]) -> dict[str, str]:
 
 
 def _fields(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> dict[str, Any]:
-    """What the templates of templates/library/ say."""
+    """The fields of the templates in templates/library/."""
     config, plan = model.config, actions_of(model.config.actions, tokenizer)
     calls = [] if plan is None else list(plan.catalogue.calls)
     try:
@@ -196,6 +199,6 @@ def _fields(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: Memo
 
 
 def _conversation_bytes(context: int, tokenizer: Tokenizer) -> int:
-    """Of a struct tinyllm_conversation: the random numbers' state, how many tokens there are, and these."""
+    """Bytes of a struct tinyllm_conversation: the state of the random numbers, the number of tokens, the tokens."""
     size = 8 + 4 + integer_bytes(tokenizer.vocab_size) * context
     return -(-size // 8) * 8

@@ -13,16 +13,16 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.errors import UserError
 
 ROOM = 8
-"""A context must have room for this many tokens behind the prefix."""
+"""A context must have room for this many tokens after the prefix."""
 
 
 @dataclass(frozen=True)
 class PrefixCache:
-    """What the cache holds after a prefix of n tokens.
+    """The KV cache after a prefix of n tokens.
 
-    tokens (n,). k, v: codes as they lie in the cache (rows, key_bytes or value_bytes) of each layer, head and slot in
-    this order, of each layer as many slots as it has, at most n. k_scale, v_scale (rows,): packed. k_top, v_top
-    (n_layers, n_kv_heads): biased, as in tl_state.
+    tokens (n,). k, v: codes as they lie in the cache (rows, key_bytes or value_bytes). The rows are ordered by layer,
+    head and slot; a layer has all its slots, at most n. k_scale, v_scale (rows,): packed. k_top, v_top (n_layers,
+    n_kv_heads): biased, as in tl_state.
     """
 
     tokens: NDArray[np.uint32]
@@ -35,7 +35,7 @@ class PrefixCache:
 
 
 def prefix_cache(model: IntegerModel) -> PrefixCache | None:
-    """Compute the cache of the model's prefix; None without one. UserError if it leaves no room in the context."""
+    """The cache of the model's prefix; None without one. Raises UserError if it leaves no room in the context."""
     config = model.config
     n = len(config.prefix)
     if n == 0:
@@ -66,9 +66,9 @@ def prefix_cache(model: IntegerModel) -> PrefixCache | None:
 
 
 def packed_codes(codes: NDArray[np.int8], bits: int) -> NDArray[np.int8]:
-    """Codes (rows, head_dim) as they lie in the KV cache: int4 ones, multiples of 16, in the halves of bytes.
+    """Codes (rows, head_dim) as they lie in the KV cache; int4 codes, which are multiples of 16, take half a byte each.
 
-    Byte i has code i in its lower half, and the code that comes half of them later in its upper half.
+    Byte i has code i in its lower half, and code i + ceil(head_dim / 2) in its upper half.
     """
     if bits == 8:
         return codes
@@ -79,7 +79,7 @@ def packed_codes(codes: NDArray[np.int8], bits: int) -> NDArray[np.int8]:
 
 
 def unpacked_codes(packed: NDArray[np.int8], head_dim: int, bits: int) -> NDArray[np.int8]:
-    """What packed_codes packed, (..., row bytes) -> (..., head_dim)."""
+    """Undo packed_codes: (..., row bytes) -> (..., head_dim)."""
     if bits == 8:
         return packed
     halves = packed.view(np.uint8)

@@ -1,4 +1,4 @@
-"""IntegerModel + tokenizer + board -> a self-contained PlatformIO project that a maker can open, read and keep.
+"""Emit a model for a board as a self-contained PlatformIO project that a maker can open, read and keep.
 
     README.md            what to do with it; no part of the build id
     platformio.ini
@@ -7,7 +7,7 @@
     platform/            our development platform, if the board needs it
     src/                 identity.h, model.*, weights.*, vocabulary.*, chat_template.*, call_tables.*, tables.*,
                          settings_table.*
-    src/engine, console, port    the firmware, as it lies in this package
+    src/engine, console, port    the firmware, copied from this package
     src/kernels          the inner loops for the board's instruction set
 
 The same model, board and options give the same bytes. write.py puts them into a folder.
@@ -57,11 +57,11 @@ OF_ACTIONS = (
     "port/port_actions.c",
     "port/port_actions.cpp",
 )
-"""Of src/: what only a model that makes calls needs."""
+"""The files of src/ that only a model that makes calls needs."""
 PARTITIONS = "partitions.csv"
 FILE_SYSTEM = "board_build.filesystem_size"
 NO_LAYOUT = bytes(HASH_BYTES)
-"""Of weights in the program."""
+"""The layout of a project whose weights are in the program."""
 UNBUILT = ",".join(["0x00"] * 8)
 IDENTITY = "src/identity.h"
 """The one file that holds the build id."""
@@ -69,11 +69,11 @@ IDENTITY = "src/identity.h"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a project is of.
+    """What a project was made from, and the hashes of its files.
 
-    model_hash, build_id: hexadecimal, as the board says them in HELLO. cache_in, state_in, weights_in: as MemoryNeeds
-    has them. layout: what weights beside the program and the program agree in, hexadecimal, as the board says it; zeros
-    if they are in it. files: path within the project -> sha256 in hexadecimal.
+    model_hash, build_id: hexadecimal, as the board says them in HELLO. cache_in, state_in, weights_in: as in
+    MemoryNeeds. layout: the hash that a program and the weights beside it agree in, hexadecimal, as the board says it;
+    zeros if the weights are in the program. files: path within the project -> sha256 in hexadecimal.
     """
 
     model: str
@@ -88,7 +88,7 @@ class Manifest:
     files: dict[str, str]
 
     def text(self) -> str:
-        """As it stands in the project's folder."""
+        """The JSON that is written to the project's folder."""
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
@@ -113,14 +113,14 @@ class Project:
         return f"{about.model} for {about.board}, context {about.context}, build {about.build_id}"
 
     def content(self, name: str) -> str | bytes:
-        """Of one of the manifest's files."""
+        """The content of one of the manifest's files."""
         return self.weights if name == WEIGHTS and self.weights is not None else self.files[name]
 
 
 def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds | None = None) -> Project:
-    """The project of a model for a board.
+    """Emit the project of a model for a board.
 
-    needs: of this model on this board, if they were counted before; they say where the weights go. If that is beside
+    needs: those of this model on this board, if already counted; they decide where the weights go. If that is beside
     the program, no file but weights.bin depends on their values. Raises UserError if model and tokenizer disagree.
     """
     check_vocabulary(model, tokenizer)
@@ -131,8 +131,8 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
     options = dict(board.platformio)
     # Everything is in src/: no library needs to be searched for.
     options["lib_ldf_mode"] = "off"
-    # For our sources alone, and before a framework's folders: a header of theirs may be named like one of ours. SCons
-    # looks for what a file depends on where -I says.
+    # Our sources search these folders before a framework's, which may have a header with the same name as ours. SCons
+    # looks for a file's dependencies only in the folders of -I.
     folders = ("src", "src/engine", "src/kernels", "src/console", "src/port")
     quoted = " ".join(f"-iquote {folder} -I {folder}" for folder in folders)
     cores = ["-DTL_CORES=2"] if board.cores > 1 else []
@@ -150,7 +150,7 @@ def emit_project(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs:
         files[SCRIPT] = script
         options["extra_scripts"] = ", ".join(filter(None, [options.get("extra_scripts"), f"post:{SCRIPT}"]))
     if "extra_scripts" in options:
-        # A line each: of a single line with commas PlatformIO makes one name if its environment variable adds another.
+        # One line a script: PlatformIO takes a line with commas as one name if its environment variable adds a script.
         options["extra_scripts"] = "\n    ".join(re.split(r",\s+|\s*\n\s*", options["extra_scripts"].strip()))
     files["platformio.ini"] = render(
         "platformio.ini", name=_shown_name(model, apart), version=package_version(), board=board, options=options
@@ -196,9 +196,9 @@ def check_vocabulary(model: IntegerModel, tokenizer: Tokenizer) -> None:
 
 
 def _place_of_weights(place: WeightsPlace, options: dict[str, str], files: dict[str, str]) -> dict[str, str]:
-    """The options that keep the program out of it; `files` gets the partition table, if there the place is a partition.
+    """The options that keep the program out of the place; `files` gets the partition table if it is a partition.
 
-    On a Pico the weights are where Arduino-Pico would have a file system: it ends before its EEPROM.
+    On a Pico the weights take the place of Arduino-Pico's file system, which ends before its EEPROM.
     """
     if place.address is None:
         files[PARTITIONS] = partition_table(place)
@@ -207,7 +207,7 @@ def _place_of_weights(place: WeightsPlace, options: dict[str, str], files: dict[
 
 
 def _apart(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds) -> WeightsApart | None:
-    """The weights beside the program; None if they are in it."""
+    """The weights beside the program; None if they are in the program."""
     if needs.weights_in == PROGRAM:
         return None
     vocabulary = vocabulary_files(tokenizer)
@@ -215,16 +215,16 @@ def _apart(model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: Memor
 
 
 def _shown_name(model: IntegerModel, apart: WeightsApart | None) -> str:
-    """The name in the files: the model's, or what all models have in common that the program can run."""
+    """The name in the files: the model's, or that of the layout that all models of this program share."""
     return harmless_name(model.config.name) if apart is None else f"a model of layout {apart.layout.hex()}"
 
 
 def source_files(
     model: IntegerModel, tokenizer: Tokenizer, board: Board, needs: MemoryNeeds, apart: WeightsApart | None = None
 ) -> dict[str, str]:
-    """File name -> text of what is written for this model; the build id is still zero.
+    """File name -> text of the files that are written for this model; the build id is still zero.
 
-    apart: the weights beside the program, None if they are in it.
+    apart: the weights beside the program, None if they are in the program.
     """
     config, plan, placed = model.config, needs.plan, needs.placed.tables
     place = board.weights
@@ -277,7 +277,7 @@ def source_files(
 
 
 def table_files(copied: Collection[str] = ()) -> dict[str, str]:
-    """File name -> text of the tables of the integer functions. copied: names of those that are copied to RAM."""
+    """File name -> text of the tables of the integer functions. copied: names of the tables that are copied to RAM."""
     tables = {
         "exp2": np.stack([fp.EXP2_TABLE[:-1], -np.diff(fp.EXP2_TABLE)], axis=1).ravel().tolist(),
         "softmax": fp.SOFTMAX_TABLE.tolist(),
@@ -293,7 +293,7 @@ def table_files(copied: Collection[str] = ()) -> dict[str, str]:
 
 
 def firmware_files(board: Board, model: IntegerModel) -> dict[str, str]:
-    """Path within src/ -> text of the engine, its kernels, the console and the board's port: what the model needs."""
+    """Path within src/ -> text of the files of engine, kernels, console and the board's port that the model needs."""
     engine = FIRMWARE / "engine"
     files = {f"engine/{name}": text for name, text in _folder(engine).items() if "/" not in name}
     if (model.config.key_bits, model.config.value_bits) == (8, 8):
@@ -309,9 +309,9 @@ def firmware_files(board: Board, model: IntegerModel) -> dict[str, str]:
 
 
 def kernel_files(kernels: KernelSet, int4: bool = True) -> dict[str, str]:
-    """Path within src/kernels/ -> text of a kernel set; what it does not have is its base's or the portable one's.
+    """Path within src/kernels/ -> text of a kernel set. Files that it lacks are its base's or the portable set's.
 
-    int4: with the functions for int4 matrices.
+    int4: whether to include the functions for int4 matrices.
     """
     folder = FIRMWARE / "engine" / "kernels"
     shared = {} if kernels.base is None else _folder(folder / kernels.base)
@@ -320,7 +320,7 @@ def kernel_files(kernels: KernelSet, int4: bool = True) -> dict[str, str]:
 
 
 def hash_of(content: bytes) -> str:
-    """As a manifest has it."""
+    """The SHA-256 in hexadecimal, as in a manifest."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -334,5 +334,5 @@ def _folder(folder: Path) -> dict[str, str]:
 
 
 def package_version() -> str:
-    """Of this package, as the emitted files say it."""
+    """The version of this package, as in the emitted files."""
     return importlib.metadata.version("tinyllm")

@@ -33,18 +33,18 @@ FILES = (
     ("platform/", "the PlatformIO platform that compiles it"),
     (".tinyllm.json", "what was written, so that no edit is lost"),
 )
-"""Path, or folder, -> what it is. Of each project those that it has."""
+"""Path or folder -> what it is. A README lists those that its project has."""
 ALWAYS = (".tinyllm.json",)
-"""Of FILES those that come with the writing."""
+"""Those of FILES that are made when the project is written."""
 
 
 def project_readme(
     board: Board, written: Collection[str], name: str, version: str, context: int, calls: Sequence[str]
 ) -> str:
-    """The text. written: the paths of the project's other files. name: of the model, or of what its program can run.
+    """The text of the README. written: the paths of the project's other files. name: the model's, or its layout's.
 
-    calls: names of those that the model makes. If the weights lie beside the program, all models of a layout must have
-    the same text.
+    calls: names of the calls that the model makes. If the weights lie beside the program, all models of a layout must
+    have the same text.
     """
     return render(
         README,
@@ -68,7 +68,7 @@ def project_readme(
 
 
 def _steps(board: Board, written: Collection[str]) -> Iterator[str]:
-    """What a maker would change, the nearest first."""
+    """What a maker would change, the most likely first."""
     if "src/port/arduino.cpp" in written:
         yield (
             "`src/port/arduino.cpp`: your own work goes into `loop()`, beside `tl_console_poll()`, which waits for one "

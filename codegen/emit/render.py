@@ -1,4 +1,4 @@
-"""Templates to text, the same way for every emitted file."""
+"""Render templates to text, in the same way for every emitted file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import jinja2
 
 LINE = 112
-"""Columns a row of numbers may take after its indent."""
+"""Columns that a row of numbers may take after its indent."""
 
 UNSAFE = re.compile(r"""[^ -~]|["\\]|(?<=\*)/|(?<=/)\*|(?<=\?)\?""")
-"""Bytes that a comment shows as hexadecimal: all but printable ASCII (no bidirectional control is left), what would end
-the comment or begin another in it, and what could make a trigraph."""
+"""Bytes that a comment shows as hexadecimal: all but printable ASCII (so no bidirectional control is left), quotes and
+backslashes, and what would end the comment, begin another in it or make a trigraph."""
 
 
 @lru_cache(maxsize=1)
@@ -25,7 +25,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # C, not HTML; texts from files are reduced to safe characters before they come here
+        autoescape=False,  # C, not HTML; texts from files are reduced to safe characters before they are rendered
     )
 
 
@@ -35,7 +35,7 @@ def render(template: str, **fields: Any) -> str:
 
 
 def rows(numbers: Iterable[object]) -> list[str]:
-    """The numbers, comma after each, in lines of at most `LINE` columns."""
+    """The numbers with a comma after each, in lines of at most `LINE` columns."""
     lines = [""]
     for number in numbers:
         if len(lines[-1]) + len(f" {number},") > LINE:
@@ -45,5 +45,5 @@ def rows(numbers: Iterable[object]) -> list[str]:
 
 
 def in_comment(text: bytes) -> str:
-    """The bytes of a text as they may stand in a C comment, whatever they are."""
+    """Any bytes as text that is safe in a C comment."""
     return UNSAFE.sub(lambda match: f"\\x{ord(match[0]):02x}", text.decode("latin-1"))

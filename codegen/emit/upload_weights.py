@@ -1,6 +1,6 @@
 """upload_weights.py of a project: the PlatformIO target that writes the weights alone to the board.
 
-It calls the tool that uploads the program: esptool, or on a Pico picotool. A board with another upload says the command
+It calls the tool that uploads the program: esptool, or on a Pico picotool. A board with another upload has the command
 in `custom_upload_weights` of its [platformio].
 """
 
@@ -12,7 +12,7 @@ from tinyllm.files import WEIGHTS
 
 SCRIPT = "upload_weights.py"
 TARGET = "upload_weights"
-"""Of `pio run -t`."""
+"""The target for `pio run -t`."""
 CUSTOM = "custom_upload_weights"
 
 _FILE = f'"$PROJECT_DIR/{WEIGHTS}"'

@@ -21,8 +21,8 @@ from tinyllm.codegen.tokenizers.tokenizer import Algorithm, PieceKind, Tokenizer
 def vocabulary_files(tokenizer: Tokenizer) -> dict[str, str]:
     """File name -> text of vocabulary.h and vocabulary.c.
 
-    Both include only model.h, for the size of the vocabulary. Pieces may hold any bytes. Raises UserError for what the
-    board's tokenizer cannot follow.
+    Both include only model.h, for the size of the vocabulary. Pieces may hold any bytes. Raises UserError if a board
+    cannot follow this tokenizer.
     """
     tables = lay_out(tokenizer)
     pattern = tables.pattern
@@ -69,7 +69,7 @@ def vocabulary_files(tokenizer: Tokenizer) -> dict[str, str]:
 
 
 def rewrite_fields(tables: VocabularyTables) -> dict[str, Any]:
-    """What is emitted for the steps before the model: rewrites, automata, cuts."""
+    """The fields for the steps before the model: rewrites, automata, cuts."""
     tokenizer = tables.tokenizer
     alphabet, automata = tokenizer.automata
     starts = [0, *accumulate(len(automaton.table) for automaton in automata)]
@@ -121,12 +121,12 @@ def decomposition_fields(table: Decompositions) -> dict[str, Any]:
 
 
 def integer_type(n: int) -> str:
-    """The smaller C type for 0..n-1 and one value more, for none."""
+    """The smallest C type that holds 0..n-1 and one more value, which means none."""
     return "uint16_t" if integer_bytes(n) == 2 else "uint32_t"
 
 
 def piece_lines(tables: VocabularyTables) -> Iterator[str]:
-    """One line per slot: the bytes, and a comment with the id, what it is if it is not NORMAL, and its text."""
+    """One line per slot: the bytes, and a comment with the id, the kind if it is not NORMAL, and the text."""
     for token, text in zip(tables.slots, tables.texts, strict=True):
         kind = tables.tokenizer.kinds[token]
         note = "" if kind is PieceKind.NORMAL else f" {PieceKind(kind).name.lower()}"
@@ -134,6 +134,6 @@ def piece_lines(tables: VocabularyTables) -> Iterator[str]:
 
 
 def line(text: bytes, note: str, shown: bytes | None = None) -> str:
-    """Bytes, and a comment with what they spell."""
+    """The bytes as numbers, and a comment with `note` and their text, or the text `shown`."""
     numbers = "".join(f"{byte}," for byte in text)
     return f'{numbers}  /* {note} "{in_comment(text if shown is None else shown)}" */'.lstrip()

@@ -1,7 +1,7 @@
-"""The weights: as C tables in weights.h and weights.c, or the structures alone there and the tables in weights.bin.
+"""Emit the weights: as C tables in weights.h and weights.c, or with only the structures there and an image of tables.
 
-Both have the same tables in the same order, packed for a kernel set and covered by one CRC-32. In C the codes of a
-matrix are string literals, one for each group of rows: a compiler takes some thirty times longer for a list of
+Both forms have the same tables in the same order, packed for a kernel set and covered by one CRC-32. In C the codes of
+a matrix are string literals, one for each group of rows: a compiler takes some thirty times longer for a list of
 numbers, and five times the memory. C99 promises literals of 4095 bytes; gcc and clang take any, MSVC 65,535.
 """
 
@@ -29,16 +29,16 @@ BIASES = ("bq", "bk", "bv", "bo")
 
 CODES_PER_LINE = 32
 
-# Bytes as they stand in a literal. Three octal digits end by themselves, whatever follows; ? could begin a trigraph.
+# Each byte in a literal. Three octal digits end by themselves, whatever follows; ? could begin a trigraph.
 ESCAPED = [chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in range(256)]
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table. text: what stands between the braces of its initializer in weights.c; it makes it when called.
+    """One table. text: when called, makes the text between the braces of its initializer in weights.c.
 
-    memory: its bytes. pointer: the C that gives the address of the pointer to it. copied: to RAM at the start. moved:
-    to PSRAM by the port.
+    memory: its bytes. pointer: the C that gives the address of the pointer to it. copied: whether it is copied to RAM
+    at the start. moved: whether the port copies it to PSRAM.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Table:
 class _Tables:
     """Collects arrays in the order they are written, and the CRC over their bytes as they lie in memory.
 
-    apart: the tables are for an image; their addresses and all numbers are known when the board has found it.
+    apart: the tables are for an image. The board learns their addresses and all numbers when it has found the image.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class _Tables:
         self.apart = apart
         self.tables: list[Table] = []
         self.numbers: list[tuple[str, int]] = []
-        """Of an image: the variable of each, and its value."""
+        """The numbers of an image: the variable of each, and its value."""
         self.crc = 0
 
     def vector(self, name: str, array: NDArray[np.generic], pointer: str) -> str:
-        """The initializer of the pointer to it. pointer: where that is."""
+        """Add a vector and return the initializer of the pointer to it. pointer: the address of that pointer."""
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
 
         def text() -> str:
@@ -78,12 +78,12 @@ class _Tables:
         return self._add(name, f"{array.dtype.name}_t {name}[{array.size}]", text, little.tobytes(), pointer)
 
     def codes(self, name: str, array: NDArray[np.int8], pointer: str) -> str:
-        """The same; any shape."""
+        """The same for int8 codes of any shape."""
         memory = array.tobytes()
         return self._add(name, f"uint8_t {name}[{len(memory)}]", lambda: _literal(memory), memory, pointer)
 
     def matrix(self, name: str, matrix: IntegerMatrix, variable: str) -> str:
-        """The initializer of its tl_matrix. variable: where that is."""
+        """Add a matrix and return the initializer of its tl_matrix. variable: that tl_matrix."""
         if matrix.group_scales is None:
             groups = self.kernels.int8.pack(matrix.codes)
         else:
@@ -105,7 +105,7 @@ class _Tables:
         return f"{{{codes}, {mantissa}, {shape}, {exponent}, {most}, {matrix.bits}}}"
 
     def gain(self, name: str, gain: IntegerGain, variable: str) -> str:
-        """The initializer of its tl_gain. variable: where that is."""
+        """Add a gain and return the initializer of its tl_gain. variable: that tl_gain."""
         codes = self.vector(f"{name}_codes", gain.codes, f"&{variable}.codes")
         return f"{{{codes}, {self._number(f'&{variable}.exponent', gain.exponent)}}}"
 
@@ -128,8 +128,8 @@ def weight_files(
 ) -> dict[str, str]:
     """File name -> text of weights.h and weights.c, packed for a kernel set: the same text for the same model.
 
-    copied: names of the tables that are copied to RAM when the board starts. moved: of those that the port copies to
-    PSRAM.
+    copied: names of the tables that are copied to RAM when the board starts. moved: names of those that the port copies
+    to PSRAM.
     """
     tables = _Tables(kernels, copied, moved)
     fields = _structures(tables, model) | {
@@ -148,7 +148,7 @@ def weight_files(
 
 @dataclass(frozen=True)
 class WeightsApart:
-    """The weights beside the program. files: name -> text of weights.h and weights.c. layout: that both agree in."""
+    """The weights beside the program. files: name -> text of weights.h and weights.c. layout: the hash for both."""
 
     files: dict[str, str]
     image: bytes
@@ -164,7 +164,7 @@ def weights_apart(
 ) -> WeightsApart:
     """The same tables as an image, and the C that finds them in it: the same text for every model of this layout.
 
-    copied, moved: as weight_files has them. program: file name -> text of the vocabulary, for layout_hash.
+    copied, moved: as in weight_files. program: file name -> text of the vocabulary, for layout_hash.
     """
     tables = _Tables(kernels, copied, moved, apart=True)
     fields = _structures(tables, model)
@@ -198,7 +198,7 @@ def weights_apart(
 
 
 def _structures(tables: _Tables, model: IntegerModel) -> dict[str, Any]:
-    """The initializers of weights.c by the name of what they initialize; their tables are collected."""
+    """The initializers of weights.c, by the name of their variable; their tables are added to `tables`."""
     cache = prefix_cache(model)
     return {
         "embedding": tables.matrix("embedding", model.embedding, "tl_embedding"),
@@ -235,6 +235,6 @@ def _block(tables: _Tables, index: int, block: IntegerBlock) -> dict[str, str]:
 
 
 def _literal(group: bytes) -> str:
-    """The bytes as a string literal, over as many lines as it takes."""
+    """The bytes as a string literal of one or more lines."""
     lines = (group[start : start + CODES_PER_LINE] for start in range(0, len(group), CODES_PER_LINE))
     return "\n".join(f'"{"".join([ESCAPED[byte] for byte in line])}"' for line in lines)

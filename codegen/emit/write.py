@@ -1,4 +1,4 @@
-"""Putting an emitted project into a folder: what changed is written, what a person edited is not written over."""
+"""Write an emitted project into a folder: only changed files are written, and a person's edits are not overwritten."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tinyllm.errors import UserError
 from tinyllm.files import StagedFiles, is_leftover, write_file
 
 MANIFEST = ".tinyllm.json"
-"""The project's manifest, beside its files; while they are being written it has the hashes before and after of each."""
+"""The project's manifest, beside its files. While they are being written, it has each one's hashes before and after."""
 LARGEST_MANIFEST = 2**20
 
 
 def write_project(project: Project, folder: Path) -> None:
     """Write an emitted project, touching only what changed so that a rebuild is quick.
 
-    What an earlier emission left and this one does not have is removed; other files in the folder stay. Raises
-    UserError, and changes nothing, as check_folder, and if the disk is full.
+    Files of an earlier emission that this one does not have are removed; other files in the folder stay. Raises
+    UserError, and changes nothing, for the same reasons as check_folder, and if the disk is full.
     """
     manifest = folder / MANIFEST
     wanted, text = project.manifest.files, project.manifest.text()
@@ -46,9 +46,9 @@ def write_project(project: Project, folder: Path) -> None:
 
 
 def check_folder(project: Project, folder: Path) -> tuple[dict[str, tuple[str, ...]], dict[str, str | None]]:
-    """The hashes of the project's files in `folder`: those that emissions gave them, and as they are now.
+    """The hashes of the project's files in `folder`: those that emissions wrote, and those of the files now.
 
-    Raises UserError if `folder` is a file or cannot be read, holds something else, or a file that was edited since.
+    Raises UserError if `folder` is a file, cannot be read, holds something else, or holds a file that was edited since.
     """
     manifest, wanted = folder / MANIFEST, project.manifest.files
     try:
@@ -68,7 +68,7 @@ def check_folder(project: Project, folder: Path) -> tuple[dict[str, tuple[str, .
 def _refuse_to_lose_edits(
     folder: Path, written: dict[str, tuple[str, ...]], there: dict[str, str | None], wanted: dict[str, str]
 ) -> None:
-    """UserError if a file is neither as it was written nor as it shall be; one that was removed is no loss."""
+    """Raise UserError if a file is neither as it was written nor as it shall become. A removed file is no loss."""
     edited = [
         name
         for name, was in written.items()
@@ -84,10 +84,10 @@ def _refuse_to_lose_edits(
 
 
 def _written(manifest: Path) -> dict[str, tuple[str, ...]]:
-    """What an earlier emission wrote: path within the project -> hash, or none if the manifest has none.
+    """What an earlier emission wrote: path within the project -> its hashes, none if the manifest has none.
 
-    Two hashes are of a project that was not finished: a file is as it was, or as it should be. Older manifests list the
-    names alone.
+    A file of a project that was not finished has two hashes: the file is as it was, or as it should be. Older manifests
+    list only the names.
     """
     with manifest.open("rb") as file:
         text = file.read(LARGEST_MANIFEST)
@@ -101,7 +101,7 @@ def _written(manifest: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _remove_leftovers(folder: Path, names: Iterable[str]) -> None:
-    """Remove what an emission that was killed has half written beside the files of the project."""
+    """Remove the half-written files that a killed emission left beside the files of the project."""
     for place in {(folder / name).parent for name in names}:
         for path in filter(is_leftover, place.glob("*.tmp")):
             path.unlink()
@@ -114,7 +114,7 @@ def _is_within(name: str) -> bool:
 
 
 def _hash_now(path: Path) -> str | None:
-    """Of a file as it is now; None if there is none."""
+    """The hash of a file as it is now; None if there is no file."""
     return hash_of(path.read_bytes()) if path.is_file() else None
 
 

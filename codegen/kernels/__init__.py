@@ -1,1 +1,1 @@
-"""The kernel sets: how each instruction set wants a matrix to lie in memory."""
+"""The kernel sets: the layout of a matrix in memory for each instruction set."""

@@ -1,12 +1,13 @@
 """The layout for Cortex-M0+, which has no SIMD: two products come from one 32-bit multiplication.
 
-Four rows are a group. Of each pair of columns it has two words, one for rows 0 and 1 and one for rows 2 and 3:
+Four rows are a group. For each pair of columns it has two words, one for rows 0 and 1 and one for rows 2 and 3:
 
     byte   0            1            2            3
     code   row 0, c     row 0, c+1   row 1, c     row 1, c+1
 
-each plus 128, so that an upper lane does not lend to the one below. An input has three words for each such pair;
-those of four tokens together have a word for each column of two tokens (firmware/engine/kernels/armv6m/dot_tokens.c).
+Codes are stored plus 128: a negative code would borrow from the lane above it. An input has three words for each pair
+of columns. The inputs of four tokens together have a word for each column of two tokens
+(firmware/engine/kernels/armv6m/dot_tokens.c).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The layout for Armv8-M with DSP: four rows a group, two columns of a row in 16 bits.
 
-Of every four columns c0..c3 a row has a word with the halves 256 * c1 + c0 and 256 * c3 + c2. The words of eight
-columns lie together, two for each of the four rows. An input has two words for four codes
+For every four columns c0..c3 a row has a word with the halves 256 * c1 + c0 and 256 * c3 + c2. The words of eight
+columns lie together, two for each of the four rows. An input has two words for every four codes
 (firmware/engine/kernels/armv8m/dot.h).
 """
 

@@ -1,4 +1,4 @@
-"""Which kernel set a board gets, and the sets that a person names."""
+"""Choose kernel sets: the one for a board, or those that a person names."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tinyllm.codegen.kernels.xtensa_s3 import XTENSA_S3
 from tinyllm.errors import UserError
 
 KERNEL_SETS = {kernels.name: kernels for kernels in (GENERIC, ARMV6M, ARMV8M, HOST, RV32, XTENSA, XTENSA_S3)}
-"""By the `instruction_set` of a board's description."""
+"""Every kernel set, by the `instruction_set` of a board's description."""
 ALL = "all"
-"""Stands for every set."""
+"""The name that stands for every set."""
 
 
 def kernel_set_of(board: Board | None) -> KernelSet:
-    """The set of a board's cores; the portable one if there is none of their own, or no board."""
+    """The kernel set of a board's cores; the portable set if the cores have none of their own, or if board is None."""
     return GENERIC if board is None else KERNEL_SETS.get(board.instruction_set, GENERIC)
 
 
 def named_sets(names: Sequence[str]) -> list[KernelSet]:
-    """The sets of these names, each once. A name is a set's, a board's, or ALL. Raises UserError for another."""
+    """The sets with these names, each once. A name is a set's, a board's, or ALL. Raises UserError for any other."""
     found: dict[str, KernelSet] = {}
     for name in names:
         if name == ALL:

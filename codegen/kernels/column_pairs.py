@@ -1,7 +1,7 @@
 """The layouts of kernels that multiply two rows at once, biased so that no code is negative.
 
-int8: codes + 128, two columns of a group's rows after each other. int4: codes + 8; a word has four columns of two rows,
-16 bits apart, and behind 32 columns of a group's rows are their scales.
+int8: codes + 128. For every two columns, the codes of a group's rows follow each other. int4: codes + 8. A word has
+four columns of two rows, one row in each half. After 32 columns of a group's rows come their scales.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from tinyllm.codegen.kernels.kernel_set import (
 BIAS, INT4_BIAS = 128, 8
 INT4_ROWS = 8
 _PART = INT4_ROWS // 2 * COLUMNS_OF_A_SCALE
-"""Bytes of the codes of a group for 32 columns."""
+"""Bytes of a group's codes in 32 columns."""
 
 
 def column_pairs(
     name: str, rows: int, input_bytes: Callable[[int], int], int4_part: int, hot_bytes: HotBytes
 ) -> KernelSet:
-    """A kernel set of these layouts. Columns are filled up to whole fours with bytes of zero.
+    """A kernel set with these layouts. The columns of int8 are padded to whole fours with bytes of zero.
 
-    rows, input_bytes: of int8 matrices. int4_part: bytes of 32 columns of an input of int4 ones. hot_bytes: as a
-    KernelSet has it.
+    rows, input_bytes: of the int8 layout. int4_part: bytes of 32 columns of an input in the int4 layout. hot_bytes: as
+    in KernelSet.
     """
 
     def group_bytes(columns: int) -> int:
@@ -67,7 +67,7 @@ def _int4_group_bytes(columns: int) -> int:
 def _pack_int4(codes: Codes, scales: Scales) -> Groups:
     count = scale_groups(codes.shape[1])
     biased = (grouped(codes, INT4_ROWS, count * COLUMNS_OF_A_SCALE) + INT4_BIAS).view(np.uint8)
-    pairs = biased.reshape(len(biased), INT4_ROWS, count, -1, 2)  # two columns of a row are a byte
+    pairs = biased.reshape(len(biased), INT4_ROWS, count, -1, 2)  # a byte has two columns of a row
     quads = (pairs[..., 0] | pairs[..., 1] << 4).reshape(len(biased), INT4_ROWS, count, -1, 2)
     filled = grouped(scales.view(np.int8), INT4_ROWS, count).view(np.uint8)
     parts = np.zeros((len(biased), count, _PART + INT4_ROWS), np.uint8)

@@ -1,4 +1,4 @@
-"""The layouts of the portable kernels: rows of int8 codes as they are, an input as it is; int4 as int4_rows has it."""
+"""The layouts of the portable kernels: int8 rows and inputs as they are, padded; int4 matrices as in int4_rows.py."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The layouts of this computer's kernels: int8 rows as they are, and four columns of eight int4 rows after each other.
+"""The layouts of this computer's kernels: int8 rows as they are; int4 matrices in groups of eight rows.
 
-32 bytes have the codes + 8 of four columns of eight rows in their lower halves, and of the next four columns in their
-upper halves. 128 bytes are 32 columns; behind all codes of a group are the scales, of eight rows for each 32 columns.
-Of 32 columns an input has the codes, filled up with zeros, and a word (firmware/engine/kernels/host/dot_groups_int4.c).
+Each 32 bytes of a group hold the codes + 8 of eight rows: four columns in the lower halves of the bytes, the next four
+columns in their upper halves. So 128 bytes are 32 columns. After all codes of a group come the scales: for each 32
+columns, those of the eight rows. For each 32 columns an input has the codes, padded with zeros, and a word for the bias
+(firmware/engine/kernels/host/dot_groups_int4.c).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int4Layout, Scales
 ROWS, QUAD = 8, 4
 _BIAS = 8
 _PART = ROWS // 2 * COLUMNS_OF_A_SCALE
-"""Bytes of the codes of a group for 32 columns."""
+"""Bytes of a group's codes in 32 columns."""
 _INPUT_PART = COLUMNS_OF_A_SCALE + 4
 
 

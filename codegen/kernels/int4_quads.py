@@ -1,12 +1,12 @@
 """The layout of int4 matrices for Cortex-M0+: eight rows are a group, cut into quads of columns.
 
-A group has 16 bytes for each four columns, two for each row, that of the first column in the lowest four bits:
+For every four columns a group has 16 bytes, two per row. The code of the first column is in the lowest four bits:
 
     bits   0-3       4-7         8-11        12-15       16-19       20-23 ...
     code   row 0, c  row 0, c+1  row 0, c+2  row 0, c+3  row 1, c    row 1, c+1 ...
 
-each plus 8, so that an upper row does not lend to the one below. Behind each 32 columns, or what there is of the last
-ones, lie the eight scales. An input has two words for the columns of a scale and four words for each quad of columns
+Codes are stored plus 8: a negative code would borrow from the row above it. After each 32 columns, or the fewer last
+ones, come the eight scales. An input has two words for the columns of a scale, and four words for each quad of columns
 (firmware/engine/kernels/armv6m/dot_groups_int4.c).
 """
 
@@ -22,7 +22,7 @@ _QUAD = 4
 _QUAD_BYTES = 16
 _BIAS = 8
 _INPUT_WORDS = 2
-"""Of an input, before the columns of each scale."""
+"""Words of an input before the columns of each scale."""
 
 
 def _quads(columns: int) -> int:
@@ -38,7 +38,7 @@ def _input_bytes(columns: int) -> int:
 
 
 def _places(columns: int) -> tuple[slice, ...]:
-    """Of the bytes of a group, those of the codes that share each scale; the scales follow."""
+    """For each scale, the bytes of a group that hold the codes which share it. The scales follow these bytes."""
     quads = COLUMNS_OF_A_SCALE // _QUAD
     starts = range(0, _quads(columns), quads)
     ends = [min(start + quads, _quads(columns)) for start in starts]

@@ -1,9 +1,9 @@
 """The portable layout of int4 matrices, which vector units read as well: eight rows are a group.
 
-A group has the codes of 32 columns of row 0, of row 1 and so on, then those of the next 32 columns; behind all codes
+A group has 32 columns of row 0, then of row 1 and so on, then the next 32 columns of each row. After all codes come
 the scales, in the same order. 16 bytes hold the codes of 32 columns: byte i has column i in its lower half and column
-i + 16 in its upper half, each in two's complement. An input is its codes, filled up to whole groups of columns with
-zeros (firmware/engine/kernels/generic/layout_int4.h).
+i + 16 in its upper half, each in two's complement. An input is its codes, padded with zeros to whole groups of columns
+(firmware/engine/kernels/generic/layout_int4.h).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The layout of int4 matrices for Armv8-M with DSP: sixteen rows a group, eight columns of a row in a word.
 
-Four rows lie together: of every eight columns a word for each of the rows, and behind 32 columns the four scales. The
-columns of the last scale come first, as 16 if there are no more than 16. Behind four rows come the next four. A half of
-a word has the codes of columns 0, 1, 4 and 5, the other those of 2, 3, 6 and 7, from the lowest bits on: the fourth in
-two's complement, the others plus 8. An input has four words for eight columns, and one for the columns of a scale
-(firmware/engine/kernels/armv8m/dot_int4.h).
+Four rows lie together, then the next four. For every eight columns they have one word per row, and after 32 columns
+their four scales. The columns of the last scale come first; if they are at most 16, they take the room of 16. The lower
+half of a word has the codes of columns 0, 1, 4 and 5, the upper half those of 2, 3, 6 and 7, from the lowest bits on.
+The fourth code of a half is in two's complement, the others are stored plus 8. An input has four words for every eight
+columns, and one for the columns of each scale (firmware/engine/kernels/armv8m/dot_int4.h).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ ROWS_TOGETHER = 4
 WORD_COLUMNS = 8
 COLUMNS_FROM_LOWEST_BITS = [0, 1, 4, 5, 2, 3, 6, 7]
 PLUS_8 = np.uint32(0x08880888)
-"""What adds 8 to the codes of a word that are stored so: their sign bits in two's complement."""
+"""XOR with this adds 8 to the codes of a word that are stored plus 8: it flips their sign bits."""
 SHIFTS = np.arange(0, 32, 4, dtype=np.uint32)
 
 HALF_BYTES = ROWS_TOGETHER * COLUMNS_OF_A_SCALE // 4
-"""Of the words of four rows and 16 columns."""
+"""Bytes of the words of four rows and 16 columns."""
 SCALE_BYTES = 2 * HALF_BYTES + ROWS_TOGETHER
-"""Of four rows and 32 columns, with the scales."""
+"""Bytes of four rows and 32 columns, with the scales."""
 
 
 def _is_cut(columns: int) -> bool:
@@ -34,7 +34,7 @@ def _is_cut(columns: int) -> bool:
 
 
 def _four_bytes(columns: int) -> int:
-    """Of four rows, and by chance of an input."""
+    """Bytes of four rows. An input happens to have as many."""
     return scale_groups(columns) * SCALE_BYTES - _is_cut(columns) * HALF_BYTES
 
 

@@ -1,10 +1,10 @@
 """The layouts of the ESP32-S3's kernels: int8 rows as they are, padded to whole vectors, and int4 rows in pairs.
 
-A byte of an int4 matrix has the codes of two rows, so that both meet the same numbers of an input. Eight rows are a
-group. A group has 32 bytes for 32 columns of rows 0 and 1, of rows 2 and 3 and so on, then those of the next 32
-columns; behind all codes the scales, of eight rows for each 32 columns. The lower half of a byte is the code of the
-even row + 8, the upper half that of the odd row in two's complement. Of 32 columns an input has the codes, filled up
-with zeros, and what the bias of the lower halves adds to a sum, in 16 bytes
+A byte of an int4 matrix has the codes of two rows, so that both are multiplied with the same numbers of an input. Eight
+rows are a group. A group has 32 bytes for 32 columns of rows 0 and 1, then of rows 2 and 3 and so on, then the same for
+the next 32 columns. After all codes come the scales: for each 32 columns, those of the eight rows. The lower half of a
+byte is the code of the even row + 8, the upper half that of the odd row in two's complement. For each 32 columns an
+input has the codes, padded with zeros, and 16 bytes with what the bias of the lower halves adds to a sum
 (firmware/engine/kernels/xtensa_s3/row_pairs_int4.h).
 """
 
@@ -21,7 +21,7 @@ from tinyllm.codegen.kernels.kernel_set import Codes, Groups, Int4Layout, Scales
 ROWS = 8
 _BIAS = 8
 _PART = ROWS // 2 * COLUMNS_OF_A_SCALE
-"""Bytes of the codes of a group for 32 columns."""
+"""Bytes of a group's codes in 32 columns."""
 _INPUT_PART = COLUMNS_OF_A_SCALE + 16
 
 

@@ -1,1 +1,1 @@
-"""Bytes: where each part of a program lies, and whether it fits a board."""
+"""Memory: the bytes of each part of a program, where they lie, and whether they fit a board."""

@@ -1,4 +1,4 @@
-"""Whether a model fits a board, before anything is compiled; if not, which memory is too small and what would fit."""
+"""Check before compiling whether a model fits a board; if not, say which memory is too small and what would fit."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import TinyllmError, UserError
 
 CONTEXT_STEP = 8
-"""Contexts that are offered are multiples of this."""
+"""The contexts that are suggested are multiples of this."""
 
 
 def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_in: str | None = None) -> MemoryNeeds:
     """The bytes that the model takes on the board, with the weights where memory_needs puts them.
 
-    Raises UserError if it does not fit, with advice, and if the board has no place for weights beside the program.
+    Raises UserError with advice if it does not fit, or if weights_in is PARTITION and the board has no place for
+    weights beside the program.
     """
     if weights_in == PARTITION and board.weights is None and board.memory is not None:
         raise UserError(
@@ -35,7 +36,7 @@ def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_
 
 
 def context_that_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_in: str | None = None) -> int:
-    """The model's context if it fits the board, else the largest that does; the model's own if none does."""
+    """The largest context that fits the board, at most the model's; the model's own if none fits."""
     if memory_needs(model, tokenizer, board, weights_in).fits(board):
         return model.config.context
     return largest_context(model, tokenizer, board, weights_in) or model.config.context
@@ -44,10 +45,7 @@ def context_that_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, w
 def largest_context(
     model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_in: str | None = None
 ) -> int | None:
-    """The largest context up to the model's that fits, if not its own then a multiple of CONTEXT_STEP.
-
-    None if none does.
-    """
+    """The model's own context if it fits, else the largest multiple of CONTEXT_STEP that does; None if none fits."""
 
     def fits(context: int) -> bool:
         smaller = replace(model, config=replace(model.config, context=context))
@@ -95,7 +93,7 @@ def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: By
 
 
 def _smaller_forms(model: IntegerModel) -> Iterator[tuple[str, IntegerModel]]:
-    """The model with fewer bits, by the option that makes it so."""
+    """The model with fewer bits, each form with the option that makes it."""
     config, block = model.config, model.blocks[0]
     if not model.has_int4:
         biases = tuple(name for name in ("bq", "bk", "bv", "bo") if getattr(block, name) is not None)
@@ -118,7 +116,7 @@ def _vocabulary_advice(model: IntegerModel, wanted: Bytes, space: Bytes) -> str:
 
 
 def _with_room(instead_of: Board, model: IntegerModel, tokenizer: Tokenizer) -> Iterator[Board]:
-    """The boards that have room, or those whose twins have if a twin is to be replaced.
+    """The boards that have room. If `instead_of` is a twin, their twins must have room.
 
     Boards whose TOML is invalid are skipped.
     """

@@ -22,10 +22,10 @@ Number = TypeVar("Number", np.int8, np.uint8, np.int16, np.uint16, np.int32, np.
 
 
 def outline(config: ModelConfig, biases: tuple[str, ...] = (), int4: Collection[tuple[int, str]] = ()) -> IntegerModel:
-    """The IntegerModel that quantize would make, every number zero; it takes almost no memory.
+    """The IntegerModel that quantize would make, but with every number zero; it takes almost no memory.
 
-    biases: the fields of Block that hold one, of "bq", "bk", "bv", "bo". int4: the matrices that are not int8, by
-    stored block and field.
+    biases: those of "bq", "bk", "bv", "bo" that the blocks have. int4: the matrices that are int4, by stored block and
+    field; all others are int8.
     """
     dim, hidden_dim = config.dim, config.hidden_dim
     heights = {"bq": config.q_dim, "bk": config.kv_dim, "bv": config.kv_dim, "bo": dim}
@@ -60,14 +60,14 @@ def outline(config: ModelConfig, biases: tuple[str, ...] = (), int4: Collection[
 
 
 def outline_of(model: Model, context: int, int4: Collection[tuple[int, str]] = ()) -> IntegerModel:
-    """The outline of a model that has been read, with a KV cache of `context` positions; int4 as outline has it."""
+    """The outline of a model that has been read, with a KV cache of `context` positions. int4: as in outline."""
     block = model.blocks[0]
     biases = tuple(name for name in ("bq", "bk", "bv", "bo") if getattr(block, name) is not None)
     return outline(replace(model.config, context=context), biases, int4)
 
 
 def _zeros(dtype: type[Number], *shape: int) -> NDArray[Number]:
-    """An array of zeros that stores one."""
+    """An array of zeros that stores only one zero."""
     return np.broadcast_to(dtype(0), shape)
 
 

@@ -1,4 +1,4 @@
-"""Each memory of a board as a program fills it: what every part takes, what is left, and what is lacking."""
+"""How a program fills each memory of a board: the bytes of every part, the bytes left, and the bytes lacking."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tinyllm.codegen.memory.plan import (
 
 @dataclass(frozen=True)
 class MemoryParts:
-    """One memory: its bytes for programs, and those of each part by name, the board's core first.
+    """One memory. bytes: its size for programs. parts: bytes of each part by name, the board's core first.
 
-    bounds: the parts whose bytes are no more than that; the others are counted, or the core's, which its board's file
-    names the source of.
+    bounds: the parts whose bytes are upper bounds. The core's bytes come from the board's file, which names their
+    source. All others are counted.
     """
 
     memory: str
@@ -48,7 +48,7 @@ class MemoryParts:
 def memory_parts(needs: MemoryNeeds, board: Board) -> list[MemoryParts]:
     """Flash and SRAM, flash for weights if they lie beside the program, and PSRAM if the board has some.
 
-    Nothing for a board whose memories are no concern.
+    Empty if the board has no known limit of memory.
     """
     space, memory = room(board, needs.weights_in), board.memory
     if space is None or memory is None:

@@ -1,8 +1,8 @@
-"""What is copied from flash to faster memory when the board starts, where every token reads it.
+"""Choose what is copied from flash to faster memory when the board starts.
 
-To RAM first go the functions that a token runs, which weights drive out of the flash's cache between two calls, and
-the tables that they read for each element of a vector. Then weights: a copy saves the bytes of its table as often as a
-token reads it, so a block that is shared by several passes comes first. Matrices that RAM has no room for go to PSRAM,
+The functions that a token runs go to RAM first, because weights drive them out of the flash's cache between two calls.
+The tables that they read for each element of a vector come next. Then come weights: a copy saves the bytes of its table
+as often as a token reads it, so a block that several passes share comes first. Matrices that do not fit RAM go to PSRAM
 if that is faster than flash.
 """
 
@@ -35,8 +35,8 @@ class Placement:
     """What goes to faster memory at boot.
 
     hot_code: where the functions that a token runs go, None if they stay in flash. hot_code_bytes: their bound.
-    tables: name -> bytes in RAM, of ELEMENT_TABLES and of weights. psram: the same of matrices in PSRAM. pointers:
-    bytes of RAM that tell where those are.
+    tables: name -> bytes in RAM, of ELEMENT_TABLES and of weights. psram: the same for matrices in PSRAM. pointers:
+    bytes of RAM for the structures that point to those matrices.
     """
 
     hot_code: HotCode | None = None
@@ -47,20 +47,20 @@ class Placement:
 
     @property
     def hot_bytes(self) -> int:
-        """What those functions take of the RAM that variables have."""
+        """Bytes that the hot functions take of the RAM for variables."""
         return self.hot_code_bytes if self.hot_code and self.hot_code.shared else 0
 
     @property
     def ram(self) -> int:
-        """Bytes of the RAM that variables have."""
+        """Bytes that functions, tables and pointers take of the RAM for variables."""
         return self.hot_bytes + sum(self.tables.values()) + self.pointers
 
 
 @dataclass(frozen=True)
 class Table:
-    """An array of weights. name: as emitted. read: bytes that a pass reads of it. bytes: with what follows it.
+    """An array of weights. name: as emitted. read: bytes that a pass reads of it. bytes: with the padding after it.
 
-    reads: passes of one token. matrix: whether these are the codes of one.
+    reads: how many passes of a token read it. matrix: whether it holds the codes of a matrix.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Table:
 
 
 def tables(model: IntegerModel, kernels: KernelSet) -> Iterator[Table]:
-    """The weights of a model in the order that they are emitted."""
+    """The weights of a model in the order in which they are emitted."""
 
     def arrays(name: str, part: IntegerMatrix | IntegerGain | NDArray[np.int32], reads: int) -> Iterator[Table]:
         if isinstance(part, IntegerMatrix):
@@ -97,9 +97,9 @@ def tables(model: IntegerModel, kernels: KernelSet) -> Iterator[Table]:
 
 
 def place(model: IntegerModel, kernels: KernelSet, left: int, hot_code: HotCode | None, faster: int = 0) -> Placement:
-    """What to copy into `left` bytes of RAM, and what of the rest into `faster` bytes of PSRAM.
+    """Choose what to copy into `left` bytes of RAM, and which of the rest into `faster` bytes of PSRAM.
 
-    hot_code: of the chip; None: its functions stay in flash. Vectors come before the matrices that are read as often.
+    hot_code: the chip's; None if functions stay in flash. Vectors come before the matrices that are read as often.
     """
     hot_bytes = kernels.hot_bytes.of(model.has_int4, (model.config.key_bits, model.config.value_bits) != (8, 8))
     placed = Placement() if hot_code is None else Placement(hot_code, hot_bytes)
@@ -125,7 +125,7 @@ def place(model: IntegerModel, kernels: KernelSet, left: int, hot_code: HotCode 
 
 
 def structure_bytes(model: IntegerModel) -> int:
-    """The structures of weights.c that point to tables, if they are variables."""
+    """Bytes of the structures of weights.c that point to tables, for programs in which they are variables."""
     parts = [part for block in model.blocks for part in vars(block).values() if part is not None]
     sizes = {IntegerMatrix: MATRIX_BYTES, IntegerGain: GAIN_BYTES}
     return sum(sizes.get(type(part), POINTER_BYTES) for part in parts) + MATRIX_BYTES * (1 if model.head is None else 2)

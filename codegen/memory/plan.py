@@ -1,8 +1,8 @@
-"""Where every byte goes: tables in flash, the one static struct in RAM or PSRAM; counted before anything is emitted.
+"""Count every byte before anything is emitted: tables in flash, the static state in RAM or PSRAM.
 
-The tables and the state are counted, exactly as the templates declare them. The bytes of engine and
-console are bounded; tests compare the bounds with the cross-compilers' objects. The board's description has its
-framework's bytes, and names their source.
+The tables and the state are counted, exactly as the templates declare them. The bytes of engine and console are
+bounded; tests compare the bounds with the cross-compilers' objects. The board's description gives its framework's
+bytes, and names their source.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tinyllm.codegen.tokenizers.tables import lay_out
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 
 PROGRAM, PARTITION = "program", "partition"
-"""Where weights are: C tables of the program, or an image beside it."""
+"""Where the weights are: in C tables of the program, or in an image beside it."""
 
 FLASH, SRAM, PSRAM, FLASH_BESIDE = "flash", "SRAM", "PSRAM", "flash for weights"
 """The memories of a board, by the names that people see. FLASH_BESIDE: for weights beside the program."""
@@ -33,7 +33,7 @@ MOST_BATCH = 8
 """Tokens of a prompt that go through the model at once, at most."""
 
 BATCH_SHARE = 16
-"""The vectors of a batch take at most this part of a board's RAM."""
+"""The vectors of a batch take at most 1 / BATCH_SHARE of a board's RAM."""
 
 HEADS_AT_ONCE = 2
 """Query heads that attention's kernels take at once."""
@@ -42,7 +42,7 @@ SLOTS_AT_ONCE = 32
 """Slots of an int4 cache that attention unpacks at once."""
 
 SCALE_BYTES = 8
-"""struct tl_scale"""
+"""sizeof(struct tl_scale)"""
 
 CODE_BYTES = 50 * 1024
 """Bound of the code and small constants of engine, console and port, on any instruction set at -O2."""
@@ -51,25 +51,25 @@ SMALL_VARIABLES = 1536
 """Bound of the variables of engine, console and port whose size does not depend on the model."""
 
 CALL_CODE_BYTES = 8 * 1024
-"""The same of what only a model that makes calls has."""
+"""Bound of the code that only a model that makes calls has."""
 
 CALL_VARIABLES = 2048
-"""Bound of its variables: the longest call, its result, and a handler for each call."""
+"""Bound of the variables of that code: the longest call, its result, and a handler for each call."""
 
 INDEX_BYTES = 16
-"""Of flash for each table of an image of weights: where the pointer to it is, its bytes, where an exponent goes."""
+"""Flash for each table of a weights image: where the pointer to it is, its bytes, where an exponent goes."""
 
 PSRAM_RESERVE = 64 * 1024
-"""Of PSRAM, for the framework's heap: estimated."""
+"""PSRAM for the framework's heap: estimated."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """Bytes by name.
 
-    flash: constant tables, "weights" also if they are an image beside the program. ram: the KV cache, and the parts of
-    the state, padding included. variables: bound of the static variables of engine, console and port. text_max: bytes
-    of one prompt. batch: tokens of a prompt that go through the model at once.
+    flash: constant tables, including "weights" that are an image beside the program. ram: the KV cache, and the parts
+    of the state, padding included. variables: bound of the static variables of engine, console and port. text_max:
+    bytes of one prompt. batch: tokens of a prompt that go through the model at once.
     """
 
     flash: dict[str, int]
@@ -80,7 +80,7 @@ class Plan:
 
     @property
     def state_bytes(self) -> int:
-        """sizeof(struct tl_cache) and of struct tl_state."""
+        """sizeof(struct tl_cache) + sizeof(struct tl_state)."""
         return sum(self.ram.values())
 
 
@@ -94,7 +94,7 @@ class Bytes:
     weights: int = 0
 
     def fits(self, room: Bytes) -> bool:
-        """Whether there is room for it in each memory."""
+        """Whether each memory has room for its amount."""
         return (
             self.flash <= room.flash
             and self.ram <= room.ram
@@ -108,7 +108,7 @@ class Bytes:
         return {FLASH: self.flash, SRAM: self.ram, PSRAM: self.psram, FLASH_BESIDE: self.weights}
 
     def fullest(self, room: Bytes) -> tuple[str, float]:
-        """The memory that it fills most, and how many times the room there it takes."""
+        """The memory that it fills most, and its amount there divided by the room."""
         pairs = zip(self.by_memory.items(), room.by_memory.values(), strict=True)
         return max(((name, size / max(there, 1)) for (name, size), there in pairs), key=lambda each: each[1])
 
@@ -118,9 +118,9 @@ class MemoryNeeds:
     """The bytes that a model takes on one board.
 
     total: of the whole program without the board's framework. cache_in, state_in: the memory that the KV cache and the
-    rest of the state lie in, "RAM" or "PSRAM". placed: what is copied into RAM and PSRAM that are free besides, when
-    the program starts. weights_in: PROGRAM or PARTITION. code_in_ram: bound of the code and small constants that run
-    from RAM, on a chip whose linker script copies them there.
+    rest of the state lie in, "RAM" or "PSRAM". placed: what is copied into the free RAM and PSRAM when the program
+    starts; total does not include it. weights_in: PROGRAM or PARTITION. code_in_ram: bound of the code and small
+    constants that run from RAM, on a chip whose linker script copies them there; total includes it.
     """
 
     plan: Plan
@@ -137,13 +137,13 @@ class MemoryNeeds:
         return space is None or self.total.fits(space)
 
     def times(self, board: Board) -> float:
-        """How many times the room in its fullest memory; more than 1 if it does not fit."""
+        """The bytes of its fullest memory divided by the room there; more than 1 if it does not fit."""
         space = room(board, self.weights_in)
         return 0.0 if space is None else self.total.fullest(space)[1]
 
     @property
     def ram_with_copies(self) -> int:
-        """What total has of RAM, and the copies."""
+        """The RAM of total and of the copies, in bytes."""
         return self.total.ram + self.placed.ram
 
 
@@ -156,7 +156,7 @@ def plan_memory(
 ) -> Plan:
     """Count the emitted tables and state for a board, exactly as the templates declare them.
 
-    board None: for the portable kernels on one core. batch None: of as many tokens as the board has room for.
+    board None: for the portable kernels on one core. batch None: as many tokens as the board has room for.
     """
     apart = weights_in == PARTITION
     config, kernels, cores = model.config, kernel_set_of(board), 1 if board is None else board.cores
@@ -170,13 +170,13 @@ def plan_memory(
     logits = 4 * kernels.whole_groups(config.vocab_size)
     angles = 2 * 2 * len(model.rope_steps)
     tops = 2 * config.n_layers * config.n_kv_heads
-    # The residual streams come first; the tops come last of what needs no alignment; the codes after them start at a
-    # multiple of 16 again.
+    # The residual streams come first. The tops are the last part that needs no alignment; the codes after them start at
+    # a multiple of 16 again.
     middle = padded(batch * _token_bytes(config, kernels, angles) + logits + angles + tops)
     widest = widest_codes(config)
     codes = padded(batch * widest) + padded(batch * kernels.input_bytes(widest, model.has_int4))
     scores = cores * HEADS_AT_ONCE * 4 * max(config.slots)
-    # Of each core: the turns of a head, the sums and the codes of all heads at once.
+    # For each core: the turns of a head, and the sums and the codes of all heads taken at once.
     heads = 4 * 2 * config.head_dim + 4 * HEADS_AT_ONCE * config.head_dim + 3 * 2 * config.head_dim
     scratch = cores * padded(HEADS_AT_ONCE * 4 * max(config.slots) + heads + _unpacked_bytes(config))
     # About four bytes of text make a token, so this is as much as fits the context.
@@ -193,7 +193,7 @@ def plan_memory(
     calls = actions_of(config.actions, tokenizer)
     if calls is not None:
         flash["calls"] = call_bytes(calls)
-    # Copies of tables in an image have whole vectors.
+    # Copies of an image's tables are padded to whole vectors.
     variables = structure_bytes(model) + ALIGNMENT * len(sizes) if apart else 0
     return Plan(
         flash=flash | {"vocabulary": sum(lay_out(tokenizer).sizes().values())},
@@ -210,14 +210,14 @@ def plan_memory(
 
 
 def call_bytes(plan: ActionPlan) -> int:
-    """The automaton's edges, the first edge of each state and of none, and the names with a pointer to each."""
+    """Bytes of the automaton's edges, of the first edge of each state and the end, and of the names with pointers."""
     edges = plan.automaton.edges
     names = sum(8 + len(name) + 1 for name in plan.catalogue.calls)
     return 4 * sum(map(len, edges)) + 2 * (len(edges) + 1) + names
 
 
 def _unpacked_bytes(config: ModelConfig) -> int:
-    """Of each core, if the cache has int4 codes: some of them as int8, and sums of their values."""
+    """Bytes per core for unpacking an int4 cache: some codes as int8, and sums of their values; 0 if it is int8."""
     if (config.key_bits, config.value_bits) == (8, 8):
         return 0
     return SLOTS_AT_ONCE * config.head_dim + 16 + 4 * HEADS_AT_ONCE * config.head_dim
@@ -232,29 +232,29 @@ def _prefix_tables(config: ModelConfig) -> list[int]:
 
 
 def _prefix_bytes(config: ModelConfig) -> int:
-    """Tokens and cache of the prefix, as constants."""
+    """Bytes of the prefix's tokens and cache, as constants."""
     return sum(_prefix_tables(config))
 
 
 def _image_tables(model: IntegerModel, kernels: KernelSet) -> list[int]:
-    """Bytes of each table of an image, in its order but for the prefix's."""
+    """Bytes of each table of an image, in its order except for the prefix's tables."""
     sizes = [table.bytes for table in tables(model, kernels)]
     gains = 1 + sum(isinstance(part, IntegerGain) for block in model.blocks for part in vars(block).values())
-    # Of each gain its exponent, of a matrix the largest sum too.
+    # A gain has an exponent; a matrix has an exponent and its largest sum.
     numbers = gains + 2 * len(list(_matrices(model)))
     prefix = _prefix_tables(model.config) if model.config.prefix else []
     return [*sizes, *prefix, model.k_shift.size, 4 * numbers]
 
 
 def _token_bytes(config: ModelConfig, kernels: KernelSet, angles: int) -> int:
-    """The vectors of a token in a batch, without its codes and input, with its scale and the angles of its position."""
+    """Bytes of a token's vectors in a batch, with its scale and its position's angles, without its codes and input."""
     q, kv = kernels.whole_groups(config.q_dim), kernels.whole_groups(config.kv_dim)
     hidden = kernels.whole_groups(max(config.hidden_dim, config.dim))
     return 4 * (config.dim + q + 2 * kv + 2 * hidden) + SCALE_BYTES + angles
 
 
 def _batch(model: IntegerModel, kernels: KernelSet, board: Board | None) -> int:
-    """Tokens that go through the model at once: as many as the kernels take at once, or several times as many."""
+    """Tokens that go through the model at once: a multiple of the kernels' tokens for which there is room, or 1."""
     config = model.config
     space = None if board is None else room(board)
     if space is None:
@@ -270,9 +270,9 @@ def _batch(model: IntegerModel, kernels: KernelSet, board: Board | None) -> int:
 def memory_needs(
     model: IntegerModel, tokenizer: Tokenizer, board: Board | None = None, weights_in: str | None = None
 ) -> MemoryNeeds:
-    """The bytes of the program on a board, without its framework; board None: one with enough RAM.
+    """The bytes of the program on a board, without its framework; board None: a board with enough RAM.
 
-    weights_in: PROGRAM, PARTITION, or None for the first of them that fits; if none does, the one that comes nearest.
+    weights_in: PROGRAM, PARTITION, or None for the first of them that fits; if neither fits, the nearest to fitting.
     """
     if weights_in is None and board is not None and board.weights is not None and board.memory is not None:
         inside = memory_needs(model, tokenizer, board, PROGRAM)
@@ -294,16 +294,16 @@ def memory_needs(
 
 
 def _psram_is_faster(board: Board) -> bool:
-    """Than flash, to read weights from."""
+    """Whether weights are read faster from PSRAM than from flash."""
     speeds = board.bandwidth
     return speeds is not None and (speeds.psram or 0) > (speeds.flash or 0)
 
 
 def _lay_out(plan: Plan, space: Bytes | None, weights_in: str, chip: Chip | None) -> MemoryNeeds:
-    """All in RAM, if there is room for it or no PSRAM.
+    """Put all in RAM if there is room for it, or if there is no PSRAM.
 
-    What does not fit goes to PSRAM: the KV cache first, of which a token reads each byte once, and none beyond its own
-    position; then the rest of the state, which is written and read several times. Other variables are always in RAM.
+    Otherwise the KV cache goes to PSRAM first: a token reads each byte of it once, and none beyond its own position.
+    Then the rest of the state goes, which is written and read several times. Other variables are always in RAM.
     """
     cache, state = plan.ram["kv_cache"], plan.state_bytes
     beside = plan.flash["weights"] if weights_in == PARTITION else 0
@@ -323,9 +323,9 @@ def _lay_out(plan: Plan, space: Bytes | None, weights_in: str, chip: Chip | None
 
 
 def room(board: Board, weights_in: str = PROGRAM) -> Bytes | None:
-    """The bytes of a board for a program and its static variables, without its framework's; None: no limit known.
+    """The bytes of a board for a program and its static variables, without its framework's; None if no limit is known.
 
-    weights_in: PROGRAM or PARTITION, which leaves the program less flash.
+    weights_in: PROGRAM or PARTITION; a partition for weights leaves the program less flash.
     """
     memory, reserve, apart = board.memory, board.reserve, board.weights
     if memory is None:
@@ -340,26 +340,26 @@ def room(board: Board, weights_in: str = PROGRAM) -> Bytes | None:
 
 
 def matrix_bytes(matrix: IntegerMatrix, kernels: KernelSet = GENERIC) -> int:
-    """Packed codes, slack and the row mantissas."""
+    """Bytes of a matrix: packed codes, slack and the row mantissas."""
     return kernels.layout(matrix.bits).matrix_bytes(matrix.rows, matrix.columns) + SLACK + 2 * matrix.rows
 
 
 def widest_codes(config: ModelConfig) -> int:
-    """The longest input of a matrix, as bytes of its codes."""
+    """Bytes of the codes of the longest input of a matrix."""
     return padded(max(config.dim, config.q_dim, config.hidden_dim))
 
 
 def kv_bytes_per_token(model: IntegerModel) -> int:
-    """Keys and values of all layers, and a 16-bit scale of each for every head that has them."""
+    """Bytes of a token's keys and values in all layers, each head's key and value with a 16-bit scale."""
     config = model.config
     return config.n_layers * config.n_kv_heads * (config.key_bytes + config.value_bytes + 4)
 
 
 @dataclass(frozen=True)
 class WeightBytes:
-    """Bytes of all weights as C tables. int8, int4: counted, as emitted; int4 is so but for embedding and head.
+    """Bytes of all weights as C tables. int8, int4: counted, as emitted; with int4, embedding and head stay int8.
 
-    fp16: estimated, for no kernel reads it; rows padded as those of int8.
+    fp16: estimated, because no kernel reads it; its rows are padded like those of int8.
     """
 
     fp16: int
@@ -381,8 +381,8 @@ def weight_bytes(model: IntegerModel, planned: int) -> WeightBytes:
 def _variable_bytes(model: IntegerModel, tokenizer: Tokenizer, text_max: int) -> int:
     """Bound of the static variables of engine, console and port, in bytes.
 
-    Those that grow: the frame or line that is received, what the encoder needs, the tokens of a prompt and of the
-    session's history, a bit for each token of the vocabulary, and for a chat template a text with its own.
+    Those that grow with the model: the frame or line that is received, the encoder's scratch memory, the tokens of a
+    prompt and of the session's history, a bit for each token of the vocabulary, and a second text for a chat template.
     """
     context, tables = model.config.context, lay_out(tokenizer)
     template = 0 if model.config.chat_template is None else text_max

@@ -1,9 +1,9 @@
 """The most stack the firmware can take: gcc's frame sizes along the deepest chain of calls.
 
 gcc writes a call graph with the frame of every function beside each object (`-fcallgraph-info=su`, VCG format, GCC
-manual, "Developer Options"); our platform's builder asks for it. There is no recursion, and what a call through a
-pointer can reach is known, so the deepest chain bounds the stack of that very program; functions of the C library count
-nothing.
+manual, "Developer Options"); our platform's builder asks for it. There is no recursion, and the functions that a call
+through a pointer can reach are known. So the deepest chain bounds the stack of that very program; functions of the C
+library count as zero.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ LIBRARY_ENTRIES = ("tinyllm_begin", "tinyllm_ask", "tinyllm_complete", "tinyllm_
 """The functions of a library that compute."""
 
 LIBRARY_STACK = 2048
-"""Bound of the stack under them on any instruction set at -O2, in bytes; tests compare it with what gcc says."""
+"""Bound of the stack under LIBRARY_ENTRIES at -O2 on any instruction set, in bytes; tests compare it with gcc's."""
 
 PARTS = {"matmul_groups", "silu_measure_part", "silu_mul_part", "remember", "attend"}
-"""The work that the cores share."""
+"""The functions whose work the cores share."""
 
 CALLBACKS = {
     "tl_answer_put_text": {"tl_frame_put", "tl_write_answer", "hand_over"},
     "tl_parallel": PARTS,
     "tl_parallel_other": PARTS,
 }
-"""The functions passed to one that calls its argument. Other calls through pointers go through a table in the caller's
-file, and reach the static functions there that nobody calls by name."""
+"""For each function that calls its argument, the functions passed to it. Any other call through a pointer uses a table
+in the caller's file, and reaches the static functions there that nobody calls by name."""
 
 HANDLERS, REGISTERS = "tl_action_run", "tinyllm_action"
-"""What calls the handlers of a model's calls, and what they are registered by."""
+"""The function that calls the handlers of a model's calls, and the function that registers them."""
 
 OF_A_SKETCH = {"hand_over"}
-"""They call what a maker wrote, whose stack comes on top."""
+"""These functions call a maker's own code, whose stack comes on top."""
 
 INDIRECT = "__indirect_call"
 
 FLAG = "-fcallgraph-info=su"
-"""What makes gcc write the call graphs; firmware/platform/builder/main.py passes it."""
+"""The flag that makes gcc write the call graphs; firmware/platform/builder/main.py passes it."""
 
 NODE = re.compile(r'^node: \{ title: "([^"]+)" label: "[^"]*?\\n([^"]*?):\d+:\d+\\n(\d+) bytes \(([a-z,]+)\)')
 EDGE = re.compile(r'^edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
@@ -62,9 +62,9 @@ class Stack:
 def stack_depth(objects: Path, entries: Sequence[str] = ENTRIES) -> Stack:
     """Follow the calls from `entries` through the call graphs that lie beside the objects of an emitted project.
 
-    objects: the folder of src/'s objects, with the same folders in it; the port's are left out, and so are its handlers
-    of calls. Raises Failure if the compiler wrote no call graph of an entry, or if a function's frame or calls are not
-    bounded.
+    objects: the folder of src/'s objects, with the subfolders of src/. The port's objects are left out, and with them
+    its handlers of calls. Raises Failure if the compiler wrote no call graph of an entry, or if a function's frame or
+    calls are not bounded.
     """
     frames: dict[str, int] = {}
     files: dict[str, str] = {}
@@ -80,7 +80,7 @@ def stack_depth(objects: Path, entries: Sequence[str] = ENTRIES) -> Stack:
 
 
 def deepest(entry: str, frames: dict[str, int], calls: dict[str, set[str]]) -> Stack:
-    """The deepest chain from `entry`. frames: bytes of each function; calls: who calls whom. Failure on recursion."""
+    """The deepest chain from `entry`. frames: bytes of each function. calls: who calls whom. Failure on recursion."""
     under_way: set[str] = set()
 
     @cache
@@ -97,7 +97,7 @@ def deepest(entry: str, frames: dict[str, int], calls: dict[str, set[str]]) -> S
 
 
 def _resolve_pointers(files: dict[str, str], calls: dict[str, set[str]]) -> None:
-    """Replace each call through a pointer by calls to all that it can reach. files: of each function, its file."""
+    """Replace each call through a pointer by calls to all it can reach. files: the file of each function."""
     named = set().union(*calls.values())
     for caller, callees in calls.items():
         if INDIRECT not in callees:

@@ -16,9 +16,9 @@ from tinyllm.codegen.memory.plan import MemoryNeeds
 class Traffic:
     """Bytes that one token with logits moves, each counted once however often the kernels load it.
 
-    weights: read, of rows as they are emitted; copied, copied_to_psram: of them, those of copies in SRAM and in
-    PSRAM. cache_read, cache_written: keys, values and their scales. weights_in, cache_in: the memory that the others
-    lie in.
+    weights: bytes read, of rows as they are emitted. copied, copied_to_psram: how many of these are read from copies in
+    SRAM and in PSRAM. cache_read, cache_written: keys, values and their scales. weights_in, cache_in: the memory of the
+    weights that are not copied, and of the KV cache.
     """
 
     weights: int
@@ -50,9 +50,9 @@ def matrix_macs(model: IntegerModel) -> int:
 
 
 def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: KernelSet = GENERIC) -> Traffic:
-    """Of a token at `position`, from 0, or of the mean over positions with that mean. kernels: the weights' layout.
+    """The traffic of a token at `position`, from 0, or the mean of tokens with that mean position.
 
-    A layer with a window reads no more positions than that has.
+    kernels: the weights' layout. A layer with a window reads no more positions than the window has.
     """
     config = model.config
     row = (config.key_bytes + config.value_bytes + 4) * config.n_kv_heads
@@ -82,9 +82,9 @@ def traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: K
 
 
 def prefill_traffic(model: IntegerModel, needs: MemoryNeeds, position: float, kernels: KernelSet = GENERIC) -> Traffic:
-    """Of a token of a prompt, at that mean position: a batch shares the reading of weights.
+    """The traffic of a token of a prompt, at that mean position. The tokens of a batch share the reading of weights.
 
-    Nobody wants its logits, so the head is not read, and of the last block only what remembers the token.
+    Its logits are not needed: the head is not read, and of the last block's matrices only wk and wv are.
     """
     whole, batch = traffic(model, needs, position, kernels), needs.plan.batch
     last = model.config.schedule[-1]

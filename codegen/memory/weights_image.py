@@ -1,10 +1,10 @@
 """weights.bin: the weights as an image of their own, which lies in flash beside the program (docs/weights-image.md).
 
-    header      HEADER_BYTES, as FIELDS has them, little-endian
-    payload     the tables in the order of weights.c, each filled up with zeros to whole vectors
+    header      HEADER_BYTES long, the FIELDS in order, little-endian
+    payload     the tables in the order of weights.c, each padded with zeros to whole vectors
     END         its last bytes: an image that was cut off lacks them
 
-The program holds the order and the sizes of the tables, so it follows no number of an image that it has not checked.
+The program holds the order and the sizes of the tables, so it uses no number of an image that it has not checked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONFIG = (
     *("dim", "hidden_dim", "n_heads", "n_kv_heads", "head_dim", "vocab_size", "context", "schedule", "slots"),
     *("chat_template", "system", "key_bits", "value_bits"),
 )
-"""Of ModelConfig, what a program is written for."""
+"""The fields of ModelConfig that a program depends on."""
 
 FIELDS = {
     "magic": len(MAGIC),
@@ -43,28 +43,28 @@ FIELDS = {
     "reserved": 4,
     "header_crc": 4,
 }
-"""Bytes of each field, one after the other. header_crc is over those before it. Texts are filled up with zeros."""
+"""Bytes of each field, in order. header_crc is over the fields before it. Texts are padded with zeros."""
 OFFSETS = dict(zip(FIELDS, accumulate(FIELDS.values(), initial=0), strict=False))
 HEADER_BYTES = sum(FIELDS.values())
 assert padded(HEADER_BYTES) == HEADER_BYTES, "the payload starts at a multiple of 16 bytes"
 
 
 def table_bytes(size: int) -> int:
-    """What a table of `size` bytes takes of the payload."""
+    """Bytes that a table of `size` bytes takes in the payload."""
     return padded(size)
 
 
 def image_bytes(sizes: Sequence[int]) -> int:
-    """The whole image of tables of these sizes."""
+    """Bytes of a whole image with tables of these sizes."""
     return HEADER_BYTES + sum(map(table_bytes, sizes)) + len(END)
 
 
 def layout_hash(
     model: IntegerModel, kernels: KernelSet, tables: Sequence[tuple[str, int]], program: Mapping[str, str]
 ) -> bytes:
-    """What an image and a program must agree in: HASH_BYTES of a SHA-256 over dimensions, tables and tokenizer.
+    """The hash that image and program must agree in: HASH_BYTES of a SHA-256 over dimensions, tables and tokenizer.
 
-    tables: name and bytes of each. program: file name -> text of the vocabulary, which stays in the program.
+    tables: name and bytes of each. program: file name -> text of the vocabulary's files, which stay in the program.
     """
     config = model.config
     facts = {
@@ -80,7 +80,7 @@ def layout_hash(
 
 
 def write_image(model: IntegerModel, kernels: KernelSet, tables: Sequence[bytes], layout: bytes) -> bytes:
-    """The image. tables: the bytes of each as they lie in memory. layout: as layout_hash has it."""
+    """The bytes of the image. tables: the bytes of each, as they lie in memory. layout: from layout_hash."""
     payload = b"".join(table.ljust(table_bytes(len(table)), b"\0") for table in tables)
     values = {
         "magic": MAGIC,
