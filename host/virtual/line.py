@@ -37,7 +37,7 @@ class Line(abc.ABC):
         """Wait at most `timeout` seconds (None: for ever) for bytes, and return them; b"" if none came."""
 
     def send(self, data: bytes) -> None:
-        """Send the bytes; those that nobody takes are lost. A stalled listener is not waited for until it takes some."""
+        """Send the bytes. Those that nobody takes are lost; a listener that has stalled is not waited for again."""
         while data:
             try:
                 data = data[self._write(data) :]
