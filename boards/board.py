@@ -11,7 +11,7 @@ from tinyllm.errors import UserError
 HOST = "host"
 """The name of the board that stands for this computer."""
 TWIN = "-virtual"
-"""How the names of virtual boards end."""
+"""The ending of virtual boards' names."""
 
 
 @dataclass(frozen=True)

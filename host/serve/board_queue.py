@@ -34,7 +34,7 @@ class Job:
         self._parts: asyncio.Queue[Part] = asyncio.Queue()
 
     def post(self, part: Part) -> bool:
-        """Hand a part to the event loop; False if the client has left. Called by the board's thread."""
+        """Hand a part to the event loop; False if the job was left. Called by the board's thread."""
         with self._lock:
             if self.left:
                 return False

@@ -66,7 +66,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def obey_parent(machine: Machine) -> None:
-    """Answer each line on standard input with what each core has executed. End the process when standard input ends.
+    """Answer each line on standard input with what each core has executed. Its end ends the process at once.
 
     The answer comes when the board sleeps, so that the difference of two answers is exact.
     """

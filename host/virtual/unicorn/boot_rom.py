@@ -31,7 +31,7 @@ class BootRom:
         self._heard: list[int] = []
 
     def answer(self, time: int) -> Launch | None:
-        """Handle an event from core 0: echo the words in the FIFO. Return the launch if they complete the sequence."""
+        """Handle an event from core 0 at `time`: echo the FIFO's words. Return the launch if they complete it."""
         while (word := self._fifos.take(1)) is not None:
             self._fifos.send(0, word, time)
             if len(self._heard) < len(BEGINNING) and word != BEGINNING[len(self._heard)]:
