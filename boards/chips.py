@@ -1,4 +1,4 @@
-"""The addresses of each chip's internal RAM, which tell the sections of a program in RAM; their flags do not.
+"""The addresses of each chip's internal RAM. They tell which sections of a program are in RAM; flags do not.
 
 The ESP32 chips show one RAM twice, on the bus for data and on the bus for instructions; code that runs from RAM has
 addresses of the second. Other memories are not counted: PSRAM, RTC memory, and the RP chips' XIP cache (XIP_SRAM) and
@@ -105,5 +105,5 @@ CHIPS = {
 
 The RP chips and the ESP32-C3 have one cache of 16 KB for code and data, the ESP32-C6 has one of 32 KB, the ESP32 one of
 32 KB for each core. The ESP32-S2 has a cache for instructions alone, but of 8 KB. The ESP32-S3 and the ESP32-P4 also
-have a cache for instructions alone, and hot functions fit in its 16 KB: their RAM is worth more for weights.
+have a cache for instructions alone, and hot functions fit in 16 KB: their RAM is worth more for weights.
 """

@@ -118,7 +118,7 @@ class Speaker:
     # --- Conversations ------------------------------------------------------------------------------------------------
 
     def conversation(self, kind: str, held_out: bool) -> Conversation:
-        """A conversation whose last turn is of this kind. held_out: whether that turn, and it alone, is held out."""
+        """A conversation whose last turn is of this kind, with held-out words if `held_out`; the others have none."""
         count = self.random.choices(range(1, len(LENGTHS) + 1), LENGTHS)[0]
         before: list[Turn] = []
         while len(before) < count - 1 and sum(len(turn.user) + len(turn.answer) for turn in before) < LONGEST:
@@ -300,7 +300,7 @@ def read_line(text: str, place: str) -> tuple[str, tuple[str, ...], tuple[str, .
 
 
 class NoTemplateError(Failure):
-    """No template was found on the wanted side of the split, which happens if there are few. The caller tries again."""
+    """No template was found on the wanted side of the split, as happens with few phrases. The caller tries again."""
 
 
 def gerund(imperative: str) -> str:
