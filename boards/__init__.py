@@ -1,1 +1,1 @@
-"""Board descriptions, one TOML per board, and what every layer above shares."""
+"""Descriptions of boards: one TOML file for each board, and the code that reads them."""

@@ -1,14 +1,14 @@
-"""The [actions] table of a board: what it can do by itself when a model makes a call.
+"""The [actions] table of a board: the calls of a model that the board can carry out by itself, and their pins.
 
-    led_pin          a plain LED, for led.set and led.blink; lit while the model thinks, with calls or without
-    led_active_low   true: a low level lights it
-    led_rgb_pin      an addressable one (WS2812) on an ESP32, in its place
-    servo_pin        servo.set
-    relay_pins       relay.set: the pins of relay 1, 2, ...
-    pins             pin.write: those that are free
-    temperature      true: sensor.read gives that of the chip's own sensor
+    led_pin          a plain LED, for led.set and led.blink; it is lit while any model thinks, also one without calls
+    led_active_low   true: a low level lights the LED
+    led_rgb_pin      in place of led_pin: an addressable LED (WS2812) on an ESP32
+    servo_pin        the pin for servo.set
+    relay_pins       the pins of relay 1, 2, ... for relay.set
+    pins             the free pins, for pin.write
+    temperature      true: sensor.read gives the temperature of the chip's own sensor
 
-Calls that need what is not named here go to the host.
+Calls that need a field that is not set go to the host.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIELDS = ("led_pin", "led_active_low", "led_rgb_pin", "servo_pin", "relay_pins",
 
 @dataclass(frozen=True)
 class ActionPins:
-    """Numbers of pins as the Arduino core has them; None and () for what a board does not have."""
+    """Pin numbers of the Arduino core. None or (): the board has no such pin."""
 
     led_pin: int | None = None
     led_active_low: bool = False
@@ -38,13 +38,13 @@ class ActionPins:
 
     @property
     def led_flags(self) -> list[str]:
-        """For the compiler, as firmware/ports/arduino/port_led.h takes them; also of a model without calls."""
+        """Compiler flags for firmware/ports/arduino/port_led.h. A model without calls gets them too."""
         values = {"PIN": self.led_pin, "ACTIVE_LOW": 1 if self.led_active_low else None, "RGB_PIN": self.led_rgb_pin}
         return _flags("TL_LED", values)
 
     @property
     def call_flags(self) -> list[str]:
-        """For the compiler, as firmware/ports/arduino/port_actions.cpp takes them."""
+        """Compiler flags for firmware/ports/arduino/port_actions.cpp."""
         values = {
             "SERVO_PIN": self.servo_pin,
             "RELAYS": ",".join(map(str, self.relay_pins)) or None,
@@ -59,7 +59,7 @@ def _flags(prefix: str, values: Mapping[str, object]) -> list[str]:
 
 
 def action_pins(board: TomlTable) -> ActionPins | None:
-    """The table of a board; None if there is none. UserError naming the field that is wrong."""
+    """Read a board's [actions] table; None if it has none. Raises UserError that names a wrong field."""
     table = board.table("actions", FIELDS)
     if table is None:
         return None

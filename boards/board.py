@@ -1,4 +1,4 @@
-"""What the tools know of a board."""
+"""A board and its parts as data: memories, speeds, USB numbers, its virtual twin."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tinyllm.boards.action_pins import ActionPins
 from tinyllm.errors import UserError
 
 HOST = "host"
-"""The name of the board that is this computer."""
+"""The name of the board that stands for this computer."""
 TWIN = "-virtual"
-"""How the names of virtual boards end."""
+"""The ending of virtual boards' names."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of each memory that the chip and its board have; psram 0 if there is none.
+    """Bytes of each memory of the board; psram is 0 if there is none.
 
-    app: of flash, what one program may take; static: of sram, what static variables may take.
+    app: bytes of flash that one program may take. static: bytes of sram that static variables may take.
     """
 
     flash: int
@@ -30,7 +30,10 @@ class Memory:
 
 @dataclass(frozen=True)
 class Reserve:
-    """Bytes of a program's flash and of static RAM that are the framework's, heap included, and who says so."""
+    """Bytes of a program's flash and of static RAM that the framework takes, its heap included.
+
+    source: where the figures come from.
+    """
 
     flash: int
     ram: int
@@ -41,8 +44,8 @@ class Reserve:
 class WeightsPlace:
     """Where weights lie beside the program.
 
-    offset, size: bytes of flash that are theirs. program: bytes that this leaves the program. address: where the chip
-    shows the first of them, if it always shows all of its flash; else they are a partition that the program maps.
+    offset, size: their bytes of flash. program: bytes that this leaves for the program. address: the address of the
+    first byte, if the chip always maps its whole flash; None if they are a partition that the program maps.
     """
 
     offset: int
@@ -53,7 +56,10 @@ class WeightsPlace:
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """MB/s (1e6 bytes a second) that one core reads; None if there is no such memory or no figure."""
+    """MB/s (1e6 bytes a second) that one core reads from each memory; None if there is no such memory or no figure.
+
+    source: where the figures come from.
+    """
 
     flash: int | None
     sram: int | None
@@ -63,7 +69,7 @@ class Bandwidth:
 
 @dataclass(frozen=True)
 class Cycles:
-    """Clock cycles that an instruction takes on one core, a mean if no memory makes it wait, and who says so."""
+    """Mean clock cycles of an instruction on one core, without waits for memory. source: of the figure."""
 
     per_instruction: float
     source: str
@@ -71,7 +77,7 @@ class Cycles:
 
 @dataclass(frozen=True)
 class Power:
-    """Milliwatts while the board computes, and who says so."""
+    """Milliwatts that the board draws while it computes. source: where the figure comes from."""
 
     busy_mw: int
     source: str
@@ -87,10 +93,10 @@ class UsbId:
 
 @dataclass(frozen=True)
 class Virtual:
-    """How a board's twin is built and which emulator runs it.
+    """How a board's virtual twin is built, and which emulator runs it.
 
-    memory: what the twin has, no PSRAM; None if the board has none. cores: how many of its cores compute there.
-    weights: where they lie beside the program there.
+    memory: the twin's memory, without PSRAM; None if the board has none. cores: how many cores compute in the twin.
+    weights: where weights lie beside the twin's program.
     """
 
     ports: tuple[str, ...]
@@ -103,7 +109,7 @@ class Virtual:
 
 @dataclass(frozen=True)
 class Board:
-    """What the tools need to know of a board. memory and clock_mhz are None for this computer itself."""
+    """A board. memory and clock_mhz are None for the host board, which is this computer."""
 
     name: str
     description: str
@@ -127,14 +133,14 @@ class Board:
 
     @property
     def takes_uploads(self) -> bool:
-        """Whether a program is uploaded to it: false for this computer and for virtual boards, which start one."""
+        """Whether a program is uploaded to the board. False for this computer and virtual boards, which start it."""
         own = self.memory is not None or self.platformio.get("upload_protocol") == "custom"
         return own and self.emulator is None
 
     def twin(self) -> Board:
-        """The virtual board that runs the same project on this computer, without a framework that takes memory.
+        """The virtual board that runs the same project on this computer. It has no framework that takes memory.
 
-        Raises UserError if there is none.
+        Raises UserError if the board has no twin.
         """
         if self.virtual is None:
             raise UserError(f"board {self.name} has no virtual twin. `tinyllm boards` shows which have one.")

@@ -1,9 +1,9 @@
-"""Where each chip's internal RAM is, for counting what a program takes: a section's flags do not tell it.
+"""The addresses of each chip's internal RAM. They tell which sections of a program are in RAM; flags do not.
 
-The ESP32 chips show one RAM twice, on the bus for data and on that for instructions; code that runs from RAM has the
-addresses of the second. Other memories are not counted, for nothing of ours is static there and a board's `sram` leaves
-them out too: PSRAM, RTC memory, the RP chips' XIP cache (XIP_SRAM) and USB buffers (USBCTRL_DPRAM), and the second half
-of the i.MX RT1062's RAM (OCRAM), where Teensy's core has its heap and its USB buffers.
+The ESP32 chips show one RAM twice, on the bus for data and on the bus for instructions; code that runs from RAM has
+addresses of the second. Other memories are not counted: PSRAM, RTC memory, and the RP chips' XIP cache (XIP_SRAM) and
+USB buffers (USBCTRL_DPRAM). Nothing of ours is static there, and a board's `sram` leaves them out too.
+The i.MX RT1062's second half (OCRAM) is not counted either: Teensy's core has its heap and USB buffers there.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 HEAP = 24 * 1024
-"""Bytes of RAM that copies leave to a framework's heap, beside what a board reserves for it: estimated."""
+"""Bytes of RAM that functions and tables copied to RAM must leave for a framework's heap. Estimated.
+
+They are left in addition to the heap that a board reserves."""
 
 
 @dataclass(frozen=True)
 class HotCode:
-    """Where functions run from RAM. section: what the core's linker script copies there. shared: with variables."""
+    """How functions get into RAM. section: the section that the core's linker script copies to RAM.
+
+    shared: whether variables share that RAM.
+    """
 
     section: str
     shared: bool = True
@@ -26,9 +31,9 @@ class HotCode:
 class Chip:
     """A chip.
 
-    ram: address ranges, the first byte and the one after the last. source: the maker's header that has them. hot_code:
-    None if code that is fetched from flash has a cache of its own, so that no weights drive it out. heap: as HEAP, for
-    its framework. runs_from_ram: whether its linker script copies all code to RAM, and all constants but the tables
+    ram: address ranges, each as the first byte and the one after the last. source: the maker's header with them.
+    hot_code: None if code in flash has its own cache, so that weights do not drive it out. heap: as HEAP, for this
+    chip's framework. runs_from_ram: whether the linker script copies all code to RAM, and all constants but the tables
     that are marked (firmware/engine/placement.h).
     """
 
@@ -39,21 +44,21 @@ class Chip:
     runs_from_ram: bool = False
 
     def is_ram(self, address: int) -> bool:
-        """Whether the byte at that address is one of the internal RAM."""
+        """Whether an address is in the internal RAM."""
         return any(first <= address < end for first, end in self.ram)
 
 
 PICO_SDK = HotCode(".time_critical.tinyllm")
-"""Copied with .data by pico-sdk's and Arduino-Pico's memmap_default.ld."""
+"""pico-sdk's and Arduino-Pico's memmap_default.ld copy this section with .data."""
 
 PICO_HEAP = 8 * 1024
-"""Arduino-Pico runs no tasks: beside this, 6 of the 16 KB that the boards reserve are left of its variables."""
+"""As HEAP. Arduino-Pico runs no tasks, and its variables leave another 6 KB of the 16 KB that the boards reserve."""
 
 ESP_IDF = ".iram1.tinyllm"
-"""Part of .iram0.text in ESP-IDF's sections.ld. Data there is read by whole words alone, so it is for code."""
+"""Part of .iram0.text in ESP-IDF's sections.ld. For code only: data there can be read only by whole words."""
 
 STACK = 8 * 1024
-"""Of a chip whose heap has a RAM of its own, beside what is reserved."""
+"""As HEAP, of a chip whose heap has a RAM of its own: room for the stack, beside what is reserved."""
 
 CHIPS = {
     "rp2040": Chip(
@@ -108,9 +113,9 @@ CHIPS = {
         runs_from_ram=True,
     ),
 }
-"""By the name that a board's description gives; a chip that is not here is a user's own.
+"""The chips by the `chip` of a board's description. A user's own board may have a chip that is not here.
 
-The RP chips and the ESP32-C3 have one cache of 16 KB for code and data, the ESP32-C6 one of 32 KB, the ESP32 one of
-32 KB for each core. The ESP32-S2's for instructions is its own, but of 8 KB. Those of the ESP32-S3 and of the ESP32-P4
-are their own too, and hot functions fit in 16 KB: their RAM is worth more for weights.
+The RP chips and the ESP32-C3 have one cache of 16 KB for code and data, the ESP32-C6 has one of 32 KB, the ESP32 one of
+32 KB for each core. The ESP32-S2 has a cache for instructions alone, but of 8 KB. The ESP32-S3 and the ESP32-P4 also
+have a cache for instructions alone, and hot functions fit in 16 KB: their RAM is worth more for weights.
 """

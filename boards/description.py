@@ -1,7 +1,7 @@
-"""The boards that are described, one TOML each (reader.py has the format): found by name, ours and a user's own.
+"""Finds boards by name, ours and a user's own. Each board is one TOML file (reader.py has the format).
 
-A board is looked for in the folder that TINYLLM_BOARDS_DIR names (`tinyllm --boards-dir`), in boards/ of the current
-folder, then here: a user's board is one more file, and may stand in for one of ours.
+A board is looked for in the folder that TINYLLM_BOARDS_DIR names (`tinyllm --boards-dir`), then in boards/ of the
+current folder, then here. So a user's board is one more file, and it may replace one of ours.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ BOARDS_DIR = "TINYLLM_BOARDS_DIR"
 
 
 def board_folders(may_be_empty: bool = False) -> list[Path]:
-    """Where boards are described, the user's folders first.
+    """The folders with boards, the user's first.
 
-    Raises UserError if TINYLLM_BOARDS_DIR is no folder, or holds no board and may not be empty.
+    Raises UserError if TINYLLM_BOARDS_DIR is no folder or holds no board, unless may_be_empty.
     """
     folders = []
     if chosen := os.environ.get(BOARDS_DIR):
@@ -57,13 +57,13 @@ def board_folders(may_be_empty: bool = False) -> list[Path]:
 
 
 def new_board_folder() -> Path:
-    """Where a new board of the user's belongs: the first of the user's folders, which may not be there yet."""
+    """The folder for a new board: the first of the user's folders. It may not exist yet."""
     chosen = os.environ.get(BOARDS_DIR)
     return Path(chosen).expanduser() if chosen else Path("boards")
 
 
 def board_files(folder: Path | None = None, may_be_empty: bool = False) -> dict[str, Path]:
-    """Board name -> its file, sorted by name: of `folder`, or of all folders; the user's come first.
+    """Board name -> its file, sorted by name, in `folder` or in all folders. A user's board hides ours of that name.
 
     may_be_empty and errors as board_folders.
     """
@@ -75,17 +75,17 @@ def board_files(folder: Path | None = None, may_be_empty: bool = False) -> dict[
 
 
 def board_names(folder: Path | None = None) -> list[str]:
-    """Names of the boards that are described, sorted."""
+    """The names of all boards, sorted."""
     return list(board_files(folder))
 
 
 def load_board(name: str, folder: Path | None = None) -> Board:
-    """The board of that name. Raises UserError for an unknown name, with the nearest, and for a file that is wrong."""
+    """The board of that name. Raises UserError for an unknown name, with the nearest name, and for a wrong file."""
     return find_board(name, board_files(folder))
 
 
 def find_board(name: str, files: Mapping[str, Path]) -> Board:
-    """The board of that name among files; errors as load_board."""
+    """The board of that name among `files`. Errors as load_board."""
     if name not in files:
         near = difflib.get_close_matches(name, files, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"Known boards: {', '.join(files)}."
@@ -94,5 +94,5 @@ def find_board(name: str, files: Mapping[str, Path]) -> Board:
 
 
 def load_boards(folder: Path | None = None) -> list[Board]:
-    """All boards, sorted by name; UserError for the first file that is wrong."""
+    """All boards, sorted by name. Raises UserError for the first wrong file."""
     return [read_board(path) for path in board_files(folder).values()]

@@ -1,4 +1,4 @@
-"""Boards by family, which is their chip; and boards that no model can tell apart."""
+"""Groups boards by family, which is their chip, and by what counts for a model."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NAMES = {
     "imxrt1062": "i.MX RT1062",
     "host": "this computer",
 }
-"""Of the chips that boards of ours have, as people write them, in the order in which people see them."""
+"""The chips of our boards: name in a TOML -> name for people, in the order in which they are shown."""
 
 
 def families(boards: Sequence[Board]) -> dict[str, list[Board]]:
-    """The boards by the name of their family; a chip that is not in NAMES comes last, by its own name."""
+    """Name of a family -> its boards. Chips that are not in NAMES come last, under their own names."""
     order = list(NAMES)
     chips = sorted(
         {board.chip for board in boards}, key=lambda chip: (order.index(chip) if chip in NAMES else 99, chip)
@@ -31,7 +31,7 @@ def families(boards: Sequence[Board]) -> dict[str, list[Board]]:
 
 
 def kinds(boards: Sequence[Board]) -> list[list[Board]]:
-    """The boards in groups that are equal for a model: the same chip, memories, speeds and power."""
+    """Groups of boards that are equal for a model: the same chip, memories, speeds and power."""
     found: dict[object, list[Board]] = {}
     for board in boards:
         found.setdefault(_for_a_model(board), []).append(board)
@@ -49,7 +49,7 @@ def _for_a_model(board: Board) -> object:
 
 
 def one_of_each_chip(boards: Sequence[Board]) -> list[Board]:
-    """The first board of each chip: enough names for advice."""
+    """The first board of each chip, as examples for a message."""
     found: dict[str, Board] = {}
     for board in boards:
         found.setdefault(board.chip, board)

@@ -1,4 +1,4 @@
-"""The text of a new board's description: like one that is there, with what differs."""
+"""Writes the description of a new board: `like` a known board, with the fields that differ."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tinyllm.files import write_file
 from tinyllm.text import shown
 
 RP_EEPROM = 4096
-"""Bytes at the end of the flash that Arduino-Pico keeps: a program has the rest."""
+"""Bytes at the end of the flash that Arduino-Pico keeps. A program may have the rest."""
 
 
 @dataclass(frozen=True)
 class NewBoard:
-    """What is to be written. usb: () for that of the other board. flash, clock_mhz: None for those of the other."""
+    """The new board's fields. usb: () keeps the other board's; platformio, flash, clock_mhz: None keeps the other's."""
 
     name: str
     like: Board
@@ -32,9 +32,10 @@ class NewBoard:
 
 
 def base_of(name: str, like: str) -> Board:
-    """The board that a new one is to be like.
+    """Find the board `like`, which the new board `name` is based on.
 
-    Raises UserError for a name that no board can have, for one that a board has, and for an unknown `like`.
+    Raises UserError if no board can have that name or one already has it, and for a `like` that is unknown or has no
+    memory.
     """
     if not NAME.fullmatch(name) or name == HOST or name.endswith(TWIN):
         raise UserError(
@@ -53,9 +54,10 @@ def base_of(name: str, like: str) -> Board:
 
 
 def write_board(new: NewBoard) -> Path:
-    """Write the description into the user's folder of boards.
+    """Write the description into the user's folder of boards, and return its path.
 
-    Raises UserError if the folder cannot be written, and if what would be written is no board; then nothing is there.
+    Raises UserError if the file exists or cannot be written. Raises UserError, and removes the file, if it is no valid
+    board.
     """
     path = new_board_folder() / f"{new.name}.toml"
     if path.exists():
@@ -74,7 +76,7 @@ def write_board(new: NewBoard) -> Path:
 
 
 def _lines(new: NewBoard) -> Iterator[str]:
-    """Of the file: a table only if something in it differs."""
+    """The lines of the file. It has a table only if something in the table differs."""
     yield f"# Like {new.like.name}; what is not here is as there. docs/porting.md has the fields."
     yield ""
     yield f'like = "{new.like.name}"'
@@ -86,14 +88,14 @@ def _lines(new: NewBoard) -> Iterator[str]:
     for usb in new.usb:
         yield from ("", "[[usb]]", f"vid = {usb.vid:#06x}", f"pid = {usb.pid:#06x}")
     if new.like.actions is not None:
-        # Another board's pins may be wired to anything here.
+        # On this board, the pins of the other board may be wired to anything.
         yield from ("", "# Pins of this board for calls, docs/actions.md: led_pin, servo_pin, pins, ...", "[actions]")
     if new.platformio is not None:
         yield from ("", "[platformio]", f'board = "{new.platformio}"')
 
 
 def _larger_flash(like: Board, flash: int) -> Iterator[str]:
-    """The tables [memory] and [weights] of an RP board with more flash: a program has all of it but the EEPROM."""
+    """The tables [memory] and [weights] of an RP board with more flash. Programs may use all of it but RP_EEPROM."""
     memory, weights, app = like.memory, like.weights, flash - RP_EEPROM
     assert memory is not None
     yield from ("", "[memory]", f"flash = {flash:_}", f"app = {app:_}")

@@ -1,4 +1,4 @@
-"""The [platformio] table of a board: the options of its PlatformIO environment."""
+"""Reads the [platformio] table of a board: the options of its PlatformIO environment."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tinyllm.text import shown
 
 FIRMWARE = Path(__file__).resolve().parents[1] / "firmware"
 OWN_PLATFORM = "tinyllm"
-"""The PlatformIO platform that lies in firmware/platform."""
+"""The name of the PlatformIO platform in firmware/platform."""
 
 NUMBER = r"(?:0|[1-9]\d*)"
 REQUIREMENT = re.compile(
     rf"\*|(?:==|!=|<=|>=|<|>|\^|~)?{NUMBER}(?:\.{NUMBER}){{0,2}}|{NUMBER}(?:\.{NUMBER})?\.\*", re.ASCII
 )
-"""A clause of a version requirement; PlatformIO reads some more (semantic_version.SimpleSpec)."""
+"""A clause of a version requirement. PlatformIO accepts a few more forms (semantic_version.SimpleSpec)."""
 PLATFORM_NAME = re.compile(r"(?!id=|\d+$)\w")
 OPTION = re.compile(r"[a-z][a-z0-9_.]*")
 DEEPEST_OPTION = 4
-"""Dots in an option's name; PlatformIO's own have two."""
+"""The most dots in an option's name. PlatformIO's own options have two."""
 
 
 def platformio_options(table: TomlTable) -> Mapping[str, str]:
-    """The options of `table`'s [platformio] as platformio.ini has them. UserError naming the field that is wrong.
+    """The options in `table`'s [platformio], as for platformio.ini. Raises UserError that names a wrong field.
 
-    A dotted key of TOML, a table in a table, is one option again.
+    TOML reads a dotted key as tables in tables; here it becomes one option again.
     """
     options = TomlTable(table.path, f"{table.prefix}platformio.", table.take("platformio", dict))
     platform = options.text("platform")
@@ -42,9 +42,9 @@ def platformio_options(table: TomlTable) -> Mapping[str, str]:
 
 
 def _check_platform(options: TomlTable, platform: str) -> None:
-    """Complain of a platform that PlatformIO cannot read: [owner/]name[@requirement], or an address or path.
+    """Raise UserError for a platform that PlatformIO cannot read: [owner/]name[@requirement], or an address or path.
 
-    PlatformIO could tell, but takes longer to import than all else here; the tests hold this against it.
+    PlatformIO's own check would do, but importing it takes longer than everything else here. The tests compare the two.
     """
     place, at, requirement = platform.strip().rpartition("@")
     if not at or ":" in requirement or "/" in requirement or platform.strip().startswith(("file://", "symlink://")):
@@ -60,7 +60,7 @@ def _check_platform(options: TomlTable, platform: str) -> None:
         urlsplit(place)
     except ValueError as error:
         options.fail("platform", f"is {shown(platform)}, which PlatformIO cannot read: {error}")
-    # The name is the last part of the path; of an address a # or ? ends it.
+    # The name is the last part of the path. In an address, # or ? ends the path.
     address = re.split("[#?]", place.removesuffix("/"))[0]
     names = [address] if "://" in place else [address, place]
     if not all(PLATFORM_NAME.match(name.rpartition("/")[2].strip()) for name in names):

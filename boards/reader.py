@@ -1,26 +1,28 @@
 """Reads a board's TOML file, checking every field.
 
-    like             optional, another board: what is not written is as on that one. A table stands in for the whole
-                     table of the other board, but in [platformio] each option for that option
+    like             optional, another board: fields that are missing here are taken from it. A table here replaces the
+                     other board's whole table; but in [platformio] each option replaces only that option
     description      one line for people
     chip             the chip's name
-    instruction_set  of its cores: generic, armv6m, armv8m, rv32, xtensa, xtensa_s3 or host; it chooses the kernels
+    instruction_set  of the cores: generic, armv6m, armv8m, rv32, xtensa, xtensa_s3 or host; it decides the kernels
     cores            how many; the engine computes on two of them if there are more than one
     clock_mhz        optional
     ports            folders of firmware/ports whose files the project carries
     [memory]         flash, sram, psram in bytes; optional if the memory is this computer's. app: bytes of flash that
                      one program may take, static: bytes of SRAM for static variables; default: all of it
     [reserve]        optional: flash and ram in bytes that the core or framework takes of app and static, and source
+    [weights]        optional: the place for weights beside the program: offset, size, program, address (WeightsPlace)
     [bandwidth]      optional: flash, sram, psram in MB/s (1e6 bytes), and source
     [cycles]         optional: per_instruction, a mean, and source
     [power]          optional: busy_mw, what it draws while it computes, and source
     [[usb]]          vid, pid of the USB port that the board shows; none or several
-    [actions]        optional: what the board does itself when a model makes a call; action_pins.py has its fields
+    [actions]        optional: the calls that the board carries out itself; action_pins.py has its fields
     bootloader_drive optional, the name of the drive that the board shows while it waits for a program
     [platformio]     the options of its PlatformIO environment, texts; platform and board at least
     [virtual]        optional, the board's twin on this computer: ports, [virtual.platformio], the emulator that runs
                      it, unicorn or qemu, and cores, how many compute there; default: one
-    [virtual.memory] optional, app and static as in [memory], of the twin; default: all of the chip's flash and SRAM
+    [virtual.memory] optional, the twin's app and static, as in [memory]; default: all of the chip's flash and SRAM
+    [virtual.weights] optional, the twin's place for weights, as in [weights]; address is required
 
 The file's name is the board's name. A source says where the figures come from, or that they are estimated.
 """
@@ -41,13 +43,14 @@ from tinyllm.text import shown
 from tinyllm.toml import parse_toml
 
 FOLDER = Path(__file__).parent
-"""Of the boards that are ours."""
+"""The folder of our own boards."""
 LARGEST_FILE = 64 * 1024
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
-"""What a board may be called: it becomes a C string and the name of a PlatformIO environment."""
+"""A valid name of a board. The name becomes a C string and the name of a PlatformIO environment."""
 PORT = re.compile(r"[a-z0-9_]+")
 WEIGHTS_PAGE = 64 * 1024
-"""Of flash, that an ESP32 maps: esp_partition_mmap in ESP-IDF's documentation. A whole number of erased sectors too."""
+"""Bytes of a page of flash that an ESP32 maps (esp_partition_mmap in ESP-IDF's documentation). Also a whole number of
+sectors that can be erased."""
 INSTRUCTION_SETS = ("generic", "armv6m", "armv8m", "rv32", "xtensa", "xtensa_s3", "host")
 EMULATORS = ("unicorn", "qemu")
 FIELDS = (
@@ -72,22 +75,23 @@ FIELDS = (
 )
 
 SIGNS = ("like", "description", "chip", "platformio")
-"""Fields by which a file is known for a board's."""
+"""A file with none of these fields is no board's."""
 SIGNS_SHOWN = 3
 
 
 def read_board(path: Path) -> Board:
-    """The board in one file, and in that of the board that it is like.
+    """Read the board in a file, and in the file of the board that it is like.
 
-    Raises UserError naming the file and the field that is wrong.
+    Raises UserError that names the file and the wrong field.
     """
     return _board(path, board_values(path))
 
 
 def board_values(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The fields of a board's file with those of the board that it is like. Errors as read_board.
+    """The fields of a board's file, joined with those of the board that it is like. Errors as read_board.
 
-    above: the files that are like this one. The other board's file lies beside this one, or is one of ours.
+    The other board's file lies beside this one, or is one of ours. above: the files that are like this one, from the
+    first; they must not come again.
     """
     values = read_toml(path)
     if "like" not in values:
@@ -101,7 +105,7 @@ def board_values(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if other in above:
         raise UserError(f"{path}: like is {shown(name)}, which is itself like this board.")
     base = board_values(other, (*above, path))
-    _board(other, base)  # what is wrong there is not said of this file
+    _board(other, base)  # so that an error in the other file names that file
     options = values.get("platformio")
     if isinstance(options, dict):
         values["platformio"] = _merged(base["platformio"], options)
@@ -109,7 +113,7 @@ def board_values(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _merged(options: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """The options with others in their place; a dotted key of TOML is a table in a table."""
+    """The options, replaced by `others` one by one. A dotted key of TOML is a table in a table."""
     merged = dict(options)
     for key, value in others.items():
         below = merged.get(key)
@@ -118,14 +122,14 @@ def _merged(options: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What a board's file says. Raises UserError for a wrong name, and for a file that is no TOML or far too large."""
+    """Parse a board's file. Raises UserError for a wrong file name, and for a file that is no TOML or far too large."""
     if not NAME.fullmatch(path.stem):
         raise UserError(f"{path}: a board's file name is its name: letters, digits, - and _, at most 31.")
     return parse_toml(read_bytes(path, LARGEST_FILE), path)
 
 
 def _some(values: dict[str, Any]) -> str:
-    """The first fields of a file."""
+    """The names of a file's first fields, for a message."""
     names = [shown(name) for name in list(values)[:SIGNS_SHOWN]]
     return ", ".join(names) + (", ..." if len(values) > SIGNS_SHOWN else "") or "nothing in it"
 

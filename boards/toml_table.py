@@ -1,4 +1,4 @@
-"""A table of a board's TOML file, read with checks: every complaint names the file and the field."""
+"""Reads a table of a TOML file with checks. Every error names the file and the field."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list",
 
 
 def _named(field: str) -> str:
-    """A field, or where it stands, as a message names it: either may be any text of the file."""
+    """A field's name or prefix made fit for a message, because it may be any text of the file."""
     return field if field.isprintable() and len(field) <= LONGEST_SHOWN else shown(field)
 
 
 class TomlTable:
-    """One table of the file; every complaint names the file and the field."""
+    """One table of a file. prefix: the names of the tables around it, for errors. Every method raises UserError."""
 
     def __init__(self, path: Path, prefix: str, values: Any) -> None:
         self.path, self.prefix = path, prefix
@@ -45,14 +45,14 @@ class TomlTable:
         return value
 
     def line(self, field: str) -> str:
-        """A text of one line; it may be empty."""
+        """The text of a field: one line, which may be empty."""
         value = self.take(field, str)
         if not value.isprintable():
             self.fail(field, "holds a line break or control character, expected one line")
         return value
 
     def text(self, field: str) -> str:
-        """A text of one line that says something."""
+        """The text of a field: one line, which is not empty."""
         value = self.line(field)
         if not value.strip():
             self.fail(field, "is empty, expected a text")
@@ -68,7 +68,7 @@ class TomlTable:
         return str(value)
 
     def table(self, field: str, fields: tuple[str, ...]) -> TomlTable | None:
-        """The table of that name, which may hold these fields and no other; None if there is none."""
+        """The table in a field, which may have only these fields; None if there is no such table."""
         if field not in self.values:
             return None
         table = TomlTable(self.path, f"{self.prefix}{field}.", self.take(field, dict))
@@ -79,7 +79,7 @@ class TomlTable:
         return self.number(field, lowest, highest) if field in self.values else None
 
     def fraction(self, field: str, lowest: float, highest: float) -> float:
-        """A number, whole or not."""
+        """The number in a field, whole or not, from `lowest` to `highest`."""
         value = self.values.get(field)
         if not isinstance(value, int | float) or isinstance(value, bool) or not lowest <= value <= highest:
             found = "missing" if value is None else shown(value)

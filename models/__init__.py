@@ -1,4 +1,4 @@
-"""Bundled models in Hugging Face layout."""
+"""The bundled models, in Hugging Face layout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def bundled() -> dict[str, Path]:
-    """Names of the models that ship with the package and the folder of each, sorted by name.
+    """Name -> folder of each model that ships with the package, sorted by name.
 
     A folder is a model if it holds config.json; it also holds model.safetensors, tokenizer.model and README.md.
     """

@@ -1,4 +1,4 @@
-"""The checkpoints that can be pulled by name: hub.toml as data."""
+"""The checkpoints that can be pulled by name, as hub.toml lists them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ else:
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file of a known model; `size` in bytes, `sha256` as 64 hexadecimal digits."""
+    """A file of a known model. size: in bytes. sha256: 64 hexadecimal digits."""
 
     repo: str
     revision: str
@@ -28,8 +28,8 @@ class KnownFile:
 class KnownModel:
     """A checkpoint of the Hugging Face Hub that has a name here.
 
-    revision: a commit, or a branch if none is pinned. files: the checkpoint first; empty if the repository's
-    own list decides what is taken.
+    revision: a commit, or a branch if no commit is pinned. files: the checkpoint comes first; empty if the repository's
+    own list of files decides.
     """
 
     name: str
@@ -42,20 +42,20 @@ class KnownModel:
 
     @property
     def size(self) -> int | None:
-        """Bytes of the files; None if they are not pinned."""
+        """Bytes of all files; None if they are not pinned."""
         return sum(file.size for file in self.files) or None
 
 
 @functools.cache
 def known_models() -> dict[str, KnownModel]:
-    """The models that have a name, by name, in the order of hub.toml."""
+    """Name -> known model, in the order of hub.toml."""
     table = tomllib.loads((Path(__file__).parent / "hub.toml").read_text("utf-8"))
     return {entry["name"]: _known_model(entry) for entry in table["model"]}
 
 
 @functools.cache
 def pinned_files() -> dict[tuple[str, str, str], KnownFile]:
-    """Every file whose sha256 is known, by repository, commit and path."""
+    """(repository, commit, path) -> each file whose sha256 is known."""
     files = (file for model in known_models().values() for file in model.files)
     return {(file.repo, file.revision, file.path): file for file in files}
 

@@ -6,7 +6,7 @@
         for piece in board.ask("Once upon a time"):
             print(piece, end="")
 
-docs/python.md shows the rest. A name is loaded when it is first used, so that importing the package costs nothing.
+docs/python.md shows the rest. Each name is loaded when it is first used, so importing the package takes no time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MODULES = {
     "action": "tinyllm.host.tools.registry",
     "load": "tinyllm.host.api.model",
 }
-"""Where each public name is defined."""
+"""Public name -> the module that defines it."""
 
 __all__ = [
     "Answer",

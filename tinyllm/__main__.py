@@ -1,4 +1,4 @@
-"""`python -m tinyllm`: the command line."""
+"""`python -m tinyllm` runs the command line."""
 
 from tinyllm.host.cli.app import main
 

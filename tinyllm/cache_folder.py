@@ -1,4 +1,4 @@
-"""Where the tool keeps what it may lose: built programs, pulled models and the chat's history."""
+"""The folder for files that may be lost: built programs, pulled models and the chat's history."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def home() -> Path:
 
 
 def home_path() -> Path:
-    """The tool's folder, which may not be there yet."""
+    """The tool's folder in the user's cache. It may not exist yet."""
     override = os.environ.get("TINYLLM_HOME")
     return Path(override).expanduser().absolute() if override else _user_cache() / "tinyllm"
 

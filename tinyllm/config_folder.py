@@ -1,4 +1,4 @@
-"""Where the tool keeps what a person told it, such as the names of their ports."""
+"""The folder for what the user told the tool, such as the names of ports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def config_folder() -> Path:
-    """The tool's folder in the user's configuration, which may not be there yet; TINYLLM_HOME overrides it."""
+    """The tool's folder in the user's configuration; TINYLLM_HOME overrides it. It may not exist yet."""
     override = os.environ.get("TINYLLM_HOME")
     return Path(override).expanduser().absolute() if override else _user_config() / "tinyllm"
 

@@ -1,26 +1,26 @@
-"""What a person is told when a thing is wrong: two kinds of error and one of warning, shared by every package.
+"""The two errors and the warning for users, shared by every package.
 
 The message is one or two lines: what is wrong, where, what was expected, what to do next.
 """
 
 
 class TinyllmError(Exception):
-    """Base of both; `exit_code` is what the command line returns."""
+    """The base of both errors. exit_code: what the command line returns for the error."""
 
     exit_code = 1
 
 
 class UserError(TinyllmError):
-    """The input is wrong (a bad file, port or option): the user can mend it. Exit code 2."""
+    """The input is wrong (a bad file, port or option), and the user can correct it. Exit code 2."""
 
     exit_code = 2
 
 
 class Failure(TinyllmError):
-    """The work failed though the input was right (a board went away, a mismatch). Exit code 1."""
+    """The work failed although the input was right (a board went away, a mismatch). Exit code 1."""
 
     exit_code = 1
 
 
 class CheckpointWarning(UserWarning):
-    """A file of a model lacks something or contradicts itself, and is read all the same; the message tells how."""
+    """A model's file lacks something or contradicts itself, but was read. The message says how it was read."""

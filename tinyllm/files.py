@@ -1,4 +1,4 @@
-"""Reading files that may be hostile, a path's kind and size first; and writing files whole or not at all."""
+"""Reads files that may be hostile, after a check of their kind and size. Writes files whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 from tinyllm.errors import UserError
 
 LFS_POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
-"""How a file begins that Git LFS has not fetched: a few lines of text that name the real file's hash and size
-(docs/spec.md of github.com/git-lfs/git-lfs; the second is an older name of the first)."""
+"""The first bytes of a file that Git LFS has not fetched: a few lines of text with the real file's hash and size
+(docs/spec.md of github.com/git-lfs/git-lfs; the second is an older form of the first)."""
 LARGEST_LFS_POINTER = 1024
 
 LEFTOVER = re.compile(r"\.[0-9a-f]{8}\.tmp$")
-"""How the name of a file ends that StagedFiles has not yet put in its place."""
+"""The end of the name of a file that StagedFiles has not yet put in its place."""
 
 WEIGHTS = "weights.bin"
-"""The weights beside a program: in a project's folder, and in the folder of the compiled program."""
+"""The file of weights beside a program, in a project's folder and in the folder of the compiled program."""
 
 
 def file_size(path: Path) -> int:
     """Bytes in the regular file `path`.
 
-    Raises UserError if there is none, if it may not be read, and if it is Git LFS's pointer to a file elsewhere.
+    Raises UserError if there is no such file, if it cannot be read, or if it is only a Git LFS pointer to the file.
     """
     try:
         if path.is_dir():
@@ -49,7 +49,7 @@ def file_size(path: Path) -> int:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """The whole of a small file. Raises UserError if it is missing, unreadable or larger than `limit` bytes."""
+    """The bytes of a small file. Raises UserError if it is missing, unreadable or larger than `limit` bytes."""
     size = file_size(path)
     if size > limit:
         raise UserError(
@@ -73,22 +73,22 @@ def read_json_object(path: Path, limit: int) -> dict[str, Any]:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a file is a half-written one of StagedFiles, of a process that was killed or is still at work."""
+    """Whether a file is half-written by StagedFiles, in a process that was killed or is still at work."""
     return LEFTOVER.search(path.name) is not None
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all, and the folders that it needs. Raises OSError, and then leaves nothing."""
+    """Write a file whole or not at all, and make the folders that it needs. If it raises OSError, nothing is left."""
     with StagedFiles() as staged:
         staged.add(path, content)
         staged.put_in_place()
 
 
 class StagedFiles:
-    """Files that are written beside their places first, and put there together; a context manager.
+    """A context manager that writes several files: first beside their places, then it moves all into place together.
 
-    A full disk shows before anything has changed. What was not put in its place when the context is left is removed,
-    with the folders that were made for it.
+    So a full disk shows before anything has changed. When the context is left, files that are not in place are removed,
+    with the folders that were made for them.
     """
 
     def __init__(self) -> None:
@@ -100,16 +100,16 @@ class StagedFiles:
         return self
 
     def begin(self, path: Path, content: str) -> None:
-        """Write a new file in its place at once, which says whose the others are if this process is killed.
+        """Write a new file into its place at once, to mark the folder as ours if this process is killed.
 
-        It goes too if they are not put in their places. Raises OSError.
+        It is removed too if the other files are not put in place. Raises OSError.
         """
         self._make_folders(path)
         self._begun = path
         write_file(path, content)
 
     def add(self, path: Path, content: str | bytes) -> None:
-        """Write the content, text as UTF-8, beside `path`. Raises OSError that names the path."""
+        """Write the content beside `path`; text becomes UTF-8. Raises OSError that names the path."""
         self._make_folders(path)
         temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
         self._staged.append((temporary, path))
@@ -126,7 +126,7 @@ class StagedFiles:
             self._made.append(folder)
 
     def put_in_place(self) -> None:
-        """Give each file its name, in the order in which they were added. Raises OSError."""
+        """Move the files into their places, in the order in which they were added. Raises OSError."""
         while self._staged:
             temporary, path = self._staged[0]
             temporary.replace(path)

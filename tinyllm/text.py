@@ -1,4 +1,4 @@
-"""Text from files, boards and people, made fit to be shown or written."""
+"""Makes text from files, boards and people safe to show or to write."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import reprlib
 import unicodedata
 
 LONGEST_SHOWN = 80
-"""Characters of a value that a message quotes."""
+"""The most characters of a value that a message quotes."""
 MOST_BITS = 4096
-"""Of an integer that is shown in decimal."""
+"""An integer with at least so many bits is shown in hexadecimal."""
 LONGEST_NAME = 48
-"""UTF-8 bytes of a harmless name: a build adds its own ending, and a board's greeting holds it whole."""
+"""The most UTF-8 bytes of a harmless name. A build can still append to it, and a board's greeting holds it whole."""
 UNNAMED = "model"
 NAME_MARKS = " ._+-()[]@,=~#&!'"
-"""Beside letters and digits: none of these ends a string or comment, or begins anything, in C, JSON or an INI file."""
+"""Marks that a harmless name may have. In C, JSON and INI files none of them ends a string or comment, or begins
+anything."""
 
 
 class _Shown(reprlib.Repr):
     def repr_int(self, x: int, level: int) -> str:
-        # Python writes no decimal number of more than some thousand digits.
+        # Python refuses to write a decimal number with more than some thousand digits.
         text = repr(x) if x.bit_length() < MOST_BITS else hex(x)
         return text if len(text) <= self.maxlong else f"{text[: self.maxlong // 2]}...{text[-self.maxlong // 2 :]}"
 
@@ -27,15 +28,15 @@ _shown = _Shown()
 
 
 def shown(value: object) -> str:
-    """A value of a hostile file as a message quotes it: on one line, and short, however deep or large it is."""
+    """A value of a hostile file, as a message quotes it: one short line, however deep or large the value is."""
     text = _shown.repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 4]} ..."
 
 
 def printable(text: str) -> str:
-    """Text made safe for a terminal: no control characters but newline and tab.
+    """Text made safe for a terminal: without control characters, except newline and tab.
 
-    A byte of a file's name that is not UTF-8 (Python keeps it as a lone surrogate) shows as U+FFFD.
+    A byte of a file's name that is not UTF-8 becomes U+FFFD (Python keeps such a byte as a lone surrogate).
     """
     return "".join(
         character if character in "\n\t" or character.isprintable() else "\ufffd" if _is_surrogate(character) else ""
@@ -44,17 +45,17 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, limit: int = LONGEST_SHOWN) -> str:
-    """The first `limit` characters of a text as they may stand within a line: every run of white space is a space."""
+    """The first `limit` characters of a text as one printable line: every run of white space becomes one space."""
     line = " ".join(text[: 4 * limit].split())
     return printable(line)[:limit].rstrip()
 
 
 def harmless_name(text: str) -> str:
-    """A name that can stand wherever a model's name is written, from one that may hold anything.
+    """A model's name, made safe for every place in which it is written.
 
     Letters and digits of every script stay, as do spaces and NAME_MARKS. Each other character (a quote, a backslash, a
-    line break, a byte that is not UTF-8) becomes an underscore. The result has 1 to LONGEST_NAME bytes of UTF-8 and is
-    its own harmless name.
+    line break, a byte that is not UTF-8) becomes an underscore. The result has 1 to LONGEST_NAME bytes of UTF-8. The
+    function does not change its own result.
     """
     name = "".join(_in_name(character) for character in unicodedata.normalize("NFC", text))
     cut = name.encode()[:LONGEST_NAME].decode(errors="ignore").strip()
@@ -67,7 +68,7 @@ def _in_name(character: str) -> str:
 
 
 def holds_surrogates(text: str) -> bool:
-    """Whether a text cannot be written as UTF-8: it holds a byte of a file's name that is not."""
+    """Whether a text cannot be written as UTF-8, because a byte of a file's name in it was not UTF-8."""
     return any(map(_is_surrogate, text))
 
 

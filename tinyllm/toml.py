@@ -1,4 +1,4 @@
-"""TOML of strangers: read in bounded time, with every complaint in words."""
+"""Parses TOML that may be hostile: in bounded time, and with a UserError for everything that is wrong."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ else:
     import tomli as tomllib
 
 MOST_PARTS = 32
-"""Of a dotted key. The library takes time by their square: minutes for a key that fills a file of 64 KiB."""
+"""The most parts of a dotted key. The library's time grows with their square: a key of 64 KiB takes minutes."""
 
 _QUOTED = re.compile(r""""(?:[^"\\\n]|\\.)*(?:"|$)|'[^'\n]*(?:'|$)""", re.MULTILINE)
 _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]+(?:[ \t]*\.[ \t]*[A-Za-z0-9_-]+){{{MOST_PARTS}}}")
 
 
 def parse_toml(content: str | bytes, path: Path) -> dict[str, Any]:
-    """The document in the content of a file. path: what errors name.
+    """Parse the content of a file. path: the path that errors name.
 
-    Raises UserError if it is not UTF-8, no TOML, nested too deeply, has a key of more than MOST_PARTS parts, or an
-    integer of more than the 64 bits that TOML asks for.
+    Raises UserError if the content is not UTF-8, is no TOML, is nested too deeply, or has a key of more than MOST_PARTS
+    parts or an integer of more than the 64 bits that TOML requires.
     """
     try:
         text = content.decode() if isinstance(content, bytes) else content
@@ -39,7 +39,7 @@ def parse_toml(content: str | bytes, path: Path) -> dict[str, Any]:
 
 
 def _check_integers(value: object) -> None:
-    """Raise ValueError for one that is too large: as hexadecimal it may be so large that Python cannot print it."""
+    """Raise ValueError for an integer that is too large. One in hexadecimal may be too large for Python to print."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError("an integer of more than 64 bits")
     if isinstance(value, dict | list):

@@ -36,7 +36,7 @@ def application(queue: BoardQueue, access: Access) -> Starlette:
     paths = Paths(queue)
     middleware = [Middleware(Guard, access=access)]
     if access.origins:
-        # Before the guard, for a browser asks first without the key whether it may ask.
+        # Before the guard: a browser sends its preflight request without the key.
         middleware.insert(
             0,
             Middleware(
@@ -56,7 +56,7 @@ def application(queue: BoardQueue, access: Access) -> Starlette:
 
 
 class Paths:
-    """What each path does."""
+    """The handlers of the paths."""
 
     def __init__(self, queue: BoardQueue) -> None:
         self._queue = queue
@@ -76,7 +76,7 @@ class Paths:
         return await self._answer(request, await self._read(request, CompletionBody))
 
     async def _read(self, request: Request, kind: type[_B]) -> _B:
-        """The body of a request. Raises ApiError."""
+        """Read the body of a request. Raises ApiError if it is wrong, or does not come within BODY_SECONDS."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             raise ApiError(415, f"expected the header Content-Type: {JSON}.")
         try:
@@ -99,7 +99,7 @@ class Paths:
             )
 
     async def _answer(self, request: Request, body: Body) -> Response:
-        """Wait for the turn of a request, and then for its answer or, for a stream, its beginning."""
+        """Queue a request, and wait for its whole answer or, for a stream, for the beginning of its answer."""
         reply = Reply(body, self._queue.hello)
         job = self._queue.submit(body)
         stream = EventStream(job, reply, asyncio.create_task(_leave_with_client(request, job)))
@@ -118,7 +118,7 @@ class Paths:
 
 
 class EventStream(Response):
-    """An answer as server-sent events. watch: the task that leaves the job if the client goes."""
+    """An answer as server-sent events. watch: the task that leaves the job when the client disconnects."""
 
     def __init__(self, job: Job, reply: Reply, watch: asyncio.Task[None]) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class EventStream(Response):
                 except ApiError as error:
                     data, last = event(error.document()), True
                 await send({"type": "http.response.body", "body": data, "more_body": not last})
-                # A board may be far ahead; others are served, and a client that goes is noticed, in between.
+                # Many parts may be waiting. Let other requests run in between, and notice a client that disconnects.
                 await asyncio.sleep(0)
         finally:
             self.close()
@@ -154,12 +154,12 @@ async def _leave_with_client(request: Request, job: Job) -> None:
 
 
 def _gone() -> ApiError:
-    """Nobody reads it any more."""
+    """The error for a client that has disconnected: nobody reads it."""
     return ApiError(499, "the client has gone.")
 
 
 async def _bytes(request: Request) -> bytes:
-    """The body. Raises ApiError if it is too large, which its header may say before it comes."""
+    """The body. Raises ApiError if it is too large; a Content-Length header that says so is enough."""
     said = request.headers.get("content-length", "")
     data = bytearray()
     if not (said.isdecimal() and int(said[:12]) > LARGEST_BODY):

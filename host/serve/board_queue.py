@@ -1,4 +1,4 @@
-"""The queue before the one board: requests wait for their turn, and one thread talks to the board."""
+"""The queue of requests for the one board: one thread answers them in turn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ END_SECONDS = 5.0
 
 
 class Job:
-    """A request on its way: its parts go from the board's thread to the event loop that it came from."""
+    """A request and its answer: the board's thread posts the parts, the request's event loop takes them."""
 
     def __init__(self, body: Body, board_queue: BoardQueue) -> None:
         self.body = body
@@ -34,7 +34,7 @@ class Job:
         self._parts: asyncio.Queue[Part] = asyncio.Queue()
 
     def post(self, part: Part) -> bool:
-        """Hand a part to the event loop; False if nobody wants it any more. Called by the board's thread."""
+        """Hand a part to the event loop; False if the job was left. Called by the board's thread."""
         with self._lock:
             if self.left:
                 return False
@@ -50,14 +50,14 @@ class Job:
             LOGGER.debug("the event loop has ended before its answer")
 
     async def part(self) -> Part:
-        """The next part, the last of which is End. Raises ApiError if there will be none."""
+        """The next part; End is the last. Raises ApiError if the answer failed."""
         part = await self._parts.get()
         if isinstance(part, Failed):
             raise part.error
         return part
 
     def leave(self, why: ApiError | None = None) -> None:
-        """Take no more: ends the board's answer, or the waiting for it. why: the error that `part` then raises.
+        """Take no more parts: end the board's answer, or stop waiting for it. why: the error that `part` then raises.
 
         Does nothing after the end. Called by any thread but the board's.
         """
@@ -71,7 +71,7 @@ class Job:
 
 
 class BoardQueue:
-    """Answers jobs in the order in which they came. most_waiting: how many may wait while one is answered."""
+    """Answers jobs in the order of their arrival. most_waiting: how many may wait while one is answered."""
 
     def __init__(self, conversations: Conversations, most_waiting: int) -> None:
         self._conversations = conversations
@@ -91,18 +91,18 @@ class BoardQueue:
 
     @property
     def length(self) -> int:
-        """Requests that are answered now or wait."""
+        """How many requests are being answered or wait."""
         with self._changed:
             return len(self._waiting) + (self._current is not None)
 
     @property
     def leaving(self) -> bool:
-        """Whether the answer of a client that has gone is being ended."""
+        """Whether the board is still ending the answer of a client that has gone."""
         with self._changed:
             return self._current is not None and self._current.left
 
     def submit(self, body: Body) -> Job:
-        """Let a request wait for its turn. Raises ApiError if the queue is full or has ended."""
+        """Put a request into the queue. Raises ApiError if the queue is full or has ended."""
         job = Job(body, self)
         with self._changed:
             if self._ended:
@@ -118,7 +118,7 @@ class BoardQueue:
         return job
 
     def remove(self, job: Job) -> None:
-        """A job that was left waits no longer, or its answer ends. Called by any thread but the board's."""
+        """Take a job out of the queue, or end its answer if it has begun. Called by any thread but the board's."""
         with self._changed:
             if job in self._waiting:
                 self._waiting.remove(job)
@@ -126,7 +126,7 @@ class BoardQueue:
                 self._conversations.board.link.stop()
 
     def end(self) -> None:
-        """End every answer, and the thread. Called by any thread but the board's."""
+        """End every answer and the board's thread. Called by any thread but the board's."""
         with self._changed:
             self._ended = True
             jobs = [*self._waiting, *([self._current] if self._current else [])]
@@ -136,7 +136,7 @@ class BoardQueue:
             job.leave(_ending())
 
     def join(self) -> None:
-        """Wait for the end of the thread, which `end` has asked for."""
+        """Wait until the board's thread has ended. Call `end` before."""
         self._thread.join(END_SECONDS)
 
     def _work(self) -> None:
@@ -161,7 +161,7 @@ class BoardQueue:
             return self._current
 
     def _answer(self, job: Job) -> None:
-        """Stream an answer. If the board was lost since the last one, it is looked for once, and asked again."""
+        """Stream an answer. Reconnect first if the board was lost; if it is lost before Begun, try once more."""
         for last_try in (False, True):
             posted = False
             try:

@@ -1,7 +1,7 @@
-"""The conversations that one board holds for its clients: which it holds now, and how to give it another one back.
+"""Many clients' conversations on one board: which one the board holds now, and how to give it another.
 
-A request has the whole conversation. If that goes on from what the board holds, the board reads the new turn alone;
-if it was held here before, its tokens are replayed; else the board reads its text.
+A request carries its whole conversation. If the board already holds its past, the board reads only the new turn. If its
+tokens are remembered here, they are replayed. Otherwise the board reads the past as text.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from tinyllm.host.serve.request_body import Body, ChatBody, CompletionBody, Mess
 from tinyllm.host.serve.speech import Speech
 
 KEPT = 64
-"""Conversations whose tokens are remembered."""
+"""How many conversations' tokens are remembered."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """What the board holds: a chat up to the messages of `key`. waiting: its answer that waits for a call's result."""
+    """The conversation that the board holds. key: the fingerprint of its messages.
+
+    waiting: the answer that waits for a call's result, None if none does.
+    """
 
     chat: BoardChat
     key: bytes
@@ -51,17 +54,17 @@ class Conversations:
         board.settings.update(overflow="slide")
 
     def reconnect(self) -> None:
-        """After the board was lost: look for it once. Errors as Board.reconnect."""
+        """Look once for a board that was lost. Errors as Board.reconnect."""
         self._held = None
         self.board.reconnect(patience=0)
 
     def leave(self) -> None:
-        """Leave the answer under way; what the board then holds is forgotten."""
+        """Leave the answer under way, and forget which conversation the board holds."""
         self._held = None
         self.board.leave_answer()
 
     def answer(self, body: Body, seed: int) -> Iterator[Part]:
-        """The parts of an answer. seed: for a request that names none.
+        """The parts of the answer to a request. seed: used if the request names none.
 
         Raises ApiError and what Board.ask raises. A caller that leaves early must call `leave`.
         """
@@ -99,7 +102,10 @@ class Conversations:
             self._held = Held(chat, key, speech.context_used, stream if speech.call else None)
 
     def _prepare(self, body: Body) -> int:
-        """Tell the link who carries out calls; the `max_tokens` of the prompt, which Speech counts if a client does."""
+        """Set who is asked first for calls, and return `max_tokens` for the prompt.
+
+        If the client has tools it is asked first, and the board gets no limit (0): Speech counts the tokens then.
+        """
         self.board.link.asks_first = bool(body.tool_names)
         return 0 if body.tool_names else body.limit
 
@@ -108,7 +114,7 @@ class Conversations:
     def _place(self, history: History, key: bytes) -> Generator[Part, None, BoardChat]:
         """Give the board the past of a conversation that it does not hold. Errors as BoardChat.recall.
 
-        It may take long: an empty part before each step lets the caller leave.
+        This may take long. An empty part before each step lets the caller leave.
         """
         chat = self._begin(history)
         turns = self._kept.get(key)
@@ -126,7 +132,10 @@ class Conversations:
     def _wait_again(
         self, history: History, key: bytes, settings: dict[str, Any], body: Body
     ) -> tuple[BoardChat, AnswerStream]:
-        """Bring the board to the call whose result is here now. Raises ApiError if that call is not remembered."""
+        """Replay a conversation up to the call whose result the request brings.
+
+        Raises ApiError if that call is not remembered.
+        """
         turns = self._kept.get(key)
         if not turns or not turns[-1].awaits_result:
             raise ApiError(
@@ -143,7 +152,7 @@ class Conversations:
         return chat, stream
 
     def _begin(self, history: History) -> BoardChat:
-        """A new conversation. Raises ApiError for a system message that the model cannot take."""
+        """Begin a new conversation. Raises ApiError for a system message that the model cannot take."""
         self.board.link.asks_first = False
         try:
             return self.board.chat(history.system)
@@ -153,7 +162,7 @@ class Conversations:
             ) from None
 
     def _keep(self, key: bytes, turns: Sequence[Turn]) -> None:
-        """Remember the tokens of a conversation; the one that was not used for longest goes."""
+        """Remember the tokens of a conversation. Beyond KEPT, the one that was unused for longest is forgotten."""
         self._kept[key] = _copied(turns)
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT:
@@ -164,7 +173,7 @@ class Conversations:
 
 
 def _copied(turns: Sequence[Turn]) -> list[Turn]:
-    """A chat goes on writing to its turns."""
+    """Copies of the turns, because a chat goes on writing to its own."""
     return [replace(turn, answer=list(turn.answer)) for turn in turns]
 
 

@@ -1,4 +1,4 @@
-"""An error as OpenAI's clients read it: a status, and {"error": {"message", "type", "param", "code"}}."""
+"""Errors in the form of OpenAI's API: a status, and {"error": {"message", "type", "param", "code"}}."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from tinyllm.host.link.errors import BoardGone, LostFrame, Refused
 from tinyllm.host.link.messages import ErrorCode
 
 RETRY_SECONDS = "1"
-"""What a client that finds the queue full, or no board, is asked to wait."""
+"""How long a client is asked to wait if the queue is full or no board is there."""
 TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     429: "rate_limit_error",
 }
-"""By status; the others below 500 are invalid_request_error."""
+"""The type of an error by its status. Other statuses below 500 are invalid_request_error."""
 
 
 class ApiError(Exception):
-    """Why a request has no answer. param: the field that is wrong. code: a word for programs."""
+    """A request that gets no answer. status: of HTTP. param: the field that is wrong. code: a word for programs."""
 
     def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.status, self.param, self.code = status, param, code
 
     def document(self) -> dict[str, Any]:
-        """The body of the response, and what a stream says in place of its rest."""
+        """The JSON object of the error: the body of a response, or the last event of a stream."""
         usual = "server_error" if self.status >= 500 else "invalid_request_error"
         kind = TYPES.get(self.status, usual)
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
@@ -42,12 +42,12 @@ class ApiError(Exception):
 
 
 def no_board(error: Exception) -> ApiError:
-    """For a board that went away: it may be back for the next request."""
+    """The error for a board that went away. Status 503, because it may be back for the next request."""
     return ApiError(503, str(error), code="board_unavailable")
 
 
 def api_error(error: TinyllmError) -> ApiError:
-    """What the board or the API said, by whose mistake it is."""
+    """The error for what the board or the Python API raised: 4xx for a mistake of the client, else 5xx."""
     if isinstance(error, BoardGone | LostFrame):
         return no_board(error)
     if isinstance(error, Refused) and error.code == ErrorCode.TOO_LONG:

@@ -1,7 +1,7 @@
-"""Who may ask: the key, and of browsers the pages of this computer alone.
+"""Who may use the server: clients with the key, and in browsers only pages of this computer.
 
-A page of the web can make its reader's browser send requests to this computer, and open WebSockets. By the Host header
-a name that was rebound to 127.0.0.1 is found, by the Origin header a page from elsewhere.
+Any web page can make its reader's browser send requests to this computer and open WebSockets. The Host header shows a
+name that was rebound to 127.0.0.1 (DNS rebinding). The Origin header shows a page from elsewhere.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ REFUSED = 1008
 
 @dataclass(frozen=True)
 class Access:
-    """host: the address that the server is bound to. key: what requests must have; None for none.
+    """host: the address that the server is bound to. key: the key that requests must send; None if they need none.
 
-    hosts, origins: names and pages that may ask beside those of this computer. verb: whose options allow them; "" if
-    nothing does.
+    hosts, origins: host names and page origins that are allowed besides those of this computer. verb: the command whose
+    options allow more of them, for error messages; "" if no option does.
     """
 
     host: str
@@ -38,7 +38,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or a name stands for this computer alone."""
+    """Whether a host is localhost or a loopback address."""
     if host.lower() == "localhost":
         return True
     try:
@@ -66,7 +66,7 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _check(self, headers: Headers) -> None:
-        """Raises ApiError."""
+        """Raises ApiError for headers that `access` does not allow."""
         access = self._access
         host = headers.get("host", "")
         name = _name(f"//{host}")

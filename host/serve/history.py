@@ -1,4 +1,4 @@
-"""The conversation that a chat request holds: its system message, its past turns, and what is new."""
+"""Splits the messages of a chat request into the system message, the past turns and the new message."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SYSTEM = ("system", "developer")
 
 @dataclass(frozen=True)
 class History:
-    """What is new is `said`, a user text, or else `results` of the last call.
+    """The conversation of one request. It ends with a new user text, `said`, or with `results` of the last call.
 
-    messages: all but the system's. past: of them those before what is new. turns: of the past, what the user said and
-    the text that was answered to it.
+    messages: all but the system messages. past: the messages before the new ones. turns: the past as pairs of the
+    user's text and the text of its answer.
     """
 
     system: str | None
@@ -30,7 +30,7 @@ class History:
 
 
 def read_history(messages: Sequence[Message], with_system: bool) -> History:
-    """Raises ApiError for an order that no conversation has. with_system: whether system messages count."""
+    """Split the messages. with_system: False leaves system messages out. Raises ApiError if their order is wrong."""
     told = [message.content for message in messages if message.role in SYSTEM]
     start = next((number for number, message in enumerate(messages) if message.role not in SYSTEM), len(messages))
     if any(message.role in SYSTEM for message in messages[start:]):
@@ -55,7 +55,7 @@ def read_history(messages: Sequence[Message], with_system: bool) -> History:
 
 
 def _turns(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    """The texts of the past by turns. Calls and their results are left out: only tokens could tell of them."""
+    """The past as pairs of user text and answer text. Calls and results are left out: text cannot stand for them."""
     turns: list[tuple[str, str]] = []
     before = ""
     for message in messages:
@@ -70,7 +70,7 @@ def _turns(messages: Sequence[Message]) -> list[tuple[str, str]]:
 
 
 def fingerprint(model_hash: str, system: str | None, messages: Sequence[Message]) -> bytes:
-    """The same for the same conversation with the same model, whatever white space and ids a client puts around."""
+    """A SHA-256 of a conversation with a model. White space at the ends of texts and ids of calls do not change it."""
     said = [
         (
             message.role,

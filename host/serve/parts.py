@@ -1,4 +1,4 @@
-"""What an answer consists of on its way from the board to a client."""
+"""The parts of an answer, in the order in which they go from the board to a client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinyllm.host.serve.errors import ApiError
 
 @dataclass(frozen=True)
 class Begun:
-    """The board has taken the prompt: from here on a stream may begin."""
+    """The board has taken the prompt: a stream may begin now."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Text:
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call that the client is to carry out. arguments: a JSON object."""
+    """A call that the client must carry out. arguments: a JSON object as text."""
 
     name: str
     arguments: str
@@ -32,7 +32,8 @@ class ToolCall:
 class End:
     """The end of the answer. reason: stop, length or tool_calls.
 
-    prompt_tokens: what the context held before the answer, cached_tokens of them from earlier requests.
+    prompt_tokens: tokens that the context held before the answer. cached_tokens: how many of these the board already
+    held from earlier requests. completion_tokens: tokens of the answer that the client got.
     """
 
     reason: str
@@ -43,7 +44,7 @@ class End:
 
 @dataclass(frozen=True)
 class Failed:
-    """The answer has no end."""
+    """The answer failed before its end."""
 
     error: ApiError
 
@@ -52,7 +53,10 @@ Part = Begun | Text | ToolCall | End | Failed
 
 
 class StopAt:
-    """Holds an answer's text back from where it may be the beginning of a stop text."""
+    """Cuts an answer at its first stop text.
+
+    Text that may be the beginning of a stop text is held back until more of the answer has come.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
@@ -60,7 +64,7 @@ class StopAt:
         self.found = False
 
     def feed(self, text: str) -> str:
-        """The text that may be shown, up to the first stop text."""
+        """Take a piece of the answer; return the text that may be shown, up to the first stop text."""
         self._held += text
         places = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
         if places:
@@ -71,10 +75,10 @@ class StopAt:
         return shown
 
     def rest(self) -> str:
-        """What was held back, at the end of the answer."""
+        """The text that is still held back when the answer ends."""
         return "" if self.found else self._held
 
     def _beginning(self, stop: str) -> int:
-        """How much of a stop text the held text ends with."""
+        """How many characters at the end of the held text are the beginning of this stop text."""
         longest = min(len(stop) - 1, len(self._held))
         return next((size for size in range(longest, 0, -1) if self._held.endswith(stop[:size])), 0)

@@ -1,4 +1,4 @@
-"""The documents of OpenAI's API: whole answers, chunks of a stream, and the list of models."""
+"""The JSON documents of OpenAI's API: whole answers, chunks of a stream, and models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def event(document: dict[str, Any]) -> bytes:
 
 
 def model_document(hello: HelloReply, since: int) -> dict[str, Any]:
-    """The model on the board. since: when the server found it, seconds of Unix time."""
+    """The document of the model on the board. since: when the server started, in seconds of Unix time."""
     return {"id": hello.model, "object": "model", "created": since, "owned_by": f"tinyllm on {hello.board}"}
 
 
@@ -62,7 +62,7 @@ class Reply:
         return self._chunk({"role": "assistant", "content": ""}) if self._chat else b""
 
     def events(self, part: Part) -> bytes:
-        """The events of a part of a stream."""
+        """The server-sent events of one part of the answer."""
         if isinstance(part, Text):
             return self._chunk({"content": part.text}) if self._chat else self._chunk(part.text)
         if isinstance(part, ToolCall):

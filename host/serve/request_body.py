@@ -1,4 +1,4 @@
-"""The bodies of requests, checked field by field. What a board cannot do is refused; unknown fields are passed over."""
+"""The bodies of requests, checked field by field. What a board cannot do is refused; unknown fields are ignored."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MOST_MESSAGES = 128
 MOST_TOOLS = 128
 MOST_STOPS, LONGEST_STOP = 4, 64
 MOST_TOKENS = 4096
-"""Of one answer; a request for more gets as many."""
+"""The most tokens of one answer, also if a request asks for more."""
 USUAL_TOKENS = 256
-"""Of an answer for which the request sets no limit."""
+"""The most tokens of an answer if the request sets no limit."""
 
 CHECKED = ConfigDict(strict=True, extra="ignore")
 
 
 class Function(BaseModel):
-    """A function of a request's tool, or a call of one: its name alone counts, and the arguments of a call."""
+    """A function that a request offers, or a call of one. Only its name and the arguments of a call are read."""
 
     model_config = CHECKED
     name: Annotated[str, Field(min_length=1, max_length=64)]
@@ -31,7 +31,7 @@ class Function(BaseModel):
 
 
 class Tool(BaseModel):
-    """A tool that the client has."""
+    """A tool that the client offers."""
 
     model_config = CHECKED
     type: Literal["function"] = "function"
@@ -39,7 +39,7 @@ class Tool(BaseModel):
 
 
 class Message(BaseModel):
-    """One message of a chat; content that comes in parts becomes one text."""
+    """One message of a chat. Content in several parts is joined to one text."""
 
     model_config = CHECKED
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -64,21 +64,21 @@ class Message(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """What a stream holds besides the answer."""
+    """What a stream sends besides the answer."""
 
     model_config = CHECKED
     include_usage: bool | None = None
 
 
 class ResponseFormat(BaseModel):
-    """How an answer is to be written: as text, for a board is held to no other form."""
+    """The format of the answer: text, because a board can be held to no other."""
 
     model_config = CHECKED
     type: Literal["text"]
 
 
 class Body(BaseModel):
-    """What requests for a chat and for a completion share. The ranges of settings are those of the board."""
+    """The fields that requests for a chat and for a completion share. Settings have the ranges of the board's."""
 
     model_config = CHECKED
     model: str
@@ -120,7 +120,7 @@ class Body(BaseModel):
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """The settings that the request names, as Board.ask takes them."""
+        """The sampler settings that the request names, as Board.ask takes them."""
         names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
@@ -145,7 +145,7 @@ class ChatBody(Body):
 
 
 class CompletionBody(Body):
-    """A request for how a text goes on."""
+    """A request to continue a text."""
 
     prompt: str
     echo: Literal[False] | None = None
@@ -173,7 +173,7 @@ _B = TypeVar("_B", bound=Body)
 
 
 def read_body(kind: type[_B], data: bytes) -> _B:
-    """The body of a request. Raises ApiError that names the first wrong field, and what was expected."""
+    """Read the body of a request. Raises ApiError that names the first wrong field and what was expected."""
     try:
         body = kind.model_validate_json(data)
     except ValidationError as error:

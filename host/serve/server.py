@@ -1,4 +1,4 @@
-"""The server's process: its socket, its signals, and its end."""
+"""The server's process: its socket, its signals, and how it ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGEST_MESSAGE = 1 << 20
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket of the address, which does not listen yet. UserError if it cannot be had."""
+    """A socket bound to the address; it does not listen yet. Raises UserError if it cannot be bound."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
@@ -43,13 +43,16 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def url_of(bound: socket.socket, path: str = "/v1") -> str:
-    """Where clients find a path; by default the API."""
+    """The URL of a path on the bound socket, by default that of the API."""
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
 
 
 class Server(uvicorn.Server):
-    """Ends its answers when it is asked to end, so that it need not wait for them. websockets: which library's."""
+    """A server that ends its answers when it is asked to stop, instead of waiting for them.
+
+    end: called on that signal. websockets: uvicorn's implementation of WebSockets.
+    """
 
     def __init__(
         self, app: ASGIApp, end: Callable[[], None], websockets: Literal["none", "websockets-sansio"] = "none"
@@ -82,7 +85,7 @@ def serve(server: Server, bound: socket.socket) -> None:
 
 @contextmanager
 def _interrupted_by_sigterm() -> Iterator[None]:
-    """The server sends itself the signal again that ended it; both then mean KeyboardInterrupt."""
+    """Make SIGTERM raise KeyboardInterrupt as SIGINT does: uvicorn raises the signal that ended it once more."""
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,4 +1,4 @@
-"""One answer of the board as a client gets it: its text, calls of the client's tools, where it is cut, its counts."""
+"""Turns one answer of the board into parts for a client: text, calls of the client's tools, the end and its counts."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ REASONS: dict[int, str] = {Reason.STOP: "stop", Reason.LENGTH: "length", Reason.
 
 
 def tool_for(call: str, tools: Sequence[str]) -> str | None:
-    """The client's tool for a call, which has the call's name, or for clients that take no dots light_set."""
+    """The client's tool for a call, None if it has none. light_set is light.set for clients that allow no dots."""
     return next((tool for tool in tools if tool in (call, call.replace(".", "_"))), None)
 
 
 class Speech:
-    """Reads a stream to its end, or to a call that the client carries out.
+    """Reads a stream to its end, or to a call that the client must carry out.
 
-    Afterwards `said` is the text that was shown, `call` the client's call, `context_used` what the board's context
-    holds, and `whole` whether the board holds just what was shown, so that its conversation can go on.
+    Afterwards `said` is the text that was shown, `call` the client's call, and `context_used` the tokens in the board's
+    context. `whole` is true if the board holds exactly what was shown: the conversation can go on from there.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Speech:
         result: str | None = None,
         replayed: bool = False,
     ) -> None:
-        """body: with the client's tools, stop texts and limit. result: of the call that the stream begins with.
+        """body: has the client's tools, stop texts and limit. result: of the call that the stream begins with.
 
-        counts: the limit is counted here, for the board knows none: an answer may go on after a call, with another
+        counts: count the limit here instead of on the board, because an answer may go on after a call with another
         limit. replayed: the stream begins with the token that ends that call.
         """
         self.said, self.context_used, self.whole = "", 0, False
@@ -53,19 +53,22 @@ class Speech:
         self._call_text = ""
 
     def message(self) -> Message:
-        """The answer as the client has it, and sends it with its next request."""
+        """The answer as a message: the client sends it back with its next request."""
         calls = [] if self.call is None else [Function(name=self.call.name, arguments=self.call.arguments)]
         return Message(role="assistant", content=self.said, tool_calls=[Tool(function=call) for call in calls])
 
     def result_of(self, call: str) -> str | None:
-        """The result of a call for Link.answer_call: the client's, a tool's of this computer, or None: the board's."""
+        """The result of a call, for Link.answer_call: from the client, or from a tool of this computer.
+
+        None leaves the call to the board.
+        """
         result, self._result = self._result, None
         if result is not None:
             return result
         return None if self._to_board else TOOLS.answer(call)
 
     def parts(self, cached: int) -> Iterator[Part]:
-        """The parts of the answer; an empty Text for whatever shows nothing. cached: tokens that were held before."""
+        """The parts of the answer. An event without text gives an empty Text. cached: tokens the board already held."""
         yield Begun()
         for event in self._stream.messages():
             if isinstance(event, Call) and self._stops_at(event):
@@ -90,7 +93,7 @@ class Speech:
         yield End(reason, prompt, min(cached, prompt), self._shown_tokens)
 
     def _stops_at(self, event: Call) -> bool:
-        """Whether the answer ends here for now: the client is to carry out the call, or is to get no more."""
+        """Whether the answer stops at this call: the client must carry it out, or the answer was cut before it."""
         self._call_text = event.text
         if self._result is not None or event.answered == Handler.CARRIED_OUT:
             return False
@@ -124,7 +127,7 @@ class Speech:
         return text + self._stop.rest() if isinstance(event, Done) else text
 
     def _cut_here(self) -> None:
-        """Ask the board to end the answer at a stop text, or at the limit if it does not know that."""
+        """Ask the board to end the answer at a stop text, or at the limit if that is counted here."""
         if self._cut:
             return
         if self._stop.found:

@@ -1,4 +1,4 @@
-"""The text of an answer on its way to a stream, piece by piece."""
+"""Writes the text of an answer to a stream, piece by piece."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLUMNS = 80
 
 
 class AnswerText:
-    """Writes to a terminal, with word wrap and without control characters; to a pipe or file the text as it is."""
+    """Writes an answer. A terminal gets it word-wrapped and without control characters, a pipe or file unchanged."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

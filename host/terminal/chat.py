@@ -1,4 +1,4 @@
-"""A chat: turns with a board, slash commands, and going on after the board was lost."""
+"""A chat: turns with a board, slash commands, and recovery after the board was lost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ENDINGS: dict[int, str] = {
 
 
 RECOVERIES = 5
-"""How often in a row a board may be lost while it is given its memory back."""
+"""How many times in a row a board may be lost while its conversation is replayed."""
 
 QUOTES = '"""'
 """Begins and ends a text of several lines."""
@@ -58,7 +58,7 @@ class Chat:
         self.context_used = 0
 
     def run(self) -> None:
-        """Read and answer until the end of input or /quit. Failure if a lost board is given up."""
+        """Read and answer until the end of input or /quit. Raises Failure if a lost board is given up."""
         self._greet()
         while True:
             try:
@@ -97,7 +97,7 @@ class Chat:
             self.screen.note("No chat template is used: the model continues your text. Type a beginning.")
 
     def _read_quoted(self, line: str) -> str | None:
-        """A text between triple quotes, which may have several lines; None if the end of input comes before its end."""
+        """A text of several lines between triple quotes; "" if the input ends before the closing ones."""
         lines = [line.removeprefix(QUOTES)]
         try:
             while not lines[-1].rstrip().endswith(QUOTES):
@@ -109,7 +109,7 @@ class Chat:
         return "\n".join(lines).strip("\n")
 
     def _handle(self, do: Callable[..., None], *arguments: str) -> None:
-        """Do what a line asks for. What goes wrong is said, and the chat goes on if it can."""
+        """Do what a line asks for. Errors are shown, and the chat goes on if it can."""
         try:
             do(*arguments)
         except (BoardGone, LostFrame) as lost:
@@ -124,12 +124,12 @@ class Chat:
             self.screen.note("Interrupted.")
 
     def _ask(self, text: str) -> None:
-        """Send a prompt and show its answer; nothing for an empty one."""
+        """Send a prompt and show its answer. An empty prompt is ignored."""
         if text.strip():
             self._show(lambda: self.chat.ask(text, progress=self._reading))
 
     def _show(self, send: Callable[[], AnswerStream | None]) -> None:
-        """Stream the answer to what `send` sends; Ctrl-C ends it."""
+        """Call `send`, which sends the prompt, and show the answer as it comes. Ctrl-C ends the answer."""
         with self.board.stopping():
             stream = send()
             if stream is None:
@@ -180,7 +180,7 @@ class Chat:
         return f"{setting.name} {setting.shown(self.board.settings.wire[setting.setting])}"
 
     def _load(self, name: str) -> None:
-        """Take up a saved conversation with its settings. The present one stays if the file cannot be loaded."""
+        """Take up a saved conversation with its settings. If the file cannot be loaded, the present one stays."""
         self.chat.load(name)
         self.last = None
         turns = self.chat.turns
@@ -206,9 +206,9 @@ class Chat:
     # --- A board that was lost ----------------------------------------------------------------------------------------
 
     def _recover(self, lost: BoardGone | LostFrame) -> None:
-        """Give the board its memory back; again where it is lost in the meantime.
+        """Restore the board's conversation, and try again if the board is lost meanwhile.
 
-        Failure if it is lost RECOVERIES times in a row without one more token of an answer in between.
+        Raises Failure if it is lost RECOVERIES times in a row without a new token in between.
         """
         left, arrived = RECOVERIES, self._arrived()
         while left:
@@ -228,11 +228,11 @@ class Chat:
         raise Failure(f"{lost} The board was lost {RECOVERIES} times in a row; the chat ends.")
 
     def _arrived(self) -> int:
-        """Tokens of all answers."""
+        """Tokens of all answers so far."""
         return sum(len(turn.answer) for turn in self.chat.turns)
 
     def _reconnect(self, gone: BoardGone) -> None:
-        """Wait for the board, and set it as it was. Failure if the person gives up."""
+        """Wait for the board, and restore its settings. Raises Failure if the user gives up."""
         self.screen.note(f"{str(gone).removesuffix('.')}{self.board.connection.why_lost()}.")
         self.screen.note("Waiting for it to come back; Ctrl-C gives up.")
         try:
@@ -241,7 +241,10 @@ class Chat:
             raise Failure("the board did not come back.") from None
 
     def _restore(self, what_is_wrong: str) -> None:
-        """Make the board's memory the same as ours: it may be already; else by a replay, or by starting anew."""
+        """Make the board hold our conversation again.
+
+        If it still does, go on. Otherwise replay the conversation, or begin a new one if the user declines.
+        """
         held = self.chat.held()
         if self.board.hello.model_hash != self.chat.model_hash:
             self.screen.note(f"The board now runs {self.board.hello.model}, another model; a new conversation begins.")

@@ -1,4 +1,4 @@
-"""A terminal's keyboard while an answer streams: keys are not echoed into the answer, they wait for the next prompt."""
+"""Keeps keys that are typed during an answer from being echoed into it; they wait for the next prompt."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ except ImportError:  # Windows, whose console echoes a key only while a program 
     termios = None  # type: ignore[assignment]
 
 LOCAL_FLAGS = 3
-"""Index of c_lflag in what tcgetattr returns."""
+"""Index of c_lflag in the list that tcgetattr returns."""
 
 
 @contextmanager
 def quiet_keyboard() -> Iterator[None]:
-    """Turn the echo off; Ctrl-C stays a signal. The terminal's settings are restored when the context ends, in any way.
+    """Turn the echo off. Ctrl-C stays a signal. However the context ends, the terminal's settings are restored.
 
     Ctrl-Z restores them until the shell continues us. SIGTERM and SIGHUP become SystemExit, so that they leave the
-    context. Does nothing on Windows, or if standard input or output is no terminal: the reader of our output, such as
-    a pager, may use the keyboard itself.
+    context. Does nothing on Windows. Does nothing if standard input or output is no terminal: a pager that reads our
+    output may use the keyboard itself.
     """
     if termios is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
         yield
@@ -56,13 +56,13 @@ def quiet_keyboard() -> Iterator[None]:
 
 
 def _without_echo(settings: list[Any]) -> list[Any]:
-    """NOFLSH: without it a Ctrl-C would throw away the keys typed. No ICANON: keys arrive before the line is ended."""
+    """The settings without ECHO and ICANON, so that keys arrive before Enter. NOFLSH: Ctrl-C keeps the typed keys."""
     local = settings[LOCAL_FLAGS] & ~(termios.ECHO | termios.ICANON) | termios.NOFLSH
     return [*settings[:LOCAL_FLAGS], local, *settings[LOCAL_FLAGS + 1 :]]
 
 
 def _apply(settings: list[Any]) -> None:
-    """Set the terminal, if it is still there and ours: in the background the kernel would stop us for it."""
+    """Set the terminal if it is there and we are in its foreground: in the background the kernel would stop us."""
     with contextlib.suppress(OSError, termios.error):
         if os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp():
             termios.tcsetattr(sys.stdin, termios.TCSANOW, settings)

@@ -1,4 +1,4 @@
-"""A chat's screen: the interface, and plain lines through pipes."""
+"""The interface of a chat's screen, and the screen for pipes: plain lines in, text out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinyllm.host.output import Output
 from tinyllm.host.terminal.answer_text import AnswerText
 
 Commands = dict[str, str]
-"""Name, with its slash -> its description."""
+"""The commands: name with its slash -> description."""
 
 PROMPT = "> "
 MORE = ". "
@@ -21,25 +21,28 @@ class Screen(Protocol):
     """Reads a chat's lines and shows its answers."""
 
     def read(self, status: Callable[[], str], prompt: str = PROMPT) -> str:
-        """The next line; EOFError at the end of input, KeyboardInterrupt on a Ctrl-C that does not mean the end."""
+        """The next line. Raises EOFError at the end of input, KeyboardInterrupt on a Ctrl-C that does not end the chat.
+
+        status: gives the text of the status line.
+        """
 
     def working(self, what: str) -> None:
-        """Show the board's progress, until the next call of another method."""
+        """Show the board's progress until another method is called."""
 
     def write(self, text: str) -> None:
-        """A piece of the answer, as it comes."""
+        """Show a piece of the answer at once."""
 
     def end_answer(self) -> None:
-        """The answer is complete."""
+        """Called when the answer is complete."""
 
     def note(self, text: str) -> None:
         """Show a line from the program itself, apart from the answer."""
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Show rows of a name and its meaning, from the program itself."""
+        """Show a table from the program itself, such as the commands with their meanings."""
 
     def confirm(self, question: str) -> bool:
-        """Ask yes or no; yes if nobody can be asked."""
+        """Ask a yes-or-no question. True if nobody can be asked."""
 
 
 class LineScreen:
@@ -58,7 +61,7 @@ class LineScreen:
         return line.rstrip("\r\n")
 
     def working(self, what: str) -> None:
-        """Shown on a terminal only."""
+        """Shows nothing: only a terminal shows progress."""
 
     def write(self, text: str) -> None:
         self._answer.write(text)

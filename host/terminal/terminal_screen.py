@@ -1,4 +1,4 @@
-"""A chat on a terminal: editing, history, completion of commands and a status line through prompt_toolkit."""
+"""A chat's screen on a terminal: prompt_toolkit gives editing, history, completion of commands and a status line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TerminalScreen:
     """prompt_toolkit for input, the terminal itself for the answers."""
 
     def __init__(self, output: Output, commands: Commands, history: Path | None) -> None:
-        """`history` is the file that keeps the lines for the next chat; None keeps them for this one alone."""
+        """history: the file that keeps the typed lines for the next chat; None keeps them for this chat only."""
         self._output = output
         self._answer = AnswerText(sys.stdout)
         self._working: Status | None = None

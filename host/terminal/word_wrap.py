@@ -8,10 +8,10 @@ TAB = 8
 
 
 class WordWrap:
-    """Moves a word to the next line if it does not fit, though its first letters may be on the screen already.
+    """Moves a word to the next line if it does not fit, even if its first letters are already on the screen.
 
-    It erases these letters with backspaces, so any terminal will do. It never fills the last column: some terminals
-    keep the cursor there and others move it on, and a backspace would then go to different places.
+    It erases these letters with backspaces, which every terminal has. It never fills the last column: some terminals
+    then keep the cursor there and others move it on, so that a backspace would land in different places.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class WordWrap:
         return "\b" * erased + " " * erased + f"\n{grown}"
 
     def _space(self, character: str, room: int) -> str:
-        """A space; at the end of a line nothing, because the next word begins a new one."""
+        """What to write for a space or tab: nothing at the end of a line, because the next word begins a new one."""
         self._word = ""
         width = 1 if character == " " else TAB - self.column % TAB
         if self.column + width > room:

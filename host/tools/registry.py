@@ -1,4 +1,4 @@
-"""Which function answers which call, and how it is run: an error of a tool is a result like any other."""
+"""Registers the function that answers each call, and runs it. An error in a tool becomes the call's result."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Tools:
         self._tools: dict[str, Tool] = {}
 
     def action(self, name: str) -> Callable[[_T], _T]:
-        """A decorator: the function answers the calls of this name, in place of an earlier one.
+        """A decorator: the function answers the calls of this name. It replaces an earlier function for the name.
 
             @tinyllm.action("note.find")
             def find_note(words: str) -> str: ...
 
-        It takes the call's arguments by their names, as str, bool or int. What it returns is the result that the model
-        reads, as text; None is "ok". Raises UserError for what is no name of a call.
+        The function takes the call's arguments by their names, as str, bool or int. The model reads what it returns, as
+        text; None becomes "ok". Raises UserError if `name` is no name of a call.
         """
         if not CALL_NAME.fullmatch(name):
             raise UserError(f"{shown(name)} is no name of a call, expected one as note.find.")
@@ -47,7 +47,7 @@ class Tools:
         return register
 
     def answer(self, call: str) -> str:
-        """The result of a call's text; of a tool that raises or takes too long an error in words."""
+        """The result of a call, which is given as text. If the tool raises or takes too long, an error in words."""
         try:
             name, values = parse_call(call)
         except UserError as error:
@@ -56,7 +56,7 @@ class Tools:
         if tool is None:
             return NO_HANDLER
         results: list[str] = []
-        # A function cannot be ended from outside: one that hangs keeps its thread, and the conversation goes on.
+        # A function cannot be stopped from outside. One that hangs keeps its thread; the conversation goes on.
         worker = threading.Thread(target=lambda: results.append(_run(tool, values)), name=name, daemon=True)
         worker.start()
         worker.join(self.seconds)
@@ -71,17 +71,17 @@ def _run(tool: Tool, values: dict[str, Any]) -> str:
     try:
         result = tool(**values)
         return "ok" if result is None else str(result)
-    except BaseException as error:  # sys.exit in a tool ends no conversation either
+    except BaseException as error:  # sys.exit in a tool must not end the conversation either
         return one_line(f"error: {type(error).__name__}: {error}")
 
 
 TOOLS = Tools()
-"""Those that `tinyllm.action` registers."""
+"""The tools that `tinyllm.action` registers."""
 action = TOOLS.action
 
 
 def load_tools(path: Path) -> None:
-    """Run a maker's file, which registers its tools. UserError if it is missing or raises."""
+    """Run a maker's Python file, which registers its tools. Raises UserError if it is missing or raises an error."""
     if not path.is_file():
         raise UserError(f"--tools {path}: no such file; expected Python with functions under @tinyllm.action.")
     try:

@@ -1,5 +1,5 @@
-"""Virtual boards: a chip image runs in an emulator on this computer, its serial port a TCP port or a pseudo-terminal.
+"""Virtual boards: an emulator on this computer runs a chip's image. Its serial port is a TCP port or pseudo-terminal.
 
-`python -m tinyllm.host.virtual.unicorn ELF --chip CHIP --tcp 0 --parent-pipe` is such a board, a process of its own.
-Only that process imports the Unicorn emulator, which need not be installed.
+`python -m tinyllm.host.virtual.unicorn ELF --chip CHIP --tcp 0 --parent-pipe` runs such a board in its own process.
+Only that process imports the Unicorn emulator, so tinyllm works without Unicorn too.
 """

@@ -1,8 +1,7 @@
-"""Makes an emulator's standard input and output a TCP port of this computer, and explains its standard error.
+"""Joins an emulator's standard input and output to a TCP port of this computer, and explains its standard error.
 
-The emulator is another program: what it reads from stdin arrives at the board's UART, what the board sends comes out of
-stdout. Standard error stays empty while all is well: a line there is the end of the board, and so is the firmware's own
-report of a fault on its UART.
+The emulator is another program. Its stdin is what the board's UART receives, its stdout what the UART sends. Its stderr
+stays empty while all is well: a line there ends the board. So does the firmware's report of a fault on its UART.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ from tinyllm.host.virtual.line import TcpLine
 from tinyllm.processes import APART
 
 LAST_WORDS_SECONDS = 0.5
-"""How long an emulator that wrote to stderr may take to end by itself."""
+"""How long an emulator may take to end by itself after it wrote to stderr."""
 
 PR_SET_PDEATHSIG = 1
 
 MAX_LINES = 200
-"""Most complaints that are kept."""
+"""How many lines of complaints are kept."""
 
 FAULT = re.compile(rb"\r\n(tinyllm: fault(?: stack overflow)?(?: [a-z][a-z0-9 ]{3} [0-9a-f]{8})*)\r\n")
 """The fault report of the bare-metal ports (firmware/ports/bare)."""
 
 FAULT_BYTES = 512
-"""Longer than any such report."""
+"""Longer than any fault report."""
 
 REGISTER = re.compile(r" ([a-z][a-z0-9]*) +([0-9a-f]{8})")
 
@@ -44,10 +43,10 @@ Explain = Callable[[Sequence[str]], str]
 
 
 class Bridge:
-    """A running emulator and the line that leads to its UART. Use `serve`."""
+    """A running emulator, and the line to its UART. Use `serve` instead of this class."""
 
     def __init__(self, command: Sequence[str | Path], line: TcpLine, ignore: re.Pattern[str] | None) -> None:
-        """Start the emulator. `ignore`: what it may say on stderr. Raises UserError if it cannot be started."""
+        """Start the emulator. ignore: lines of stderr that mean nothing. Raises UserError if it cannot be started."""
         try:
             self.process = subprocess.Popen(
                 [str(part) for part in command],
@@ -77,12 +76,12 @@ class Bridge:
         return code
 
     def stop(self, *_: object) -> None:
-        """Pull the plug; may be called from a signal handler."""
+        """Kill the emulator, as if the board lost its power. May be called from a signal handler."""
         self.stopped = True
         self.process.kill()
 
     def _receive(self) -> None:
-        """To the board."""
+        """Carry bytes from the line to the board."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             while True:
@@ -91,7 +90,7 @@ class Bridge:
                     data = data[self.process.stdin.write(data) :]
 
     def _send(self) -> None:
-        """From the board."""
+        """Carry bytes from the board to the line, and look for a fault report in them."""
         assert self.process.stdout is not None
         recent = b""
         while data := os.read(self.process.stdout.fileno(), 65536):
@@ -109,7 +108,7 @@ class Bridge:
                 self._complain(text)
 
     def _complain(self, text: str) -> None:
-        """Keep a line that says why the emulator ends, and kill it if it does not end soon."""
+        """Keep a line that says why the emulator ends. Kill the emulator if it does not end soon."""
         if not self.complaints:
             end = threading.Timer(LAST_WORDS_SECONDS, self.process.kill)
             end.daemon = True
@@ -127,9 +126,10 @@ def serve(
 ) -> int:
     """Run an emulator behind 127.0.0.1:`tcp_port` (0: any free port), print the port, and return an exit code.
 
-    0 if we were asked to stop or the emulator ended well, 1 if it complained or failed: `explain` then turns its
-    lines into the message, the gist last. parent_pipe: the end of our stdin ends it. `ignore`: lines of stderr that
-    mean nothing. Raises UserError if the port cannot be opened or the emulator cannot be started.
+    The code is 0 if we were asked to stop or the emulator ended well. It is 1 if the emulator complained or failed;
+    `explain` then turns its lines into the message, with the cause in the last line. parent_pipe: the end of our stdin
+    ends the emulator. ignore: lines of stderr that mean nothing. Raises UserError if the port cannot be opened or the
+    emulator cannot be started.
     """
     line = TcpLine(tcp_port)
     bridge = Bridge(command, line, ignore)
@@ -146,12 +146,12 @@ def serve(
 
 
 def registers(report: str) -> dict[str, int]:
-    """Name -> value in the firmware's report of a fault."""
+    """The registers in the firmware's report of a fault: name -> value."""
     return {name: int(value, 16) for name, value in REGISTER.findall(report)}
 
 
 def account(what: str, trouble: str, program: Elf, values: dict[str, int]) -> str:
-    """The message: a line for each register with the function that it points into, then what stopped, why and where."""
+    """The message for a stop: a line for each register and the function that it points into; what, why and where."""
     lines = [f"{name:>4} {value:08x} {program.function_at(value)}".rstrip() for name, value in values.items()]
     pc = values.get("pc")
     place = "" if pc is None else f", at {pc:#010x}"
@@ -161,19 +161,19 @@ def account(what: str, trouble: str, program: Elf, values: dict[str, int]) -> st
 
 
 def _end_with_parent() -> None:
-    """If we are killed we cannot end the emulator; then the kernel does (Linux, prctl(2))."""
+    """Make the kernel end the emulator if we are killed, because then we cannot (Linux, prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _watch(ended: Callable[[], None]) -> None:
-    # Not through sys.stdin, whose lock a thread that waits would still hold when the interpreter ends.
+    # Not through sys.stdin: this thread would still hold its lock when the interpreter ends.
     while os.read(0, 4096):
         pass
     ended()
 
 
 def argument_parser(what: str) -> argparse.ArgumentParser:
-    """The arguments that every bridged emulator has."""
+    """A parser with the arguments that every emulator behind a bridge takes."""
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("program", type=Path, help="the board's ELF file")
     parser.add_argument("--tcp", type=int, default=0, metavar="PORT", help="listen on 127.0.0.1:PORT, 0 for any free")
@@ -182,7 +182,7 @@ def argument_parser(what: str) -> argparse.ArgumentParser:
 
 
 def report_errors(main: Callable[[], int]) -> int:
-    """Exit code of `main`, with errors as one line on stderr."""
+    """Run `main` and return its exit code. Errors become one line on stderr."""
     try:
         return main()
     except TinyllmError as error:

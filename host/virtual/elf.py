@@ -1,4 +1,4 @@
-"""An ELF image: its segments with their addresses in a chip's memory, and the names of its functions."""
+"""Reads an ELF image: its segments with their addresses in a chip's memory, its functions and its symbols."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLASH_PAGE = 4096
 class Segment:
     """A piece of the image.
 
-    data: what lies at `address` before the chip starts. The program uses `size` bytes at `used_at`.
+    data: the bytes at `address` before the chip starts. The running program uses `size` bytes at `used_at`.
     """
 
     address: int
@@ -41,7 +41,7 @@ class Segment:
 class Elf:
     """A 32-bit image. entry: the address at which it begins.
 
-    functions: (address, size, name), sorted. symbols: the value of each by its name; empty if the image was stripped.
+    functions: (address, size, name), sorted. symbols: name -> value. Both are empty if the image was stripped.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Elf:
     symbols: dict[str, int]
 
     def function_at(self, address: int) -> str:
-        """The function that an address is in, with the offset: "main+0x12"; "" if it is in none."""
+        """The function that holds an address, with the offset: "main+0x12"; "" if no function does."""
         found = bisect.bisect(self.functions, (address, 1 << 64, ""))
         if found == 0:
             return ""
@@ -72,10 +72,10 @@ class Elf:
         return int.from_bytes(next(held, b""), "little")
 
     def weights(self) -> tuple[int, bytes] | None:
-        """The address at which the program looks for weights beside it, and what lies there: the file beside the image.
+        """The weights beside the program: the address at which it looks for them, and the bytes there.
 
-        None if the program has its weights in it. Without a file the flash is as a new chip has it, erased. Raises
-        UserError if the file is longer than the room for it.
+        The bytes are those of the file beside the image; without a file, those of erased flash. None if the weights are
+        in the program. Raises UserError if the file is longer than the room for it.
         """
         address, room = self.word("tl_weights_place"), self.word("tl_weights_place", 1)
         if address is None or room is None:
@@ -88,9 +88,9 @@ class Elf:
         return address, path.read_bytes()
 
     def flash(self, start: int, size: int) -> bytes:
-        """The flash of `size` bytes at `start`, up to the last byte that is used; an erased one is FF.
+        """The flash of `size` bytes at `start`, up to the last used byte. Erased bytes are FF.
 
-        Raises UserError for an image that lies elsewhere.
+        Raises UserError if part of the image lies outside it.
         """
         stored = [segment for segment in self.segments if segment.data]
         end = max((segment.address + len(segment.data) for segment in stored), default=start)
@@ -104,7 +104,7 @@ class Elf:
 
 
 def read_elf(path: Path, machine: str | None = None, chip: str = "") -> Elf:
-    """The image in a file, for `machine`: EM_ARM, EM_RISCV or EM_XTENSA, None for any. chip: its name in an error.
+    """Read an image for `machine`: EM_ARM, EM_RISCV or EM_XTENSA, None for any. chip: the chip's name, for errors.
 
     Raises UserError for a file that is missing, damaged, too large, or for another machine.
     """
@@ -113,7 +113,7 @@ def read_elf(path: Path, machine: str | None = None, chip: str = "") -> Elf:
             wanted = f"{machine}, the {chip}" if chip else machine or "a 32-bit chip"
             raise UserError(f"{path}: an image for {elf['e_machine']}, not for {wanted}.")
         parts = [part for part in elf.iter_segments("PT_LOAD") if part["p_memsz"]]
-        # Segments may share bytes of the file: together they can be far more than it is long.
+        # Segments may share bytes of the file, so together they can be far larger than the file.
         if sum(part["p_filesz"] for part in parts) > MAX_BYTES:
             raise UserError(f"{path}: its segments are larger than any flash; give the firmware.elf of a build.")
         segments = tuple(
@@ -131,7 +131,7 @@ def read_elf(path: Path, machine: str | None = None, chip: str = "") -> Elf:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[ELFFile]:
-    """The file to read from, its errors as UserErrors."""
+    """The opened file. Errors while it is read become UserErrors."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path}: larger than any image; give the firmware.elf of a build.")
@@ -141,7 +141,7 @@ def _opened(path: Path) -> Iterator[ELFFile]:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
     except UserError:
         raise
-    except Exception:  # pyelftools raises whatever a damaged file leads it to
+    except Exception:  # a damaged file can make pyelftools raise any exception
         raise UserError(f"{path}: not a whole ELF image; build it again.") from None
 
 
@@ -152,6 +152,6 @@ def _symbols(elf: ELFFile) -> tuple[tuple[tuple[int, int, str], ...], dict[str, 
     for symbol in table.iter_symbols() if isinstance(table, SymbolTableSection) else ():
         values[symbol.name] = symbol["st_value"]
         if symbol["st_info"]["type"] == "STT_FUNC":
-            # Bit 0 of an Arm function's address is its instruction set, not its place.
+            # Bit 0 of an Arm function's address says that it is Thumb code; it is no part of the place.
             functions.append((symbol["st_value"] & ~1, symbol["st_size"], symbol.name))
     return tuple(sorted(functions)), values

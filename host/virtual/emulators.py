@@ -14,10 +14,10 @@ from tinyllm.errors import UserError
 class Emulator:
     """The module that runs an image, and what it can count.
 
-    unit: instructions or cycles; one is a microsecond of the board's clock if that counts.
-    clock: what that clock is if nothing is counted; CHIP stands for the chip's name.
-    chips: whether the module has several chips, and must be told which.
-    both_cores: whether it runs both cores of a chip that has two, and tells what each has executed.
+    unit: instructions or cycles. If the board's clock counts, one unit is one microsecond of it.
+    clock: what the board's clock is if it does not count; CHIP stands for the chip's name.
+    chips: whether the module emulates several chips, and must be told which.
+    both_cores: whether it runs both cores of a chip that has two, and reports what each has executed.
     """
 
     module: str
@@ -31,7 +31,7 @@ class Emulator:
     ) -> list[str]:
         """The command line that runs an ELF image; a board's process takes `--tcp PORT` and `--parent-pipe` too.
 
-        count: its clock counts. profile: the folder of a profile (profile.py) to count into.
+        count: the board's clock counts. profile: the folder of a profile (profile.py) to count into.
         """
         named = ("--chip", chip) if self.chips else ()
         counting = ("--count",) if count else ()
@@ -49,6 +49,6 @@ EMULATORS = {
 
 
 def require_unicorn() -> None:
-    """Raise UserError saying what to install if the Unicorn emulator is missing."""
+    """Raise UserError that says what to install, if the Unicorn emulator is missing."""
     if importlib.util.find_spec("unicorn") is None:
         raise UserError("virtual boards need the Unicorn emulator; to get it: pip install 'tinyllm[virtual]'")

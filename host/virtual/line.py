@@ -1,6 +1,6 @@
-"""The board's end of its serial line: one listener at a time on a TCP port, or whoever opens a pseudo-terminal.
+"""The board's end of its serial line: a TCP port with one listener at a time, or a pseudo-terminal.
 
-Nobody needs to listen: what is sent then is lost, as on a wire.
+If nobody listens, the bytes that are sent are lost, as on a wire.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ except ImportError:
     tty = None  # type: ignore[assignment]  # Windows has none, and no PtyLine.
 
 STALL_SECONDS = 1.0
-"""A listener that takes nothing for so long loses what is sent to it."""
+"""A listener that takes no bytes for this long loses what is sent to it."""
 RECEIVE_BYTES = 4096
 
 
 class Line(abc.ABC):
-    """A line; `port` names its other end, as --port takes it. One thread may send while another receives."""
+    """A line. `port` is the name of its other end, as --port takes it. One thread may send while another receives."""
 
     def __init__(self) -> None:
         self.port = ""
@@ -34,10 +34,10 @@ class Line(abc.ABC):
 
     @abc.abstractmethod
     def receive(self, timeout: float | None) -> bytes:
-        """Wait for bytes at most `timeout` seconds (None: for ever) and return them; b"" if none came."""
+        """Wait at most `timeout` seconds (None: for ever) for bytes, and return them; b"" if none came."""
 
     def send(self, data: bytes) -> None:
-        """Send the bytes; those that nobody takes are lost. A stalled listener is not waited for again."""
+        """Send the bytes. Those that nobody takes are lost; a listener that has stalled is not waited for again."""
         while data:
             try:
                 data = data[self._write(data) :]
@@ -50,11 +50,11 @@ class Line(abc.ABC):
 
     @abc.abstractmethod
     def _write(self, data: bytes) -> int:
-        """Send what can be sent at once and return its length; BlockingIOError if that is nothing."""
+        """Send as many bytes as can go at once, and return how many. Raises BlockingIOError if none can."""
 
     @abc.abstractmethod
     def _writer(self) -> int:
-        """The file that select waits for when nothing could be sent."""
+        """The file descriptor that select waits for when no byte could be sent."""
 
 
 class TcpLine(Line):
@@ -64,10 +64,10 @@ class TcpLine(Line):
         super().__init__()
         self._client: socket.socket | None = None
         self._hanging_up = threading.RLock()
-        """Held while bytes are sent, so that the client's socket does not go meanwhile."""
+        """Held while bytes are sent, so that the client's socket is not closed meanwhile."""
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            if os.name == "posix":  # elsewhere it would let two listen on one port
+            if os.name == "posix":  # on Windows it would let two processes listen on one port
                 self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._listener.bind(("127.0.0.1", port))
             self._listener.listen(1)
@@ -121,7 +121,7 @@ class TcpLine(Line):
         except BlockingIOError:
             raise
         except OSError:
-            # The other end is gone; `receive`, which may wait for it, finds that too and hangs up.
+            # The other end is gone. `receive` notices that too, and hangs up.
             return len(data)
 
     def _writer(self) -> int:
@@ -137,7 +137,7 @@ class PtyLine(Line):
         if sys.platform == "win32":
             raise UserError("there are no pseudo-terminals on Windows; use --tcp instead.")
         try:
-            # The other side stays open here too, so that it may be opened, closed and opened again.
+            # Kept open here, so that monitors may open and close the other side again and again.
             self._side, self._other = os.openpty()
             tty.setraw(self._other)
             os.set_blocking(self._side, False)

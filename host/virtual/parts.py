@@ -1,7 +1,7 @@
-"""The parts of a token's work, and which function of the firmware belongs to which: the only place that names them.
+"""The parts of a token's work, and the firmware's functions of each part. Only this file names them.
 
-A function counts for its own part. What many of them call, an arithmetic helper, a copy, a compiler's library, counts
-for the caller's.
+A function counts for its own part. A helper that many parts call (arithmetic, a copy, the compiler's library) counts
+for the part of its caller.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class Part(IntEnum):
 
     @property
     def title(self) -> str:
-        """For people and documents."""
+        """The part's name for people and documents."""
         return self.name.lower()
 
 
 PARTS: tuple[Part, ...] = tuple(part for part in Part if part is not Part.CALLER)
 
 SPLIT = (Part.MATRICES, Part.ATTENTION)
-"""What two cores divide between them."""
+"""The parts that two cores divide between them."""
 
 ROOTS = ("tl_forward", "tl_prefill", "tl_sample", "tl_parallel_other")
-"""What makes a token: the forward pass, of a batch too, the sampler, and what the second core does of them."""
+"""The functions that make a token: forward pass, prefill, sampler, and the second core's share of these."""
 
 TABLE: dict[Part, str] = {
     Part.MATRICES: (
@@ -67,15 +67,15 @@ TABLE: dict[Part, str] = {
         "tl_magnitude_bits tl_normalize_* tl_pack_* tl_unpack_* mem* divide_* __*"
     ),
 }
-"""Patterns of names, as fnmatch has them."""
+"""The functions of each part, as patterns of fnmatch."""
 
 PATTERNS = tuple((pattern, part) for part, patterns in TABLE.items() for pattern in patterns.split())
 
 COPY = re.compile(r"[.$](?:constprop|isra|part|cold|lto_priv)(?:[.$]\d+)?")
-"""How the names of a compiler's copies of a function end."""
+"""What a compiler appends to the name of a function's copy."""
 
 
 def part_of(function: str) -> Part | None:
-    """The part of a function by its symbol; None for one that TABLE does not know, which counts for its caller."""
+    """The part of the function with this symbol. None if TABLE does not know it: it then counts for its caller."""
     name = COPY.sub("", function)
     return next((part for pattern, part in PATTERNS if fnmatchcase(name, pattern)), None)

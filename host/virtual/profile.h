@@ -1,23 +1,23 @@
-/* What each function of an image executes while a token is made: shared by the counter of Unicorn and the plugin of
- * QEMU. profile.py prepares the tables and reads the counts. */
+/* Counts what each function of an image executes while a token is made. The counter of Unicorn and the plugin of QEMU
+ * share it. profile.py prepares the tables and reads the counts. */
 #ifndef TL_PROFILE_H
 #define TL_PROFILE_H
 
 #include <stdint.h>
 
-/* Counting begins where a root is entered, and ends where it returns: at the instruction behind its call. Meanwhile the
- * part is that of the last function entered that has one, so a helper counts for its caller. What is called through a
- * veneer of the linker returns behind the call of the veneer. */
+/* Counting begins when a root is entered. It ends when the root returns, to the instruction behind its call. Meanwhile
+ * the part is that of the last function entered that has a part, so a helper counts for its caller. A function that is
+ * called through a veneer of the linker returns behind the call of the veneer. */
 #define VENEER UINT64_MAX
 
 struct profile {
     uint64_t *counts;       /* (parts, functions) */
-    const uint8_t *part_of; /* (functions,); 0: that of the caller */
-    const uint64_t *root;   /* (functions,) where it begins, if it is a root; VENEER; else 0 */
+    const uint8_t *part_of; /* (functions,); 0: the caller's part */
+    const uint64_t *root;   /* (functions,): a root's first address, VENEER for a veneer, else 0 */
     uint64_t functions;
     uint64_t part;
-    uint64_t back; /* where the root returns to; 0: none runs */
-    uint64_t end;  /* of the block before this one */
+    uint64_t back; /* the address to which the root returns; 0: no root runs */
+    uint64_t end;  /* the end of the block before this one */
 };
 
 /* A basic block of `n` instructions begins in a function. */

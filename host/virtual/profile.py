@@ -1,14 +1,14 @@
-"""A profile: what each function of an image executed while tokens were made, told by the emulator that ran it.
+"""A profile: what each function of an image executed while tokens were made, counted by the emulator.
 
-A folder with two files, which every emulator reads and writes alike:
+A profile is a folder with two files, in the same format for every emulator:
 
     functions   text, written first: a line with the numbers of functions and parts, then a line for each function:
-                address, size, part (parts.py), 1 if it is a root and 2 if it is a veneer, name. Function 0 is whatever
-                lies in no other.
-    counts      u64 little-endian (2, parts, functions), a core each: instructions or cycles so far
+                address, size, part (parts.py), role (1 a root, 2 a veneer, else 0), name. Function 0 stands for all
+                code that lies in no other.
+    counts      u64 little-endian (2 cores, parts, functions): instructions or cycles so far
 
-An emulator counts from the entry of a root to its return (profile.h), and has written what a reply tells of before the
-reply goes out: whoever has read the reply may read the counts.
+An emulator counts from the entry of a root to its return (profile.h). It writes the counts of a reply's work before it
+sends the reply, so the counts can be read as soon as the reply has come.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from tinyllm.host.virtual.parts import ROOTS, Part, part_of
 FUNCTIONS, COUNTS = "functions", "counts"
 CORES = 2
 BEYOND = 2**32
-"""Every address."""
+"""Larger than every address."""
 ELSEWHERE = "(no symbol)"
 VENEER = re.compile(r"__.*_veneer")
-"""What GNU ld names the few instructions through which an Arm program calls a function that is too far away."""
+"""The name that GNU ld gives to a veneer: the few instructions that call an Arm function that is too far away."""
 ROOT, PASSES = 1, 2
-"""Roles of functions."""
+"""Roles of functions: a root (parts.ROOTS), and a veneer."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its code, its part, and its role: ROOT, PASSES for a veneer, or 0."""
+    """A function of the image. role: ROOT, PASSES for a veneer, else 0."""
 
     address: int
     size: int
@@ -49,7 +49,7 @@ class Function:
 
 
 Counts = Mapping[Part, Mapping[str, float]]
-"""Of one core: what each function executed, by the part that it counted for."""
+"""The counts of one core: part -> function -> what it executed for that part."""
 
 
 class Profile:
@@ -66,7 +66,7 @@ class Profile:
         """Write both files for an image, all counts 0."""
         functions = [Function(0, 0, Part.CALLER, 0, ELSEWHERE)]
         for (address, size, name), (following, _, _) in pairwise([*elf.functions, (BEYOND, 0, "")]):
-            # Of several names the last; assembly may have no size, and then ends where the next function begins.
+            # Several names at one address: take the last. Assembly may have no size: it ends at the next function.
             if following > address and (size or following < BEYOND):
                 size = size or following - address
                 functions.append(Function(address, size, part_of(name) or Part.CALLER, _role(name), name))
@@ -81,12 +81,12 @@ class Profile:
         return self.folder / COUNTS
 
     def counts(self) -> NDArray[np.uint64]:
-        """So far: (cores, parts, functions)."""
+        """The counts so far: u64 (cores, parts, functions)."""
         shape = (CORES, len(Part), len(self.functions))
         return np.frombuffer(self.counts_file.read_bytes(), np.uint64).reshape(shape)
 
     def named(self, counts: NDArray[np.uint64]) -> tuple[Counts, ...]:
-        """Of each core, the functions that executed something. counts: as `counts` gives, or a difference of two."""
+        """For each core the functions that executed anything. counts: from `counts`, or a difference of two of them."""
         return tuple(
             {
                 part: {self.functions[i].name: int(row[i]) for i in np.flatnonzero(row)}
@@ -98,9 +98,9 @@ class Profile:
 
 
 class OpenProfile:
-    """A profile as an emulator of this process writes it: its counts are the file's own bytes.
+    """A profile that an emulator in this process writes: `counts` is the file itself, mapped into memory.
 
-    counts (cores, parts, functions) u64. part_of (functions,) u8. root (functions,) u64: as profile.h has it.
+    counts: u64 (cores, parts, functions). part_of: u8 (functions,). root: u64 (functions,), as in profile.h.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -113,7 +113,7 @@ class OpenProfile:
         self.root = np.fromiter(roots, np.uint64)
 
     def by_halfword(self, start: int, size: int) -> NDArray[np.uint16]:
-        """Of each halfword of `size` bytes of memory the function that lies there, 0 for none."""
+        """The number of the function at each halfword of `size` bytes of memory; 0 for none."""
         found = np.zeros(size // 2, np.uint16)
         for number, each in enumerate(self._functions):
             if number and start <= each.address < start + size:

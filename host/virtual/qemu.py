@@ -3,8 +3,8 @@
     lx106      ESP32's addresses, console through simcalls (firmware/ports/xtensa)
     microbit   an nRF51 with a Pico's memory (firmware/ports/microbit): Thumb-2, misaligned and stray accesses fault
 
-QEMU runs with every complaint about the guest on stderr; the firmware's own report of a fault goes there too. With
-`count`, the board's clock counts instructions (-icount): on the lx106 one instruction is a microsecond, on the microbit
+QEMU writes every complaint about the guest to stderr; the firmware's own report of a fault goes there too. With
+`count`, the board's clock counts instructions (-icount). On the lx106 one instruction is a microsecond. On the microbit
 a thousand are one, because its timer has no finer tick.
 """
 
@@ -31,10 +31,11 @@ PLUGIN, HEADER = Path(__file__).with_name("qemu_profile.c"), Path(__file__).with
 
 @dataclass(frozen=True)
 class Machine:
-    """How QEMU is called: its program, the Debian package that has it, its arguments; the ELF files that it runs.
+    """How QEMU is called: program, Debian package with it, arguments, and the machine of the ELF files that it runs.
 
-    count: arguments that make the board's clock count instructions. flash: address and size of a flash whose bytes QEMU
-    gets in place of the ELF file, for which it would write .bss behind them. ignore: what QEMU may say of the guest.
+    count: arguments that make the board's clock count instructions. ignore: lines about the guest that mean nothing.
+    flash: None if QEMU takes the ELF file. Else address and size of a flash: QEMU gets the bytes of that flash instead,
+    because it would write .bss behind those of an ELF file.
     """
 
     program: str
@@ -52,10 +53,10 @@ MACHINES = {
         "qemu-system-misc",
         # Without a serial port QEMU reads and writes its own stdin and stdout.
         ("-M", "sim", "-cpu", "lx106", "-semihosting", "-serial", "none"),
-        # The word tells the firmware's clock (firmware/ports/xtensa/chip.c).
+        # The word "count" reaches the firmware's clock (firmware/ports/xtensa/chip.c).
         ("-icount", "shift=5,sleep=off", "-append", "count"),
         "EM_XTENSA",
-        # The firmware executes such an instruction or reports it (firmware/ports/xtensa/trap.c).
+        # The firmware itself executes such an instruction, or reports it (firmware/ports/xtensa/trap.c).
         re.compile(r"unrecognized opcode |unknown instruction length "),
     ),
     "microbit": Machine(
@@ -68,7 +69,7 @@ MACHINES = {
         ),
         ("-icount", "shift=0"),
         "EM_ARM",
-        # QEMU resets an Arm processor once before its flash is there.
+        # QEMU resets an Arm processor once before it has loaded the flash.
         re.compile(r"Invalid read at addr 0x[04], size 4, "),
         (0, 2 * 1024 * 1024),
     ),
@@ -83,8 +84,8 @@ XTENSA_CAUSES = {
     9: "a misaligned access to {}",
     63: "a break instruction",
 }
-"""EXCCAUSE (Xtensa Instruction Set Architecture Reference Manual, table 4-64), with a place for EXCVADDR; 63 is the
-firmware's own, for a debug exception."""
+"""By EXCCAUSE (Xtensa Instruction Set Architecture Reference Manual, table 4-64); {} stands for EXCVADDR. 63 is the
+firmware's own number for a debug exception."""
 
 
 def serve(
@@ -95,9 +96,9 @@ def serve(
     count: bool = False,
     profile: Path | None = None,
 ) -> int:
-    """Run an image until asked to stop; see bridge.serve. Raises UserError for a bad chip or image, or no QEMU.
+    """Run an image until asked to stop; see bridge.serve. Raises UserError for a bad chip or image, and without QEMU.
 
-    profile: the folder of a profile to count into, if this computer can compile QEMU's plugin.
+    profile: the folder of a profile to count into. It stays empty if this computer cannot compile QEMU's plugin.
     """
     machine = MACHINES.get(chip)
     if machine is None:
@@ -120,9 +121,9 @@ def serve(
 
 
 def _weights(image: Elf) -> list[str]:
-    """The arguments that lay the weights beside the program into memory; none if they are in it, or missing.
+    """The arguments that load the weights beside the program into memory.
 
-    QEMU's memory there is zero if nothing is laid into it.
+    Empty if the weights are in the program, or their file is missing: QEMU's memory there is then zero.
     """
     found = image.weights()
     path = image.path.with_name(WEIGHTS)
@@ -143,9 +144,9 @@ def find(machine: Machine) -> str:
 
 
 def _profiling(qemu: str, folder: Path) -> list[str]:
-    """The arguments that load our plugin; none if there is no compiler for it, or QEMU was built without plugins.
+    """The arguments that load our plugin; empty if no compiler can build it, or QEMU was built without plugins.
 
-    Their interface has a version, which QEMU 9.0 raised (QEMU's qemu-plugin.h).
+    QEMU 9.0 raised the version of the plugin interface (QEMU's qemu-plugin.h).
     """
     said, known = (
         subprocess.run([qemu, option], capture_output=True, text=True, check=False).stdout
@@ -164,7 +165,7 @@ def _profiling(qemu: str, folder: Path) -> list[str]:
 
 
 def explain(chip: str, image: Elf, complaints: Sequence[str]) -> str:
-    """The message for an end: QEMU's lines, the registers that the firmware reported, and the gist last."""
+    """The message for a board that stopped: QEMU's lines, the registers from the firmware's report, and why, last."""
     report = next((line for line in complaints if line.startswith("tinyllm: fault")), "")
     said = [line for line in complaints if line != report]
     outside = next((found for line in said if (found := OUTSIDE.match(line))), None)

@@ -1,7 +1,7 @@
-/* A plugin of QEMU that counts what each function executes, into the folder that its argument names (profile.py). It is
- * told of every basic block when QEMU translates it, and again each time that the block is entered.
+/* A plugin of QEMU that counts what each function executes. Its argument names the folder of the profile (profile.py).
+ * QEMU calls it for every basic block when it translates the block, and again each time that the block is entered.
  *
- * The declarations are those of QEMU's "TCG Plugins" interface; TL_QEMU_API is the version of it that this QEMU has. */
+ * The declarations are those of QEMU's "TCG Plugins" interface; TL_QEMU_API is the version that this QEMU has. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -18,7 +18,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define PATH_BYTES 4096u
 #define NO_REGISTERS 0
-/* Of firmware/ports/xtensa/link.ld; no other machine has code there. */
+/* From firmware/ports/xtensa/link.ld. No other machine has code there. */
 #define VECTORS 0x40080000u
 #define VECTORS_BYTES 1024u
 
@@ -41,7 +41,7 @@ struct block {
 };
 
 static struct profile profile;
-static uint64_t *first, *bytes; /* (functions,) where each begins, and how long it is */
+static uint64_t *first, *bytes; /* (functions,): first address and size of each */
 
 static uint64_t function_at(uint64_t address) {
     for (uint64_t i = 1; i < profile.functions; i++) {
@@ -52,8 +52,9 @@ static uint64_t function_at(uint64_t address) {
     return 0;
 }
 
-/* Whether a block executes an instruction in place of the program, from the vector of an exception to its return: it
- * is left out, and the program's instruction was counted with its own block (firmware/ports/xtensa). */
+/* Whether a block belongs to the exception handler that executes an instruction in place of the program, from the
+ * exception's vector to its return. Such blocks are not counted: the program's instruction was counted with its own
+ * block (firmware/ports/xtensa). */
 static bool executes_another(uint64_t start) {
     static enum { PROGRAM, ENTERED, EXECUTING, LEAVING } trap;
     if (start - VECTORS < VECTORS_BYTES) {

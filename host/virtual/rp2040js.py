@@ -1,7 +1,7 @@
-"""A second opinion on the virtual Pico: its image, unchanged, in rp2040js under Node.js.
+"""A second emulator for the virtual Pico: the same image, unchanged, in rp2040js under Node.js.
 
-rp2040js counts cycles: loads and stores 2, taken branches 2, multiplications 1, no misses of the flash's cache and no
-second core. It does not see misaligned writes; any other complaint of its stops the board.
+rp2040js counts cycles: 2 for a load, store or taken branch, 1 for a multiplication. It has no cache misses of the flash
+and no second core. It does not notice misaligned writes; any complaint that it does make stops the board.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ FLASH_START, FLASH_BYTES = 0x10000000, 16 * 1024 * 1024
 def serve(
     program: Path, tcp_port: int = 0, parent_pipe: bool = False, count: bool = False, profile: Path | None = None
 ) -> int:
-    """Run a Pico's ELF image until asked to stop; see bridge.serve. Raises UserError as the readers and install.
+    """Run a Pico's ELF image until asked to stop; see bridge.serve. Raises UserError as read_image, find and install.
 
-    profile: the folder of a profile, in cycles.
+    profile: the folder of a profile to count cycles into.
     """
     image = read_image(program, RP2040).elf
     node = find("node")
@@ -52,7 +52,7 @@ def serve(
 
 
 def install() -> Path:
-    """The folder with rp2040js and our runner, in the user's cache; fetched with npm if it is not there yet.
+    """The folder in the user's cache with rp2040js and our runner. npm fetches rp2040js if it is not there yet.
 
     Raises UserError if Node.js or npm is missing, or npm cannot fetch the package.
     """
@@ -91,7 +91,7 @@ def _fetch(npm: str, folder: Path) -> None:
 
 
 def _keep(fresh: Path, folder: Path) -> None:
-    """Move a whole folder to its place in one step; if another process was faster, its folder is as good."""
+    """Move a whole folder to its place in one step. If another process was faster, use its folder: it is the same."""
     try:
         fresh.replace(folder)
     except OSError:
@@ -110,7 +110,7 @@ def find(tool: str) -> str:
 
 
 def explain(image: Elf, complaints: Sequence[str]) -> str:
-    """The message for an end, from lines of rp2040js, the runner or the firmware: registers first, the gist last."""
+    """The message for a board that stopped, from lines of rp2040js, the runner or the firmware: registers, then why."""
     report = next((line for line in complaints if line.startswith("tinyllm: fault")), "")
     said = [line for line in complaints if line != report]
     trouble = said[0] if said else "the firmware reports a fault"
@@ -120,7 +120,7 @@ def explain(image: Elf, complaints: Sequence[str]) -> str:
 def main() -> int:
     """`python -m tinyllm.host.virtual.rp2040js PROGRAM --tcp PORT [--parent-pipe] [--count]`.
 
-    `--profile FOLDER` counts what each function takes into the profile there.
+    `--profile FOLDER` counts the cycles of each function into the profile there.
     """
     parser = bridge.argument_parser("Run a Pico's image in rp2040js.")
     parser.add_argument("--count", action="store_true", help="one cycle is one microsecond of the board's clock")

@@ -1,4 +1,4 @@
-"""Our C for emulators: compiled once by this computer's compiler into a shared library, and kept."""
+"""Compiles our C for emulators into a shared library, once, and keeps it in the cache folder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tinyllm.errors import UserError
 
 
 def shared_library(source: Path, *headers: Path, flags: tuple[str, ...] = ()) -> Path:
-    """The library of `source`, compiled if it was not before. headers: ours that it includes.
+    """The shared library of `source`, from the cache or compiled now. headers: our headers that it includes.
 
-    Raises UserError if none was compiled before and there is no C compiler, it makes no shared library, or there is no
-    room for one.
+    Raises UserError if it has to be compiled, and there is no C compiler, the compiler makes no shared library, or the
+    library cannot be written.
     """
     content = [*(path.read_bytes() for path in (source, *headers)), *(flag.encode() for flag in flags)]
     digest = hashlib.sha256(b"\0".join(content)).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The site as an ASGI application, with the bridge to a board behind it."""
+"""The ASGI application of the site: its files, and the bridge to a board."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinyllm.host.web.site import SITE
 
 BRIDGE = "/bridge"
 HEADERS = {
-    # The page's own <meta> says what it may load; this part counts in a header alone.
+    # The page's own <meta> says what it may load. Browsers obey frame-ancestors only in a header.
     "Content-Security-Policy": "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -29,7 +29,7 @@ HEADERS = {
 
 
 def application(folder: Path, document: dict[str, Any], bridge: Bridge, access: Access) -> Starlette:
-    """folder: with the site. document: site.json, which says what is behind the bridge."""
+    """The application. folder: of the site's files. document: site.json, which names the board behind the bridge."""
 
     async def about(request: Request) -> Response:
         return JSONResponse(document)

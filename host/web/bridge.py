@@ -1,7 +1,7 @@
-"""A WebSocket in place of the serial port: the page's bytes go to a board of this computer, and the board's come back.
+"""A WebSocket that stands in for a serial port: it carries bytes between the page and a board of this computer.
 
-The bytes are those of the port, untouched. The server's first message is a text, once it has the port. Then it closes
-the WebSocket with a code of CloseCode as soon as the board or the port is gone.
+The bytes are those of the port, unchanged. The server's first message is the text OPEN, when the port is open. The
+server closes the WebSocket with a CloseCode as soon as the board or the port is gone.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tinyllm.text import one_line
 
 OPEN = "open"
 NORMAL = 1000
-"""The code of a WebSocket that has done its work (RFC 6455, section 7.4.1)."""
+"""The close code of a WebSocket that ended as it should (RFC 6455, section 7.4.1)."""
 PATIENCE_SECONDS = 1.0
-"""How long a page waits for another that is about to go, as one that is loaded again."""
+"""How long a page waits for another to leave the board; a page that is reloaded waits for its old self."""
 LONGEST_REASON = 123
 """Bytes of the reason in a close frame (RFC 6455, section 5.5)."""
 
 
 class CloseCode(IntEnum):
-    """Why the server closes, in the range for private use."""
+    """Why the server closes the WebSocket, in RFC 6455's range for private use."""
 
     TAKEN = 4409
     BOARD_GONE = 4410
@@ -37,14 +37,14 @@ class CloseCode(IntEnum):
 
 
 class Bridge:
-    """Joins one page at a time with the board of a connection."""
+    """Connects one page at a time with the board of a connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = asyncio.Lock()
 
     async def serve(self, page: WebSocket) -> None:
-        """The route of the WebSocket."""
+        """Handle one WebSocket, until the page or the board ends it."""
         await page.accept()
         try:
             await asyncio.wait_for(self._lock.acquire(), PATIENCE_SECONDS)
@@ -80,7 +80,7 @@ class Bridge:
 
 
 async def _to_page(port: serial.SerialBase, page: WebSocket) -> tuple[int, str]:
-    """Until the port ends; why, in words for a person."""
+    """Carry bytes to the page until the port ends. Returns the close code and the reason in words."""
     try:
         while True:
             data = await asyncio.to_thread(read_available, port)
@@ -93,7 +93,7 @@ async def _to_page(port: serial.SerialBase, page: WebSocket) -> tuple[int, str]:
 
 
 async def _to_board(page: WebSocket, port: serial.SerialBase) -> tuple[int, str]:
-    """Until the page closes its end, or the port does not take its bytes."""
+    """Carry bytes to the board until the page closes or the port takes no more. Returns the close code and reason."""
     while True:
         message = await page.receive()
         if message["type"] != "websocket.receive":

@@ -1,4 +1,4 @@
-"""What is written to a board, as files: the parts of an ESP32's flash and their offsets, or a Pico's .uf2."""
+"""Builds the image that a page writes to a board: the parts of an ESP32's flash with offsets, or a Pico's .uf2."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tinyllm.host.model.load import LoadedModel
 UF2 = "firmware.uf2"
 MANIFEST = "manifest.json"
 BUILD_FACTS = "idedata"
-"""The target with which PlatformIO writes what it knows of a build, for editors: idedata.json beside the program."""
+"""PlatformIO's target that writes idedata.json, its facts about a build, beside the program."""
 LARGEST_FACTS = 1 << 24
 LARGEST_PART = 1 << 26
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file of an image. offset: where in the flash it goes; None for a file that a person copies to a drive."""
+    """A file of an image. offset: its place in the flash; None for a file that the user copies to a drive."""
 
     name: str
     content: bytes
@@ -40,7 +40,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Image:
-    """All that a board needs to run a model. about: of the project that it was built from."""
+    """All files that a board needs to run a model. about: the manifest of the project that they were built from."""
 
     board: Board
     about: Manifest
@@ -48,18 +48,18 @@ class Image:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """Name -> content."""
+        """The files: name -> content."""
         return {part.name: part.content for part in self.parts}
 
     @property
     def by_hand(self) -> bool:
-        """Whether a person copies it to the board's drive."""
+        """Whether the user copies the image to the board's drive."""
         return self.parts[0].offset is None
 
     def manifest(self, version: str) -> dict[str, Any]:
         """The parts in the format of ESP Web Tools (its README, "Example manifest"). version: of tinyllm.
 
-        md5: for our own page, since it is what a chip computes of its flash; other installers pass over it.
+        md5 is for our own page, because a chip can compute the MD5 of its flash. Other installers ignore it.
         """
         parts = [
             {"path": part.name, "offset": part.offset, "md5": md5(part.content, usedforsecurity=False).hexdigest()}
@@ -74,20 +74,20 @@ class Image:
 
 
 def check_has_image(board: Board) -> None:
-    """UserError unless a page can put a program on such a board."""
+    """Raise UserError if a page cannot flash such a board."""
     if board.bootloader_drive is None and not _is_esp(board):
         raise UserError(f"--boards {board.name}: a page can flash Picos and ESP32s alone; `tinyllm boards` lists them.")
 
 
 def build_image(loaded: LoadedModel, board: Board, progress: Line = ignore, notice: Line = ignore) -> Image:
-    """Build a model for a board, and read what would be uploaded.
+    """Build a model for a board, and read the files that would be uploaded.
 
-    Another process that flashes such a board is waited for, and notice told. Errors as emit and compile_project; and
+    If another process is flashing such a board, call `notice` and wait for it. Errors as emit and compile_project, and
     UserError if a Pico's weights lie beside its program.
     """
     busy = f"another tinyllm is flashing a {board.name}; waiting for it."
     with one_at_a_time(f"flash {board.name}", busy, notice):
-        # The folder of `tinyllm flash`: PlatformIO compiles the whole core again in a project that has moved.
+        # The folder of `tinyllm flash`, because PlatformIO compiles the whole core again in another folder.
         folder = home() / "flash" / board.name
         project = emit(loaded, board, None, progress, notice)
         if not _is_esp(board) and project.weights is not None:
@@ -102,7 +102,7 @@ def build_image(loaded: LoadedModel, board: Board, progress: Line = ignore, noti
 def image_of(project: Project, folder: Path, build: Path) -> Image:
     """The image of a project that was compiled in `folder`. build: PlatformIO's folder of the program.
 
-    Raises Failure if the platform's build left no such files.
+    Raises Failure if the build left no such files.
     """
     if _is_esp(project.board):
         run_target(folder, project.board.name, BUILD_FACTS)
@@ -113,9 +113,9 @@ def image_of(project: Project, folder: Path, build: Path) -> Image:
 
 
 def chip_parts(project: Project, facts: dict[str, Any], build: Path) -> list[Part]:
-    """Bootloader, partition table and app at the offsets that PlatformIO would upload them to, and the weights.
+    """Bootloader, partition table and app at the offsets to which PlatformIO would upload them, and the weights.
 
-    facts: idedata.json. build: PlatformIO's folder of the program. Failure if they do not fit together.
+    facts: idedata.json. build: PlatformIO's folder of the program. Raises Failure if the parts do not fit together.
     """
     try:
         extra = facts["extra"]
@@ -133,7 +133,7 @@ def chip_parts(project: Project, facts: dict[str, Any], build: Path) -> list[Par
 
 
 def _apart(parts: Sequence[Part], build: Path) -> list[Part]:
-    """The parts in the order of the flash; Failure if one reaches into the next, or two have one name."""
+    """The parts, which are in the order of the flash. Raises Failure if two overlap or have the same name."""
     for one, other in pairwise(parts):
         assert one.offset is not None and other.offset is not None
         if one.offset + len(one.content) > other.offset:

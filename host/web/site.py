@@ -1,4 +1,4 @@
-"""The static site: the page, the images of boards, and site.json, which tells the page what there is."""
+"""The static site: the page, the images of boards, and site.json, which lists boards, images and settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = Path(__file__).parent / "page"
 
 @dataclass(frozen=True)
 class BridgedBoard:
-    """The board behind the server's bridge: its own name, that of its model, and the clock of its times."""
+    """The board behind the server's bridge. board, model: their names. clock: which clock the board's times are of."""
 
     board: str
     model: str
@@ -40,12 +40,12 @@ class Site:
     document: dict[str, Any]
 
     def for_bridge(self, bridged: BridgedBoard | None) -> dict[str, Any]:
-        """site.json as a server with that board behind it gives it out."""
+        """site.json as a server sends it if that board is behind its bridge; None: no board is."""
         return self.document | {"bridge": vars(bridged) if bridged else None}
 
 
 def make_site(images: Sequence[Image]) -> Site:
-    """The page, with these images to flash."""
+    """The site: the page, and these images to flash."""
     version = importlib.metadata.version("tinyllm")
     files = _page()
     boards = []
@@ -82,7 +82,7 @@ def make_site(images: Sequence[Image]) -> Site:
 
 
 def write_site(site: Site, folder: Path) -> None:
-    """Write the site. What an earlier one had and this one has not is removed from its images.
+    """Write the site to a folder. Images of an earlier site that this one lacks are removed.
 
     Raises UserError, and writes nothing, if `folder` holds anything but a site, or cannot be written.
     """
@@ -91,7 +91,7 @@ def write_site(site: Site, folder: Path) -> None:
         with StagedFiles() as staged:
             for name, content in site.files.items():
                 staged.add(folder / name, content)
-            # Last, so that a folder with it is a whole site.
+            # Last: a folder with site.json is then a whole site.
             staged.add(folder / SITE, _json(site.document))
             staged.put_in_place()
         kept = {Path(name).parts[1] for name in site.files if name.startswith(f"{IMAGES}/")}
@@ -103,7 +103,7 @@ def write_site(site: Site, folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """UserError if a site cannot be written to `folder`: it is a file, or holds something else."""
+    """Raise UserError if a site cannot be written to `folder`: it is a file, or holds other files."""
     try:
         nearest = next((place for place in (folder, *folder.parents) if place.exists()), folder)
         if nearest.exists() and not nearest.is_dir():
@@ -115,12 +115,12 @@ def check_folder(folder: Path) -> None:
 
 
 def _page() -> dict[str, bytes]:
-    """The page's own files, by their path in the site."""
+    """The page's own files: path in the site -> content."""
     return {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in sorted(PAGE.rglob("*")) if path.is_file()}
 
 
 def _settings() -> list[dict[str, Any]]:
-    """The table of settings as the page reads it; values are as on the wire."""
+    """The table of sampler settings as the page reads it. Values are as on the wire."""
     return [
         {
             "setting": row.setting.value,

@@ -1,1 +1,1 @@
-"""Training data of a chat model that answers commands with calls: a grammar of phrases, and conversations from it."""
+"""Makes training data for chat models that answer commands with calls: a grammar of phrases, and conversations."""

@@ -1,7 +1,7 @@
-"""Conversations of one to eight turns, from a phrase book and small talk.
+"""Makes conversations of one to eight turns from a phrase book and small talk.
 
-A command is answered by `<call>light.set(room="kitchen", on=true)</call><result>ok</result>The kitchen light is on.`
-What stands in <result> is put there by the board; a trainer takes no loss on it.
+The answer to a command is `<call>light.set(room="kitchen", on=true)</call><result>ok</result>The kitchen light is on.`
+The board writes what is in <result>, so training takes no loss on it.
 """
 
 from __future__ import annotations
@@ -38,36 +38,37 @@ COMMAND = "command"
 _Entry = TypeVar("_Entry", Command, Reply, Frame)
 
 ERRORS = ("no handler", "failed", "not connected", "timeout", "busy", "no such relay", "no such sensor")
-"""What a handler may say went wrong: `error: busy`."""
+"""The errors that a handler may report, as `error: busy`."""
 SORRY = "Sorry, that did not work: {error}."
 LENGTHS = (50, 14, 10, 7, 6, 5, 4, 4)
-"""How often conversations have one turn, two, three and so on."""
+"""Weights of conversations with one turn, two, three and so on."""
 LONGEST = 450
-"""Characters, after which no other turn comes before the last; the context of a small model is short."""
+"""After this many characters only the last turn follows, because the context of a small model is short."""
 EARLIER = (COMMAND,) * 3 + (ASIDE,) * 2 + (UNKNOWN,) + (SMALL_TALK,) * 3
-"""The kinds of turns before the last."""
+"""The kinds of turns before the last, as often as they are drawn."""
 TELLING = 0.12
-"""How many of the turns before the last tell something to be remembered."""
+"""The share of turns before the last that tell something to be remembered."""
 REACH = 4
-"""Turns, after which nobody says "it" of a thing any more."""
+"""After this many turns nobody calls a thing "it" any more."""
 MOST_TRIES = 400
-"""Until a template of the wanted side of the split is found."""
+"""The most tries to find a template on the wanted side of the split."""
 ERROR_SHARE = 0.05
 REWORDED = 0.5
-"""Of the questions of small talk that are trained on."""
+"""The share of the small talk's training questions that are reworded."""
 JOINTS = (" and ", " and ", " and then ", ", then ", ", ", " and also ", ". ")
 LONGEST_PAIR = 110
-"""Characters of two commands in one sentence."""
+"""The most characters of two commands in one sentence."""
 DOUBLED = ("cut", "dim", "flip", "get", "let", "put", "run", "set", "shut", "stop", "spin", "tap", "begin")
-"""Verbs whose last letter is doubled before -ing."""
+"""Verbs that double their last letter before -ing."""
 _PLACE = re.compile(r"\{command\}|\{doing\}")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What a person says, and the right answer.
+    """What the user says, and the right answer.
 
-    calls: their texts, in order. told: values that later turns may refer to. template: where the words come from.
+    calls: the texts of the answer's calls, in order. told: values that later turns may refer to. template: the template
+    that the user's words come from.
     """
 
     kind: str
@@ -83,7 +84,7 @@ Conversation = tuple[Turn, ...]
 
 @dataclass(frozen=True)
 class Split:
-    """Which templates are held out: a share of them, chosen by a hash of seed and template."""
+    """Decides which templates are held out: a share of them, by a hash of seed and template."""
 
     seed: int
     share: float
@@ -95,7 +96,7 @@ class Split:
 
 
 class Speaker:
-    """Makes turns and conversations; all chance comes from `random`."""
+    """Makes turns and conversations. Every random choice comes from `random`."""
 
     def __init__(self, book: PhraseBook, intents: Sequence[Intent], split: Split, random: Random) -> None:
         self.book, self.split, self.random = book, split, random
@@ -117,7 +118,7 @@ class Speaker:
     # --- Conversations ------------------------------------------------------------------------------------------------
 
     def conversation(self, kind: str, held_out: bool) -> Conversation:
-        """A conversation whose last turn is of this kind, and of held-out words if wanted; the others never are."""
+        """A conversation whose last turn is of this kind, with held-out words if `held_out`; the others have none."""
         count = self.random.choices(range(1, len(LENGTHS) + 1), LENGTHS)[0]
         before: list[Turn] = []
         while len(before) < count - 1 and sum(len(turn.user) + len(turn.answer) for turn in before) < LONGEST:
@@ -129,7 +130,7 @@ class Speaker:
         return (*before, self.turn(kind, held_out, before))
 
     def turn(self, kind: str, held_out: bool, before: Sequence[Turn] = ()) -> Turn:
-        """A turn of a kind, which may refer to those before."""
+        """A turn of a kind. It may refer to the turns before it."""
         chance = self.random.random()
         if kind == COMMAND:
             referring, told = self.referring(before)
@@ -155,7 +156,7 @@ class Speaker:
         return self.reply([reply for reply in replies if reply.kind == kind] or replies, held_out)
 
     def referring(self, before: Sequence[Turn]) -> tuple[list[Command], Mapping[str, Value]]:
-        """The commands that may leave out what the last call has told, if that is not long ago; and what it told."""
+        """The commands that may leave out values of the last call, and these values; none after REACH turns."""
         for turn in reversed(before[-REACH:]):
             if turn.calls:
                 name = turn.calls[0].partition("(")[0]
@@ -168,7 +169,7 @@ class Speaker:
     # --- Turns --------------------------------------------------------------------------------------------------------
 
     def command(self, commands: Sequence[Command], held_out: bool, told: Mapping[str, Value] | None = None) -> Turn:
-        """A command of one of these, in the words of one of their templates; `told` gives what it leaves out."""
+        """A turn with one of these commands, in the words of one of its templates. told: what it may leave out."""
         command, template = self._template(commands, held_out)
         values: dict[str, Value] = dict(command.values)
         forms = dict(slots_of(template))
@@ -183,7 +184,7 @@ class Speaker:
         return Turn(COMMAND, self.noise.add(pieces), answer, command.identity(template), (call,), values)
 
     def two_commands(self, held_out: bool) -> Turn:
-        """Two orders in one sentence; one alone, if the two would be long."""
+        """Two commands in one sentence. The first alone if both are the same, too long or could be misread."""
         first, second = self.turn(COMMAND, held_out), self.turn(COMMAND, False)
         user = first.user.rstrip(".?!, ") + self.random.choice(JOINTS) + second.user
         if len(user) > LONGEST_PAIR or first.calls == second.calls or '"' in first.user or self._shows_text(first):
@@ -192,7 +193,7 @@ class Speaker:
         return Turn(COMMAND, user, f"{answer}{DONE}", first.template, first.calls + second.calls)
 
     def reply(self, replies: Sequence[Reply], held_out: bool, told: Mapping[str, Value] | None = None) -> Turn:
-        """A turn that words alone answer."""
+        """A turn that is answered by words alone."""
         reply, template = self._template(replies, held_out)
         pieces, chosen = self.surface.fill(self.polite(template) if reply.kind == ASIDE else template, {})
         answer = _filled(reply.answer, {CALLS: self.book.abilities, **chosen, **(told or {})})
@@ -200,7 +201,7 @@ class Speaker:
         return Turn(reply.kind, self.noise.add(pieces), answer, reply.identity(template), (), tells)
 
     def framed(self, held_out: bool) -> Turn:
-        """A command inside a sentence that makes no command of it."""
+        """A command inside a sentence that is no command, as "how do I {command}?"."""
         frame, template = self._template(self.book.frames, held_out)
         for _ in range(MOST_TRIES):
             command, inner = self._template(self.random.choice(self.first), False)
@@ -218,7 +219,7 @@ class Speaker:
         return Turn(ASIDE, self.noise.add(pieces), frame.answer, frame.identity(template))
 
     def small_talk(self, held_out: bool) -> Turn:
-        """A question of the small talk that was read, of an intent with many questions more often."""
+        """A question of the small talk file. Intents with more questions come more often."""
         intents = self.questions[held_out]
         intent, questions = self.random.choices(intents, [len(questions) ** 0.5 for _, questions in intents])[0]
         question = self.random.choice(questions)
@@ -231,7 +232,7 @@ class Speaker:
         return Turn(SMALL_TALK, self.noise.add([Piece(said)]), intent.answer, question)
 
     def polite(self, template: str) -> str:
-        """The template as it is, or in a polite sentence if it is an imperative, or with a filler."""
+        """The template unchanged, or with a filler, or, if it is an imperative, in a polite sentence."""
         chance = self.random.random()
         imperative = self._imperative(template)
         if imperative and self.book.polite and chance < 0.4:
@@ -243,7 +244,7 @@ class Speaker:
     # --- Chance -------------------------------------------------------------------------------------------------------
 
     def _closing(self, command: Command, values: Mapping[str, Value]) -> str:
-        """The result, and what the model says to it."""
+        """The result of a call, and the model's words after it."""
         if self.random.random() < ERROR_SHARE:
             error = self.random.choice(ERRORS)
             return f"<result>error: {error}</result>{SORRY.format(error=error)}"
@@ -251,7 +252,7 @@ class Speaker:
         return f"<result>{result}</result>{_filled(command.answer, {**values, RESULT: result})}"
 
     def _shows_text(self, turn: Turn) -> bool:
-        """Whether a call of the turn holds a text: what comes behind it could belong to it."""
+        """Whether a call of the turn has a free text: words after it could be taken for part of that text."""
         calls = (self.book.catalogue.calls[call.partition("(")[0]] for call in turn.calls)
         return any(isinstance(argument.kind, FreeText) for call in calls for argument in call.arguments)
 
@@ -259,7 +260,10 @@ class Speaker:
         return template.split(" ", 1)[0].lower() in self.book.verbs
 
     def _template(self, entries: Sequence[_Entry], held_out: bool) -> tuple[_Entry, str]:
-        """An entry and a template of it on the wanted side of the split. Raises NoTemplateError if there seems none."""
+        """An entry, and a template of it on the wanted side of the split.
+
+        Raises NoTemplateError if none is found in MOST_TRIES tries.
+        """
         weights = [entry.phrases.weights[-1] ** 0.7 for entry in entries]
         for _ in range(MOST_TRIES):
             entry = self.random.choices(entries, weights)[0]
@@ -272,7 +276,7 @@ class Speaker:
 
 
 def line(conversation: Conversation) -> str:
-    """A conversation as a line of JSON: its messages, and kind and template of the last turn."""
+    """A conversation as a line of JSON: its messages, and the kind and template of its last turn."""
     messages = []
     for turn in conversation:
         messages.append({"role": "user", "content": turn.user})
@@ -282,7 +286,7 @@ def line(conversation: Conversation) -> str:
 
 
 def read_line(text: str, place: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Kind, what the user says and what the assistant answers, of what `line` made. UserError for anything else."""
+    """The kind, the user's texts and the assistant's texts in a line that `line` made. UserError for any other text."""
     try:
         row = json.loads(text)
         users = tuple(str(message["content"]) for message in row["messages"][0::2])
@@ -296,11 +300,11 @@ def read_line(text: str, place: str) -> tuple[str, tuple[str, ...], tuple[str, .
 
 
 class NoTemplateError(Failure):
-    """A few phrases may all be on one side of the split; another conversation is tried then."""
+    """No template was found on the wanted side of the split, as happens with few phrases. The caller tries again."""
 
 
 def gerund(imperative: str) -> str:
-    """The form with -ing: of "switch off the light" it is "switching off the light"."""
+    """The form with -ing: "switch off the light" becomes "switching off the light"."""
     verb, space, rest = imperative.partition(" ")
     low = verb.lower()
     if low in DOUBLED:
@@ -311,12 +315,12 @@ def gerund(imperative: str) -> str:
 
 
 def _around(sentence: str, command: str) -> str:
-    """The command in a sentence that has a place for {command}, or for its gerund: {doing}."""
+    """The sentence with the command in place of {command}, or its gerund in place of {doing}."""
     return tidy(_PLACE.sub(lambda match: command if match[0] == "{command}" else gerund(command), sentence))
 
 
 def _filled(answer: str, values: Mapping[str, Value]) -> str:
-    """An answer with its slots written as values stand in calls, but on and off for true and false."""
+    """An answer with values in its slots, written as in calls but with on and off for true and false."""
     return SLOT.sub(lambda match: canonical(values[match[1]]) if match[1] in values else match[0], answer)
 
 
@@ -326,7 +330,7 @@ def _bare(text: str) -> str:
 
 
 def _by_call(commands: Sequence[Command]) -> list[list[Command]]:
-    """The commands of each call together, so that every call comes as often as the others."""
+    """The commands in a list for each call, so that every call comes equally often."""
     found: dict[str, list[Command]] = {}
     for command in commands:
         found.setdefault(command.call.name, []).append(command)

@@ -1,4 +1,4 @@
-"""The files of training data: train.jsonl, and beside it what is held out, to measure a model with."""
+"""Writes the files of training data: train.jsonl, and the held-out files to measure a model with."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ HELD_OUT = {
     UNKNOWN: "heldout_unknown.jsonl",
     SMALL_TALK: "heldout_small_talk.jsonl",
 }
-"""The files of questions that are never trained on, by kind."""
+"""The files of held-out conversations by the kind of their last turn, which is never trained on."""
 SHARES = {COMMAND: 0.38, ASIDE: 0.3, UNKNOWN: 0.07, SMALL_TALK: 0.25}
-"""Of the conversations that are trained on, by the kind of the last turn."""
+"""The share of each kind of last turn in the training conversations."""
 HELD_OUT_SHARE = 0.1
-"""Of the templates, and of the questions of small talk."""
+"""The share of templates, and of small talk's questions, that are held out."""
 PATIENCE = 50
-"""Conversations in a row that are there already: then a kind has no more to say."""
+"""A kind has no more conversations if so many in a row are there already."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What was written. conversations: by file. templates: by name of call or kind, trained on and held out."""
+    """What was written. conversations: their number by file.
+
+    templates: their numbers, trained on and held out, by name of call or kind.
+    """
 
     conversations: dict[str, int]
     templates: dict[str, tuple[int, int]]
 
 
 def phrase_book(actions: Path, phrases: Path | None) -> PhraseBook:
-    """The phrases for a catalogue: the generic ones, those of the file, the bundled ones for calls that it has too.
+    """The phrases for a catalogue: the generic ones, the bundled ones for its calls, those of `phrases`, and its own.
 
-    Raises UserError if a call has no phrases at all.
+    Raises UserError if a call has no phrases, and as PhraseBook.read.
     """
     book = PhraseBook(read_catalogue(actions))
     for path in (*GENERIC, *BUNDLED, *([] if phrases is None else [phrases])):
@@ -64,7 +67,7 @@ def generate(
     held_out: int = 500,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Made:
-    """Write the pairs for a catalogue into a folder: `count` conversations to train on, `held_out` of each other kind.
+    """Write the pairs for a catalogue into a folder: `count` conversations to train on, `held_out` to test each kind.
 
     The same arguments give the same files. Raises UserError for a wrong file or a folder that cannot be written.
     """
@@ -78,7 +81,7 @@ def generate(
     done = 0
 
     def some(kind: str, number: int, held: bool) -> list[Conversation]:
-        """Up to `number` conversations of a kind, no two with the same words."""
+        """Up to `number` conversations of a kind, no two with the same words of the user."""
         nonlocal done
         found: dict[tuple[str, ...], Conversation] = {}
         misses = 0

@@ -1,14 +1,14 @@
-"""The grammar of phrases: one line that stands for many sentences, in the notation of speech grammars.
+"""The grammar of phrases: one line stands for many sentences, in the notation of speech grammars.
 
     (turn|switch) on the {room} light[s]
 
-    (a|b)      one of several; an empty one stands for nothing
+    (a|b)      one of several; one may be empty
     [a]        may be left out
     <name>     a rule of the phrase book, as if its text stood here in brackets
     {name}     a slot for a value; {name:form} writes the value in a form of the phrase book
 
-The notation is that of JSGF (W3C note, 2000), with slots as Home Assistant's sentences have them. A *template* is one
-expansion with its slots still open: the unit that is trained on or held out.
+The notation is that of JSGF (W3C note, 2000), with slots as in Home Assistant's sentences. A *template* is one
+expansion with its slots still empty. Whole templates are trained on or held out.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tinyllm.errors import UserError
 from tinyllm.text import shown
 
 SLOT = re.compile(r"\{([a-z][a-z0-9_]*)?(?::([a-z][a-z0-9_]*))?\}")
-"""{argument}, {argument:form}, or {} for the value itself in a form."""
+"""{argument}, {argument:form}, or, within a form, {} for the value itself."""
 _TOKEN = re.compile(rf"{SLOT.pattern}|<([a-z][a-z0-9_]*)>|[()\[\]|]|[^()\[\]|{{}}<]+|.", re.DOTALL)
 DEEPEST = 12
-"""Brackets and rules within one another."""
+"""The most brackets and rules within one another."""
 TOO_DEEP = f"more than {DEEPEST} brackets or rules within one another; does a rule name itself?"
 LONGEST_LINE = 4000
 RULE = ", rule <"
@@ -39,11 +39,11 @@ class Choice:
     options: tuple[Sequence, ...]
 
     def count(self) -> int:
-        """Expansions, equal ones counted each."""
+        """The number of expansions; equal ones count separately."""
         return sum(option.count() for option in self.options)
 
     def pick(self, random: Random) -> str:
-        """One expansion; every option is as likely as the others."""
+        """A random expansion; all options are equally likely."""
         return self.options[random.randrange(len(self.options))].pick(random)
 
 
@@ -54,14 +54,14 @@ class Sequence:
     parts: tuple[str | Choice, ...]
 
     def count(self) -> int:
-        """Expansions, equal ones counted each."""
+        """The number of expansions; equal ones count separately."""
         total = 1
         for part in self.parts:
             total *= 1 if isinstance(part, str) else part.count()
         return total
 
     def pick(self, random: Random) -> str:
-        """One expansion, its spaces as they stand."""
+        """A random expansion, with its spaces unchanged."""
         return "".join(part if isinstance(part, str) else part.pick(random) for part in self.parts)
 
 
@@ -69,7 +69,7 @@ Rules: TypeAlias = Mapping[str, str]
 
 
 def parse(line: str, rules: Rules, where: str) -> Choice:
-    """The grammar of one line; `|` may stand outside of brackets too.
+    """Parse one line; `|` may stand outside brackets too.
 
     Raises UserError, which begins with `where`, for brackets that do not close, unknown rules and stray marks.
     """
@@ -90,7 +90,7 @@ class _Parser:
         raise UserError(f"{self.where}: {shown(self.line)}: {what}")
 
     def choice(self, end: str) -> Choice:
-        """Up to the bracket `end`, which is taken; "" is the end of the line."""
+        """Parse up to and including the bracket `end`; "" is the end of the line."""
         self.depth += 1
         if self.depth > DEEPEST:
             self.fail(TOO_DEEP)
@@ -128,7 +128,7 @@ class _Parser:
 
 
 def slot_sets(choice: Choice) -> set[frozenset[tuple[str, str]]]:
-    """The sets of slots that the templates of a line may have: names and forms."""
+    """The sets of slots that the templates of a line may have, each slot as (name, form)."""
     found: set[frozenset[tuple[str, str]]] = set()
     for option in choice.options:
         sets: set[frozenset[tuple[str, str]]] = {frozenset()}
@@ -140,10 +140,10 @@ def slot_sets(choice: Choice) -> set[frozenset[tuple[str, str]]]:
 
 
 def tidy(text: str) -> str:
-    """Single spaces, none at the ends and none before a mark of punctuation."""
+    """The text with single spaces, and none at its ends or before punctuation."""
     return re.sub(r" +([,.?!]|'s\b)", r"\1", " ".join(text.split()))
 
 
 def slots_of(template: str) -> list[tuple[str, str]]:
-    """The slots of a template in their order: name and form, "" for none."""
+    """The slots of a template in order, as (name, form); "" for none."""
     return [(match[1] or "", match[2] or "") for match in SLOT.finditer(template)]

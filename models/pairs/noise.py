@@ -1,4 +1,4 @@
-"""How people type: typos, contractions, case and punctuation. It never touches numbers, names or a text to show."""
+"""Makes text look typed: typos, contractions, case, punctuation. Numbers, names and texts to show stay unchanged."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tinyllm.models.pairs.surface import Piece, text_of
 
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 SHORTEST_MISTYPED = 4
-"""Letters; a typo in a shorter word can make another word of it: on, off, red."""
+"""The fewest letters of a word that gets a typo. In a shorter one a typo can make another word: on, off, red."""
 MANY_WORDS = 4
-"""Of a sentence; a shorter one may end with a question mark though it is no question: "humidity?"."""
+"""A sentence with fewer words may end with a question mark although it is no question: "humidity?"."""
 _WORD = re.compile(r"[A-Za-z']+")
 _QUESTION = re.compile(
     r"(what|who|why|when|where|how|which|is|are|was|do|does|did|can|could|would|will|shall|should|may|might|have|has)\b"
@@ -23,7 +23,7 @@ _QUESTION = re.compile(
 
 
 def neighbour(letter: str, random: Random) -> str:
-    """A key beside that of a lower-case letter."""
+    """The letter of a key beside that of a lower-case letter; any other character as it is."""
     for row in KEYBOARD:
         if letter in row:
             at = row.index(letter)
@@ -32,7 +32,7 @@ def neighbour(letter: str, random: Random) -> str:
 
 
 def mistype(word: str, random: Random) -> str:
-    """A word with one slip: a letter lost, doubled, swapped with the next, or of the next key. The first one stays."""
+    """A word with one typo after its first letter: a letter lost, doubled, swapped with the next, of the next key."""
     at = random.randrange(1, len(word))
     kind = random.random()
     if kind < 0.3:
@@ -45,7 +45,7 @@ def mistype(word: str, random: Random) -> str:
 
 
 class Noise:
-    """Noise of a phrase book's language, with one source of chance."""
+    """Adds noise with the misspellings and contractions of a phrase book. All random choices come from `random`."""
 
     def __init__(
         self, misspellings: Mapping[str, Sequence[str]], contractions: Mapping[str, str], random: Random
@@ -54,7 +54,7 @@ class Noise:
         self.contractions = [(re.compile(rf"\b{re.escape(long)}\b"), short) for long, short in contractions.items()]
 
     def add(self, pieces: Sequence[Piece]) -> str:
-        """What a person types for the pieces."""
+        """The pieces as one text, as a person might type it."""
         random = self.random
         pieces = [piece if piece.fixed else replace(piece, text=self.contracted(piece.text)) for piece in pieces]
         if random.random() < 0.2:
@@ -69,7 +69,7 @@ class Noise:
         return text_of(list(pieces)) + self.ending(pieces)
 
     def contracted(self, text: str) -> str:
-        """Some of what can be said shorter, some of it without the apostrophe."""
+        """The text with some words contracted, sometimes without the apostrophe."""
         for long, short in self.contractions:
             if self.random.random() < 0.6:
                 text = long.sub(short, text)
@@ -78,7 +78,7 @@ class Noise:
         return text
 
     def mistyped(self, pieces: Sequence[Piece]) -> list[Piece]:
-        """One or two words of those that may be touched, spelt wrong."""
+        """The pieces with one or two words misspelt, but not in fixed pieces."""
         places = [
             (number, match.span())
             for number, piece in enumerate(pieces)
@@ -91,7 +91,7 @@ class Noise:
         touched: set[int] = set()
         for number, (start, end) in places[: self.random.choice((1, 1, 2))]:
             if number in touched:
-                continue  # The places behind it have moved.
+                continue  # The first change has moved the other places in this piece.
             touched.add(number)
             text = changed[number].text
             word = text[start:end]
@@ -103,7 +103,7 @@ class Noise:
         return changed
 
     def ending(self, pieces: Sequence[Piece]) -> str:
-        """A mark of punctuation, or none; none after a text that it could be taken for a part of."""
+        """The punctuation at the end, or "". None after a free text, because it could be taken for part of the text."""
         text = text_of(list(pieces))
         last = pieces[-1] if pieces else Piece("")
         if not text or text[-1] in ".?!,%" or (last.fixed and not last.text[-1:].isdigit() and " " in last.text):

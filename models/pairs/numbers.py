@@ -10,11 +10,11 @@ UNITS = (
 )
 TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 LARGEST = 199
-"""Of the numbers that are written as words; people write larger ones in digits."""
+"""The largest number that is written in words. People write larger ones in digits."""
 
 
 def words(value: int, random: Random) -> str:
-    """0 to LARGEST as words, with the variants that people use: "twenty-five", "twenty five", "a hundred and ten"."""
+    """0 to LARGEST in words, in one of the variants in use: "twenty-five", "twenty five", "a hundred and ten"."""
     if value < 20:
         return UNITS[value]
     if value < 100:
@@ -26,7 +26,7 @@ def words(value: int, random: Random) -> str:
 
 
 def common_integer(least: int, greatest: int, random: Random) -> int:
-    """An integer of the range: small, round or any, as people ask for them."""
+    """A random integer from `least` to `greatest`. Small and round ones are likelier, as in what people ask for."""
     kind = random.random()
     if kind < 0.25:
         return random.randint(least, min(greatest, least + 12))

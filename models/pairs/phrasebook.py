@@ -1,6 +1,6 @@
-"""The phrase book: TOML files with the phrases of commands, of other things said, and the answers to them.
+"""The phrase book: TOML files with phrases for commands and for other things that people say, and the answers to them.
 
-docs/pairs.md explains the files to makers. They are read one after the other and add to each other.
+docs/pairs.md explains the files to makers. They are read one after the other, and each adds to those before.
 """
 
 from __future__ import annotations
@@ -24,47 +24,47 @@ from tinyllm.toml import parse_toml
 LARGEST_FILE = 1 << 22
 FOLDER = Path(__file__).parent / "phrases"
 GENERIC = tuple(FOLDER / f"{name}.toml" for name in ("generic", "world", "small_talk"))
-"""What serves any catalogue: politeness, negation, questions about the world, small talk of a chip."""
+"""The phrases for every catalogue: politeness, negation, questions about the world, a chip's small talk."""
 BUNDLED = tuple(
     FOLDER / f"{name}.toml"
     for name in ("lights", "led", "servo", "relays", "timer", "sensors", "display", "pins", "asides")
 )
-"""The phrases of the calls of the bundled catalogue, and of what is near them."""
+"""The phrases for the calls of the bundled catalogue, and near misses of them."""
 ANY = "*"
-"""The key of a form for every value that has no key of its own."""
+"""The key in a form for every value without its own key."""
 ASIDE, UNKNOWN, SMALL_TALK = "aside", "unknown", "small talk"
 KINDS = (ASIDE, UNKNOWN, SMALL_TALK)
-"""What a person says that is no command: near a command, a question about the world, or small talk."""
+"""The kinds of phrases that are no commands: near a command, a question about the world, and small talk."""
 RESULT = "result"
-"""The slot of what the board's handler gave back."""
+"""The slot, in an answer, for the result of the board's handler."""
 DONE = "Done."
 CALLS = "calls"
-"""The slot, in an answer, of what the catalogue's calls do."""
+"""The slot, in an answer, for what the catalogue's calls do."""
 MOST_NAMED = 12
 OTHERS = ("device", "job")
-"""The lists of what a catalogue cannot do; what its own phrasings speak of is taken out of them."""
+"""The lists of what a catalogue cannot do. Words of the catalogue's own phrasings are taken out of them."""
 AGAIN = "[now|and|and now|then|ok] (turn|switch|put) it {} [again|please]|[now|and] {} again"
-"""How people repeat the last command the other way round; {} is its switch."""
+"""How people repeat the last command with another value of its switch; {} stands for the switch."""
 MOST_PHRASES = 10_000
 
 
 @dataclass(frozen=True)
 class Phrases:
-    """The grammar of one thing that people say, in lines; a line is picked by the root of its expansions."""
+    """The grammar of one thing that people say, in lines. A line's weight is the root of its number of expansions."""
 
     lines: tuple[Choice, ...]
 
     @cached_property
     def weights(self) -> tuple[float, ...]:
-        """Summed up, as random.choices wants them: a line of many expansions comes more often, but not much more."""
+        """Cumulative weights for random.choices: a line with many expansions comes more often, but not much more."""
         return tuple(accumulate(min(line.count(), 400) ** 0.5 for line in self.lines))
 
     def pick(self, random: Random) -> str:
-        """A template."""
+        """A random template."""
         return tidy(random.choices(self.lines, cum_weights=self.weights)[0].pick(random))
 
     def count(self) -> int:
-        """Templates, equal ones counted each."""
+        """The number of templates; equal ones count separately."""
         return sum(line.count() for line in self.lines)
 
 
@@ -72,8 +72,8 @@ class Phrases:
 class Command:
     """Phrases that are answered by a call.
 
-    values: of the arguments that the phrases do not name. after: names of calls; what is missing is taken from the last
-    of these in the conversation. answer: what follows the call's result. results: what the handler gives back.
+    values: of arguments that the phrases do not name. after: names of calls; missing arguments are taken from the last
+    of these calls in the conversation. answer: the text after the call's result. results: what the handler returns.
     """
 
     call: Call
@@ -84,7 +84,7 @@ class Command:
     phrases: Phrases
 
     def identity(self, template: str) -> str:
-        """What is held out or trained on as one."""
+        """The text that is hashed to decide whether a template is held out."""
         values = "".join(f" {name}={value}" for name, value in self.values.items())
         return f"{self.call.name}{values}{' later' if self.after else ''}: {template}"
 
@@ -93,8 +93,8 @@ class Command:
 class Reply:
     """Phrases that are answered by words alone.
 
-    tells: the name of what a phrase tells, to be remembered. after: the reply must come after one that told this;
-    unless: it must not. alone: only where no command stands before.
+    tells: the name of what a phrase tells, to be remembered. after: only after a phrase that told this. unless: only if
+    none has told this. alone: only if no command came before.
     """
 
     kind: str
@@ -106,30 +106,30 @@ class Reply:
     alone: bool = False
 
     def identity(self, template: str) -> str:
-        """What is held out or trained on as one."""
+        """As Command.identity."""
         return f"{self.kind}: {template}"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A sentence around any command, which makes something else of it: "how do I {command}?"."""
+    """A sentence around any command that is no command itself: "how do I {command}?"."""
 
     answer: str
     phrases: Phrases
 
     def identity(self, template: str) -> str:
-        """What is held out or trained on as one."""
+        """As Command.identity."""
         return f"frame: {template}"
 
 
 @dataclass
 class PhraseBook:
-    """Everything that may be said, for one catalogue.
+    """All phrases for one catalogue.
 
     forms: how a slot's values are written, by "argument" or "argument:form". lists: the values of slots that are no
-    arguments. polite, frames: around commands. verbs: first words that make a phrase an imperative. common: words
-    that say nothing of what a phrase is about. synonyms: groups of words that stand for each other in small talk.
-    answers: to the intents of a file of small talk, by their first question. does: what calls do, in words, by name.
+    arguments. polite, frames: sentences around commands. verbs: first words that make a phrase an imperative. common:
+    words that do not show what a phrase is about. synonyms: groups of words that may replace each other in small talk.
+    answers: to the intents of a file of small talk, by their first question. does: what each call does, in words.
     """
 
     catalogue: Catalogue
@@ -151,13 +151,13 @@ class PhraseBook:
 
     @property
     def abilities(self) -> str:
-        """What the calls do, "switch lights and read sensors"; those that nothing is known of by their names."""
+        """What the calls do: "switch lights and read sensors". A call that `does` lacks is given by its name."""
         names = list(self.catalogue.calls)[:MOST_NAMED]
         words = list(dict.fromkeys(self.does.get(name, name) for name in names))
         return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
     def read(self, path: Path) -> None:
-        """Add a file. Raises UserError naming the file and the field for what is wrong in it."""
+        """Add a file's phrases. Raises UserError that names the file and the wrong field."""
         values = parse_toml(read_bytes(path, LARGEST_FILE), path)
         table = TomlTable(path, "", values)
         table.allow(_TABLES)
@@ -189,9 +189,9 @@ class PhraseBook:
                 read(TomlTable(path, f"{kind} {number}: ", entry))
 
     def add_phrasings(self, path: Path) -> None:
-        """The phrasings in a catalogue's own file; each must name every argument.
+        """Add the phrasings in a catalogue's own file; each must name every argument.
 
-        A call that switches something may then be repeated with "it".
+        For a call with one switch, phrases that repeat it with "it" are added too. Raises UserError as `read`.
         """
         self._forget_own_words()
         for call in self.catalogue.calls.values():
@@ -207,7 +207,7 @@ class PhraseBook:
                 self.commands.append(Command(call, {}, (call.name,), DONE, "ok", Phrases((line,))))
 
     def values_of(self, slot: str) -> Choice | Words | Switch | Integers | FreeText | None:
-        """What a slot may hold that is no argument of the call at hand: a list of the book, or any call's argument."""
+        """The values of a slot that is no argument of its call: a list of the book, or the argument of another call."""
         if slot in self.lists:
             return self.lists[slot]
         for call in self.catalogue.calls.values():
@@ -217,7 +217,7 @@ class PhraseBook:
         return None
 
     def _forget_own_words(self) -> None:
-        """What the catalogue can do must not stand in the lists of what it cannot: "fan", if there is fan.set."""
+        """Take what the catalogue can do out of the lists of what it cannot do: "fan", if it has fan.set."""
         said = " ".join(phrase for call in self.catalogue.calls.values() for phrase in call.phrasings)
         own = set(re.findall(r"[a-z]{3,}", re.sub(r"\{.*?\}", " ", said).lower())) - self.verbs - self.common
         own |= {name.partition(".")[0] for name in self.catalogue.calls}
@@ -248,7 +248,7 @@ class PhraseBook:
         table.allow(("call", "values", "after", "answer", "results", "phrases"))
         name = table.text("call")
         if name not in self.catalogue.calls:
-            return  # A maker's catalogue may have some of the calls that the phrases are for.
+            return  # A maker's catalogue may lack some of the calls that the phrases are for.
         call = self.catalogue.calls[name]
         values = dict(table.take("values", dict, {}))
         kinds = {argument.name: argument.kind for argument in call.arguments}
@@ -266,7 +266,7 @@ class PhraseBook:
     def _check_slots(
         self, call: Call, values: Mapping[str, Value], after: Iterable[str], lines: Iterable[Choice], where: str
     ) -> None:
-        """Every template must give each argument a value: by its slots, by `values`, or from the call before."""
+        """Check that every template gives each argument a value: by a slot, by `values`, or from the call before."""
         names = [argument.name for argument in call.arguments]
         carried = {
             argument.name for name in after if name in self.catalogue.calls
@@ -296,7 +296,7 @@ class PhraseBook:
             for slots in slot_sets(line):
                 for slot, _ in slots:
                     if self.values_of(slot) is None:
-                        return  # About a call that this catalogue lacks.
+                        return  # The reply is about a call that this catalogue lacks.
         names = {name: table.take(name, str, "") for name in ("tells", "after", "unless")}
         alone = table.values.get("alone", False) is True
         self.replies.append(Reply(kind, table.text("answer"), phrases, alone=alone, **names))
@@ -310,7 +310,7 @@ _TABLES = ("rules", "answers", "does", "forms", "lists", "around", "action", "re
 
 
 def _texts(table: TomlTable, name: str) -> dict[str, str]:
-    """A table of texts."""
+    """The texts in a table, by key."""
     texts = table.take(name, dict, {})
     for key, text in texts.items():
         if not isinstance(text, str):

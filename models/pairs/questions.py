@@ -1,4 +1,4 @@
-"""Questions with known answers: the held-out files, and the list that was written by hand."""
+"""Reads questions with known answers: from held-out files, or from the list that was written by hand."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tinyllm.models.pairs.phrasebook import ASIDE, SMALL_TALK, UNKNOWN
 from tinyllm.text import shown
 
 STRANGERS = Path(__file__).parent / "strangers.txt"
-"""What people might type, written by hand; not from the grammar."""
+"""Questions that people might type, written by hand instead of by the grammar."""
 LARGEST_FILE = 1 << 26
 CALL = re.compile(r"<call>(.*?)</call>", re.DOTALL)
 NOT_KNOWN = "don't know"
-"""In every answer to a question about the world."""
+"""Words in every right answer to a question about the world."""
 TURNS, ANSWER = " / ", "=>"
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a person says in one conversation, and what must come at its end.
+    """What the user says in one conversation, and the right last answer.
 
-    users: one text a turn. calls: the texts of the calls that the last answer must hold. answer: its words.
+    users: one text a turn. calls: the texts of the calls that the last answer must have. answer: the whole last answer.
     """
 
     kind: str
@@ -35,7 +35,10 @@ class Question:
     answer: str = ""
 
     def is_right(self, answer: str) -> bool:
-        """Whether an answer will do: the same calls; no call; the same words; or "I don't know"."""
+        """Whether an answer is right: for a command the same calls, for small talk the same words, else no call.
+
+        To a question about the world it must say NOT_KNOWN too.
+        """
         calls = calls_of(answer)
         if self.kind == COMMAND:
             return calls == self.calls
@@ -45,14 +48,14 @@ class Question:
 
 
 def calls_of(answer: str) -> tuple[str, ...]:
-    """The texts of the calls in an answer; one that does not end counts too."""
+    """The texts of the calls in an answer. If the only call does not end, its text is ""."""
     return tuple(CALL.findall(answer)) or (("",) if "<call>" in answer else ())
 
 
 def read_questions(path: Path, catalogue: Catalogue) -> list[Question]:
-    """The questions of a file: held-out conversations (.jsonl), or lines `question => call`.
+    """Read the questions of a file: held-out conversations (.jsonl), or lines `question => call`.
 
-    catalogue: that of the calls of such lines. Raises UserError, with the line, for a file that holds anything else.
+    catalogue: of the calls in such lines. Raises UserError, with the line, for a file that holds anything else.
     """
     try:
         lines = read_bytes(path, LARGEST_FILE).decode().split("\n")

@@ -1,4 +1,4 @@
-"""Small talk from a file of questions and answers in the .qna format of Microsoft's Bot Framework.
+"""Reads small talk from a file of questions and answers, in the .qna format of Microsoft's Bot Framework.
 
 Format: github.com/microsoft/botframework-sdk, "qna file format": `# ? question`, `- variant` lines, and the answer
 between lines of three backticks.
@@ -16,21 +16,21 @@ from tinyllm.files import read_bytes
 
 LARGEST_FILE = 1 << 24
 LONGEST_QUESTION = 120
-"""Characters; longer ones are left out, for the context of a small model is short."""
+"""Characters. Longer questions are left out, because the context of a small model is short."""
 
 
 @dataclass(frozen=True)
 class Intent:
-    """One thing that people say in many ways, and the answer to it."""
+    """One thing that people say in several ways, and the answer to it."""
 
     answer: str
     questions: tuple[str, ...]
 
 
 def read_qna(path: Path, answers: Mapping[str, str]) -> list[Intent]:
-    """The intents of a file; those of one answer become one, and no question stands twice.
+    """The intents of a file. Intents with the same answer become one, and no question comes twice.
 
-    answers: own answers, by the first question of an intent. An empty one leaves the intent out.
+    answers: our own answers, by the first question of an intent. An empty one leaves the intent out.
     Raises UserError, with the line, if the file is not of this format.
     """
     try:
@@ -68,7 +68,7 @@ def read_qna(path: Path, answers: Mapping[str, str]) -> list[Intent]:
 
 
 def _plain(text: str) -> str:
-    """One line of ASCII quotes and no marks of Markdown."""
+    """The text as one line, with ASCII quotes and without marks of Markdown and the grammar."""
     text = text.replace("\u2019", "'").replace("\u2018", "'").replace("\u201c", '"').replace("\u201d", '"')
     text = text.replace("\u2026", "...").replace("\u00a0", " ").replace("*", "")
     return re.sub(r"[<>{}]", "", " ".join(text.split()))

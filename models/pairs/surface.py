@@ -1,4 +1,4 @@
-"""Values as people write them: the slots of a template filled, in pieces that noise may touch and pieces it may not."""
+"""Fills the slots of a template with values as people write them, in pieces that noise may or may not change."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tinyllm.models.pairs.numbers import LARGEST, common_integer, words
 from tinyllm.models.pairs.phrasebook import ANY, PhraseBook
 
 TEXT_LIST = "text"
-"""The list of the phrase book that free text is taken from."""
+"""The list of the phrase book with free texts."""
 NAME_LIST = "name"
-"""The list of people's names; some are made up, for nobody can list them all."""
+"""The list of people's names. Some names are made up, because no list has them all."""
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 _TIGHT = re.compile(r"[\w%#=.:-]")
-"""What touches a number that is written in digits: "40%", "x10", "GPIO4"."""
+"""A character beside which a number is written in digits: "40%", "x10", "GPIO4"."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of what a person says. fixed: noise leaves it as it is: numbers, names, a text to show."""
+    """A part of what a person says. fixed: noise must not change it, as it is a number, a name or a text to show."""
 
     text: str
     fixed: bool = False
@@ -35,20 +35,20 @@ def text_of(pieces: list[Piece]) -> str:
 
 
 def canonical(value: Value) -> str:
-    """A value in an answer: words and numbers as they are, on and off."""
+    """A value as an answer writes it: on or off for a switch, words and numbers as they are."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
 
 
 class Surface:
-    """Chooses values for slots and writes them, with one source of chance."""
+    """Chooses values for slots and writes them. All random choices come from `random`."""
 
     def __init__(self, book: PhraseBook, random: Random) -> None:
         self.book, self.random = book, random
 
     def value(self, slot: str, form: str, kind: Words | Switch | Integers | FreeText | Choice) -> Value:
-        """A value for a slot; those that its form has own words for come often."""
+        """A random value for a slot. Values that its form has its own words for come more often."""
         random = self.random
         own = self.book.forms.get(f"{slot}:{form}" if form else slot, {})
         if isinstance(kind, Integers):
@@ -70,7 +70,7 @@ class Surface:
         return common_integer(int(limits[1]), int(limits[2]), random) if limits else text
 
     def one_of(self, results: str) -> str:
-        """One of "ok|done", or a number of "5..35"."""
+        """A random result: one of "ok|done", or a number in "5..35"."""
         text = self.random.choice(results.split("|"))
         limits = _RANGE.fullmatch(text)
         return str(self.random.randint(int(limits[1]), int(limits[2]))) if limits else text
@@ -78,7 +78,7 @@ class Surface:
     def free_text(self, longest: int) -> str:
         """A text for a display, at most `longest` bytes: a phrase of the list, words of any list, or made-up words.
 
-        A model that has seen few words learns to know them, not to copy them.
+        A model that sees only few words learns these words instead of learning to copy.
         """
         random = self.random
         phrases = self.book.lists.get(TEXT_LIST)
@@ -102,7 +102,7 @@ class Surface:
                 return text
 
     def made_up(self) -> str:
-        """A word that no language has."""
+        """A made-up word."""
         random = self.random
         return "".join(
             random.choice(("", *"bcdfghjklmnprstvwz", "br", "ch", "gl", "sh", "st", "th", "tr"))
@@ -112,7 +112,7 @@ class Surface:
         )
 
     def fill(self, template: str, values: Mapping[str, Value]) -> tuple[list[Piece], dict[str, Value]]:
-        """The template with its slots written, and the values: those given, and those chosen for other slots."""
+        """The template with its slots filled, and the slots' values: from `values`, else chosen at random."""
         pieces: list[Piece] = []
         chosen: dict[str, Value] = {}
         at = 0
@@ -133,7 +133,7 @@ class Surface:
         return [piece for piece in pieces if piece.text], chosen
 
     def write(self, slot: str, form: str, value: Value, tight: bool) -> list[Piece]:
-        """A value in a form of the phrase book; without one a word, on or off, or a number in digits or words."""
+        """A value in a form of the phrase book, or plain if the form has no words for it. tight: as in `plain`."""
         own = self.book.forms.get(f"{slot}:{form}" if form else slot, {})
         key = str(value).lower() if isinstance(value, bool) else str(value)
         rest = own.get(ANY)
@@ -149,7 +149,7 @@ class Surface:
         return [Piece(head), self.plain(value, tight), Piece(tail)]
 
     def plain(self, value: Value, tight: bool) -> Piece:
-        """A value without a form of its own."""
+        """A value without a form: a word, on or off, or a number. tight: write a number in digits, never in words."""
         if isinstance(value, int) and not isinstance(value, bool):
             spoken = not tight and 0 <= value <= LARGEST and self.random.random() < 0.3
             return Piece(words(value, self.random) if spoken else str(value), True)
@@ -161,5 +161,5 @@ class Surface:
 
 
 def _integer(key: str) -> int | None:
-    """The integer that a form has words for; None if the key is none."""
+    """The integer that a key of a form stands for; None if the key is no integer."""
     return int(key) if re.fullmatch(r"-?\d{1,10}", key) else None

@@ -1,4 +1,4 @@
-"""Other words for the same: what a file of small talk says in one way, said in another."""
+"""Rewords the questions of a file of small talk with synonyms."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from random import Random
 
 MOST_REPLACED = 2
-"""Words of a sentence."""
+"""The most words that are replaced in a sentence."""
 
 
 class Synonyms:
-    """Groups of words or phrases that may stand for each other, in lower case, with one source of chance."""
+    """Groups of words or phrases, in lower case, that may replace each other. All random choices come from `random`."""
 
     def __init__(self, groups: Sequence[Sequence[str]], random: Random) -> None:
         self.random = random
@@ -23,7 +23,7 @@ class Synonyms:
         self.pattern = re.compile(rf"\b({'|'.join(map(re.escape, longest_first))})\b" if groups else "(?!)", re.I)
 
     def reworded(self, text: str) -> str:
-        """The text with up to MOST_REPLACED words replaced; a capital stays one."""
+        """The text with up to MOST_REPLACED words or phrases replaced. A first letter that is a capital stays one."""
         places = list(self.pattern.finditer(text))
         self.random.shuffle(places)
         chosen = sorted(places[:MOST_REPLACED], key=lambda place: place.start(), reverse=True)

@@ -1,1 +1,1 @@
-"""Training of small models: what `tinyllm train` does, and the recipe of the bundled model. Needs torch, an extra."""
+"""Trains small models: the work of `tinyllm train`, and the bundled model's recipe. Needs torch, an optional extra."""

@@ -1,4 +1,4 @@
-"""Each ingredient of MobileLLM in turn, at equal parameters and training: the table of models/README.md.
+"""Compares the ingredients of MobileLLM one by one, at equal parameters and training: the table of models/README.md.
 
 python -m tinyllm.models.training.ablation --text train.txt --valid valid.txt --steps 600 --seeds 260,261
 """
@@ -22,7 +22,7 @@ PARAMETERS = PRESETS["260k"].n_parameters
 
 
 def with_parameters(shape: Shape, parameters: int) -> Shape:
-    """The shape with the width of the feed-forward layer that brings it nearest to so many parameters."""
+    """The shape with its feed-forward layer as wide as brings it nearest to this number of parameters."""
     one, two = (replace(shape, hidden_dim=width).n_parameters for width in (1, 2))
     return replace(shape, hidden_dim=max(1, 1 + round((parameters - one) / (two - one))))
 
@@ -37,16 +37,16 @@ STEPS = {
     "+ grouped queries (2 heads of keys)": replace(DEEP, tied=True, n_kv_heads=2),
     "+ each block twice in a row": replace(DEEP, tied=True, n_kv_heads=2, shared=True),
 }
-"""What is added to the line before."""
+"""The compared shapes. Each line adds one ingredient to the line before."""
 
 
 def shapes() -> dict[str, Shape]:
-    """STEPS with as many parameters as the preset 260k, as near as a whole width comes."""
+    """STEPS with as many parameters as the preset 260k, as nearly as whole widths allow."""
     return {name: with_parameters(shape, PARAMETERS) for name, shape in STEPS.items()}
 
 
 def train_one(shape: Shape, corpus: Corpus, vocabulary: Vocabulary, steps: int, seed: int) -> tuple[float, float]:
-    """Validation loss at the end, in nats a token, and tokens/s."""
+    """Train one shape. Returns the validation loss at the end, in nats a token, and tokens/s."""
     recipe = Recipe(shape=shape, steps=steps, seed=seed, validate_every=steps)
     training = Training(recipe, corpus, vocabulary.text_bytes, Path())
     started = time.perf_counter()

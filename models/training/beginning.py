@@ -1,8 +1,8 @@
-"""The weights that a training begins with: those of another model, reshaped if wanted.
+"""The weights that a training begins with, if they are another model's, reshaped if wanted.
 
-New blocks, and new rows of a feed-forward layer, add nothing to the residual stream at first, so that the larger model
+New blocks, and new rows of a feed-forward layer, add nothing to the residual stream at first. So the larger model
 predicts what the other does: growth that keeps the function, as in Net2Net (arXiv 1511.05641). Fewer heads of keys and
-values are means of those that there were (arXiv 2305.13245), and predict a little worse until they are trained.
+values are means of the old heads (arXiv 2305.13245); they predict a little worse until they are trained.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tinyllm.models.training.shape import Shape, shape_from
 
 @dataclass(frozen=True)
 class Origin:
-    """A model to begin with, and what is other than there; None leaves it as it is."""
+    """A model to begin with, and the dimensions to change; None leaves a dimension as it is."""
 
     path: Path
     blocks: int | None = None
@@ -31,7 +31,7 @@ class Origin:
     n_kv_heads: int | None = None
 
     def shape(self, known: Shape, context: int) -> Shape:
-        """The shape of the model with what is other, and at most `context`. Raises UserError if it cannot become so."""
+        """The shape `known` with the changed dimensions, and at most `context`. Raises UserError for other changes."""
         sizes = (("--blocks", self.blocks, known.blocks), ("--hidden", self.hidden_dim, known.hidden_dim))
         for option, asked, has in sizes:
             if asked is not None and asked < has:
@@ -50,7 +50,7 @@ class Origin:
 
 
 def beginning(origin: Origin, context: int, seed: int) -> tuple[Shape, Weights]:
-    """Shape and float32 weights to begin with. Raises UserError for a model that is no beginning."""
+    """The shape and the float32 weights to begin with. Raises UserError for a model that cannot be trained on here."""
     model = read_model(origin.path)
     known = shape_from(replace(model.config, rope=replace(model.config.rope, pairing="half")))
     weights = _in_halves(model)
@@ -67,12 +67,12 @@ def beginning(origin: Origin, context: int, seed: int) -> tuple[Shape, Weights]:
 
 
 def _pooled(rows: Tensor, heads: int, fewer: int) -> Tensor:
-    """The rows of a matrix of heads, those of neighbouring heads as their mean."""
+    """A matrix of heads with fewer heads: each is the mean of neighbouring ones."""
     return rows.unflatten(0, (fewer, heads // fewer, -1)).mean(1).flatten(0, 1)
 
 
 def _in_halves(model: Model) -> Weights:
-    """The weights for the rotary embedding of models that are trained here, whatever the model's own pairing."""
+    """The model's weights, with queries and keys reordered for RoPE's pairing "half", as in models trained here."""
     weights, config = weights_of(model), model.config
     for name, heads in (("q_proj", config.n_heads), ("k_proj", config.n_kv_heads)):
         order = torch.from_numpy(half_order(config, heads))

@@ -1,4 +1,4 @@
-"""The model card, README.md of a trained folder: what it is, its data, how good it is, and how to do it again."""
+"""The model card, README.md of a trained folder: the model, its data, its loss, and how to train it again."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from tinyllm.models.training.trainer import Measure, Recipe
 UNSTATED = "not stated"
 SAMPLE_CHARACTERS = 1000
 MADE_BY = "trained with `tinyllm train`"
-"""In every card."""
+"""Text in every card. By it a folder is known as one of `tinyllm train`."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What the card tells. licence: of the weights; data: of the text, in words; both as the maker gave them.
+    """The content of a card. licence: of the weights. data: the text, in words. The maker gave both.
 
-    documents, tokens: of the training text, and of them `learned` are predicted. seconds: of this training.
-    versions: of the programs that decide the weights. samples: what was given, and what the model made of it.
+    documents, tokens: of the training text; learned: the tokens of these that are predicted. held_out: validation
+    documents. read: tokens read in training. seconds: of this training. versions: of the programs that decide the
+    weights. samples: pairs of the given text and what the model wrote.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Card:
     samples: Sequence[tuple[str, str]]
 
     def markdown(self) -> str:
-        """The card, with the front matter that the hub reads."""
+        """The card as Markdown, with front matter for the Hugging Face Hub."""
         return "\n".join([*self._front(), *self._dimensions(), *self._data(), *self._recipe(), *self._samples()]) + "\n"
 
     def _front(self) -> list[str]:
@@ -133,6 +134,6 @@ def _plain(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A text within a quotation of Markdown, its marks harmless."""
+    """A text for a quotation in Markdown, with Markdown's marks escaped."""
     escaped = re.sub(r"([\\`*_<>\[\]])", r"\\\1", text[:SAMPLE_CHARACTERS].strip())
     return "  \n> ".join(escaped.split("\n"))

@@ -1,4 +1,4 @@
-"""A teacher: a larger checkpoint whose distribution of the next token the model learns (arXiv 1503.02531)."""
+"""Distillation: the model learns a larger checkpoint's distribution of the next token (arXiv 1503.02531)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tinyllm.models.training.network import EMBEDDING, HEAD, Weights, hidden, we
 from tinyllm.models.training.rows import IGNORED
 
 NEVER = -100.0
-"""A logarithm of a probability that is zero in float32; minus infinity has no product with it."""
+"""The logarithm of a probability that is zero in float32. Minus infinity would give NaN in the product."""
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A model of any format that the readers read, with the tokenizer of the model that it teaches.
+    """A model of any format that the readers read. It has the tokenizer of the model that it teaches.
 
-    ends: the ids of BOS and EOS. Where a teacher ends a text with the BOS of the next, as those of llama2.c do, the
-    model learns EOS. What comes after EOS it does not teach.
+    ends: the ids of BOS and EOS. Some teachers, as those of llama2.c, end a text with the BOS of the next; the model
+    learns EOS instead. The teacher does not teach what comes after EOS.
     """
 
     weights: Weights
@@ -35,8 +35,8 @@ class Teacher:
     def divergence(self, guesses: Tensor, inputs: Tensor, documents: Tensor | None, targets: Tensor) -> Tensor:
         """Mean KL divergence in nats, from the teacher's distribution to the model's.
 
-        guesses: the model's logits (n, vocab_size) at the n places of `targets`, int64 (rows, length), that are not
-        IGNORED; inputs, documents: int64 (rows, length).
+        inputs, documents, targets: int64 (rows, length). guesses: the model's logits (n, vocab_size) at the n places
+        where `targets` is not IGNORED.
         """
         bos, eos = self.ends
         learned = targets != IGNORED

@@ -1,4 +1,4 @@
-"""The Hugging Face folder of a trained model, written whole or not at all."""
+"""Writes the Hugging Face folder of a trained model, whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tinyllm.models.training.vocabulary import Vocabulary
 
 
 def write_folder(out: Path, shape: Shape, weights: Weights, vocabulary: Vocabulary, others: dict[str, str]) -> None:
-    """Put config.json, model.safetensors, the tokenizer's files and `others`, by name, into the folder `out`.
+    """Write config.json, model.safetensors, the tokenizer's files and `others` (name -> content) into the folder `out`.
 
-    The weights are written as float16, and put in place last; older ones go first, so that a folder never has weights
-    that are not those of its tokenizer. Raises OSError.
+    The weights are written as float16. Old weights are removed first and the new ones come last, so that weights never
+    lie beside another model's tokenizer. Raises OSError.
     """
     config = json.dumps(shape.config(*vocabulary.ends), indent=2) + "\n"
     tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in weights.items()}

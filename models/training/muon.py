@@ -1,7 +1,8 @@
-"""Muon: momentum, orthogonalised, for the matrices of a network.
+"""The optimiser Muon for the matrices of a network: orthogonalised momentum.
 
 Source: Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024). torch.optim.Muon is the same
-method in bfloat16, one matrix at a time, which on a CPU costs a fifth of the training; here it is float32 and batched.
+method in bfloat16, one matrix at a time, which on a CPU takes a fifth of the training's time. This one is float32 and
+batched.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import Tensor
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:
-    """Roughly the nearest semi-orthogonal matrices of float32 (count, rows, columns): five Newton-Schulz steps."""
+    """Roughly the nearest semi-orthogonal matrices to float32 (count, rows, columns), by five Newton-Schulz steps."""
     x = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(5):
@@ -21,9 +22,9 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
 
 class Muon:
-    """Nesterov momentum, orthogonalised, with decoupled weight decay; matrices of one shape are updated together.
+    """Orthogonalised Nesterov momentum with decoupled weight decay. Matrices of one shape are updated together.
 
-    matrices: float32 (rows, columns) tensors whose `.grad` is set before each `update`.
+    matrices: float32 (rows, columns) tensors. Their `.grad` must be set before each `update`.
     """
 
     def __init__(self, matrices: list[Tensor], weight_decay: float, momentum: float = 0.95) -> None:
@@ -33,7 +34,7 @@ class Muon:
         self.weight_decay, self.momentum = weight_decay, momentum
 
     def update(self, rate: float) -> None:
-        """Move every matrix by `rate`, scaled by sqrt(rows / columns) if it is tall."""
+        """Update every matrix with the learning rate `rate`, times sqrt(rows / columns) if the matrix is tall."""
         with torch.no_grad():
             for group, velocity in zip(self.groups, self.velocities, strict=True):
                 gradients = torch.stack([matrix.grad for matrix in group])

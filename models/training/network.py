@@ -1,8 +1,8 @@
-"""The forward pass in PyTorch of every model that the readers read, over tensors named as in Hugging Face checkpoints.
+"""The forward pass in PyTorch of every model that the readers read. Tensors have the names of Hugging Face checkpoints.
 
-It computes what codegen/arithmetic/float_forward.py does, with gradients; tests/unit/training compares the two. What a
-block applies to the same input is one matrix product, and queries and keys turn together: small products and many
-operations are what costs time at this size.
+It computes the same as codegen/arithmetic/float_forward.py, with gradients; tests/unit/training compares the two. At
+this size, many small operations cost the time. So a block multiplies its matrices for the same input at once, and
+rotates queries and keys together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ OUT_PROJECTIONS = ("o_proj.weight", "down_proj.weight")
 
 
 def initial_weights(shape: Shape) -> Weights:
-    """float32 weights from torch's generator: norms one, projections into the residual stream zero, the rest normal."""
+    """Random float32 weights: norms are one, projections into the residual stream zero, all others normal.
+
+    Random numbers come from torch's own generator.
+    """
     weights: Weights = {}
     for name, size in shape.tensors().items():
         if len(size) == 1:
@@ -39,7 +42,7 @@ def initial_weights(shape: Shape) -> Weights:
 
 
 def weights_of(model: Model) -> Weights:
-    """The weights of a model that a reader has read, float32."""
+    """The float32 weights of a model that a reader has read."""
     tensors = {EMBEDDING: model.embedding, "model.norm.weight": model.final_norm}
     if model.head is not None:
         tensors[HEAD] = model.head
@@ -57,7 +60,7 @@ def is_matrix(name: str, tensor: Tensor) -> bool:
 
 @lru_cache(maxsize=16)
 def _turns(rope: Rope, head_dim: int, time: int, device: str) -> tuple[Tensor, Tensor]:
-    """Cosines and signed sines (time, head_dim), to be multiplied with a head and with its partners."""
+    """Cosines and signed sines (time, head_dim). RoPE is a head times the cosines plus its partners times the sines."""
     angles = torch.outer(torch.arange(time).double(), torch.from_numpy(rope.frequencies()))
     cosine, sine = angles.cos() * rope.attention_scaling, angles.sin() * rope.attention_scaling
     if rope.pairing == "half":
@@ -70,7 +73,7 @@ def _turns(rope: Rope, head_dim: int, time: int, device: str) -> tuple[Tensor, T
 
 
 def _rotated(heads: Tensor, rope: Rope, cache: KVCache | None) -> Tensor:
-    """RoPE (arXiv 2104.09864) of heads (batch, heads, time, head_dim), which follow those of the cache."""
+    """RoPE (arXiv 2104.09864) of heads (batch, heads, time, head_dim), at the places after those in the cache."""
     head_dim, start, time = heads.shape[-1], 0 if cache is None else cache.length, heads.shape[-2]
     turns = _turns(rope, head_dim, time if cache is None else cache.keys.shape[-2], str(heads.device))
     cosine, sine = (each[start : start + time] for each in turns)
@@ -85,9 +88,9 @@ def _rotated(heads: Tensor, rope: Rope, cache: KVCache | None) -> Tensor:
 
 
 def mask_of(documents: Tensor | None, time: int, window: int | None, device: torch.device) -> Tensor | None:
-    """What is added to scores, 0 or -inf, (rows, 1, time, time); None if each token sees all before it.
+    """The mask that is added to scores: 0 or -inf, (rows, 1, time, time). None if each token sees all before it.
 
-    documents: int64 (rows, time); a token sees those of its own document alone. window: and so many of them at most.
+    documents: int64 (rows, time); a token sees only tokens of its own document. window: a token sees at most so many.
     """
     if documents is None and (window is None or window >= time):
         return None
@@ -102,7 +105,7 @@ def mask_of(documents: Tensor | None, time: int, window: int | None, device: tor
 
 @dataclass
 class KVCache:
-    """Keys and values of the tokens before, float32 (layers, rows, n_kv_heads, context, head_dim); length: of them."""
+    """The KV cache. keys, values: float32 (layers, rows, n_kv_heads, context, head_dim). length: tokens in it."""
 
     keys: Tensor
     values: Tensor
@@ -110,21 +113,21 @@ class KVCache:
 
     @classmethod
     def of(cls, config: ModelConfig, rows: int) -> KVCache:
-        """Room for a whole context."""
+        """An empty cache with room for a whole context."""
         shape = (len(config.schedule), rows, config.n_kv_heads, config.context, config.head_dim)
         return cls(torch.zeros(shape), torch.zeros(shape))
 
     def keep(self, rows: Tensor) -> None:
-        """Forget all rows but those of which bool (rows,) is true."""
+        """Keep only the rows for which `rows`, bool (rows,), is true."""
         self.keys, self.values = self.keys[:, rows], self.values[:, rows]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
-        """Attention of one more token, to itself and those before; (rows, heads, 1, head_dim) each, and returned."""
+        """Attention of one more token to itself and those before. All tensors are (rows, heads, 1, head_dim)."""
         end = self.length + 1
         self.keys[layer, :, :, self.length], self.values[layer, :, :, self.length] = key[:, :, 0], value[:, :, 0]
         seen = slice(0 if window is None else max(0, end - window), end)
         grouped = query.unflatten(1, (key.shape[1], -1))[:, :, :, 0]
-        # Quicker for one token than torch's own attention.
+        # For one token this is quicker than torch's own attention.
         scores = (grouped * query.shape[-1] ** -0.5) @ self.keys[layer, :, :, seen].transpose(-1, -2)
         mixed = scores.softmax(-1) @ self.values[layer, :, :, seen]
         return mixed.flatten(1, 2)[:, :, None]
@@ -138,11 +141,11 @@ def hidden(
     dropout: float = 0.0,
     cache: KVCache | None = None,
 ) -> Tensor:
-    """What the head turns into logits, float32 (rows, time, dim), of tokens int64 (rows, time).
+    """The final hidden states float32 (rows, time, dim) of tokens int64 (rows, time). The head makes logits of them.
 
-    documents: int64 (rows, time), which conversation of its row a token belongs to; it sees no other. dropout: the
-    probability that a number that a sublayer adds to the residual stream is left out. cache: of the tokens before;
-    then there is one token a row, and the cache grows by it.
+    documents: int64 (rows, time), the number of each token's conversation in its row; a token sees no other. dropout:
+    the probability with which a number is left out of what a sublayer adds to the residual stream. cache: the tokens
+    before; there is then one token a row, which is added to the cache.
     """
     rows, time = tokens.shape
     sizes = (config.n_heads, config.n_kv_heads, config.n_kv_heads)
@@ -197,12 +200,12 @@ def hidden(
 def logits(
     weights: Weights, config: ModelConfig, tokens: Tensor, documents: Tensor | None = None, dropout: float = 0.0
 ) -> Tensor:
-    """Logits float32 (rows, time, vocab_size); arguments as `hidden`."""
+    """Logits, float32 (rows, time, vocab_size). Arguments as `hidden`."""
     return functional.linear(hidden(weights, config, tokens, documents, dropout), weights.get(HEAD, weights[EMBEDDING]))
 
 
 def greedy(weights: Weights, config: ModelConfig, prompt: list[int], stops: tuple[int, ...], most: int) -> list[int]:
-    """The ids that follow the prompt, each the likeliest, up to a stop id, `most` or the end of the context."""
+    """The likeliest ids after a prompt, one by one, up to a stop id, `most` ids or the end of the context."""
     ids = list(prompt)
     device = weights[EMBEDDING].device
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Conversations of pairs files: JSONL with messages or with prompt and answer, TSV with a tab between the two.
+"""Reads conversations from pairs files: JSONL with messages or with prompt and answer, or TSV with prompt TAB answer.
 
 `{"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}, ...]}` is the form of Hugging
-Face's chat data sets. Every broken line is refused by its number.
+Face's chat data sets. An error names the number of the wrong line.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ EXPECTED = (
 
 
 class Turn(NamedTuple):
-    """What the user said, and what the model is to answer."""
+    """What the user says, and the answer that the model must learn."""
 
     prompt: str
     answer: str
 
 
 class Conversation(NamedTuple):
-    """Turns in order, and the place that they come from, for messages."""
+    """Turns in order. place: the file and line that they come from, for messages."""
 
     turns: tuple[Turn, ...]
     place: str
 
 
 def read_pairs(paths: Sequence[Path]) -> list[Conversation]:
-    """The conversations of all files, empty lines left out.
+    """The conversations of all files. Empty lines are skipped.
 
-    A file whose first line begins with `{` is JSONL, any other TSV. Raises UserError, with the number of the line.
+    A file whose first line begins with `{` is JSONL, any other is TSV. Raises UserError that names the wrong line.
     """
     return [conversation for path in paths for conversation in _read(path)]
 
@@ -47,7 +47,7 @@ def read_pairs(paths: Sequence[Path]) -> list[Conversation]:
 def _read(path: Path) -> Iterator[Conversation]:
     text = read_utf8(path)
     read = _json_turns if text.lstrip().startswith("{") else _tab_turns
-    # Not splitlines: that breaks at characters such as U+2028, which JSON allows within a string.
+    # Not splitlines, which also splits at characters such as U+2028: JSON allows them in a string.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             place = f"{path}: line {number}"

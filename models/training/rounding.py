@@ -1,7 +1,7 @@
-"""Quantisation-aware training: the forward pass sees weights as the board will have them, the gradient passes through.
+"""Quantisation-aware training: the forward pass uses the board's rounded weights, the gradient ignores the rounding.
 
-The straight-through estimator of Bengio et al. (arXiv 1308.3432). The rounding is that of
-codegen/arithmetic/quantize.py (int8, a scale for each row) and int4.py (a scale for 32 columns), number by number.
+This is the straight-through estimator of Bengio et al. (arXiv 1308.3432). The rounding gives exactly the numbers of
+codegen/arithmetic/quantize.py (int8, a scale for each row) and int4.py (a scale for 32 columns).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tinyllm.models.training.network import Weights, is_matrix
 
 
 class Rounding(str, Enum):
-    """Of the matrices of the blocks. Embedding and head are int8 in both formats."""
+    """The rounding of the blocks' matrices. Embedding and head are int8 in both formats."""
 
     NONE = "none"
     INT8 = "int8"
@@ -26,7 +26,7 @@ class Rounding(str, Enum):
 
 
 def rounded(weights: Weights, rounding: Rounding) -> Weights:
-    """The weights with every matrix rounded, as the forward pass is to see them; norms stay as they are."""
+    """The weights for the forward pass: every matrix is rounded, norms are unchanged."""
     if rounding is Rounding.NONE:
         return weights
     found = {}
@@ -42,7 +42,7 @@ def rounded(weights: Weights, rounding: Rounding) -> Weights:
 
 
 def round_int8(weights: Tensor) -> Tensor:
-    """What the int8 codes of quantize_rows stand for, float32 (rows, columns)."""
+    """The values of the int8 codes that quantize_rows gives, float32 (rows, columns)."""
     real = weights.detach().double()
     scale = torch.maximum(real.amax(1), -real.amin(1)) / 127
     exponent = math.frexp(max(float(scale.max()), 2.0**-100))[1] - 16
@@ -51,7 +51,7 @@ def round_int8(weights: Tensor) -> Tensor:
 
 
 def round_int4(weights: Tensor) -> Tensor:
-    """What the int4 codes of round_to_nearest stand for, float32 (rows, columns)."""
+    """The values of the int4 codes that round_to_nearest gives, float32 (rows, columns)."""
     rows, columns = weights.shape
     real = weights.detach().double()
     groups = torch.nn.functional.pad(real, (0, -columns % COLUMNS_OF_A_SCALE)).view(rows, -1, COLUMNS_OF_A_SCALE)

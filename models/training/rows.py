@@ -1,6 +1,6 @@
-"""From documents to batches of rows: stories end to end, or whole conversations side by side.
+"""Puts documents into batches of rows: stories end to end, or whole conversations one after the other.
 
-A target is the id that follows, or IGNORED if the model is not to learn it.
+A target is the id that follows an input, or IGNORED if the model must not learn it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from tinyllm.models.training.vocabulary import Document
 Ids = NDArray[np.int64]
 
 IGNORED = -100
-"""What torch's cross entropy leaves out."""
+"""The target that torch's cross entropy leaves out."""
 OPEN_ROWS = 64
-"""Rows that are tried for a conversation before a new one is begun."""
+"""The number of rows in which a conversation may find room before a new row is begun."""
 STEP = 32
-"""Rows are a multiple of this many tokens long."""
+"""The longest document's length is rounded up to a multiple of so many tokens."""
 
 
 class Batch(NamedTuple):
-    """inputs, targets: int64 (rows, length). documents: which conversation of its row a token belongs to, int64 (rows,
-    length), or None if rows are cut from one long text and each token sees all before it.
+    """inputs, targets: int64 (rows, length).
+
+    documents: the number of each token's conversation in its row, int64 (rows, length). None if rows are cut from one
+    long text and each token sees all tokens before it.
     """
 
     inputs: Ids
@@ -33,14 +35,14 @@ class Batch(NamedTuple):
     documents: Ids | None = None
 
     def reshaped(self, length: int) -> Batch:
-        """Rows of another length; only of text that may be cut anywhere."""
+        """The batch in rows of another length. Only for text that may be cut anywhere."""
         return Batch(self.inputs.reshape(-1, length), self.targets.reshape(-1, length))
 
 
 def stretches(documents: Sequence[Document], seed: int, tokens: int) -> Iterator[Batch]:
     """Endless rows (1, tokens) of stories end to end, every epoch in a new order.
 
-    The last target of a row is the first input of the next, so that each token is once an input and once a target.
+    The last target of a row is the first input of the next. So each token is an input once and a target once.
     """
     rng = np.random.default_rng(seed)
     pending: Ids = np.zeros(0, np.int64)
@@ -53,7 +55,7 @@ def stretches(documents: Sequence[Document], seed: int, tokens: int) -> Iterator
 
 
 def row_length(documents: Sequence[Document], context: int) -> int:
-    """Of packed rows: a quarter of the context or more, so that the longest document fits."""
+    """The length of packed rows: the longest document fits, and it is at least a quarter of the context."""
     longest = max(len(document.ids) for document in documents) - 1
     return min(context, max(-(-longest // STEP) * STEP, context // 4))
 
@@ -61,8 +63,8 @@ def row_length(documents: Sequence[Document], context: int) -> int:
 def packed(documents: Sequence[Document], seed: int, tokens: int, length: int) -> Iterator[Batch]:
     """Endless batches of about `tokens` tokens in rows of `length`, every epoch in a new order.
 
-    A row holds whole documents, the first that fit; what is left over is filled with tokens that nobody learns. An
-    epoch's last batch may have fewer rows.
+    A row holds whole documents, the first that fit; its rest is padded with tokens that are not learned. An epoch's
+    last batch may have fewer rows.
     """
     rng = np.random.default_rng(seed)
     count = max(1, tokens // length)
@@ -74,7 +76,7 @@ def packed(documents: Sequence[Document], seed: int, tokens: int, length: int) -
 
 
 def _pack(documents: Sequence[Document], length: int) -> list[list[Document]]:
-    """The documents in rows, each into the first of the last OPEN_ROWS rows with room for it."""
+    """The documents packed in rows: each goes into the first of the last OPEN_ROWS rows that has room for it."""
     rows: list[list[Document]] = []
     room: list[int] = []
     for document in documents:

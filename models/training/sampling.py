@@ -1,4 +1,4 @@
-"""Stories sampled from a model, many side by side: text to train a smaller model on."""
+"""Samples stories from a model, many side by side, as text to train a smaller model on."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tinyllm.models.training.texts import SEPARATOR
 from tinyllm.models.training.vocabulary import tokenizer_of
 
 ROWS = 256
-"""Stories that grow side by side: enough for large products, few enough for a processor's cache."""
+"""The most stories that grow side by side: enough for large matrix products, few enough for a processor's cache."""
 FEWEST = 16
 DENSE = 0.85
-"""When fewer of the rows still grow, the others are taken out."""
+"""If less than this share of the rows still grows, the ended rows are taken out of the batch."""
 
 
 def sample_stories(
@@ -29,11 +29,11 @@ def sample_stories(
     temperature: float = 1.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[str, int]:
-    """The text of `count` stories of a model, as tinyllm train reads it, and its tokens.
+    """The text of `count` stories of a model, as tinyllm train reads it, and its number of tokens.
 
-    A story begins with BOS alone. Those that do not end within the context are left out. The same arguments give the
-    same text on the same kind of processor. Raises UserError for a model that cannot be read, has no BOS, or does not
-    end its stories.
+    Each story is sampled from BOS alone. Stories that do not end within the context are left out. The same arguments
+    give the same text on the same kind of processor. Raises UserError for a model that cannot be read, has no BOS, or
+    does not end its stories.
     """
     torch.set_num_threads(1)
     _, tokenizer = tokenizer_of(model)
@@ -66,7 +66,7 @@ def sample_stories(
                 cache.keep(alive)
                 written, place, alive = written[alive], place[alive], alive[alive]
             progress(min(len(stories) + len(found), count), count)
-        stories += [found[row] for row in sorted(found)]  # Not as they ended: the first ones are short.
+        stories += [found[row] for row in sorted(found)]  # By row, because the first stories that end are short.
         if len(stories) < begun // 100:
             raise UserError(f"{model}: of {begun} stories {len(stories)} ended within {config.context} tokens")
     text = f"\n{SEPARATOR}\n".join(text for text, _ in stories[:count]) + "\n"

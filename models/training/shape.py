@@ -1,8 +1,8 @@
-"""What a model looks like: presets by size, and a switch for each ingredient of MobileLLM (arXiv 2402.14905).
+"""The shape of a model: presets by size, and a switch for each ingredient of MobileLLM (arXiv 2402.14905).
 
-MobileLLM found that a small model is better deep and thin, with SwiGLU, with the embedding as its head, with few heads
-of keys and values, and with each block run twice in a row. Dimensions are multiples of 16, so that rows of int8 weights
-fill SIMD registers.
+MobileLLM found that a small model is better if it is deep and thin, has SwiGLU, uses the embedding as its head, has few
+heads of keys and values, and runs each block twice in a row. Dimensions are multiples of 16, so that rows of int8
+weights fill SIMD registers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ NORM_EPSILON = 1e-5
 class Shape:
     """Dimensions and switches of a model.
 
-    blocks: that are stored. shared: each runs twice in a row. tied: the embedding is the head too. gated: SwiGLU; else
-    silu between two matrices, which is here to be compared with: no board computes it.
+    blocks: stored blocks. shared: each block runs twice in a row. tied: the embedding is the head too. gated: SwiGLU;
+    else silu between two matrices, which is here only for comparison: no board computes it.
     """
 
     dim: int = 64
@@ -74,7 +74,7 @@ class Shape:
         return sum(size[0] * (size[1] if len(size) > 1 else 1) for size in self.tensors().values())
 
     def model_config(self, name: str = "model") -> ModelConfig:
-        """As the readers would have it of the folder."""
+        """The ModelConfig that the readers would give for the model's folder."""
         passes = 2 if self.shared else 1
         return ModelConfig(
             name=name,
@@ -93,7 +93,7 @@ class Shape:
         )
 
     def config(self, bos: int, eos: int) -> dict[str, Any]:
-        """The content of config.json: of a llama, or with shared blocks of a mobilellm, which alone can say that."""
+        """The content of config.json: of a llama, or with shared blocks of a mobilellm: it alone can declare them."""
         sharing = {"layer_sharing": True, "share_embedding": self.tied} if self.shared else {}
         return {
             "architectures": ["MobileLLMForCausalLM" if self.shared else "LlamaForCausalLM"],
@@ -130,18 +130,18 @@ PRESETS = {
     "8m": Shape(224, 608, 14, 7, 1, 32, 2048),
     "15m": Shape(288, 768, 16, 9, 3, 32, 4096),
 }
-"""By about how many parameters a preset has. 260k is the bundled model's."""
+"""The presets, named by their rough number of parameters. 260k is the bundled model's."""
 
 
 def shape_of(preset: str, **changed: Any) -> Shape:
-    """A preset with the fields that are not None changed. Raises UserError for an unknown one and for a wrong field."""
+    """A preset, changed in the fields that are not None. Raises UserError for an unknown preset or a wrong value."""
     if preset not in PRESETS:
         raise UserError(f"--preset {preset}: expected one of {', '.join(PRESETS)}")
     return replace(PRESETS[preset], **{name: value for name, value in changed.items() if value is not None})
 
 
 def shape_from(config: ModelConfig) -> Shape:
-    """The shape of a model that was trained here, from what the readers say of it. Raises UserError for any other."""
+    """The shape of a model that was trained here, from its ModelConfig. Raises UserError for any other model."""
     passes = 2 if config.n_layers > len(set(config.schedule)) else 1
     shape = Shape(
         dim=config.dim,

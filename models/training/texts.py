@@ -1,4 +1,4 @@
-"""Stories of text files: UTF-8 with a line `<|endoftext|>` between them, as TinyStories (arXiv 2305.07759) has it."""
+"""Reads stories from text files: UTF-8, a line `<|endoftext|>` between stories, as TinyStories (arXiv 2305.07759)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tinyllm.files import read_bytes
 
 SEPARATOR = "<|endoftext|>"
 LARGEST_TEXT = 1 << 28
-"""Bytes; a corpus is held in memory, and a model of this size learns nothing more from a longer one."""
+"""Bytes. The corpus is held in memory, and models of the sizes trained here learn nothing more from a longer one."""
 
 
 def read_utf8(path: Path) -> str:
     """The text of a file.
 
-    Raises UserError if it cannot be read, is too large, is not UTF-8, holds a zero byte as binary files do, or nothing.
+    Raises UserError if the file cannot be read, is too large, is not UTF-8, has a zero byte (a binary file) or no text.
     """
     raw = read_bytes(path, LARGEST_TEXT)
     try:
@@ -31,7 +31,9 @@ def read_utf8(path: Path) -> str:
 
 
 def read_stories(paths: Sequence[Path]) -> list[str]:
-    """The stories of all files, stripped, empty ones left out. Raises UserError as read_utf8, and without a story."""
+    """The stories of all files, stripped, without empty ones. Raises UserError as read_utf8, and for a file without a
+    story.
+    """
     stories = []
     for path in paths:
         found = [story for part in read_utf8(path).split(SEPARATOR) if (story := part.strip())]

@@ -1,4 +1,4 @@
-"""A whole training: from files and settings to the folder of a model."""
+"""A whole training, from files and settings to the folder of a model."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ from tinyllm.models.training.vocabulary import (
 
 CHECKPOINT = "checkpoint.pt"
 BESIDE = ("actions.toml",)
-"""What a maker may have put into the folder before."""
+"""Files that a maker may have put into the output folder before the training."""
 HELD_OUT, MOST_HELD_OUT = 20, 100
-"""Without validation files one of so many documents is held out, up to so many in all."""
+"""Without validation files, one in HELD_OUT documents is held out, at most MOST_HELD_OUT in all."""
 SAMPLE = 60
-"""Tokens of a sample, at most."""
+"""The most tokens of a sample."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Files to learn from and to validate with: of stories, or if `pairs`, of conversations.
+    """Files to learn from and to validate with. They hold stories, or conversations if `pairs`.
 
-    chat: the tokenizer of a story model has the control pieces of a conversation, to be trained on pairs later.
+    chat: give a story model's tokenizer the control pieces of a conversation, so that it can be trained on pairs later.
     """
 
     files: Sequence[Path]
@@ -59,7 +59,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Sources:
-    """Other models: origin, whose weights and tokenizer the training begins with; teacher, to be distilled."""
+    """Other models. origin: the training begins with its weights and tokenizer. teacher: the model to be distilled."""
 
     origin: Origin | None = None
     teacher: Path | None = None
@@ -67,7 +67,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Machine:
-    """threads of torch, and its device. minutes: if given, it decides the number of steps."""
+    """Torch's threads and device. minutes: if given, the training's time, which decides the number of steps."""
 
     threads: int = 1
     device: str = "cpu"
@@ -76,7 +76,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Description:
-    """What only the maker knows, for the card. command: that trains this model again."""
+    """What only the maker knows, for the card. command: the command that trains this model again."""
 
     licence: str | None = None
     data: str | None = None
@@ -87,7 +87,8 @@ class Description:
 class Job:
     """A training that is ready to run.
 
-    skipped: conversations longer than the context, which are left out, and the place of the first. prompts: of samples.
+    skipped: the number of conversations that are left out because they are longer than the context; first_skipped: the
+    place of the first of these. prompts: of samples. read: tokens read so far.
     """
 
     data: Data
@@ -109,7 +110,7 @@ class Job:
         return self.training.recipe
 
     def run(self, report: Callable[[Step], None], stop: Callable[[], bool]) -> bool:
-        """Train to the end, or until `stop()`; returns whether it is done."""
+        """Train to the last step, or until `stop()` is true. Returns whether the last step is done."""
         started = time.perf_counter()
 
         def told(step: Step) -> None:
@@ -122,9 +123,9 @@ class Job:
             self.seconds = time.perf_counter() - started
 
     def samples(self, weights: Weights | None = None) -> list[tuple[str, str]]:
-        """What the model makes of each prompt, the likeliest token each time."""
+        """Each prompt with the model's continuation, always the likeliest token."""
         vocabulary, control = self.vocabulary, self.vocabulary.tokenizer.control_ids
-        # What follows a call is the board's.
+        # End after a call, because the board writes what follows.
         ends = [control[CALLED.encode()]] if vocabulary.chat else []
         stops = vocabulary.tokenizer.stop_ids
         chosen = rounded(self.training.averaged if weights is None else weights, self.training.rounding)
@@ -135,7 +136,7 @@ class Job:
         return found
 
     def finish(self, description: Description, others: dict[str, str]) -> Measure:
-        """Write the folder with its card and `others`, and take the checkpoint away. Returns the measure."""
+        """Write the folder with its card and `others`, and remove the checkpoint. Returns the measure."""
         figures = self.training.figures()
         content = self.card(description, figures).markdown()
         files = {"README.md": content, **others}
@@ -144,7 +145,7 @@ class Job:
         return figures
 
     def card(self, description: Description, figures: Measure) -> Card:
-        """What the folder says of itself."""
+        """The model card of the folder."""
         corpus, recipe = self.training.corpus, self.recipe
         return Card(
             name=self.out.resolve().name,
@@ -180,9 +181,9 @@ def prepare(
     steps: int | None = None,
     fresh: bool = False,
 ) -> Job:
-    """Read everything, and go on from the checkpoint in `out` if there is one; nothing long has been done then.
+    """Read everything, and take up the checkpoint in `out` if there is one. The training itself has not begun then.
 
-    steps: as a person gave it; None takes the recipe's, or what fits the minutes. fresh: forget the checkpoint.
+    steps: as the user gave it; None takes the recipe's, or as many as fit the minutes. fresh: delete the checkpoint.
     Raises UserError for bad files, sources that do not fit, and a checkpoint of another training.
     """
     torch.set_num_threads(machine.threads)
@@ -236,16 +237,13 @@ Text = str | Conversation
 
 
 def _check(out: Path) -> None:
-    """Refuse a folder with files of somebody else: a training writes over a model's and a README.md.
-
-    Raises UserError.
-    """
+    """Raise UserError for a folder with somebody else's files: a training overwrites a model's files and README.md."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; give a folder to write into")
     card = out / "README.md"
     trained = (out / CHECKPOINT).exists() or (card.is_file() and MADE_BY.encode() in card.read_bytes())
     there = list(out.iterdir()) if out.is_dir() else []
-    # A training that was killed while it wrote its first checkpoint leaves half of it.
+    # A training that was killed while it wrote its first checkpoint leaves a half-written file.
     others = sorted(path.name for path in there if path.name not in BESIDE and not is_leftover(path))
     if others and not trained:
         raise UserError(
@@ -267,7 +265,7 @@ def _read(files: Sequence[Path], data: Data) -> list[Text]:
 
 
 def _split(texts: list[Text]) -> tuple[list[Text], list[Text]]:
-    """What to learn, and what is held out: some of all, the same each time."""
+    """The texts to learn from, and those to hold out: a random choice that is the same each time."""
     if len(texts) < 2:
         raise UserError("one document only; give more, or another to validate with: --valid FILE")
     count = min(MOST_HELD_OUT, max(1, len(texts) // HELD_OUT))
@@ -279,7 +277,7 @@ def _split(texts: list[Text]) -> tuple[list[Text], list[Text]]:
 
 
 def _vocabulary(data: Data, sources: Sources, shape: Shape, texts: Sequence[Text]) -> Vocabulary:
-    """Trained from the texts, or that of the model to begin with or to learn from."""
+    """The vocabulary: of the model to begin with, else of the teacher, else trained on the texts."""
     adopted = sources.teacher if sources.origin is None else sources.origin.path
     if adopted is None:
         return train_vocabulary(_plain(texts), shape.vocab_size, data.pairs or data.chat, data.algorithm)
@@ -295,13 +293,16 @@ def _vocabulary(data: Data, sources: Sources, shape: Shape, texts: Sequence[Text
 
 
 def _plain(texts: Sequence[Text]) -> list[str]:
-    """What is said in the texts."""
+    """The texts as plain strings: stories, and the prompts and answers of conversations."""
     said = [(text,) if isinstance(text, str) else itertools.chain(*text.turns) for text in texts]
     return list(itertools.chain(*said))
 
 
 def _beginning(recipe: Recipe, sources: Sources, vocabulary: Vocabulary) -> tuple[Recipe, Weights | None]:
-    """The recipe with the vocabulary's size, and the weights to begin with; then their shape is the model's."""
+    """The recipe with the model's final shape, and the weights to begin with.
+
+    With an origin the shape is that of its weights. Without, it gets the vocabulary's size, and the weights are None.
+    """
     if sources.origin is None:
         return replace(recipe, shape=replace(recipe.shape, vocab_size=vocabulary.size)), None
     shape, weights = beginning(sources.origin, recipe.shape.context, recipe.seed)
@@ -321,7 +322,7 @@ def _teacher(recipe: Recipe, sources: Sources, machine: Machine, ends: tuple[int
 
 
 def _documents(vocabulary: Vocabulary, texts: Sequence[Text], context: int) -> tuple[list[Document], list[str]]:
-    """The documents, and the places of the conversations that are longer than the context."""
+    """The documents, and the places of the conversations that are left out because they are longer than the context."""
     found, skipped = [], []
     for text in texts:
         if isinstance(text, str):
@@ -336,10 +337,10 @@ def _documents(vocabulary: Vocabulary, texts: Sequence[Text], context: int) -> t
 
 
 def _prompts(data: Data, held_out: Sequence[Text]) -> list[str]:
-    """Of conversations the first two that were held out; of stories nothing, so that the model begins itself."""
+    """The prompts of the first two held-out conversations. For stories one empty prompt: the model begins by itself."""
     return [text.turns[0].prompt for text in held_out[:2] if not isinstance(text, str)] or [""]
 
 
 def devices() -> list[str]:
-    """What torch can compute on here, the fastest first."""
+    """The devices that torch can use on this computer, the fastest first."""
     return (["cuda"] if torch.cuda.is_available() else []) + ["cpu"]

@@ -27,22 +27,22 @@ from tinyllm.models.training.shape import Shape
 from tinyllm.models.training.vocabulary import Document
 
 TIMED = 4
-"""Steps that are timed to tell how many a budget of minutes has room for."""
+"""Steps that are timed to compute how many fit a budget of minutes."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights apart from the text, a first checkpoint and the version of torch.
+    """All settings that decide the weights. Beside them only the texts, the first weights and torch's version do.
 
-    Matrices are trained by Muon, embedding, head and norms by AdamW, both with decoupled weight decay.
+    Muon trains matrices; AdamW trains embedding, head and norms. Both have decoupled weight decay.
     Learning rates rise over `warmup` steps or a tenth of all, fall to half at `halved_part` of the steps, and faster to
     zero at the last; rate_scale multiplies them.
-    A step learns from `tokens` tokens, of stories a multiple of the context. Rows of stories are `short_row` tokens
-    long, which is quicker, for the first `short_part` of the steps, then the whole context; rows of conversations are
-    as long as the longest one needs.
-    average: decay of the running average of the weights, which is what is validated and kept.
-    rounding: of the weights within the forward pass, from `rounding_from` of the steps on.
-    teacher_part: of the loss, if there is a teacher.
+    A step learns from `tokens` tokens; for stories this is a multiple of the context. Rows of stories have `short_row`
+    tokens, which is quicker, in the first `short_part` of the steps, then the whole context. Rows of conversations are
+    as long as the longest conversation needs.
+    average: the decay of the running average of the weights. The average is validated and kept.
+    rounding: of the weights in the forward pass, after the share `rounding_from` of the steps.
+    teacher_part: the teacher's share of the loss, if there is a teacher.
     """
 
     shape: Shape = field(default_factory=Shape)
@@ -67,7 +67,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Measure:
-    """How well text is predicted: summed negative log likelihood in nats over `tokens` tokens, `text_bytes` bytes."""
+    """How well text was predicted. nats: negative log likelihood, summed over `tokens` tokens of `text_bytes` bytes."""
 
     nats: float
     tokens: int
@@ -75,7 +75,7 @@ class Measure:
 
     @property
     def loss(self) -> float:
-        """Nats per token."""
+        """Mean nats per token."""
         return self.nats / self.tokens
 
     @property
@@ -85,27 +85,27 @@ class Measure:
 
     @property
     def byte_perplexity(self) -> float:
-        """Per byte of text, which does not depend on the tokenizer."""
+        """Per byte of text, so that it does not depend on the tokenizer."""
         return math.exp(self.nats / self.text_bytes)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents to learn from, and others to validate with. whole: no row may cut one, for they are conversations."""
+    """Documents to learn from, and others to validate with. whole: they are conversations, which no row may cut."""
 
     train: Sequence[Document]
     valid: Sequence[Document]
     whole: bool
 
     def batches(self, recipe: Recipe) -> Iterator[Batch]:
-        """Endless batches in the order of the recipe's seed."""
+        """Endless batches, in an order that the recipe's seed decides."""
         if not self.whole:
             return stretches(self.train, recipe.seed, recipe.tokens)
         return packed(self.train, recipe.seed, recipe.tokens, row_length(self.train, recipe.shape.context))
 
     @property
     def digest(self) -> str:
-        """Of all tokens, and which of them are learned."""
+        """The SHA-256 of all tokens and of which of them are learned, in hexadecimal."""
         parts = (part for documents in (self.train, self.valid) for each in documents for part in each)
         return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
@@ -113,7 +113,10 @@ class Corpus:
 def measure(
     weights: Weights, shape: Shape, documents: Sequence[Document], text_bytes: Callable[[list[int]], int], whole: bool
 ) -> Measure:
-    """Predict each document alone, up to the end of the context; the last token, EOS, counts of conversations only."""
+    """Predict each document by itself, up to the end of the context. The last token, EOS, counts only if `whole`.
+
+    text_bytes: gives the UTF-8 bytes of ids. whole: the documents are conversations.
+    """
     config, device = shape.model_config(), weights[EMBEDDING].device
     nats, tokens, length = 0.0, 0, 0
     with torch.no_grad():
@@ -132,7 +135,7 @@ def measure(
 
 @dataclass(frozen=True)
 class Step:
-    """What a step gave: its number, the loss of its batch, the validation loss if it was due, tokens it read."""
+    """The result of a step: its number, its batch's loss, the validation loss if that was due, the tokens it read."""
 
     number: int
     loss: float
@@ -141,11 +144,11 @@ class Step:
 
 
 class Training:
-    """A run that can stop after any step and go on from its last checkpoint, with the same result.
+    """A training run. It can stop after any step and go on from its last checkpoint, with the same result.
 
-    weights: being trained; averaged: their running average; best: the average that predicted the validation documents
-    best so far, with best_loss, its loss, and best_rounding, the rounding that it was
-    measured with. history: (step, training loss, validation loss) of each validation.
+    weights: the weights in training. averaged: their running average. best: the average with the lowest validation loss
+    so far; best_loss: that loss; best_rounding: the rounding with which it was measured. history: (step, training loss,
+    validation loss) of each validation.
     """
 
     def __init__(
@@ -181,7 +184,7 @@ class Training:
         self.adamw = torch.optim.AdamW(vectors, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True)
 
     def rate(self) -> float:
-        """Fraction of the learning rates at this step, along three straight lines."""
+        """The factor of the learning rates at this step: the lowest of three straight lines, times rate_scale."""
         halved = self.recipe.halved_part * self.recipe.steps
         rise = (self.step + 1) / min(self.recipe.warmup, max(1, self.recipe.steps // 10))
         fall = 1 - self.step / (2 * halved)
@@ -190,7 +193,7 @@ class Training:
 
     @property
     def rounding(self) -> Rounding:
-        """Of the weights in this step's forward pass."""
+        """The rounding of the weights in this step's forward pass."""
         late = self.step >= self.recipe.rounding_from * self.recipe.steps
         return self.recipe.rounding if late else Rounding.NONE
 
@@ -203,13 +206,13 @@ class Training:
         return inputs, targets, None if batch.documents is None else torch.from_numpy(batch.documents).to(self.device)
 
     def row_of_stories(self) -> int:
-        """Tokens of a row in this step."""
+        """The tokens of a row of stories in this step."""
         recipe = self.recipe
         short = self.step < recipe.short_part * recipe.steps and recipe.tokens % recipe.short_row == 0
         return min(recipe.short_row, recipe.shape.context) if short else recipe.shape.context
 
     def loss(self, inputs: Tensor, targets: Tensor, documents: Tensor | None) -> Tensor:
-        """Mean nats of a learned token; with a teacher mixed with how far its distribution is from the model's."""
+        """Mean nats of a learned token. With a teacher, a mean of that and the divergence, weighted by teacher_part."""
         weights = rounded(self.weights, self.rounding)
         x = hidden(weights, self.config, inputs, documents, self.recipe.dropout)
         learned = targets != IGNORED
@@ -221,7 +224,7 @@ class Training:
         return (1 - part) * loss + part * self.teacher.divergence(guesses, inputs, documents, targets)
 
     def train_step(self) -> tuple[float, int]:
-        """One update from the next batch; returns its loss and the tokens that it read."""
+        """Update the weights with the next batch. Returns its loss and the number of tokens read."""
         inputs, targets, documents = self.batch()
         loss = self.loss(inputs, targets, documents)
         loss.backward()
@@ -238,7 +241,10 @@ class Training:
         return float(loss.detach()), inputs.numel()
 
     def validate(self) -> float:
-        """Loss of the averaged weights, rounded if the training rounds by now; the best weights so far are kept."""
+        """The validation loss of the averaged weights, rounded as in this step. Keeps the weights if they are the best.
+
+        When the rounding begins, the best weights are chosen anew.
+        """
         weights = rounded(self.averaged, self.rounding)
         loss = measure(weights, self.recipe.shape, self.corpus.valid, self.text_bytes, self.corpus.whole).loss
         if loss < self.best_loss or self.rounding is not self.best_rounding:
@@ -247,23 +253,23 @@ class Training:
         return loss
 
     def figures(self) -> Measure:
-        """Of the weights that are written, on the validation documents, rounded as they were when they were chosen."""
+        """Measure the weights that are written on the validation documents, with the rounding of their validation."""
         weights = rounded(self.result(), self.best_rounding)
         return measure(weights, self.recipe.shape, self.corpus.valid, self.text_bytes, self.corpus.whole)
 
     def result(self) -> Weights:
         """The weights to be written, float32 with the values of float16: half the bytes, of which a board keeps half.
 
-        Matrices that were trained as int4 are already what their codes stand for. int8 needs no such thing: a build
-        rounds just as the training did.
+        Matrices that were trained as int4 get the values of their int4 codes. This is not needed for int8, because a
+        build rounds to int8 as the training did.
         """
         chosen = rounded(self.best, self.best_rounding) if self.best_rounding is Rounding.INT4 else self.best
         return {name: tensor.detach().half().float() for name, tensor in chosen.items()}
 
     def run(self, report: Callable[[Step], None], stop: Callable[[], bool] = lambda: False) -> bool:
-        """Train to the last step, or until `stop()` is true after one; returns whether it is done.
+        """Train to the last step, or until `stop()` is true after a step. Returns whether the last step is done.
 
-        `report` is called after each step. The checkpoint is written at each validation and when it stops.
+        `report` is called after each step. The checkpoint is written after each validation and when training stops.
         """
         while self.step < self.recipe.steps:
             loss, tokens = self.train_step()
@@ -303,17 +309,17 @@ class Training:
         write_file(self.checkpoint, file.getvalue())
 
     def resume(self, steps: int | None = None) -> bool:
-        """Go on from the checkpoint if there is one, and to its number of steps unless `steps` names another.
+        """Go on from the checkpoint. Returns False if there is none. steps: None takes the number in the checkpoint.
 
-        Raises UserError if it is not of this run, or no file.
+        Raises UserError if it is no regular file, is damaged, or is of a run with other text, settings or `steps`.
         """
         if not self.checkpoint.exists():
             return False
-        file_size(self.checkpoint)  # torch would wait for a pipe
+        file_size(self.checkpoint)  # refuses a pipe, on which torch would wait
         try:
             state = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
             identity, planned = state["identity"], int(state["steps"])
-        except Exception:  # torch's reader stumbles over a damaged file in as many ways as there are bytes
+        except Exception:  # a damaged file can make torch's reader raise any exception
             raise UserError(f"{self.checkpoint}: not a checkpoint of a training; --fresh starts anew") from None
         if identity != self.identity or (steps is not None and steps != planned):
             raise UserError(f"{self.checkpoint}: of a run with other text or settings; --fresh starts anew")
@@ -341,7 +347,7 @@ class Training:
             next(self.batches)
 
     def steps_in(self, seconds: float) -> int:
-        """How many steps take so long, from the time of a few that are not kept; this run is used up by it."""
+        """How many steps take this long, from the time of a few steps. Do not use this run afterwards."""
         parts = [(0, self.recipe.short_part)]
         if not self.corpus.whole:
             parts.append((self.recipe.steps - 1, 1 - self.recipe.short_part))

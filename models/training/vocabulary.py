@@ -1,7 +1,7 @@
-"""The tokenizer of a model: trained from its text with sentencepiece, or taken from another model's files.
+"""The tokenizer of a model: trained on its text with sentencepiece, or taken from another model's files.
 
-Ids come from codegen/tokenizers/encode/encoder.py, which is what boards compute, so a model is trained on the ids that
-it meets there.
+Ids come from codegen/tokenizers/encode/encoder.py, which computes what boards compute. So a model is trained on the ids
+that it gets on a board.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LARGEST_FILE = 64 << 20
 
 
 class Document(NamedTuple):
-    """A story or conversation: ids int64 (tokens,), and which of them the model is to predict, bool (tokens,)."""
+    """A story or conversation. ids: int64 (tokens,). learned: bool (tokens,), which of them the model must predict."""
 
     ids: NDArray[np.int64]
     learned: NDArray[np.bool_]
@@ -52,7 +52,7 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A tokenizer and the files that it is made of, by their names in a Hugging Face folder.
+    """A tokenizer. files: its files, by their names in a Hugging Face folder.
 
     chat: whether it has the control pieces of a conversation.
     """
@@ -75,7 +75,7 @@ class Vocabulary:
         return self.tokenizer.bos, self.tokenizer.eos
 
     def story(self, text: str) -> Document:
-        """BOS, the text, EOS; all of it is learned."""
+        """BOS, the text, EOS. All tokens are learned."""
         bos, eos = self.ends
         ids = np.array([bos, *encode(self.tokenizer, text), eos])
         return Document(ids, np.ones(len(ids), np.bool_))
@@ -83,8 +83,8 @@ class Vocabulary:
     def conversation(self, conversation: Conversation) -> Document:
         """BOS, then for each turn `<|user|>` prompt `<|assistant|>` answer EOS.
 
-        What an answer holds and its EOS are learned, but nothing from a `<result>` to its `</result>`: the board puts
-        that in. Names of control pieces in an answer are those pieces, in a prompt they are text.
+        An answer and its EOS are learned, except from a `<result>` to its `</result>`: the board writes that part. The
+        name of a control piece becomes that piece in an answer, and plain text in a prompt.
         """
         bos, eos = self.ends
         control = self.tokenizer.control_ids
@@ -97,24 +97,24 @@ class Vocabulary:
         return Document(np.array(ids), np.array(learned))
 
     def opening(self, text: str) -> list[int]:
-        """The ids before what the model writes itself: of a chat model up to the answer, else BOS and the text."""
+        """The ids that the model continues: for a chat model a turn up to its answer, else BOS and the text."""
         if not self.chat:
             return [self.ends[0], *encode(self.tokenizer, text)]
         user, assistant = (self.tokenizer.control_ids[name.encode()] for name in (USER, ASSISTANT))
         return [self.ends[0], user, *encode(self.tokenizer, text), assistant]
 
     def text(self, ids: Iterable[int]) -> str:
-        """What a person reads; the names of calls and results stay visible."""
+        """The text for people: control pieces of CONTROL, such as `<call>`, are shown by name."""
         shown = {self.tokenizer.control_ids.get(name.encode()): name.encode() for name in CONTROL}
         parts = [shown.get(token) or decode_piece(self.tokenizer, token) for token in ids]
         return b"".join(parts).decode("utf-8", "replace")
 
     def text_bytes(self, ids: Sequence[int]) -> int:
-        """UTF-8 bytes of the text that the ids stand for."""
+        """UTF-8 bytes of the text of the ids."""
         return len(decode(self.tokenizer, ids))
 
     def _said(self, answer: Sequence[int]) -> list[bool]:
-        """Which tokens of an answer the model says itself."""
+        """Which tokens of an answer the model writes itself: all but results."""
         begin, end = (self.tokenizer.control_ids[name.encode()] for name in (RESULT, END_OF_RESULT))
         said, inside = [], False
         for token in answer:
@@ -125,14 +125,14 @@ class Vocabulary:
 
 
 def train_vocabulary(texts: Iterable[str], size: int, chat: bool, algorithm: str = "bpe") -> Vocabulary:
-    """A SentencePiece model of `size` pieces from texts, with byte fallback and every digit a piece of its own.
+    """Train a SentencePiece model of `size` pieces on texts, with byte fallback; every digit is a piece of its own.
 
-    Ids 0, 1, 2 are unknown, BOS, EOS; of a chat model CONTROL follows. A chat model's text gets no space in front and
-    keeps its spaces, so that a turn has the same ids wherever it stands. A story model's has the options of llama2.c's
+    Ids 0, 1, 2 are unknown, BOS, EOS; for a chat model CONTROL follows. A chat model's text gets no space in front and
+    keeps its spaces, so that a turn has the same ids at every place. A story model has the options of llama2.c's
     tinystories.py. algorithm: "bpe" or "unigram". Raises UserError if the text is too small for the vocabulary.
     """
     model = io.BytesIO()
-    # Names of control pieces are no text, so no piece is to be learned from them.
+    # Names of control pieces are not text, so pieces must not be learned from them.
     names = re.compile("|".join(map(re.escape, CONTROL))) if chat else None
     lines = (line for text in texts for part in (names.split(text) if names else [text]) for line in part.split("\n"))
     try:
@@ -183,7 +183,7 @@ def train_vocabulary(texts: Iterable[str], size: int, chat: bool, algorithm: str
 
 
 def _why(message: str, size: int) -> str:
-    """What sentencepiece says of a text that is too small, as a person can use it."""
+    """The advice for an error of sentencepiece about a text that is too small for the vocabulary."""
     if most := re.search(r"value <= (\d+)", message):
         return f"the text gives no vocabulary of {size} pieces, at most {most[1]}; give more text, or --vocab {most[1]}"
     if least := re.search(r"required_chars\D+(\d+) vs (\d+)", message):
@@ -194,7 +194,7 @@ def _why(message: str, size: int) -> str:
 
 
 def tokenizer_of(model: Path) -> tuple[Path, Tokenizer]:
-    """The tokenizer of a checkpoint and its path. Raises UserError unless it has as many pieces as the model rows."""
+    """The tokenizer of a checkpoint and its path. Raises UserError if its size is not the model's vocabulary size."""
     size = inspect_checkpoint(model).config.vocab_size
     path = find_tokenizer(model, size)
     tokenizer = read_tokenizer(path)
@@ -204,10 +204,10 @@ def tokenizer_of(model: Path) -> tuple[Path, Tokenizer]:
 
 
 def vocabulary_of(model: Path) -> Vocabulary:
-    """The tokenizer of a checkpoint, to train a model that shares it.
+    """The tokenizer of a checkpoint, for a new model that shares it.
 
-    Raises UserError for a GGUF file, whose tokenizer no file of a Hugging Face folder could hold, and for a tokenizer
-    without BOS or EOS.
+    Raises UserError for a GGUF file, because no file of a Hugging Face folder could hold its tokenizer, and for a
+    tokenizer without BOS or EOS. Errors also as tokenizer_of.
     """
     path, tokenizer = tokenizer_of(model)
     if path == model:

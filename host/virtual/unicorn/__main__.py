@@ -1,4 +1,4 @@
-"""`python -m tinyllm.host.virtual.unicorn`: a virtual board (board.py), if Unicorn is installed."""
+"""`python -m tinyllm.host.virtual.unicorn` runs a virtual board (board.py), if Unicorn is installed."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ if __name__ == "__main__":
         sys.exit(error.exit_code)
     code = importlib.import_module(BOARD).main()
     sys.stderr.flush()
-    # At once: who talks to the board sees the connection end, and then asks why.
+    # End at once: a client sees the connection end, and then asks for the reason.
     os._exit(code)

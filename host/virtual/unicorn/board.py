@@ -1,4 +1,4 @@
-"""A virtual board as a process: it ends when it is told to, or when the firmware faults."""
+"""The process of a virtual board. It ends when its parent asks for that, or when the firmware faults."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tinyllm.host.virtual.unicorn.uart import UartLine
 
 
 def main() -> int:
-    """Run the board that the command line describes; 2 for a user's mistake, 1 for a fault of the firmware."""
-    # While the emulator runs Python sees no signal; a board that is killed has lost its power.
+    """Run the board of the command line. Returns 2 for a user's mistake, 1 for a fault of the firmware, else 0."""
+    # Python handles no signal while the emulator runs. A killed board is like one that lost its power.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         run(arguments())
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line; exits with 2 if it is wrong."""
+    """Read the command line. Exits with 2 if it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tinyllm.host.virtual.unicorn", description="Runs a virtual board.")
     parser.add_argument("image", type=Path, help="the ELF image")
     parser.add_argument("--chip", choices=CHIPS, required=True)
@@ -48,7 +48,7 @@ def arguments() -> argparse.Namespace:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Run until the firmware faults. Raises UserError if the board cannot start, BoardFault when it stops."""
+    """Run until the firmware faults. Raises UserError if the board cannot start, BoardFault at the fault."""
     image = read_image(chosen.image, CHIPS[chosen.chip])
     chip = image.chip
     line: Line = PtyLine() if chosen.pty else TcpLine(chosen.tcp)
@@ -66,9 +66,9 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def obey_parent(machine: Machine) -> None:
-    """A line on standard input asks what each core has executed; its end ends the process, whatever the cores do.
+    """Answer each line on standard input with what each core has executed. Its end ends the process at once.
 
-    The answer comes when the board sleeps, so that two of them tell exactly what lies between.
+    The answer comes when the board sleeps, so that the difference of two answers is exact.
     """
     requests = threading.Semaphore(0)
     threading.Thread(target=tell_counts, args=(machine, requests), daemon=True).start()
@@ -78,7 +78,7 @@ def obey_parent(machine: Machine) -> None:
 
 
 def tell_counts(machine: Machine, requests: threading.Semaphore) -> None:
-    """Answer each request when the board sleeps."""
+    """Print the counts once for each request, when the board sleeps."""
     while requests.acquire():
         machine.asleep.wait()
         print("tinyllm: counted", *(processor.instructions for processor in machine.processors), flush=True)

@@ -1,8 +1,8 @@
-"""How the boot ROM of the RP2040 and the RP2350 starts the second core.
+"""The part of the RP2040's and the RP2350's boot ROM that starts the second core.
 
 RP2040 datasheet section 2.8.2, RP2350 datasheet section 5.3: core 1 sleeps in the ROM until an event, then echoes every
-word that it receives. After 0, 0, 1, vector table, stack pointer and entry it goes to the entry; a word that does
-not belong there begins the sequence again.
+word that it receives. After the words 0, 0, 1, vector table, stack pointer and entry it jumps to the entry. A wrong
+word begins the sequence again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class BootRom:
         self._heard: list[int] = []
 
     def answer(self, time: int) -> Launch | None:
-        """Handle an event that core 0 sends at that time: echo words, and return the launch if they complete it."""
+        """Handle an event from core 0 at `time`: echo the FIFO's words. Return the launch if they complete it."""
         while (word := self._fifos.take(1)) is not None:
             self._fifos.send(0, word, time)
             if len(self._heard) < len(BEGINNING) and word != BEGINNING[len(self._heard)]:

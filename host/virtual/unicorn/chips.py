@@ -1,6 +1,6 @@
-"""The chips that are emulated: addresses of memories and devices, from their datasheets.
+"""The emulated chips: addresses of their memories and devices, from the datasheets.
 
-Only what the firmware uses is listed. An access to any other address stops the virtual board.
+Only memories and devices that the firmware uses are listed. An access to any other address stops the virtual board.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CoreName = Literal["cortex-m0", "cortex-m33", "rv32imc"]
 
 @dataclass(frozen=True)
 class Region:
-    """Memory of `size` bytes at `start`. Flash is read-only; code is fetched from `executable` memory alone."""
+    """Memory of `size` bytes at `start`. Flash is not `writable`. executable: all of it may hold code."""
 
     name: str
     start: int
@@ -44,8 +44,8 @@ class Mapped:
 class Chip:
     """A chip.
 
-    vectors: the address of stack pointer and reset handler, None if the boot ROM jumps to the entry.
-    fifos: the address of the FIFOs between its two cores, None if it has one core.
+    vectors: the address of the first stack pointer and the reset handler; None if the boot ROM jumps to the image's
+    entry. fifos: the address of the FIFOs between the two cores; None if the chip has one core.
     """
 
     name: str
@@ -99,7 +99,7 @@ RP2350 = Chip(
 )
 
 # ESP32-C3 Technical Reference Manual: section 3.3 (address map), 160 MHz.
-# Each of the two views of the flash holds its own part of it, and so do the two of SRAM1: code and variables.
+# The chip shows its flash, and SRAM1, at two addresses: for code and for data. Here each address has its own memory.
 ESP32C3 = Chip(
     name="esp32c3",
     core="rv32imc",

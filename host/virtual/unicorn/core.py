@@ -1,6 +1,6 @@
-"""One core of a chip in an emulator of its own: its registers, its time, when it waits, and what stops it.
+"""One core of a chip, in its own emulator: its registers, its time, what it waits for, and what stops it.
 
-Time is counted in instructions: those that the core has executed, and those for which it has waited for another core.
+Time is counted in instructions: those that the core has executed, plus those for which it waited for the other core.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tinyllm.host.virtual.unicorn.instruction_counter import NO_LIMIT, Code, Mak
 NEVER = 0xFFFFFFFE
 """An address at which no code lies."""
 GUARD = 64 * 1024
-"""An access so far below the stack is an overflow of it."""
+"""An access up to this many bytes below the stack counts as a stack overflow."""
 
 NOT_EMULATED = "which is not emulated, in the basic block"
-"""For such an access the emulator knows only the address at which its block begins."""
+"""For an access to a device, the emulator knows only the address at which the basic block begins."""
 
 ACCESSES = {
     uc.UC_MEM_READ_UNMAPPED: "a load from {}, where there is no memory",
@@ -39,11 +39,11 @@ ACCESSES = {
 
 
 class BoardFault(Failure):
-    """The firmware faulted. The message is a dump of the registers, then one line that says why."""
+    """The firmware faulted. The message is a dump of the registers, then one line that gives the reason."""
 
 
 class Processor:
-    """A core. `waits` is what it waits for, None while it can go on; `event` is its event register."""
+    """A core. waits: what it waits for, None if it can go on. event: its event register."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class Processor:
         signal: Callable[[], None],
         profile: OpenProfile | None = None,
     ) -> None:
-        """memory: the chip's, by the region's name; it must outlive this object, because the emulator uses it.
+        """memory: the chip's memory by region name; it must outlive this object, because the emulator uses it.
 
-        stack: its addresses. Core 1 cannot reach the memory below its stack, which belongs to core 0.
-        signal: called when it sends the other core an event. profile: where `counter` notes functions too. Errors as
-        those of `counter`.
+        stack: the addresses of the stack. Core 1 cannot reach the memory below its stack, which belongs to core 0.
+        signal: called when this core sends the other an event. profile: if given, `counter` counts functions there.
+        Raises the errors of `counter`.
         """
         self.number = number
         self.waits: Hint | None = None
@@ -95,17 +95,17 @@ class Processor:
         self._waited += max(time - self.time, 0)
 
     def start(self, address: int, stack: int) -> None:
-        """Set the address at which it begins, and its stack pointer."""
+        """Set the address at which the core begins, and its stack pointer."""
         self._engine.reg_write(self._core.sp, stack)
         self._engine.reg_write(self._core.pc, address | self._core.code_bit)
 
     def limit(self, instructions: int | None) -> None:
-        """Let it execute so many more instructions, None for any number, before `run` returns; it may run already."""
+        """Make `run` return after so many more instructions; None: no limit. The core may be running already."""
         self._limit = NO_LIMIT if instructions is None else self._counter.instructions + instructions
         self._counter.stop_at(self._limit)
 
     def run(self) -> None:
-        """Run until it waits or reaches its limit. Raises BoardFault."""
+        """Run until the core waits or reaches its limit. Raises BoardFault."""
         try:
             self._engine.emu_start(self._pc() | self._core.code_bit, NEVER)
         except unicorn.UcError as error:
@@ -118,7 +118,7 @@ class Processor:
             self.wake(self.time)
 
     def wake(self, time: int) -> None:
-        """End its wait at that time, by what it waits for."""
+        """End the core's wait at that time."""
         self.waits, self.event = None, False
         self.catch_up(time)
 
@@ -130,7 +130,7 @@ class Processor:
     # --- Memory and devices ---
 
     def _map_memory(self, region: Region, memory: memoryview) -> Code | None:
-        """Map memory of this process, so that the counter sees the code as the chip does."""
+        """Map memory of this process into the emulator, so that the counter reads the same code as the chip."""
         rights = uc.UC_PROT_READ
         if region.writable:
             rights |= uc.UC_PROT_WRITE
@@ -147,9 +147,9 @@ class Processor:
         return Code(region.start, memory)
 
     def _hook_hints(self) -> None:
-        """Hook every address where such an instruction is executed: of code that is copied to RAM, where it goes.
+        """Hook every address at which a hint (WFI, WFE, SEV) is executed. Code that is copied to RAM is hooked there.
 
-        Bytes that are constants are never executed.
+        A hook on constants that look like a hint does no harm: they are never executed.
         """
         for segment in self._image.segments:
             for instruction, hint in self._core.hints.items():
@@ -187,7 +187,7 @@ class Processor:
     # --- Faults ---
 
     def fault(self, trouble: str, pc: int | None = None) -> NoReturn:
-        """Raise a BoardFault at `pc`; None: at the core's own."""
+        """Raise a BoardFault at `pc`, by default the core's program counter."""
         values = {name: int(self._engine.reg_read(number)) for name, number in self._core.registers.items()}
         values["pc"] = pc = self._pc() if pc is None else pc
         rows = [f"{name:>4} {value:08x} {self._image.function_at(value)}".rstrip() for name, value in values.items()]

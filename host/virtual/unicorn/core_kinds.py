@@ -1,4 +1,4 @@
-"""The processor cores, as Unicorn names them."""
+"""The kinds of processor cores: registers, hints and exceptions, by Unicorn's numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinyllm.host.virtual.unicorn.chips import CoreName
 
 
 class Hint(Enum):
-    """Wait for an interrupt (WFI) or an event (WFE), or send the other core one (SEV)."""
+    """Instructions that wait for an interrupt (WFI) or an event (WFE), or send the other core an event (SEV)."""
 
     SLEEP = "WFI"
     WAIT = "WFE"
@@ -22,15 +22,15 @@ class Hint(Enum):
 
 @dataclass(frozen=True)
 class Core:
-    """A core.
+    """A kind of core.
 
-    mode: of the Cortex-M, Thumb without Unicorn's M class, which puts an M33 in the place of every other model.
-    registers: by name, in the order of a dump; pc is among them.
-    code_bit: what is added to the address of code.
-    hints: the instructions that make a core wait and end a wait, as they lie in memory.
-    overshoot: how far beyond the instruction Unicorn reports an exception: it passes over it, as for a system call.
-    thumb: whether instructions are Thumb's; else they are RISC-V's.
-    exceptions: what the numbers of Unicorn's interrupt hook mean.
+    mode: for a Cortex-M, Thumb without Unicorn's M class, which would replace every model by an M33.
+    registers: name -> Unicorn's number, in the order of a dump; pc is among them.
+    code_bit: the bit that is added to the address of code.
+    hints: the bytes of each hint in memory.
+    overshoot: how many bytes behind the instruction Unicorn reports its exception, as if for a system call.
+    thumb: whether the instructions are Thumb's; else they are RISC-V's.
+    exceptions: the meanings of the numbers that Unicorn's interrupt hook gets.
     """
 
     arch: int
@@ -67,7 +67,7 @@ RISCV_NAMES = (
 RISCV_REGISTERS = {name: getattr(riscv, f"UC_RISCV_REG_{name.upper()}") for name in RISCV_NAMES}
 
 ARM_EXCEPTIONS = {2: "a system call", 4: "a misaligned access", 7: "a breakpoint"}
-"""QEMU's target/arm/cpu.h; accesses outside memory are reported apart from these."""
+"""From QEMU's target/arm/cpu.h. Unicorn reports accesses outside memory in another way."""
 RISCV_EXCEPTIONS = {
     0: "a misaligned jump",
     2: "an undefined instruction",
@@ -77,7 +77,7 @@ RISCV_EXCEPTIONS = {
     8: "a system call",
     11: "a system call",
 }
-"""RISC-V Privileged Architecture, table of mcause."""
+"""From the table of mcause in RISC-V Privileged Architecture."""
 
 
 def _cortex_m(model: int) -> Core:

@@ -1,12 +1,12 @@
-/* Counts the instructions that the emulator executes: a callback at every basic block that it enters, and the structures
- * that instruction_counter.py gives it. */
+/* Counts the instructions that the emulator executes: Unicorn calls count_block at every basic block that it enters.
+ * instruction_counter.py fills the structures. */
 #include <stddef.h>
 #include <stdint.h>
 
 #include "../profile.h"
 
-/* blocks: for every halfword of code at which a block was entered, its bytes (high half) and instructions (low half).
-   functions: of every halfword the function that it is in, if there is a profile. */
+/* blocks: for every halfword of code, the block that was entered there: its bytes (high half), its instructions (low
+   half). functions: the function of every halfword, if there is a profile. */
 struct memory {
     uint64_t start, end;
     const uint8_t *bytes;
@@ -22,7 +22,7 @@ struct counter {
     struct memory code[4];
 };
 
-/* The first halfword of an instruction tells its length: Armv8-M Architecture Reference Manual, C1.2.2; RISC-V
+/* The first halfword of an instruction gives its length: Armv8-M Architecture Reference Manual, C1.2.2; RISC-V
    Unprivileged ISA, 1.5. */
 static uint32_t count_instructions(const uint8_t *at, uint32_t size, uint64_t thumb) {
     const uint8_t *const end = at + size;

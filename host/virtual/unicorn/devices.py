@@ -1,4 +1,4 @@
-"""The registers of the devices that the firmware uses; any other register of theirs is unknown and a fault."""
+"""The registers of the devices that the firmware uses. An access to any other register of a device is a fault."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Clock(Protocol):
     """The board's time, as seen by the core that asks."""
 
     def ticks(self, per_microsecond: int) -> int:
-        """Ticks since the start, of a timer with so many a microsecond."""
+        """Ticks since the start, of a timer with this many ticks a microsecond."""
 
 
 class Cores(Protocol):
@@ -38,7 +38,7 @@ class Cores(Protocol):
 
 
 class Device:
-    """Registers by their offset; values are 32 bits. The registers in PLAIN keep what is written and do nothing."""
+    """A device's 32-bit registers, by their offsets. Registers in PLAIN keep what is written to them and do nothing."""
 
     PLAIN: tuple[int, ...] = ()
 
@@ -46,13 +46,13 @@ class Device:
         self._plain = dict.fromkeys(self.PLAIN, 0)
 
     def read(self, offset: int) -> int:
-        """The register's value; UnknownRegister if there is none."""
+        """The register's value. Raises UnknownRegister if there is no such register."""
         if offset not in self._plain:
             raise UnknownRegister
         return self._plain[offset]
 
     def write(self, offset: int, value: int) -> None:
-        """Change the register; UnknownRegister if there is none."""
+        """Change the register. Raises UnknownRegister if there is no such register."""
         if offset not in self._plain:
             raise UnknownRegister
         self._plain[offset] = value
@@ -117,9 +117,9 @@ class RpTimer(Device):
 
 
 class SystemControl(Device):
-    """Armv6-M Architecture Reference Manual B3.2 and B3.4, as far as a core with masked interrupts goes.
+    """Armv6-M Architecture Reference Manual B3.2 and B3.4, as far as a core with masked interrupts uses them.
 
-    Enabled interrupts end a sleep; the machine wakes it for every byte that comes, whatever is enabled.
+    On a chip, enabled interrupts end a sleep. Here every received byte wakes the core, whatever is enabled.
     """
 
     PLAIN = (0x100, 0x104, 0x280, 0x284, 0xD08)
@@ -127,9 +127,9 @@ class SystemControl(Device):
 
 
 class Fifos(Device):
-    """The FIFOs between two cores, of the single-cycle I/O block.
+    """The FIFOs between the two cores, in the single-cycle I/O block.
 
-    RP2040 datasheet section 2.3.1.4, RP2350 datasheet section 3.1.5. A word in a FIFO wakes nobody: SEV does.
+    RP2040 datasheet section 2.3.1.4, RP2350 datasheet section 3.1.5. A word in a FIFO wakes no core: SEV does.
     """
 
     CPUID, STATUS, WRITE, READ = 0x00, 0x50, 0x54, 0x58
@@ -159,7 +159,7 @@ class Fifos(Device):
         self.send(1 - self._cores.asking, value, self._cores.now)
 
     def send(self, core: int, word: int, time: int) -> None:
-        """Put a word into the FIFO that a core reads; one that is full loses it, as the chip does."""
+        """Put a word into the FIFO that a core reads. If the FIFO is full the word is lost, as on the chip."""
         if len(self._words[core]) < self.WORDS:
             self._words[core].append((time, word))
 

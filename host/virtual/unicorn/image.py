@@ -1,4 +1,4 @@
-"""A checked chip image: it fits the chip's memory and has code at the address at which the chip starts."""
+"""Reads and checks a chip's image: it must fit the chip's memory and have code where the chip starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinyllm.host.virtual.elf import Elf, Segment, read_elf
 from tinyllm.host.virtual.unicorn.chips import Chip, Region
 
 LARGEST_FLASH = 16 * 1024 * 1024
-"""Of any board that is emulated here."""
+"""The largest flash of all boards that are emulated here."""
 STACKS = ("tl_stack", "tl_stack1")
 MACHINES = {"cortex-m0": "EM_ARM", "cortex-m33": "EM_ARM", "rv32imc": "EM_RISCV"}
 
@@ -20,8 +20,8 @@ MACHINES = {"cortex-m0": "EM_ARM", "cortex-m33": "EM_ARM", "rv32imc": "EM_RISCV"
 class Image:
     """A checked image.
 
-    chip: that it is for; its flash reaches as far as weights beside the program may. code_in: names of the regions that
-    hold code. stacks: the addresses of each core's stack, empty if it is unknown. weights: those beside the program, as
+    chip: the chip that it is for, with enough flash for weights beside the program. code_in: names of the regions that
+    hold code. stacks: the addresses of each core's stack, empty if unknown. weights: the weights beside the program, as
     a segment; None if they are in it.
     """
 
@@ -33,14 +33,14 @@ class Image:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """What the flash holds before the chip starts."""
+        """The segments that are in flash before the chip starts."""
         beside = [] if self.weights is None else [self.weights]
         return (*(segment for segment in self.elf.segments if segment.data), *beside)
 
     def code_of(self, region: Region) -> range:
-        """The addresses of code in a region: all of it if it is executable, else from its first function to its last.
+        """The addresses of code in a region: from its first function to the end of its last.
 
-        All of it too if the image was stripped.
+        The whole region if the region is executable, or the image was stripped.
         """
         found = [(start, start + size) for start, size, _ in self.elf.functions if region.start <= start < region.end]
         if region.executable or not found:
@@ -53,7 +53,7 @@ class Image:
 
 
 def read_image(path: Path, chip: Chip) -> Image:
-    """Read an ELF image for a chip. Raises UserError as read_elf, and if it does not fit the chip's memory or start."""
+    """Read an ELF image for a chip. Raises UserError as read_elf, and if it does not fit the chip or cannot start."""
     elf = read_elf(path, MACHINES[chip.core], chip.name)
     chip = _with_room_for_weights(chip, elf)
     room = sum(region.size for region in chip.regions)
@@ -81,7 +81,7 @@ def read_image(path: Path, chip: Chip) -> Image:
 
 
 def _with_room_for_weights(chip: Chip, elf: Elf) -> Chip:
-    """The chip with a larger flash, if the program's board has one: it says where its weights end."""
+    """The chip with as much flash as the program's board has: the program says where its room for weights ends."""
     first, room = elf.word("tl_weights_place"), elf.word("tl_weights_place", 1)
     if first is None or room is None:
         return chip
@@ -95,7 +95,7 @@ def _with_room_for_weights(chip: Chip, elf: Elf) -> Chip:
 
 
 def _weights(elf: Elf, chip: Chip) -> Segment | None:
-    """The weights beside the program. UserError if they do not fit the chip's flash, or the program lies there."""
+    """The weights beside the program. Raises UserError if they do not fit the flash, or overlap the program."""
     found = elf.weights()
     if found is None:
         return None
@@ -110,11 +110,11 @@ def _weights(elf: Elf, chip: Chip) -> Segment | None:
 
 
 def _starts(image: Image, chip: Chip) -> bool:
-    """Whether the chip's start address holds code and the stack pointer that a boot ROM reads is in memory."""
+    """Whether there is code at the chip's start address, and the first stack pointer of its vectors is in memory."""
     entry = image.elf.entry
     if chip.vectors is not None:
         stack, entry = (_word(image, chip.vectors + offset) for offset in (0, 4))
-        # The lowest bit says that it is Thumb code.
+        # The lowest bit of the reset handler's address says that it is Thumb code.
         if not any(region.writable and region.start < stack <= region.end for region in chip.regions) or not entry & 1:
             return False
         entry -= 1
@@ -122,7 +122,7 @@ def _starts(image: Image, chip: Chip) -> bool:
 
 
 def _word(image: Image, address: int) -> int:
-    """Little-endian u32 of the loaded image, 0 if it has none there."""
+    """The little-endian u32 at an address of the loaded image; 0 if the image has nothing there."""
     held = (s.data[address - s.address :] for s in image.segments if s.address <= address < s.address + len(s.data))
     return int.from_bytes(next(held, b"")[:4], "little")
 

@@ -1,7 +1,7 @@
-"""Counting instructions: exactly, at every basic block that the emulator enters.
+"""Counts executed instructions exactly, at every basic block that the emulator enters.
 
-A callback in C costs the emulation little; it is compiled once, by the C compiler of this computer. Without a compiler
-Python counts, far slower.
+A callback in C slows the emulation little; this computer's C compiler compiles it once. Without a compiler Python
+counts, which is far slower.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NO_LIMIT = 2**64 - 1
 
 @dataclass(frozen=True)
 class Code:
-    """Memory that holds code: its address in the chip, and its bytes in this process."""
+    """Memory with code. start: its address in the chip. bytes: its content in this process."""
 
     start: int
     bytes: memoryview
 
 
 def _fields(kind: Any, *names: str) -> Iterator[tuple[str, Any]]:
-    """Fields of one kind, as a Structure takes them."""
+    """Fields of one type, for the _fields_ of a ctypes Structure."""
     return ((name, kind) for name in names)
 
 
@@ -65,7 +65,7 @@ class _Counter(ctypes.Structure):
 
 
 class CompiledCounter:
-    """Counts in C. Raises UserError if none has compiled it before and there is no C compiler, or no room for it."""
+    """Counts in C. Raises UserError as shared_library, for instance without a C compiler."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class CompiledCounter:
         profile: OpenProfile | None = None,
         core: int = 0,
     ) -> None:
-        """profile: counts too what each function executes, for core `core` of it."""
+        """profile: if given, also count there what each function executes, as core `core`."""
         library = ctypes.CDLL(str(shared_library(*SOURCES)))
         stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p)
         self._counter = _Counter(0, NO_LIMIT, stop, thumb, None, len(code))
@@ -90,7 +90,7 @@ class CompiledCounter:
             if profile is not None:
                 functions = self._keep(profile.by_halfword(memory.start, size))
             self._counter.code[i] = _Memory(memory.start, memory.start + size, address, blocks, functions)
-        # The binding's hook_add takes Python functions alone.
+        # The binding's hook_add takes only Python functions.
         status = uclib.uc_hook_add(
             engine._uch,
             ctypes.byref(ctypes.c_size_t()),
@@ -112,22 +112,22 @@ class CompiledCounter:
         )
 
     def _keep(self, array: np.ndarray[Any, Any]) -> int:
-        """The address of an array, which lives as long as this does."""
+        """The address of an array, which is kept alive as long as this counter."""
         self._kept.append(array)
         return array.ctypes.data
 
     @property
     def instructions(self) -> int:
-        """Instructions executed so far, the basic block under way included."""
+        """Instructions executed so far, including the basic block under way."""
         return int(self._counter.instructions)
 
     def stop_at(self, instructions: int) -> None:
-        """Stop the engine at the end of the basic block that reaches this count, and at the end of every later one."""
+        """Stop the engine after the basic block that reaches this count, and after every later block."""
         self._counter.limit = min(instructions, NO_LIMIT)
 
 
 class PythonCounter:
-    """Counts in Python; a profile stays empty."""
+    """Counts in Python. A profile stays empty."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One chip in the Unicorn emulator: its cores in turn, its memory, its devices and its time."""
+"""One chip in the Unicorn emulator: its memory, devices and time, and its cores, which run in turn."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tinyllm.host.virtual.unicorn.instruction_counter import MakeCounter
 from tinyllm.host.virtual.unicorn.uart import UartLine
 
 SLICE = 50_000
-"""Instructions of one core before the other has its turn, if neither waits."""
+"""Instructions that one core executes before the other has its turn, if neither waits."""
 
 
 class Machine:
     """A chip with an image in its flash.
 
-    `microseconds` of the board's clock are instructions divided by the clock in MHz: an emulated clock that knows no
-    cycles, no waiting for flash or for the other core's use of a memory, and stands still while the board sleeps. If
-    `clock_mhz` is 1 the times that the board reports are instructions.
+    The board's clock is emulated: its microseconds are instructions divided by the clock in MHz. It knows no cycles and
+    no waits for flash or for the other core's use of a memory, and it stands still while the board sleeps. If
+    `clock_mhz` is 1, the times that the board reports are instructions.
 
-    Two cores take turns, always the one whose own time is behind. A core that waits for the other goes on at the time
-    at which the other ended its wait, so what one core's clock shows is the longer way through both.
+    Two cores take turns: the core whose own time is behind runs next. A core that waited for the other goes on at the
+    time at which the other ended its wait, so one core's clock shows the longer way through both.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class Machine:
         clock_mhz: int,
         profile: OpenProfile | None = None,
     ) -> None:
-        """Put the image into flash. counter: CompiledCounter or PythonCounter; errors as theirs.
+        """Put the image into flash. counter: CompiledCounter or PythonCounter. Raises the errors of the counter.
 
-        profile: where the counter notes what each function executes.
+        profile: if given, the counter counts there what each function executes.
         """
         self._chip, self._image, self._line, self._counter, self._clock_mhz = chip, image, line, counter, clock_mhz
         self._profile = profile
@@ -75,7 +75,7 @@ class Machine:
         self._current.catch_up(time)
 
     def ticks(self, per_microsecond: int) -> int:
-        """The time of the core that runs, in ticks of a timer with so many a microsecond."""
+        """The time of the core that runs, in ticks of a timer with this many ticks a microsecond."""
         return self.now * per_microsecond // self._clock_mhz
 
     def run(self) -> NoReturn:
@@ -94,7 +94,7 @@ class Machine:
             raise
 
     def _next(self) -> Processor:
-        """The core whose turn it is; sleeps while all of them do."""
+        """The core that runs next. Waits for a byte if every core waits."""
         first = self.processors[0]
         ready = [processor for processor in self.processors if processor.waits is None]
         if first.waits is Hint.SLEEP and (not ready or self._line.readable()):
@@ -108,10 +108,10 @@ class Machine:
         return min(ready, key=lambda processor: processor.time)
 
     def _signal(self) -> None:
-        """Send the other core an event. Until core 1 is launched, the boot ROM receives it.
+        """Send the other core an event. Until core 1 is launched, the boot ROM receives the event.
 
-        Its turn ends with the next basic block: what follows an event then depends on nothing that came before, and
-        the counts of an answer are the same in every run.
+        The sender's turn ends with the next basic block. So what follows an event depends on nothing before it, and the
+        counts of an answer are the same in every run.
         """
         if len(self.processors) == 1:
             launch = self._boot_rom.answer(self.now)
@@ -147,6 +147,6 @@ class Machine:
                     self._memory[region.name][offset : offset + len(segment.data)] = segment.data
 
     def _word(self, address: int) -> int:
-        """A little-endian u32 of memory, at an address from the chip's description."""
+        """The little-endian u32 in memory at an address from the chip's description."""
         (region,) = (region for region in self._chip.regions if region.start <= address < region.end)
         return int.from_bytes(self._memory[region.name][address - region.start :][:4], "little")

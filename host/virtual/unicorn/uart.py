@@ -1,15 +1,15 @@
-"""The bytes of an emulated UART, one at a time: a line with a receive and a send buffer."""
+"""The receive and send buffers between an emulated UART, which works byte by byte, and its line."""
 
 from __future__ import annotations
 
 from tinyllm.host.virtual.line import Line
 
 SEND_BYTES = 4096
-"""Bytes that are kept before they are sent; reading and waiting send them too."""
+"""Bytes that are collected before they are sent. Reading and waiting send them earlier."""
 
 
 class UartLine:
-    """The bytes of a line, one at a time."""
+    """Receives and sends the bytes of a line one at a time."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -18,7 +18,7 @@ class UartLine:
         self._unsent = bytearray()
 
     def readable(self) -> bool:
-        """Whether a byte is there; does not wait."""
+        """Whether a byte has come. Does not wait."""
         if self._taken < len(self._received):
             return True
         self.flush()
@@ -39,12 +39,12 @@ class UartLine:
             self.flush()
 
     def wait(self) -> None:
-        """Sleep until a byte is there."""
+        """Sleep until a byte comes."""
         self.flush()
         while self._taken == len(self._received):
             self._received, self._taken = self._line.receive(None), 0
 
     def flush(self) -> None:
-        """Send the bytes that were put; they are lost if nobody takes them."""
+        """Send the collected bytes. They are lost if nobody takes them."""
         data, self._unsent = bytes(self._unsent), bytearray()
         self._line.send(data)

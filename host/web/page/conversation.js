@@ -1,6 +1,6 @@
-// A conversation with a board, remembered here too, so that it outlives the board's memory. It is
-// host/chat/conversation.py in JavaScript. Replaying what was sent and answered on the same model must give the digest
-// that the board reported then: that equality is the proof that the board holds the same tokens again.
+// A conversation with a board. The page remembers it too, so that it outlives the board's memory. It is
+// host/chat/conversation.py in JavaScript. A replay of the same prompts and answers on the same model must give the
+// digest that the board reported before. Equal digests prove that the board holds the same tokens again.
 
 import { HANDLER, REASONS, REPLIES, tokenDigest } from "./messages.js";
 import { Refused } from "./link.js";
@@ -8,11 +8,12 @@ import { Refused } from "./link.js";
 const OVERFLOW = 8;
 const SLIDE = 0;
 
-// The board holds other tokens after a replay than before, or runs another model.
+// After a replay the board holds other tokens than before, or it runs another model.
 export class ReplayDiffers extends Error {}
 
-// Turns are {prompt, chat, maxTokens, answer, text, parts, results, awaitsResult, done}. answer: token ids, results of
-// calls among them; results: how many those are. parts: {text} or {call, result}, for people. done: the board's DONE.
+// Turns are {prompt, chat, maxTokens, answer, text, parts, results, awaitsResult, done}. answer: token ids, including
+// those of calls' results. results: how many of the ids are of results. parts: {text} or {call, result}, to be shown.
+// awaitsResult: the last call has no result yet. done: the board's DONE, null while there is none.
 export class Conversation {
   constructor(hello, turns = []) {
     this.modelHash = hello.model_hash;
@@ -20,7 +21,7 @@ export class Conversation {
     this.turns = turns;
   }
 
-  // What JSON.stringify of a conversation gave back; null if it is none with this model.
+  // The conversation from a document that JSON.stringify wrote; null if it is not a conversation with this model.
   static from(document, hello) {
     const whole = document?.modelHash === hello.model_hash && Array.isArray(document.turns);
     return whole && document.turns.every((turn) => turn.done && Array.isArray(turn.answer))
@@ -28,13 +29,13 @@ export class Conversation {
       : null;
   }
 
-  // The last turn, if its answer never came to its end.
+  // The last turn if its answer was cut short, else null.
   get interrupted() {
     const last = this.turns.at(-1);
     return last && !last.done ? last : null;
   }
 
-  // Send a prompt, remember it and its answer, and yield what arrives. A refused prompt leaves no trace.
+  // Send a prompt, remember it and its answer, and yield the replies. A refused prompt is forgotten.
   async *ask(link, prompt, maxTokens, chat) {
     const turn = {
       prompt,
@@ -66,7 +67,7 @@ export class Conversation {
     return hello.conversation_digest === (finished.at(-1)?.done.conversation_digest ?? tokenDigest([]));
   }
 
-  // Give the board its memory of the finished turns back, by prefill alone. False if that cannot be proved exact.
+  // Give the board the finished turns again, by prefill alone. Returns false if it cannot be proved exact.
   async replay(link) {
     if (link.hello.model_hash !== this.modelHash) {
       throw new ReplayDiffers(
@@ -78,7 +79,7 @@ export class Conversation {
     for (const turn of this.turns.filter(({ done }) => done)) {
       const held = await prefill(link, turn);
       if (held.conversation_digest === turn.done.conversation_digest) continue;
-      // A prompt that was stopped while the board still read it is read whole this time.
+      // A prompt that was cancelled before its answer began was read in part then, and is read whole now.
       exact &&= !(REASONS[turn.done.reason] === "cancelled" && !turn.answer.length);
       if (exact) throw new ReplayDiffers("The board holds other tokens after the replay. Begin a new conversation.");
       turn.done.conversation_digest = held.conversation_digest;
@@ -86,14 +87,14 @@ export class Conversation {
     return exact;
   }
 
-  // With the finished turns in the board's memory, go on with the interrupted answer and yield what is new.
+  // Go on with the interrupted answer and yield the new replies. The board must hold the finished turns.
   async *resume(link) {
     const turn = this.interrupted;
     if (!turn) return;
     let left = turn.maxTokens - (turn.maxTokens === 0xffffffff ? 0 : turn.answer.length - turn.results);
     let events;
     if (turn.answer.length) {
-      // The model ends such a call once more, and only then it is told again.
+      // Drop the token that ends the call: the model gives it again, and the board then sends CALL again.
       if (turn.awaitsResult) {
         turn.answer.pop();
         left += turn.maxTokens === 0xffffffff ? 0 : 1;
@@ -135,7 +136,7 @@ function remember(turn, reply) {
 }
 
 // Append a turn to the board's conversation by prefill alone, and return the board's DONE. A full context slides
-// meanwhile, as it did when the turn was new, whatever the present setting.
+// meanwhile, whatever the present setting, because it did so when the turn was new.
 async function prefill(link, turn) {
   const overflow = (await link.get())[OVERFLOW];
   const size = Math.max(1, Math.min(link.hello.context, Math.floor(link.hello.text_max / 4)));

@@ -1,10 +1,10 @@
-// Elements of the page: found by id, and made.
+// Finds elements of the page by id, and makes new ones.
 
 export function byId(id) {
   return document.getElementById(id);
 }
 
-// An element with properties and children; a string is a text of the page, never HTML.
+// A new element with properties and children. A string becomes text, never HTML.
 export function make(name, properties = {}, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);

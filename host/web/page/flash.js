@@ -1,4 +1,4 @@
-// Writing a board's image: through esptool-js to an ESP32, as a .uf2 that a person drags onto a Pico's drive.
+// Writes a board's image to an ESP32 through esptool-js.
 
 import { PortTrouble } from "./ports.js";
 
@@ -8,10 +8,10 @@ const RESET_MS = 100;
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// Write the image of a manifest (the format of ESP Web Tools) to the chip behind a port of Web Serial.
+// Write the image of a manifest (in the format of ESP Web Tools) to the chip on a Web Serial port.
 //
-// state(text): gets what goes on. progress(share): from 0 to 1. Throws PortTrouble before anything is written if no
-// chip answers, or another than the image is for.
+// state(text): called with what is being done. progress(share): called with the share that is written, 0 to 1. Throws
+// PortTrouble, before it writes anything, if no chip answers or the image is for another chip.
 export async function flashChip(device, manifestPath, state, progress) {
   state("fetching the image");
   const manifest = await fetched(manifestPath).then((response) => response.json());
@@ -73,7 +73,7 @@ async function write(loader, build, parts, state, progress) {
     flashSize: "keep",
     eraseAll: false,
     compress: true,
-    // written and all are of the compressed file.
+    // written and all count bytes of the compressed file.
     reportProgress: (index, written, all) =>
       progress((before[index] + (files[index].data.length * written) / all) / total),
   });

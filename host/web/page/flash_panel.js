@@ -1,4 +1,4 @@
-// The panel that puts a model on a board: an ESP32 through Web Serial, a Pico as a file.
+// The panel that puts a model on a board: an ESP32 is flashed through Web Serial, a Pico's image is a file to download.
 
 import { byId, make } from "./elements.js";
 import { flashChip } from "./flash.js";
@@ -10,8 +10,8 @@ export class FlashPanel {
   #choice = byId("flash-board");
   #boards;
 
-  // boards: of site.json, those with an image. page: connect(port) that says hello to what runs then, trouble(text),
-  // and busy(whether).
+  // boards: the entries of site.json that have an image. page: connect(port) connects to the board and returns its
+  // HELLO, trouble(text) shows an error, busy(whether) is called before and after flashing.
   constructor(boards, page) {
     this.#boards = boards;
     this.page = page;
@@ -74,7 +74,7 @@ export class FlashPanel {
     }
   }
 
-  // What the board says after its restart.
+  // The board's HELLO after its restart. Tries again until RETURN_MS have passed.
   async #returned(port) {
     const end = performance.now() + RETURN_MS;
     for (;;) {

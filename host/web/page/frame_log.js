@@ -1,4 +1,4 @@
-// The last frames, both ways, as lines for people; drawn only while they are in sight.
+// A log of the last frames in both directions, as lines of text. It is drawn only while its panel is open.
 
 import { describe } from "./messages.js";
 
@@ -16,7 +16,7 @@ export class FrameLog {
     details.addEventListener("toggle", () => this.#draw());
   }
 
-  // way: > to the board, < from it.
+  // way: ">" to the board, "<" from it.
   add(way, item) {
     this.#passed.push({ way, item, at: performance.now() - this.#begun });
     if (this.#passed.length > KEPT_LINES) this.#passed.shift();

@@ -16,7 +16,7 @@ export function crc16(bytes) {
 
 export function cobsEncode(bytes) {
   const out = [0];
-  let code = 0; // Where the length of the run under way goes.
+  let code = 0; // The index of the code byte of the present run.
   for (const [index, byte] of bytes.entries()) {
     if (byte !== 0) out.push(byte);
     const full = out.length - code === 0xff;
@@ -30,7 +30,7 @@ export function cobsEncode(bytes) {
   return Uint8Array.from(out);
 }
 
-// The bytes, or null if they are no COBS.
+// The decoded bytes, or null if the input is not valid COBS.
 export function cobsDecode(encoded) {
   const out = [];
   let at = 0;
@@ -60,7 +60,7 @@ export function encodeFrame({ type, sequence, body }) {
   return wire;
 }
 
-// The frame in what stands between two zeros, or null if COBS, length or CRC does not hold.
+// The frame in the bytes between two zeros, or null if COBS, length or CRC is wrong.
 export function decodeFrame(encoded) {
   const payload = encoded.length > MAX_ENCODED ? null : cobsDecode(encoded);
   if (!payload || payload.length < 4) return null;
@@ -73,12 +73,12 @@ export function decodeFrame(encoded) {
 export class FrameReader {
   #buffer = [];
 
-  // Bytes since the last zero: a frame half arrived, or text.
+  // Bytes since the last zero: an incomplete frame, or text.
   get pending() {
     return Uint8Array.from(this.#buffer);
   }
 
-  // What these bytes complete, in the order of arrival: {frame} or {stray}, bytes that are no valid frame.
+  // Take bytes; return the items that they complete, in order of arrival: {frame}, or {stray} for other bytes.
   feed(bytes) {
     const found = [];
     for (const byte of bytes) {

@@ -7,10 +7,10 @@ import { encodeFrame, FrameReader } from "./frames.js";
 const { REPLIES, HANDLER } = messages;
 const HELLO_MS = 1000;
 const HANDSHAKE_MS = 6000;
-// How long to wait for a reply before a request is repeated; a board looks for input between two forward passes.
+// How long to wait for a reply before a request is repeated. A board looks for input between two forward passes.
 const REPLY_MS = [500, 1000, 2000, 4000, 8000];
 const BYE_MS = 500;
-// After so long without a frame in mid-answer, the board is asked whether it is still at work.
+// After this long without a frame in mid-answer, the board is asked whether it is still at work.
 const QUIET_MS = 2000;
 const SILENCE_MS = 30000;
 const STUCK_MS = 300000;
@@ -20,9 +20,9 @@ export const NO_HANDLER = "error: no handler";
 
 // The connection broke or the board fell silent.
 export class BoardGone extends Error {}
-// The board is there, but a frame that it sent never arrived.
+// The board is connected, but a frame that it sent never arrived.
 export class LostFrame extends Error {}
-// What answers is no tinyllm of this protocol version.
+// The program that answers is not tinyllm, or has another protocol version.
 export class Stranger extends Error {}
 // The board answered a request with ERROR; `code` says why.
 export class Refused extends Error {
@@ -35,14 +35,14 @@ export class Refused extends Error {
 const VERSION = 3;
 const BUSY = 4;
 const TOO_LONG = 6;
-// Wakes who waits for a reply that will not come any more.
+// Put into every inbox when the link ends: no more replies will come.
 const END = { type: 0 };
 
 const isSameCall = (reply, call) =>
   call !== null && reply.type === REPLIES.CALL && reply.answered === call.answered && reply.text === call.text;
 
-// Throws LostFrame if after a call something else comes than its result, a result without a call, or neither of them.
-// ended: the token before was one that ends a call.
+// Throws LostFrame if a call or its result is missing before this reply. called: the CALL whose result has not come, or
+// null. ended: the token before ended a call, so that its CALL must come next.
 function checkCall(called, ended, reply) {
   const cancelled = reply.type === REPLIES.DONE && messages.REASONS[reply.reason] === "cancelled";
   const goesOn = [REPLIES.TOKEN, REPLIES.DONE].includes(reply.type) && !cancelled;
@@ -51,7 +51,7 @@ function checkCall(called, ended, reply) {
   if (lostResult || lostCall) throw new LostFrame("A call of the answer, or its result, never arrived.");
 }
 
-// Replies that came for some sequence numbers, taken one by one.
+// A queue of the replies to one request or more.
 class Inbox {
   #replies = [];
   #wake = () => {};
@@ -78,17 +78,17 @@ export class Link {
   #reader = new FrameReader();
   #inboxes = new Map(); // By sequence number.
   #sequence = Math.floor(Math.random() * 256);
-  #unsettled = true; // An answer may be under way that nobody waits for.
+  #unsettled = true; // An answer that nobody waits for may be under way.
   #lost = null;
   #stray = [];
   #echoed = 0;
   #stopping = false;
-  // What the board may not know yet of a call's result. Sent again it has the same number, so that the board does not
-  // take it for the result of the next call.
+  // The reply to a call that the board may not have got yet. If it is sent again it keeps its sequence number, so that
+  // the board does not take it for the reply to the next call.
   #given = null;
-  #callEnd = null; // The token that ends a call, known from the first one on.
+  #callEnd = null; // The token that ends a call, known after the first call.
 
-  // strangers: of site.json. log(way, item): takes every frame and all stray bytes, way ">" to the board or "<".
+  // strangers: from site.json. log(way, item): called with every frame and all stray bytes; way as in FrameLog.add.
   constructor(port, strangers, log) {
     this.#port = port;
     this.strangers = strangers.map(({ sign, told }) => ({ sign: new RegExp(sign), told }));
@@ -96,13 +96,13 @@ export class Link {
     this.hello = null;
     this.onlost = () => {};
     this.asksFirst = false;
-    // What gives the result of a call that waits for one; null leaves it to the board's handler.
+    // Returns the result of a call that waits for one; null leaves the call to the board's handler.
     this.answerCall = async () => NO_HANDLER;
     port.onbytes = (bytes) => this.#arrived(bytes);
     port.onlost = () => this.#end(new BoardGone("The board went away. Plug it in again."));
   }
 
-  // Open the port, say hello and end an answer that may be under way.
+  // Open the port, exchange HELLO, and end an answer that may be under way.
   async open() {
     await this.#port.open();
     try {
@@ -115,7 +115,7 @@ export class Link {
     return this.hello;
   }
 
-  // Give the board back to the text voice, if it is still there, and close the port.
+  // If the board is still there, let it return to the text voice (BYE). Close the port.
   async close() {
     if (!this.#lost) {
       const inbox = new Inbox();
@@ -135,27 +135,27 @@ export class Link {
     return this.hello;
   }
 
-  // Forget the conversation; settings stay, the random numbers restart from the seed.
+  // Make the board forget the conversation. Settings stay; the random numbers restart from the seed.
   async reset() {
     await this.#ask(messages.reset(), REPLIES.OK);
   }
 
-  // Change a setting; the value as on the wire.
+  // Change a setting. value: as on the wire.
   async set(setting, value) {
     await this.#ask(messages.set(setting, value), REPLIES.OK);
   }
 
-  // All settings by their number, as on the wire.
+  // All settings: number -> value as on the wire.
   async get() {
     return Object.fromEntries((await this.#ask(messages.get(), REPLIES.SETTINGS)).entries);
   }
 
-  // Bytes of each part of the board's memory map.
+  // The parts of the board's memory map: [name, bytes] of each.
   async memory() {
     return (await this.#ask(messages.memory(), REPLIES.MEMORY)).entries;
   }
 
-  // Ask for the end of the answer under way.
+  // Ask the board to end the answer under way.
   stop() {
     this.#stopping = true;
     this.#send(messages.cancel(), new Inbox()).catch(() => {});
@@ -177,10 +177,10 @@ export class Link {
     this.#unsettled = true;
     const tokens = [];
     let called = null; // The call whose result has not come yet.
-    let ended = false; // The last token ended a call, which is told next.
+    let ended = false; // The last token ended a call, so a CALL must come next.
     try {
       for await (const reply of this.#replies(inbox, sequence)) {
-        if (isSameCall(reply, called)) continue; // The board tells again what it waits for.
+        if (isSameCall(reply, called)) continue; // The board repeats a call that waits for its result.
         checkCall(called, ended, reply);
         ended = ended && reply.type === REPLIES.PROGRESS;
         if (reply.type === REPLIES.CALL) {
@@ -216,10 +216,10 @@ export class Link {
     }
   }
 
-  // The replies to a PROMPT, as long as the board is there and at work on it.
+  // The replies to a PROMPT, while the board is connected and at work on it.
   //
-  // If nothing comes, the board is asked for zero logits: ERROR busy says that the answer is under way, any other error
-  // that it is over, or never began.
+  // If nothing comes, ask the board for zero logits. ERROR busy means that the answer is under way, any other error
+  // that it is over or never began.
   async *#replies(inbox, sequence) {
     let heard = performance.now();
     let advanced = heard;
@@ -241,7 +241,7 @@ export class Link {
       if (reply.sequence === sequence) {
         advanced = now;
         yield reply;
-        heard = advanced = performance.now(); // Who takes the replies may have been slow, as a person who is asked.
+        heard = advanced = performance.now(); // The caller may be slow, for instance if it asks the user.
       } else if (reply.code !== BUSY) {
         throw new LostFrame("The prompt or the end of its answer was lost on the way.");
       }
@@ -295,7 +295,7 @@ export class Link {
     throw new Stranger(this.#nobody());
   }
 
-  // Bytes outside frames so far, one character a byte, as the signs of strangers want them.
+  // The bytes outside frames so far, one character a byte, to be matched with the signs of strangers.
   #heard() {
     return String.fromCharCode(...this.#stray, ...this.#reader.pending.slice(-KEPT_STRAY));
   }
@@ -317,7 +317,8 @@ export class Link {
 
   // --- Frames -------------------------------------------------------------------------------------------------------
 
-  // sequence: of a request that is sent again; 0 takes the next. It is never 0 itself: that marks replies to no request.
+  // sequence: the number of a request that is sent again; 0 takes the next number. No request has the number 0: it
+  // marks replies to no request.
   async #send(request, inbox, before = new Uint8Array(), sequence = 0) {
     if (this.#lost) throw this.#lost;
     sequence ||= this.#sequence = (this.#sequence % 255) + 1;
@@ -339,7 +340,7 @@ export class Link {
   #arrived(bytes) {
     for (const item of this.#reader.feed(bytes)) {
       if (item.frame && item.frame.type < 0x80) {
-        this.#echoed += 1; // A half-duplex line gives requests back.
+        this.#echoed += 1; // A half-duplex line sends requests back to us.
         continue;
       }
       this.log("<", item);
@@ -359,11 +360,11 @@ export class Link {
   }
 
   #note(stray) {
-    if (stray.length === 1 && stray[0] === messages.ATTENTION[0]) return; // Sent back.
+    if (stray.length === 1 && stray[0] === messages.ATTENTION[0]) return; // The line sent our own byte back.
     this.#stray.push(...stray.slice(0, KEPT_STRAY - this.#stray.length));
   }
 
-  // Wake all who wait, for there will be no more replies.
+  // The link has ended: wake everything that waits for a reply.
   #end(error) {
     if (this.#lost) return;
     this.#lost = error;

@@ -1,7 +1,7 @@
 // The messages that programs and boards exchange, as docs/protocol.md specifies them. Integers are little-endian.
 
 export const PROTOCOL_VERSION = 4;
-// Opens a connection: cancel what runs, drop what was half typed, close what was half framed.
+// Opens a connection: cancels a running answer, drops a half-typed line, closes a half-sent frame.
 export const ATTENTION = Uint8Array.of(3, 0, 0);
 export const UNTIL_STOP = 0xffffffff;
 export const REQUESTS = {
@@ -71,7 +71,7 @@ export const giveResult = (text) => request(REQUESTS.GIVE_RESULT, encoder.encode
 export const carryOut = () => request(REQUESTS.CARRY_OUT);
 
 // content: text, or token ids as an array. chat: the text is a turn for the board's chat template. asksFirst: the board
-// carries out no call before this side was asked.
+// asks this side before it carries out a call.
 export function prompt(maxTokens, content, chat = false, asksFirst = false) {
   const isText = typeof content === "string";
   const kind = isText ? (chat ? KINDS.chat : KINDS.text) : KINDS.tokens;
@@ -126,13 +126,13 @@ class Body {
     return utf8(this.bytes.subarray(start, start + size));
   }
 
-  // All that is left; lossy: bytes that are not UTF-8 become U+FFFD.
+  // All remaining bytes as text. lossy: bytes that are not UTF-8 become U+FFFD; else they are an error.
   text(lossy = false) {
     const rest = this.bytes.subarray(this.#take(this.left));
     return lossy ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(rest) : utf8(rest);
   }
 
-  // What `one` reads, again and again up to the end.
+  // Call `one` until the body ends; return the list of what it read.
   all(one) {
     const found = [];
     while (this.left) found.push(one());
@@ -167,7 +167,7 @@ const READERS = {
     chat: body.u8(),
     kernels: body.string(),
     kernels_agree: body.u8(),
-    // A board may have been flashed before weights could lie beside a program: they are in it.
+    // Older firmware sends no such fields. Its weights are always in the program.
     ...(body.left ? { weights: body.u8(), layout: body.hex(8) } : { weights: 0, layout: "0".repeat(16) }),
   }),
   [REPLIES.OK]: (body) => ({ request: body.u8() }),
@@ -195,8 +195,8 @@ const READERS = {
   }),
 };
 
-// The reply in a frame; throws MalformedBody for an unknown type or a body of the wrong form. Of a HELLO of another
-// version only that is known.
+// The reply in a frame. Throws MalformedBody for an unknown type or a wrong body. A HELLO of another protocol version
+// gives only its version.
 export function parseReply({ type, body }) {
   const read = READERS[type];
   if (!read) throw new MalformedBody(`unknown reply type ${hex([type])}`);
@@ -224,7 +224,7 @@ export function tokenDigest(tokens, digest = 0) {
 
 const nameOf = (table, type) => Object.keys(table).find((name) => table[name] === type);
 
-// One line about a frame or about stray bytes.
+// One line of text about a frame or about stray bytes.
 export function describe({ frame, stray }) {
   if (stray) {
     const text = new TextDecoder().decode(stray);

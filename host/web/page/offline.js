@@ -1,4 +1,4 @@
-// A service worker: what was fetched once is there without a network too. The newest comes first.
+// A service worker. It fetches from the network if it can, and keeps a copy for use without a network.
 
 const CACHE = "tinyllm";
 

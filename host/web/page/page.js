@@ -1,4 +1,4 @@
-// The page: what its buttons do, and what is shown when.
+// The page: what its buttons do, and which parts of it are shown.
 
 import { byId, make } from "./elements.js";
 import { FlashPanel } from "./flash_panel.js";
@@ -21,7 +21,7 @@ const session = new Session(site, settings, { state, trouble, changed, reply, an
 );
 const boards = site.boards.filter(({ image }) => image);
 let flashing = false;
-let drawn = null; // The conversation that the turns show.
+let drawn = null; // The conversation that is shown now.
 
 function trouble(text) {
   byId("trouble").textContent = text;
@@ -32,7 +32,7 @@ function state(text) {
   byId("who").textContent = text;
 }
 
-// Carry out what a button asks for; what goes wrong is shown.
+// Carry out a button's action. Show its error, if it throws one.
 async function attempt(action) {
   trouble("");
   try {
@@ -101,7 +101,7 @@ function reply(one) {
   turns.take(one, clock());
 }
 
-// The result of a call that waits for one; null leaves it to the board.
+// The result for a call that waits for one. null: the board carries out the call.
 async function answerCall({ answered }) {
   if (answered !== HANDLER.ASKED_FIRST) return NO_HANDLER;
   return (await turns.allow()) ? null : REFUSED;
@@ -139,7 +139,7 @@ byId("ask").addEventListener("submit", (event) => {
     try {
       await session.ask(text);
     } finally {
-      // A refused prompt leaves no trace in the conversation, and comes back to be mended.
+      // A refused prompt is not in the conversation. Put it back into the field, so that it can be corrected.
       if (session.conversation && session.conversation.turns.at(-1)?.prompt !== text) {
         turns.withdraw();
         byId("prompt").value = text;
@@ -169,7 +169,7 @@ byId("save").addEventListener("click", () => {
   URL.revokeObjectURL(link.href);
 });
 
-// The conversation as `/save NAME.json` of `tinyllm chat` writes it, for its /load (host/chat/transcript.py).
+// The conversation in the format of `tinyllm chat`, whose /load can read it (host/chat/transcript.py).
 function transcript() {
   const digest = (value) => value.toString(16).padStart(8, "0");
   const { conversation, link } = session;
@@ -218,6 +218,6 @@ if (boards.length) {
     },
   });
 }
-// With a server of this computer behind it, the page is there whenever the board is.
+// A page with a bridge needs no copy for offline use: whenever the board can be reached, so can the page's server.
 if ("serviceWorker" in navigator && !site.bridge) navigator.serviceWorker.register("offline.js");
 changed();

@@ -1,15 +1,15 @@
 // The byte streams to a board: a serial port of this computer (Web Serial), or the bridge of `tinyllm web --serve`.
 //
-// A port has open(), write(bytes) and close(). onbytes and onlost are called as bytes come, and when the port goes away
-// by itself. whenBack(signal) waits a moment until a port that was lost may be tried again.
+// A port has open(), write(bytes) and close(). It calls onbytes(bytes) when bytes come, and onlost() when the port goes
+// away by itself. whenBack(signal) waits a moment before a lost port is tried again.
 
 const BAUD = 115200;
 const RETRY_MS = 1000;
 
-// Something went wrong that a person can mend; the message says what and how.
+// An error that the user can correct. The message says what is wrong and what to do.
 export class PortTrouble extends Error {}
 
-// Until the next try; throws the reason of the signal if that comes first.
+// Wait until the next try. Throws the signal's reason if it is aborted first.
 function wait(signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, RETRY_MS);
@@ -19,7 +19,7 @@ function wait(signal) {
 
 export const hasWebSerial = () => "serial" in navigator;
 
-// Why there is no Web Serial, and who has it.
+// Why this page has no Web Serial, and where to get it.
 export function noWebSerial() {
   if (!isSecureContext) {
     return (
@@ -39,7 +39,7 @@ export class SerialPort {
     this.onbytes = this.onlost = () => {};
   }
 
-  // Ask the person for a port; null if they chose none.
+  // Ask the user for a port; null if they chose none.
   static async choose() {
     try {
       return new SerialPort(await navigator.serial.requestPort());
@@ -61,7 +61,7 @@ export class SerialPort {
               `connect again. On Linux, your user must be in the group dialout. (${error.message})`,
       );
     }
-    // RTS raised with DTR low holds an ESP32 in reset, so DTR goes last. Some adapters have no such lines.
+    // RTS raised with DTR low holds an ESP32 in reset, so lower DTR last. Some adapters lack these lines.
     for (const line of ["requestToSend", "dataTerminalReady"]) {
       await this.device.setSignals({ [line]: false }).catch(() => {});
     }
@@ -79,7 +79,7 @@ export class SerialPort {
             this.onbytes(value);
           }
         } catch {
-          // A framing error or an overrun leaves a new stream behind it, a port that is gone leaves none.
+          // After a framing error or an overrun the port has a new stream. A port that is gone has none.
         } finally {
           this.#reader.releaseLock();
         }
@@ -108,7 +108,7 @@ export class SerialPort {
     await this.device.close().catch(() => {});
   }
 
-  // A USB device comes back as another port.
+  // A USB device that was plugged in again is a new port object with the same USB numbers.
   async whenBack(signal) {
     await wait(signal);
     const numbers = JSON.stringify(this.device.getInfo());
@@ -130,7 +130,7 @@ export class BridgePort {
     this.#socket = socket;
     return new Promise((resolve, reject) => {
       let begun = false;
-      // The server says a word once it has the board's port.
+      // The server sends a text when it has opened the board's port.
       socket.onmessage = ({ data }) => {
         if (typeof data === "string") {
           begun = true;

@@ -1,4 +1,4 @@
-// One board and the conversation with it: connected, lost, found again. What it does goes to the page by callbacks.
+// One board and the conversation with it, through loss and reconnection. Callbacks tell the page what happens.
 
 import { Conversation } from "./conversation.js";
 import { BoardGone, Link, LostFrame } from "./link.js";
@@ -10,10 +10,10 @@ export class Session {
   conversation = null;
   answering = false;
   #port = null;
-  #waiting = null; // Ends the waiting for a board that was lost.
+  #waiting = null; // The AbortController that ends the wait for a lost board.
 
-  // page: state(text), trouble(text), changed() when the board or the conversation is another, reply(reply) of an
-  // answer, and answerCall(call). settings: a Settings. log: as Link.
+  // page: callbacks state(text), trouble(text), changed() if the board or the conversation changed, reply(reply) for
+  // each reply of an answer, and answerCall(call). settings: a Settings. log: as Link.
   constructor(site, settings, page, log) {
     Object.assign(this, { site, settings, page, log });
   }
@@ -22,12 +22,12 @@ export class Session {
     return this.link !== null;
   }
 
-  // A board is there, or is waited for.
+  // Whether a board is connected, or a lost one is waited for.
   get attached() {
     return this.#port !== null;
   }
 
-  // Say hello to the board on a port and give it its conversation back. Errors as Link and Conversation.
+  // Connect to the board on a port and restore its conversation. Errors as Link and Conversation.
   async connect(port) {
     this.#port = port;
     try {
@@ -48,7 +48,7 @@ export class Session {
     await this.settings.load(link);
   }
 
-  // Give the board the conversation that it may have lost, and go on with an answer that was cut off.
+  // Replay the conversation if the board has lost it, and go on with an answer that was cut short.
   async #restore() {
     const { hello } = this.link;
     this.conversation ??= Conversation.from(kept(), hello) ?? new Conversation(hello);
@@ -65,7 +65,7 @@ export class Session {
     this.page.changed();
   }
 
-  // Nothing else may be asked meanwhile.
+  // Replay the conversation. `answering` is true meanwhile, so that nothing else is asked.
   async #replay() {
     this.answering = true;
     this.page.changed();
@@ -78,7 +78,7 @@ export class Session {
     }
   }
 
-  // Ask the model. Errors as Link.prompt; an answer whose board was lost goes on when it is back.
+  // Ask the model. Errors as Link.prompt. If the board is lost, the answer goes on when the board is back.
   async ask(text) {
     const chat = Boolean(this.link.hello.chat) && this.settings.template.input.checked;
     await this.#answer(this.conversation.ask(this.link, text, this.settings.maxTokens, chat));
@@ -97,7 +97,7 @@ export class Session {
         await this.link.updateHello();
         return await this.#restore();
       }
-      // What was lost is waited for, and then goes on.
+      // If the board was lost, #lost waits for it and then goes on with the answer.
       if (!(error instanceof BoardGone && !this.link)) throw error;
     } finally {
       this.answering = false;
@@ -144,7 +144,7 @@ export class Session {
         await this.#port.whenBack(signal);
         await this.#open();
       } catch {
-        continue; // It is not there yet, or is still starting.
+        continue; // The board is not there yet, or is still starting.
       }
       this.page.trouble("");
       await this.#restore().catch((again) => this.page.trouble(again.message));
@@ -153,7 +153,7 @@ export class Session {
   }
 }
 
-// The conversation that this tab of the browser had before the page was loaded again.
+// The conversation that this browser tab had before the page was reloaded.
 function kept() {
   try {
     return JSON.parse(sessionStorage.getItem(KEPT));
@@ -166,6 +166,6 @@ function keep(conversation) {
   try {
     sessionStorage.setItem(KEPT, JSON.stringify(conversation));
   } catch {
-    // Private windows may keep nothing; the conversation is here all the same.
+    // A private window may store nothing. The conversation still works, but does not survive a reload.
   }
 }

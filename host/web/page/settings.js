@@ -1,4 +1,4 @@
-// The settings of an answer: a form by the table of site.json, and what the board is told of it.
+// The sampler settings: a form made from the table of site.json, and the SET requests to the board.
 
 import { make } from "./elements.js";
 import { UNTIL_STOP } from "./messages.js";
@@ -9,10 +9,10 @@ const MAX_TOKENS = 7;
 export class Settings {
   #rows;
   #fields = new Map(); // By setting: its row of site.json, its input, and its hint.
-  #wanted = new Map(); // By setting: the value as on the wire that a person chose.
-  #held = {}; // What the board has.
+  #wanted = new Map(); // By setting: the value that the user chose, as on the wire.
+  #held = {}; // By setting: the board's value, as on the wire.
 
-  // form: gets a field for each of rows, the settings of site.json, and what a person decides beside them.
+  // Fills the form with a field for each of rows, the settings of site.json, and with two checkboxes.
   constructor(form, rows) {
     this.#rows = rows;
     this.template = checkbox("Chat template", "leave it out: the model goes on from your words as they are", true);
@@ -41,7 +41,7 @@ export class Settings {
     if (value !== null) this.#wanted.set(row.setting, value);
   }
 
-  // Show what the board has, but for what a person chose.
+  // Read the board's settings and show them; a value that the user chose stays.
   async load(link) {
     this.#held = await link.get();
     for (const { setting } of this.#rows) this.#show(setting, this.#wanted.get(setting) ?? this.#held[setting]);
@@ -52,7 +52,7 @@ export class Settings {
     if (value !== undefined) input.value = decode(row, value);
   }
 
-  // Tell the board what a person chose since.
+  // Send the board the values that the user chose and it does not have yet.
   async apply(link) {
     for (const [setting, value] of this.#wanted) {
       if (this.#held[setting] === value) continue;
@@ -62,12 +62,12 @@ export class Settings {
     link.asksFirst = this.asksFirst.input.checked;
   }
 
-  // Of a PROMPT.
+  // max_tokens for a PROMPT.
   get maxTokens() {
     return (this.#wanted.get(MAX_TOKENS) ?? this.#held[MAX_TOKENS]) || UNTIL_STOP;
   }
 
-  // By name, as people mean them: for a conversation that is saved.
+  // The settings by name, in the units that people use, for a saved conversation.
   document() {
     const value = ({ setting }) => this.#wanted.get(setting) ?? this.#held[setting];
     return Object.fromEntries(
@@ -86,7 +86,7 @@ function checkbox(label, hint, checked) {
   return { input, element };
 }
 
-// The u32 on the wire for what a person wrote; null if it is out of range.
+// The u32 on the wire for the text in a field; null if the text is no number or out of range.
 export function encode(row, text) {
   if (row.choices.length) return row.choices.indexOf(text);
   const isReal = row.unit === "Q16.16";
@@ -96,7 +96,7 @@ export function encode(row, text) {
   return value >= row.minimum && value <= row.maximum ? value : null;
 }
 
-// A value on the wire as people write it: of a Q16.16 the shortest decimal that stands for it.
+// A value on the wire as text. A Q16.16 becomes the shortest decimal that encodes to the same value.
 export function decode(row, value) {
   if (row.choices.length) return row.choices[value] ?? String(value);
   if (row.unit !== "Q16.16") return String(value);

@@ -1,18 +1,18 @@
-// The conversation as a person reads it: turns, answers as they come, the model's calls.
+// Shows the conversation: turns, answers as they come, and the model's calls.
 
 import { make } from "./elements.js";
 import { REASONS, REPLIES } from "./messages.js";
 
-const RATED = 4; // Tokens that give a rate.
+const RATED = 4; // The fewest tokens for which a rate is shown.
 const NEAR_PIXELS = 160;
 
 export class Turns {
   #list;
-  #answer = null; // Of the turn under way.
+  #answer = null; // The element of the answer under way.
   #counts = null;
   #call = null;
   #text = null; // The text node that grows.
-  #unwritten = ""; // What comes within one frame of the screen goes there at once.
+  #unwritten = ""; // Text that waits for the next frame of the screen.
   #drawing = false;
 
   constructor(list) {
@@ -44,12 +44,12 @@ export class Turns {
     this.#list.append(
       make("div", { className: "turn" }, make("p", { className: "said" }, prompt), this.#answer, this.#counts),
     );
-    // Who hears the page is told an answer when it is whole.
+    // A screen reader then reads the answer when it is complete.
     this.#list.setAttribute("aria-busy", "true");
     this.#follow(true);
   }
 
-  // A refused prompt leaves no trace.
+  // Remove the last turn, because its prompt was refused.
   withdraw() {
     this.#list.lastElementChild?.remove();
     this.rest();
@@ -79,8 +79,8 @@ export class Turns {
     this.#draw();
   }
 
-  // The first text of a frame of the screen is written at once, what follows with the next frame: a program of this
-  // computer makes thousands of tokens a second.
+  // Write the first text at once, and collect the rest until the next frame of the screen: the host board makes
+  // thousands of tokens a second.
   #draw() {
     if (this.#drawing) return;
     this.#drawing = true;
@@ -92,7 +92,7 @@ export class Turns {
     });
   }
 
-  // Ask a person whether the board may carry out the call that was shown last.
+  // Ask the user whether the board may carry out the call that was shown last.
   allow() {
     return new Promise((resolve) => {
       const buttons = make("span", {});
@@ -143,7 +143,7 @@ export class Turns {
     this.rest();
   }
 
-  // Keep the end in sight, unless the reader has scrolled back; always: even then.
+  // Scroll to the end, unless the user has scrolled back. always: scroll even then.
   #follow(always = false) {
     const end = this.#counts.getBoundingClientRect().bottom;
     if (always || end < innerHeight + NEAR_PIXELS) this.#list.lastElementChild?.scrollIntoView({ block: "end" });
