@@ -1,7 +1,8 @@
-/* Where code lies: TL_HOT marks a function that a token spends its time in.
+/* Placement of code: TL_HOT marks the functions that take most of a token's time.
  *
- * TL_HOT_SECTION is a section that the board's linker script copies to RAM at boot. The project defines it if there is RAM
- * for it: between two calls of a function the weights have passed through the flash's cache, and it has to be fetched anew.
+ * TL_HOT_SECTION is a section that the board's linker script copies to RAM at boot. The project defines it if there is
+ * enough RAM. Code in flash would be slow: between two calls the weights push it out of the flash's cache, so it has to
+ * be fetched again.
  */
 #ifndef TL_PLACEMENT_H
 #define TL_PLACEMENT_H
