@@ -111,7 +111,7 @@ if script:
     env.Append(LIBPATH=[str(path.parent)])
     env.Replace(PROGNAME="firmware", PROGSUFFIX=".elf", LDSCRIPT_PATH=str(path))
 env.Append(LIBS=board.get("build.libraries", {}).get(sys.platform, []))
-# gcc then writes the calls and the stack of each function beside its object; tinyllm adds up the deepest chain of calls.
+# gcc then writes each function's calls and stack beside its object; tinyllm adds up the deepest chain of calls.
 if knows_flag(compiler, CALL_GRAPH):
     env.Append(CCFLAGS=[CALL_GRAPH])
     env.AddBuildMiddleware(with_call_graph, "*.c")
