@@ -1,6 +1,7 @@
 #include "softmax.h"
 
-/* All slots, for a scale that is not one of the smallest: so what is the same for them stays in registers. */
+/* Weighs all slots, for a scale with down = 0, which all but the smallest have. The constants of the loop stay in
+ * registers. */
 static inline void weigh_slots(struct tl_weighing *job) {
     const struct tl_weighing same = *job;
     const uint16_t *v_scale = same.v_scales;
