@@ -1,5 +1,5 @@
-/* Two slots at a time: the halves of a word are their weights, those of another their values in one channel, and SMLAD
- * adds both products. Two heads share the values.
+/* Two slots at a time: the halves of one word are their weights, the halves of another are their values in one channel.
+ * SMLAD adds both products. Two heads share the values.
  */
 #include <stddef.h>
 
@@ -9,13 +9,13 @@
 /* Pairs of slots that are on the stack at a time. */
 #define MOST_PAIRS 16u
 
-/* Weights of two slots for each head, and where their values are: nowhere, after the last pair. */
+/* The weights of two slots for each head, and their values; first is NULL after the last pair. */
 struct pair {
     uint32_t weights[TL_HEADS_AT_ONCE];
     const int8_t *first, *second;
 };
 
-/* Adds to the sums of four channels of two heads; the pairs' values are offset by 0 or 4. */
+/* Adds to the sums of four channels of two heads: the channels from `offset`, 0 or 4, on. */
 static TL_INLINE void mix_four(const struct pair *pair, const int offset, int32_t *sums, int32_t *sums1) {
     int32_t a0 = sums[0], a1 = sums[1], a2 = sums[2], a3 = sums[3];
     int32_t b0 = sums1[0], b1 = sums1[1], b2 = sums1[2], b3 = sums1[3];
@@ -60,7 +60,8 @@ static TL_INLINE void mix_four(const struct pair *pair, const int offset, int32_
     sums1[0] = b0, sums1[1] = b1, sums1[2] = b2, sums1[3] = b3;
 }
 
-/* Fills in the pairs of so many slots; the last of an odd number is paired with itself, at a weight of 0. */
+/* Fills in the pairs of `slots` slots. If their number is odd, the last one is paired with itself, with a weight of
+ * 0. */
 TL_HOT static void pair_slots(const struct tl_mix_job *job, uint32_t slot, uint32_t slots, struct pair *pair) {
     const uint32_t n = job->head_dim;
     const int32_t down0 = job->down[0], down1 = job->down[1], half0 = (1 << down0) >> 1, half1 = (1 << down1) >> 1;
