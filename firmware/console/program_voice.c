@@ -188,8 +188,7 @@ static void memory(const struct tl_frame *request) {
     tl_frame_end();
 }
 
-/* Gives the model the result of its call, and sends a RESULT with what the model reads. false: no call waits for
- * one. */
+/* Gives the model the result of its call, and sends a RESULT with what the model reads. false: no call waits. */
 static bool give_result(const uint8_t *text, uint32_t n_bytes) {
 #if TL_ACTIONS
     if (!tl_session_result(text, n_bytes)) {

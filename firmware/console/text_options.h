@@ -16,8 +16,7 @@ void tl_text_set_echo(bool echo);
 bool tl_text_chat(void);
 void tl_text_set_chat(bool chat);
 
-/* Writes the names of model and board, and a warning if the weights are not intact or the kernels failed their
- * check. */
+/* Writes the names of model and board, and warns of weights that are not intact and of kernels that failed. */
 void tl_text_greet(void);
 
 /* Writes a warning if the kernels failed their check. */

@@ -88,8 +88,7 @@ static void forbid_all_but(uint32_t token, int32_t *logits) {
     logits[token] = kept;
 }
 
-/* Moves the largest logit to 0 and forbidden ones out of reach. That is allowed because only distances to the largest
-   logit count. */
+/* Moves the largest logit to 0 and forbidden ones out of reach; only distances to the largest logit count. */
 static void move_out_of_reach(int32_t *logits) {
     int32_t largest = FORBIDDEN;
     for (uint32_t i = 0; i < TL_VOCAB_SIZE; i++) largest = tl_max(largest, logits[i]);

@@ -6,8 +6,8 @@
 
 #if TL_CUTS > 0
 
-/* The end of the match that begins at `at`, or else of the text before the next match. *match: whether it counts as a
-   match. */
+/* The end of the match that begins at `at`, or else of the text before the next match; *match: which of the two it
+   counts as. */
 static uint32_t segment_end(const struct tl_cut *cut, const uint8_t *text, uint32_t at, uint32_t end, bool *match) {
     uint32_t stop = tl_match_end(cut->automaton, text, at, end);
     *match = (stop != TL_NO_MATCH) != (cut->invert != 0);

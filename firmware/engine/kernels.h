@@ -38,7 +38,7 @@ struct tl_matrix {
     uint32_t bits; /* 8 or 4 */
 };
 
-/* Expands the codes (n,) of a quantised vector to the layout that tl_dot_groups reads: TL_INPUT_BYTES(n) bytes, 16-byte
+/* Expands the codes (n,) of a vector to the layout that tl_dot_groups reads: TL_INPUT_BYTES(n) bytes, 16-byte
  * aligned. */
 void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input);
 

@@ -99,8 +99,7 @@ TL_HOT static void multiply(const struct tl_product *product, uint32_t first, ui
     }
 }
 
-/* The groups first <= g < last of all products. The numbers of a product's groups follow those of the product
- * before. */
+/* The groups first <= g < last, which are numbered through all products. */
 TL_HOT static void matmul_groups(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     (void)job, (void)core;
     const struct tl_product *product = matmul.products;

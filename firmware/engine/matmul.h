@@ -35,8 +35,7 @@ struct tl_product {
 /* Computes n products of x. x is static, so that both cores see it. */
 void tl_matmul(const struct tl_product *products, uint32_t n, const struct tl_inputs *x);
 
-/* total (rows,) += W @ x, saturated. The total of a token begins at total[token * stride]. The product's y is
- * scratch. */
+/* total (rows,) += W @ x, saturated; that of a token begins at total[token * stride]. The product's y is scratch. */
 void tl_matmul_add(const struct tl_product *product, const struct tl_inputs *x, int32_t *total, uint32_t stride);
 
 /* Row `index` of W (rows, columns) -> y (columns,) Q16.16: a token's embedding. */

@@ -15,8 +15,7 @@
 /* ln(2) in Q27. */
 #define LN2_Q27 93032640u
 
-/* A token 2^REACH times less likely than the likeliest is never drawn: all such tokens together weigh less than
- * 2^-15. */
+/* A token 2^REACH times less likely than the likeliest is never drawn: all of these together weigh less than 2^-15. */
 #define VOCAB_BITS tl_bit_length(TL_VOCAB_SIZE - 1u)
 #define REACH tl_min(15 + VOCAB_BITS, 30)
 
@@ -58,8 +57,8 @@ void tl_random_seed(struct tl_random *random, uint32_t seed) {
     (void)tl_random_next(random);
 }
 
-/* volatile, so that no compiler turns the loop into memset, which takes four instructions a byte in some C
- * libraries. */
+/* volatile, so that no compiler turns the loop into memset, which in some C libraries takes four instructions a
+ * byte. */
 static void clear(volatile uint32_t *words, uint32_t n) {
     TL_UNROLL
     for (uint32_t i = 0; i < n; i++) {
@@ -176,8 +175,7 @@ static uint32_t distance_of_top_k(const int32_t *x, int32_t largest, uint32_t re
         }
         shift = shift > DISTANCE_BITS ? shift - DISTANCE_BITS : 0;
     }
-    /* Some slack for equal exponents: distances that differ by more than 1.04 times the temperature have different
-     * ones. */
+    /* Slack for equal exponents: distances that differ by more than 1.04 times the temperature have different ones. */
     return distance + (1u << shift) + 2u * (temperature >> 16) + 2u;
 }
 
@@ -242,8 +240,7 @@ static uint32_t draw(struct candidates candidates, struct tl_kept kept, uint32_t
     return id_of(drawn);
 }
 
-/* Draws one of all tokens in reach. The sums of the blocks tell in which block it is, and only this one is read
- * again. */
+/* Draws one of all tokens in reach. The sums of the blocks tell which block it is in; only this block is read again. */
 static uint32_t draw_from_all(const int32_t *x, const struct tl_exponents *scale, struct tl_random *random) {
     const uint32_t block = (TL_VOCAB_SIZE + BLOCKS - 1u) / BLOCKS;
     uint64_t sums[BLOCKS], total = 0;
@@ -284,8 +281,7 @@ static uint32_t sample_top_p(int32_t *logits, struct tl_exponents *scale, int32_
     struct candidates found = list_candidates(logits, scale, few, FEW);
     struct tl_kept kept = {found.limit, found.n};
     if (found.n > FEW || (!tl_keep_weight(few, found.n, found.limit, top_p, total, &kept) && guess < reach)) {
-        /* This bound is certain: top_p drops a token if as many like it as the vocabulary has weigh less than the
-         * tail. */
+        /* This bound is certain: top_p drops a token if even TL_VOCAB_SIZE like it weigh less than the tail. */
         set_reach(scale, largest, smaller(reach, distance_of(octaves_to(tail >> VOCAB_BITS), temperature)));
         found = list_candidates(logits, scale, (uint32_t *)logits, ROOM_FOR_ALL);
         kept = (struct tl_kept){found.limit, found.n};

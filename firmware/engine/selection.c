@@ -70,8 +70,7 @@ static uint32_t first_shift(uint32_t limit) {
     return (uint32_t)tl_max(tl_bit_length(limit) - (int32_t)RANGE_BITS, 0);
 }
 
-/* The fewest candidates that weigh at least `target`. `ranges` is filled for this shift, and weighs at least as
- * much. */
+/* Keeps the fewest candidates that weigh `target`. `ranges` is filled for this shift, and weighs at least as much. */
 static struct tl_kept keep_at(const uint32_t *exponents, uint32_t n, uint32_t shift, bool by_count, uint64_t target) {
     uint32_t first = 0;
     for (uint64_t above = 0;;) { /* weight of the candidates before the range, < target */

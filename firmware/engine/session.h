@@ -51,7 +51,7 @@ struct tl_settings {
 struct tl_answer {
     enum tl_reason reason;  /* TL_REASON_NONE while it is under way */
     uint32_t prompt_length; /* tokens to prefill: of the prompt, or of the result of a call that came last */
-    uint32_t prompt_tokens; /* of them prefilled; when the answer has ended, of the prompt and all results */
+    uint32_t prompt_tokens; /* how many of these are prefilled; at the end, of the prompt and all results */
     uint32_t tokens;        /* generated, the one that ended the answer included */
     uint32_t digest;        /* CRC-32 of the generated tokens */
 };
@@ -82,8 +82,7 @@ enum tl_error tl_session_prompt_chat(const uint8_t *text, uint32_t n_bytes, uint
 enum tl_error tl_session_prompt_tokens(const uint8_t *ids, uint32_t count, uint32_t max_tokens);
 
 /* Copies the conversation's tokens after the prefix, the last sampled one included, to tokens (TL_CONTEXT,). Returns
-   how many. Past the context they are the beginning of the conversation and the newest tokens that the context
-   holds. */
+   how many. Past the context it copies the beginning of the conversation and the newest tokens in the context. */
 uint32_t tl_session_tokens(tl_token_t *tokens);
 
 /* Forgets the conversation and prefills another one from n <= TL_CONTEXT tokens of tl_session_tokens. If that one was

@@ -7,7 +7,7 @@
 
 #define TL_OCTAVE_BITS 26 /* fraction bits of octaves; the upper 9 index the table */
 
-/* Turns a distance between two scores into octaves: ((distance >> cut) * mantissa + 2^(16 + down)) >> down, rounded for
+/* Turns a distance of two scores into octaves: ((distance >> cut) * mantissa + 2^(16 + down)) >> down, which rounds for
  * the table. */
 struct tl_octaves {
     uint32_t farthest; /* any larger distance is 16 octaves or more */

@@ -26,8 +26,7 @@ typedef uint32_t sum_t;
 #define SCORE(slot) tl_score_widen(tl_piece_score[slot])
 #endif
 
-/* The best path to each byte of the word: the sum of its scores, and the length of its last piece, 0 if there is no
-   path yet. */
+/* The best path to each byte of the word: the sum of its scores, and the length of its last piece, 0 for no path. */
 static sum_t best_sum[TL_TEXT_MAX + 2u];
 static tl_length_t last_length[TL_TEXT_MAX + 2u];
 

@@ -106,8 +106,7 @@ uint32_t now_ms() {
 /* Writes as many of the bytes as there is room for, and returns how many. */
 size_t write_some(const uint8_t *bytes, uint32_t n) {
 #if defined(USB_IN_SOFTWARE)
-    /* Serial.write sends only while DTR is high, and the tinyllm tool keeps it low. TinyUSB itself sends to any
-     * reader. */
+    /* Serial.write sends only while DTR is high, but the tinyllm tool keeps it low. TinyUSB sends to any reader. */
     const uint32_t space = tud_cdc_n_write_available(0);
     const size_t written = tud_cdc_n_write(0, bytes, n < space ? n : space);
     (void)tud_cdc_n_write_flush(0);

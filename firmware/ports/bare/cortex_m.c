@@ -18,8 +18,8 @@ struct vectors {
     void (*handlers[15])(void);
 };
 
-/* Reset, NMI, HardFault and the other faults of Armv8-M. SVCall, PendSV and SysTick are faults too, because they are
-   not used. */
+/* Reset, NMI, HardFault and the other faults of Armv8-M. SVCall, PendSV and SysTick are not used, so they are faults
+   too. */
 const struct vectors tl_vectors __attribute__((section(".vectors"), used)) = {
     tl_stack_top,
     {tl_reset, tl_fault_entry, tl_fault_entry, tl_fault_entry, tl_fault_entry, tl_fault_entry, tl_fault_entry, 0, 0, 0,

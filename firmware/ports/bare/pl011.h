@@ -12,8 +12,7 @@ struct tl_pl011 {
 #define TL_PL011_RX_EMPTY (1u << 4)
 #define TL_PL011_TX_FULL (1u << 5)
 
-/* 8 bits, with FIFOs, and an interrupt when bytes have come. The baud rate is not set, because an emulated line has
- * none. */
+/* 8 bits, FIFOs, and an interrupt when bytes have come. The baud rate is not set: an emulated line has none. */
 static inline void tl_pl011_start(struct tl_pl011 *uart) {
     uart->line_control = 3u << 5 | 1u << 4;
     uart->interrupt_mask = 1u << 6 | 1u << 4; /* receive timeout, receive */

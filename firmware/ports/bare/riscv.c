@@ -1,5 +1,4 @@
-/* Reset of a RISC-V core: sets the stack and the global pointer, before any C (RISC-V psABI, "Global-pointer
- * relative"). */
+/* Reset of a RISC-V core: sets stack and global pointer before any C (RISC-V psABI, "Global-pointer relative"). */
 #ifdef __riscv
 
 #include "bare.h"

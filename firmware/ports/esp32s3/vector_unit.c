@@ -28,8 +28,7 @@ static int64_t clamp(int64_t value, int64_t limit) {
     return value > limit ? limit : value < -limit - 1 ? -limit - 1 : value;
 }
 
-/* Loads 16 bytes; the lowest four bits of the address are ignored. Then the address register moves on by `step`
- * vectors. */
+/* Loads 16 bytes, ignoring the lowest four bits of the address, then moves the address register by `step` vectors. */
 static void load(uint32_t *vector, uint32_t *address, int32_t step) {
     const volatile uint32_t *from = (const volatile uint32_t *)(*address & ~(VECTOR_BYTES - 1u));
     for (uint32_t i = 0; i < WORDS; i++) {

@@ -11,8 +11,7 @@ bool tl_host_open_stdio(void);
 bool tl_host_open_tcp(uint16_t port); /* on 127.0.0.1 only; 0: any free port */
 bool tl_host_open_pty(void);
 
-/* From now on the end of stdin ends the program. If stdin is a pipe from the parent, the program ends with its
- * parent. */
+/* From now on the end of stdin ends the program: with a pipe from its parent, it ends with its parent. */
 void tl_host_watch_stdin(void);
 
 /* Sleeps until there may be something to read. */

@@ -31,9 +31,9 @@ __asm__(".section .reset, \"ax\"\n"
         "    jx a0\n"
         ".text\n");
 
-/* The program runs in user mode and trap.c in kernel mode. An exception in kernel mode is a fault of the instruction
- * that is being emulated: its cause is reported with the program's registers. The literals take the 16 bytes before the
- * first vector. */
+/* The program runs in user mode and trap.c in kernel mode. An exception in kernel mode is a fault of the emulated
+ * instruction: its cause is reported with the program's registers. The literals take the 16 bytes before the first
+ * vector. */
 __asm__(".section .vectors, \"ax\"\n"
         ".global tl_vectors\n"
         "tl_vectors:\n"

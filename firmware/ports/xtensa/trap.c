@@ -15,8 +15,7 @@
 #define ILLEGAL_INSTRUCTION 0u /* EXCCAUSE */
 #define DEBUG_EXCEPTION 63u    /* the highest EXCCAUSE, which no processor uses; DEBUGCAUSE tells more */
 #define DATA_BREAKPOINT 4u     /* DEBUGCAUSE: a write to the stack's guard; otherwise it was a break instruction */
-/* Instructions of the vector before its first reading of CCOUNT and from its second one on, minus the program's own
- * one. */
+/* Instructions of the vector before its first reading of CCOUNT and from its second one on, minus the program's one. */
 #define UNREAD_INSTRUCTIONS 10u
 
 static uint64_t others;      /* instructions that all traps but the last one took */

@@ -8,9 +8,9 @@
  *
  * if p + 256 q = x and 256 p + q = y, which can be solved because 1 - 2^16 has the inverse 1 + 2^16. Each half of P is
  * what one row adds to its sum: two products of codes fit 16 bits, because 2 * 127 * 127 < 2^15. The codes are biased
- * by 128, so 128 (x + y) is subtracted from each half. 2^15 is added, so that the lower half is not negative. P >> 16 is
- * then what the upper row adds. `all` is the sum of P, `upper` that of P >> 16; `all` minus 2^16 `upper` is the sum of
- * the lower row.
+ * by 128, so 128 (x + y) is subtracted from each half. 2^15 is added, so that the lower half is not negative. P >> 16
+ * is then what the upper row adds. `all` is the sum of P, `upper` that of P >> 16; `all` minus 2^16 `upper` is the sum
+ * of the lower row.
  */
 #include <stddef.h>
 

@@ -28,8 +28,7 @@ struct mix {
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
 
-/* r0: entries. r1: weight. r2: offset. r3: V. r5: values. r6: BIAS. r8 to r11: sums. r12: entries_end. lr: struct
- * mix. */
+/* r0: entries. r1: weight. r2: offset. r3: V. r5: values. r6: BIAS. r8 to r11: sums. r12: entries_end. lr: job. */
 #define CHANNEL(shift, sum)                                                                                            \
     "lsrs r4, r3, #" shift "\n"                                                                                        \
     "muls r4, r1\n"                                                                                                    \

@@ -25,8 +25,7 @@
 /* 16 times a sum must fit int32, as it does up to 16 scales: 16 * 255 * 32 * 8 * 127 * 16 < 2^31. */
 #define MOST_SCALES 16u
 
-/* The columns of four rows: the number of scales, and whether the last scale, whose columns come first, has 16 or
- * 32. */
+/* The columns of four rows: how many scales, and whether the last scale, whose columns come first, has 16 or 32. */
 struct columns {
     uint32_t scales;
     uint32_t cut; /* 1: the first scale has 16 columns; 0: it has 32 */
@@ -83,8 +82,7 @@ static TL_INLINE void expand_columns(const int8_t *codes, uint32_t n, uint32_t t
     tl_store_word(input, (uint32_t)(-128 * sum));
 }
 
-/* Expands codes (n,) to an input whose words are `tokens` words apart, filled up with zeros to a multiple of 16
- * columns. */
+/* Expands codes (n,), filled up with zeros to a multiple of 16, to an input whose words are `tokens` words apart. */
 static TL_INLINE void expand_int4(const int8_t *codes, uint32_t n, uint32_t tokens, uint8_t *input) {
     const struct columns columns = columns_of(n);
     const uint32_t others = (columns.scales - 1u) * TL_SCALE_COLUMNS, width = (2u - columns.cut) * HALF_COLUMNS;

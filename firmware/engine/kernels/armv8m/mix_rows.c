@@ -60,8 +60,7 @@ static TL_INLINE void mix_four(const struct pair *pair, const int offset, int32_
     sums1[0] = b0, sums1[1] = b1, sums1[2] = b2, sums1[3] = b3;
 }
 
-/* Fills in the pairs of `slots` slots. If their number is odd, the last one is paired with itself, with a weight of
- * 0. */
+/* Fills in the pairs of `slots` slots. If the number is odd, the last slot is paired with itself at a weight of 0. */
 TL_HOT static void pair_slots(const struct tl_mix_job *job, uint32_t slot, uint32_t slots, struct pair *pair) {
     const uint32_t n = job->head_dim;
     const int32_t down0 = job->down[0], down1 = job->down[1], half0 = (1 << down0) >> 1, half1 = (1 << down1) >> 1;

@@ -27,8 +27,7 @@ TL_HOT static void quantize_eights(const int32_t *vector, uint32_t n, int32_t ri
 #endif
 }
 
-/* SMMULR divides by 2^32 instead of 2^23, to nearest, ties up: so the reciprocal is multiplied by 2^9, if it has
- * room. */
+/* SMMULR divides by 2^32 instead of 2^23, to nearest, ties up: the reciprocal is multiplied by 2^9, if it has room. */
 TL_HOT void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes) {
     uint32_t i = 0;
     if (reciprocal < 1 << 22 && n >= AT_ONCE) {

@@ -53,8 +53,7 @@ TL_HOT void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     }
 }
 
-/* For rows 2i and 2i + 1. high: the sum of row 2i + 1. both: both sums in overlapping lanes. full: lanes to be
- * emptied. */
+/* For rows 2i and 2i + 1. high: the sum of row 2i + 1. both: both sums, in overlapping lanes. full: lanes to empty. */
 #define DECLARE(i) uint32_t high##i = 0, both##i = begin, full##i;
 #define FIRST_PAIR(i)                                                                                                  \
     full##i = offset + lanes(codes[i], pair);                                                                          \

@@ -62,8 +62,7 @@ TL_TARGET_SSE41 TL_INLINE __m128i four_128(const int8_t *x) {
 }
 
 /* maddubs multiplies unsigned bytes, the codes, by signed bytes, x. For a row and 32 columns it gives 16 sums of two
- * products, which are added up in two 16-bit lanes: 8 * 2 * 15 * 127 < 2^15. madd multiplies both lanes by the scale
- * and adds them. */
+ * products, added up in two 16-bit lanes: 8 * 2 * 15 * 127 < 2^15. madd adds both lanes times the scale. */
 TL_TARGET_AVX2 static void dot_groups_avx2(const struct tl_matrix *w, const struct part *parts, uint32_t first,
                                            uint32_t last, int32_t *sums) {
     const uint32_t count = parts_of(w->columns);

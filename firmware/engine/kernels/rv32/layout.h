@@ -1,5 +1,5 @@
-/* A group is eight rows of codes + 128: two columns of each row, then the next two columns. A word has two columns of
- * two rows. */
+/* A group is eight rows of codes + 128: two columns of each row, then the next two. A word has two columns of two
+ * rows. */
 #ifndef TL_LAYOUT_H
 #define TL_LAYOUT_H
 

@@ -13,8 +13,8 @@
 
 #if defined(__XTENSA__)
 
-/* Assembler macros, named and used like the instructions. The parentheses are needed because gas evaluates & and | from
- * left to right. */
+/* Assembler macros, named and used like the instructions. gas evaluates & and | from left to right, hence the
+ * parentheses. */
 __asm__(
     ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
     ".set .Ltl_a\\n, \\n\n"

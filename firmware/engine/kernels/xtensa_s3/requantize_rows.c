@@ -15,8 +15,7 @@ static void requantize_down(int32_t *values, const uint16_t *mantissa, uint32_t 
     }
 }
 
-/* The high word of a product that is shifted left by 33 - right holds its bits from right - 1 on; the last bit
- * rounds. */
+/* The high word of a product shifted left by 33 - right holds its bits from right - 1 on; the last bit rounds. */
 void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right) {
     if (right > 33) {
         requantize_down(values, mantissa, n, multiplier, tl_min(right, 62) - 32);

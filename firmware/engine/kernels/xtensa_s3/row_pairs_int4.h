@@ -5,8 +5,7 @@
 #include "kernels.h"
 
 /* 32 columns of an input; the last ones are filled up with zeros. bias: the start value of a sum, -8 times the sum of
- * x, because lower halves are codes plus 8. It has 64 bits, the lower word first; the other two words may be
- * anything. */
+ * x, because lower halves are codes plus 8: 64 bits, the lower word first, then two words that may be anything. */
 struct tl_int4_input {
     int8_t x[TL_SCALE_COLUMNS];
     int32_t bias[4];
