@@ -17,7 +17,7 @@ static void dots_portable(const int8_t *x, const int8_t *rows, size_t stride, ui
 
 #endif
 
-/* The body of dots_*: four rows at a time. If fewer are left, the first one of them takes the place of the others. */
+/* The body of dots_*: four rows at a time. If fewer are left, the first of them takes the place of the missing ones. */
 #define DOTS(four_dots, width)                                                                                         \
     int8_t end[(width)] = {0};                                                                                         \
     memcpy(end, x + n - n % (width), n % (width));                                                                     \

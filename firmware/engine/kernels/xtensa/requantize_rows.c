@@ -12,8 +12,8 @@ static inline int32_t high_word(int32_t value, uint32_t factor) {
     return value_high * high + (middle >> 16) + (int32_t)(other >> 16);
 }
 
-/* Requantises a value of more than 17 bits. If it can be shifted left until the high word of the product holds twice
- * the result, that is done; any other value takes 64-bit arithmetic. */
+/* Requantises a value that the fast loop cannot take. If it can be shifted left until the high word of the product
+ * holds twice the result, that is done; otherwise it takes 64-bit arithmetic. */
 TL_HOT static TL_APART int32_t large_value(int32_t value, uint32_t factor, int32_t right) {
     const int32_t up = 33 - right;
     if (up < 30 && value >> (31 - up) == value >> 31) {
