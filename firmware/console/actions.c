@@ -7,14 +7,14 @@
 #include "decimal.h"
 #include "port.h"
 
-#define NAME_MAX 32u /* with its zero; the catalogue's names are shorter */
+#define NAME_MAX 32u /* with its terminating zero; the catalogue's names are shorter */
 
 struct tinyllm_result {
     char text[TL_RESULT_MAX + 1u];
     uint32_t n;
 };
 
-static tinyllm_handler handlers[TL_CALLS]; /* of tl_call_name */
+static tinyllm_handler handlers[TL_CALLS]; /* in the order of tl_call_name */
 static struct tinyllm_result said;
 
 bool tinyllm_action(const char *name, tinyllm_handler handler) {
@@ -38,7 +38,7 @@ void tl_actions_start(void) {
     tinyllm_register_actions();
 }
 
-/* The number of a call that has a handler; TL_CALLS if it has none. */
+/* The index of a call's handler; TL_CALLS if it has none. */
 static uint32_t find_call(const char *text) {
     const char *const bracket = strchr(text, '(');
     char name[NAME_MAX];
@@ -74,7 +74,7 @@ const char *tl_action_run(const char *text) {
 
 /* --- Arguments --- */
 
-/* What follows "NAME=" of an argument; NULL if there is none. Within a text nothing begins an argument. */
+/* The text after "NAME=" of an argument; NULL if there is no such argument. Text in quotes begins no argument. */
 static const char *find_value(const struct tinyllm_call *call, const char *argument) {
     const size_t length = strlen(argument);
     bool quoted = false, first = true;
@@ -102,7 +102,7 @@ int32_t tinyllm_number(const struct tinyllm_call *call, const char *argument) {
         return 0;
     }
     const bool negative = *value == '-';
-    uint32_t size = 0; /* at most 2^31, as the catalogue has it */
+    uint32_t size = 0; /* at most 2^31, which the catalogue guarantees */
     for (value += negative; *value >= '0' && *value <= '9'; value++) {
         size = size * 10u + (uint32_t)(*value - '0');
     }
@@ -130,7 +130,7 @@ bool tinyllm_is(const struct tinyllm_call *call, const char *argument, const cha
     return value != NULL && *value == '"' && strncmp(value + 1, word, length) == 0 && value[1u + length] == '"';
 }
 
-/* --- What the model is told --- */
+/* --- The result that the model gets --- */
 
 void tinyllm_say(struct tinyllm_result *result, const char *text) {
     while (*text != '\0' && result->n < TL_RESULT_MAX) {

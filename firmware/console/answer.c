@@ -75,7 +75,7 @@ uint32_t tl_answer_decode_us(void) {
     return saturate(decode_us);
 }
 
-/* What is wrong with the weights. */
+/* Says what is wrong with the weights. */
 static const char *weights_text(void) {
     switch (tl_session_weights()) {
     case TL_WEIGHTS_MISSING:

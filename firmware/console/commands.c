@@ -77,7 +77,7 @@ static void reset(const char *text) {
     tl_write("the conversation is forgotten" TL_LINE_END);
 }
 
-/* Whether `text` is "on" or "off", and then which. */
+/* Whether `text` is "on" or "off"; *on says which. */
 static bool parse_switch(const char *text, bool *on) {
     *on = strcmp(text, "on") == 0;
     return *on || strcmp(text, "off") == 0;
@@ -110,7 +110,7 @@ static void chat(const char *text) {
 }
 #endif
 
-/* With a rate only if there were tokens and time enough for one to mean anything. */
+/* Writes tokens and time, and the rate if there were enough tokens and time for a meaningful one. */
 static void write_pass(const char *what, uint32_t tokens, uint32_t microseconds) {
     tl_write(what);
     tl_write_whole(tokens);

@@ -6,7 +6,7 @@
 extern "C" {
 #endif
 
-/* Obeys a line that begins with '/', NUL-terminated; its spaces may be overwritten. */
+/* Carries out a command line: it begins with '/' and is NUL-terminated. Its spaces may be overwritten. */
 void tl_command(char *line);
 
 #ifdef __cplusplus

@@ -26,8 +26,8 @@ void tl_console_start(void) {
 }
 
 #if TL_ACTIONS
-/* A call without a handler goes to the program that is connected, and any call if it asks for that; a person gets the
-   first as an error. */
+/* If a program is connected, it gets each call without a handler, and every call if it asks for that. Otherwise a call
+   without a handler gives an error. */
 static void carry_out_call(void) {
     const char *const call = tl_call_text();
     if (voice == PROGRAM) {
@@ -60,13 +60,13 @@ static bool step(void) {
     return true;
 }
 
-/* The voice that speaks says that the answer has ended, and only then is the rest of a wish done. */
+/* Ends the answer, and lets the current voice report its end before the rest of a wish is carried out. */
 static void stop_answer(void) {
     tl_session_cancel();
     (void)step();
 }
 
-/* request: the frame that the wish came with, if any. */
+/* Carries out a wish. request: the frame that the wish came with, if any. */
 static void carry_out(enum tl_wish wish, const struct tl_frame *request) {
     switch (wish) {
     case TL_STAY:
@@ -99,7 +99,7 @@ static void carry_out(enum tl_wish wish, const struct tl_frame *request) {
 }
 
 bool tl_console_poll(void) {
-    /* Bounded, so that a flood of input cannot hold up the answer. */
+    /* The number of bytes is bounded, so that a flood of input cannot hold up the answer. */
     uint32_t taken = 0;
     int byte;
     while (taken < TL_RECEIVE_MAX && (byte = tl_port_read()) >= 0) {

@@ -1,4 +1,5 @@
-/* The console: one byte stream, two voices (docs/protocol.md). A port calls start once, then poll for ever. */
+/* The console: one byte stream, and two voices that use it: text for people, frames for programs (docs/protocol.md). A
+ * port calls start once, then poll for ever. */
 #ifndef TL_CONSOLE_H
 #define TL_CONSOLE_H
 
@@ -10,8 +11,8 @@ extern "C" {
 
 void tl_console_start(void);
 
-/* Takes what arrived, then does at most one forward pass. True while there is more to do without new input: a port
-   may sleep until the next byte once it is false. */
+/* Takes the bytes that arrived, then does at most one forward pass. Returns true while there is more to do without new
+   input. Once it returns false, a port may sleep until the next byte. */
 bool tl_console_poll(void);
 
 #ifdef __cplusplus

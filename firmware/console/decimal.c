@@ -4,7 +4,7 @@
 
 static const uint32_t powers_of_ten[MAX_DECIMALS + 1u] = {1, 10, 100, 1000, 10000, 100000, 1000000};
 
-/* The digits at *text as one number of at most `limit`; *text is left at the first other character. */
+/* Reads the digits at *text as one number of at most `limit`. *text is left at the first other character. */
 static bool parse_digits(const char **text, uint32_t limit, uint32_t *value) {
     uint64_t number = 0;
     for (; **text >= '0' && **text <= '9'; (*text)++) {

@@ -12,7 +12,7 @@ extern "C" {
 /* Room for any number printed here, with its final NUL. */
 #define TL_DECIMAL_MAX 24u
 
-/* False, with *value as it was, unless all of `text` is one number in the range of uint32_t. */
+/* Reads a text that is one uint32_t number. Returns false, with *value unchanged, if the text is anything else. */
 bool tl_parse_whole(const char *text, uint32_t *value);
 
 /* The same for a number below 65536 with at most six decimals, rounded to the nearest Q16.16. */

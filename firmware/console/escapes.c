@@ -15,7 +15,7 @@ static enum {
     CONSOLE_KEY,   /* ESC [ [: A to E on Linux's own console, which ECMA-48 has no form for */
     SINGLE_SHIFT,  /* ESC O: parameters, then one character */
     STRING,        /* ESC and one of P ] X ^ _: anything up to BEL or ESC \ */
-    STRING_ESCAPE, /* ESC within it */
+    STRING_ESCAPE, /* ESC within a STRING */
     CHARACTER      /* ESC and the first byte of a character in UTF-8 */
 } state;
 

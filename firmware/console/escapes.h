@@ -1,6 +1,6 @@
-/* Escape sequences, told from typed text: what arrow and function keys send, keys with Alt, and replies of terminals.
-   Their forms: ECMA-48 5.3 to 5.6 and ECMA-35 13.2; what keys send: xterm's "Control Sequences". Bytes of 80 to 9F are
-   UTF-8 here, so an 8-bit C1 control begins nothing. */
+/* Tells escape sequences from typed text: those of arrow and function keys, of keys with Alt, and replies of terminals.
+   Sources: ECMA-48 5.3 to 5.6 and ECMA-35 13.2 for their forms, xterm's "Control Sequences" for the keys. Bytes 80 to
+   9F are UTF-8 here, so an 8-bit C1 control begins no sequence. */
 #ifndef TL_ESCAPES_H
 #define TL_ESCAPES_H
 
@@ -11,12 +11,12 @@
 extern "C" {
 #endif
 
-/* Whether a byte belongs to an escape sequence. Any control character that a sequence has no place for ends it and does
-   not belong to it: so does a line end, always. */
+/* Takes the next byte; returns whether it belongs to an escape sequence. A control character that is not allowed in a
+   sequence ends it and does not belong to it. A line end always does so. */
 bool tl_escape_take(uint8_t byte);
 
-/* Whether an ESC has come whose next byte tells what it is: of these only '[' always begins a sequence, any other
-   may be typed after the Esc key. */
+/* Whether the last byte was an ESC, so that the next byte decides. '[' always begins a sequence; any other byte may
+   also be typed after the Esc key. */
 bool tl_escape_undecided(void);
 
 /* Forgets the sequence under way. */

@@ -9,7 +9,7 @@
 
 uint8_t tl_receive_buffer[TL_RECEIVE_MAX];
 
-/* CRC-16/CCITT-FALSE: polynomial 0x1021 divided into each of the 16 values of half a byte. */
+/* CRC-16/CCITT-FALSE, half a byte at a time: the remainder of each of the 16 values by the polynomial 0x1021. */
 static uint16_t crc16(uint16_t crc, uint8_t byte) {
     static const uint16_t remainders[16] = {
         0x0000, 0x1021, 0x2042, 0x3063, 0x4084, 0x50A5, 0x60C6, 0x70E7,
@@ -24,10 +24,10 @@ static uint16_t crc16(uint16_t crc, uint8_t byte) {
 /* --- Receiving --- */
 
 static struct {
-    uint32_t length;    /* of what was decoded, kept or not */
-    uint8_t block_left; /* bytes that the block still has */
-    bool zero_owed;     /* a zero follows the block, unless the frame ends with it */
-    uint16_t crc;       /* of all but the last two bytes */
+    uint32_t length;    /* decoded bytes, including those that did not fit the buffer */
+    uint8_t block_left; /* bytes of the COBS block that are still to come */
+    bool zero_owed;     /* a zero follows the block, unless the frame ends with the block */
+    uint16_t crc;       /* over all bytes but the last two */
     uint16_t tail;      /* the last two bytes: at the end, the frame's own CRC */
 } incoming = {.crc = CRC16_START};
 
@@ -97,7 +97,7 @@ uint32_t tl_frame_length(void) {
 /* --- Sending --- */
 
 static struct {
-    uint8_t bytes[BLOCK_MAX + 130u]; /* what was encoded already, then the block under way */
+    uint8_t bytes[BLOCK_MAX + 130u]; /* encoded bytes that are not sent yet, then the block under way */
     uint32_t length;
     uint32_t code; /* index of the code byte of the block under way */
     uint16_t crc;
@@ -119,7 +119,7 @@ static void close_block(void) {
     outgoing.bytes[outgoing.code] = (uint8_t)(outgoing.length - outgoing.code);
 }
 
-/* A block closes when the next byte is a zero, which its code stands for, or when it is full and more follows. */
+/* A block closes before a zero, which its code then stands for, or when it is full and more bytes follow. */
 static void encode(uint8_t byte) {
     if (outgoing.length - outgoing.code == FULL_CODE) {
         close_block();

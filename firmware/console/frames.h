@@ -11,13 +11,13 @@
 extern "C" {
 #endif
 
-/* Type, sequence and CRC, around the largest body: a prompt of TL_TEXT_MAX bytes or TL_CONTEXT token ids. */
+/* The largest frame: type, sequence and CRC around a prompt of TL_TEXT_MAX bytes or TL_CONTEXT token ids. */
 #define TL_FRAME_OVERHEAD 4u
 #define TL_PROMPT_HEADER 5u
 #define TL_PROMPT_MAX (TL_TEXT_MAX > 4u * TL_CONTEXT ? TL_TEXT_MAX : 4u * TL_CONTEXT)
 #define TL_RECEIVE_MAX (TL_FRAME_OVERHEAD + TL_PROMPT_HEADER + TL_PROMPT_MAX)
 
-/* What arrives: the frame under way, or in the text voice the line. Never both. */
+/* The bytes that arrive: the frame under way or, in the text voice, the line. Never both. */
 extern uint8_t tl_receive_buffer[TL_RECEIVE_MAX];
 
 /* Types of requests. */
@@ -31,7 +31,7 @@ enum tl_request {
     TL_LOGITS = 0x07,
     TL_MEMORY = 0x08,
     TL_BYE = 0x09,
-    TL_GIVE_RESULT = 0x0B, /* 0A, a line end, may follow a 00 and an 0D that are typed */
+    TL_GIVE_RESULT = 0x0B, /* 0A is skipped: a person may type 00, 0D (a valid COBS code) and 0A (a line end) */
     TL_CARRY_OUT = 0x0C
 };
 
@@ -40,8 +40,8 @@ static inline bool tl_is_request(uint8_t type) {
     return (type >= TL_HELLO && type <= TL_BYE) || type == TL_GIVE_RESULT || type == TL_CARRY_OUT;
 }
 
-/* A frame whose CRC held. body points into the receive buffer: of a frame longer than any request may be, only its
-   beginning was kept, so n_body is to be judged before body is read. */
+/* A frame whose CRC is right. body points into the receive buffer, which holds only the beginning of a frame that is
+   longer than any request may be. So check n_body before you read body. */
 struct tl_frame {
     uint8_t type;
     uint8_t sequence;
@@ -51,20 +51,20 @@ struct tl_frame {
 
 enum tl_frame_result {
     TL_FRAME_OPEN, /* more bytes are needed */
-    TL_FRAME_GOOD, /* *frame is there, until the next byte is taken */
+    TL_FRAME_GOOD, /* *frame is set, and valid until the next byte is taken */
     TL_FRAME_CORRUPT
 };
 
-/* Takes one byte from the wire. Frames of no or one byte are passed over. */
+/* Takes one byte from the wire. Frames of no byte or one byte are ignored. */
 enum tl_frame_result tl_frame_take(uint8_t byte, struct tl_frame *frame);
 
 /* Forgets the frame under way. */
 void tl_frame_drop(void);
 
-/* Type of the frame under way; 0, which no frame has, before it arrived. */
+/* The type of the frame under way; 0, which is no type, before it has arrived. */
 uint8_t tl_frame_type(void);
 
-/* Bytes of it that were decoded so far. */
+/* The number of decoded bytes of the frame under way. */
 uint32_t tl_frame_length(void);
 
 /* Send a frame: begin, any number of puts, end. */

@@ -27,18 +27,18 @@ enum reply {
 };
 
 enum prompt_kind { KIND_TEXT = 0, KIND_TOKENS = 1, KIND_CHAT = 2 };
-#define ASKS_FIRST 0x80u /* beside the kind: no call is carried out before the program has been asked */
+#define ASKS_FIRST 0x80u /* flag in the byte of the kind: the board carries out no call before it asked the program */
 
-/* What a CALL says of the board's handler. */
+/* The state of the board's handler that a CALL reports. */
 enum handler_state { NO_HANDLER = 0, CARRIED_OUT = 1, ASKED_FIRST = 2 };
 
 #define MAX_LOGITS 60u
 #define PROGRESS_INTERVAL 16u
 #define TEXT_LINE "/text"
 
-static uint8_t answer_sequence; /* of the PROMPT that the answer under way belongs to */
-static bool asks_first;         /* as that PROMPT said */
-static uint8_t obeyed;          /* sequence of the last GIVE_RESULT or CARRY_OUT that was obeyed for it, 0 for none */
+static uint8_t answer_sequence; /* sequence of the PROMPT whose answer is under way */
+static bool asks_first;         /* ASKS_FIRST of that PROMPT */
+static uint8_t obeyed;          /* sequence of the last GIVE_RESULT or CARRY_OUT obeyed in this answer, 0: none */
 static uint32_t corrupt_frames;
 
 /* --- Replies --- */
@@ -100,7 +100,7 @@ void tl_program_hello(const struct tl_frame *request) {
     tl_frame_end();
 }
 
-/* A later version may have a longer body: the version is judged first. */
+/* The version is checked before the size, because a later version may have a longer body. */
 bool tl_program_serves(const struct tl_frame *request) {
     if (request->n_body >= 1 && request->body[0] != TL_PROTOCOL_VERSION) {
         const char served[2] = {(char)('0' + TL_PROTOCOL_VERSION), '\0'};
@@ -114,7 +114,8 @@ bool tl_program_serves(const struct tl_frame *request) {
     return true;
 }
 
-/* Content that is too long to be in the receive buffer whole is too long for the session, which looks at its size first. */
+/* Begins the answer to a PROMPT. Content that the receive buffer does not hold whole is too long for the session, which
+   checks the size before it reads it. */
 static enum tl_error prompt(const struct tl_frame *request) {
     const uint8_t *const content = request->body + TL_PROMPT_HEADER;
     const uint32_t n_content = request->n_body - TL_PROMPT_HEADER;
@@ -187,7 +188,7 @@ static void memory(const struct tl_frame *request) {
     tl_frame_end();
 }
 
-/* Gives the model the result of its call, and says what it reads. false if no call waits for one. */
+/* Gives the model the result of its call, and sends a RESULT with what the model reads. false: no call waits. */
 static bool give_result(const uint8_t *text, uint32_t n_bytes) {
 #if TL_ACTIONS
     if (!tl_session_result(text, n_bytes)) {
@@ -210,7 +211,7 @@ static bool give_result(const uint8_t *text, uint32_t n_bytes) {
 #endif
 }
 
-/* Carries out the call that waits for a result. false if none does, or if it has no handler. */
+/* Carries out the call that waits for a result. false: no call waits, or it has no handler. */
 static bool carry_out_waiting(void) {
 #if TL_ACTIONS
     const char *const result = tl_session_awaits_result() ? tl_action_run(tl_call_text()) : NULL;
@@ -221,7 +222,7 @@ static bool carry_out_waiting(void) {
 }
 
 #if TL_ACTIONS
-static enum handler_state answered; /* as the last CALL said */
+static enum handler_state answered; /* the state that the last CALL reported */
 
 static void tell_call(const char *call) {
     tl_frame_begin(REPLY_CALL, answer_sequence);
@@ -231,7 +232,8 @@ static void tell_call(const char *call) {
 }
 #endif
 
-/* The CALL of a call that still waits may have been lost on the way, and whoever should answer it asks what goes on. */
+/* Sends the CALL of a call that still waits again: it may have been lost, if a program that should answer it sends
+   another request. */
 static void remind_of_call(void) {
 #if TL_ACTIONS
     if (tl_session_awaits_result()) {
@@ -303,7 +305,7 @@ static enum tl_wish serve(const struct tl_frame *request) {
         break;
     case TL_GIVE_RESULT:
     case TL_CARRY_OUT:
-        /* Sent again, because its RESULT was lost, it is not for the call that may wait meanwhile. */
+        /* A request that the host repeats because the RESULT was lost is not for a call that waits by now. */
         if (request->sequence == obeyed ||
             (request->type == TL_CARRY_OUT ? carry_out_waiting() : give_result(request->body, request->n_body))) {
             obeyed = request->sequence;
@@ -328,12 +330,12 @@ void tl_program_stopped(const struct tl_frame *request) {
     reply_ok(request);
 }
 
-/* --- The line "/text", by which a person takes the board back --- */
+/* --- The line "/text", with which a person switches back to the text voice --- */
 
-static uint32_t matched; /* characters of TEXT_LINE that the line has so far */
+static uint32_t matched; /* characters of TEXT_LINE that the line under way matches so far */
 #define NO_MATCH UINT32_MAX
 
-/* True when `byte` ends the line "/text". Bytes that may belong to a request are no line. */
+/* Whether `byte` ends the line "/text". Bytes that may belong to a request do not count as a line. */
 static bool takes_back(uint8_t byte) {
     const bool request = tl_is_request(tl_frame_type()) && tl_frame_length() <= TL_RECEIVE_MAX;
     const bool line_end = byte == '\r' || byte == '\n';
@@ -421,7 +423,7 @@ void tl_program_event(const struct tl_event *event) {
     case TL_EVENT_TOKEN:
         token(event);
         break;
-    case TL_EVENT_CALL: /* tl_program_call tells of it */
+    case TL_EVENT_CALL: /* tl_program_call reports it */
         break;
     case TL_EVENT_DONE:
         done(event);

@@ -1,4 +1,4 @@
-/* The settings that both voices read and change: codegen/arithmetic/sampler_settings.py has their ranges. */
+/* The settings that both voices read and change; codegen/arithmetic/sampler_settings.py has their ranges. */
 #ifndef TL_SETTINGS_H
 #define TL_SETTINGS_H
 
@@ -26,15 +26,15 @@ struct tl_setting {
     const char *const *choices; /* maximum + 1 words, if the form is TL_CHOICE */
 };
 
-/* In settings_table.c, which is written with the model. */
+/* In settings_table.c, which is emitted with the model. */
 extern const struct tl_setting tl_setting_table[TL_SETTINGS];
 
-/* Gives every setting the value that a board starts with. */
+/* Sets every setting to its value at start. */
 void tl_settings_start(void);
 
 uint32_t tl_setting_get(const struct tl_setting *setting);
 
-/* Sets a value; false, with nothing changed, if it is out of range. */
+/* Sets a value. false, and nothing changed: the value is out of range. */
 bool tl_setting_set(const struct tl_setting *setting, uint32_t value);
 
 #ifdef __cplusplus

@@ -2,7 +2,7 @@
 
 #include "actions.h"
 
-/* Results are as in the data that models learn from: "ok", and of a sensor a number. */
+/* The results are those of the training data: "ok", and a number from a sensor. */
 static bool carry_out(const struct tinyllm_call *call, struct tinyllm_result *result) {
     (void)call;
     tinyllm_say(result, "ok");

@@ -1,4 +1,4 @@
-/* Actions on a board that has no lights, pins and sensors: the host board and the virtual boards. */
+/* Simulated actions for boards without lights, pins and sensors: the host board and the virtual boards. */
 #ifndef TL_SIMULATION_H
 #define TL_SIMULATION_H
 
@@ -6,7 +6,7 @@
 extern "C" {
 #endif
 
-/* Registers a handler for each call of the bundled catalogue: it says what a real board would have done. */
+/* Registers a handler for each call of the bundled catalogue. It does nothing and gives the result of a real board. */
 void tl_simulate_actions(void);
 
 #ifdef __cplusplus

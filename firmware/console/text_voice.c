@@ -14,22 +14,22 @@
 #define BACKSPACE 0x08
 #define DELETE 0x7F
 
-/* The Esc key sends what every escape sequence begins with, a key with Alt its character at once after it: only a pause
-   tells the two from each other. */
+/* The Esc key sends the byte that every escape sequence begins with. A key with Alt sends this byte and its character
+   at once. So only a pause of this length tells the Esc key and the next key from one key with Alt. */
 #define ESC_KEY_US 500000u
 
 /* Every request begins on the wire with a COBS code in this range, then its type. */
 #define CODE_MIN 0x02
 #define CODE_MAX 0x0F
 
-/* The receive buffer begins with the line under way, or during an answer with what is typed ahead. */
+/* The receive buffer begins with the line under way or, during an answer, with the bytes that are typed ahead. */
 static struct {
-    uint32_t line;  /* bytes of it */
-    uint32_t ahead; /* bytes of it */
+    uint32_t line;  /* bytes of the line */
+    uint32_t ahead; /* bytes typed ahead */
     bool overlong;  /* the rest of the line is dropped */
-    bool overrun;   /* what was typed ahead was dropped */
+    bool overrun;   /* bytes typed ahead were dropped */
     bool after_cr;
-    bool quiet; /* nothing has come for a while, and no answer held us up meanwhile */
+    bool quiet; /* since quiet_since no byte has come and no answer was under way */
     uint64_t quiet_since;
     uint8_t previous;
     enum { TYPING, AFTER_ZERO, IN_FRAME } state;
@@ -140,7 +140,7 @@ static void edit(uint8_t byte) {
     }
 }
 
-/* --- What is typed during an answer waits for its end --- */
+/* --- Typing ahead: bytes typed during an answer wait for its end --- */
 
 static void type_ahead(uint8_t byte) {
     if (text.overlong) {
@@ -170,7 +170,7 @@ void tl_text_resume(void) {
     }
     uint32_t taken = 0;
     while (taken < text.ahead && !tl_session_active()) {
-        edit(tl_receive_buffer[taken++]); /* the line never outgrows what was taken */
+        edit(tl_receive_buffer[taken++]); /* the line, at the start of the buffer, is never longer than `taken` */
     }
     text.ahead -= taken;
     memmove(tl_receive_buffer, tl_receive_buffer + taken, text.ahead);
@@ -198,7 +198,7 @@ static void type(uint8_t byte) {
 
 /* --- Bytes --- */
 
-/* Bytes that may belong to a request are not typed text, and of requests only HELLO is obeyed here. */
+/* Ends a frame: its bytes are not typed text. Of all requests only HELLO is obeyed in the text voice. */
 static enum tl_wish end_frame(struct tl_frame *frame) {
     const enum tl_frame_result result = tl_frame_take(0, frame);
     forget_typed();
@@ -235,7 +235,7 @@ enum tl_wish tl_text_receive(uint8_t byte, struct tl_frame *hello) {
     enum tl_wish wish = TL_STAY;
     const bool framed = may_be_framed(byte, text.previous);
     text.previous = byte;
-    /* Within a frame a 03 may be data: it clears no line, but an answer it stops. */
+    /* Within a frame a 03 may be data, so it does not clear the line there; but it does stop an answer. */
     if (byte == CTRL_C && (!framed || text.state == AFTER_ZERO || tl_session_active())) {
         wish = interrupt();
     }

@@ -12,22 +12,22 @@
 extern "C" {
 #endif
 
-/* Greets, and shows that it is ready. */
+/* Enters the text voice, greets, and writes the prompt sign. */
 void tl_text_start(void);
 
-/* Drops what was half typed: the text voice speaks from now on. */
+/* Enters the text voice: drops a line that is half typed. */
 void tl_text_enter(void);
 
-/* Takes a byte while the text voice speaks. With TL_TO_PROGRAM *hello is the HELLO that has come. */
+/* Takes a byte while the text voice is in use. With TL_TO_PROGRAM *hello is the HELLO that came. */
 enum tl_wish tl_text_receive(uint8_t byte, struct tl_frame *hello);
 
-/* Takes up what was typed during an answer that has ended. */
+/* Handles the bytes that were typed during an answer, once it has ended. */
 void tl_text_resume(void);
 
-/* Tells the person of a call that was carried out, and its result. */
+/* Writes a call that was carried out, and its result. */
 void tl_text_call(const char *call, const char *result);
 
-/* Tells the person what a step brought. */
+/* Writes the outcome of a step. */
 void tl_text_event(const struct tl_event *event);
 
 #ifdef __cplusplus

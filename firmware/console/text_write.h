@@ -1,4 +1,4 @@
-/* Writing text to a person. */
+/* Writes text and numbers to a person. */
 #ifndef TL_TEXT_WRITE_H
 #define TL_TEXT_WRITE_H
 
@@ -16,7 +16,7 @@ void tl_write_whole(uint32_t value);
 /* value / 10^decimals */
 void tl_write_scaled(uint64_t value, uint32_t decimals);
 
-/* Text from the model: a line feed becomes TL_LINE_END, as terminals want it. */
+/* Writes text from the model. A line feed becomes TL_LINE_END, which terminals need. */
 void tl_write_answer(const uint8_t *bytes, uint32_t n);
 
 #ifdef __cplusplus

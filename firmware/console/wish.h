@@ -1,14 +1,14 @@
-/* What a voice wishes after a byte has come. The voices do not call the console or each other: console.c does what they
-   wish. */
+/* What a voice asks of the console after it took a byte. The voices do not call the console or each other: they return
+   a wish, and console.c carries it out. */
 #ifndef TL_WISH_H
 #define TL_WISH_H
 
 enum tl_wish {
     TL_STAY,        /* nothing */
-    TL_STOP_ANSWER, /* end the answer under way, which is then said in the voice that speaks; so do all that follow */
-    TL_TO_TEXT,     /* let the text voice speak */
-    TL_TO_PERSON,   /* the same, and let it greet: a person is there */
-    TL_TO_PROGRAM   /* let the program voice answer a HELLO, and speak if it serves its version */
+    TL_STOP_ANSWER, /* end the answer under way; the current voice reports its end. The wishes below do this too */
+    TL_TO_TEXT,     /* switch to the text voice */
+    TL_TO_PERSON,   /* the same, and greet the person */
+    TL_TO_PROGRAM   /* let the program voice answer a HELLO, and switch to it if it serves that version */
 };
 
 #endif

@@ -1,4 +1,4 @@
-/* What a query head gathers from its slots. docs/arithmetic.md has the bounds. */
+/* The last step of a head's attention. docs/arithmetic.md has the bounds. */
 #ifndef TL_ATTENTION_H
 #define TL_ATTENTION_H
 
@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-/* values (n,) = the weighted sums (n,) divided by the total, Q16.16 */
+/* values (n,) Q16.16 = sums (n,) / softmax.total. sums: weights @ V, as tl_mix_rows gives it. */
 void tl_softmax_divide(struct tl_softmax softmax, const int32_t *sums, uint32_t n, int32_t *values);
 
 #ifdef __cplusplus

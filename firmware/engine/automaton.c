@@ -7,7 +7,7 @@
 
 #define ACCEPT 0x80u
 #define START 1u
-#define END_OF_TEXT TL_SYMBOLS /* the column behind those of the symbols */
+#define END_OF_TEXT TL_SYMBOLS /* the column after those of the symbols */
 
 static uint32_t symbol_of(uint32_t code) {
     uint32_t low = 0, high = TL_SYMBOL_RUNS;

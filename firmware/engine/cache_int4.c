@@ -18,9 +18,9 @@ TL_HOT struct tl_scale tl_quantize_packed_int4(const int32_t *vector, uint32_t n
         return scale;
     }
     const int32_t down = tl_bit_length(largest) - 15;
-    /* As tl_quantize_to has it. */
+    /* As in tl_quantize_to. */
     const uint32_t fifteen = down > 0 ? (largest + (1u << down) - 1u) >> down : largest << -down;
-    /* (fifteen + 27) / 28: 28 * 37450 = 2^20 + 24, and below 2^20 / 24 that is near enough. */
+    /* (fifteen + 27) / 28: 28 * 37450 = 2^20 + 24, which is exact enough below 2^20 / 24. */
     scale.mantissa = (int32_t)((fifteen + 27u) * 37450u >> 20);
     scale.exponent = down - 2;
     const int32_t right = tl_max(down, 0), reciprocal = (1 << 21) / scale.mantissa * (1 << tl_max(-down, 0));
@@ -37,7 +37,7 @@ TL_HOT struct tl_scale tl_quantize_packed_int4(const int32_t *vector, uint32_t n
 #define WORD_ALIGNED(bytes) (bytes)
 #endif
 
-/* Four bytes at a time: rows of a multiple of four bytes begin at words. */
+/* Unpacks four bytes at a time. The rows are word-aligned because their length is a multiple of four bytes. */
 static inline void unpack_words(const int8_t *packed, uint32_t half, int8_t *codes) {
     TL_UNROLL
     for (uint32_t i = 0; i < half; i += 4u) {

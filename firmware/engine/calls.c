@@ -8,19 +8,19 @@
 
 #define COMPLETE 0u
 #define START (TL_CALL_STATES - 1u)
-#define NOWHERE UINT16_MAX /* outside of any call, and where bytes lead that may not follow */
+#define NOWHERE UINT16_MAX /* outside of any call, and after bytes that may not follow */
 
-/* The logit of a token that may not follow, until all are known. */
+/* Marks the logit of a token that may not follow, until move_out_of_reach. */
 #define FORBIDDEN INT32_MIN
 
-/* A token so far below the likeliest is out of reach at every temperature. */
+/* A token whose logit is this far below the largest is out of reach at every temperature. */
 #define FARTHEST (INT32_C(1) << 30)
 
 static uint32_t state = NOWHERE;
 static char text[TL_CALL_MAX + 1u];
 static uint32_t length; /* of the call so far */
 
-/* The state after n bytes. */
+/* The state of the automaton after n bytes. */
 static uint32_t walk(uint32_t from, const uint8_t *bytes, uint32_t n) {
     for (const uint8_t *const end = bytes + n; bytes != end && from != NOWHERE; bytes++) {
         const struct tl_call_edge *edge = tl_call_edge + tl_call_first[from];
@@ -46,7 +46,7 @@ bool tl_call_read(uint32_t token) {
     const uint32_t n = state == NOWHERE || tl_is_stop(token) ? 0 : tl_piece_text(token, &bytes);
     state = n == 0 ? NOWHERE : walk(state, bytes, n);
     if (state != NOWHERE) {
-        memcpy(text + length, bytes, n); /* of a call at most: the automaton accepts no longer ones */
+        memcpy(text + length, bytes, n); /* fits, because the automaton accepts no call over TL_CALL_MAX bytes */
         length += n;
     }
     if (ended) {
@@ -60,12 +60,13 @@ bool tl_call_is_open(void) {
 }
 
 const char *tl_call_text(void) {
-    return text[0] == ' ' ? text + 1 : text; /* a tokenizer may put a space before every text */
+    return text[0] == ' ' ? text + 1 : text; /* some tokenizers put a space before every text */
 }
 
 /* --- Which tokens may follow --- */
 
-/* Within a call: those whose bytes lead on. Pieces lie by their length, those without bytes first. */
+/* Within a call: forbids tokens whose bytes the automaton does not accept here. Pieces lie in slots by their length;
+   those without bytes come first. */
 static void forbid_by_bytes(int32_t *logits) {
     const uint8_t *bytes = tl_piece_bytes;
     for (uint32_t i = 0; i < TL_PIECE_LENGTHS; i++) {
@@ -80,14 +81,14 @@ static void forbid_by_bytes(int32_t *logits) {
     }
 }
 
-/* After a whole call. */
+/* After a complete call: only `token`, which ends it, may follow. */
 static void forbid_all_but(uint32_t token, int32_t *logits) {
     const int32_t kept = logits[token];
     for (uint32_t i = 0; i < TL_VOCAB_SIZE; i++) logits[i] = FORBIDDEN;
     logits[token] = kept;
 }
 
-/* Only distances to the largest logit count: the largest becomes 0, what is forbidden lies out of reach. */
+/* Moves the largest logit to 0 and forbidden ones out of reach; only distances to the largest logit count. */
 static void move_out_of_reach(int32_t *logits) {
     int32_t largest = FORBIDDEN;
     for (uint32_t i = 0; i < TL_VOCAB_SIZE; i++) largest = tl_max(largest, logits[i]);
@@ -100,7 +101,7 @@ static void move_out_of_reach(int32_t *logits) {
 
 static void forbid(int32_t *logits) {
     if (state == NOWHERE) {
-        /* Above INT32_MIN, which says forbidden. */
+        /* Lowered by the caution, but kept above FORBIDDEN. */
         logits[TL_CALL] = tl_max(logits[TL_CALL], TL_CAUTION - INT32_MAX) - TL_CAUTION;
         logits[TL_END_CALL] = logits[TL_RESULT] = logits[TL_END_RESULT] = FORBIDDEN;
     } else if (state == COMPLETE) {

@@ -1,5 +1,5 @@
-/* Calls: what a model may write between <call> and </call>, and what it has written. codegen/actions/plan.py is the
-   specification. A model without a catalogue makes none. */
+/* Calls: the texts that a model may generate between <call> and </call>, and the last one that it generated.
+   codegen/actions/plan.py is the specification. A model without a catalogue makes no calls. */
 #ifndef TL_CALLS_H
 #define TL_CALLS_H
 
@@ -15,19 +15,19 @@ extern "C" {
 
 #if TL_ACTIONS
 
-/* What was begun is no call. */
+/* Forgets a call that was begun. */
 void tl_call_leave(void);
 
-/* Takes a token that was read or sampled. True if it ends a whole call. */
+/* Takes the next token of the conversation, prefilled or sampled. Returns true if it completes a call. */
 bool tl_call_read(uint32_t token);
 
-/* Whether the last token that was taken is within a call: its text is the call's, not the answer's. */
+/* Whether the last token is within a call: its text then belongs to the call, not to the answer. */
 bool tl_call_is_open(void);
 
-/* The call that was ended last, without its marks. */
+/* The text of the last complete call, without its control tokens. */
 const char *tl_call_text(void);
 
-/* As tl_sample, but of the tokens that may follow here. No logit is INT32_MIN. */
+/* As tl_sample, but only from the tokens that may follow here. No logit is INT32_MIN. */
 uint32_t tl_call_sample(int32_t *logits, const tl_token_t *recent, uint32_t n_recent,
                         const struct tl_sampler_settings *settings, struct tl_random *random);
 

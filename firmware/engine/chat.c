@@ -7,14 +7,15 @@
 #include "model.h"
 #include "tokenizer.h"
 
-static uint8_t section[TL_TEXT_MAX]; /* the user's text with what stands directly beside it */
+static uint8_t section[TL_TEXT_MAX]; /* the user's text with the template's text directly before and after it */
 
 struct span {
     const uint8_t *bytes;
     uint32_t n;
 };
 
-/* How many bytes of white space the span begins with, or ends with; n_kinds says how much of tl_chat_spaces is that. */
+/* The bytes of the white space character that the span begins with, 0 if none. n_kinds: how many of tl_chat_spaces
+   count as white space. */
 static uint32_t space_at_begin(struct span span, uint32_t n_kinds) {
     for (uint32_t i = 0; i < n_kinds; i++) {
         const struct tl_chat_space *const space = &tl_chat_spaces[i];
@@ -47,7 +48,7 @@ static struct span trim(struct span span, bool begin, bool end, uint32_t n_kinds
     return span;
 }
 
-/* Tokens written so far; n is TL_ENCODE_TOO_LONG once they did not fit. */
+/* The tokens written so far; n becomes TL_ENCODE_TOO_LONG when they do not fit. */
 struct output {
     tl_token_t *tokens;
     uint32_t n;

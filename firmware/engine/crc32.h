@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* The CRC of what `crc` covers followed by n bytes; 0 covers nothing. */
+/* Continues a CRC with n more bytes. crc: the CRC of the bytes before, 0 if there are none. */
 uint32_t tl_crc32(uint32_t crc, const uint8_t *bytes, uint32_t n);
 
 #ifdef __cplusplus

@@ -6,7 +6,8 @@
 
 #if TL_CUTS > 0
 
-/* Where the match that begins at `at`, or else what lies before the next one, ends; whether it counts as one. */
+/* The end of the match that begins at `at`, or else of the text before the next match; *match: which of the two it
+   counts as. */
 static uint32_t segment_end(const struct tl_cut *cut, const uint8_t *text, uint32_t at, uint32_t end, bool *match) {
     uint32_t stop = tl_match_end(cut->automaton, text, at, end);
     *match = (stop != TL_NO_MATCH) != (cut->invert != 0);
@@ -22,7 +23,7 @@ static uint32_t segment_end(const struct tl_cut *cut, const uint8_t *text, uint3
     return stop;
 }
 
-/* Whether the second of two segments side by side belongs to the word of the first. */
+/* Whether the second of two adjacent segments belongs to the word of the first. */
 static bool joins(uint32_t behavior, bool match, bool match_too) {
     switch (behavior) {
     case TL_MERGED_WITH_PREVIOUS:
@@ -36,7 +37,7 @@ static bool joins(uint32_t behavior, bool match, bool match_too) {
     }
 }
 
-/* Where the part of one step that begins at `at` ends, and whether it is dropped. */
+/* The end of one step's part that begins at `at`. *dropped: whether the part is no word but removed. */
 static uint32_t part_end(const struct tl_cut *cut, const uint8_t *text, uint32_t at, uint32_t end, bool *dropped) {
     bool match, match_too;
     uint32_t stop = segment_end(cut, text, at, end, &match);
@@ -80,7 +81,7 @@ bool tl_next_word(const uint8_t *text, struct tl_words *words, uint32_t *begin) 
     if (words->at == words->end) {
         return false;
     }
-    (void)text; /* with neither cuts nor a pattern */
+    (void)text; /* unused with neither cuts nor a pattern */
     *begin = words->at;
 #if TL_PATTERN != TL_PATTERN_NONE
     end = tl_word_end(text, words->at, end);

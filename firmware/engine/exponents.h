@@ -1,4 +1,4 @@
-/* How logits become exponents and probabilities, relative to the largest logit: steps 3 and 5 of docs/sampling.md. */
+/* Turns logits into exponents and probabilities, relative to the largest logit: steps 3 and 5 of docs/sampling.md. */
 #ifndef TL_EXPONENTS_H
 #define TL_EXPONENTS_H
 
@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-/* A Cortex-M0+ has no product of more than 32 bits, and for an Xtensa not every compiler knows one. */
+/* 1: 32 x 32 -> 64 bit products are cheap. A Cortex-M0+ has none, and not every compiler for Xtensa uses them. */
 #if !defined(TL_WIDE_PRODUCTS)
 #if defined(__ARM_ARCH_6M__) || defined(__XTENSA__)
 #define TL_WIDE_PRODUCTS 0
@@ -19,25 +19,25 @@ extern "C" {
 #endif
 #endif
 
-/* The temperature's scale, and which logits are in reach. Machine code knows the offsets. */
+/* The scale of a temperature, and the logits in reach. Assembly in the kernels relies on the offsets of the fields. */
 struct tl_exponents {
-    uint32_t largest;    /* the largest logit times 2^left, and 32 */
+    uint32_t largest;    /* the largest logit times 2^left, plus 32 */
     uint32_t left;       /* 1 to 24 */
-    uint32_t multiplier; /* 2^20 to 2^21; times 2^10 if there are wide products */
-    int32_t farthest;    /* the least logit that is in reach: its distance to the largest times 2^left is below 2^29 */
+    uint32_t multiplier; /* 2^20 to 2^21; times 2^10 with TL_WIDE_PRODUCTS */
+    int32_t farthest;    /* the smallest logit in reach: its distance to the largest times 2^left is below 2^29 */
 };
 
-/* Q16.16, of a logit in reach. */
+/* The exponent of a logit in reach, Q16.16: its probability is 2^-exponent of the likeliest token's. */
 static inline uint32_t tl_exponent(int32_t logit, const struct tl_exponents *exponents) {
     const uint32_t distance = (exponents->largest - ((uint32_t)logit << exponents->left)) >> 6;
     if (TL_WIDE_PRODUCTS) {
         return (uint32_t)((uint64_t)distance * exponents->multiplier >> 32);
     }
-    /* Two parts of less than 2^32. */
+    /* The product in two parts, each below 2^32. */
     return ((distance >> 11) * exponents->multiplier + ((distance & 2047u) * exponents->multiplier >> 11)) >> 11;
 }
 
-/* Q30, of any logit: 0 if it is out of reach. */
+/* The probability of any logit, Q30, relative to the likeliest token: 0 if the logit is out of reach. */
 static inline uint32_t tl_logit_probability(int32_t logit, const struct tl_exponents *exponents) {
     return logit < exponents->farthest ? 0 : tl_exp2_negative_q30(tl_exponent(logit, exponents));
 }

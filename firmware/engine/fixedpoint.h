@@ -1,4 +1,4 @@
-/* The integer primitives, mirrored bit for bit from codegen/arithmetic/fixedpoint.py, which defines them.
+/* The integer primitives, bit for bit those of codegen/arithmetic/fixedpoint.py, which defines them.
  *
  * Real values are Q16.16 int32, saturated to +-(2^31 - 1). A scale is mantissa * 2^exponent. Shifts of negative numbers
  * are arithmetic.
@@ -17,10 +17,10 @@ extern "C" {
 #define TL_FRACTION_BITS 16
 #define TL_SCALE_EXPONENT_BIAS 16
 
-/* A compiler that shifts negative numbers otherwise cannot build this arithmetic. */
+/* The arithmetic needs arithmetic right shifts of negative numbers; other compilers stop here. */
 typedef char tl_assert_arithmetic_shift[((-3) >> 1) == -2 ? 1 : -1];
 
-/* Before a short loop: four rounds at a time. */
+/* Unrolls the short loop that follows four times. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define TL_UNROLL _Pragma("GCC unroll 4")
 #else
@@ -60,7 +60,7 @@ static inline uint32_t tl_magnitude(int32_t value) {
     return (uint32_t)((value ^ sign) - sign);
 }
 
-/* Bits of a number; 0 has none. */
+/* The number of bits of a value: 0 for 0, 1 for 1, 2 for 2 and 3. */
 static inline int32_t tl_bit_length(uint32_t value) {
 #if defined(__GNUC__)
     return value == 0 ? 0 : 32 - __builtin_clz(value);
@@ -76,8 +76,8 @@ static inline int32_t tl_bit_length64(uint64_t value) {
     return high != 0 ? 32 + tl_bit_length(high) : tl_bit_length((uint32_t)value);
 }
 
-/* value >> right towards minus infinity, or value << -right; the result must fit. -31 <= right <= 31. Two shifts, one of
- * them by 0: what they depend on is the same throughout a loop, so there is no branch in it. */
+/* value >> right towards minus infinity, or value << -right; the result must fit. -31 <= right <= 31. One of the two
+ * shifts is by 0. Both distances are constant in a loop, so the loop has no branch. */
 static inline int32_t tl_shift(int32_t value, int32_t right) {
     return (int32_t)((uint32_t)(value >> tl_max(right, 0)) << tl_max(-right, 0));
 }
@@ -94,14 +94,14 @@ static inline int32_t tl_requantize(int32_t accumulator, int32_t multiplier, int
     return tl_saturate(tl_saturate(product) * ((int64_t)1 << tl_min(-right, 31)));
 }
 
-/* The same scale with at most 15 bits of mantissa, low bits cut off. */
+/* The same scale with at most 15 bits of mantissa; lower bits are cut off. */
 static inline struct tl_scale tl_normalize_scale(uint32_t mantissa, int32_t exponent) {
     int32_t down = tl_max(tl_bit_length(mantissa) - 15, 0);
     struct tl_scale scale = {(int32_t)(mantissa >> down), exponent + down};
     return scale;
 }
 
-/* A scale in 16 bits for the KV cache, and back; 0 is the zero scale. */
+/* Packs a scale into 16 bits for the KV cache: 5 bits of biased exponent, 11 bits of mantissa; 0 is the zero scale. */
 uint16_t tl_pack_scale(struct tl_scale scale);
 
 static inline struct tl_scale tl_unpack_scale(uint16_t packed) {
@@ -111,20 +111,20 @@ static inline struct tl_scale tl_unpack_scale(uint16_t packed) {
 
 uint32_t tl_isqrt32(uint32_t value);
 
-/* 1/sqrt(value) for 0 < value < 2^63: mantissa in [2^15, 2^16] and exponent. */
+/* 1 / sqrt(value) for 0 < value < 2^63; the mantissa is in [2^15, 2^16]. */
 struct tl_scale tl_reciprocal_sqrt(uint64_t value);
 
-/* 2^(-z / 65536) as Q30, z < 32 << 16. */
+/* 2^(-z / 65536) in Q30, z < 32 << 16. */
 static inline uint32_t tl_exp2_negative_q30(uint32_t z) {
     const uint32_t pair = 2u * ((z >> 8) & 255u), *entry = tl_exp2_table + pair;
     uint32_t fraction = entry[0] - ((entry[1] * (z & 255u) + 128u) >> 8);
     return fraction >> (z >> 16);
 }
 
-/* 2^(z / 65536) as Q30, z <= 0. */
+/* 2^(z / 65536) in Q30, z <= 0. */
 uint32_t tl_exp2_q30(int32_t z);
 
-/* sigmoid of Q16.16 as Q15, 0..32768. */
+/* sigmoid(x) in Q15, 0 to 32768, of x in Q16.16. */
 static inline int32_t tl_sigmoid_q15(int32_t x) {
     const int32_t sign = -(x < 0), magnitude = tl_min((x ^ sign) - sign, (16 << 16) - 1);
     const uint16_t *here = tl_sigmoid_table + (magnitude >> 11);
@@ -132,7 +132,7 @@ static inline int32_t tl_sigmoid_q15(int32_t x) {
     return (positive ^ sign) + (32769 & sign); /* 32768 - positive for a negative x */
 }
 
-/* sin and cos of 2 pi phase / 2^32 as Q15 within +-32767. */
+/* sin and cos of 2 pi phase / 2^32 in Q15, within +-32767. */
 int32_t tl_sine_q15(uint32_t phase);
 int32_t tl_cosine_q15(uint32_t phase);
 

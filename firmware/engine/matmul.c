@@ -6,10 +6,11 @@
 #include "parallel.h"
 #include "placement.h"
 
-/* Weights of several tokens that are read at a time: from flash for the first of them, from its cache for the others. */
+/* Weights of a batch are read in parts of about this size: the first tokens read a part from flash, the others read it
+ * from the flash's cache. */
 #define BYTES_AT_ONCE 4096u
 
-/* What is under way, static so that both cores see it. */
+/* The matmul under way, static so that both cores see it. */
 static struct {
     struct tl_product products[TL_PRODUCTS_AT_MOST];
     uint32_t n;
@@ -52,7 +53,7 @@ TL_HOT void tl_expand_for(const struct tl_matrix *w, const int8_t *codes, uint32
     }
 }
 
-/* Groups first <= g < last of a matrix times the inputs -> y. */
+/* y (tokens, stride) = the groups first <= g < last of W @ x, before requantisation. */
 static inline void dot(const struct tl_product *product, const struct tl_inputs *x, uint32_t first, uint32_t last,
                        int32_t *y) {
     const struct tl_matrix *w = product->w;
@@ -80,7 +81,7 @@ static inline int32_t code_of(const struct tl_matrix *w, uint32_t row, uint32_t 
     return tl_code(w, row, column);
 }
 
-/* Groups first <= g < last of a matrix. */
+/* The groups first <= g < last of one product: requantised, and added to the total if there is one. */
 TL_HOT static void multiply(const struct tl_product *product, uint32_t first, uint32_t last) {
     const struct tl_matrix *w = product->w;
     const struct tl_inputs *x = matmul.x;
@@ -98,7 +99,7 @@ TL_HOT static void multiply(const struct tl_product *product, uint32_t first, ui
     }
 }
 
-/* Groups first <= g < last of all products, counted on from one to the next. */
+/* The groups first <= g < last, which are numbered through all products. */
 TL_HOT static void matmul_groups(const void *job, uint32_t first, uint32_t last, uint32_t core) {
     (void)job, (void)core;
     const struct tl_product *product = matmul.products;

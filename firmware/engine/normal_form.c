@@ -9,17 +9,17 @@
 
 #if TL_FORMS
 
-/* Hangul syllables (The Unicode Standard, section 3.12): a leading consonant, a vowel, perhaps a trailing consonant. */
+/* Hangul syllables (The Unicode Standard, section 3.12): leading consonant, vowel, and optional trailing consonant. */
 #define SYLLABLE 0xAC00u
 #define LEADING 0x1100u
 #define VOWEL 0x1161u
 #define TRAILING 0x11A7u
 #define LEADINGS 19u
 #define VOWELS 21u
-#define TRAILINGS 28u /* none among them */
+#define TRAILINGS 28u /* "none" counts as one */
 #define SYLLABLES (LEADINGS * VOWELS * TRAILINGS)
 
-/* The canonical combining class: 0 for what begins anew, and for what is no character. */
+/* The canonical combining class: 0 for a character that is no mark, and for TL_NO_CHARACTER. */
 static uint32_t combining_class(uint32_t code) {
     uint32_t low = 0, high = TL_COMBINING_RUNS;
     if (code == TL_NO_CHARACTER) {
@@ -36,7 +36,7 @@ static uint32_t combining_class(uint32_t code) {
     return tl_combining_run[low] & 0xFFu;
 }
 
-/* Points `bytes` to what a character is taken apart into, at most 33 bytes, and returns how many; 0: it is whole. */
+/* Points `bytes` to the decomposition of a character, at most 33 bytes, and returns its length; 0: it has none. */
 static uint32_t apart(const struct tl_decompositions *table, uint32_t code, uint8_t hangul[9], const uint8_t **bytes) {
     if (code >= SYLLABLE && code < SYLLABLE + SYLLABLES) {
         const uint32_t index = code - SYLLABLE, trailing = index % TRAILINGS;
@@ -47,7 +47,7 @@ static uint32_t apart(const struct tl_decompositions *table, uint32_t code, uint
         return n;
     }
     uint32_t low = 0, high = table->n_runs;
-    while (low < high) { /* to the first run that begins behind this character */
+    while (low < high) { /* the first run that begins after this character */
         const uint32_t middle = low + (high - low) / 2u;
         if (table->runs[middle].first <= code) {
             low = middle + 1u;
@@ -66,7 +66,7 @@ static uint32_t apart(const struct tl_decompositions *table, uint32_t code, uint
     return run->length;
 }
 
-/* The character that two make together, or TL_NO_CHARACTER. */
+/* The composition of two characters, or TL_NO_CHARACTER. */
 static uint32_t together(uint32_t first, uint32_t second) {
     if (first >= LEADING && first < LEADING + LEADINGS && second >= VOWEL && second < VOWEL + VOWELS) {
         return SYLLABLE + ((first - LEADING) * VOWELS + (second - VOWEL)) * TRAILINGS;
@@ -98,8 +98,8 @@ static uint32_t together(uint32_t first, uint32_t second) {
     return TL_NO_CHARACTER;
 }
 
-/* Writes what the n bytes of text at the end of `out` are taken apart into to its start; TL_FORM_TOO_LONG if that
-   would reach what is not read yet. */
+/* Decomposes the n bytes of text at the end of `out` and writes the result to its start. Returns the length, or
+   TL_FORM_TOO_LONG if the result would overwrite text that is not read yet. */
 static uint32_t take_apart(const struct tl_decompositions *table, uint8_t *out, uint32_t n, uint32_t room) {
     uint32_t written = 0, length;
     for (uint32_t at = room - n; at < room; at += length) {
@@ -117,7 +117,7 @@ static uint32_t take_apart(const struct tl_decompositions *table, uint8_t *out, 
     return written;
 }
 
-/* Where the character before text[at] begins. */
+/* The start of the character before text[at]. */
 static uint32_t before(const uint8_t *text, uint32_t at) {
     uint32_t start = at - 1u, length;
     while (start > 0 && at - start < 4u && (text[start] & 0xC0u) == 0x80u) {
@@ -126,7 +126,7 @@ static uint32_t before(const uint8_t *text, uint32_t at) {
     return tl_utf8_code(text + start, at - start, &length) != TL_NO_CHARACTER && length == at - start ? start : at - 1u;
 }
 
-/* Puts the marks after a character in the order of their classes, those of one class as they come. */
+/* Sorts the marks after each character by their combining class; marks of one class keep their order. */
 static void sort_marks(uint8_t *text, uint32_t n) {
     uint32_t length;
     for (uint32_t at = 0; at < n; at += length) {
@@ -149,10 +149,10 @@ static void sort_marks(uint8_t *text, uint32_t n) {
     }
 }
 
-/* Puts together what makes one character, and returns the length of what remains. */
+/* Composes characters in place, and returns the new length. */
 static uint32_t put_together(uint8_t *text, uint32_t n) {
     uint32_t written = 0, length;
-    uint32_t base = TL_NO_CHARACTER, base_at = 0, base_length = 0; /* what marks may join */
+    uint32_t base = TL_NO_CHARACTER, base_at = 0, base_length = 0; /* the character that marks may join */
     uint32_t last_class = 0;                                       /* of the character written last */
     for (uint32_t at = 0; at < n; at += length) {
         const uint32_t code = tl_utf8_code(text + at, n - at, &length), code_class = combining_class(code);

@@ -6,11 +6,11 @@
 #include "utf8.h"
 #include "vocabulary.h"
 
-/* The next part of a text, and what it becomes. */
+/* The next part of a text, and its replacement. */
 struct part {
-    const uint8_t *bytes;
-    uint32_t length;
-    uint32_t taken; /* bytes of the text */
+    const uint8_t *bytes; /* the replacement */
+    uint32_t length;      /* of the replacement */
+    uint32_t taken;       /* bytes of the text that it replaces */
 };
 
 static bool is_space_mark(const uint8_t *bytes, uint32_t n) {
@@ -19,7 +19,7 @@ static bool is_space_mark(const uint8_t *bytes, uint32_t n) {
 
 #if TL_CHARACTER_MAP_UNITS > 0
 
-/* SentencePiece's character map: a double array of units, each four bytes, the lowest first; then the replacements. */
+/* SentencePiece's character map: a double-array trie of little-endian 32-bit units, then the replacements. */
 static uint32_t unit_at(uint32_t position) {
     const uint8_t *unit = tl_character_map + 4u * position;
     return (uint32_t)unit[0] | (uint32_t)unit[1] << 8 | (uint32_t)unit[2] << 16 | (uint32_t)unit[3] << 24;
@@ -29,7 +29,7 @@ static uint32_t unit_offset(uint32_t unit) {
     return (unit >> 10) << ((unit & 0x200u) >> 6);
 }
 
-/* The longest key that the text begins with: how many bytes it has, 0 if there is none, and its replacement. */
+/* The longest key of the map that the text begins with, and its replacement; taken is 0 if there is no key. */
 static struct part mapped_part(const uint8_t *text, uint32_t n) {
     struct part part = {NULL, 0, 0};
     uint32_t position = unit_offset(unit_at(0)), value = 0;
@@ -62,7 +62,7 @@ static struct part mapped_part(const uint8_t *text, uint32_t n) {
 
 #if TL_KEPT_TEXTS
 
-/* The bytes of the kept text that this one begins with, 0 if there is none. */
+/* The length of the kept text that this text begins with, 0 if there is none. */
 static uint32_t kept_length(const uint8_t *text, uint32_t n) {
     for (const uint8_t *kept = tl_kept_texts; kept[0] != 0; kept += 1u + kept[0]) {
         if (kept[0] <= n && memcmp(text, kept + 1, kept[0]) == 0) {
@@ -94,11 +94,11 @@ static struct part next_part(const uint8_t *text, uint32_t n) {
 }
 
 uint32_t tl_normalize(const uint8_t *text, uint32_t n_bytes, bool first, uint8_t *out, uint32_t room) {
-    bool prefix = TL_ADD_DUMMY_PREFIX && (first || TL_PREFIX_SECTIONS); /* still to be put in front */
+    bool prefix = TL_ADD_DUMMY_PREFIX && (first || TL_PREFIX_SECTIONS); /* the dummy prefix is still to be written */
     bool empty = true, after_space = TL_REMOVE_EXTRA_WHITESPACES;
     uint32_t n = 0;
 #if TL_REWRITES > 0
-    memmove(out + 1, text, n_bytes); /* one byte behind where the loop below writes */
+    memmove(out + 1, text, n_bytes); /* one byte after the place that the loop below writes to */
     n_bytes = tl_rewrite(out + 1, n_bytes, room - 1u);
     if (n_bytes == TL_REWRITE_TOO_LONG) {
         return TL_NORMAL_TOO_LONG;
@@ -132,7 +132,7 @@ uint32_t tl_normalize(const uint8_t *text, uint32_t n_bytes, bool first, uint8_t
             i += mark ? 2u : 0;
         }
     }
-    if (prefix && !empty && !TL_PREFIX_UNLESS_SPACE) { /* all of it became nothing */
+    if (prefix && !empty && !TL_PREFIX_UNLESS_SPACE) { /* the text was replaced by nothing */
         out[n++] = ' ';
     }
     while (TL_REMOVE_EXTRA_WHITESPACES && n > 0 && out[n - 1u] == ' ') {

@@ -1,4 +1,4 @@
-/* What becomes of a text before it is cut into words: see codegen/tokenizers/encode/normalize.py. */
+/* Normalises a text before it is cut into words: see codegen/tokenizers/encode/normalize.py. */
 #ifndef TL_NORMALIZE_H
 #define TL_NORMALIZE_H
 
@@ -11,8 +11,8 @@ extern "C" {
 
 #define TL_NORMAL_TOO_LONG UINT32_MAX
 
-/* Writes the normal form of n_bytes of text, one section, to `out` and returns its length, or TL_NORMAL_TOO_LONG if
-   that is over `room` >= n_bytes + 1. first: the section begins the text. */
+/* Writes the normalised text of one section of n_bytes to `out` and returns its length, or TL_NORMAL_TOO_LONG if it is
+   over `room` bytes; room >= n_bytes + 1. first: the section is the start of the text. */
 uint32_t tl_normalize(const uint8_t *text, uint32_t n_bytes, bool first, uint8_t *out, uint32_t room);
 
 #ifdef __cplusplus

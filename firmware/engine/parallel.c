@@ -4,7 +4,7 @@
 
 #if TL_CORES == 2
 
-/* What the other core is to do; it waits while this is written. */
+/* The other core's half; it is waiting while this is written. */
 static struct {
     tl_part *part;
     const void *job;

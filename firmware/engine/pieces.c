@@ -13,7 +13,7 @@ tl_token_t tl_find_slot(const uint8_t *bytes, uint32_t length) {
             high = middle;
         }
     }
-    const struct tl_piece_group *group = &tl_piece_group[low]; /* one more than TL_PIECE_LENGTHS there is */
+    const struct tl_piece_group *group = &tl_piece_group[low]; /* the table has TL_PIECE_LENGTHS + 1 entries */
     if (group->length != stride) {
         return TL_NO_SLOT;
     }

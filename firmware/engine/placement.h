@@ -1,8 +1,10 @@
-/* Where code and tables lie: TL_HOT marks a function that a token spends its time in, TL_TABLE a large constant.
+/* Placement of code and tables: TL_HOT marks the functions that take most of a token's time, TL_TABLE large constants.
  *
- * TL_HOT_SECTION is a section that the board's linker script copies to RAM at boot. The project defines it if there is RAM
- * for it: between two calls of a function the weights have passed through the flash's cache, and it has to be fetched anew.
- * Teensy's linker scripts copy every constant to RAM that is not in a section of this name (imxrt1062_t41.ld).
+ * TL_HOT_SECTION is a section that the board's linker script copies to RAM at boot. The project defines it if there is
+ * enough RAM. Code in flash would be slow: between two calls the weights push it out of the flash's cache, so it has to
+ * be fetched again.
+ *
+ * Teensy's linker script (imxrt1062_t41.ld) copies every constant to RAM, except those in a section named .progmem.
  */
 #ifndef TL_PLACEMENT_H
 #define TL_PLACEMENT_H

@@ -25,7 +25,7 @@ uint32_t tl_word_end(const uint8_t *text, uint32_t at, uint32_t end) {
 #define PUNCTUATION (IN(TL_CLASS_OTHER) | IN(TL_CLASS_MARK))
 #define SPACES IN(TL_CLASS_SPACE)
 
-/* The class of the character at text[at], as a set, and its length in bytes. */
+/* The class of the character at text[at], as a set of one; *length: its bytes. */
 static uint32_t class_at(const uint8_t *text, uint32_t at, uint32_t end, uint32_t *length) {
     const uint32_t code = tl_utf8_code(text + at, end - at, length);
     if (code == TL_NO_CHARACTER) {
@@ -43,7 +43,7 @@ static uint32_t class_at(const uint8_t *text, uint32_t at, uint32_t end, uint32_
     return IN(tl_class_run[low] & ((1u << TL_CLASS_BITS) - 1u));
 }
 
-/* Where the run of characters of these classes that begins at `at` ends, at most `limit` of them if not 0. */
+/* The end of the run of characters of these classes that begins at `at`: at most `limit` characters, unless it is 0. */
 static uint32_t run_end(const uint8_t *text, uint32_t at, uint32_t end, uint32_t classes, uint32_t limit) {
     for (uint32_t count = 0; at < end && (limit == 0 || count < limit); count++) {
         uint32_t length;
@@ -59,7 +59,7 @@ static bool is_line_end(uint8_t byte) {
     return byte == '\r' || byte == '\n';
 }
 
-/* Each of these returns the end of the word of its kind that begins at `at`, or 0 if none does. */
+/* Each of the functions below returns the end of the word of its kind that begins at `at`, or 0 if there is none. */
 
 /* 's 't 're 've 'm 'll 'd */
 static uint32_t contraction_end(const uint8_t *text, uint32_t at, uint32_t end) {
@@ -82,7 +82,7 @@ static uint32_t contraction_end(const uint8_t *text, uint32_t at, uint32_t end) 
     return pair ? at + 3u : 0;
 }
 
-/* Where the letters of a word that begins at `at` may begin, if a character may stand before them there; else `at`. */
+/* Where the letters of a word that begins at `at` may begin: after the character that may precede them, or at `at`. */
 static uint32_t after_leading(const uint8_t *text, uint32_t at, uint32_t end) {
     uint32_t length;
     const uint32_t class_here = class_at(text, at, end, &length);
@@ -92,9 +92,9 @@ static uint32_t after_leading(const uint8_t *text, uint32_t at, uint32_t end) {
 
 #if TL_PATTERN_CASED
 
-/* The end of capitals, then at least one small letter; what may be either goes to the capitals first. */
+/* The end of capitals followed by at least one small letter. A letter that may be either counts as a capital first. */
 static uint32_t small_end(const uint8_t *text, uint32_t start, uint32_t end) {
-    uint32_t last_either = 0; /* where the last capital that can serve as the small letter ends */
+    uint32_t last_either = 0; /* the end of the last capital that can also be the small letter */
     uint32_t middle = start;
     while (middle < end) {
         uint32_t length;

@@ -1,4 +1,4 @@
-/* Cutting text into words by a published pattern: see codegen/tokenizers/encode/pretokenize.py. */
+/* Cuts text into words by a published pattern: see codegen/tokenizers/encode/pretokenize.py. */
 #ifndef TL_PRETOKENIZE_H
 #define TL_PRETOKENIZE_H
 
@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* Where the word that begins at text[at] ends; at < end. Any bytes: one that is no UTF-8 is a character of its own. */
+/* The end of the word that begins at text[at]; at < end. Any bytes: a byte that is no UTF-8 counts as a character. */
 uint32_t tl_word_end(const uint8_t *text, uint32_t at, uint32_t end);
 
 #ifdef __cplusplus

@@ -10,13 +10,13 @@
 
 #if TL_REWRITES > 0
 
-/* A step reads the text at the end of the room and writes what becomes of it to the start. */
+/* A step's buffer: it reads the text at the end of the buffer and writes its result to the start. */
 struct rewriting {
     uint8_t *out;
     uint32_t written;
-    uint32_t at;   /* of what is not read yet, */
-    uint32_t room; /* up to here */
-    bool too_long; /* it would have been written over */
+    uint32_t at;   /* out[at..room) is not read yet */
+    uint32_t room; /* bytes of the buffer */
+    bool too_long; /* the result would have overwritten text that is not read yet */
 };
 
 static void put(struct rewriting *text, const uint8_t *bytes, uint32_t n) {
@@ -44,7 +44,7 @@ static uint32_t next_length(const struct rewriting *text) {
 
 static uint32_t lower_case(uint32_t code) {
     uint32_t low = 0, high = TL_LOWERCASE_RUNS;
-    while (low < high) { /* to the first run that begins behind this character */
+    while (low < high) { /* the first run that begins after this character */
         const uint32_t middle = low + (high - low) / 2u;
         if (tl_lowercase_run[middle].first <= code) {
             low = middle + 1u;
@@ -62,7 +62,7 @@ static void put_lower_case(struct rewriting *text) {
     const uint32_t code = tl_utf8_code(text->out + text->at, text->room - text->at, &length);
     const uint32_t lower = code == TL_NO_CHARACTER ? code : lower_case(code);
     uint8_t bytes[4];
-    if (code == 0x130u) { /* a capital I with a dot: the one that becomes two */
+    if (code == 0x130u) { /* capital I with a dot: the only one whose lower case is two characters */
         text->at += length;
         put(text, (const uint8_t *)"i\xCC\x87", 3);
     } else if (lower == code) {
@@ -77,7 +77,7 @@ static void put_lower_case(struct rewriting *text) {
 
 #if TL_AUTOMATA > 0
 
-/* What becomes of the match that begins here, or of one character. */
+/* Replaces or surrounds the match that begins here; if none does, copies one character. */
 static void put_replaced(struct rewriting *text, const struct tl_rewrite *step) {
     const uint8_t *content = tl_rewrite_bytes + step->offset;
     const uint32_t end = tl_match_end(step->automaton, text->out, text->at, text->room);
@@ -95,7 +95,7 @@ static void put_replaced(struct rewriting *text, const struct tl_rewrite *step) 
     put(text, content, step->length);
 }
 
-/* Takes matches away from the start and from the end. */
+/* Removes matches at the start, at the end or at both, and returns the new length. */
 static uint32_t trim(const struct tl_rewrite *step, uint8_t *out, uint32_t n) {
     uint32_t first = n, last = 0, length;
     for (uint32_t at = 0; at < n; at += length) {

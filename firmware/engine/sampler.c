@@ -15,12 +15,12 @@
 /* ln(2) in Q27. */
 #define LN2_Q27 93032640u
 
-/* A token 2^REACH times less likely than the likeliest is never drawn: all of them together weigh less than 2^-15. */
+/* A token 2^REACH times less likely than the likeliest is never drawn: all of these together weigh less than 2^-15. */
 #define VOCAB_BITS tl_bit_length(TL_VOCAB_SIZE - 1u)
 #define REACH tl_min(15 + VOCAB_BITS, 30)
 
-/* MOSTLY, for conditions in loops: what follows one that is rare is kept out of the way. APART, for a function whose
-   loop needs all registers of a Cortex-M0+: it is not made a part of its caller. */
+/* MOSTLY(condition): the condition is nearly always true, so the compiler moves the other branch out of the loop.
+   APART: the function is not inlined, because its loop needs all registers of a Cortex-M0+. */
 #if defined(__GNUC__)
 #define MOSTLY(condition) __builtin_expect(condition, 1)
 #define APART __attribute__((noinline))
@@ -29,14 +29,14 @@
 #define APART
 #endif
 
-/* Into how many blocks the tokens are divided if all may be drawn. */
+/* Number of blocks that the vocabulary is divided into if every token may be drawn. */
 #define BLOCKS 16u
 
-/* One bit a token: those that were penalised, then the candidates, which are those that may still be drawn. */
+/* One bit a token: first the tokens that were penalised, then the candidates, the tokens that may still be drawn. */
 #define MARKED_WORDS ((TL_VOCAB_SIZE + 31u) / 32u)
 static uint32_t marked[MARKED_WORDS];
 
-/* How many tokens are in each range of distances, with top_k; without it the candidates, if they are few. */
+/* With top_k: the number of tokens in each range of distances. Without: the candidates' exponents, if they are few. */
 static uint32_t few[TL_DISTANCES];
 
 #define FEW TL_DISTANCES
@@ -57,7 +57,8 @@ void tl_random_seed(struct tl_random *random, uint32_t seed) {
     (void)tl_random_next(random);
 }
 
-/* A loop that no compiler makes a call of memset, which takes some C libraries four instructions a byte. */
+/* volatile, so that no compiler turns the loop into memset, which in some C libraries takes four instructions a
+ * byte. */
 static void clear(volatile uint32_t *words, uint32_t n) {
     TL_UNROLL
     for (uint32_t i = 0; i < n; i++) {
@@ -69,7 +70,7 @@ static uint32_t smaller(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
-/* Whether the token was not marked before. */
+/* Marks a token; false if it was marked before. */
 static bool mark(uint32_t token) {
     const uint32_t bit = UINT32_C(1) << (token & 31u), before = marked[token >> 5];
     if ((before & bit) != 0) {
@@ -82,7 +83,7 @@ static bool mark(uint32_t token) {
 /* saturate(logit * factor / 2^24) to nearest, ties up. factor < 2^31 */
 static inline int32_t times(int32_t logit, uint32_t factor) {
     if (!TL_WIDE_PRODUCTS && MOSTLY((uint32_t)(logit >> 20) + 1u <= 1u)) {
-        /* The factor in three parts: what is shifted out of a part's product is a floor, and so is the whole. */
+        /* The factor in three parts of 11 bits. Each shift floors, so the sum is the floor of the whole product. */
         const int32_t low = logit * (int32_t)(factor & 2047u);
         const int32_t middle = logit * (int32_t)(factor >> 11 & 2047u) + (low >> 11);
         return (logit * (int32_t)(factor >> 22) + (middle >> 11) + 2) >> 2;
@@ -91,7 +92,7 @@ static inline int32_t times(int32_t logit, uint32_t factor) {
 }
 
 APART void tl_penalize(int32_t *logits, const tl_token_t *recent, uint32_t n_recent, uint32_t penalty) {
-    static uint32_t known, reciprocal; /* of the last penalty; < 2^31 */
+    static uint32_t known, reciprocal; /* the last penalty and its reciprocal, < 2^31 */
     if (penalty != known) {
         reciprocal = (uint32_t)(((UINT64_C(1) << 40) + penalty / 2u) / penalty);
         known = penalty;
@@ -106,7 +107,7 @@ APART void tl_penalize(int32_t *logits, const tl_token_t *recent, uint32_t n_rec
     }
 }
 
-/* The lowest id of the largest logit. */
+/* The id of the largest logit; of equal ones the lowest id. */
 static uint32_t argmax(const int32_t *logits) {
     uint32_t best = 0;
     for (uint32_t i = 0; i < TL_VOCAB_SIZE;
@@ -118,9 +119,9 @@ static uint32_t argmax(const int32_t *logits) {
 
 /* --- Exponents and probabilities --- */
 
-/* No logit but the largest is in reach yet. */
+/* The scale of a temperature; set_reach is still to be called, until then only the largest logit is in reach. */
 static struct tl_exponents exponents_of(int32_t largest, uint32_t temperature) {
-    static uint32_t known, left, multiplier; /* of the last temperature, for this division takes a Cortex-M0+ long */
+    static uint32_t known, left, multiplier; /* of the last temperature: the division is slow on a Cortex-M0+ */
     if (temperature != known) {
         const uint64_t reciprocal = (LOG2E_Q58 + temperature / 2u) / temperature; /* of log2(e) / temperature in Q42 */
         const int32_t length = tl_bit_length64(reciprocal);                       /* 36 to 59 */
@@ -135,21 +136,21 @@ static void set_reach(struct tl_exponents *scale, int32_t largest, uint32_t reac
     scale->farthest = tl_saturate((int64_t)largest - reach);
 }
 
-/* Octaves, Q16.16: tokens with more for an exponent have a probability below p (Q30). log2(1 + x) >= x if 0 <= x <= 1. */
+/* An exponent, Q16.16: tokens with a larger one have a probability below p (Q30). log2(1 + x) >= x if 0 <= x <= 1. */
 static uint32_t octaves_to(uint64_t p) {
     const int32_t whole = tl_bit_length64(p | 1u) - 1;
     return whole < 30 ? ((uint32_t)(31 - whole) << 16) - (uint32_t)((p | 1u) << 16 >> whole) : 0;
 }
 
-/* Distances to the largest logit that are greater have exponents above `octaves`. */
+/* A distance to the largest logit: logits that are farther from it have exponents above `octaves`. */
 static uint32_t distance_of(uint32_t octaves, uint32_t temperature) {
     return (uint32_t)(((uint64_t)temperature * (octaves + 4u) >> 16) * LN2_Q27 >> 27) + 3u; /* < 2^28 */
 }
 
-#define DISTANCE_BITS 7u /* of TL_DISTANCES */
+#define DISTANCE_BITS 7u /* TL_DISTANCES = 2^DISTANCE_BITS */
 
-/* A distance that the top_k likeliest tokens do not exceed, found by radix selection until few others are as near. If
-   top_k is small, each four tokens count as the likeliest of them. */
+/* A distance that the top_k likeliest tokens do not exceed. Radix selection refines it until few other tokens are
+   within it. If top_k is small, only the likeliest of each four tokens is counted, which is faster. */
 static uint32_t distance_of_top_k(const int32_t *x, int32_t largest, uint32_t reach, uint32_t top_k,
                                   uint32_t temperature) {
     uint32_t shift = (uint32_t)tl_max(tl_bit_length(reach) - (int32_t)DISTANCE_BITS, 0);
@@ -174,20 +175,20 @@ static uint32_t distance_of_top_k(const int32_t *x, int32_t largest, uint32_t re
         }
         shift = shift > DISTANCE_BITS ? shift - DISTANCE_BITS : 0;
     }
-    /* Distances that differ by more than 1.04 times the temperature have different exponents. */
+    /* Slack for equal exponents: distances that differ by more than 1.04 times the temperature have different ones. */
     return distance + (1u << shift) + 2u * (temperature >> 16) + 2u;
 }
 
 /* --- Candidates --- */
 
-/* Exponents of tokens in the order of their ids, which are marked; none is above `limit`. */
+/* The candidates' exponents in the order of token ids. `marked` has the ids; no exponent is above `limit`. */
 struct candidates {
     uint32_t *exponents;
     uint32_t n;
     uint32_t limit;
 };
 
-/* The tokens in reach; if there may be no room for all of them, more than that. `exponents` may be x. */
+/* Lists the tokens in reach as candidates. n is above `room` if there may be no room for all. `exponents` may be x. */
 APART static struct candidates list_candidates(const int32_t *x, const struct tl_exponents *scale, uint32_t *exponents,
                                                uint32_t room) {
     const struct tl_exponents own = *scale;
@@ -220,8 +221,8 @@ static uint64_t point_below(uint64_t total, struct tl_random *random) {
     return uniform * (total >> 32) + ((uniform * (total & UINT32_MAX)) >> 32);
 }
 
-/* Draws one of the candidates that are kept and weigh at least min_p of the likeliest: the first whose running sum
-   exceeds the point. Their probabilities take the place of the exponents. */
+/* Draws one of the candidates that are kept and weigh at least min_p of the likeliest: the first one whose running sum
+   exceeds a random point. The probabilities replace the exponents. */
 static uint32_t draw(struct candidates candidates, struct tl_kept kept, uint32_t min_p, struct tl_random *random) {
     const uint32_t least = min_p << 14; /* the likeliest has 2^30 */
     uint32_t *const p = candidates.exponents;
@@ -239,7 +240,7 @@ static uint32_t draw(struct candidates candidates, struct tl_kept kept, uint32_t
     return id_of(drawn);
 }
 
-/* Draws one of all tokens in reach: only the block of the drawn one is looked at again. */
+/* Draws one of all tokens in reach. The sums of the blocks tell which block it is in; only this block is read again. */
 static uint32_t draw_from_all(const int32_t *x, const struct tl_exponents *scale, struct tl_random *random) {
     const uint32_t block = (TL_VOCAB_SIZE + BLOCKS - 1u) / BLOCKS;
     uint64_t sums[BLOCKS], total = 0;
@@ -270,17 +271,17 @@ static uint32_t sample_top_p(int32_t *logits, struct tl_exponents *scale, int32_
     uint64_t total;
     set_reach(scale, largest, reach);
     tl_sum_probabilities(logits, TL_VOCAB_SIZE, scale, &total);
-    const uint64_t tail = (total >> 16) * (TL_SAMPLER_ONE - top_p); /* what top_p leaves out weighs about as much */
+    const uint64_t tail = (total >> 16) * (TL_SAMPLER_ONE - top_p); /* about the weight of the tokens top_p drops */
     if (min_p > 0) {
         reach = smaller(reach, distance_of(octaves_to((uint64_t)min_p << 14), temperature));
     }
-    /* A guess, mostly true: a token is not kept if 64 of its like would make the tail. */
+    /* A guess that mostly holds: top_p drops a token if 64 like it weigh less than the tail. */
     const uint32_t guess = smaller(reach, distance_of(octaves_to(tail >> 6), temperature));
     set_reach(scale, largest, guess);
     struct candidates found = list_candidates(logits, scale, few, FEW);
     struct tl_kept kept = {found.limit, found.n};
     if (found.n > FEW || (!tl_keep_weight(few, found.n, found.limit, top_p, total, &kept) && guess < reach)) {
-        /* For certain: if V of its like would. */
+        /* This bound is certain: top_p drops a token if even TL_VOCAB_SIZE like it weigh less than the tail. */
         set_reach(scale, largest, smaller(reach, distance_of(octaves_to(tail >> VOCAB_BITS), temperature)));
         found = list_candidates(logits, scale, (uint32_t *)logits, ROOM_FOR_ALL);
         kept = (struct tl_kept){found.limit, found.n};

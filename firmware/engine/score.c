@@ -3,7 +3,7 @@
 /* A double: sign, 11 bits of exponent, 52 bits of fraction. A float: sign, 8 bits, 23 bits. */
 #define SIGN (1ull << 63)
 #define FRACTION_BITS 52
-#define GUARD_BITS 3 /* beyond the fraction, the last of them for whatever was shifted out */
+#define GUARD_BITS 3 /* below the fraction; the lowest is set if any bit was shifted out */
 #define DROPPED_BITS (52 - 23)
 #define BIAS_STEP (1023 - 127)
 
@@ -51,7 +51,7 @@ uint64_t tl_score_add(uint64_t a, uint64_t b) {
         sum <<= 1;
         exponent--;
     }
-    /* A carry out of the rounded fraction goes into the exponent, as it should. */
+    /* If rounding carries out of the fraction, the sum carries into the exponent, which is right. */
     return (a & SIGN) | (((uint64_t)(exponent - 1u) << FRACTION_BITS) + round_shift(sum, GUARD_BITS));
 }
 

@@ -1,4 +1,4 @@
-/* Radix selection, four bits of the exponents at a time: no order is written down. */
+/* Radix selection, four bits of the exponents at a time: nothing is sorted. */
 #include "selection.h"
 
 #include "fixedpoint.h"
@@ -12,19 +12,19 @@
 #define RANGE_BITS 4u
 #define N_RANGES (1u << RANGE_BITS)
 
-/* Ranges of exponents: what the candidates in each weigh together, and the exponent of one of them. Static, since they
+/* Ranges of exponents: the weight of all candidates in each, and the exponent of one of them. Static, because they
    would be most of the stack. */
 static struct range {
-    uint32_t low, high; /* of the weight */
+    uint32_t low, high; /* words of the weight */
     uint32_t exponent;
 } ranges[N_RANGES];
 
-/* What a candidate weighs: 1 if `by_count`, else its probability. */
+/* The weight of a candidate: 1 if `by_count`, else its probability. */
 static inline uint32_t weight_of(uint32_t exponent, bool by_count) {
     return by_count ? 1u : tl_exp2_negative_q30(exponent);
 }
 
-/* Weighs the ranges of 2^shift exponents each from `first` on. */
+/* Fills `ranges`: range i has 2^shift exponents, from first + i * 2^shift on. */
 static inline void weigh(const uint32_t *exponents, uint32_t n, bool by_count, uint32_t first, uint32_t shift) {
     TL_UNROLL
     for (uint32_t i = 0; i < N_RANGES; i++) {
@@ -44,7 +44,7 @@ static inline void weigh(const uint32_t *exponents, uint32_t n, bool by_count, u
     }
 }
 
-/* Two functions, so that each has the registers to itself. */
+/* Two functions, so that the loop of each has all registers. */
 APART static void count_ranges(const uint32_t *exponents, uint32_t n, uint32_t first, uint32_t shift) {
     weigh(exponents, n, true, first, shift);
 }
@@ -65,22 +65,22 @@ static uint64_t weight_of_ranges(void) {
     return sum;
 }
 
-/* Of which the ranges of all candidates are the first. */
+/* The shift at which the ranges cover all exponents up to `limit`. */
 static uint32_t first_shift(uint32_t limit) {
     return (uint32_t)tl_max(tl_bit_length(limit) - (int32_t)RANGE_BITS, 0);
 }
 
-/* The ranges of 2^shift exponents are weighed, and weigh at least the target. */
+/* Keeps the fewest candidates that weigh `target`. `ranges` is filled for this shift, and weighs at least as much. */
 static struct tl_kept keep_at(const uint32_t *exponents, uint32_t n, uint32_t shift, bool by_count, uint64_t target) {
     uint32_t first = 0;
-    for (uint64_t above = 0;;) { /* what the candidates before the range weigh, < target */
+    for (uint64_t above = 0;;) { /* weight of the candidates before the range, < target */
         const struct range *range = ranges;
         while (above + weight_of_range(range) < target) {
             above += weight_of_range(range);
             range++;
         }
         const uint32_t one = weight_of(range->exponent, by_count);
-        if (shift == 0 || weight_of_range(range) == one) { /* all in it have the same exponent */
+        if (shift == 0 || weight_of_range(range) == one) { /* all candidates in it have the same exponent */
             struct tl_kept kept = {range->exponent, 0};
             for (; above < target; above += one) {
                 kept.ties++;

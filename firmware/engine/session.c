@@ -9,15 +9,15 @@
 #include "tokenizer.h"
 
 static struct {
-    tl_token_t history[TL_CONTEXT]; /* the tokens in the context, each in its slot of the KV cache */
+    tl_token_t history[TL_CONTEXT]; /* the tokens in the context, each at the index of its slot in the KV cache */
     tl_token_t prompt[TL_CONTEXT];
     uint32_t position;  /* tokens forwarded since the reset */
-    tl_token_t pending; /* sampled, not forwarded yet; TL_NO_TOKEN: none */
+    tl_token_t pending; /* the token that was sampled but not forwarded yet; TL_NO_TOKEN: none */
     bool has_logits;
     bool active;
     bool prefilling;
-    enum { NO_CALL, CALL_ENDED, CALL_TOLD } call; /* told: its result is awaited */
-    uint32_t read_before;                         /* tokens that were prefilled before the result of the call */
+    enum { NO_CALL, CALL_ENDED, CALL_TOLD } call; /* CALL_TOLD: TL_EVENT_CALL was returned, no result yet */
+    uint32_t read_before;                         /* prefilled tokens of this answer before the result under way */
     enum tl_weights weights;
     bool kernels_agree;
     uint32_t max_tokens;
@@ -85,7 +85,7 @@ static uint32_t room(void) {
     return limit - at_most(session.position, limit);
 }
 
-/* Tokens join the history, where the next one to forward will be `position`. */
+/* Adds n tokens, just forwarded, to the history, and advances the position past them. */
 static void remember(const uint32_t *tokens, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) session.history[tl_slot(session.position++)] = (tl_token_t)tokens[i];
 }
@@ -96,7 +96,7 @@ static void forward(uint32_t token) {
     session.has_logits = true;
 }
 
-/* Begins the answer to session.prompt, which holds `length` tokens. */
+/* Begins the answer to the `length` tokens in session.prompt. */
 static enum tl_error begin(uint32_t length, uint32_t max_tokens) {
     const uint32_t to_forward = length + (session.pending != TL_NO_TOKEN);
     if (to_forward == 0 && !session.has_logits) {
@@ -118,7 +118,7 @@ static enum tl_error begin(uint32_t length, uint32_t max_tokens) {
     return TL_OK;
 }
 
-/* The same to a text. Whatever it says, it goes on with no call. */
+/* The same for a text, after which no call is open any more. */
 static enum tl_error begin_text(uint32_t length, uint32_t max_tokens) {
     const enum tl_error error = length == TL_ENCODE_TOO_LONG ? TL_ERROR_TOO_LONG : begin(length, max_tokens);
     if (error == TL_OK) {
@@ -136,7 +136,7 @@ enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint
 }
 
 #if TL_CHAT
-/* Of a conversation that has begun. */
+/* The last token of a conversation that has begun. */
 static uint32_t last_token(void) {
     return session.pending != TL_NO_TOKEN ? session.pending : session.history[tl_slot(session.position - 1u)];
 }
@@ -194,12 +194,12 @@ enum tl_error tl_session_resume(const tl_token_t *tokens, uint32_t n) {
     return n == 0 ? TL_OK : begin(n, 0);
 }
 
-/* Tokens of the prompt that were not forwarded yet. */
+/* Tokens that are still to prefill: of the prompt, and the one that ended the last answer. */
 static uint32_t waiting(void) {
     return session.answer.prompt_length - session.answer.prompt_tokens + (session.pending != TL_NO_TOKEN);
 }
 
-/* The token that ended the last answer goes first: the model has not read it yet. */
+/* The next token to prefill. The one that ended the last answer goes first, because the model has not read it yet. */
 static uint32_t next_of_prompt(void) {
     uint32_t token = session.pending;
     if (token == TL_NO_TOKEN) {
@@ -211,7 +211,7 @@ static uint32_t next_of_prompt(void) {
     return token;
 }
 
-/* A batch of the prompt, or its last token, whose logits are wanted. */
+/* Prefills a batch of the prompt, without logits, or its last token, with logits. */
 static void prefill(void) {
     const uint32_t n = at_most(waiting() - 1u, TL_BATCH);
     if (n > 0) {
@@ -242,7 +242,7 @@ static uint32_t decode_one(void) {
     answer->digest = digest_token(answer->digest, token);
     answer->tokens++;
     if (tl_call_read(token)) {
-        session.call = CALL_ENDED; /* carried out even if the answer may be no longer */
+        session.call = CALL_ENDED; /* carried out even if max_tokens is reached */
     } else if (tl_is_stop(token)) {
         answer->reason = TL_REASON_STOP;
     } else if (answer->tokens == session.max_tokens) {
@@ -253,7 +253,7 @@ static uint32_t decode_one(void) {
     return token;
 }
 
-/* Tells of a call once; then nothing happens until its result comes. */
+/* Returns TL_EVENT_CALL once; after that, false until the call's result comes. */
 static bool tell_call(struct tl_event *event) {
     event->kind = TL_EVENT_CALL;
     const bool told = session.call == CALL_TOLD;

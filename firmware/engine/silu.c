@@ -4,17 +4,17 @@
 #include "parallel.h"
 #include "vectors.h"
 
-/* About what an element costs in a pass, in multiplications of a matrix. */
+/* The approximate cost of an element in each of the two passes, in multiplications of a matmul. */
 #define MEASURE_MACS 8u
 #define MULTIPLY_MACS 16u
 
-/* A product under way, static so that both cores see it. */
+/* The product under way, static so that both cores see it. */
 struct product {
     int32_t *gate;
     const int32_t *up;
-    int32_t gate_bits[TL_CORES], up_bits[TL_CORES]; /* of each core's largest */
+    int32_t gate_bits[TL_CORES], up_bits[TL_CORES]; /* bits of the largest magnitude of each core's elements */
     int32_t gate_down, up_down;
-    uint32_t largest[TL_CORES]; /* magnitude of each core's products */
+    uint32_t largest[TL_CORES]; /* the largest magnitude of each core's products */
 };
 static struct product product;
 

@@ -1,4 +1,4 @@
-/* SwiGLU's product (Shazeer, arXiv 2002.05202), the elements shared by the cores. */
+/* The product in SwiGLU (Shazeer, arXiv 2002.05202). The cores share the elements. */
 #ifndef TL_SILU_H
 #define TL_SILU_H
 
@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* gate (n,) = silu(gate) * up of Q16.16 vectors (n,), in units of the returned power of two of Q16.16: 2^30 at most.
- * largest: becomes their largest magnitude. */
+/* gate (n,) = silu(gate) * up, of Q16.16 vectors (n,). The result is in units of 2^returned of Q16.16. *largest becomes
+ * its largest magnitude, 2^30 at most. */
 int32_t tl_silu_mul(int32_t *gate, const int32_t *up, uint32_t n, uint32_t *largest);
 
 #ifdef __cplusplus

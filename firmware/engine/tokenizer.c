@@ -9,19 +9,19 @@
 #include "utf8.h"
 #include "word_pieces.h"
 
-/* A text is a row of symbols: at first its characters or bytes, in the end the pieces they merged into. The scratch
-   takes four bytes for each byte of text, with ranks of 16 bits and no piece over 255 bytes; six with ranks of 32 bits,
-   seven with UNIGRAM's scores, eleven where these are doubles; two for WORD_PIECES, one for WORDS. */
+/* A text is a row of symbols: first its characters or bytes, at the end the pieces that they merged into. The scratch
+   takes four bytes for each byte of text if ranks have 16 bits and no piece is over 255 bytes, and six if ranks have 32
+   bits. UNIGRAM takes seven, or eleven if its scores are doubles; WORD_PIECES takes two, WORDS one. */
 #define NORMAL_ROOM (TL_TEXT_MAX + 1u) /* with the dummy prefix */
 #define TEXT_ROOM (NORMAL_ROOM + TL_WORD_PREFIX + TL_WORD_SUFFIX)
 
 static uint8_t text_bytes[TEXT_ROOM]; /* normalised */
 
-/* Tokens written so far. */
+/* The tokens written so far. */
 struct output {
     tl_token_t *tokens;
     uint32_t capacity;
-    uint32_t count;     /* TL_ENCODE_TOO_LONG once one did not fit */
+    uint32_t count;     /* TL_ENCODE_TOO_LONG after a token did not fit */
     bool after_unknown; /* the last symbol was no piece */
 };
 
@@ -33,7 +33,8 @@ static void put(struct output *output, tl_token_t token) {
     }
 }
 
-/* The token of one symbol, or those of its bytes, or UNKNOWN: where they fuse, once for a run of symbols. */
+/* Puts out one symbol: its token, or else the tokens of its bytes, or else UNKNOWN. If TL_FUSES_UNKNOWN, a run of
+   unknown symbols gives one UNKNOWN. */
 static void put_symbol(struct output *output, const uint8_t *bytes, uint32_t length) {
     const tl_token_t slot = length <= TL_LONGEST_PIECE ? tl_find_slot(bytes, length) : TL_NO_SLOT;
     if (slot != TL_NO_SLOT) {
@@ -54,7 +55,7 @@ static void put_symbol(struct output *output, const uint8_t *bytes, uint32_t len
 
 #if TL_ALGORITHM != TL_WORDS
 
-static tl_length_t symbol_length[TEXT_ROOM + 1u]; /* of the symbol that begins at this byte */
+static tl_length_t symbol_length[TEXT_ROOM + 1u]; /* bytes of the symbol that begins at this byte */
 
 static void put_symbols(struct output *output, uint32_t begin, uint32_t end) {
     for (uint32_t at = begin; at < end; at += symbol_length[at]) {
@@ -90,7 +91,7 @@ static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
 
 #else
 
-static tl_rank_t pair_rank[TEXT_ROOM]; /* of joining the symbol that begins at this byte with the next */
+static tl_rank_t pair_rank[TEXT_ROOM]; /* rank of merging the symbol that begins at this byte with the next one */
 
 static tl_rank_t find_pair_rank(uint32_t at, uint32_t end) {
     const uint32_t next = at + symbol_length[at];
@@ -99,8 +100,8 @@ static tl_rank_t find_pair_rank(uint32_t at, uint32_t end) {
                : tl_join_rank(text_bytes + at, symbol_length[at], (uint32_t)symbol_length[at] + symbol_length[next]);
 }
 
-/* Merges the symbols from `begin` to `end` and puts out what they became. Only the pairs beside a merge are looked up
-   again. */
+/* Merges the symbols from `begin` to `end` and puts out the pieces. After a merge only the two pairs beside it are
+   looked up again. */
 static void encode_span(struct output *output, uint32_t begin, uint32_t end) {
     for (uint32_t at = begin; at < end; at += symbol_length[at]) {
         pair_rank[at] = find_pair_rank(at, end);
@@ -128,7 +129,7 @@ static void encode_span(struct output *output, uint32_t begin, uint32_t end) {
     put_symbols(output, begin, end);
 }
 
-/* The USER_DEFINED piece of the normalised text, the longest of several, that begins at `at`, or TL_NO_TOKEN. */
+/* The longest USER_DEFINED piece that begins at `at` in the normalised text, or TL_NO_TOKEN. */
 static tl_token_t find_user_defined(uint32_t at, uint32_t end, uint32_t *length) {
     for (const tl_token_t *token = tl_user_defined; *token != TL_NO_TOKEN; token++) {
         const uint8_t *piece;
@@ -140,7 +141,7 @@ static tl_token_t find_user_defined(uint32_t at, uint32_t end, uint32_t *length)
     return TL_NO_TOKEN;
 }
 
-/* Bytes of the symbol that begins at `at`. suffix: the last one has the word's suffix with it. */
+/* Bytes of the symbol that begins at `at`. suffix: the word's last symbol includes its suffix. */
 static uint32_t first_length(uint32_t at, uint32_t end, bool suffix) {
     uint32_t length = 1;
     if (!TL_BYTE_LEVEL) {
@@ -149,7 +150,7 @@ static uint32_t first_length(uint32_t at, uint32_t end, bool suffix) {
     return suffix && at + length + 1u == end ? length + 1u : length;
 }
 
-/* Takes the symbols that are no pieces out of a word; where it ends now, and whether it has its suffix still. */
+/* Removes the symbols that are no pieces from a word. Returns its new end; *suffix: whether it still has its suffix. */
 static uint32_t drop_symbols(uint32_t begin, uint32_t end, bool *suffix) {
     uint32_t kept = begin, length;
     const bool had_suffix = *suffix;
@@ -171,7 +172,7 @@ static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
     }
     bool suffix = TL_WORD_SUFFIX;
     end = TL_DROPS_SYMBOLS ? drop_symbols(begin, end, &suffix) : end;
-    for (uint32_t at = begin; at < end;) { /* `begin` is of the symbols not put out yet */
+    for (uint32_t at = begin; at < end;) { /* the symbols from `begin` to `at` are not put out yet */
         uint32_t length;
         const tl_token_t user_defined = find_user_defined(at, end, &length);
         if (user_defined != TL_NO_TOKEN) {
@@ -194,7 +195,7 @@ static void encode_word(struct output *output, uint32_t begin, uint32_t end) {
 
 #endif
 
-/* Encodes what stands between two added tokens. */
+/* Encodes the text between two added tokens. */
 static void encode_section(struct output *output, const uint8_t *text, uint32_t n_bytes, bool first) {
     const uint32_t end = tl_normalize(text, n_bytes, first, text_bytes + TL_WORD_PREFIX, NORMAL_ROOM);
     if (end == TL_NORMAL_TOO_LONG) {
@@ -205,7 +206,7 @@ static void encode_section(struct output *output, const uint8_t *text, uint32_t 
     for (uint32_t begin; tl_next_word(text_bytes, &words, &begin);) {
         output->after_unknown = false;
 #if TL_WORD_PREFIX
-        text_bytes[--begin] = ' '; /* over what was encoded or dropped before */
+        text_bytes[--begin] = ' '; /* overwrites a byte that was encoded or dropped before */
 #endif
 #if TL_WORD_SUFFIX
         const uint8_t covered = text_bytes[words.at];
@@ -223,7 +224,7 @@ static void encode_section(struct output *output, const uint8_t *text, uint32_t 
 #define STRIPS_LEFT 1u
 #define STRIPS_RIGHT 2u
 
-/* The added token, the longest of several, whose name the text begins with, or NULL. */
+/* The longest added token whose name the text begins with, or NULL. */
 static const struct tl_added_token *find_added(const uint8_t *text, uint32_t n_bytes) {
     for (uint32_t i = 0; i < TL_ADDED_TOKENS; i++) {
         const struct tl_added_token *added = &tl_added_token[i];
@@ -235,7 +236,7 @@ static const struct tl_added_token *find_added(const uint8_t *text, uint32_t n_b
     return NULL;
 }
 
-/* The bytes of the white space character (Unicode's White_Space) that stands at the start of these, 0 if none. */
+/* The bytes of the white space character (Unicode's White_Space) that the text begins with, 0 if none. */
 static uint32_t space_length(const uint8_t *text, uint32_t n_bytes) {
     if (text[0] == ' ' || (text[0] >= '\t' && text[0] <= '\r')) {
         return 1;
@@ -252,7 +253,7 @@ static uint32_t space_length(const uint8_t *text, uint32_t n_bytes) {
     return space ? 3 : 0;
 }
 
-/* Where the white space that ends at `end` begins, `start` at the lowest. */
+/* Where the white space that ends at `end` begins, not before `start`. */
 static uint32_t without_spaces(const uint8_t *text, uint32_t start, uint32_t end) {
     for (uint32_t length = 1; length <= 3u && length <= end - start;) {
         const bool space = space_length(text + end - length, length) == length;
@@ -262,10 +263,10 @@ static uint32_t without_spaces(const uint8_t *text, uint32_t start, uint32_t end
     return end;
 }
 
-/* A CONTROL piece's name stays text, and hides what begins within it. A token that strips to the left is lost in white
-   space that the one before it has swallowed. */
+/* Cuts a text at its added tokens. The name of a CONTROL piece stays text, and an added token that begins within it is
+   not found. A token that strips to the left is not found within white space that the token before it has stripped. */
 static void encode_text(struct output *output, const uint8_t *text, uint32_t n_bytes, bool first) {
-    uint32_t start = 0; /* of the section under way */
+    uint32_t start = 0; /* where the section under way begins */
     for (uint32_t at = 0; at < n_bytes;) {
         const struct tl_added_token *added = find_added(text + at, n_bytes - at);
         if (added == NULL || added->token == TL_NO_TOKEN) {

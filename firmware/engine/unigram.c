@@ -9,7 +9,7 @@
 
 #if TL_ALGORITHM == TL_UNIGRAM
 
-/* Path sums are kept as doubles, or as floats, as the library has them. */
+/* Path sums are stored as doubles, or rounded to floats, as in the library that the tokenizer comes from. */
 #if TL_WIDE_SUMS
 typedef uint64_t sum_t;
 #define WIDE(sum) (sum)
@@ -26,7 +26,7 @@ typedef uint32_t sum_t;
 #define SCORE(slot) tl_score_widen(tl_piece_score[slot])
 #endif
 
-/* The best path to each place in the word: its sum, and its last piece's length, 0 if there is no path. */
+/* The best path to each byte of the word: the sum of its scores, and the length of its last piece, 0 for no path. */
 static sum_t best_sum[TL_TEXT_MAX + 2u];
 static tl_length_t last_length[TL_TEXT_MAX + 2u];
 

@@ -3,8 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Well-formed byte sequences: Unicode 15.0, table 3-7. The second byte's range rules out overlong forms, surrogates
-   and what lies above U+10FFFF. */
+/* Well-formed byte sequences: Unicode 15.0, table 3-7. The range of the second byte rules out overlong forms,
+   surrogates and code points above U+10FFFF. */
 uint32_t tl_utf8_length(const uint8_t *bytes, uint32_t n) {
     const uint8_t lead = bytes[0];
     const uint32_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
@@ -27,7 +27,7 @@ static uint32_t put_replacement(uint8_t *out) {
     return 3;
 }
 
-/* As tl_utf8_length, but the first two bytes of a surrogate, invalid as it is, wait for the third: Python does so. */
+/* As tl_utf8_length, but the first two bytes of a surrogate wait for the third although it is invalid, as in Python. */
 static uint32_t awaited_length(const struct tl_utf8 *gate) {
     const bool surrogate = gate->n == 2 && gate->pending[0] == 0xED && (gate->pending[1] & 0xE0) == 0xA0;
     return surrogate ? 3 : tl_utf8_length(gate->pending, gate->n);
@@ -66,7 +66,7 @@ uint32_t tl_utf8_pass(struct tl_utf8 *gate, const uint8_t *bytes, uint32_t n, ui
         gate->pending[gate->n++] = bytes[i];
         uint32_t length = awaited_length(gate);
         if (length == 0 && gate->n > 1) {
-            /* What was pending is cut short by this byte, which may begin a character of its own. */
+            /* This byte cuts the pending character short, and may begin a character itself. */
             gate->n--;
             written += tl_utf8_finish(gate, out + written);
             gate->pending[gate->n++] = bytes[i];

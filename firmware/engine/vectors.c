@@ -31,12 +31,13 @@ TL_HOT struct tl_scale tl_quantize_to(const int32_t *vector, uint32_t n, uint32_
         return scale;
     }
     int32_t down = tl_bit_length(largest) - 15;
-    /* 15 bits, rounded up: the floor of a negative extreme may be one larger in magnitude. */
+    /* 15 bits, rounded up, because a shift floors a negative extreme to a magnitude that may be larger by one. */
     uint32_t fifteen = down > 0 ? (largest + (1u << down) - 1u) >> down : largest << -down;
-    /* (4 fifteen + 126) / 127: 127 * 16513 = 2^21 - 1, and below 2^21 what is missing to 1 / 127 does not count. */
+    /* (4 fifteen + 126) / 127: 16513 / 2^21 is a little less than 1 / 127, for 127 * 16513 = 2^21 - 1. Adding 127
+     * instead of 126 makes up for it below 2^21. */
     scale.mantissa = (int32_t)((4u * fifteen + 127u) * 16513u >> 21);
     scale.exponent = down - 2;
-    /* A shift of the values to the left is the reciprocal's: at most 2^16 * 2^14. */
+    /* A left shift of the values is applied to the reciprocal instead: at most 2^16 * 2^14. */
     const int32_t right = tl_max(down, 0), reciprocal = (1 << 25) / scale.mantissa * (1 << tl_max(-down, 0));
     tl_quantize_codes(vector, n, right, reciprocal, codes);
     return scale;

@@ -12,8 +12,9 @@ extern "C" {
 
 #define TL_NO_PIECES UINT32_MAX
 
-/* Cuts a word with a space in front into pieces: writes the length of each where it begins, and returns where the first
-   begins, behind the name of a piece that goes on if the word begins with one; or TL_NO_PIECES. */
+/* Cuts a word, with a space in front, into pieces. piece_length[i] becomes the length of the piece that begins at byte
+   i. Returns where the first piece begins: at 0, or after " ##" if the word itself begins so and a piece that continues
+   a word matches; or TL_NO_PIECES. */
 uint32_t tl_word_pieces(const uint8_t *word, uint32_t n_bytes, tl_length_t *piece_length);
 
 #ifdef __cplusplus

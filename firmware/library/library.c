@@ -14,14 +14,14 @@
 #include "settings.h"
 #include "utf8.h"
 
-static struct tinyllm_conversation *current; /* NULL: one that is not kept */
+static struct tinyllm_conversation *current; /* NULL: a conversation that tinyllm_use did not choose */
 static tinyllm_piece reader;
 static const char *wrong = "";
 static bool begun;
-static bool reading;  /* a conversation that was taken up */
-static bool stepping; /* a reader or a handler is called */
+static bool reading;  /* the conversation that tinyllm_use chose is being prefilled */
+static bool stepping; /* a reader or a handler is running */
 
-/* --- What the engine asks of a board: the program around it has the clock, the LED and the pins. --- */
+/* --- The port that the engine needs: empty, because the sketch itself owns the clock, the LED and the pins --- */
 
 uint64_t tl_port_micros(void) {
     return 0;
@@ -97,7 +97,7 @@ static void finish(void) {
     }
 }
 
-/* A conversation that was taken up is read to its end first. */
+/* If tinyllm_use chose a conversation that is not prefilled yet, that is done first. */
 static bool answer(const char *text, tinyllm_piece piece, bool as_turn) {
     if (reading) {
         finish();
@@ -117,7 +117,7 @@ bool tinyllm_complete(const char *text, tinyllm_piece piece) {
     return answer(text, piece, false);
 }
 
-/* Bytes of whole characters. A zero would end the reader's text, and no text has one. */
+/* Gives n bytes, whole characters, to the reader. Zero bytes are left out because they would end the C string. */
 static void hand_over(const uint8_t *bytes, uint32_t n) {
     char piece[TL_UTF8_ROOM(TL_ANSWER_CHUNK) + 1u];
     uint32_t kept = 0;

@@ -1,20 +1,20 @@
 """Compiles every C file below src/ with the first of the board's compilers that is on PATH.
 
-PlatformIO runs this file inside SCons. A board of this platform is a JSON file under boards/; of its `build` it reads
+PlatformIO runs this file inside SCons. A board of this platform is a JSON file under boards/. Its `build` has
 
     compilers          C compilers to look for, a cross-compiler by its full name (arm-none-eabi-gcc)
-    install_compiler   by sys.platform, how to get one
-    extra_flags        compiler flags; the project's build_flags come after them and so have the last word
-    cpu_flags          optional, which processor: for compiling and for linking
+    install_compiler   how to get one, by sys.platform
+    extra_flags        compiler flags; the project's build_flags come after them and so override them
+    cpu_flags          optional: flags for the processor, for compiling and linking
     link_flags         optional
-    specs              optional, a C library that some of the compilers come with: taken by those that have it
-    linker_script      optional, from the project's folder; the board is then a chip: the program is firmware.elf, not
-                       `program`
-    flat_image         optional: true writes firmware.bin too, what the flash holds from its first byte on
+    specs              optional: a C library that some of the compilers come with; used if the compiler has it
+    linker_script      optional: path from the project's folder. The board is then a chip, and the program is
+                       firmware.elf, not `program`
+    flat_image         optional: true also writes firmware.bin, the contents of the flash from its first byte on
+    libraries          optional: libraries to link with, by sys.platform
 
-The project's weights.bin, if it has one, is laid beside the program: a process and an emulator look there.
-
-A line that starts with "tinyllm: " is for the person who asked for the build.
+The project's weights.bin, if it has one, is copied beside the program, because the host board and an emulator look
+for it there. A line of output that starts with "tinyllm: " is for the user.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ board = env.BoardConfig()
 
 
 def stop(message: str) -> NoReturn:
-    """End the build and tell the person what to mend."""
+    """End the build with a message that says what to fix."""
     sys.stderr.write(f"tinyllm: {message}\n")
     sys.exit(1)
 
 
 def choose_compiler() -> str:
-    """The first of the board's compilers that is on PATH."""
+    """The first of the board's compilers that is on PATH. Ends the build if none is."""
     names = board.get("build.compilers")
     for name in names:
         if shutil.which(name, path=env["ENV"].get("PATH", "")):
@@ -56,14 +56,14 @@ def remedy(compiler: str) -> str:
 
 
 def has_file(compiler: str, name: str, flags: list[str]) -> bool:
-    """Whether a cross-compiler comes with a file; one that does not gives back the name as it is."""
+    """Whether a cross-compiler comes with a file. For a file that it lacks it prints the name without a path."""
     found = shutil.which(compiler, path=env["ENV"].get("PATH", "")) or compiler
     query = [found, *flags, f"-print-file-name={name}"]
     return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip() != name
 
 
 def choose_library(compiler: str, flags: list[str]) -> list[str]:
-    """The flag that selects the board's C library, none if it is the cross-compiler's own."""
+    """The flag that selects the board's C library; [] for the compiler's own. Ends the build if there is neither."""
     specs = board.get("build.specs", "")
     if specs and has_file(compiler, specs, flags):
         return [f"--specs={specs}"]
@@ -73,13 +73,13 @@ def choose_library(compiler: str, flags: list[str]) -> list[str]:
 
 
 def knows_flag(compiler: str, flag: str) -> bool:
-    """Whether a compiler takes a flag; clang and old gcc refuse what they do not know."""
+    """Whether a compiler accepts a flag; clang and old gcc refuse flags that they do not know."""
     found = shutil.which(compiler, path=env["ENV"].get("PATH", "")) or compiler
     return subprocess.run([found, flag, "-E", "-x", "c", os.devnull], capture_output=True, check=False).returncode == 0
 
 
 def check_upload() -> None:
-    """An upload that nobody described must not look as if it had happened."""
+    """End the build if the project describes no upload, so that it does not look as if one had happened."""
     if env.subst("$UPLOAD_PROTOCOL") != "custom":
         stop(
             f"board {board.id} has no upload of its own; "
@@ -90,8 +90,8 @@ def check_upload() -> None:
 
 
 def with_call_graph(env: Any, source: Any) -> Any:
-    """Compile a file so that the call graph that gcc writes beside the object is known to SCons and its cache."""
-    stem = source.get_path().removesuffix(".c")  # where the object belongs; str() is where the file lies
+    """Compile a file, and tell SCons and its cache of the call graph that gcc writes beside the object."""
+    stem = source.get_path().removesuffix(".c")  # in the build folder, as the object; str() is the source's own path
     return env.Object([f"{stem}.o", f"{stem}.ci"], source)[:1]
 
 
@@ -107,11 +107,11 @@ script = board.get("build.linker_script", "")
 if script:
     cpu_flags += choose_library(compiler, cpu_flags)
     path = Path(env.subst("$PROJECT_DIR"), script)
-    # The script's folder is where the linker looks for what it includes.
+    # The linker looks in the script's folder for the files that it includes.
     env.Append(LIBPATH=[str(path.parent)])
     env.Replace(PROGNAME="firmware", PROGSUFFIX=".elf", LDSCRIPT_PATH=str(path))
 env.Append(LIBS=board.get("build.libraries", {}).get(sys.platform, []))
-# gcc then writes beside each object who calls whom and the stack that it takes: tinyllm follows the deepest chain.
+# gcc then writes each function's calls and stack beside its object; tinyllm adds up the deepest chain of calls.
 if knows_flag(compiler, CALL_GRAPH):
     env.Append(CCFLAGS=[CALL_GRAPH])
     env.AddBuildMiddleware(with_call_graph, "*.c")

@@ -1,8 +1,8 @@
-/* The port for every board that an Arduino core knows: setup() and loop() around the console.
+/* The port for every board with an Arduino core: setup() and loop() around the console.
  *
- * Serial is the console: the board's own USB port where it has one, else its UART behind a USB bridge. Engine and
- * console run where the core runs loop(): on the Pico on core 0, on the ESP32 in the task that its core pins to core 1
- * while core 0 keeps USB and the system going. The other core takes its part of the large jobs (second_core.cpp).
+ * The console uses Serial: the board's own USB port if it has one, else its UART behind a USB bridge. Engine and
+ * console run in loop(). On the Pico that is core 0; on the ESP32 it is a task on core 1, while core 0 runs USB and the
+ * system. The other core does its part of the large jobs (second_core.cpp).
  *
  * A board's [actions] table says which LED is lit while the model thinks (port_led.h).
  */
@@ -33,7 +33,7 @@
 
 #if defined(ARDUINO_ARCH_ESP32) && defined(ARDUINO_USB_MODE) && defined(ARDUINO_USB_CDC_ON_BOOT)
 #if !ARDUINO_USB_MODE && ARDUINO_USB_CDC_ON_BOOT
-#define USB_IN_SOFTWARE /* Serial is TinyUSB's, as on the ESP32-S2, which has no USB-Serial/JTAG */
+#define USB_IN_SOFTWARE /* Serial is TinyUSB, as on the ESP32-S2, which has no USB-Serial/JTAG */
 #include <esp32-hal-tinyusb.h>
 #endif
 #endif
@@ -41,16 +41,17 @@
 namespace {
 
 constexpr unsigned long BAUD = 115200;
-constexpr uint32_t STALL_MS = 1000; /* a listener that takes nothing for so long loses what is sent to it */
+constexpr uint32_t STALL_MS = 1000; /* output is dropped if the reader has taken nothing for this time */
 
-/* ESP32: a task that never waits starves the idle task of its core, and that of core 0 is watched: after 5 s the board
-   starts anew (CONFIG_ESP_TASK_WDT_TIMEOUT_S, CONFIG_ESP_TASK_WDT_PANIC). One tick of rest a second feeds it and costs a
-   thousandth. Only between two tokens is there a rest, so a token must not take 5 s: docs/boards.md. */
+/* ESP32: a task that never waits starves the idle task of its core. A watchdog watches that of core 0 and resets the
+   board after 5 s (CONFIG_ESP_TASK_WDT_TIMEOUT_S, CONFIG_ESP_TASK_WDT_PANIC). One tick of rest a second feeds the
+   watchdog and costs a thousandth of the time. The rest is between two tokens, so a token must take less than 5 s:
+   docs/boards.md. */
 constexpr uint32_t REST_EVERY_MS = 1000;
 
 #if defined(USES_PSRAM)
-/* Zeroed, and never freed; false if there is none. Not a static variable: arduino-esp32's libraries are built without
-   CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY. */
+/* Allocates zeroed PSRAM, which is never freed; false if there is none. Static variables cannot be in PSRAM, because
+   arduino-esp32's libraries are built without CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY. */
 template <typename Memory> bool get_from_psram(Memory *&memory, size_t bytes) {
     memory = static_cast<Memory *>(heap_caps_aligned_calloc(16, 1, bytes, MALLOC_CAP_SPIRAM));
     return memory != nullptr;
@@ -58,7 +59,7 @@ template <typename Memory> bool get_from_psram(Memory *&memory, size_t bytes) {
 #endif
 #if defined(TL_CACHE_IN_PSRAM)
 constexpr uint32_t COMPLAIN_EVERY_MS = 2000;
-bool complete; /* all of the memory that the model needs is there */
+bool complete; /* whether the model got all the memory that it needs */
 #endif
 #if defined(TL_CACHE_IN_PSRAM) || defined(BOARD_HAS_PSRAM)
 const char NO_PSRAM[] = "No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.";
@@ -72,7 +73,7 @@ void attach_weights() {
 #else
 constexpr int WEIGHTS_SUBTYPE = 0x40; /* as in partitions.csv */
 
-/* Maps as much of the partition as the image takes, in pages of 64 KB, for as long as the program runs. */
+/* Maps the image's part of the partition, in pages of 64 KB, until the program ends. */
 void attach_weights() {
     const esp_partition_t *partition = esp_partition_find_first(
         ESP_PARTITION_TYPE_DATA, static_cast<esp_partition_subtype_t>(WEIGHTS_SUBTYPE), "weights");
@@ -95,17 +96,17 @@ void attach_weights() {
 #endif
 #endif
 
-bool stalled; /* whoever listens has stopped taking what is sent */
+bool stalled; /* the reader has stopped taking output */
 uint32_t rested_at;
 
 uint32_t now_ms() {
     return static_cast<uint32_t>(millis());
 }
 
-/* As many of the bytes as there is room for. */
+/* Writes as many of the bytes as there is room for, and returns how many. */
 size_t write_some(const uint8_t *bytes, uint32_t n) {
 #if defined(USB_IN_SOFTWARE)
-    /* Serial.write sends only while DTR is raised, and our tool keeps it low. TinyUSB itself sends to whoever reads. */
+    /* Serial.write sends only while DTR is high, but the tinyllm tool keeps it low. TinyUSB sends to any reader. */
     const uint32_t space = tud_cdc_n_write_available(0);
     const size_t written = tud_cdc_n_write(0, bytes, n < space ? n : space);
     (void)tud_cdc_n_write_flush(0);
@@ -118,21 +119,21 @@ size_t write_some(const uint8_t *bytes, uint32_t n) {
 void rest() {
     delay(1);
     rested_at = now_ms();
-    (void)tl_port_micros(); /* so that no wrap of micros() is missed */
+    (void)tl_port_micros(); /* it must be called often enough to see every wrap of micros() */
 }
 
 } // namespace
 
 void setup() {
 #if defined(ARDUINO_ARCH_ESP32)
-    /* The longest prompt may arrive while a forward pass keeps us from reading, and a CANCEL behind it. */
+    /* The buffer holds the longest prompt and a CANCEL after it: during a forward pass nothing is read. */
     Serial.setRxBufferSize(TL_RECEIVE_MAX + 256u);
 #endif
 #if !defined(TEENSYDUINO) /* there it would only wait for DTR, and our tool keeps it low */
     Serial.begin(BAUD);
 #endif
 #if defined(ARDUINO_ARCH_RP2040)
-    /* The core sends only while DTR is raised, and our tool keeps it low: raising it resets other boards. */
+    /* The core sends only while DTR is high. The tinyllm tool keeps it low, because raising it resets other boards. */
     Serial.ignoreFlowControl(true);
 #endif
 #if defined(TL_LED_PIN)
@@ -150,7 +151,7 @@ void setup() {
         return;
     }
 #elif defined(BOARD_HAS_PSRAM)
-    /* What is computed does not need it; a wrong memory type is better known before it does. */
+    /* This program does not need PSRAM, but a larger one would: so the user learns of a wrong memory type now. */
     if (!psramFound()) {
         Serial.println(NO_PSRAM);
     }
@@ -160,7 +161,7 @@ void setup() {
 #endif
 #if defined(TL_WEIGHTS_IN_PSRAM)
     uint8_t *memory;
-    if (get_from_psram(memory, TL_WEIGHTS_IN_PSRAM)) { /* else they are read from flash */
+    if (get_from_psram(memory, TL_WEIGHTS_IN_PSRAM)) { /* without PSRAM the weights are read from flash */
         tl_weights_move(memory);
     }
 #endif
@@ -215,7 +216,7 @@ extern "C" uint64_t tl_port_micros(void) {
 
 extern "C" bool tl_port_stack(uint32_t *used, uint32_t *size) {
 #if defined(ARDUINO_ARCH_ESP32)
-    /* Bytes, not words as in other FreeRTOS: ESP-IDF, "FreeRTOS (Supplemental Features)". */
+    /* In bytes, not in words as in other versions of FreeRTOS: ESP-IDF, "FreeRTOS (Supplemental Features)". */
     *size = static_cast<uint32_t>(getArduinoLoopTaskStackSize());
     *used = *size - static_cast<uint32_t>(uxTaskGetStackHighWaterMark(nullptr));
     return true;
@@ -237,7 +238,7 @@ extern "C" void tl_port_thinking(bool thinking) {
 #elif defined(TL_LED_RGB_PIN)
     tl_write_rgb(TL_LED_RGB_PIN, 0, 0, thinking ? 32 : 0);
 #elif defined(LED_BUILTIN)
-    tl_write_led(LED_BUILTIN, thinking); /* the ESP32's core lights an addressable one white */
+    tl_write_led(LED_BUILTIN, thinking); /* the ESP32's core lights an addressable LED white */
 #else
     (void)thinking;
 #endif

@@ -1,11 +1,11 @@
-/* What a board can do by itself, by the [actions] table of its description, which comes here as build flags:
+/* The actions of a board itself. The [actions] table of its description sets these build flags:
  *   TL_LED_PIN             a plain LED: led.set lights it, whatever the colour, and led.blink (port_led.h)
- *   TL_LED_RGB_PIN         an addressable one (WS2812) on an ESP32, in its place
+ *   TL_LED_RGB_PIN         an addressable LED (WS2812) on an ESP32, instead of a plain one
  *   TL_ACTION_SERVO_PIN    servo.set: a pulse of 0.5 to 2.5 ms, 50 times a second
  *   TL_ACTION_RELAYS       relay.set: the pins of relay 1, 2, ..., with commas between
  *   TL_ACTION_PINS         pin.write: a bit for each pin that is free
  *   TL_ACTION_TEMPERATURE  sensor.read: the chip's own sensor
- * Calls that it does not have go to the host, or to a handler of the maker's own (actions.h).
+ * Other calls go to the host, or to a handler in a file of the maker's own (actions.h).
  */
 #include <Arduino.h>
 
@@ -22,7 +22,7 @@ bool tl_led_is_taken;
 namespace {
 
 #if defined(TL_LED_PIN) || defined(TL_LED_RGB_PIN)
-constexpr uint32_t BLINK_MS = 75; /* lit, and dark: twenty take three seconds */
+constexpr uint32_t BLINK_MS = 75; /* time lit, and time dark: twenty blinks take three seconds */
 
 #if defined(TL_LED_RGB_PIN)
 struct Color {
@@ -94,7 +94,7 @@ bool set_servo(const tinyllm_call *call, tinyllm_result *) {
     analogWriteFrequency(TL_ACTION_SERVO_PIN, 1000000.0f / PERIOD_US);
     analogWrite(TL_ACTION_SERVO_PIN, static_cast<int>((pulse_us << BITS) / PERIOD_US));
 #else
-    /* The core's analogWrite has 100 Hz at the least, so the PWM is set here: its counter goes up each microsecond. */
+    /* The core's analogWrite goes down to 100 Hz only, so the PWM is set up here. Its counter counts microseconds. */
     const unsigned slice = pwm_gpio_to_slice_num(TL_ACTION_SERVO_PIN);
     gpio_set_function(TL_ACTION_SERVO_PIN, GPIO_FUNC_PWM);
     pwm_set_clkdiv_int_frac(slice, static_cast<uint8_t>(F_CPU / 1000000), 0);

@@ -1,16 +1,16 @@
-/* The LED of the board. An action lights it, or until one has, the port while the model thinks. By build flags:
+/* The LED of the board. The port lights it while the model thinks, until an action uses it. Build flags:
  *   TL_LED_PIN         a plain LED; without it LED_BUILTIN, if the core knows one
  *   TL_LED_ACTIVE_LOW  a low level lights it
- *   TL_LED_RGB_PIN     an addressable one (WS2812) on an ESP32, in its place
+ *   TL_LED_RGB_PIN     an addressable LED (WS2812) on an ESP32, instead of a plain one
  */
 #ifndef TL_PORT_LED_H
 #define TL_PORT_LED_H
 
 #include <Arduino.h>
 
-extern bool tl_led_is_taken;
+extern bool tl_led_is_taken; /* an action has used the LED */
 
-/* Writes red, green and blue to an addressable LED: of arduino-esp32 2, and as its core 3 calls it. */
+/* Writes red, green and blue to an addressable LED: the names of arduino-esp32 3 and 2. */
 #if defined(ESP_ARDUINO_VERSION_MAJOR) && ESP_ARDUINO_VERSION_MAJOR >= 3
 #define tl_write_rgb rgbLedWrite
 #else

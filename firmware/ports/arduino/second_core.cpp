@@ -1,9 +1,10 @@
-/* The second core. It waits for `asked` to differ from `done`, does its part of the job, and says so with `done`.
+/* The second core. It waits until `asked` differs from `done`, does its part of the job, and then sets `done` to
+ * `asked`.
  *
- * Pico: core 1, which the core launches where setup1() and loop1() exist; it sleeps until an event (WFE).
- * ESP32 and ESP32-S3: a task pinned to the core where loop() does not run. It looks for the next part for a moment, since
- * parts follow each other within microseconds, then sleeps until it is notified: so the system and the idle task, whose
- * watchdog watches this core, have their time.
+ * Pico: core 1, which the Arduino core launches if setup1() and loop1() exist. It sleeps until an event (WFE). ESP32
+ * and ESP32-S3: a task pinned to the core that does not run loop(). It polls for the next part for a moment, because
+ * parts follow each other within microseconds, then sleeps until it is notified. So the system gets time on this core,
+ * and so does the idle task, which a watchdog watches.
  */
 #include "second_core.h"
 
@@ -16,11 +17,11 @@
 
 namespace {
 
-/* Each is written by one core alone. */
+/* Only loop()'s core writes `asked`, only the other core writes `done`. */
 uint32_t asked, done;
 
-/* What the other core wrote before it stored the value is seen after it was loaded. Sequentially consistent, for a core
-   that falls asleep stores one and then loads another. */
+/* After load(), this core sees everything that the other core wrote before its store(). The order is sequentially
+   consistent, because a core that falls asleep stores one value and then loads another. */
 template <typename Value> Value load(const Value &value) {
     return __atomic_load_n(&value, __ATOMIC_SEQ_CST);
 }
@@ -39,7 +40,7 @@ namespace {
 
 bool ready;
 
-/* The stores before are complete when the event comes (Armv6-M Architecture Reference Manual, B1.5.18). */
+/* DSB: earlier stores are complete before the event is sent (Armv6-M Architecture Reference Manual, B1.5.18). */
 TL_HOT void wake_other() {
     __dsb();
     __sev();
@@ -82,8 +83,8 @@ extern "C" TL_HOT void tl_port_join(void) {
 namespace {
 
 constexpr uint32_t STACK_BYTES = 2048;
-constexpr UBaseType_t PRIORITY = 1; /* as the task of loop() */
-constexpr uint32_t LOOKS = 2000;    /* for the next part, some 50 us, before the task sleeps */
+constexpr UBaseType_t PRIORITY = 1; /* that of loop()'s task */
+constexpr uint32_t LOOKS = 2000;    /* polls for the next part before the task sleeps: some 50 us */
 
 TaskHandle_t task;
 bool asleep;

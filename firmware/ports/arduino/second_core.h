@@ -6,7 +6,7 @@
 extern "C" {
 #endif
 
-/* To be called once from setup(). Until the other core is ready this one computes alone. */
+/* Call it once, from setup(). Until the other core is ready, this one computes alone. */
 void tl_second_core_start(void);
 
 #ifdef __cplusplus

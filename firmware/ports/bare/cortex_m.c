@@ -1,5 +1,5 @@
-/* Reset and faults of a Cortex-M (Armv6-M Architecture Reference Manual, B1.5). Interrupts stay masked: a pending one only
- * ends a sleep. */
+/* Reset and faults of a Cortex-M (Armv6-M Architecture Reference Manual, B1.5). Interrupts stay masked: a pending
+ * interrupt only ends a sleep. */
 #ifdef __arm__
 
 #include <stdint.h>
@@ -18,8 +18,8 @@ struct vectors {
     void (*handlers[15])(void);
 };
 
-/* Reset, NMI, HardFault and the finer faults of Armv8-M; SVCall, PendSV and SysTick are faults too, for nobody uses
-   them. */
+/* Reset, NMI, HardFault and the other faults of Armv8-M. SVCall, PendSV and SysTick are not used, so they are faults
+   too. */
 const struct vectors tl_vectors __attribute__((section(".vectors"), used)) = {
     tl_stack_top,
     {tl_reset, tl_fault_entry, tl_fault_entry, tl_fault_entry, tl_fault_entry, tl_fault_entry, tl_fault_entry, 0, 0, 0,
@@ -31,8 +31,8 @@ void tl_reset(void) {
     tl_bare_start();
 }
 
-/* The stack may have overflowed: if little of it is left, the report starts a new one at its top. Otherwise it goes on
-   below, for the top may hold the stacked registers. */
+/* If little of the stack is left, it may have overflowed: the report then starts again at the top of the stack.
+   Otherwise it goes on below, because the top may hold the stacked registers. */
 __attribute__((naked)) void tl_fault_entry(void) {
     __asm__ volatile("mov r0, sp\n"
                      "ldr r1, =tl_stack_bottom + 256\n"
@@ -57,8 +57,8 @@ static void put_register(const char *name, uint32_t value) {
     tl_port_write(text, sizeof text);
 }
 
-/* frame: what the processor stacked, r0 to r3, r12, lr, pc, xpsr. It is below the stack after an overflow, and then not
-   read: that would be a fault within a fault. */
+/* frame: the registers that the processor stacked: r0 to r3, r12, lr, pc, xpsr. After an overflow the frame is below
+   the stack. Then it is not read, because that would be a fault within a fault. */
 void tl_fault(const uint32_t *frame) {
     static const char *const names[8] = {"r0", "r1", "r2", "r3", "r12", "lr", "pc", "xpsr"};
     extern uint32_t tl_stack_bottom[];
@@ -79,6 +79,6 @@ void tl_fault(const uint32_t *frame) {
 
 #else
 
-typedef int tl_not_cortex_m; /* ISO C wants something in every file */
+typedef int tl_not_cortex_m; /* ISO C requires a declaration in every file */
 
 #endif

@@ -1,4 +1,4 @@
-/* Arm's UART (PrimeCell UART PL011 Technical Reference Manual, chapter 3), as the RP2040 and the RP2350 have it. */
+/* Arm's UART (PrimeCell UART PL011 Technical Reference Manual, chapter 3), which the RP2040 and the RP2350 have. */
 #ifndef TL_PL011_H
 #define TL_PL011_H
 
@@ -12,7 +12,7 @@ struct tl_pl011 {
 #define TL_PL011_RX_EMPTY (1u << 4)
 #define TL_PL011_TX_FULL (1u << 5)
 
-/* 8 bits with FIFOs. Asks for an interrupt when bytes have come. The baud rate is left alone: an emulated line has none. */
+/* 8 bits, FIFOs, and an interrupt when bytes have come. The baud rate is not set: an emulated line has none. */
 static inline void tl_pl011_start(struct tl_pl011 *uart) {
     uart->line_control = 3u << 5 | 1u << 4;
     uart->interrupt_mask = 1u << 6 | 1u << 4; /* receive timeout, receive */

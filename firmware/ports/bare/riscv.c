@@ -1,4 +1,4 @@
-/* Reset of a RISC-V core: a stack and the global pointer, before any C (RISC-V psABI, "Global-pointer relative"). */
+/* Reset of a RISC-V core: sets stack and global pointer before any C (RISC-V psABI, "Global-pointer relative"). */
 #ifdef __riscv
 
 #include "bare.h"
@@ -16,6 +16,6 @@ __attribute__((naked, section(".reset"))) void tl_reset(void) {
 
 #else
 
-typedef int tl_not_riscv; /* ISO C wants something in every file */
+typedef int tl_not_riscv; /* ISO C requires a declaration in every file */
 
 #endif

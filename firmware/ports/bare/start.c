@@ -1,4 +1,4 @@
-/* From reset to the console: memory as C expects it, and a painted stack. */
+/* From reset to the console: fills .data and .bss, paints the stack to measure its use, and runs the console. */
 #include "bare.h"
 
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 #define PAINT 0x5AC3A53Cu
 #define STACK_LIVE 64u /* words below the frame address that may be in use while the stack is painted */
 
-/* Of the linker script, each on a word boundary. */
+/* Symbols of the linker script, each on a word boundary. */
 extern uint32_t tl_data_start[], tl_data_end[], tl_bss_start[], tl_bss_end[], tl_stack_bottom[], tl_stack_top[];
 extern const uint32_t tl_data_load[];
 
@@ -41,7 +41,7 @@ static void paint_stack(void) {
 }
 
 #if defined(TL_WEIGHTS_APART)
-/* Where the weights are, and how many bytes may be; an emulator reads here where to put them. */
+/* The address of the weights and the bytes of room there. An emulator reads it to know where to put them. */
 extern const volatile uint32_t tl_weights_place[2];
 const volatile uint32_t tl_weights_place[2] = {TL_WEIGHTS_ADDRESS, TL_WEIGHTS_ROOM};
 #endif

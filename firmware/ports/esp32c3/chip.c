@@ -1,5 +1,5 @@
-/* UART0 and the system timer of the ESP32-C3 (Technical Reference Manual, chapters 26 and 10). An image for emulators:
- * clocks, pins, watchdogs and the interrupt matrix stay as they are after reset. */
+/* UART0 and the system timer of the ESP32-C3 (Technical Reference Manual, chapters 26 and 10). The image is for
+ * emulators: clocks, pins, watchdogs and the interrupt matrix stay as they are after reset. */
 #include "bare.h"
 #include "port.h"
 
@@ -19,7 +19,7 @@
 #define TICKS_PER_MICROSECOND 16u
 
 void tl_chip_start(void) {
-    /* The boot ROM has used both devices: they run. */
+    /* Both devices run already, because the boot ROM has used them. */
 }
 
 void tl_chip_wait(void) {

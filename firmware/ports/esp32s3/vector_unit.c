@@ -1,6 +1,6 @@
-/* The ESP32-S3's vector unit on a processor that has none: the instructions that the kernels use, one at a time, bit by
- * bit as the unit does (ESP32-S3 Technical Reference Manual, chapter "Processor Instruction Extensions"). An instruction
- * of the unit that is not here is a fault, as on a chip without the unit.
+/* Emulates the ESP32-S3's vector unit on a processor that has none: the instructions that the kernels use, bit-exact
+ * (ESP32-S3 Technical Reference Manual, chapter "Processor Instruction Extensions"). Any other instruction of the unit
+ * is a fault, as on a chip without the unit.
  *
  * Lane 0 of a register is its least significant byte, the one at the lowest address.
  */
@@ -28,7 +28,7 @@ static int64_t clamp(int64_t value, int64_t limit) {
     return value > limit ? limit : value < -limit - 1 ? -limit - 1 : value;
 }
 
-/* The lowest four bits of the address are ignored. Then the address register moves on by `step` vectors. */
+/* Loads 16 bytes, ignoring the lowest four bits of the address, then moves the address register by `step` vectors. */
 static void load(uint32_t *vector, uint32_t *address, int32_t step) {
     const volatile uint32_t *from = (const volatile uint32_t *)(*address & ~(VECTOR_BYTES - 1u));
     for (uint32_t i = 0; i < WORDS; i++) {
@@ -49,7 +49,7 @@ static void multiply_accumulate(const uint32_t *x, const uint32_t *y) {
     accx = clamp(accx + sum, ACCX_MAX);
 }
 
-/* --- The instructions: their operands are scattered over the word. a: the address registers --- */
+/* --- The instructions. Operands are scattered over the instruction word. a: the address registers --- */
 
 /* EE.ZERO.ACCX */
 static void zero_accx(uint32_t word, uint32_t *a) {
@@ -70,7 +70,8 @@ static void multiply_accumulate_s8(uint32_t word, uint32_t *a) {
     multiply_accumulate(q[bits(word, 8, 3)], q[bits(word, 14, 1) << 2 | bits(word, 11, 2)]);
 }
 
-/* EE.VMULAS.S8.ACCX.LD.IP qu, as, imm, qx, qy: multiplies, then loads, so that qu may be qx or qy; imm is -512 to 496. */
+/* EE.VMULAS.S8.ACCX.LD.IP qu, as, imm, qx, qy: multiplies, then loads, so that qu may be qx or qy; imm is -512 to
+ * 496. */
 static void multiply_accumulate_s8_load_ip(uint32_t word, uint32_t *a) {
     const uint32_t u = bits(word, 24, 2) << 1 | bits(word, 19, 1);
     const uint32_t x = bits(word, 0, 1) << 2 | bits(word, 14, 2);
@@ -79,14 +80,14 @@ static void multiply_accumulate_s8_load_ip(uint32_t word, uint32_t *a) {
     load(q[u], &a[bits(word, 4, 4)], signed_bits(bits(word, 26, 2) << 4 | bits(word, 8, 4), 6));
 }
 
-/* EE.SRS.ACCX au, as, sel: ACCX >>= as, and au is what is left as an int32, saturated. sel changes nothing. */
+/* EE.SRS.ACCX au, as, sel: ACCX >>= as, then au = ACCX saturated to int32. sel has no effect. */
 static void shift_accx(uint32_t word, uint32_t *a) {
     accx >>= bits(a[bits(word, 4, 4)], 0, 6);
     a[bits(word, 8, 4)] = (uint32_t)(int32_t)clamp(accx, INT32_MAX);
 }
 
-/* EE.LD.ACCX.IP as, imm: ACCX is the lower 40 of the 64 bits at as, whose lowest three bits are ignored; imm is -1024 to
- * 1016 bytes. */
+/* EE.LD.ACCX.IP as, imm: ACCX is the lower 40 of the 64 bits at as, whose lowest three bits are ignored; imm is -1024
+ * to 1016 bytes. */
 static void load_accx_ip(uint32_t word, uint32_t *a) {
     uint32_t *address = &a[bits(word, 4, 4)];
     const volatile uint32_t *from = (const volatile uint32_t *)(*address & ~7u);
@@ -105,7 +106,7 @@ static void and_vectors(uint32_t word, uint32_t *a) {
     }
 }
 
-/* mask: the bits of the word that are no operand's. */
+/* mask: the bits of the instruction word that belong to no operand. */
 struct instruction {
     uint32_t mask, opcode, length;
     void (*execute)(uint32_t word, uint32_t *a);

@@ -1,4 +1,4 @@
-/* tinyllm as a program of a personal computer: the same engine and console as on a board. */
+/* tinyllm as a program on a personal computer, with the same engine and console as on a board. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static const char usage[] = "usage: program [--stdio | --tcp PORT | --pty] [--pa
 #if defined(TL_WEIGHTS_APART)
 #define WEIGHTS "weights.bin"
 
-/* Takes the weights from the file beside the program; the console says if they are not there. */
+/* Reads the weights from the file beside the program. If there is none, the console says so. */
 static void attach_weights(const char *program) {
     static TL_ALIGNED uint8_t image[TL_WEIGHTS_IMAGE_BYTES];
     char path[4096];
@@ -91,7 +91,7 @@ int main(int argc, char **argv) {
         tl_host_watch_stdin();
     }
     if (stream == STDIO) {
-        tl_text_set_echo(false); /* a terminal echoes by itself, a pipe wants none */
+        tl_text_set_echo(false); /* a terminal echoes by itself, and a pipe needs no echo */
     }
 #if defined(TL_WEIGHTS_APART)
     attach_weights(argv[0]);

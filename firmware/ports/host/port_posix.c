@@ -24,17 +24,17 @@
 #include "host.h"
 #include "port.h"
 
-#define STALL_MS 1000 /* a listener that takes nothing for so long loses what is sent to it */
-#define ABSENT_MS 50  /* how often to look whether someone has opened the pseudo-terminal */
+#define STALL_MS 1000 /* output is dropped if the reader has taken nothing for this time */
+#define ABSENT_MS 50  /* how often to check whether the pseudo-terminal was opened */
 
 static enum { STDIO, TCP, PTY } stream;
-static int input = -1, output = -1; /* of a TCP stream: its client, -1 while there is none */
+static int input = -1, output = -1; /* TCP: the client, -1 while there is none */
 static int listener = -1;
 static int watched = -1;
 static bool ended;  /* STDIO: the end of input has come */
 static bool absent; /* PTY: nobody has it open */
 static const char *pty_name;
-static bool stalled; /* who listens has stopped taking what is sent */
+static bool stalled; /* the reader has stopped taking output */
 
 static uint8_t received[256];
 static ssize_t n_received, n_taken;
@@ -101,7 +101,7 @@ bool tl_host_open_tcp(uint16_t port) {
     return true;
 }
 
-/* Bytes as they are: no echo, no line editing, no translation. */
+/* Sets raw mode: no echo, no line editing, no translation. */
 static bool set_raw(int fd) {
     struct termios settings;
     if (tcgetattr(fd, &settings) < 0) {
@@ -114,8 +114,8 @@ static bool set_raw(int fd) {
     return tcsetattr(fd, TCSANOW, &settings) == 0;
 }
 
-/* Makes the other side of the pseudo-terminal new for who opens it next: raw, with nothing in it. Having been open and
-   closed, it is reported as hung up until then. */
+/* Prepares the other side of the pseudo-terminal for the next program that opens it: raw and empty. Because it is
+   opened and closed here, poll reports it as hung up until that program opens it. */
 static bool renew_pty(void) {
     const int other = open(pty_name, O_RDWR | O_NOCTTY);
     if (other < 0) {
@@ -155,7 +155,8 @@ static void check_watched(short events) {
     }
 }
 
-/* Whether input may be read, or a client waits, within so many milliseconds; -1: without limit. */
+/* Waits at most this many milliseconds (-1: without limit) until input may be read or a client connects; false if
+   neither happens. */
 static bool wait_for_input(int milliseconds) {
     struct pollfd ready[2] = {{.fd = input >= 0 ? input : listener, .events = POLLIN},
                               {.fd = watched, .events = POLLIN}};
@@ -198,11 +199,11 @@ static void accept_client(void) {
     stalled = false;
 }
 
-/* Nobody is at the other end any more. */
+/* Handles the end of the connection. */
 static void lose(void) {
     if (stream == STDIO && !ended) {
         ended = true;
-        received[0] = '\n'; /* the last line counts, even if its end is missing */
+        received[0] = '\n'; /* so that the last line counts even if its line end is missing */
         n_received = 1;
     } else if (stream == TCP) {
         (void)close(input);
@@ -220,7 +221,7 @@ static void receive(void) {
         return;
     }
     if (!wait_for_input(0)) {
-        absent = false; /* else poll would have said that it hung up */
+        absent = false; /* while nobody has it open, poll reports a hang-up instead */
         return;
     }
     if (input < 0) {
@@ -264,7 +265,7 @@ void tl_port_write(const uint8_t *bytes, uint32_t n) {
             }
         } else if (errno != EINTR) {
             if (stream == STDIO) {
-                exit(0); /* whoever read the answers has gone */
+                exit(0); /* the reader has closed stdout */
             }
             return;
         }
@@ -285,6 +286,6 @@ void tl_port_thinking(bool thinking) {
 
 #else
 
-typedef int tl_not_posix; /* ISO C wants something in every file */
+typedef int tl_not_posix; /* ISO C requires a declaration in every file */
 
 #endif

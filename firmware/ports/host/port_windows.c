@@ -10,17 +10,17 @@
 #include "host.h"
 #include "port.h"
 
-#define STALL_MS 1000 /* a listener that takes nothing for so long loses what is sent to it */
+#define STALL_MS 1000 /* output is dropped if the reader has taken nothing for this time */
 #define RING 4096u
 
 static enum { STDIO, TCP } stream;
 static SOCKET listener = INVALID_SOCKET, client = INVALID_SOCKET;
-static bool stalled; /* the client has stopped taking what is sent */
+static bool stalled; /* the client has stopped taking output */
 
 static uint8_t received[256];
 static int n_received, n_taken;
 
-/* Standard input can only be read by waiting, so a thread of its own does, into a ring. */
+/* Reading standard input blocks, so a thread of its own reads it into this ring buffer. */
 static struct {
     CRITICAL_SECTION lock;
     CONDITION_VARIABLE changed;
@@ -55,7 +55,7 @@ static DWORD WINAPI fill_ring(LPVOID unused) {
             put_in_ring(bytes[i]);
         }
     }
-    put_in_ring('\n'); /* the last line counts, even if its end is missing */
+    put_in_ring('\n'); /* so that the last line counts even if its line end is missing */
     EnterCriticalSection(&ring.lock);
     ring.ended = true;
     WakeAllConditionVariable(&ring.changed);
@@ -225,7 +225,7 @@ static void write_stdout(const uint8_t *bytes, uint32_t n) {
     while (n > 0) {
         DWORD written = 0;
         if (!WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), bytes, n, &written, NULL)) {
-            ExitProcess(0); /* whoever read the answers has gone */
+            ExitProcess(0); /* the reader has closed stdout */
         }
         bytes += written;
         n -= written;
@@ -274,6 +274,6 @@ void tl_port_thinking(bool thinking) {
 
 #else
 
-typedef int tl_not_windows; /* ISO C wants something in every file */
+typedef int tl_not_windows; /* ISO C requires a declaration in every file */
 
 #endif

@@ -51,7 +51,7 @@ int tl_port_read(void) {
     if (UART_RXDRDY == 0) {
         return -1;
     }
-    UART_RXDRDY = 0; /* before the byte is taken: the next one sets it again */
+    UART_RXDRDY = 0; /* cleared before the byte is read, because the next byte sets it again */
     return (int)(UART_RXD & 0xFFu);
 }
 
@@ -64,7 +64,7 @@ void tl_port_write(const uint8_t *bytes, uint32_t n) {
     }
 }
 
-/* The timer has 32 bits, which go round every 71 minutes; an answer asks far more often. */
+/* The timer has 32 bits and wraps every 71 minutes; an answer reads it far more often. */
 uint64_t tl_port_micros(void) {
     static uint64_t micros;
     TIMER_CAPTURE = 1;

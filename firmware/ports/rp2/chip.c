@@ -1,5 +1,5 @@
-/* UART0 and the timer of the RP2040 and the RP2350, which have them at different addresses (chip.h). An image for
- * emulators: clocks, pins and the flash stay as they are after reset. */
+/* UART0 and the timer of the RP2040 and the RP2350; chip.h has the addresses of each. The image is for emulators:
+ * clocks, pins and the flash stay as they are after reset. */
 #include "chip.h"
 
 #include "bare.h"

@@ -1,7 +1,7 @@
-/* Core 1: started through the boot ROM's handshake (RP2040 datasheet, section 2.8.2; RP2350 datasheet, section 5.3), and
- * given work through the FIFOs between the cores (RP2040 section 2.3.1.4, RP2350 section 3.1.5): a word from core 0 asks
- * for one part of a job, the word that comes back says that it is done. Who waits sleeps until an event (WFE); a word
- * alone is none, so every word is followed by one (SEV). */
+/* Core 1. It is started by the handshake with its boot ROM (RP2040 datasheet, section 2.8.2; RP2350 datasheet, section
+ * 5.3), and gets work through the FIFOs between the cores (RP2040 section 2.3.1.4, RP2350 section 3.1.5). A word from
+ * core 0 asks for one part of a job; core 1 sends the word back when the part is done. A core that waits sleeps until
+ * an event (WFE). A word in the FIFO is no event, so an event (SEV) follows each word. */
 #include "second_core.h"
 
 #include <stdbool.h>
@@ -20,16 +20,16 @@
 #define FIFO_ROOM (1u << 1)
 
 #define STACK_WORDS 384u
-#define LAUNCH_LOOKS 20000u /* at the FIFO for an answer of the boot ROM, which takes some hundred cycles */
+#define LAUNCH_LOOKS 20000u /* polls of the FIFO for the boot ROM's answer, which takes some hundred cycles */
 #define LAUNCH_TRIES 100u
 
 extern const uint32_t tl_vectors[];
 
-/* Above core 0's stack: sections.ld. */
+/* Lies above core 0's stack: sections.ld. */
 static uint32_t stack[STACK_WORDS] __attribute__((section(".stack1"), aligned(16)));
 static bool running;
 
-/* What was written before is there before the word is. */
+/* Sends a word. Earlier writes are visible to the other core before the word is. */
 TL_HOT static void push(uint32_t word) {
     __asm__ volatile("dmb" ::: "memory");
     while ((FIFO_STATUS & FIFO_ROOM) == 0) {
@@ -38,7 +38,7 @@ TL_HOT static void push(uint32_t word) {
     __asm__ volatile("sev");
 }
 
-/* What is read afterwards is read after the word came. */
+/* Waits for a word. Later reads see what the other core wrote before it sent the word. */
 TL_HOT static uint32_t pop(void) {
     while ((FIFO_STATUS & FIFO_RECEIVED) == 0) {
         __asm__ volatile("wfe");
@@ -56,7 +56,7 @@ TL_HOT static void work(void) {
     }
 }
 
-/* Whether the boot ROM sent the word back. */
+/* Waits for the boot ROM's answer; whether it is the same word. */
 static bool echoed(uint32_t word) {
     for (uint32_t look = 0; look < LAUNCH_LOOKS; look++) {
         if ((FIFO_STATUS & FIFO_RECEIVED) != 0) {

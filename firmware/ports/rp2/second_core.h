@@ -6,7 +6,7 @@
 extern "C" {
 #endif
 
-/* Starts core 1, which then waits for work. Where it does not answer this core goes on alone. */
+/* Starts core 1, which then waits for work. If it does not answer, core 0 computes alone. */
 void tl_second_core_start(void);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* The second stage of the RP2040's boot (datasheet, section 2.8.1.3): the first 256 bytes of flash, the last four of
- * them a checksum that the boot ROM wants and emulators do not. The real one sets up the flash before it does this. */
+/* The second stage of the RP2040's boot (datasheet, section 2.8.1.3), in the first 256 bytes of flash. The last four of
+ * them are a checksum, which the boot ROM checks and emulators do not. A real second stage sets up the flash first. */
 #include <stdint.h>
 
 void tl_boot2(void);

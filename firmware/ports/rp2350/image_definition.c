@@ -1,5 +1,5 @@
-/* What the RP2350's boot ROM looks for in the first 4 KB of flash: a secure Arm executable (RP2350 datasheet, section
- * 5.9.5.1, the smallest IMAGE_DEF). */
+/* The RP2350's boot ROM looks for this in the first 4 KB of flash: the smallest IMAGE_DEF of a secure Arm executable
+ * (RP2350 datasheet, section 5.9.5.1). */
 #include <stdint.h>
 
 extern const uint32_t tl_image_definition[5];

@@ -1,9 +1,9 @@
-/* The byte stream and the clock of QEMU's Xtensa simulator; both are there from the start. */
+/* The byte stream of QEMU's Xtensa simulator, which needs no start. */
 #include "bare.h"
 #include "port.h"
 #include "simcall.h"
 
-#define WAIT_SECONDS 60u /* less than CCOUNT takes to go round */
+#define WAIT_SECONDS 60u /* less than CCOUNT takes to wrap, so that the clock sees every wrap */
 
 static uint8_t received[256] __attribute__((aligned(256)));
 static int32_t n_received, n_taken;
@@ -21,7 +21,7 @@ int tl_port_read(void) {
         }
         n_received = tl_sim_read(received, sizeof received);
         if (n_received <= 0) {
-            tl_sim_exit(0); /* whoever started us has gone */
+            tl_sim_exit(0); /* stdin has ended: the parent of QEMU is gone */
         }
     }
     return received[n_taken++];

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* How many instructions lie between two readings of CCOUNT, if QEMU counts: fewer than 3.3e9, after which it goes round. */
+/* The number of instructions between two readings of CCOUNT, if QEMU counts them: below 3.3e9, because CCOUNT wraps. */
 uint32_t tl_instructions_between(uint32_t earlier, uint32_t later);
 
 #endif

@@ -1,11 +1,11 @@
-/* The integer helpers that gcc calls on Xtensa LX106 and its libgcc lacks: the LX106 has no divider, and multiplies 32 bits
- * into 32. The chips have both, and so the board (lx6.h). The helpers' names and meanings are gcc's (GCC Internals,
- * section 4.1.1). Dividing by zero is a fault. */
+/* The integer helpers that gcc calls on an Xtensa LX106 but its libgcc lacks. The LX106 has no divider and no product
+ * of more than 32 bits. The real chips have both, so the board emulates them (lx6.h). Names and meanings of the helpers
+ * are gcc's (GCC Internals, section 4.1.1). Dividing by zero is a fault. */
 #include <stdint.h>
 
 #include "lx6.h"
 
-/* Declared here, for no header has them. */
+/* Declared here, because no header has them. */
 uint64_t __muldi3(uint64_t a, uint64_t b);
 uint32_t __udivsi3(uint32_t numerator, uint32_t divisor);
 uint32_t __umodsi3(uint32_t numerator, uint32_t divisor);
@@ -18,7 +18,7 @@ int64_t __moddi3(int64_t numerator, int64_t divisor);
 
 /* --- Multiplication --- */
 
-/* Products of signed numbers have the same low 64 bits. */
+/* The low 64 bits of a product are the same for signed numbers. */
 uint64_t __muldi3(uint64_t a, uint64_t b) {
     const uint32_t a_low = (uint32_t)a, b_low = (uint32_t)b;
     const uint32_t cross = (uint32_t)(a >> 32) * b_low + a_low * (uint32_t)(b >> 32);
@@ -69,7 +69,7 @@ int32_t __modsi3(int32_t numerator, int32_t divisor) {
     return tl_rems(numerator, divisor);
 }
 
-/* Negation in unsigned arithmetic keeps the most negative number right. */
+/* Below, negation is in unsigned arithmetic, which is right for the most negative number too. */
 uint64_t __udivdi3(uint64_t numerator, uint64_t divisor) {
     uint64_t remainder;
     return divide_wide(numerator, divisor, &remainder);

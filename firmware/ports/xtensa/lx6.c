@@ -1,5 +1,5 @@
-/* What the LX106 executes in place of an instruction of lx6.h. It has no such instruction itself: a product of 32 bits is
- * put together here, and a quotient found bit by bit. */
+/* Emulates the instructions of lx6.h with those of the LX106: a high half of a product is put together from products of
+ * halves, and a quotient is found bit by bit. */
 #include "lx6.h"
 
 enum { MULUH = 10, MULSH, QUOU, QUOS, REMU, REMS };

@@ -1,6 +1,6 @@
-/* Instructions of the LX6 and the LX7 that the LX106 lacks: the halves of a product, quotients and remainders (Xtensa
- * Instruction Set Architecture Reference Manual, 32-bit Integer Multiply and Divide Options). As bytes, for the LX106's
- * assembler does not know them. */
+/* Instructions of the LX6 and the LX7 that the LX106 lacks: high halves of products, quotients and remainders (Xtensa
+ * Instruction Set Architecture Reference Manual, 32-bit Integer Multiply and Divide Options). They are written as
+ * bytes, because the LX106's assembler does not know them. */
 #ifndef TL_LX6_H
 #define TL_LX6_H
 
@@ -9,7 +9,7 @@
 
 #include "trap.h"
 
-/* op: the instruction's number; registers: by the names that the compiler gives them. */
+/* op: the instruction's number. r, s, t: registers, by the names that the compiler writes. */
 __asm__(".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
         ".set .Llx6_a\\n, \\n\n"
         ".endr\n"
@@ -33,7 +33,7 @@ TL_LX6(rems, int32_t, 15) /* has the sign of the dividend */
 
 #undef TL_LX6
 
-/* As tl_chip_execute, for these. */
+/* As tl_chip_execute, for the instructions of this file. */
 bool tl_lx6_execute(struct tl_trap *trap);
 
 #endif

@@ -1,5 +1,6 @@
-/* Reset and exceptions of an Xtensa LX106 (Xtensa Instruction Set Architecture Reference Manual, section 4.4.1), with the
- * vectors at the addresses that Espressif and QEMU use. trap.c says what an exception means: nobody enables an interrupt.
+/* Reset and exceptions of an Xtensa LX106 (Xtensa Instruction Set Architecture Reference Manual, section 4.4.1), with
+ * the vectors at the addresses that Espressif and QEMU use. trap.c handles the exceptions. No interrupt is ever
+ * enabled.
  */
 #include <stdint.h>
 
@@ -30,8 +31,9 @@ __asm__(".section .reset, \"ax\"\n"
         "    jx a0\n"
         ".text\n");
 
-/* The program runs in user mode. What trap.c does runs in kernel mode, where an exception is a fault of the instruction
- * that is executed: its cause joins the registers of the program. The literals take the 16 bytes before the first vector. */
+/* The program runs in user mode and trap.c in kernel mode. An exception in kernel mode is a fault of the emulated
+ * instruction: its cause is reported with the program's registers. The literals take the 16 bytes before the first
+ * vector. */
 __asm__(".section .vectors, \"ax\"\n"
         ".global tl_vectors\n"
         "tl_vectors:\n"
@@ -141,7 +143,7 @@ void tl_start(void) {
     tl_bare_start();
 }
 
-/* The stack has been painted: from now on who writes to its last 64 bytes has overflowed it. */
+/* The stack has been painted by now. From here on a write to its last 64 bytes is an overflow. */
 void tl_chip_start(void) {
     __asm__ volatile("wsr.dbreaka0 %0\n"
                      "wsr.dbreakc0 %1\n"

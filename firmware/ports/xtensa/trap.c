@@ -1,8 +1,7 @@
-/* What an exception means: an instruction to be executed for the program, or a fault, which ends the board with the
- * processor's registers.
+/* Handles an exception: emulates the instruction, or reports a fault with the processor's registers and ends the board.
  *
- * The LX106 takes an instruction that it does not know as an exception, so the instructions of another chip can be
- * executed here one by one (Xtensa Instruction Set Architecture Reference Manual, section 4.4.1).
+ * On the LX106 an unknown instruction is an exception, so the instructions of another chip can be emulated here one by
+ * one (Xtensa Instruction Set Architecture Reference Manual, section 4.4.1).
  */
 #include "trap.h"
 
@@ -15,13 +14,13 @@
 
 #define ILLEGAL_INSTRUCTION 0u /* EXCCAUSE */
 #define DEBUG_EXCEPTION 63u    /* the highest EXCCAUSE, which no processor uses; DEBUGCAUSE tells more */
-#define DATA_BREAKPOINT 4u     /* DEBUGCAUSE: the stack's guard was touched; else it was a break instruction */
-/* Instructions of the vector before its first reading of CCOUNT and from its second one on, but for the program's own. */
+#define DATA_BREAKPOINT 4u     /* DEBUGCAUSE: a write to the stack's guard; otherwise it was a break instruction */
+/* Instructions of the vector before its first reading of CCOUNT and from its second one on, minus the program's one. */
 #define UNREAD_INSTRUCTIONS 10u
 
-static uint64_t others;      /* instructions executed for the program, without the last trap's */
-static uint32_t entered;     /* CCOUNT of the last trap */
-static const uint32_t *left; /* where the vector writes CCOUNT at its end; NULL: the last trap is among the others */
+static uint64_t others;      /* instructions that all traps but the last one took */
+static uint32_t entered;     /* CCOUNT at the start of the last trap */
+static const uint32_t *left; /* where the vector writes CCOUNT at its end; NULL: `others` includes the last trap */
 
 __attribute__((weak)) bool tl_chip_execute(struct tl_trap *trap) {
     (void)trap;

@@ -1,4 +1,4 @@
-/* Four values are loaded at once. A compiler loads them one by one, and keeps the pointers on the stack. */
+/* Loads four values at once. A compiler would load them one by one, and keep the pointers on the stack. */
 #include "kernels.h"
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
@@ -33,7 +33,7 @@ uint32_t tl_first_above(const int32_t *values, uint32_t n, int32_t bound) {
     return (uint32_t)(x - values);
 }
 
-/* A value above the bound, which is in r8. */
+/* Copies a value that is above the bound, and sets its bit. */
 #define FOUND(label, value, shift, back)                                                                               \
     label ":\n"                                                                                                        \
           "stmia r1!, {" value "}\n"                                                                                   \
@@ -41,7 +41,7 @@ uint32_t tl_first_above(const int32_t *values, uint32_t n, int32_t bound) {
           "add r9, " value "\n"                                                                                        \
           "b " back "b\n"
 
-/* Values (32,) above the bound are copied; sets their bits. Returns where the next copy goes. */
+/* Copies the values (32,) that are above the bound, and sets their bits. Returns where the next copy goes. */
 static int32_t *copy_32(const int32_t *values, int32_t bound, int32_t *copies, uint32_t *mark) {
     register const int32_t *r0 __asm__("r0") = values;
     register int32_t *r1 __asm__("r1") = copies;

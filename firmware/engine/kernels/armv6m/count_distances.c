@@ -1,4 +1,4 @@
-/* With the pointers in low registers, where a compiler finds none for them. */
+/* The pointers are in low registers; a compiler finds none for them. */
 #include "kernels.h"
 
 void tl_count_distances(const int32_t *values, uint32_t n, uint32_t from, uint32_t shift, uint32_t *counts) {

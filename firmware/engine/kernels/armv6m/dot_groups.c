@@ -1,23 +1,25 @@
-/* Two products from one multiplication, and no mask.
+/* Two products from one multiplication, without a mask.
  *
- * A word of a group is V = A + 256 B: A has the codes of two rows in one column, one in each half, and B those in the next
- * column. With the bytes of both halves swapped it is V' = B + 256 A. For the inputs x and y of these columns
+ * A word of a group is V = A + 256 B: A has the codes of two rows in one column, one in each half, and B those in the
+ * next column. REV16 swaps the bytes of both halves, which gives V' = B + 256 A. For the inputs x and y of these
+ * columns
  *
  *     P = A x + B y = V p + V' q    modulo 2^32
  *
- * if p + 256 q = x and 256 p + q = y: 1 - 2^16 has the inverse 1 + 2^16. P has in each half what one row adds to its sum,
- * for two products of codes fit 16 bits: 2 * 127 * 127 < 2^15. The codes are biased by 128, so 128 (x + y) is taken
- * off each half again; 2^15 is added, so that the lower half is not negative and P >> 16 is what the upper row adds. `all` is the sum
- * of P, `upper` that of P >> 16; the sum of the lower row is what is left of `all`.
+ * if p + 256 q = x and 256 p + q = y, which can be solved because 1 - 2^16 has the inverse 1 + 2^16. Each half of P is
+ * what one row adds to its sum: two products of codes fit 16 bits, because 2 * 127 * 127 < 2^15. The codes are biased
+ * by 128, so 128 (x + y) is subtracted from each half. 2^15 is added, so that the lower half is not negative. P >> 16
+ * is then what the upper row adds. `all` is the sum of P, `upper` that of P >> 16; `all` minus 2^16 `upper` is the sum
+ * of the lower row.
  */
 #include <stddef.h>
 
 #include "kernels.h"
 
-#define BOTH 0x00010001u /* halves */
+#define BOTH 0x00010001u /* times a code: the code in both halves */
 #define BIAS 128u
 #define ROUND 0x8000u
-#define PAIRS_AT_ONCE 8u /* TL_PADDED columns are whole runs of so many pairs */
+#define PAIRS_AT_ONCE 8u /* TL_PADDED columns are a multiple of this many pairs */
 
 static inline void expand_pair(int8_t x, int8_t y, uint32_t *words) {
     /* The code times the inverse of 1 - 2^16. */
@@ -36,17 +38,17 @@ TL_HOT void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
 
-/* What the loop below needs when its registers are full. */
+/* Operands that have no register in the loop below. */
 struct dot {
     const uint8_t *groups;
     const uint8_t *input, *input_end;
-    uint32_t all; /* at the beginning: the rounding of all pairs taken off */
+    uint32_t all; /* its start value: minus the ROUND of all pairs */
     int32_t *sums, *sums_end;
-    uint32_t r7; /* of the compiler, which may not let go of it by itself */
+    uint32_t r7; /* saved here, because the compiler may not give it up */
 };
 
-/* r0, r1, r2: the words of a pair of the input. r3, r7: V. r4: V'. r5: groups. r6: input. r8, r9: all and upper of rows 0
- * and 1; r10, r11: of rows 2 and 3. r12: the input's end. lr: struct dot. */
+/* r0, r1, r2: the words of a pair of the input. r3, r7: V. r4: V'. r5: groups. r6: input. r8, r9: all and upper of rows
+ * 0 and 1; r10, r11: of rows 2 and 3. r12: the input's end. lr: struct dot. */
 #define ROWS(v, all, upper)                                                                                            \
     "rev16 r4, " v "\n"                                                                                                \
     "muls " v ", r0\n"                                                                                                 \
@@ -120,7 +122,7 @@ TL_HOT void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint3
 
 #else
 
-/* What the sums of a word's two rows are made of. */
+/* Adds a pair of columns to the sums of a word's two rows. */
 static void add_pair(uint32_t word, const uint32_t *pair, uint32_t *all, int32_t *upper) {
     const uint32_t swapped = (word >> 8 & 0x00FF00FFu) | (word & 0x00FF00FFu) << 8;
     const uint32_t p = word * pair[0] + swapped * pair[1] + pair[2];

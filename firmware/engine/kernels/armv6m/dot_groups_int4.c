@@ -1,29 +1,29 @@
-/* Two products from one multiplication, and all operands from three instructions and one mask.
+/* Two products from one multiplication; three instructions and one mask give all operands.
  *
- * A word of a group is V = A + 16 B + 256 C + 4096 D: A has the codes of two rows in one column, one in each half, B, C and
- * D those in the next columns. Swapping the bytes of both halves gives V' = C + 16 D + 256 A + 4096 B; without the lower
- * codes, T = B + 256 D, and swapped, T' = D + 256 B. For the inputs x0 to x3 of these columns
+ * A word of a group is V = A + 16 B + 256 C + 4096 D: A has the codes of two rows in one column, one in each half; B, C
+ * and D have those in the next columns. Swapping the bytes of both halves gives V' = C + 16 D + 256 A + 4096 B. Without
+ * the lower codes V is T = B + 256 D, and swapped T' = D + 256 B. For the inputs x0 to x3 of these columns
  *
  *     P = A x0 + B x1 + C x2 + D x3 = V p + V' q + T r + T' s    modulo 2^32
  *
- * if p + 256 q = x0, 256 p + q = x2, r + 256 s = x1 - 16 x0 and 256 r + s = x3 - 16 x2: 1 - 2^16 has the inverse 1 + 2^16.
- * Each half of the sum of P over the columns of a scale is a row's, for it fits 16 bits: 32 * 8 * 127 < 2^15. The codes are
- * biased by 8, so the sum starts at -8 times that of the inputs.
+ * if p + 256 q = x0, 256 p + q = x2, r + 256 s = x1 - 16 x0 and 256 r + s = x3 - 16 x2, which can be solved because
+ * 1 - 2^16 has the inverse 1 + 2^16. Each half of the sum of P over the columns of a scale is the sum of one row, which
+ * fits 16 bits: 32 * 8 * 127 < 2^15. The codes are biased by 8, so the sum starts at -8 times that of the inputs.
  */
 #include <stddef.h>
 
 #include "kernels.h"
 
-#define BOTH 0x00010001u /* halves */
+#define BOTH 0x00010001u /* times a code: the code in both halves */
 #define LOWER_CODES 0x0F0F0F0Fu
 #define BIAS 8u
 
-/* A code in both halves, which is the code times the inverse of 1 - 2^16. */
+/* A code in both halves: the code times the inverse of 1 - 2^16. */
 static inline uint32_t in_both(int8_t code) {
     return (uint32_t)code * BOTH;
 }
 
-/* Returns the sum of the four inputs, in both halves. */
+/* Writes p, q, r and s of four inputs. Returns their sum, in both halves. */
 static inline uint32_t expand_quad(const int8_t *codes, uint32_t *words) {
     const uint32_t x0 = in_both(codes[0]), x1 = in_both(codes[1]), x2 = in_both(codes[2]), x3 = in_both(codes[3]);
     const uint32_t y1 = x1 - (x0 << 4), y3 = x3 - (x2 << 4);
@@ -34,7 +34,8 @@ static inline uint32_t expand_quad(const int8_t *codes, uint32_t *words) {
     return x0 + x1 + x2 + x3;
 }
 
-/* Before the columns of a scale: where both rows' sums start, and how many quads of columns lack. */
+/* Two words are before the columns of a scale: the start value of both rows' sums, and how many quads of columns are
+ * missing to 32 columns. */
 TL_HOT void tl_expand_int4(const int8_t *codes, uint32_t n, uint8_t *input) {
     uint32_t *words = (uint32_t *)(void *)input;
     for (uint32_t columns; n > 0; n -= columns) {
@@ -62,19 +63,19 @@ static inline uint32_t input_words(uint32_t columns) {
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
 
-/* What the loop below needs when its registers are full. */
+/* Operands that have no register in the loop below. */
 struct quads {
     const uint8_t *groups;
     const uint8_t *input, *input_end;
     int32_t *sums, *sums_end;
     uint32_t mask;
     uint32_t padding;         /* bytes between two groups */
-    uint32_t r7;              /* of the compiler, which may not let go of it by itself */
-    const uint8_t *first_end; /* of the input's columns with the first scale */
+    uint32_t r7;              /* saved here, because the compiler may not give it up */
+    const uint8_t *first_end; /* end of the input's columns with the first scale */
 };
 
-/* r0 to r3: the words of a quad of the input, p, q, r, s. r4, r5: operands. r6: groups. r7: the mask. r8 to r11: sums of P,
- * of two rows each. r12: input. lr: struct quads. */
+/* r0 to r3: the words of a quad of the input, p, q, r, s. r4, r5: operands. r6: groups. r7: the mask. r8 to r11: sums
+ * of P, of two rows each. r12: input. lr: struct quads. */
 #define ROWS(sum)                                                                                                      \
     "ldmia r6!, {r4}\n"                                                                                                \
     "rev16 r5, r4\n"                                                                                                   \
@@ -95,7 +96,7 @@ struct quads {
     "ldmia r4!, {r0, r1, r2, r3}\n"                                                                                    \
     "mov r12, r4\n" ROWS("r8") ROWS("r9") ROWS("r10") ROWS("r11")
 #define EIGHT_QUADS QUAD QUAD QUAD QUAD QUAD QUAD QUAD QUAD
-/* What two rows gain with the columns of a scale: r2 and r3. */
+/* What the columns of a scale add to two rows' sums: r2 and r3. */
 #define GAIN(sum, lower, upper)                                                                                        \
     "mov r3, " sum "\n"                                                                                                \
     "sxth r2, r3\n"                                                                                                    \
@@ -133,7 +134,7 @@ TL_HOT static void dot_quads(struct quads *job) {
                      "mov r11, r0\n"
                      "movs r2, #" QUAD_BYTES "\n"
                      "muls r1, r2\n"
-                     "add pc, r1\n" /* to the quads that there are */
+                     "add pc, r1\n" /* skips the missing quads */
                      "nop\n" EIGHT_QUADS "mov r0, lr\n"
                      "ldr r5, [r0, #12]\n"
                      "ldr r1, [r0, #32]\n"
@@ -219,7 +220,7 @@ TL_HOT void tl_dot_groups_int4(const struct tl_matrix *w, const uint8_t *input, 
 TL_HOT int32_t tl_code_int4(const struct tl_matrix *w, uint32_t row, uint32_t column) {
     const uint8_t *group = w->groups + (size_t)(row / TL_INT4_GROUP_ROWS) * w->group_bytes;
     const uint32_t within = row % TL_INT4_GROUP_ROWS, scale = column / TL_SCALE_COLUMNS;
-    const uint32_t end = (scale + 1u) * TL_SCALE_COLUMNS; /* of the columns with this scale */
+    const uint32_t end = (scale + 1u) * TL_SCALE_COLUMNS; /* end of the columns with this scale */
     const uint8_t *scales = group + scale * TL_INT4_GROUP_ROWS;
     const uint8_t byte = scales[column / TL_QUAD_COLUMNS * 16u + within * 2u + column % TL_QUAD_COLUMNS / 2u];
     scales += TL_QUADS(end < w->columns ? end : w->columns) * 16u;

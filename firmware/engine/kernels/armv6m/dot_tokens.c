@@ -1,23 +1,24 @@
-/* Two tokens from one multiplication, and a row's codes for two such pairs of tokens.
+/* Two tokens from one multiplication; a row's codes are loaded once for two such pairs of tokens.
  *
- * A word of the inputs is X = a + 2^16 b, the codes of two tokens in one column. The half of a group's word that has a row's
- * codes w0 and w1 of two columns, each plus 128, is u = h + BIAS, h = w0 + 256 w1. With the words X and Z = X' - 256 X of
- * these columns
+ * A word of the inputs is X = a + 2^16 b, the codes of two tokens in one column; X' is that of the next column. A half
+ * of a group's word has the codes w0 and w1 of a row in two columns, each plus 128: u = h + BIAS, h = w0 + 256 w1. With
+ * the words X and Z = X' - 256 X of these columns
  *
  *     P = w0 X + w1 X' = h X + w1 Z    modulo 2^32
  *
- * has in each half what one token's sum gains, for two products of codes fit 16 bits: 2 * 127 * 127 < 2^15. `all` is
- * the sum of P and `upper` that of its upper half, to nearest; the sum of the lower half is what is left of `all`.
+ * has in each half what is added to one token's sum: two products of codes fit 16 bits, because 2 * 127 * 127 < 2^15.
+ * `all` is the sum of P and `upper` that of its upper half, to nearest; `all` minus 2^16 `upper` is the sum of the
+ * lower half.
  */
 #include <stddef.h>
 
 #include "kernels.h"
 
 #define TOKENS_AT_ONCE 4u
-#define COLUMN_BYTES (TOKENS_AT_ONCE * 2u) /* of the inputs */
+#define COLUMN_BYTES (TOKENS_AT_ONCE * 2u) /* of the inputs of four tokens */
 #define BIAS 0x8080u
 
-/* X of both pairs of tokens for each column at an even place, Z for the one behind it: X, Z, X, Z. */
+/* For every two columns: X and Z of the first pair of tokens, then X and Z of the second pair. */
 TL_HOT static void expand_four(const int8_t *codes, uint32_t stride, uint32_t n, uint8_t *inputs) {
     uint32_t *words = (uint32_t *)(void *)inputs;
     for (uint32_t i = 0; i < n; i += 2u) {
@@ -40,20 +41,20 @@ TL_HOT void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t toke
     for (; tokens > 0; tokens--, codes += stride, inputs += TL_INPUT_BYTES(n)) tl_expand(codes, n, inputs);
 }
 
-/* One row of each group. */
+/* Operands of the assembly: one row of each group. */
 struct rows {
     const uint8_t *weights; /* the row's first half of a word */
     const uint8_t *inputs, *inputs_end;
-    int32_t *sums, *end; /* of the first token, of every fourth row */
-    uint32_t stride;     /* bytes from there to the next token's */
+    int32_t *sums, *end; /* of the first token; every fourth one is this row's */
+    uint32_t stride;     /* bytes from a token's sums to the next token's */
 };
 
-/* At -O0 gcc keeps r7 to itself, which the machine code needs. */
+/* At -O0 gcc reserves r7, which the assembly needs. */
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__) && defined(__OPTIMIZE__)
 
-/* r0: h. r1: w1. r2, r3: X and Z. r5: weights. r6: inputs. r8, r7: all and upper of the first two tokens; r9, r4: of the
- * others. r10: -BIAS. r11: the inputs' end. r12, lr: sums and their end. What else is needed is in the stack frame: "m" is
- * an offset from sp. adcs takes the bit that asrs shifted out last: the half. */
+/* r0: h. r1: w1. r2, r3: X and Z. r5: weights. r6: inputs. r8, r7: all and upper of the first two tokens; r9, r4: of
+ * the others. r10: -BIAS. r11: the inputs' end. r12, lr: sums and their end. The other operands are in the stack frame:
+ * "m" is an offset from sp. adcs adds the bit that asrs shifted out last, which rounds to nearest. */
 #define TOKENS(all, upper)                                                                                             \
     "ldmia r6!, {r2, r3}\n"                                                                                            \
     "muls r2, r0\n"                                                                                                    \

@@ -1,12 +1,12 @@
-/* Two tokens from one multiplication, and the codes of two rows for two such pairs of tokens.
+/* Two tokens from one multiplication; the codes of two rows are loaded once for two such pairs of tokens.
  *
- * A word of the inputs is X = a + 2^16 b, the codes of two tokens in one column. u has the codes of a row in four columns,
- * four bits each. With the words X0 to X3 of these columns
+ * A word of the inputs is X = a + 2^16 b, the codes of two tokens in one column. u has the codes of a row in four
+ * columns, four bits each. With the words X0 to X3 of these columns
  *
  *     P = u X0 + (u >> 4) (X1 - 16 X0) + (u >> 8) (X2 - 16 X1) + (u >> 12) (X3 - 16 X2)    modulo 2^32
  *
- * is what one token's sum gains in each half; as in dot_groups_int4.c its sum over the columns of a scale fits, and starts
- * at -8 times that of the inputs.
+ * has in each half what is added to one token's sum. As in dot_groups_int4.c, its sum over the columns of a scale fits
+ * 16 bits, and starts at -8 times that of the inputs.
  */
 #include <stddef.h>
 
@@ -18,8 +18,8 @@
 #define QUAD_BYTES 16u /* of a group */
 #define START_WORDS 3u
 
-/* Before the columns of a scale: where the sums of both pairs of tokens start, and how many quads of columns lack. Of each
- * column a word for each pair. */
+/* Three words are before the columns of a scale: the start values of the sums of both pairs of tokens, and how many
+ * quads of columns are missing to 32 columns. Each column has a word for each pair. */
 TL_HOT static void expand_four_int4(const int8_t *codes, uint32_t stride, uint32_t n, uint8_t *inputs) {
     uint32_t *words = (uint32_t *)(void *)inputs;
     for (uint32_t begin = 0; begin < n; begin += TL_SCALE_COLUMNS) {
@@ -54,23 +54,23 @@ TL_HOT void tl_expand_tokens_int4(const int8_t *codes, uint32_t stride, uint32_t
     for (; tokens > 0; tokens--, codes += stride, inputs += TL_INT4_INPUT_BYTES(n)) tl_expand_int4(codes, n, inputs);
 }
 
-/* Two neighbouring rows of each group. */
+/* Operands of the assembly: two neighbouring rows of each group. */
 struct rows {
     const uint8_t *weights; /* of the first group */
     const uint8_t *inputs, *inputs_end;
-    int32_t *sums, *sums_end; /* of the first token, of every eighth row */
-    uint32_t stride;          /* bytes from a token's sums to the next one's */
-    uint32_t scales;          /* from the word of these rows in a quad to their scales, as their place is in a group */
+    int32_t *sums, *sums_end; /* of the first token; every eighth one is the first row's */
+    uint32_t stride;          /* bytes from a token's sums to the next token's */
+    uint32_t scales;          /* bytes from these rows' word in the first of eight quads to their scales */
     uint32_t group_bytes;
-    uint32_t r7;          /* of the compiler, which may not let go of it by itself */
-    const uint8_t *input; /* the next */
+    uint32_t r7;          /* saved here, because the compiler may not give it up */
+    const uint8_t *input; /* the next word of the inputs */
 };
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
 
-/* r0 to r3: words of two columns. r4, r5: u of the upper and the lower row. r6: inputs. r7: scratch. r8, r9: sums of P of
- * the lower row, of the first two tokens and the others; r10, r11: of the upper row. r12: the word in the first quad. lr:
- * struct rows. */
+/* r0 to r3: words of two columns. r4, r5: u of the upper and the lower row. r6: inputs. r7: scratch. r8, r9: sums of P
+ * of the lower row, for the first two tokens and the others; r10, r11: of the upper row. r12: address of the rows' word
+ * in the first of eight quads. lr: struct rows. */
 #define COLUMN(first, second, shift)                                                                                   \
     "lsrs r7, r5, #" shift "\n"                                                                                        \
     "muls r7, " first "\n"                                                                                             \
@@ -102,8 +102,8 @@ struct rows {
     "lsrs r4, r4, #16\n"                                                                                               \
     "ldmia r6!, {r0, r1, r2, r3}\n" FIRST_COLUMN COLUMN("r2", "r3", "4") "ldmia r6!, {r0, r1, r2, r3}\n" COLUMN(       \
         "r0", "r1", "8") COLUMN("r2", "r3", "12")
-/* Two rows of a token, or of two whose lower row is in r1, times the scales r4 and r5 are added to the sums at r7. r8: bytes
- * to the next token's. */
+/* TOKEN adds two rows of a token, times the scales r4 and r5, to the sums at r7. TOKENS does so for two tokens, whose
+ * lower row is in r1. r8: bytes to the next token's sums. */
 #define TOKEN(lower, upper)                                                                                            \
     "muls " lower ", r4\n"                                                                                             \
     "muls " upper ", r5\n"                                                                                             \
@@ -155,7 +155,7 @@ TL_HOT static void dot_rows_of_tokens(struct rows *rows) {
                      "mov r12, r3\n"
                      "movs r1, #" CODE_BYTES "\n"
                      "muls r1, r2\n"
-                     "add pc, r1\n" /* to the quads that there are */
+                     "add pc, r1\n" /* skips the missing quads */
                      "nop\n" QUAD("0") QUAD("16") QUAD("32") QUAD("48") QUAD("64") QUAD("80") QUAD("96")
                          QUAD("112") "mov r0, lr\n"
                                      "str r6, [r0, #36]\n"
@@ -196,7 +196,7 @@ TL_HOT static void dot_rows_of_tokens(struct rows *rows) {
 
 #else
 
-/* What the sums of P gain with a quad of columns. */
+/* Adds P of a quad of columns to the sums of both pairs of tokens. */
 static void add_quad(const uint8_t *bytes, const uint32_t *words, uint32_t *p) {
     const uint32_t u = bytes[0] | (uint32_t)bytes[1] << 8;
     for (uint32_t i = 0; i < TL_QUAD_COLUMNS; i++, words += PAIRS) {
@@ -210,7 +210,7 @@ TL_HOT static void dot_rows_of_tokens(struct rows *rows) {
         for (uint32_t row = 0; row < 2u; row++) {
             int32_t *const sums = rows->sums + row;
             for (uint32_t t = 0; t < TOKENS_AT_ONCE; t++) sums[t * stride] = 0;
-            const uint8_t *bytes = rows->weights; /* then behind the quads of a scale */
+            const uint8_t *bytes = rows->weights; /* the next quad */
             const uint32_t *words = (const uint32_t *)(const void *)rows->inputs;
             while (words < (const uint32_t *)(const void *)rows->inputs_end) {
                 uint32_t p[PAIRS] = {words[0], words[1]};

@@ -1,5 +1,5 @@
-/* Four rows of codes + 128 a group, as codegen/kernels/armv6m.py packs them: of each pair of columns a word for rows 0
- * and 1 and a word for rows 2 and 3. An input has three words for each pair: dot_groups.c. */
+/* A group is four rows of codes + 128, as codegen/kernels/armv6m.py packs them: of each pair of columns a word for rows
+ * 0 and 1, and a word for rows 2 and 3. An input has three words for each pair of columns: dot_groups.c. */
 #ifndef TL_LAYOUT_H
 #define TL_LAYOUT_H
 

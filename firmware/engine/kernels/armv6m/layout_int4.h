@@ -1,6 +1,6 @@
-/* Eight rows are a group, as codegen/kernels/int4_quads.py packs them: of four columns of each row 16 bits, a code + 8 in
- * four of them, that of the first column lowest; behind each 32 columns the eight scales. An input has two words before its
- * 32 columns, and four words for each four of them: dot_groups_int4.c. */
+/* A group is eight rows, as codegen/kernels/int4_quads.py packs them: of every four columns (a quad) 16 bits for each
+ * row, a code + 8 in each four bits, the first column lowest. After each 32 columns the eight scales follow. An input
+ * has two words before each 32 columns, and four words for each quad: dot_groups_int4.c. */
 #ifndef TL_LAYOUT_INT4_H
 #define TL_LAYOUT_INT4_H
 

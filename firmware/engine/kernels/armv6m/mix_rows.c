@@ -1,23 +1,24 @@
-/* Weighted sums of values, four channels to a word, over the slots whose weight is not zero.
+/* Weighted sums of values, four channels in a word, over the slots whose weight is not zero.
  *
- * With 128 added to each code a word is V = u0 + 2^8 u1 + 2^16 u2 + 2^24 u3. The sums of weight * (V >> 8 i) modulo 2^32
- * need no code cut out; at the end the sum of weight * ui is the i-th less 2^8 times the next.
+ * With 128 added to each code a word is V = u0 + 2^8 u1 + 2^16 u2 + 2^24 u3. The loop adds up weight * (V >> 8 i)
+ * modulo 2^32, so it has to extract no code. At the end the sum of weight * ui is the i-th sum minus 2^8 times the next
+ * one.
  */
 #include <stddef.h>
 
 #include "kernels.h"
 
 #define CHANNELS_AT_ONCE 4u
-#define SLOTS_AT_ONCE 32u /* that are listed on the stack */
+#define SLOTS_AT_ONCE 32u /* slots that are listed on the stack */
 #define BIAS 0x80808080u
 
-/* A slot whose weight is not zero, and where its values are. */
+/* A slot whose weight is not zero, and the offset of its values. */
 struct entry {
     uint32_t weight;
     uint32_t offset;
 };
 
-/* What is to be added to the sums, in the order of the machine code's offsets. */
+/* Operands of the assembly, which relies on their offsets: slots to add to the sums. */
 struct mix {
     const struct entry *entries, *entries_end;
     const int8_t *values, *values_end; /* of slot 0 */
@@ -27,7 +28,7 @@ struct mix {
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
 
-/* r0: entries. r1: weight. r2: offset. r3: V. r5: values. r6: BIAS. r8 to r11: sums. r12: entries_end. lr: struct mix. */
+/* r0: entries. r1: weight. r2: offset. r3: V. r5: values. r6: BIAS. r8 to r11: sums. r12: entries_end. lr: job. */
 #define CHANNEL(shift, sum)                                                                                            \
     "lsrs r4, r3, #" shift "\n"                                                                                        \
     "muls r4, r1\n"                                                                                                    \
@@ -89,7 +90,7 @@ TL_HOT static void mix_entries(struct mix *job) {
 
 #endif
 
-/* One head, of whole words. */
+/* One head whose size is a multiple of four channels. */
 TL_HOT static void mix_words(const struct tl_mix_job *job, const int32_t *weights, int32_t down, uint32_t *sums) {
     const uint32_t n = job->head_dim;
     const int32_t half = (1 << down) >> 1;

@@ -1,4 +1,4 @@
-/* A value of any size by a multiplier of any size, on a Cortex-M0+. */
+/* Requantises a value of any size by a multiplier of any size, on a Cortex-M0+. */
 #ifndef TL_REQUANTIZE_ANY_H
 #define TL_REQUANTIZE_ANY_H
 
@@ -6,7 +6,7 @@
 #include "placement.h"
 
 #if defined(__GNUC__)
-#define APART __attribute__((noinline)) /* else its registers would be missing in the loops that call it */
+#define APART __attribute__((noinline)) /* not inlined, so that it takes no registers of the loops that call it */
 #else
 #define APART
 #endif
@@ -15,8 +15,8 @@ APART static int32_t requantize_in_64_bits(int32_t value, int32_t multiplier, in
     return tl_requantize(value, multiplier, right);
 }
 
-/* Any value: the product of halves in two words. Only a result of 31 bits or more, or a shift to the left, takes the long
- * way. */
+/* Requantises any value: puts the product together from products of halves, in two words. Only a result of 31 bits or
+ * more, or a shift to the left, takes 64-bit arithmetic. */
 TL_HOT APART static int32_t requantize_any(int32_t value, int32_t multiplier, int32_t right) {
     const uint32_t value_low = (uint32_t)value & 0xFFFFu, low = (uint32_t)multiplier & 0xFFFFu;
     const int32_t value_high = value >> 16, high = multiplier >> 16;

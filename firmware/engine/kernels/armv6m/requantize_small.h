@@ -1,11 +1,11 @@
 /* Requantisation without 64-bit arithmetic, which costs a Cortex-M0+ a call for each product.
  *
- * The multiplier m < 2^31 is taken in three parts, m = 2^22 m2 + 2^11 m1 + m0. With floor(a / 2^11) written a >> 11
+ * The multiplier m < 2^31 is split into three parts, m = 2^22 m2 + 2^11 m1 + m0. With a >> 11 for floor(a / 2^11)
  *
  *     floor(v m / 2^22) = v m2 + ((v m1 + (v m0 >> 11)) >> 11)
  *
- * is exact, and so is the rest of the shift with its half, which lies above 2^22. For -2^20 <= v < 2^20 all of it fits 32
- * bits: |v m1| + 2^20 <= 2^31 and |v m2| + 2^20 + 2^30 < 2^31.
+ * is exact. The rest of the shift is exact too, because its rounding half is above 2^22. For -2^20 <= v < 2^20
+ * everything fits 32 bits: |v m1| + 2^20 <= 2^31 and |v m2| + 2^20 + 2^30 < 2^31.
  */
 #ifndef TL_REQUANTIZE_SMALL_H
 #define TL_REQUANTIZE_SMALL_H
@@ -16,7 +16,7 @@
 #define PART_BITS 0x7FFu
 #define VALUE_BITS 20
 
-/* rest: of the shift, 1 to 31; half: 2^(rest - 1). */
+/* rest: the shift minus 22, 1 to 31. half: 2^(rest - 1). */
 static inline int32_t requantize_small(int32_t v, int32_t m, int32_t half, int32_t rest) {
     const int32_t low = v * (int32_t)((uint32_t)m & PART_BITS);
     const int32_t middle = v * (int32_t)((uint32_t)m >> PART & PART_BITS) + (low >> PART);

@@ -4,7 +4,7 @@
 #include "placement.h"
 #include "requantize_small.h"
 
-/* As tl_requantize_rows, but that no value is looked at if `most` tells that all are small. */
+/* As tl_requantize_rows, but without a check of each value if `most` says that all are small. */
 TL_HOT void tl_requantize_tokens(int32_t *values, uint32_t stride, uint32_t tokens, const uint16_t *mantissa,
                                  uint32_t n, const struct tl_scale *scales, int32_t exponent, int32_t most) {
     for (uint32_t t = 0; t < tokens; t++, values += stride) {

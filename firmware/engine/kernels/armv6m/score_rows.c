@@ -1,32 +1,33 @@
 /* The scores of two query heads from one multiplication for each code of a key.
  *
- * A lane word is the codes of both heads in one channel, first + 65536 second. For two channels of a key the sum of
- * code * lane word has in each half what one head's dot product gains, signed: 2 * 127 * 127 < 2^15. `all` is the sum of
- * these, `upper` that of their upper halves to nearest, so the dot product of the first head is what is left of `all`.
+ * A lane word has the codes of both queries in one channel, first + 65536 second. The sum of code * lane word over two
+ * channels of a key has in each half what is added to one head's dot product, signed: 2 * 127 * 127 < 2^15. `all` is
+ * the total of these sums, `upper` that of their upper halves, to nearest; `all` minus 2^16 `upper` is the dot product
+ * of the first head.
  */
 #include <stddef.h>
 
 #include "kernels.h"
 
 #define CHANNELS_AT_ONCE 8u
-#define MOST_CHANNELS 64u /* whose lane words go on the stack */
+#define MOST_CHANNELS 64u /* channels whose lane words fit on the stack */
 
-/* Slots that are scored, in the order of the machine code's offsets. */
+/* Operands of the assembly, which relies on their offsets: the slots to score. */
 struct score {
     const uint32_t *lanes, *lanes_end;
     const int8_t *keys;
     const uint16_t *key_scales;
     int32_t *scores, *scores_end; /* of the first head */
-    uint32_t second;              /* bytes from there to those of the second head */
+    uint32_t second;              /* bytes from the first head's scores to the second head's */
     int32_t dot_shift;
     int32_t biased_top;
-    uint32_t r7; /* of the compiler, which may not let go of it by itself */
+    uint32_t r7; /* saved here, because the compiler may not give it up */
 };
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
 
 /* r0: four codes of a key. r3, r4: lane words. r5: keys. r6: lanes. r7: upper. r8: all. r9: scores of the first head.
- * r11: key_scales. r12: lanes_end. lr: struct score. adcs takes the bit that asrs shifted out last: the half. */
+ * r11: key_scales. r12: lanes_end. lr: struct score. adcs adds the bit that asrs shifted out last, which rounds. */
 #define PAIR(first, second)                                                                                            \
     "ldmia r6!, {r3, r4}\n" first second "muls r1, r3\n"                                                               \
     "muls r2, r4\n"                                                                                                    \

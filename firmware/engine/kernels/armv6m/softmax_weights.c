@@ -1,13 +1,13 @@
-/* Four slots at a time, in all registers: a compiler keeps on the stack what is the same for all of them. */
+/* Four slots at a time, in all registers. A compiler would keep the constants of the loop on the stack. */
 #include "softmax.h"
 
 #define AT_ONCE 4u
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
 
-/* r0: scores. r1: v_scales. r4: mantissa. r5: table. r7: top. r8: highest. r9: cut. r10: farthest. r11: rounding. r12: total.
- * lr: largest. The stack has the scores' end, the job, and r7, which may be the frame pointer. lsrs leaves the last bit that
- * it shifts out for adcs. */
+/* r0: scores. r1: v_scales. r4: mantissa. r5: table. r7: top. r8: highest. r9: cut. r10: farthest. r11: rounding. r12:
+ * total. lr: largest. The stack has the scores' end, the job, and r7, which may be the frame pointer. adcs adds the bit
+ * that lsrs shifted out last, which rounds. */
 #define SLOT(at, far, smaller, done)                                                                                   \
     "ldr r3, [r0]\n"                                                                                                   \
     "mov r2, r8\n"                                                                                                     \

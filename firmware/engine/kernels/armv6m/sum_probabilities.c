@@ -1,10 +1,11 @@
-/* The probabilities of four logits at a time: what a compiler keeps on the stack stays in the high registers here. */
+/* The probabilities of four logits at a time. The constants of the loop are in high registers; a compiler would keep
+ * them on the stack. */
 #include "kernels.h"
 
 #if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
 
 /* r0: logits. r1: sum, its high word in r12. r5: multiplier. r7: left. r8: largest. r9: farthest. r10: tl_exp2_table.
- * r11: end. One logit, with two labels of its own; as tl_logit_probability has it. */
+ * r11: end. LOGIT adds the probability of one logit, as tl_logit_probability, and has two labels of its own. */
 #define LOGIT(done, carried)                                                                                           \
     "ldmia r0!, {r2}\n"                                                                                                \
     "cmp r2, r9\n"                                                                                                     \

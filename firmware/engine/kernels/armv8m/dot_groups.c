@@ -6,10 +6,10 @@ TL_HOT void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     expand(codes, n, 1, input);
 }
 
-/* Groups of rows over 1 to MOST_UNITS units. */
+/* Operands of the assembly: groups of rows with 1 to MOST_UNITS units. */
 struct rows {
     const uint8_t *input, *input_end;
-    uint32_t skip; /* bytes of code that are left out of the first round of the loop */
+    uint32_t skip; /* bytes of code that the first round of the loop skips */
     struct {
         int32_t *sums, *end;
     } to;
@@ -73,7 +73,7 @@ TL_HOT static void dot(struct rows *rows) {
 
 #endif
 
-/* sums (4 * groups,) of groups over so many units. Groups of rows lie one behind the other only if these are all. */
+/* sums (4 * groups,) of groups over `units` units. If these are not all units of a row, groups must be 1. */
 TL_HOT static void dot_units(const uint8_t *weights, const uint8_t *input, uint32_t units, uint32_t groups,
                              int32_t *sums) {
     struct rows rows = {

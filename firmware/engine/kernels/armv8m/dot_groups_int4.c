@@ -1,4 +1,4 @@
-/* Four rows are multiplied by an input at a time: its loads are shared, and there are registers for no more sums. */
+/* Four rows are multiplied by an input at a time. They share its loads, and there are no registers for more sums. */
 #include <stddef.h>
 
 #include "dot.h"
@@ -8,7 +8,7 @@ TL_HOT void tl_expand_int4(const int8_t *codes, uint32_t n, uint8_t *input) {
     expand_int4(codes, n, 1, input);
 }
 
-/* Four rows after four rows, over the columns of 1 to MOST_SCALES scales. */
+/* Operands of the assembly: fours of rows, over the columns of 1 to MOST_SCALES scales. */
 struct fours {
     const uint8_t *input_end, *input;
     uint32_t cut; /* 1: the first scale has 16 columns; 0: it has 32 */
@@ -18,8 +18,9 @@ struct fours {
 
 #if defined(TL_DSP)
 
-/* r0 to r3: sums of a scale's columns. r4 to r6: words of rows. r7: what is taken of one. r8 to r11: the input. r12:
- * weights. lr: input. The stack has the totals of the four rows, then what is given from input_end on. */
+/* r0 to r3: sums of a scale's columns. r4 to r6: words of rows. r7: bytes or codes of a word. r8 to r11: words of the
+ * input. r12: pointer to weights. lr: pointer to the input. The stack has the totals of the four rows, then struct
+ * fours from input_end on. */
 #define ROW(sum, w, begin)                                                                                             \
     "smlad " sum ", " w ", r8, " begin "\n"                                                                            \
     "sxtb16 r7, " w ", ror #8\n"                                                                                       \
@@ -29,7 +30,7 @@ struct fours {
     "and r7, r7, " LOW_CODES "\n"                                                                                      \
     "smlad " sum ", r7, r11, " sum "\n"
 #define MORE(sum, w) ROW(sum, w, sum)
-/* The word before a scale's input begins its sums; r3 has it until the last of them begins. */
+/* The word before a scale's input is the start value of its sums; r3 holds it until the last of them begins. */
 #define BEGUN(sum, w) ROW(sum, w, "r3")
 #define BEGIN_AND_INPUT "ldmia.w lr!, {r3, r8, r9, r10, r11}\n"
 #define INPUT "ldmia.w lr!, {r8, r9, r10, r11}\n"
@@ -113,7 +114,7 @@ TL_HOT static void dot_fours(const struct fours *fours) {
 
 #endif
 
-/* sums (4 * fours,) of rows over so many columns. Four rows lie behind four rows only if these are all. */
+/* sums (4 * fours,) of rows over these columns. If these are not all columns of a row, fours must be 1. */
 TL_HOT static void dot_columns(const uint8_t *weights, const uint8_t *input, struct columns columns, uint32_t fours,
                                int32_t *sums) {
     const struct fours given = {input + bytes_of(columns),    input,  columns.cut, sums,
@@ -152,7 +153,7 @@ TL_HOT int32_t tl_code_int4(const struct tl_matrix *w, uint32_t row, uint32_t co
     const uint8_t *four = w->groups + (size_t)(row / ROWS_TOGETHER) * bytes_of(columns);
     const uint8_t *words = is_first ? four : four + bytes_of(first) + index * SCALE_BYTES;
     const uint8_t *scales = words + (is_first ? bytes_of(first) : SCALE_BYTES) - ROWS_TOGETHER;
-    /* Columns 0, 1, 4, 5, 2, 3, 6 and 7 from the lowest bits on; all but 5 and 7 have 8 added. */
+    /* A word has columns 0, 1, 4, 5, 2, 3, 6 and 7 from the lowest bits on; all but 5 and 7 have 8 added. */
     const uint32_t place = (column & 1u) | (column & 2u) << 1 | (column & 4u) >> 1;
     const uint32_t word = tl_load_word(words + (unit * ROWS_TOGETHER + row % ROWS_TOGETHER) * 4u) ^ 0x08880888u;
     return ((int32_t)((word >> 4u * place & 15u) ^ 8u) - 8) * scales[row % ROWS_TOGETHER];

@@ -1,10 +1,11 @@
-/* What the dot products of int4 codes have in common, of one token and of several.
+/* The dot products of int4 codes: the parts that one token and several tokens share.
  *
- * A half of a word has four codes, h = n0 + 16 * n1 + 256 * b, where the byte b = n2 + 16 * n3 has a sign. With four halves
- * of the input,
- *     h * x1 + n0 * (16 * x0 - x1) + b * (x3 - 256 * x1) + n2 * (16 * x2 - x3) = 16 * (n0 * x0 + n1 * x1 + n2 * x2 + n3 * x3):
- * eight products take four SMLAD, SXTB16 and two ANDs. n0, n1 and n2 are codes plus 8: a sum begins with -128 times the sum
- * of their x, a word before the input of a scale's columns.
+ * A half of a word has four codes, h = n0 + 16 * n1 + 256 * b; the byte b = n2 + 16 * n3 is signed. With four halves of
+ * the input,
+ *     h * x1 + n0 * (16 * x0 - x1) + b * (x3 - 256 * x1) + n2 * (16 * x2 - x3)
+ *     = 16 * (n0 * x0 + n1 * x1 + n2 * x2 + n3 * x3):
+ * eight products take four SMLAD, SXTB16 and two ANDs. n0, n1 and n2 are codes plus 8, so a sum starts at -128 times
+ * the sum of their x. This start value is a word before the input of a scale's columns.
  */
 #ifndef TL_DOT_INT4_H
 #define TL_DOT_INT4_H
@@ -16,18 +17,18 @@
 
 #define WORD_COLUMNS 8u
 #define ROWS_TOGETHER 4u
-/* Bytes of 16 columns, of four rows and of an input. */
+/* 16 columns, and their bytes: of four rows, and of an input. */
 #define HALF_COLUMNS (TL_SCALE_COLUMNS / 2u)
 #define HALF_BYTES 32u
-/* Bytes of four rows and 32 columns: of the words, and with the scales. */
+/* Bytes of four rows and 32 columns: words and scales. */
 #define SCALE_BYTES (2u * HALF_BYTES + ROWS_TOGETHER)
-/* Scales after which 16 times the sum may not fit int32: 16 * 255 * 32 * 8 * 127 * 16 < 2^31. */
+/* 16 times a sum must fit int32, as it does up to 16 scales: 16 * 255 * 32 * 8 * 127 * 16 < 2^31. */
 #define MOST_SCALES 16u
 
-/* What four rows have: scales, and of the last scale's columns, which come first, half or all. */
+/* The columns of four rows: how many scales, and whether the last scale, whose columns come first, has 16 or 32. */
 struct columns {
     uint32_t scales;
-    uint32_t cut; /* 1: the first have half of a scale's columns; 0: they have all */
+    uint32_t cut; /* 1: the first scale has 16 columns; 0: it has 32 */
 };
 
 static inline struct columns columns_of(uint32_t n) {
@@ -36,12 +37,12 @@ static inline struct columns columns_of(uint32_t n) {
     return columns;
 }
 
-/* Of four rows, and of an input, scales' columns from the first on. */
+/* The bytes that these columns take, of four rows or of an input. */
 static inline uint32_t bytes_of(struct columns columns) {
     return columns.scales * SCALE_BYTES - columns.cut * HALF_BYTES;
 }
 
-/* As many as one sum takes of what is left, and what is left then. */
+/* The part of the columns left that one sum can take; then behind(): the columns after that part. */
 static inline struct columns at_most(struct columns left) {
     const struct columns now = {left.scales < MOST_SCALES ? left.scales : MOST_SCALES, left.cut};
     return now;
@@ -52,7 +53,7 @@ static inline struct columns behind(struct columns left, struct columns now) {
     return others;
 }
 
-/* Fours of rows in these groups; the last group may have fewer than four. */
+/* The number of fours of rows in these groups; the last group may have fewer than four of them. */
 static inline uint32_t fours_of(const struct tl_matrix *w, uint32_t first, uint32_t last) {
     const uint32_t all = (w->rows + ROWS_TOGETHER - 1u) / ROWS_TOGETHER, end = 4u * last < all ? 4u * last : all;
     return first == last ? 0 : end - 4u * first;
@@ -81,7 +82,7 @@ static TL_INLINE void expand_columns(const int8_t *codes, uint32_t n, uint32_t t
     tl_store_word(input, (uint32_t)(-128 * sum));
 }
 
-/* Codes (n,) become an input whose words are `tokens` words apart, zeros up to whole halves behind them. */
+/* Expands codes (n,), filled up with zeros to a multiple of 16, to an input whose words are `tokens` words apart. */
 static TL_INLINE void expand_int4(const int8_t *codes, uint32_t n, uint32_t tokens, uint8_t *input) {
     const struct columns columns = columns_of(n);
     const uint32_t others = (columns.scales - 1u) * TL_SCALE_COLUMNS, width = (2u - columns.cut) * HALF_COLUMNS;
@@ -98,7 +99,7 @@ static TL_INLINE void expand_int4(const int8_t *codes, uint32_t n, uint32_t toke
 
 #if !defined(TL_DSP)
 
-/* The four products of each half of a word, added to a sum. The input's words are `next` bytes apart. */
+/* Adds the four products of each half of a word to a sum. The input's words are `next` bytes apart. */
 static inline int32_t tl_add_word(uint32_t w, const uint8_t *input, uint32_t next, int32_t sum) {
     const uint32_t bytes = tl_sxtb16_ror8(w);
     sum = tl_smlad(w, tl_load_word(input), sum);

@@ -1,5 +1,6 @@
-/* A row's words are multiplied by the inputs of up to five tokens: their loads and their low bytes are shared, and there
- * are registers for no more sums. The tokens' inputs lie together: the first word of each token, then the second of each.
+/* A row's words are multiplied by the inputs of up to five tokens, which share the loads of the words and their low
+ * bytes. There are no registers for more sums. The tokens' inputs are interleaved: the first word of each token, then
+ * the second word of each.
  */
 #include <stddef.h>
 
@@ -13,25 +14,25 @@ TL_HOT void tl_expand_tokens(const int8_t *codes, uint32_t stride, uint32_t toke
     }
 }
 
-/* Row 0 of each group over 1 to MOST_UNITS units, then row 1 of each, to row 3. */
+/* Operands of the assembly: row 0 of each group over 1 to MOST_UNITS units, then row 1 of each, up to row 3. */
 struct rows {
     const uint8_t *weights, *input, *input_end;
-    uint32_t skip; /* bytes of code that are left out of the first round of the loop */
+    uint32_t skip; /* bytes of code that the first round of the loop skips */
     struct {
         int32_t *sums;
-        uint32_t stride; /* bytes from a token's sums to those of the next */
+        uint32_t stride; /* bytes from a token's sums to the next token's */
     } to;
     int32_t *end; /* of the first token's sums */
     struct {
-        int32_t weights, sums; /* bytes from the end of a row's to the next row's */
+        int32_t weights, sums; /* bytes from the end of one row to the start of the next */
     } next;
-    uint32_t left; /* rows */
+    uint32_t left; /* rows that are left */
 };
 
 #if defined(TL_DSP)
 
-/* r0 on: sums. r10, r11: two words of a row. The others up to r9: the inputs. r12: weights. lr: input.
- * In the end r5 is sums, r6 the stride, and r7 both of them together. */
+/* From r0 on: sums. r10, r11: two words of a row. The others up to r9: words of the inputs. r12: pointer to weights.
+ * lr: pointer to the input. At the end r5 is the pointer to sums, r6 the stride, r7 their sum. */
 #define STORE_0 "str r0, [r5], #16\n"
 #define STORE_1 "str r1, [r5, r6]\n"
 #define STORE_2 "str.w r2, [r5, r6, lsl #1]\n"
@@ -84,7 +85,7 @@ struct rows {
                          : EVERY_REGISTER);                                                                            \
     }
 
-/* Fewer tokens are the last of a prompt. */
+/* Only five tokens run from RAM: fewer occur only at the end of a prompt. */
 TL_HOT static void dot_5(const struct rows *given);
 
 DEFINE_DOT(2, STORE_1 STORE_0)
@@ -92,7 +93,7 @@ DEFINE_DOT(3, STORE_1 STORE_2 STORE_0)
 DEFINE_DOT(4, STORE_1 STORE_2 STORE_3 STORE_0)
 DEFINE_DOT(5, STORE_1 STORE_2 STORE_3 STORE_4 STORE_0)
 
-/* Of 2 to 5 tokens: the instructions of a unit, and the function. */
+/* For 2 to 5 tokens: the number of instructions of a unit, each of four bytes, and the function. */
 static const struct {
     uint32_t unit;
     void (*dot)(const struct rows *rows);
@@ -129,7 +130,7 @@ TL_HOT static void dot(struct rows *rows, uint32_t tokens, uint32_t units) {
 
 #endif
 
-/* sums of 2 to 5 tokens, `stride` apart, from groups over so many units. */
+/* sums (tokens, stride) of 2 to 5 tokens, from groups over `units` units. */
 TL_HOT static void dot_units(const uint8_t *weights, const uint8_t *input, uint32_t tokens, uint32_t units,
                              uint32_t groups, int32_t *sums, uint32_t stride) {
     struct rows rows = {weights,

@@ -1,4 +1,4 @@
-/* A row's words are multiplied by the inputs of up to five tokens, as those of int8 codes are: dot_tokens.c. */
+/* A row's words are multiplied by the inputs of up to five tokens, as in dot_tokens.c. */
 #include <stddef.h>
 
 #include "dot.h"
@@ -12,20 +12,20 @@ TL_HOT void tl_expand_tokens_int4(const int8_t *codes, uint32_t stride, uint32_t
     }
 }
 
-/* One of the four rows that lie together, of each four, over the columns of 1 to MOST_SCALES scales. */
+/* Operands of the assembly: one row of each four, over the columns of 1 to MOST_SCALES scales. */
 struct rows {
     const uint8_t *weights, *input_end;
-    int32_t scale; /* bytes from behind the row's words of 32 columns to its scale */
+    int32_t scale; /* bytes from the end of the row's words of 32 columns to its scale */
     const uint8_t *input;
     uint32_t cut; /* 1: the first scale has 16 columns; 0: it has 32 */
     int32_t *sums;
-    uint32_t stride; /* bytes from a token's sums to those of the next */
+    uint32_t stride; /* bytes from a token's sums to the next token's */
     int32_t *end;    /* of the first token's sums */
 };
 
 #if defined(TL_DSP)
 
-/* A unit: a word of a row times the inputs. r11: what is taken of the word. */
+/* A unit: a word of a row times the inputs. r11: bytes or codes of the word. */
 #define WORD "ldr r10, [r12], #16\n"
 #define BYTES                                                                                                          \
     "sxtb16 r11, r10, ror #8\n"                                                                                        \
@@ -33,7 +33,7 @@ struct rows {
 #define CODES "and r11, r11, " LOW_CODES "\n"
 #define HALF(tokens) WORD TIMES_##tokens(ADD, BYTES, CODES) WORD TIMES_##tokens(ADD, BYTES, CODES)
 
-/* In the end r5 on are totals, r1 is sums, r2 the stride, and r4 both of them together. */
+/* At the end: totals from r5 on, r1 is the pointer to sums, r2 the stride, r4 their sum. */
 #define TOTAL(total, sum) "mla " total ", " sum ", r11, " total "\n"
 #define SHIFT(total) "asrs " total ", " total ", #4\n"
 #define STORE_0 "str r5, [r1], #16\n"
@@ -44,7 +44,7 @@ struct rows {
     "str.w r8, [r4, r2, lsl #1]\n"
 #define STORE_4 "str.w r9, [r1, r2, lsl #2]\n"
 
-/* The stack has the totals of the tokens, then what is given from input_end on. */
+/* The stack has the totals of the tokens, then struct rows from input_end on. */
 #define GIVEN(tokens, bytes) "[sp, #4*" #tokens "+" #bytes "]\n"
 #define BEGIN(tokens, sums, zeros)                                                                                     \
     "ldmia.w r0, {r0, r1, r2, r3, r4, r5, r6, r7}\n"                                                                   \
@@ -93,7 +93,7 @@ struct rows {
 #define STORE_4_TOKENS STORE_1 STORE_2 STORE_3 STORE_0
 #define STORE_5_TOKENS STORE_1 STORE_2 STORE_3 STORE_4 STORE_0
 
-/* Fewer tokens are the last of a prompt. */
+/* Only five tokens run from RAM: fewer occur only at the end of a prompt. */
 TL_HOT static void dot_5(const struct rows *rows);
 
 DEFINE_DOT(2, "r0, r1", "r5, r6")
@@ -130,7 +130,7 @@ TL_HOT static void dot_row(const struct rows *rows, uint32_t tokens) {
 
 #endif
 
-/* sums of 2 to 5 tokens, `stride` apart, from fours of rows over so many columns. */
+/* sums (tokens, stride) of 2 to 5 tokens, from fours of rows over these columns. */
 TL_HOT static void dot_columns(const uint8_t *weights, const uint8_t *input, uint32_t tokens, struct columns columns,
                                uint32_t fours, int32_t *sums, uint32_t stride) {
     struct rows rows = {weights,

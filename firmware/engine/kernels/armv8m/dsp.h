@@ -1,4 +1,4 @@
-/* The DSP instructions of Armv8-M that the kernels use, and what each computes in plain C.
+/* The DSP instructions of Armv8-M that the kernels use, and the same functions in plain C.
  *
  * "Halves" are two int16 in a word. Sums wrap around.
  */
@@ -8,12 +8,12 @@
 #include <stdint.h>
 #include <string.h>
 
-/* At -O0 gcc keeps registers to itself that the kernels' machine code needs. */
+/* At -O0 gcc reserves registers that the kernels' assembly needs. */
 #if defined(__ARM_FEATURE_DSP) && defined(__thumb2__) && defined(__OPTIMIZE__)
 #define TL_DSP
 #endif
 
-/* A loop that is compiled anew for constant arguments. */
+/* Always inlined, so that a loop is compiled separately for constant arguments. */
 #if defined(__GNUC__)
 #define TL_INLINE inline __attribute__((always_inline))
 #else
@@ -32,7 +32,7 @@ static inline void tl_store_word(void *at, uint32_t word) {
 
 #if defined(TL_DSP)
 
-/* Defines a function of two words by its instruction. */
+/* Defines a function of one or two words by its instruction. */
 #define TL_DSP_2(name, instruction)                                                                                    \
     static inline uint32_t name(uint32_t a, uint32_t b) {                                                              \
         uint32_t result;                                                                                               \
@@ -53,7 +53,7 @@ TL_DSP_2(tl_pkhbt, "pkhbt %0, %1, %2, lsl #16")
 TL_DSP_2(tl_pkhtb, "pkhtb %0, %2, %1, asr #16")
 TL_DSP_2(tl_ssub16, "ssub16 %0, %1, %2")
 
-/* Two words to a multiple of four. */
+/* Stores two words at a word-aligned address. */
 static inline void tl_store_two(void *at, uint32_t first, uint32_t second) {
     __asm__ volatile("strd %1, %2, [%0]" : : "r"(at), "r"(first), "r"(second) : "memory");
 }
@@ -95,17 +95,17 @@ static inline void tl_store_two(void *at, uint32_t first, uint32_t second) {
     tl_store_word((uint8_t *)at + 4, second);
 }
 
-/* Bytes 0 and 2 as halves, without a sign. */
+/* Bytes 0 and 2 as halves, zero-extended. */
 static inline uint32_t tl_uxtb16(uint32_t a) {
     return a & 0x00FF00FFu;
 }
 
-/* Bytes 0 and 2 as halves. */
+/* Bytes 0 and 2 as halves, sign-extended. */
 static inline uint32_t tl_sxtb16(uint32_t a) {
     return tl_halves((int8_t)(uint8_t)a, (int8_t)(uint8_t)(a >> 16));
 }
 
-/* Bytes 1 and 3 as halves. */
+/* Bytes 1 and 3 as halves, sign-extended. */
 static inline uint32_t tl_sxtb16_ror8(uint32_t a) {
     return tl_sxtb16(a >> 8);
 }

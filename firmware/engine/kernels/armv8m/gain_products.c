@@ -1,11 +1,11 @@
 #include "dsp.h"
 #include "kernels.h"
 
-/* Numbers that are written out one behind the other. */
+/* Numbers that a round of the loop takes. */
 #define AT_ONCE 4u
 
-/* Whole fours of numbers, shifted to the right. The halves of a word are two of them: SMLALD adds both squares, SMULBB and
- * SMULTT multiply by the two gains of another. The larger of two numbers is found without a branch. */
+/* Whole fours of numbers, shifted right. A word holds two of them: SMLALD adds both squares, SMULBB and SMULTT multiply
+ * them by the two gains in another word. The larger of two numbers is found without a branch. */
 TL_HOT static int32_t gain_fours(const int32_t *x, const int16_t *gain, uint32_t n, int32_t down, int32_t *products,
                                  uint64_t *squares) {
     const int32_t *end = products + n;

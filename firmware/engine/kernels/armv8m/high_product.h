@@ -1,5 +1,5 @@
-/* How a value is requantised by SMMULR, which rounds a product to nearest, ties up, by 32 bits: with the value shifted left
- * by `up` and the multiplier by as much as it has room, 32 - right in all, that is the result, and it fits. */
+/* Requantisation with SMMULR, which divides a product by 2^32 to nearest, ties up. The value is shifted left by `up`,
+ * the multiplier as far as it has room, both together by 32 - right. SMMULR then gives the result, which fits int32. */
 #ifndef TL_HIGH_PRODUCT_H
 #define TL_HIGH_PRODUCT_H
 
@@ -8,9 +8,9 @@
 #include "fixedpoint.h"
 
 struct tl_high_product {
-    int32_t scaled; /* the multiplier, which a mantissa of 16 bits multiplies yet */
-    int32_t up;     /* of a value within +-(INT32_MAX >> up) */
-    bool fits;      /* else SMMULR cannot do it */
+    int32_t scaled; /* the shifted multiplier, still to be multiplied by a mantissa of 16 bits */
+    int32_t up;     /* for values within +-(INT32_MAX >> up) */
+    bool fits;      /* whether SMMULR can do it */
 };
 
 static inline struct tl_high_product tl_high_product(int32_t multiplier, int32_t right) {

@@ -1,7 +1,7 @@
-/* Sixteen rows a group, eight columns of a row in a word. Four rows lie together: of every eight columns a word for each
- * of the rows, and behind 32 columns their scales, a byte for each row. The columns of the last scale come first, as 16 if
- * there are no more. Behind four rows come the next four. An input has four words for eight columns, and before those of a
- * scale a word: dot_int4.h. */
+/* A group is sixteen rows. A word has eight columns of a row. Four rows lie together: of every eight columns a word for
+ * each row, and after each 32 columns the scales, a byte for each row. The columns of the last scale come first: 16 of
+ * them if there are no more. Then the next four rows follow. An input has four words for every eight columns, and one
+ * word before the columns of each scale: dot_int4.h. */
 #ifndef TL_LAYOUT_INT4_H
 #define TL_LAYOUT_INT4_H
 

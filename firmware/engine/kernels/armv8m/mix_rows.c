@@ -1,5 +1,5 @@
-/* Two slots at a time: the halves of a word are their weights, those of another their values in one channel, and SMLAD
- * adds both products. Two heads share the values.
+/* Two slots at a time: the halves of one word are their weights, the halves of another are their values in one channel.
+ * SMLAD adds both products. Two heads share the values.
  */
 #include <stddef.h>
 
@@ -9,7 +9,7 @@
 /* Pairs of slots that are on the stack at a time. */
 #define MOST_PAIRS 16u
 
-/* Weights of two slots for each head, and where their values are: nowhere, after the last pair. */
+/* The weights of two slots for each head, and their values; first is NULL after the last pair. */
 struct pair {
     uint32_t weights[TL_HEADS_AT_ONCE];
     const int8_t *first, *second;
@@ -17,8 +17,8 @@ struct pair {
 
 #if defined(TL_DSP)
 
-/* One pair after the other until a pair has no values: what they add to four channels of two heads. r0: the pairs. The
- * sums of one head are in r7 to r10, those of the other in r11, r12, lr and r1. */
+/* A loop over the pairs, up to one without values: adds to the sums of four channels of two heads. r0: the next pair.
+ * r7 to r10: the sums of one head. r11, r12, lr, r1: those of the other. */
 #define MIX_FOUR(offset)                                                                                               \
     "1:\n"                                                                                                             \
     "ldmia r0!, {r2, r3, r4, r5}\n"                                                                                    \
@@ -42,8 +42,9 @@ struct pair {
     "b 1b\n"                                                                                                           \
     "2:\n"
 
-/* Adds to the sums of eight channels of two heads. The loop takes every register, which no compiler finds room for once it
- * has to choose them itself: so they are named, and what is needed later waits on the stack. */
+/* Adds to the sums of eight channels of two heads. The loop needs every register. A compiler that chooses them itself does
+ * not always find room for that many operands, so they are named here, and the arguments wait on the stack. */
+/* clang-format off */
 TL_HOT __attribute__((noinline)) static void mix_eight(const struct pair *pairs, int32_t *sums, int32_t *sums1) {
     __asm__ volatile(
         "ldr r0, %[pairs]\n"
@@ -51,28 +52,34 @@ TL_HOT __attribute__((noinline)) static void mix_eight(const struct pair *pairs,
         "ldr r2, %[sums1]\n"
         "ldmia r1, {r7, r8, r9, r10}\n"
         "ldmia r2, {r11, r12, lr}\n"
-        "ldr r1, [r2, #12]\n" MIX_FOUR("0") "ldr r2, %[sums]\n"
-                                            "stmia r2!, {r7, r8, r9, r10}\n"
-                                            "ldmia r2, {r7, r8, r9, r10}\n"
-                                            "ldr r2, %[sums1]\n"
-                                            "stmia r2!, {r11, r12, lr}\n"
-                                            "str r1, [r2], #4\n"
-                                            "ldmia r2, {r11, r12, lr}\n"
-                                            "ldr r1, [r2, #12]\n"
-                                            "ldr r0, %[pairs]\n" MIX_FOUR("4") "ldr r2, %[sums]\n"
-                                                                               "add r2, r2, #16\n"
-                                                                               "stmia r2, {r7, r8, r9, r10}\n"
-                                                                               "ldr r2, %[sums1]\n"
-                                                                               "add r2, r2, #16\n"
-                                                                               "stmia r2!, {r11, r12, lr}\n"
-                                                                               "str r1, [r2]\n"
+        "ldr r1, [r2, #12]\n"
+        MIX_FOUR("0")
+        "ldr r2, %[sums]\n"
+        "stmia r2!, {r7, r8, r9, r10}\n"
+        "ldmia r2, {r7, r8, r9, r10}\n"
+        "ldr r2, %[sums1]\n"
+        "stmia r2!, {r11, r12, lr}\n"
+        "str r1, [r2], #4\n"
+        "ldmia r2, {r11, r12, lr}\n"
+        "ldr r1, [r2, #12]\n"
+        "ldr r0, %[pairs]\n"
+        MIX_FOUR("4")
+        "ldr r2, %[sums]\n"
+        "add r2, r2, #16\n"
+        "stmia r2, {r7, r8, r9, r10}\n"
+        "ldr r2, %[sums1]\n"
+        "add r2, r2, #16\n"
+        "stmia r2!, {r11, r12, lr}\n"
+        "str r1, [r2]\n"
         :
         : [pairs] "m"(pairs), [sums] "m"(sums), [sums1] "m"(sums1)
         : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
 }
+/* clang-format on */
 
 #else
 
+/* Adds to the sums of four channels of two heads: the channels from `offset`, 0 or 4, on. */
 static void mix_four(const struct pair *pair, const int offset, int32_t *sums, int32_t *sums1) {
     int32_t a0 = sums[0], a1 = sums[1], a2 = sums[2], a3 = sums[3];
     int32_t b0 = sums1[0], b1 = sums1[1], b2 = sums1[2], b3 = sums1[3];
@@ -97,7 +104,7 @@ static void mix_eight(const struct pair *pairs, int32_t *sums, int32_t *sums1) {
 
 #endif
 
-/* Fills in the pairs of so many slots; the last of an odd number is paired with itself, at a weight of 0. */
+/* Fills in the pairs of `slots` slots. If the number is odd, the last slot is paired with itself at a weight of 0. */
 TL_HOT static void pair_slots(const struct tl_mix_job *job, uint32_t slot, uint32_t slots, struct pair *pair) {
     const uint32_t n = job->head_dim;
     const int32_t down0 = job->down[0], down1 = job->down[1], half0 = (1 << down0) >> 1, half1 = (1 << down1) >> 1;

@@ -1,10 +1,10 @@
 #include "dsp.h"
 #include "kernels.h"
 
-/* Codes at a time. */
+/* Codes that a round of the loop takes. */
 #define AT_ONCE 8u
 
-/* Whole eights of codes: vector >> right times scaled / 2^32, to nearest. */
+/* Whole eights of codes: (vector >> right) * scaled / 2^32, to nearest. */
 TL_HOT static void quantize_eights(const int32_t *vector, uint32_t n, int32_t right, int32_t scaled, int8_t *codes) {
     const int8_t *end = codes + n;
 #if defined(TL_DSP)
@@ -27,7 +27,7 @@ TL_HOT static void quantize_eights(const int32_t *vector, uint32_t n, int32_t ri
 #endif
 }
 
-/* SMMULR divides by 2^32 to nearest, ties up: the reciprocal has 2^9 in it, if there is room. */
+/* SMMULR divides by 2^32 instead of 2^23, to nearest, ties up: the reciprocal is multiplied by 2^9, if it has room. */
 TL_HOT void tl_quantize_codes(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes) {
     uint32_t i = 0;
     if (reciprocal < 1 << 22 && n >= AT_ONCE) {

@@ -3,7 +3,7 @@
 #include "dsp.h"
 #include "kernels.h"
 
-/* By 32 + `down` bits: the upper word of a product, rounded further. No value is too large for that. */
+/* Shifts by 32 + `down` bits: the high word of a product, shifted further and rounded. It works for every value. */
 TL_HOT static void requantize_down(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier,
                                    int32_t down) {
     const int32_t half = 1 << (down - 1);

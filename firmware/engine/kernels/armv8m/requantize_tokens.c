@@ -4,10 +4,10 @@
 #include "high_product.h"
 #include "kernels.h"
 
-/* Rows at a time. */
+/* Rows that a round of the loop takes. */
 #define AT_ONCE 8u
 
-/* Whole eights of rows: values << up times mantissa * scaled, / 2^32 to nearest. */
+/* Whole eights of rows: (values << up) * (mantissa * scaled) / 2^32, to nearest. */
 TL_HOT static void requantize_eights(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t scaled,
                                      int32_t up) {
     const int32_t *end = values + n;
@@ -32,7 +32,7 @@ TL_HOT static void requantize_eights(int32_t *values, const uint16_t *mantissa, 
 #endif
 }
 
-/* As tl_requantize_rows, but that no value is looked at: `most` tells whether their shifts to the left fit. */
+/* As tl_requantize_rows, but without a check of each value: `most` says whether all can be shifted left. */
 TL_HOT void tl_requantize_tokens(int32_t *values, uint32_t stride, uint32_t tokens, const uint16_t *mantissa,
                                  uint32_t n, const struct tl_scale *scales, int32_t exponent, int32_t most) {
     for (uint32_t t = 0; t < tokens; t++, values += stride) {

@@ -1,6 +1,6 @@
-/* Two query heads share the halves of a key. Queries of up to MOST_WORDS words are expanded once.
+/* Two query heads share the unpacked halves of a key. Queries of up to MOST_WORDS words are expanded once.
  *
- * No key's exponent is larger than top, and there are 32: the shift of a sum is below 32.
+ * No key's exponent is above top, and a packed exponent has 32 values, so a sum is shifted by less than 32.
  */
 #include <stddef.h>
 
@@ -9,12 +9,12 @@
 
 #define MOST_WORDS 16u
 
-/* Halves of the four channels of each head's query. */
+/* Four channels of each head's query, as halves. */
 struct four {
     uint32_t even[TL_HEADS_AT_ONCE], odd[TL_HEADS_AT_ONCE];
 };
 
-/* Sums of two heads over eight channels. queries: of the second four channels; those of the first lie before. */
+/* Sums of two heads over eight channels. queries: the second four channels; the first four are before it in memory. */
 #if defined(TL_DSP)
 static TL_INLINE void score_eight(const int8_t **keys, const struct four *queries, int32_t *first, int32_t *second) {
     register int32_t sum0 __asm__("r0");

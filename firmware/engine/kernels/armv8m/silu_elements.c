@@ -2,11 +2,11 @@
 #include "kernels.h"
 #include "tables.h"
 
-/* Elements that are written out one behind the other. */
+/* Elements that a round of the loop takes. */
 #define AT_ONCE 4u
 
-/* Whole fours of elements, if no shift is to the left. The magnitude of a gate is cut off at the end of the sigmoid's table,
- * two entries of which are one word; the larger of two numbers is found without a branch. */
+/* Whole fours of elements, if no shift is to the left. The magnitude of a gate is clamped to the end of the sigmoid's
+ * table. One load gives two entries of the table. The larger of two numbers is found without a branch. */
 TL_HOT static int32_t silu_fours(int32_t *gate, const int32_t *up, uint32_t n, int32_t gate_down, int32_t up_down) {
     const int32_t *end = gate + n;
     int32_t largest = 0;

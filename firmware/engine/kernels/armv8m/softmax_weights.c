@@ -1,4 +1,4 @@
-/* Four slots at a time, in all registers: a compiler keeps on the stack what is the same for all of them. */
+/* Four slots at a time, in all registers. A compiler would keep the constants of the loop on the stack. */
 #include "dsp.h"
 #include "softmax.h"
 
@@ -7,7 +7,7 @@
 #if defined(TL_DSP)
 
 /* r1: farthest. r2: mantissa. r3: cut. r5: rounding. r6: highest. r7: top. r8: table. r9: v_scales. r10: total. r11:
- * largest. r12: scores. The stack has their end, the job, and r7, which may be the frame pointer. */
+ * largest. r12: scores. The stack has the scores' end, the job, and r7, which may be the frame pointer. */
 #define SLOT(far, done)                                                                                                \
     "ldr r0, [r12]\n"                                                                                                  \
     "sub r0, r6, r0\n"                                                                                                 \

@@ -1,6 +1,7 @@
-/* What the dot products of several tokens have in common: a word of a row times the inputs of two to five.
+/* The dot products of two to five tokens: the assembly that int8 and int4 codes share, words of a row times the inputs.
  *
- * r0 on: sums. r10, r11: a word of a row, or two. The others up to r9: the inputs. lr: input.
+ * From r0 on: sums. r10, r11: one or two words of a row. The others up to r9: words of the inputs. lr: pointer to the
+ * input.
  */
 #ifndef TL_TOKENS_H
 #define TL_TOKENS_H
@@ -15,8 +16,9 @@ TL_HOT static uint32_t at_once(uint32_t tokens) {
     return tokens < MOST_TOKENS ? tokens : MOST_TOKENS;
 }
 
-/* r10 twice, then r11 twice, times the next words of the tokens: `first` with the first, ADD with the others. What lies
- * between the two times becomes of the registers. The inputs are loaded before they are needed, as many as there is room. */
+/* Multiplies r10 twice, then r11 twice, by the next words of the tokens: the first time with `first`, then with ADD.
+ * The statements between_10 and between_11 change the registers between the two times. Each load gets as many words of
+ * the inputs as there are registers for. */
 #define TIMES(first, between_10, between_11, load0, times0, load1, times1, load2, times2, load3, times3)               \
     load0 times0(first, "r10") between_10 load1 times1(ADD, "r10") load2 times2(ADD, "r11") between_11 load3 times3(   \
         ADD, "r11")

@@ -1,6 +1,6 @@
-/* Two rows in one multiplication: a column's codes of two rows, 16 bits apart, times x give two products, each in a lane
- * of 16 bits. A lane holds sums of columns as long as their magnitudes |x| have a sum of at most 257; then it is emptied.
- * That is so for most runs of four columns, and for any two.
+/* Two rows in one multiplication: the codes of two rows in a column, 16 bits apart, times x give two products, each in
+ * a lane of 16 bits. A lane holds the sum of several columns if the sum of their magnitudes |x| is at most 257; then
+ * the lanes are emptied into 32-bit sums. Most runs of four columns fit, and any two columns do.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,17 +10,17 @@
 #include "lanes.h"
 #include "order.h"
 
-/* The lower lane is signed: it borrows from the upper one, less with half its range added. */
+/* The lower lane is signed and would borrow from the upper one. Half its range is added, so that it is not negative. */
 #define HALF_LANE 0x8000u
-/* Codes are stored + 128, in both lanes. */
+/* Codes are stored plus 128, in both lanes. */
 #define BIAS 0x00800080u
 #define LANE_LIMIT 257u
 
 /* Four columns of an input. */
 struct quad {
     struct column_pair pairs[2];
-    /* What the lanes begin with: HALF_LANE less the part of the bias. The second is 0, which it is for no columns, if the
-     * lanes hold four. */
+    /* The start value of the lanes: HALF_LANE minus the contribution of the bias. The second is 0, which no columns
+     * give, if the lanes hold all four columns. */
     uint32_t offset[2];
 };
 
@@ -53,7 +53,7 @@ TL_HOT void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
     }
 }
 
-/* Of rows 2i and 2i + 1: the upper one's sum, both in lanes that overflow into each other, and the lanes to be emptied. */
+/* For rows 2i and 2i + 1. high: the sum of row 2i + 1. both: both sums, in overlapping lanes. full: lanes to empty. */
 #define DECLARE(i) uint32_t high##i = 0, both##i = begin, full##i;
 #define FIRST_PAIR(i)                                                                                                  \
     full##i = offset + lanes(codes[i], pair);                                                                          \

@@ -1,6 +1,6 @@
-/* Two rows in one multiplication: a column's codes + 8 of two rows, 16 bits apart, times x give two products, each in a
- * lane of 16 bits. Less the part of the 8, the lanes hold the sums of 32 columns, for 32 * 8 * 127 is below 2^15; only then
- * they are emptied.
+/* Two rows in one multiplication: the codes + 8 of two rows in a column, 16 bits apart, times x give two products, each
+ * in a lane of 16 bits. Without the contribution of the 8, a lane holds the sum of 32 columns, because 32 * 8 * 127 <
+ * 2^15. So the lanes are emptied once for each scale.
  */
 #include <stddef.h>
 #include <string.h>
@@ -9,17 +9,17 @@
 #include "lanes_int4.h"
 #include "order.h"
 
-/* The lower lane is signed: it borrows from the upper one, less with half its range added. */
+/* The lower lane is signed and would borrow from the upper one. Half its range is added, so that it is not negative. */
 #define HALF_LANE 0x8000u
-/* Of the codes, in both lanes. */
+/* The 8 that is added to codes, in both lanes. */
 #define BIAS 0x00080008u
 #define QUADS (TL_SCALE_COLUMNS / 4u)
 /* Bytes of a group for 32 columns. */
 #define PART_BYTES (TL_INT4_GROUP_ROWS / 2u * TL_SCALE_COLUMNS + TL_INT4_GROUP_ROWS)
 
-/* 32 columns of an input, of which the last are filled up with zeros. */
+/* 32 columns of an input; the last ones are filled up with zeros. */
 struct part {
-    uint32_t offset; /* what the lanes begin with: HALF_LANE less the part of the bias */
+    uint32_t offset; /* start value of the lanes: HALF_LANE minus the contribution of the bias */
     struct column_quad quads[QUADS];
 };
 
@@ -46,7 +46,7 @@ TL_HOT void tl_expand_int4(const int8_t *codes, uint32_t n, uint8_t *input) {
     }
 }
 
-/* Of rows 2i and 2i + 1. */
+/* The macros below work on rows 2i and 2i + 1. */
 #define EACH_ROW_PAIR(of) of(0) of(1) of(2) of(3)
 #define DECLARE(i) int32_t even##i = 0, odd##i = 0;
 #define BEGIN(i) uint32_t lanes##i = offset;

@@ -1,7 +1,7 @@
-/* Orders for the compiler, which moves all loads to the front and then needs more registers than there are.
+/* Keeps the compiler from moving all loads to the front, where it would need more registers than there are.
  *
- * AFTER: nothing is made of `other` (loaded through it, if it is a pointer) before `sum` is done. HERE: `sum` is what it is
- * in this branch alone. TL_APART: a function that does not share registers with the loop that calls it.
+ * AFTER: `other` is not used (not loaded through, if it is a pointer) before `sum` is computed. HERE: `sum` is computed
+ * in this branch only. TL_APART: the function is not inlined, so it takes no registers of the loop that calls it.
  */
 #ifndef TL_ORDER_H
 #define TL_ORDER_H

@@ -1,4 +1,4 @@
-/* Sums of queries and keys become scores where they lie. */
+/* Turns the dot products of queries and keys into scores, in place. */
 #ifndef TL_SCALED_SCORES_H
 #define TL_SCALED_SCORES_H
 
@@ -10,7 +10,7 @@ static inline int32_t tl_scaled(int32_t sum, int32_t dot_shift, int32_t mantissa
     return ((sum >> dot_shift) * mantissa) >> down;
 }
 
-/* Of the slots first <= t < last, of one head or of two. */
+/* Scales the slots first <= t < last of one head or of two. */
 TL_HOT static inline void tl_scale_scores(const struct tl_score_job *job, uint32_t first, uint32_t last, bool two) {
     const int32_t top = job->top, dot_shift = job->dot_shift;
     const uint16_t *packed = job->key_scales + first;

@@ -23,7 +23,7 @@ uint32_t tl_copy_above(const int32_t *values, uint32_t n, int32_t bound, int32_t
     const int32_t *const end = values + n;
     uint32_t copied = 0;
     for (volatile uint32_t *mark = marks; mark != marks + (n + 31u) / 32u; mark++)
-        *mark = 0; /* without memset's call */
+        *mark = 0; /* volatile, so that no compiler turns the loop into a call of memset */
     TL_UNROLL
     for (const int32_t *x = values; x != end; x++) {
         if (MOSTLY(*x <= bound)) continue;

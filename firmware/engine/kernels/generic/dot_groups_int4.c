@@ -3,14 +3,14 @@
 
 #include "kernels.h"
 
-/* Bytes of the codes of a row's columns that share a scale. */
+/* Bytes of the codes of a row that share a scale. */
 #define HALF (TL_SCALE_COLUMNS / 2u)
 
 static inline uint32_t scales_of_row(uint32_t columns) {
     return (columns + TL_SCALE_COLUMNS - 1u) / TL_SCALE_COLUMNS;
 }
 
-/* Two's complement of four bits. */
+/* A code from four bits in two's complement. */
 static inline int32_t lower(uint8_t byte) {
     return (int32_t)((byte & 15u) ^ 8u) - 8;
 }

@@ -4,7 +4,7 @@ TL_HOT uint32_t tl_gain_products(const int32_t *x, const int16_t *gain, uint32_t
                                  uint64_t *squares) {
     uint64_t total = *squares;
     uint32_t largest = 0, i = 0;
-    for (; i + 2 <= n; i += 2) { /* two squares fit 32 bits */
+    for (; i + 2 <= n; i += 2) { /* the sum of two squares fits 32 bits */
         const int32_t first = tl_shift(x[i], down), second = tl_shift(x[i + 1], down);
         total += (uint32_t)(first * first) + (uint32_t)(second * second);
         products[i] = first * gain[i];

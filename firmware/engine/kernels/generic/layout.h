@@ -1,4 +1,4 @@
-/* Rows as they are: a group is one row of int8 codes, an input the codes themselves. */
+/* Plain rows: a group is one row of int8 codes, and an input is the codes themselves. */
 #ifndef TL_LAYOUT_H
 #define TL_LAYOUT_H
 

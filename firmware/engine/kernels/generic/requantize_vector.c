@@ -1,6 +1,7 @@
 #include "kernels.h"
 
-/* With a multiplier of 31 bits the half is a multiple of 2^32 for most shifts: then the products' upper words tell. */
+/* The multiplier is shifted left to 31 bits. For most shifts the rounding half is then a multiple of 2^32, so the upper
+ * words of the products are enough. */
 TL_HOT void tl_requantize_vector(const int32_t *values, uint32_t n, int32_t multiplier, int32_t right,
                                  int32_t *results) {
     const int32_t up = 31 - tl_bit_length((uint32_t)multiplier), down = right + up - 32;

@@ -1,6 +1,6 @@
 #include "softmax.h"
 
-/* All slots, for a scale that is not one of the smallest: so what is the same for them stays in registers. */
+/* Weighs all slots, for a scale with down = 0, as all but the smallest have. The loop's constants stay in registers. */
 static inline void weigh_slots(struct tl_weighing *job) {
     const struct tl_weighing same = *job;
     const uint16_t *v_scale = same.v_scales;

@@ -1,6 +1,6 @@
-/* Vectors have four columns of four or eight rows, which meet the same four numbers of x, and each row's sum stays where it
- * is: nothing is added across a vector. The codes are + 8; what that adds to the sums is taken off those of all rows at
- * once.
+/* A vector has four columns of four or eight rows, which are multiplied by the same four numbers of x. Each row's sum
+ * stays in its lane: nothing is added across a vector. Codes are stored plus 8; what that adds to the sums is the same
+ * for all rows and is subtracted from all of them at once.
  */
 #include <stddef.h>
 #include <string.h>
@@ -8,17 +8,17 @@
 #include "intrinsics.h"
 #include "kernels.h"
 
-/* Columns that meet in one multiplication. */
+/* Columns of a row that are next to each other in a vector. */
 #define QUAD 4u
-/* Of 32 columns of a group: the bytes of its codes, and those that have four columns and the next four. */
+/* Bytes of a group's codes: of 32 columns, and of the eight columns that share bytes. */
 #define PART_BYTES (TL_INT4_GROUP_ROWS / 2u * TL_SCALE_COLUMNS)
 #define BYTES (TL_INT4_GROUP_ROWS * QUAD)
 #define BIAS 8
 
-/* 32 columns of an input, of which the last are filled up with zeros. */
+/* 32 columns of an input; the last ones are filled up with zeros. */
 struct part {
     int8_t x[TL_SCALE_COLUMNS];
-    int32_t bias; /* what BIAS adds to their sum, negative */
+    int32_t bias; /* minus what BIAS adds to a row's sum */
 };
 
 typedef char tl_assert_part[TL_INT4_INPUT_BYTES(TL_SCALE_COLUMNS) == sizeof(struct part) ? 1 : -1];
@@ -40,7 +40,7 @@ void tl_expand_int4(const int8_t *codes, uint32_t n, uint8_t *input) {
     }
 }
 
-/* Code of a row and column of the 32 that begin at `codes`. */
+/* The code of a row and column; `codes` are those of 32 columns. */
 static inline int32_t code_of(const uint8_t *codes, uint32_t row, uint32_t column) {
     const uint32_t byte = codes[column / (2u * QUAD) * BYTES + row * QUAD + column % QUAD];
     return (int32_t)(byte >> column / QUAD % 2u * 4u & 15u) - BIAS;
@@ -48,7 +48,7 @@ static inline int32_t code_of(const uint8_t *codes, uint32_t row, uint32_t colum
 
 #if defined(TL_X86)
 
-/* The next four numbers of x, in all lanes. */
+/* The next four numbers of x, repeated in all lanes. */
 TL_TARGET_AVX2 TL_INLINE __m256i four_256(const int8_t *x) {
     int32_t four;
     memcpy(&four, x, sizeof four);
@@ -61,8 +61,8 @@ TL_TARGET_SSE41 TL_INLINE __m128i four_128(const int8_t *x) {
     return _mm_set1_epi32(four);
 }
 
-/* maddubs multiplies unsigned bytes, the codes, by signed ones, x. Of a row and 32 columns it gives 16 sums of two, in two
- * lanes: 8 * 2 * 15 * 127 is below 2^15. madd multiplies both by the scale and adds them. */
+/* maddubs multiplies unsigned bytes, the codes, by signed bytes, x. For a row and 32 columns it gives 16 sums of two
+ * products, added up in two 16-bit lanes: 8 * 2 * 15 * 127 < 2^15. madd adds both lanes times the scale. */
 TL_TARGET_AVX2 static void dot_groups_avx2(const struct tl_matrix *w, const struct part *parts, uint32_t first,
                                            uint32_t last, int32_t *sums) {
     const uint32_t count = parts_of(w->columns);
@@ -119,7 +119,7 @@ TL_TARGET_SSE41 static void dot_groups_sse41(const struct tl_matrix *w, const st
 
 #elif defined(TL_NEON)
 
-/* Sums of 32 columns of four rows, with the codes as they are: of those, 8 * 15 * 127 in a lane of 16 bits at most. */
+/* Sums of 32 columns of four rows, with codes plus 8. A lane of 16 bits holds at most 8 * 15 * 127. */
 TL_INLINE int32x4_t dot_32(const uint8_t *codes, const int8_t *x) {
 #if defined(__ARM_FEATURE_DOTPROD)
     int32x4_t sum = vdupq_n_s32(0);

@@ -17,7 +17,7 @@ static void dots_portable(const int8_t *x, const int8_t *rows, size_t stride, ui
 
 #endif
 
-/* The body of dots_*: four rows at a time, of which those past the last are the first once more. */
+/* The body of dots_*: four rows at a time. If fewer are left, the first of them takes the place of the missing ones. */
 #define DOTS(four_dots, width)                                                                                         \
     int8_t end[(width)] = {0};                                                                                         \
     memcpy(end, x + n - n % (width), n % (width));                                                                     \
@@ -39,8 +39,8 @@ TL_TARGET_SSE41 TL_INLINE void store_4(int32_t *sums, __m128i four) {
     _mm_storeu_si128((__m128i *)sums, four);
 }
 
-/* Adds the products of 16 or 32 codes to four or eight sums. maddubs multiplies unsigned bytes by signed ones: |x| by w
- * with the sign of x. Two such products are at most 2 * 127 * 127, so its int16 do not saturate. */
+/* Adds the products of 16 or 32 codes to four or eight sums. maddubs multiplies unsigned bytes by signed bytes: |x| by
+ * w with the sign of x. The sum of two such products is at most 2 * 127 * 127, so its int16 does not saturate. */
 TL_TARGET_SSE41 TL_INLINE __m128i add_16(__m128i sum, __m128i x, const int8_t *row) {
     const __m128i w = _mm_sign_epi8(_mm_loadu_si128((const __m128i *)row), x);
     return _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(_mm_abs_epi8(x), w), _mm_set1_epi16(1)));
@@ -51,7 +51,7 @@ TL_TARGET_AVX2 TL_INLINE __m256i add_32(__m256i sum, __m256i x, const int8_t *ro
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(x), w), _mm256_set1_epi16(1)));
 }
 
-/* Four rows from `row` on, r1 to r3 bytes apart from the first; the last vector of x is filled up with zeros. */
+/* Four rows, at `row` and r1, r2 and r3 bytes after it. end: the last vector of x, filled up with zeros. */
 TL_TARGET_SSE41 TL_INLINE __m128i four_dots_16(const int8_t *x, const int8_t *end, uint32_t n, const int8_t *row,
                                                size_t r1, size_t r2, size_t r3) {
     __m128i a = _mm_setzero_si128(), b = a, c = a, d = a;
@@ -79,7 +79,7 @@ TL_TARGET_AVX2 TL_INLINE __m128i four_dots_32(const int8_t *x, const int8_t *end
     return _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
 }
 
-/* Sums of eight rows of 8 or 16 codes, which lie in two or four vectors. x: repeated to fill a vector */
+/* Sums of eight rows of 8 or 16 codes, which take two or four vectors. x is repeated to fill a vector. */
 TL_TARGET_AVX2 TL_INLINE __m256i eight_dots_of_8(__m256i x, const int8_t *rows) {
     const __m256i zero = _mm256_setzero_si256();
     const __m256i pairs = _mm256_hadd_epi32(add_32(zero, x, rows), add_32(zero, x, rows + 32)); /* 0 1 4 5, 2 3 6 7 */
@@ -93,7 +93,7 @@ TL_TARGET_AVX2 TL_INLINE __m256i eight_dots_of_16(__m256i x, const int8_t *rows)
     return _mm256_permutevar8x32_epi32(_mm256_hadd_epi32(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-/* Eight rows at a time of heads so small that a vector has several rows; gives how many. */
+/* Eight rows at a time, for heads so small that a vector has several rows. Returns how many rows are done. */
 TL_TARGET_AVX2 static uint32_t short_dots_avx2(const int8_t *x, const int8_t *rows, uint32_t n, uint32_t count,
                                                int32_t *sums) {
     int8_t repeated[32];
@@ -123,7 +123,7 @@ TL_TARGET_AVX2 static void dots_avx2(const int8_t *x, const int8_t *rows, size_t
         sums += done;
         count -= done;
     }
-    if (((size_t)n + 31u) / 32u * 32u > stride + 16u) { /* would read too far */
+    if (((size_t)n + 31u) / 32u * 32u > stride + 16u) { /* vectors of 32 would read too far */
         dots_16(x, rows, stride, n, count, sums);
         return;
     }
@@ -136,7 +136,7 @@ TL_INLINE void store_4(int32_t *sums, int32x4_t four) {
     vst1q_s32(sums, four);
 }
 
-/* Adds the products of 16 codes to four sums. Two of them are at most 2 * 127 * 127, which fits int16. */
+/* Adds the products of 16 codes to four sums. The sum of two products is at most 2 * 127 * 127, which fits int16. */
 TL_INLINE int32x4_t add_16(int32x4_t sum, int8x16_t x, const int8_t *row) {
     const int8x16_t w = vld1q_s8(row);
 #if defined(__ARM_FEATURE_DOTPROD)
@@ -146,7 +146,7 @@ TL_INLINE int32x4_t add_16(int32x4_t sum, int8x16_t x, const int8_t *row) {
 #endif
 }
 
-/* As above. */
+/* Four rows, at `row` and r1, r2 and r3 bytes after it. end: the last vector of x, filled up with zeros. */
 TL_INLINE int32x4_t four_dots_16(const int8_t *x, const int8_t *end, uint32_t n, const int8_t *row, size_t r1,
                                  size_t r2, size_t r3) {
     int32x4_t a = vdupq_n_s32(0), b = a, c = a, d = a;

@@ -22,7 +22,7 @@ static void mix_portable(const struct tl_mix_job *job, uint32_t h, int32_t *sums
 
 #if defined(TL_X86)
 
-/* Weights of eight slots as int16, those past the last are 0. */
+/* The weights of eight slots as int16; past the last slot they are 0. */
 TL_TARGET_SSE41 TL_INLINE __m128i eight_weights(const int32_t *weights, uint32_t left, int32_t down) {
     int32_t rest[8] = {0};
     if (left < 8) {
@@ -36,7 +36,7 @@ TL_TARGET_SSE41 TL_INLINE __m128i eight_weights(const int32_t *weights, uint32_t
                            _mm_sra_epi32(_mm_add_epi32(high, half), count));
 }
 
-/* The codes of eight channels of slot t and the next, in turns: (8 * 2,) int8. */
+/* The codes of eight channels of slots t and t + 1, interleaved: (8, 2) int8. */
 TL_TARGET_SSE41 TL_INLINE __m128i two_values(const int8_t *values, uint32_t n, uint32_t t, uint32_t slots) {
     const int8_t *value = values + (size_t)t * n, *next = t + 1 < slots ? value + n : value;
     return _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)value), _mm_loadl_epi64((const __m128i *)next));

@@ -1,7 +1,7 @@
 #include "kernels.h"
 #include "vector_level.h"
 
-/* Plain C, which compilers turn into the vectors of each level at -O3. */
+/* Plain C, which compilers vectorise for each level at -O3. */
 TL_INLINE void quantize(const int32_t *vector, uint32_t n, int32_t right, int32_t reciprocal, int8_t *codes) {
     for (uint32_t i = 0; i < n; i++) codes[i] = (int8_t)(((vector[i] >> right) * reciprocal + (1 << 22)) >> 23);
 }

@@ -1,8 +1,8 @@
 #include "kernels.h"
 #include "vector_level.h"
 
-/* If no result can be beyond int32, its bits are the low ones of the shifted product, and vectors need no saturation:
- * |value| < 2^right and multiplier < 2^31, so |value * multiplier / 2^right| < 2^31 - 1/2. */
+/* If every result fits int32, it is the low word of the shifted product, and vectors need no saturation. It fits if
+ * |value| < 2^right: the multiplier is below 2^31, so |value * multiplier / 2^right| < 2^31 - 1/2. */
 TL_INLINE void requantize(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier, int32_t right) {
     int32_t largest = 0;
     for (uint32_t i = 0; i < n; i++) largest = tl_max(largest, values[i] < 0 ? -values[i] : values[i]);

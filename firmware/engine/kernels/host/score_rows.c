@@ -4,7 +4,7 @@
 #include "kernels.h"
 #include "vector_level.h"
 
-/* dots (slots,) -> scores, by the scales of the keys */
+/* Turns dots (slots,) into scores in place, by the scales of the keys. */
 TL_INLINE void scale(const struct tl_score_job *job, uint32_t first, uint32_t last, int32_t *dots) {
     const int32_t dot_shift = job->dot_shift, top = job->top;
     const uint16_t *key_scales = job->key_scales;

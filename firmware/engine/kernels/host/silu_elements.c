@@ -20,7 +20,7 @@ TL_TARGET_AVX2 TL_INLINE __m256i shift(__m256i x, int32_t down) {
     return _mm256_sll_epi32(_mm256_sra_epi32(x, right), left);
 }
 
-/* tl_sigmoid_q15 of eight numbers: a gathered word holds the entry of the table and the next. */
+/* tl_sigmoid_q15 of eight numbers. Each gathered word holds an entry of the table and the next one. */
 TL_TARGET_AVX2 TL_INLINE __m256i sigmoid(__m256i x) {
     const __m256i magnitude = _mm256_min_epi32(_mm256_abs_epi32(x), _mm256_set1_epi32((16 << 16) - 1));
     const __m256i index = _mm256_srli_epi32(magnitude, 11), rest = _mm256_and_si256(magnitude, _mm256_set1_epi32(2047));

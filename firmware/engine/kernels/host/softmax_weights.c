@@ -10,7 +10,7 @@ TL_INLINE void highest_of(const int32_t *scores, uint32_t slots, int32_t *highes
 
 TL_FOR_EACH_LEVEL(highest_of, (const int32_t *scores, uint32_t slots, int32_t *highest), (scores, slots, highest))
 
-/* What the slots seen so far come to. */
+/* Results of the slots weighed so far: the total of the probabilities, and the largest weight. */
 struct sums {
     uint32_t total;
     int32_t largest;
@@ -32,14 +32,14 @@ static void weigh_portable(int32_t *scores, const uint16_t *v_scales, uint32_t f
 
 #if defined(TL_X86)
 
-/* Entries of the softmax table at eight indices: a gathered word holds two. */
+/* The entries of the softmax table at eight indices. Each gathered word holds two entries. */
 TL_TARGET_AVX2 TL_INLINE __m256i softmax_entries(__m256i index) {
     const __m256i pair = _mm256_srli_epi32(index, 1), odd = _mm256_and_si256(index, _mm256_set1_epi32(1));
     const __m256i words = _mm256_i32gather_epi32((const int *)(const void *)tl_softmax_table, pair, 4);
     return _mm256_and_si256(_mm256_srlv_epi32(words, _mm256_slli_epi32(odd, 4)), _mm256_set1_epi32(0xFFFF));
 }
 
-/* Weighs eight slots at a time, and gives how many. */
+/* Weighs eight slots at a time. Returns how many slots are done. */
 TL_TARGET_AVX2 static uint32_t weigh_avx2(int32_t *scores, const uint16_t *v_scales, uint32_t slots, int32_t highest,
                                           const struct tl_octaves *how, int32_t top, struct sums *sums) {
     const __m256i nearest = _mm256_set1_epi32(highest), farthest = _mm256_set1_epi32((int32_t)how->farthest);

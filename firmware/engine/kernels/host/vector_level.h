@@ -1,14 +1,15 @@
-/* The vector instructions of this computer: of an x86 found out when the program starts, while every AArch64 has NEON.
+/* The vector instructions of this computer. On an x86 the level is found when the program starts; every AArch64 has
+ * NEON.
  *
- * A kernel is there once for each level that the compiler knows, as kernel_avx2, kernel_sse41 and kernel_portable, or as
- * kernel_neon alone. Plain C becomes vectors of each level at -O3.
+ * A kernel is compiled once for each level that the compiler knows: kernel_avx2, kernel_sse41 and kernel_portable, or
+ * only kernel_neon. At -O3 compilers vectorise plain C for each level.
  */
 #ifndef TL_VECTOR_LEVEL_H
 #define TL_VECTOR_LEVEL_H
 
 enum { TL_PORTABLE, TL_SSE41, TL_AVX2 };
 
-/* The highest that this computer has; tests lower it. */
+/* The highest level of this computer; tests lower it. */
 extern int tl_vector_level;
 
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
@@ -18,7 +19,7 @@ extern int tl_vector_level;
 #define TL_TARGET_AVX2 __attribute__((target("avx2")))
 #define TL_INLINE static inline __attribute__((always_inline))
 
-/* Calls the kernel of this level. */
+/* Calls the kernel of the current level. */
 #define TL_AT_LEVEL(kernel, arguments)                                                                                 \
     (tl_vector_level == TL_AVX2    ? kernel##_avx2 arguments                                                           \
      : tl_vector_level == TL_SSE41 ? kernel##_sse41 arguments                                                          \

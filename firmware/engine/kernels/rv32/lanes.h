@@ -1,4 +1,4 @@
-/* Two columns of an input times the codes of two rows, for a core that multiplies to 64 bits. */
+/* Two columns of an input times the codes of two rows, for a core whose products have 64 bits. */
 #ifndef TL_LANES_H
 #define TL_LANES_H
 
@@ -8,8 +8,7 @@
 
 struct column_pair {
     int32_t even;
-    int32_t
-        odd; /* * 2^24: the codes of the odd column are multiples of 2^8, and the high word of the product is theirs */
+    int32_t odd; /* times 2^24: with codes times 2^8, the product is in the high word */
 };
 
 static inline struct column_pair pair_of(int32_t even, int32_t odd) {

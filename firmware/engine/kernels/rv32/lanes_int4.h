@@ -1,4 +1,4 @@
-/* Four columns of an input times the codes of two rows, for a core that multiplies to 64 bits. */
+/* Four columns of an input times the codes of two rows, for a core whose products have 64 bits. */
 #ifndef TL_LANES_INT4_H
 #define TL_LANES_INT4_H
 
@@ -6,7 +6,7 @@
 
 struct column_quad {
     int32_t x0, x1;
-    int32_t x2, x3; /* * 2^24: the codes are multiples of 2^8, and the high word of the product is theirs */
+    int32_t x2, x3; /* times 2^24: with codes times 2^8, the product is in the high word */
 };
 
 static inline struct column_quad quad_of(const int8_t *x) {

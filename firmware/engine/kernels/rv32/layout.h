@@ -1,9 +1,10 @@
-/* Two columns of eight rows after each other, codes + 128: a word has two rows and the two columns. */
+/* A group is eight rows of codes + 128: two columns of each row, then the next two. A word has two columns of two
+ * rows. */
 #ifndef TL_LAYOUT_H
 #define TL_LAYOUT_H
 
 #define TL_GROUP_ROWS 8u
-/* Six words for four columns. */
+/* Six words for every four columns. */
 #define TL_INPUT_BYTES(columns) (((columns) + 3u) / 4u * 24u)
 
 #endif

@@ -1,11 +1,11 @@
-/* Four columns of eight rows after each other, codes + 8: a word has two rows, 16 bits apart, and the four columns. Behind
- * 32 columns are the scales of the rows.
+/* A group is eight rows of codes + 8: four columns of each row, then the next four columns. A word has four columns of
+ * two rows, which are 16 bits apart. After each 32 columns the scales of the eight rows follow.
  */
 #ifndef TL_LAYOUT_INT4_H
 #define TL_LAYOUT_INT4_H
 
 #define TL_INT4_GROUP_ROWS 8u
-/* A word for each column, and one. */
+/* For every 32 columns a word, and a word for each column. */
 #define TL_INT4_INPUT_BYTES(columns) (((columns) + 31u) / 32u * 132u)
 
 #endif

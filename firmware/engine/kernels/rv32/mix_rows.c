@@ -1,4 +1,4 @@
-/* The sums of eight columns stay in registers while the values of all slots pass by. */
+/* The sums of eight channels stay in registers while the values of all slots are read. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -35,7 +35,7 @@ TL_HOT static inline void mix_columns(const struct tl_mix_job *job, uint32_t col
     EACH_COLUMN(STORE)
 }
 
-/* The columns that are left, at most seven. */
+/* The channels after the last whole eight, at most seven. */
 TL_HOT static void mix_rest(const struct tl_mix_job *job, uint32_t column, int32_t *sums) {
     const uint32_t n = job->head_dim;
     for (uint32_t h = 0; h < job->heads; h++, sums += n) {

@@ -2,8 +2,8 @@
 
 #include "kernels.h"
 
-/* The high word of a product holds twice the result, if the value and the mantissa are moved up until their product has
- * 2^31 for the half. A value that leaves no room for that is rare; it goes the long way. */
+/* Value and mantissa are shifted left until the high word of their product holds twice the result; its last bit rounds.
+ * A value too large for that is rare; it takes 64-bit arithmetic. */
 TL_HOT void tl_requantize_rows(int32_t *values, const uint16_t *mantissa, uint32_t n, int32_t multiplier,
                                int32_t right) {
     const bool fits = right >= 1 && right <= 31;

@@ -1,4 +1,4 @@
-/* Eight columns of the queries stay in registers while the keys of all slots pass by. */
+/* Eight channels of the queries stay in registers while the keys of all slots are read. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -15,7 +15,7 @@
         if (two) other_sum += other##i * k;                                                                            \
     }
 
-/* Adds to the scores what these columns give, or begins with it. */
+/* Adds the dot products of eight channels to the scores; begin: they are the first. */
 TL_HOT static inline void add_columns(const struct tl_score_job *job, uint32_t column, uint32_t first, uint32_t last,
                                       bool two, bool begin) {
     const uint32_t n = job->head_dim, stride = two ? job->stride : 0;
@@ -31,7 +31,7 @@ TL_HOT static inline void add_columns(const struct tl_score_job *job, uint32_t c
     }
 }
 
-/* The columns that are left, at most seven. */
+/* The channels after the last whole eight, at most seven. */
 TL_HOT static void add_rest(const struct tl_score_job *job, uint32_t column, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim;
     for (uint32_t h = 0; h < job->heads; h++) {

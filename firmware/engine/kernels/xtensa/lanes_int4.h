@@ -1,4 +1,4 @@
-/* Four columns of an input times the codes of two rows, for a core that multiplies to 32 bits. */
+/* Four columns of an input times the codes of two rows, for a core whose products have 32 bits. */
 #ifndef TL_LANES_INT4_H
 #define TL_LANES_INT4_H
 

@@ -1,4 +1,4 @@
-/* The sums of eight columns stay in registers while the values of all slots pass by, four codes in a word. */
+/* The sums of eight channels stay in registers while the values of all slots are read, four codes in a word. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -45,7 +45,7 @@ TL_HOT static TL_APART void mix_columns(const int32_t *weight, const int8_t *val
     sums[7] = sum7;
 }
 
-/* A column that is left. */
+/* The sum of one of the last channels. */
 TL_HOT static TL_APART int32_t mix_column(const int32_t *weight, const int8_t *value, uint32_t n, uint32_t slots,
                                           int32_t down) {
     const int32_t half = (1 << down) >> 1;

@@ -1,4 +1,4 @@
-/* Eight columns of a query stay in registers while the keys of all slots pass by, four codes in a word. */
+/* Eight channels of a query stay in registers while the keys of all slots are read, four codes in a word. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -18,7 +18,8 @@
     AFTER(sum, k);                                                                                                     \
     sum += (d) * (int32_t)(k >> 24);
 
-/* Adds to the scores of a head what eight columns give, or begins with it. Codes + 128 need no sign: its part is known. */
+/* Adds the dot products of eight channels to the scores of a head; begin: they are the first. Codes + 128 have no sign
+ * to extend, and the contribution of the 128 is known. */
 TL_HOT static TL_APART void add_columns(const int8_t *query, const int8_t *keys, uint32_t n, uint32_t slots,
                                         int32_t *score, bool begin) {
     const int32_t q0 = query[0], q1 = query[1], q2 = query[2], q3 = query[3];
@@ -36,7 +37,7 @@ TL_HOT static TL_APART void add_columns(const int8_t *query, const int8_t *keys,
     }
 }
 
-/* The columns that are left. */
+/* The channels after the last whole eight. */
 TL_HOT static TL_APART void add_rest(const int8_t *query, const int8_t *key, uint32_t column, uint32_t n,
                                      uint32_t slots, int32_t *score) {
     for (int32_t *const end = score + slots; score < end; score++, key += n) {

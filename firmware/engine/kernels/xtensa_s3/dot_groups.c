@@ -5,7 +5,7 @@
 #include "kernels.h"
 
 void tl_expand(const int8_t *codes, uint32_t n, uint8_t *input) {
-    memcpy(input, codes, n); /* what lies behind meets zeros */
+    memcpy(input, codes, n); /* the bytes after the codes may be anything: their weights are zeros */
 }
 
 void tl_dot_groups(const struct tl_matrix *w, const uint8_t *input, uint32_t first, uint32_t last, int32_t *sums) {

@@ -8,9 +8,9 @@
 
 #if defined(__XTENSA__)
 
-/* Rows 2i and 2i + 1 of a group times 32 columns of x, in registers x and y. Registers 0 and 1 have the codes, and then
- * those of the next two rows, 7 has ones in every lower half. The lower halves alone give the sum of the even row; the bytes
- * as they are give 16 times the odd row's and that once more. `put` is = or +=. */
+/* Rows 2i and 2i + 1 of a group times 32 columns of x, which are in registers x and y. Registers 0 and 1 have the
+ * codes, then those of the next two rows. Register 7 is a mask of the lower halves. The lower halves give `even`, the
+ * sum of the even row; whole bytes give 16 times the sum of the odd row plus `even`. `put` is = or +=. */
 #define ROW_PAIR(i, x, y, put)                                                                                         \
     {                                                                                                                  \
         int32_t even, both;                                                                                            \
@@ -32,7 +32,7 @@
     sums[2 * (i)] = even##i;                                                                                           \
     sums[2 * (i) + 1] = odd##i;
 
-/* Rows of 33 to 64 columns: x stays in registers 3 to 6. */
+/* Groups with rows of 33 to 64 columns: x stays in registers 3 to 6. */
 static void groups_of_2_parts(const uint8_t *group, uint32_t group_bytes, const uint8_t *input, int32_t *sums,
                               const int32_t *end) {
     const uint8_t *x = input, *bias = input + TL_SCALE_COLUMNS;
@@ -64,7 +64,7 @@ static void groups_of_2_parts(const uint8_t *group, uint32_t group_bytes, const 
     }
 }
 
-/* Rows of `count` times 32 columns. */
+/* Groups with rows of `count` times 32 columns. */
 static void groups_of_parts(const uint8_t *group, uint32_t group_bytes, uint32_t count, const uint8_t *input,
                             int32_t *sums, const int32_t *end) {
     for (; sums < end; sums += TL_INT4_GROUP_ROWS, group += group_bytes) {

@@ -15,7 +15,7 @@ void tl_portable_dot_rows(const int8_t *codes, uint32_t count, const int8_t *x, 
 
 #if defined(__XTENSA__)
 
-/* An instruction does 16 multiplications and loads the next 16 codes meanwhile. */
+/* One instruction does 16 multiplications and loads the next 16 codes. */
 
 static inline int32_t read_accx(void) {
     int32_t sum;
@@ -25,8 +25,9 @@ static inline int32_t read_accx(void) {
 
 /* --- Rows of 1 to 6 vectors: x stays in registers 2 to 7 ---
  *
- * The rows are one stream of vectors. Registers p and r hold its next two, p the next one, so that no instruction needs
- * what the one before it loads. TIMES_n is a row of n vectors. LAST_n is the last row, with nothing left to load. */
+ * The rows are one stream of vectors. Registers p and r hold its next two vectors, p the first of them, so that no
+ * instruction needs the result of the load just before it. TIMES_n is a row of n vectors. LAST_n is the last row, which
+ * must not load beyond the codes. */
 
 #define TIMES_1(p, r) PIE_MULTIPLY_LOAD(p, codes, p, 2);
 #define TIMES_2(p, r) TIMES_1(p, r) PIE_MULTIPLY_LOAD(r, codes, r, 3);
@@ -55,7 +56,7 @@ static inline int32_t read_accx(void) {
     PIE_ZERO_ACCX();                                                                                                   \
     row(p, r) *sums++ = read_accx();
 
-/* A row of an odd number of vectors leaves the next vector in the other register: p and r are those of every second row. */
+/* After a row of an odd number of vectors the next vector is in the other register: every second row uses p and r. */
 #define ROWS(n, p, r)                                                                                                  \
     static void rows_of_##n(const int8_t *codes, uint32_t count, int32_t *sums) {                                      \
         PIE_LOAD(0, codes);                                                                                            \
@@ -88,7 +89,7 @@ static void rows_of_1(const int8_t *codes, uint32_t count, int32_t *sums) {
     *sums = read_accx();
 }
 
-/* --- Longer rows: registers 4 to 7 keep the first vectors of x, the others are loaded with each row --- */
+/* --- Longer rows: registers 4 to 7 keep the first four vectors of x; the others are loaded for each row --- */
 
 #define KEPT 4u
 
@@ -104,7 +105,7 @@ static void rows_of_many(const int8_t *codes, uint32_t count, const int8_t *x, u
         PIE_LOAD(3, rest);
         PIE_MULTIPLY_LOAD(0, codes, 0, 6);
         PIE_MULTIPLY_LOAD(1, codes, 1, 7);
-        uint32_t left = vectors - KEPT; /* registers 0 and 1 have the next two of the row, 2 and 3 those of x */
+        uint32_t left = vectors - KEPT; /* registers 0 and 1 have the next two vectors of the row, 2 and 3 of x */
         for (; left > 3; left -= 2) {
             PIE_MULTIPLY_LOAD(0, codes, 0, 2);
             PIE_LOAD(2, rest);

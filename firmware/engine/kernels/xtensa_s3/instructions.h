@@ -1,10 +1,10 @@
-/* Instructions of the ESP32-S3 that the kernels use, as statements. The assembler gets them as bytes, for not every Xtensa
- * assembler knows their names: so a chip and its virtual twin run the same code. docs/evidence/xtensa-instructions.md says
- * how the encodings were checked. On other processors there is none of them, and the kernels do without.
+/* Instructions of the ESP32-S3 that the kernels use, as statements. They are written as bytes, because not every Xtensa
+ * assembler knows their names. So a chip and its virtual twin run the same code. docs/evidence/xtensa-instructions.md
+ * says how the encodings were checked. Other processors do not have them, and the kernels then use portable C.
  *
- * A vector is 16 bytes in one of the registers 0 to 7 of the vector unit (PIE). The compiler knows nothing of the unit and
- * leaves its registers alone, but an operating system may forget them when a function blocks. Loads ignore the lowest four
- * bits of the address.
+ * A vector is 16 bytes in one of the registers 0 to 7 of the vector unit (PIE). The compiler does not use these
+ * registers, but an operating system may lose their values when a function blocks. Loads ignore the lowest four bits of
+ * the address.
  */
 #ifndef TL_INSTRUCTIONS_H
 #define TL_INSTRUCTIONS_H
@@ -13,7 +13,7 @@
 
 #if defined(__XTENSA__)
 
-/* Macros of the assembler, named and used like the instructions. gas evaluates & and | from left to right, hence the
+/* Assembler macros, named and used like the instructions. gas evaluates & and | from left to right, hence the
  * parentheses. */
 __asm__(
     ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
@@ -54,14 +54,14 @@ __asm__(
     "|((.Ltl_\\y&1)<<5)\n"
     ".endm\n");
 
-/* The high half of a product. */
+/* The high word of a product. */
 static inline int32_t tl_multiply_high(int32_t a, int32_t b) {
     int32_t high;
     __asm__("tl_mulsh %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
     return high;
 }
 
-/* ACCX, of 40 bits, = 0 */
+/* ACCX = 0. It has 40 bits. */
 #define PIE_ZERO_ACCX() __asm__ volatile("tl_ee_zero_accx")
 
 /* q[u] = the vector at address; address += 16. u, x and y are digits, address is a pointer variable. */
@@ -74,13 +74,13 @@ static inline int32_t tl_multiply_high(int32_t a, int32_t b) {
 #define PIE_MULTIPLY_LOAD(u, address, x, y)                                                                            \
     __asm__ volatile("tl_ee_vmulas_s8_accx_ld_ip q" #u ", %0, 16, q" #x ", q" #y : "+r"(address)::"memory")
 
-/* ACCX = the 64 bits at address, of which it keeps 40. */
+/* ACCX = the lower 40 of the 64 bits at address. */
 #define PIE_LOAD_ACCX(address) __asm__ volatile("tl_ee_ld_accx_ip %0, 0" : "+r"(address)::"memory")
 
 /* q[u] = q[x] & q[y] */
 #define PIE_AND(u, x, y) __asm__ volatile("tl_ee_andq q" #u ", q" #x ", q" #y)
 
-/* value = ACCX >> shift, saturated; ACCX keeps what was shifted. value is an int32_t variable, shift a uint32_t. */
+/* ACCX >>= shift, then value = ACCX, saturated. value is an int32_t variable, shift a uint32_t. */
 #define PIE_READ_ACCX(value, shift) __asm__ volatile("tl_ee_srs_accx %0, %1, 0" : "=r"(value) : "r"(shift))
 
 #else

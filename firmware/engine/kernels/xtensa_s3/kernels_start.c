@@ -5,12 +5,12 @@
 #include "vector_unit.h"
 
 #define ROWS 3u
-#define LONGEST 144u /* columns: one more vector than the longest row with code of its own, and an odd number of them */
+#define LONGEST 144u /* columns: an odd number of vectors, and more than the longest row with code of its own */
 #define SLOTS 5u
 
 bool tl_vector_unit;
 
-/* Numbers of every size, the extremes among them. */
+/* Fills codes with numbers of every size, including the extremes. */
 static void fill(int8_t *codes, uint32_t n, uint32_t seed) {
     for (uint32_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
@@ -18,7 +18,7 @@ static void fill(int8_t *codes, uint32_t n, uint32_t seed) {
     }
 }
 
-/* Whether rows of so many columns have the sums that the portable C gives. */
+/* Whether the sums of rows with this many columns are those of the portable C. */
 static bool rows_agree(uint32_t columns) {
     int8_t codes[ROWS * LONGEST] __attribute__((aligned(16))), x[LONGEST] __attribute__((aligned(16)));
     int32_t sums[2][ROWS] = {{0}};
@@ -31,7 +31,7 @@ static bool rows_agree(uint32_t columns) {
     return memcmp(sums[0], sums[1], sizeof sums[0]) == 0;
 }
 
-/* Whether two heads of this size have the scores that the portable C gives. */
+/* Whether the scores of two heads of this size are those of the portable C. */
 static bool scores_agree(uint32_t head_dim) {
     int8_t queries[2 * 32], keys[(SLOTS + 1) * 32] __attribute__((aligned(16)));
     static const uint16_t scales[SLOTS] = {5 << 11 | 1033, 31 << 11 | 517, 16 << 11 | 800, 9 << 11, 20 << 11 | 1000};

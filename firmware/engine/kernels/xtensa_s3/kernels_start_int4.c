@@ -5,11 +5,11 @@
 #include "vector_unit.h"
 
 #define GROUPS 2u
-#define LONGEST 96u /* columns: one part more than rows with code of their own have */
+#define LONGEST 96u /* columns: 32 more than the longest row with code of its own */
 #define GROUP_BYTES (LONGEST / TL_SCALE_COLUMNS * (TL_INT4_PART + TL_INT4_GROUP_ROWS))
 #define ALIGNED __attribute__((aligned(16)))
 
-/* Bytes of every value, which are codes, scales and numbers of an input. */
+/* Fills bytes, which are codes, scales and numbers of an input, with every value. */
 static void fill(uint8_t *bytes, uint32_t n, uint32_t seed) {
     for (uint32_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
@@ -17,7 +17,7 @@ static void fill(uint8_t *bytes, uint32_t n, uint32_t seed) {
     }
 }
 
-/* Whether rows of so many columns have the sums that the portable C gives. */
+/* Whether the sums of rows with this many columns are those of the portable C. */
 static bool rows_agree(uint32_t columns) {
     uint8_t groups[GROUPS * (GROUP_BYTES + 8u) + 16u] ALIGNED, input[TL_INT4_INPUT_BYTES(LONGEST)] ALIGNED;
     int8_t x[LONGEST];

@@ -2,7 +2,8 @@
 
 #include "kernels.h"
 
-/* The sums of four numbers of a head's values (slots, n) stay in registers; they are loaded as one word, the first lowest. */
+/* sums (4,) of four channels of the values (slots, n) stay in registers. Their codes are loaded as one word, the first
+ * one in its lowest byte. */
 static void mix_4(const int32_t *weights, const int8_t *values, uint32_t slots, uint32_t n, int32_t down,
                   int32_t *sums) {
     const int32_t half = (1 << down) >> 1;
@@ -23,7 +24,7 @@ static void mix_4(const int32_t *weights, const int8_t *values, uint32_t slots, 
     sums[3] = d;
 }
 
-/* For heads of other sizes, which may begin anywhere. */
+/* The sum of one channel, for heads whose size is no multiple of four: their rows are not word-aligned. */
 static void mix_1(const int32_t *weights, const int8_t *values, uint32_t slots, uint32_t n, int32_t down,
                   int32_t *sum) {
     const int32_t half = (1 << down) >> 1;

@@ -9,12 +9,12 @@ static inline int32_t lower(uint8_t byte) {
     return (int32_t)(byte & 15u) - 8;
 }
 
-/* Two's complement of four bits. */
+/* A code from four bits in two's complement. */
 static inline int32_t upper(uint8_t byte) {
     return (int32_t)((uint32_t)byte >> 4 ^ 8u) - 8;
 }
 
-/* The sum of 32 int8, four of a word at once: + 128 they have no sign, and two lanes hold two of them each. */
+/* The sum of 32 int8, a word of four at a time. Plus 128 they are unsigned, so two 16-bit lanes can add two each. */
 static inline int32_t sum_of(const int8_t *x) {
     uint32_t lanes = 0;
     for (uint32_t i = 0; i < TL_SCALE_COLUMNS; i += 4u) {

@@ -1,11 +1,11 @@
-/* What the kernels of this layout share. */
+/* The input of the int4 kernels, and their reference in portable C. */
 #ifndef TL_ROW_PAIRS_INT4_H
 #define TL_ROW_PAIRS_INT4_H
 
 #include "kernels.h"
 
-/* 32 columns of an input, of which the last are filled up with zeros. bias: of lower halves, which are codes + 8, less
- * their part of the sum: -8 times the sum of x, 64 bits with the lower word first, and two words of anything. */
+/* 32 columns of an input; the last ones are filled up with zeros. bias: the start value of a sum, -8 times the sum of
+ * x, because lower halves are codes plus 8: 64 bits, the lower word first, then two words that may be anything. */
 struct tl_int4_input {
     int8_t x[TL_SCALE_COLUMNS];
     int32_t bias[4];
@@ -13,7 +13,7 @@ struct tl_int4_input {
 
 typedef char tl_assert_int4_input[TL_INT4_INPUT_BYTES(TL_SCALE_COLUMNS) == sizeof(struct tl_int4_input) ? 1 : -1];
 
-/* Bytes of the codes of a group for 32 columns. */
+/* Bytes of a group's codes for 32 columns. */
 #define TL_INT4_PART (TL_INT4_GROUP_ROWS / 2u * TL_SCALE_COLUMNS)
 
 static inline uint32_t tl_scales_of_row(uint32_t columns) {

@@ -6,7 +6,7 @@
 #include "kernels.h"
 #include "vector_unit.h"
 
-/* The sums of a head become its scores where they lie. */
+/* Turns the dot products of a head into its scores, in place. */
 static inline void scale(const struct tl_score_job *job, int32_t *scores, uint32_t first, uint32_t last) {
     for (uint32_t t = first; t < last; t++) {
         const struct tl_scale scale = tl_unpack_scale(job->key_scales[t]);
@@ -29,13 +29,13 @@ static void portable(const struct tl_score_job *job, uint32_t first, uint32_t la
 #define VECTOR 16u
 #define LONGEST_HEAD 128u
 
-/* Register 0, a key or two, times register x. */
+/* Register 0, which holds one key or two, times register x. */
 #define DOT(sum, x)                                                                                                    \
     PIE_ZERO_ACCX();                                                                                                   \
     PIE_MULTIPLY(0, x);                                                                                                \
     PIE_READ_ACCX(sum, shift)
 
-/* The scores of one slot, of the first head with register x, and of the second with register y. */
+/* The scores of one slot: of the first head with the query in register x, of the second with register y. */
 #define SLOT(x, y)                                                                                                     \
     {                                                                                                                  \
         const int32_t packed = *scale++, mantissa = packed & 2047, down = top - (packed >> 11);                        \
@@ -48,8 +48,9 @@ static void portable(const struct tl_score_job *job, uint32_t first, uint32_t la
         }                                                                                                              \
     }
 
-/* Heads of 8 or 16, and so two keys or one in a vector. Of heads of 8, registers 2 and 3 have the first head's query in
- * their lower and their upper half and zeros in the other one, 4 and 5 the second's. Of heads of 16, 2 and 4 have them. */
+/* Heads of 8 or 16 channels: a vector holds two keys or one. For heads of 8, register 2 has the first head's query in
+ * its lower half and register 3 in its upper half, with zeros in the other half; registers 4 and 5 have the second
+ * head's. For heads of 16, registers 2 and 4 have the queries. */
 static inline __attribute__((always_inline)) void short_heads(const struct tl_score_job *job, uint32_t first,
                                                               uint32_t last, uint32_t heads, uint32_t n) {
     const int8_t *key = job->keys + (size_t)first * n;
@@ -87,7 +88,7 @@ static inline __attribute__((always_inline)) void short_heads(const struct tl_sc
     }
 }
 
-/* Heads of several vectors: the sums are those of a matrix. */
+/* Longer heads, of whole vectors: the keys are the rows of a matrix. */
 static void long_heads(const struct tl_score_job *job, uint32_t first, uint32_t last) {
     const uint32_t n = job->head_dim;
     int8_t query[LONGEST_HEAD] __attribute__((aligned(16)));

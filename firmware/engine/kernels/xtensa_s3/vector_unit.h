@@ -4,11 +4,11 @@
 
 #include <stdbool.h>
 
-/* Written by tl_kernels_start alone. */
+/* Set by tl_kernels_start. */
 extern bool tl_vector_unit;
 
-/* Whether rows of int4 codes have the sums that the portable C gives; true in a model that has none. Leaves
- * tl_vector_unit as it likes. */
+/* Whether the sums of int4 rows are those of the portable C; true for a model without int4 matrices. Changes
+ * tl_vector_unit. */
 bool tl_int4_rows_agree(void);
 
 #endif
