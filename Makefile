@@ -37,7 +37,7 @@ test: packages lint types
 	$(BIN)/pytest $(PARALLEL) -m "not sweep"
 
 test-all: packages lint types
-	$(BIN)/pytest $(PARALLEL)
+	$(BIN)/pytest $(PARALLEL) --hypothesis-profile=thorough
 
 packages:
 	sh tests/system_packages.sh

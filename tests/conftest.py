@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from tests.unit.checkpoint_files import legacy_bytes, rotating_neighbours
@@ -14,11 +18,14 @@ from tests.unit.tokenizer_files import llama2c_bytes
 from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.codegen.tokenizers import Tokenizer, read_tokenizer
+from tinyllm.files import write_file
 from tinyllm.host.model.load import DEFAULT_MODEL
+from tinyllm.host.prove.expected_answers import Answers, Expected
 
 # A busy machine must not fail a property: timing is never asserted. CI draws the same examples each time, so that a
 # failure comes from the change; everybody else's runs explore.
-settings.register_profile("tinyllm", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.register_profile("tinyllm", deadline=None, derandomize=bool(os.environ.get("CI")), max_examples=50)
+settings.register_profile("thorough", settings.get_profile("tinyllm"), max_examples=200)
 settings.load_profile("tinyllm")
 
 TESTS = Path(__file__).resolve().parent
@@ -75,6 +82,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             group = f"{board.board} {board.emulator} {Path(board.model or STORY_MODEL).name} {board.options.context}"
             group += f" {board.options.weights or 'int8'}"
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _answers_are_computed_once() -> Iterator[None]:
+    """The workers of one run share what they compute of the reference's answers: every board must give the same."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        yield
+        return
+    folder = Path(os.environ["TINYLLM_HOME"]) / "answers" / run
+    folder.mkdir(parents=True, exist_ok=True)
+    compute = Expected._compute
+
+    def shared(self: Expected, *question: object) -> Answers:
+        model = self.model
+        key = hashlib.sha256(repr((model.digest(), model.config, question)).encode()).hexdigest()
+        path = folder / f"{key}.json"
+        with FileLock(folder / f"{key}.lock"):
+            if not path.exists():
+                write_file(path, json.dumps(compute(self, *question)))
+        return tuple(map(tuple, json.loads(path.read_text())))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Expected, "_compute", shared)
+        yield
 
 
 def skip_unless_ci(reason: str) -> None:

@@ -30,6 +30,7 @@ def measured(shared_data: Path, weights: str, each: int = 1) -> Evaluation:
     return evaluate(model.model, integers_of(model), sequences)
 
 
+@pytest.mark.sweep
 def test_int4_keeps_the_perplexity_within_8_percent_with_a_short_calibration(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

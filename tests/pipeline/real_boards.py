@@ -26,7 +26,6 @@ STAND_INS = HERE.parent / "registry"
 ARDUINO_STUB = HERE / "arduino_stub"
 REAL = [board for board in load_boards(FOLDER) if board.platformio["platform"] != OWN_PLATFORM]
 REAL_BOARDS = [board.name for board in REAL]
-ONE_OF_EACH_CHIP = [board.name for board in one_of_each_chip(REAL)]
 ONE_OF_EACH_TWIN = list(
     {
         (each.virtual.platformio["board"], each.virtual.ports): each.name for each in reversed(REAL) if each.virtual
@@ -69,6 +68,8 @@ CROSS = {
     "imxrt1062": Cross("arm-none-eabi-", (*M7, "-mthumb")),
     "esp32p4": Cross("riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs")),
 }
+ONE_OF_EACH_PROCESSOR = list({CROSS[board.chip]: board.name for board in reversed(one_of_each_chip(REAL))}.values())
+"""A board of each cross-compiler with its flags."""
 PLATFORMIO_PATIENCE = 30.0
 """Seconds that PlatformIO itself waits for its registry, and more."""
 PLATFORMS = {

@@ -106,7 +106,14 @@ class Running:
     connection: Connection
 
 
-@pytest.fixture(scope="module", params=FAMILIES, ids=str)
+OFTEN = ("llama 3", "phi3, long factors", "mobilellm, blocks run twice")
+"""The others are a sweep: tests/peers runs the C of every family."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[] if name in OFTEN else pytest.mark.sweep, id=name) for name in FAMILIES],
+)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Program and started as a person would, one family after the other."""
     family = FAMILIES[request.param]

@@ -44,14 +44,15 @@ ELEMENT_TABLES = {"tl_softmax_table": "softmax", "tl_sigmoid_table": "sigmoid"}
 
 REAL = {each.id: (each, load_board(each.id, FOLDER)) for each in builds(ONE_OF_EACH_TWIN)}
 VIRTUAL = [each for each, board in REAL.values() if board.virtual and not (board.memory and board.memory.psram)]
-BESIDE = [("esp32", "int8"), ("esp32c3", "int8"), ("pico", "int8"), ("pico2", "int4"), ("esp32s3-n16r8", "mixed")]
-"""One of each chip; the sweep has every virtual board."""
+BESIDE = [("esp32", "int8"), ("pico2", "int4"), ("esp32s3-n16r8", "mixed")]
+"""A format each; the sweep has every virtual board."""
 TWINS = [name for name, (_, board) in REAL.items() if board.virtual and board.virtual.weights]
 OTHERS = [(name, "int8") for name in TWINS if (name, "int8") not in BESIDE]
 CASES = [
     (HOST, "int8", None),
     *(pytest.param(each.id, "int8", None, marks=each.marks) for each in VIRTUAL),
-    *((name, each, None) for name in (HOST, "pico2") for each in FORMATS[1:]),
+    *(("pico2", each, None) for each in FORMATS[1:]),
+    *(pytest.param(HOST, each, None, marks=pytest.mark.sweep) for each in FORMATS[1:]),
     *(("pico2", "int8", cache) for cache in KV_CACHES if cache != "int8"),
 ]
 

@@ -46,7 +46,9 @@ def each_kernel_set(names: list[str]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("bits", "cache_bits"), [(8, 8), pytest.param(4, 8, marks=pytest.mark.sweep), (4, 4)], ids=["int8", "int4", "all"]
+    ("bits", "cache_bits"),
+    [pytest.param(8, 8, marks=pytest.mark.sweep), pytest.param(4, 8, marks=pytest.mark.sweep), (4, 4)],
+    ids=["int8", "int4", "all"],
 )
 @pytest.mark.parametrize("name", each_kernel_set(BOARDS))
 def test_the_planned_bytes_bound_the_section_in_the_objects(

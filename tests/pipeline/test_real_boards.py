@@ -33,8 +33,8 @@ from tests.pipeline.console_board import SECONDS, Board, Program, Stream
 from tests.pipeline.real_boards import (
     ARDUINO_STUB,
     CROSS,
-    ONE_OF_EACH_CHIP,
     ONE_OF_EACH_PLATFORM,
+    ONE_OF_EACH_PROCESSOR,
     PLATFORMIO_PATIENCE,
     REAL_BOARDS,
     builds,
@@ -189,7 +189,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", builds(ONE_OF_EACH_CHIP))
+@pytest.mark.parametrize("name", builds([*ONE_OF_EACH_PROCESSOR, *ONE_OF_EACH_PLATFORM]))
 def test_platformio_builds_the_project_with_a_cross_compiler_and_it_fits_the_partition(
     projects: Callable[[str], Path],
     core: Path,
@@ -452,7 +452,7 @@ def test_what_a_model_needs_is_bounded_by_what_the_compilers_make_of_it(
     check_bounds(chip, quantize(stories, context), stories_tokenizer, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["Llama 2", "Qwen2", "T5"])
+@pytest.mark.parametrize("kind", [pytest.param("Llama 2", marks=pytest.mark.sweep), "Qwen2", "T5"])
 def test_what_a_tokenizer_of_any_kind_needs_is_bounded_too(kind: str, tmp_path: Path) -> None:
     tokenizer = read_tokenizer(write_tokenizer(tmp_path / "tokenizer", REPLICAS[kind]()))
     config = replace(BASE, vocab_size=tokenizer.vocab_size, context=128, chat_template=CHATML)
@@ -728,7 +728,15 @@ def build_desk(project: Path, flavour: str, folder: Path, *options: str) -> Path
     return folder / "desk"
 
 
-@pytest.fixture(scope="module", params=["ESP32 with an LED", "Pico", "Pico with one core", "Teensy"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "ESP32 with an LED",
+        "Pico",
+        "Teensy",
+        pytest.param("Pico with one core", marks=pytest.mark.sweep),
+    ],
+)
 def desk(
     request: pytest.FixtureRequest,
     projects: Callable[[str], Path],
@@ -828,7 +836,7 @@ def build_with_psram(model: IntegerModel, tokenizer: Tokenizer, folder: Path) ->
     return Desk(build_desk(project, WITH_PSRAM, folder), model, tokenizer)
 
 
-@pytest.fixture(scope="module", params=["wide", "long"])
+@pytest.fixture(scope="module", params=[pytest.param("wide", marks=pytest.mark.sweep), "long"])
 def desk_with_psram(
     request: pytest.FixtureRequest, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
 ) -> Desk:
@@ -898,7 +906,7 @@ def test_without_the_psram_that_it_needs_the_board_says_so_again_and_again(
     )
 
 
-@pytest.mark.parametrize("flavour", ["ESP32 with an LED", "Pico"])
+@pytest.mark.parametrize("flavour", [pytest.param("ESP32 with an LED", marks=pytest.mark.sweep), "Pico"])
 def test_two_cores_give_the_references_tokens_without_a_data_race(
     flavour: str, projects: Callable[[str], Path], model: IntegerModel, stories_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:

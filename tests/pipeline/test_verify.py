@@ -119,8 +119,8 @@ def test_windows_change_nothing_of_how_tokens_are_cut_into_batches() -> None:
     ("windows", "build"),
     [
         (WINDOWED.windows, "ubsan"),
-        (WINDOWED.windows, "asan"),
-        ((5, 5, 5, 5), "O2"),
+        pytest.param(WINDOWED.windows, "asan", marks=pytest.mark.sweep),
+        pytest.param((5, 5, 5, 5), "O2", marks=pytest.mark.sweep),
         ((31, 32, 33, None), "O2"),
     ],
 )

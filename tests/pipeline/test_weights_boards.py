@@ -9,7 +9,7 @@ import pytest
 
 from tests.pipeline.conftest import BASE, nearest, random_model
 from tests.pipeline.console_board import Board, Person, Program, Refused
-from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, ONE_OF_EACH_TWIN, builds, compile_to, include
+from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, builds, compile_to, include
 from tests.pipeline.test_real_boards import CAT, DIALECTS, FLAVOURS, ONCE, STRICT, build_desk
 from tests.unit.tokenizer_forms import large_vocabulary
 from tinyllm.boards.description import FOLDER, load_board
@@ -64,7 +64,7 @@ def test_the_port_compiles_for_the_chip_without_a_warning(
         compile_to([*tool, *options, "-c", source, "-o", str(tmp_path / "port.o")])
 
 
-@pytest.mark.parametrize("board", ARDUINO)
+@pytest.mark.parametrize("board", ["esp32s3-n16r8", pytest.param("esp32", marks=pytest.mark.sweep), "pico"])
 def test_the_port_maps_the_weights_and_its_tokens_are_the_references(
     board: str, stories: Model, stories_tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +105,8 @@ def test_the_port_says_that_there_is_no_partition_or_too_small_a_one(
 # --- Virtual boards ---
 
 
-TWINS = [each for each in builds(ONE_OF_EACH_TWIN) if load_board(each.id, FOLDER).virtual]
+TWINS = [each for each in builds(["pico2", "esp32"]) if load_board(each.id, FOLDER).virtual]
+"""A board of each emulator; the others are a sweep."""
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,14 @@ def library(project: Project, model: IntegerModel, folder: Path, build: str = "O
 # --- The same integers ---
 
 
-@pytest.mark.parametrize("int4", ["int8", "int4"])
-@pytest.mark.parametrize("kernels", sorted(KERNEL_SETS))
+@pytest.mark.parametrize(
+    ("kernels", "int4"),
+    [
+        pytest.param(name, weights, marks=[pytest.mark.sweep] if weights == "int4" and name != "armv8m" else [])
+        for name in sorted(KERNEL_SETS)
+        for weights in ("int8", "int4")
+    ],
+)
 def test_an_image_of_every_kernel_set_gives_the_references_tokens(
     kernels: str, int4: str, stories_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
