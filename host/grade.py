@@ -21,7 +21,7 @@ from tinyllm.models.pairs.questions import Question, calls_of
 
 CALLED = b"</call>"
 READING, READ, DONE = "sensor.read(", "21", "ok"
-"""How a call that asks for a number begins, its result, and the result of other calls, as on host and virtual boards."""
+"""How a call that asks for a number begins, its result, and that of other calls, as on host and virtual boards."""
 SHOWN = (b"<call>", CALLED, b"<result>", b"</result>")
 """Control pieces that are kept in the text of an answer."""
 GREEDY = SamplerSettings.from_float(temperature=0.0)

@@ -62,7 +62,7 @@ class LanguageModel(LoadedModel):
         kernels: str | Sequence[str] = HOST,
         notice: Callable[[str], None] = ignore,
     ) -> list[Verdict]:
-        """Run the C as a library of this computer and compare it bit by bit with the reference: logits, KV cache, tokens.
+        """Compare the C, as a library of this computer, with the reference, bit by bit: logits, KV cache, tokens.
 
         builds: how to compile: O0, O2, O3, ubsan, asan. positions: how many tokens; by default the context. kernels: a
         kernel set ("armv8m"), a board that has one ("pico2"), a sequence of these, or "all"; by default this computer's

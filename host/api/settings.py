@@ -137,7 +137,7 @@ class BoardSettings(Mapping[str, SettingValue]):
         return budget(self._own[Setting.MAX_TOKENS] if max_tokens is None else encode("max_tokens", max_tokens))
 
     def apply(self, overrides: Mapping[str, object]) -> None:
-        """Make the board use these settings, with `overrides` for one answer. A seed in `overrides` is always sent anew."""
+        """Make the board use these settings, with `overrides` for one answer. A seed in `overrides` is always sent."""
         chosen = {NAMES[known(name, OF_AN_ANSWER)].setting: encode(name, value) for name, value in overrides.items()}
         for setting, value in (self._own | chosen).items():
             if self._on_board.get(setting) != value or (setting is Setting.SEED and setting in chosen):
