@@ -1,1 +1,1 @@
-"""The command line, the serial link and everything that runs on the desk."""
+"""Everything that runs on the maker's computer: the command line, builds, the serial link, emulators, the server."""

@@ -1,4 +1,4 @@
-"""Checks of the machine: what a build or a board needs, whether it is there, and what to do if it is not."""
+"""Checks of this computer: what a build or a board needs, whether it is there, and what to do if it is not."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tinyllm.host.virtual.emulators import require_unicorn
 PACKAGES = ("platformio", "scons", "cffi", "pyserial", "numpy")
 COMPILERS = ("cc", "gcc", "clang")
 NAMED = 4
-"""Boards that a check names; more are counted."""
+"""Most boards that a check names; it gives the number of the others."""
 OTHER_FOLDER = "Make it one that you may write, or set TINYLLM_HOME to a folder of yours."
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. `needed` says whether the host board works without it; `advice` is the next step."""
+    """The result of one check. needed: the host board does not work without it. advice: the user's next step."""
 
     name: str
     ok: bool
@@ -42,7 +42,7 @@ class Check:
 
 
 def check_machine() -> Iterator[Check]:
-    """Look at everything, in the order of a build."""
+    """Run all checks, in the order in which a build needs things."""
     yield _python()
     yield from map(_package, PACKAGES)
     yield _compiler()
@@ -86,7 +86,7 @@ def _ports() -> Iterator[Check]:
     if not ports:
         yield Check("serial ports", True, "none (no board is plugged in)", needed=False)
     for port in ports:
-        # On Windows every port may be opened; whether it is in use shows only on opening.
+        # On Windows everybody may open a port; only opening it shows whether it is in use.
         allowed = sys.platform == "win32" or os.access(port.device, os.R_OK | os.W_OK)
         found = f"{port.description} (may be opened)" if allowed else f"{port.description} (you may not open it)"
         advice = "" if allowed else permission_advice(port.device)
@@ -94,7 +94,7 @@ def _ports() -> Iterator[Check]:
 
 
 def _cache_folder() -> Check:
-    """Whether a file can be made in the cache folder and in each folder of it: one of them may be somebody else's."""
+    """Whether the cache folder and each of its folders can be written: one may belong to another user."""
     name, place = "cache folder", home_path()
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def _cache_folder() -> Check:
 
 
 def _registry() -> Check:
-    """Whether PlatformIO could download a platform. The host board needs none."""
+    """Whether PlatformIO could download a platform. The host board works without."""
     name = "PlatformIO registry"
     if (trouble := registry_trouble()) is None:
         return Check(name, True, "reachable", needed=False)
@@ -119,13 +119,13 @@ def _registry() -> Check:
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first NAMED names, and the number of the others."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
 
 def _virtual() -> Iterator[Check]:
-    """What --virtual takes for the boards that come with tinyllm: cross-compilers and emulators."""
+    """The cross-compilers and emulators that --virtual needs for the boards that come with tinyllm."""
     twins = [board.twin() for board in load_boards(FOLDER) if board.virtual]
     boards: dict[str, list[str]] = {}
     for twin in twins:
@@ -162,7 +162,7 @@ def _cross_compiler(chips: Sequence[str], boards: str) -> Check:
 
 
 def _has_library(compiler: str, build: Any) -> bool:
-    """Whether the builder would find the chip's C library: a compiler gives back the name of a file that it has not."""
+    """Whether the compiler has the chip's C library: -print-file-name returns the bare name of a missing file."""
     flags = build.get("cpu_flags", "").split()
     for name in filter(None, (build.get("specs"), "libc.a")):
         try:

@@ -1,7 +1,7 @@
-"""Asks a chat model questions with known answers, in the C that a board runs, and counts the right ones.
+"""Asks a chat model questions with known answers and counts the right ones.
 
-The C runs as a library of this process. Each answer is greedy; where the model ends a call, the result is put in, as a
-board does it.
+The model runs in a board's C, as a library of this process. Answers are greedy. After each call of the model its result
+is inserted, as a board does.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from tinyllm.models.pairs.questions import Question, calls_of
 
 CALLED = b"</call>"
 READING, READ, DONE = "sensor.read(", "21", "ok"
-"""A call that asks for a number, and results as the boards of this computer give them."""
+"""How a call that asks for a number begins, its result, and that of other calls, as on host and virtual boards."""
 SHOWN = (b"<call>", CALLED, b"<result>", b"</result>")
-"""Control pieces that belong to what an answer says."""
+"""Control pieces that are kept in the text of an answer."""
 GREEDY = SamplerSettings.from_float(temperature=0.0)
 LONGEST_ANSWER = 160
-"""Tokens; a call with a long text and what follows it."""
+"""Tokens: enough for a call with a long text and the words after it."""
 
 
 class Answerer:
-    """A chat model in C, as a library of this process; calls are sampled as the model's catalogue allows."""
+    """A chat model in C, as a library of this process. Its calls are constrained to the model's catalogue."""
 
     def __init__(self, model: LoadedModel, project: Project, folder: Path) -> None:
         """Compile the project into `folder`. Raises UserError without a compiler, or if the model is no chat model."""
@@ -49,10 +49,10 @@ class Answerer:
         self.makes_calls = len(self.shown) == len(SHOWN)
 
     def answers(self, users: Sequence[str]) -> list[str]:
-        """The answers to the turns of one conversation; it ends early if the context is full."""
+        """The answers to the user's turns in one conversation, which ends early if the context is full."""
         self.c.begin()
         random, position = self.c.seed(1), 0
-        unread: list[int] = []  # The last token of an answer is read with the next turn, as on a board.
+        unread: list[int] = []  # As on a board, the last token of an answer is prefilled with the next turn.
         found: list[str] = []
         for user in users:
             ids = unread + self.plan.turn(self.tokenizer, user, not found, unread[-1] if unread else None)
@@ -76,13 +76,13 @@ class Answerer:
         return found
 
     def result(self, said: Sequence[int]) -> list[int]:
-        """What a board puts in behind the last call of an answer."""
+        """The tokens that a board inserts after the last call of an answer."""
         last = self.text(said).rpartition("<call>")[2]
         result = READ if last.startswith(READING) else DONE
         return encode(self.tokenizer, f"<result>{result}</result>", special=True)
 
     def text(self, ids: Sequence[int]) -> str:
-        """What was said, with the names of calls and results."""
+        """The text of an answer, with the control pieces of SHOWN."""
         said = [token for token in ids if token not in self.tokenizer.stop_ids]
         pieces = [self.shown.get(token) or decode_piece(self.tokenizer, token) for token in said]
         return b"".join(pieces).decode("utf-8", "replace").strip()
@@ -90,9 +90,9 @@ class Answerer:
 
 @dataclass
 class Grade:
-    """What became of the questions of one kind in one file.
+    """The counts for the questions of one kind in one file.
 
-    right: answers that will do. calls: answers with a call. wrong: question and answer of the others.
+    right: number of right answers. calls: number of answers with a call. wrong: the other questions and answers.
     """
 
     file: str
@@ -103,7 +103,7 @@ class Grade:
     wrong: list[tuple[Question, str]] = field(default_factory=list)
 
     def add(self, question: Question, answer: str) -> None:
-        """Count one."""
+        """Count one question and its answer."""
         self.questions += 1
         self.calls += bool(calls_of(answer))
         if question.is_right(answer):
@@ -117,7 +117,7 @@ def grade(
     files: Sequence[tuple[str, Sequence[Question]]],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Grade]:
-    """The grades of each file's kinds, in their order. answer: gives those to the turns of a conversation."""
+    """One Grade for each file and kind of question, in their order. answer: returns the answers to a user's turns."""
     grades: dict[tuple[str, str], Grade] = {}
     total = sum(len(questions) for _, questions in files)
     done = 0

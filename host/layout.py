@@ -1,4 +1,4 @@
-"""Lines of text and tables for a terminal's width. A name is never broken: only spaces become line ends."""
+"""Fits text and tables to a terminal's width. Lines break only at spaces, so no name is broken."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from wcwidth import wcswidth
 
 GAP = "   "
 NARROWEST = 12
-"""A column that wraps has at least so many columns of the terminal, or its whole width."""
+"""A wrapped column is at least so wide, unless its text needs less."""
 
 
 def wrap(text: str, columns: int | None, indent: int = 0) -> list[str]:
     """The lines of a text, broken at spaces. A word longer than a line stays whole and runs over.
 
-    columns: None breaks nothing but at newlines. indent: of the lines that a long line is broken into, but for the
-    first; it is 4 at most if the terminal is narrow.
+    columns: width; None breaks only at newlines. indent: of continuation lines; 4 if the terminal is narrower than
+    twice the indent.
     """
     lines: list[str] = []
     for line in text.split("\n"):
@@ -40,8 +40,8 @@ def table(
 ) -> tuple[list[str], list[str]]:
     """The header's lines, none if all headers are empty, and the lines of the rows.
 
-    The columns named in `wraps` become narrower as the terminal does. If the columns do not fit beside each other, each
-    row becomes a paragraph, and the first header stands above them all. columns: None for no limit.
+    On a narrow terminal the columns named in `wraps` shrink. If the columns still do not fit beside each other, each
+    row becomes a paragraph, under the first header. columns: the terminal's width, None for no limit.
     """
     cells = [headers, *rows] if any(headers) else list(rows)
     full = [max((width(row[place]) for row in cells), default=0) for place in range(len(headers))]
@@ -57,7 +57,7 @@ def table(
 def _narrowed(
     headers: Sequence[str], cells: Sequence[Sequence[str]], full: list[int], columns: int, wraps: Collection[str]
 ) -> list[int] | None:
-    """The width of each column; None if they do not fit. A long word in the last column may run over the edge."""
+    """The width of each column; None if they do not fit. A long word in the last column may run past the edge."""
     wrapping = sorted((full[place], place) for place, header in enumerate(headers) if header in wraps)
     fixed = [size for size, header in zip(full, headers, strict=True) if header not in wraps]
     left, widths = columns - sum(fixed) - len(GAP) * (len(headers) - 1), list(full)
@@ -74,7 +74,7 @@ def _narrowed(
 
 
 def _side_by_side(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """A row of the table; cells that wrap make several lines of it."""
+    """The lines of one row of the table: several if a cell wraps."""
     wrapped = [wrap(cell, size) for cell, size in zip(row, widths, strict=True)]
     lines = []
     for number in range(max(map(len, wrapped))):
@@ -84,7 +84,7 @@ def _side_by_side(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def _paragraph(headers: Sequence[str], row: Sequence[str], columns: int, wraps: Collection[str]) -> list[str]:
-    """The first cell on a line of its own, below it the others with their headers: prose on lines of its own."""
+    """A row as a paragraph: the first cell, below it the others with their headers. Prose gets lines of its own."""
     lines = wrap(row[0], columns) if row[0] else []
     short = True
     for header, cell in zip(headers[1:], row[1:], strict=True):

@@ -1,4 +1,4 @@
-"""What a verb shows: one JSON document or plain words on stdout, everything about the work itself on stderr."""
+"""What a verb prints: its result on stdout, as JSON or plain text; notes, warnings and progress on stderr."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tinyllm.host import layout
 from tinyllm.text import holds_surrogates, printable
 
 BAR = 100
-"""Columns of the widest bar with its label."""
+"""Most columns of a bar with its label."""
 BAR_STYLES = ("blue", "yellow", "green", "magenta", "cyan", "red", "white")
-"""Of the parts of a bar, in order."""
+"""The colours of a bar's parts, in order."""
 
 
 class Report(Protocol):
-    """Takes how much is done, and of how much."""
+    """A progress callback: the amount done, and the total."""
 
     def __call__(self, done: int, total: int) -> None: ...
 
 
 class Output:
-    """Where a verb writes; colours and progress appear only on a terminal."""
+    """The output of a verb. Colours and progress appear only on a terminal."""
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -41,22 +41,22 @@ class Output:
 
     @property
     def columns(self) -> int | None:
-        """The width of stdout; None if it is no terminal, so that nothing is wrapped."""
+        """The width of stdout; None if it is not a terminal, so that nothing is wrapped."""
         return self.stdout.width if sys.stdout.isatty() else None
 
     def document(self, document: dict[str, Any]) -> None:
-        """The one JSON document of a verb; spread over lines for a reader, on one line for a program."""
+        """Print the verb's only JSON document: indented on a terminal, else on one line."""
         self._write_json(document, indent=2 if sys.stdout.isatty() else None)
 
     def document_line(self, document: dict[str, Any]) -> None:
-        """One of several JSON documents, each on a line of its own, which arrives at once."""
+        """Print one of several JSON documents on a line of its own, and flush it."""
         self._write_json(document, indent=None)
         sys.stdout.flush()
 
     def _write_json(self, document: dict[str, Any], indent: int | None) -> None:
         text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
         narrow = not str(sys.stdout.encoding).lower().startswith("utf")
-        if narrow or holds_surrogates(text):  # of a path that is not UTF-8: only escapes keep it as it is
+        if narrow or holds_surrogates(text):  # A path that is not UTF-8 has surrogates; only escapes preserve them.
             text = json.dumps(document, indent=indent, default=str)
         sys.stdout.write(f"{text}\n")
 
@@ -73,14 +73,14 @@ class Output:
         self._note(f"error: {text}", mark="error:")
 
     def _note(self, text: str, style: str = "", mark: str = "") -> None:
-        """A line on stderr, as wide as the terminal; it may begin with a mark."""
+        """Print text on stderr, wrapped to the terminal's width. mark: the beginning to print bold red."""
         columns = self.stderr.width if sys.stderr.isatty() else None
         line = Text("\n".join(layout.wrap(printable(text), columns)), style)
         line.stylize("bold red", 0, len(mark))
         self.stderr.print(line, soft_wrap=True)
 
     def line(self, text: str, style: str = "", indent: int = 0) -> None:
-        """A line of the result, on stdout. indent: of what does not fit a narrow terminal's first line."""
+        """A line of the result, on stdout. indent: of continuation lines on a narrow terminal."""
         self._print([(line, style) for line in layout.wrap(printable(text), self.columns, indent)])
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], wraps: Collection[str] = ()) -> None:
@@ -95,10 +95,11 @@ class Output:
         styles: Mapping[str, str] | None = None,
         ends: Sequence[str] = (),
     ) -> None:
-        """A stacked bar for each row: its label, and the parts by name, the same in all rows. The longest is the
-        widest. A part is a colour on a terminal that has them, else a letter of its name, the first that is free.
+        """Draw a stacked bar for each row.
 
-        styles: of the parts that have one of their own. ends: what stands after each bar.
+        rows: a label, and the value of each part by name; all rows have the same parts. The largest total fills the
+        width. A part is drawn in a colour if the terminal has colours, else with the first free letter of its name.
+        styles: a part's own style, if it has one. ends: the text after each bar.
         """
         longest = max((sum(parts.values()) for _, parts in rows), default=0)
         gap = max((len(label) for label, _ in rows), default=0) + len(layout.GAP)
@@ -124,7 +125,7 @@ class Output:
             self.stdout.print(bar, soft_wrap=True)
 
     def _legend(self, items: Sequence[Text], indent: int) -> None:
-        """The items beside each other, as many as fit a line."""
+        """Print the items beside each other, as many as fit on a line."""
         line = Text(" " * indent)
         for number, item in enumerate(items):
             if number and self.columns and line.cell_len + len(layout.GAP) + item.cell_len > self.columns:
@@ -134,7 +135,7 @@ class Output:
         self.stdout.print(line, soft_wrap=True)
 
     def _print(self, lines: Sequence[tuple[str, str]]) -> None:
-        """Lines and their styles on stdout. A spinner, which is on stderr, would not know of them: it makes room."""
+        """Print lines with their styles on stdout. Pauses a spinner on stderr, which would overwrite them."""
         if self._spinner:
             self._spinner.stop()
         for line, style in lines:
@@ -144,9 +145,9 @@ class Output:
 
     @contextmanager
     def working(self, what: str) -> Iterator[Callable[[str], None]]:
-        """A spinner beside `what` and the step under way, which the yielded function takes.
+        """Show a spinner with `what` and the current step. Yields the function that takes each step.
 
-        If stderr is no terminal, one plain line.
+        If stderr is not a terminal, prints one plain line.
         """
         if not self.stderr.is_terminal:
             self.note(f"{what} ...")
@@ -162,9 +163,10 @@ class Output:
 
     @contextmanager
     def working_on(self, what: str, names: Sequence[str]) -> Iterator[Callable[[str, str], None]]:
-        """A table with a row for each of `names`, which are worked on at once, and the step that it is at.
+        """Show a spinner over a row for each of `names`, with its current step; the work on them is concurrent.
 
-        The yielded function takes a name and its step, from any thread. If stderr is no terminal, one plain line.
+        The yielded function takes a name and its step, from any thread. If stderr is not a terminal, prints one plain
+        line.
         """
         if not self.stderr.is_terminal:
             self.note(f"{what} ...")
@@ -183,14 +185,14 @@ class Output:
             yield steps.__setitem__
 
     def _one_line(self, text: str) -> Text:
-        """Cut to what fits a line of stderr beside a spinner."""
+        """Truncate to one line of stderr beside a spinner."""
         line = Text(printable(text).replace("\n", " "))
         line.truncate(self.stderr.width - 3, overflow="ellipsis")
         return line
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Report]:
-        """A progress bar from the first report on; yields the function to report to."""
+        """Show a progress bar, from the first report on. Yields the function that takes reports."""
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         hidden = not self.stderr.is_terminal
         with Progress(
@@ -205,7 +207,7 @@ class Output:
 
 
 def _letters(names: Sequence[str]) -> dict[str, str]:
-    """Of each name its first letter that no name before it has."""
+    """For each name, its first letter that no earlier name has taken; "?" if there is none."""
     found: dict[str, str] = {}
     for name in names:
         found[name] = next((letter for letter in name if letter not in found.values() and letter != " "), "?")

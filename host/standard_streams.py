@@ -1,4 +1,4 @@
-"""Standard input, output and error of this process, whatever they are: closed, full, or of a narrow encoding."""
+"""Makes stdin, stdout and stderr safe to use if they are closed, full, or of a narrow encoding."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 class OutputLost(Failure):
-    """Standard output takes no more text."""
+    """Text could not be written to standard output."""
 
 
 def open_standard_streams() -> None:
-    """Replace the standard streams, so that none of them can end a verb with an exception of its own.
+    """Replace the standard streams, so that a verb ends with a clear error and not with an exception of a stream.
 
     A closed stream becomes the null device. Output in a narrow encoding shows a question mark for each character that
-    it lacks. Input that is not valid text keeps its bytes as surrogates. After this, a write to standard output raises
-    OutputLost, or BrokenPipeError if its reader is gone; what standard error cannot take is dropped.
+    it lacks. Invalid bytes of the input become surrogates. A failed write to standard output then raises OutputLost, or
+    BrokenPipeError if its reader is gone. A failed write to standard error is dropped.
     """
-    # In the order of their numbers: what opens takes the lowest number that is free.
+    # In the order of their file descriptors, because open() takes the lowest one that is free.
     sys.stdin = _text(sys.stdin) or open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123
     sys.stdin.reconfigure(errors="surrogateescape")
     for name, kind in (("stdout", _StandardOutput), ("stderr", _Lenient)):
         stream = _text(getattr(sys, name)) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
         encoding, by_line = stream.encoding, stream.line_buffering or stream.write_through
         raw: Any = stream.detach()
-        if isinstance(raw, io.BufferedWriter):  # of `python -u` it is the raw stream already
+        if isinstance(raw, io.BufferedWriter):  # With `python -u` it is the raw stream already.
             raw = raw.detach()
         checked = io.TextIOWrapper(io.BufferedWriter(kind(raw)), encoding, "replace", line_buffering=by_line)
         setattr(sys, name, checked)
@@ -48,7 +48,7 @@ def _text(stream: object) -> io.TextIOWrapper | None:
 
 
 def run_to_the_end(work: Callable[[], int]) -> int:
-    """The exit code of `work`, which is not 0 if standard output could not take all that was written to it."""
+    """Run `work` and return its exit code; not 0 if some of its text could not be written to standard output."""
     code = 0
     try:
         code = work()
@@ -62,24 +62,24 @@ def run_to_the_end(work: Callable[[], int]) -> int:
 
 
 class _Lenient(io.RawIOBase):
-    """A stream that loses what cannot be written, and all that comes after it: notes may be lost, the work goes on."""
+    """A raw stream that drops text after a failed write, so that lost notes do not stop the work."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
 
     def write(self, data: Buffer) -> int:
         try:
-            while (written := self._raw.write(data)) is None:  # of a pipe that does not block: until there is room
+            while (written := self._raw.write(data)) is None:  # A non-blocking pipe is full: wait for room.
                 select.select([], [self], [])
             return written
         except OSError as error:
-            # Also what is still buffered goes nowhere, so that no later flush fails again.
+            # Send the rest of the buffer to the null device too, so that no later flush fails again.
             with contextlib.suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._raw.fileno())
             return self.lost(error, memoryview(data).nbytes)
 
     def lost(self, error: OSError, size: int) -> int:
-        """What `write` returns for so many bytes that were lost."""
+        """What `write` returns after it lost `size` bytes."""
         return size
 
     def writable(self) -> bool:
@@ -93,7 +93,7 @@ class _Lenient(io.RawIOBase):
 
 
 class _StandardOutput(_Lenient):
-    """Here lost text is the end of the work."""
+    """Standard output: lost text ends the work with an error."""
 
     def lost(self, error: OSError, size: int) -> int:
         if isinstance(error, BrokenPipeError):

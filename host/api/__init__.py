@@ -1,1 +1,1 @@
-"""What `import tinyllm` gives: boards to talk to, and models to load, prove and build. docs/python.md shows its use."""
+"""The public Python API, `import tinyllm`: connect to boards; load, verify and build models. See docs/python.md."""

@@ -1,4 +1,4 @@
-"""An answer as it comes, piece by piece."""
+"""AnswerStream: the model's answer, piece by piece while the board sends it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinyllm.host.link.messages import Call, CallResult, Done, Progress, Token
 Events = Generator[Event, None, None]
 
 PromptProgress = Callable[[int, int], None]
-"""Takes the number of prompt tokens that the board has read, and the number in all."""
+"""Called with the number of prompt tokens that the board has read, and the number of all prompt tokens."""
 
 
 class AnswerStream(Iterator[str]):
@@ -22,7 +22,7 @@ class AnswerStream(Iterator[str]):
         for piece in board.ask("Once upon a time"):
             print(piece, end="", flush=True)
 
-    A call of the model shows as `[call: result]`, which is no part of the answer's text.
+    A call that the model makes appears as `[call: result]`, which is not part of the answer's text.
     `read()` waits for the rest and returns the whole Answer. Every method raises BoardGone if the board goes away and
     LostFrame if a part of the answer does not arrive.
     """
@@ -35,9 +35,10 @@ class AnswerStream(Iterator[str]):
         progress: PromptProgress | None = None,
         counted: bool = False,
     ) -> None:
-        """Send the prompt: `events` does so when its first event is taken. Errors as its own.
+        """Take the first of `events`, which sends the prompt. Raises what `events` raises.
 
-        finished: takes the whole answer at its end. counted: the board's clock counts instructions or cycles, not time.
+        finished: called with the whole answer at its end. counted: the board's clock counts instructions or cycles, not
+        time.
         """
         self._link, self._events, self._finished, self._progress = link, events, finished, progress
         self._counted = counted
@@ -52,22 +53,22 @@ class AnswerStream(Iterator[str]):
         return next(text for _, text in self._pieces if text)
 
     def tokens(self) -> Iterator[tuple[int | None, str]]:
-        """The same stream token by token: its id, and the text that it completes, which may be "".
+        """The same stream as pairs: a token's id, and the text that it completes, which may be "".
 
-        Text that is left at the end comes with None, and so does what shows a call.
+        The id is None for text left over at the end, and for the text that shows a call.
         """
         return self._pieces
 
     def messages(self) -> Iterator[Event]:
         """The same stream as the board's messages: Progress, Token, Call, CallResult and, last, Done.
 
-        After a Call that the board has not carried out, nothing happens until the next message is taken: its result is
-        then asked for (Link.answer_call).
+        If the board has not carried out a Call, Link.answer_call is asked for the result only when the next message is
+        taken.
         """
         return self._arriving
 
     def read(self) -> Answer:
-        """Wait for the end of the answer and return all of it. Failure if the stream was closed before its end."""
+        """Wait for the end of the answer and return all of it. Raises Failure if the stream was closed before."""
         for _ in self:
             pass
         if self._answer is None:
@@ -75,18 +76,18 @@ class AnswerStream(Iterator[str]):
         return self._answer
 
     def stop(self) -> None:
-        """Ask the board to end the answer. Text sent until then still comes; the reason is "cancelled"."""
+        """Ask the board to end the answer. Text that it has sent still arrives; the answer's reason is "cancelled"."""
         self._link.stop()
 
     def close(self) -> None:
-        """Leave the answer: tell the board to end it, and take no more of it. Does nothing after its end."""
+        """Tell the board to end the answer, and drop what still arrives. Does nothing after the answer's end."""
         with contextlib.suppress(Failure):
             self._pieces.close()
             self._arriving.close()
             self._events.close()
 
     def _note(self, first: Event) -> Generator[Event, None, None]:
-        """The events as they come, noted for the whole answer."""
+        """Pass the events on, and collect the whole answer from them."""
         event: Event | None = first
         call = ""
         while event is not None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 RECOVERY_SECONDS = 20.0
-"""How long a board may take to come back."""
+"""How long a board may take to answer after it restarted or its port was closed."""
 
 ModelName = str | Path | LanguageModel
 
@@ -65,8 +65,8 @@ class Board:
     def __init__(self, request: BoardRequest, output: Output | None = None) -> None:
         """Build, start and connect what `request` names; the class methods below do this for the usual cases.
 
-        output: for lines about the progress, and a warning if the board's kernels failed their check; by default the
-        logger "tinyllm". Errors as `attach` and Link.
+        output: takes progress lines, and a warning if the board's kernels failed their check; by default the logger
+        "tinyllm". Errors as `attach` and Link.
         """
         self.request = request
         self.wire = WireLog()
@@ -86,18 +86,18 @@ class Board:
 
     @classmethod
     def open(cls, port: str = AUTO, model: ModelName | None = None, board: str = HOST) -> Board:
-        """The board on a port that runs its program already, as `tinyllm flash` left it.
+        """Connect to a board on a port that already runs its program, as after `tinyllm flash`.
 
         port: "/dev/ttyACM0", "COM3", "socket://host:port", or "auto": the port that shows a known board's USB numbers.
-        model: the checkpoint that it runs, needed for `chat` with a system message and for `expected` unless it is a
-        bundled one. board: its kind, if several are plugged in.
-        Raises UserError if no such port is there, no tinyllm answers, or another model runs than the one named.
+        model: the checkpoint that it runs; `chat` with a system message needs it, and `expected` unless it is a bundled
+        one. board: the kind of board, if several are plugged in.
+        Raises UserError if there is no such port, no tinyllm answers, or the board runs another model than `model`.
         """
         return cls(_request(model, None, board, port=port))
 
     @classmethod
     def host(cls, model: ModelName | None = None, context: int | None = None) -> Board:
-        """The firmware as a process of this computer, built for `model` and ended with the connection.
+        """Build the firmware for `model` and run it as a process of this computer. It ends with the connection.
 
         model: a bundled or pulled model's name, a path, or a loaded model; by default the first bundled model.
         context: tokens that the model sees; by default its own, at most 512.
@@ -109,10 +109,10 @@ class Board:
     def virtual(
         cls, board: str, model: ModelName | None = None, context: int | None = None, count: bool = False
     ) -> Board:
-        """The virtual twin of a board: its program for the chip, in an emulator on this computer.
+        """Start the virtual twin of a board: the chip's program in an emulator on this computer.
 
-        board: "pico", "pico2", "esp32c3", ...; `tinyllm boards` lists them. count: its clock counts instructions, which
-        the microseconds of an answer then are. model, context and errors as `host`; UserError also if the emulator is
+        board: "pico", "pico2", "esp32c3", ...; `tinyllm boards` lists them. count: its clock counts instructions, so an
+        answer's microseconds are instructions. model, context and errors as `host`; UserError also if the emulator is
         missing.
         """
         return cls(replace(_request(model, context, board, virtual=True), count=count))
@@ -135,7 +135,7 @@ class Board:
 
     @property
     def name(self) -> str:
-        """The board's, with the emulator if that is not its usual one."""
+        """The board's name, with the emulator's if it is not the usual one."""
         return f"{self.hello.board} in {self.request.emulator}" if self.request.emulator else self.hello.board
 
     @property
@@ -149,14 +149,14 @@ class Board:
         return kernels_warning(self.hello)
 
     def _warn(self) -> None:
-        """Tell the warning once; after a board was lost another one may answer."""
+        """Show a new warning once. Called after every connect: another board may answer than before."""
         if self.warning is not None and self.warning != self._warned:
             self._output.warning(self.warning)
         self._warned = self.warning
 
     @property
     def clock(self) -> str:
-        """The clock of an answer's times: "the board's own clock", "counted instructions", ..."""
+        """The clock that measures an answer's times: "the board's own clock", "counted instructions", ..."""
         return self.connection.clock
 
     # --- Talking ------------------------------------------------------------------------------------------------------
@@ -170,9 +170,9 @@ class Board:
     ) -> AnswerStream:
         """Append `text` to the conversation on the board, as it is, and stream the model's answer.
 
-        text: a string, which the board encodes, or token ids, which it takes as they are; () goes on from where the
-        last answer ended. max_tokens: of the answer, 0 until the model stops; by default the board's setting.
-        progress: called with the tokens of the prompt that the board has read, and their number.
+        text: a string, which the board encodes, or token ids, which it takes as they are; () continues the last answer.
+        max_tokens: limit of the answer; 0 lets it go on until the model stops; by default the board's setting.
+        progress: called with the number of prompt tokens that the board has read, and the number of all.
         settings: temperature, top_k, top_p, min_p, repetition_penalty, seed, for this answer alone.
 
         Iterate over the result for pieces of text, or call its `read()` for the whole Answer, which `answer` keeps.
@@ -184,7 +184,7 @@ class Board:
     def chat(self, system: str | None = None, raw: bool = False) -> BoardChat:
         """Begin a new conversation in which each turn goes through the model's chat template.
 
-        system: what the template tells the model before all else. raw: leave the template out.
+        system: the system message, which the template puts first. raw: send text without the template.
         Raises UserError for a system message that no template can take.
         """
         turns = turn_writer_for(self.request, self.connection, self.hello, raw, system)
@@ -192,16 +192,16 @@ class Board:
         return BoardChat(self, turns)
 
     def reset(self) -> None:
-        """Begin a new conversation. The settings stay; the random numbers restart from the seed."""
+        """Begin a new conversation. The settings stay; the random numbers start again from the seed."""
         self.leave_answer()
         self.settings.apply({})
         self.link.reset()
 
     def logits(self, text: str | Sequence[int] | None = None) -> NDArray[np.int32]:
-        """Logits of the token that would come next, int32 (vocab_size,) in Q16.16: divide by 65536 for real numbers.
+        """Logits of the next token, int32 (vocab_size,) in Q16.16: divide by 65536 for real numbers.
 
         text: a string or token ids, appended to the conversation first, without an answer.
-        Raises Refused if nothing was read since the last answer.
+        Raises Refused if the board has read nothing since the last answer.
         """
         self.leave_answer()
         if text is not None:
@@ -215,7 +215,7 @@ class Board:
         progress: PromptProgress | None = None,
         **settings: Unpack[Sampling],
     ) -> AnswerStream:
-        """Stream the answer whose `events` come from a prompt that they send; for `ask` and BoardChat."""
+        """Stream one answer, for `ask` and BoardChat. events: sends the prompt and yields the board's messages."""
         self.leave_answer()
         self.settings.apply(settings)
         self.answer = None
@@ -227,15 +227,15 @@ class Board:
         self.answer = answer
 
     def leave_answer(self) -> None:
-        """End the answer that still streams, if one does; whatever is asked of the board does so."""
+        """End the answer that still streams, if there is one. Every request to the board does this first."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
 
     def stopping(self) -> AbstractContextManager[None]:
-        """A context in which Ctrl-C ends the answer that streams, as its `stop`, and does not end the program.
+        """A context in which Ctrl-C stops the streaming answer, as its `stop` does, instead of the program.
 
-        If the board does not end it within STOP_SECONDS, another Ctrl-C is KeyboardInterrupt. Main thread only.
+        If the board does not end it within STOP_SECONDS, another Ctrl-C raises KeyboardInterrupt. Main thread only.
         """
         return stopping(self.link)
 
@@ -243,11 +243,11 @@ class Board:
 
     @cached_property
     def expected(self) -> Expected:
-        """The reference of the model that the board runs. UserError if that is neither the one named nor bundled."""
+        """The reference for the board's model. UserError if that is neither the named model nor a bundled one."""
         return expected_of(self.link, self.request.model, self.request.options)
 
     def expect(self, *prompts: str, max_tokens: int = 64) -> Answers:
-        """Token ids that the reference answers to the prompts of one conversation, with the board's settings."""
+        """The reference's answers, as token ids, to the prompts of one conversation, with the board's settings."""
         return self.expected.answers(prompts, max_tokens, self.settings.sampler, self.settings.seed)
 
     def verify(
@@ -261,8 +261,8 @@ class Board:
         """Compare the board with the reference, bit by bit: `count` tokens at each temperature, and logits.
 
         progress takes one short line per step, `each` every comparison as soon as it is made. A comparison's
-        `bit_exact` says whether all agrees, its `difference` what does not. Afterwards a new conversation begins.
-        Errors as `expected`.
+        `bit_exact` says whether everything agrees, its `difference` what does not. Begins a new conversation
+        afterwards. Errors as `expected`.
         """
         self.leave_answer()
         self.settings.doubt(self.link)
@@ -282,11 +282,11 @@ class Board:
     ) -> Benchmark:
         """The cost of a token: microseconds, or instructions if a virtual board counts them.
 
-        positions: where to look at one token each. prefill: tokens of a long prompt to read. step takes a line about
-        what goes on.
+        positions: measure one token at each of these. prefill: measure a prompt of so many tokens. step takes one short
+        line per step.
 
-        The tokens are greedy, in a conversation of their own; afterwards a new one begins. Counted figures are the same
-        in every run. Errors as `ask`, and Failure if a time does not fit into the board's reply.
+        Samples greedily in a conversation of its own, and begins a new one afterwards. Counted figures are the same in
+        every run. Errors as `ask`, and Failure if a time does not fit into the board's reply.
         """
         self.leave_answer()
         self.settings.doubt(self.link)
@@ -302,21 +302,21 @@ class Board:
         return self.connection.process is not None
 
     def cut_power(self) -> None:
-        """End the board at once. UserError if somebody would have to pull the plug."""
+        """End the board's process at once, as a power cut. UserError for a board on a port."""
         if self.connection.process is None:
             raise UserError(f"{self.link.name}: only the host board and virtual boards can be switched off from here.")
         self.connection.process.kill()
 
     def restart(self) -> None:
-        """Cut the power, start again, connect. Settings stay, the conversation goes. Errors as cut_power and Link."""
+        """Cut the power, start again, connect. Keeps settings, not the conversation. Errors as cut_power and Link."""
         self.cut_power()
         self.reconnect()
 
     def reconnect(self, patience: float = RECOVERY_SECONDS, keep: bool = False) -> None:
-        """Close the connection and open it again, and begin a new conversation; a board that ended is started.
+        """Close the connection, open it again and begin a new conversation. A process that ended is started again.
 
-        patience: seconds to wait for the board. keep: leave it the conversation that it may still hold.
-        Raises what went wrong last if the board is not there again in time.
+        patience: seconds to wait for the board. keep: keep the conversation, if the board still holds it.
+        Raises the last error if the board does not answer in time.
         """
         self.leave_answer()
         self.link.close()
@@ -331,7 +331,7 @@ class Board:
 
     @contextmanager
     def typing(self) -> Iterator[Terminal]:
-        """The board's text voice, as a person has it; afterwards the program voice again, in the same conversation."""
+        """Use the board's text voice, as at a serial monitor; then return to the program voice, same conversation."""
         self.leave_answer()
         name = self.link.name
         self.link.close()
@@ -347,7 +347,7 @@ def _request(
 ) -> BoardRequest:
     options: LoadOptions = model.options if isinstance(model, LanguageModel) else AS_STORED
     if context is not None or port is not None:
-        # A board that runs already has its own.
+        # A board on a port has its context already, so the model's is dropped.
         options = replace(options, context=context)
     name = model.path if isinstance(model, LanguageModel) else model
     return BoardRequest(None if name is None else str(name), options, board, port, virtual)

@@ -1,4 +1,4 @@
-"""A chat with a board: turns in the model's own chat format, and a record of them."""
+"""A chat with a board: turns in the model's own chat format, and their transcript."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Speaker(Protocol):
 class BoardChat:
     """A chat, begun by `Board.chat`.
 
-    Each turn goes through the model's chat template, on the board or on this computer. A model without one continues
-    the text, as the beginning of a story.
+    Each turn goes through the model's chat template, on the board or on this computer. A model without a template
+    continues the text, like the beginning of a story.
     """
 
     def __init__(self, board: Speaker, turns: TurnWriter) -> None:
@@ -68,9 +68,9 @@ class BoardChat:
         progress: PromptProgress | None = None,
         **settings: Unpack[Sampling],
     ) -> AnswerStream:
-        """Say `text` and stream the answer. Arguments and errors as Board.ask.
+        """Send `text` as the user's turn and stream the answer. Arguments and errors as Board.ask.
 
-        Raises UserError also if the template writes the whole conversation anew and it is too long for the board.
+        Also raises UserError if the template writes the whole conversation anew and it is too long for the board.
         """
         limit = self._board.settings.limit(max_tokens)
 
@@ -81,22 +81,22 @@ class BoardChat:
         return self._board.stream(events, progress, **settings)
 
     def reset(self) -> None:
-        """Forget the conversation, here and on the board; the random numbers restart from the seed."""
+        """Forget the conversation, here and on the board. The random numbers start again from the seed."""
         self._board.reset()
         self._conversation = Conversation(self._board.hello)
 
-    # --- Conversations that were held before --------------------------------------------------------------------------
+    # --- Earlier conversations ----------------------------------------------------------------------------------------
 
     def take_up(self, turns: Sequence[Turn]) -> None:
-        """Go on from these turns, which were held with the same model, in place of the conversation so far.
+        """Replace the conversation by these turns, which were held with the same model, and replay them on the board.
 
-        Gives them to the board; errors as `replay`. The last may be an interrupted one, for `resume`.
+        The last may be an interrupted one, for `resume`. Errors as `replay`.
         """
         self._conversation = Conversation(self._board.hello, turns)
         self.replay()
 
     def recall(self, said: str, answered: str) -> None:
-        """Add a turn that was held elsewhere, of which only the text is known: the board reads it, by prefill alone.
+        """Add a turn that was held elsewhere and of which only the text is known. The board prefills it.
 
         Errors as `ask`.
         """
@@ -112,53 +112,53 @@ class BoardChat:
 
     @property
     def model_hash(self) -> str:
-        """Of the model that the conversation is held with."""
+        """Hash of the model that the conversation is held with."""
         return self._conversation.model_hash
 
     @property
     def interrupted(self) -> Turn | None:
-        """The last turn, if its answer never came to its end."""
+        """The last turn if its answer did not end, else None."""
         return self._conversation.interrupted
 
     def held(self) -> bool:
-        """Ask the board whether its memory is just that of the finished turns."""
+        """Ask the board whether its KV cache holds exactly the finished turns."""
         self._board.leave_answer()
         return self._conversation.held_by(self._board.link.update_hello())
 
     def replay(self, progress: Callable[[int, int], None] = lambda done, total: None) -> bool:
-        """Give the board its memory of the finished turns back, by reading alone; True if digests prove it exact.
+        """Prefill the finished turns into the board again. True if the digests prove that the result is exact.
 
-        False if a turn was stopped while the board still read its prompt, which it now read whole. progress takes how
-        many turns were read, and of how many. Raises ReplayDiffers if the board holds other tokens afterwards, Failure
-        if it runs another model.
+        False if a turn was stopped during its prefill: its prompt is now read whole. progress takes the number of turns
+        replayed, and the number of all. Raises ReplayDiffers if the board holds other tokens afterwards, Failure if it
+        runs another model.
         """
         self._board.leave_answer()
         return self._conversation.replay(self._board.link, progress)
 
     def resume(self, progress: PromptProgress | None = None, **settings: Unpack[Sampling]) -> AnswerStream | None:
-        """Stream the rest of the answer that was interrupted; None if none was.
+        """Stream the rest of the interrupted answer; None if no answer was interrupted.
 
-        The board must hold the finished turns (`held`), if need be by `replay`. settings: as `ask` had them. Errors as
-        `ask`.
+        The board must hold the finished turns: check with `held`, restore with `replay`. settings: those that `ask`
+        had. Errors as `ask`.
         """
         if self.interrupted is None:
             return None
         return self._board.stream(lambda: self._conversation.resume(self._board.link), progress, **settings)
 
-    # --- Its record ---------------------------------------------------------------------------------------------------
+    # --- Transcript ---------------------------------------------------------------------------------------------------
 
     def transcript(self) -> dict[str, Any]:
         """Model, board, settings and every turn, ready for json.dumps."""
         return transcript(self._conversation, self._board.hello, self._board.settings.wire)
 
     def save(self, name: str | Path) -> Path:
-        """Write a new file: NAME.json for `load`, another name for people. UserError if it cannot be written."""
+        """Write a new file: JSON for `load` if it is called NAME.json, else text to read. UserError if it cannot."""
         return save_transcript(name, self.transcript())
 
     def load(self, name: str | Path) -> None:
-        """Take up the turns and the settings of a file that `save` wrote as JSON; `replay` gives them to the board.
+        """Take the turns and settings from a JSON file of `save`. Call `replay` to give the turns to the board.
 
-        Raises UserError, and changes nothing, for any other file and for one of another model.
+        Raises UserError, and changes nothing, for any other file and for a conversation with another model.
         """
         self._board.leave_answer()
         turns, settings = load_transcript(name, self._board.hello)

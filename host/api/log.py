@@ -1,4 +1,4 @@
-"""Progress and notes as records of Python's logging: a library writes nothing to a terminal."""
+"""Progress and notes as records of Python's logging, because a library should not write to the terminal."""
 
 from __future__ import annotations
 

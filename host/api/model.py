@@ -27,9 +27,9 @@ STORY_TOKENS = 256
 
 @dataclass(frozen=True)
 class LanguageModel(LoadedModel):
-    """A checkpoint with its tokenizer, ready to quantize, verify, measure and build. `load` gives one.
+    """A checkpoint with its tokenizer, ready to quantize, verify, measure and build. `load` returns one.
 
-    model: the float weights. tokenizer: with `encode` and `decode` in tinyllm.codegen.tokenizers. context: positions of
+    model: the float weights. tokenizer: for `encode` and `decode` of tinyllm.codegen.tokenizers. context: positions of
     the KV cache. options: those that it was loaded with.
     """
 
@@ -37,17 +37,17 @@ class LanguageModel(LoadedModel):
 
     @classmethod
     def read(cls, model: str | None = None, options: LoadOptions = AS_STORED) -> LanguageModel:
-        """The model of a name or path, loaded with `options`. Errors as `load`, which most callers want instead."""
+        """Load the model of a name or path with `options`. Errors as `load`, which most callers want instead."""
         loaded = load_model(model, options)
         return cls(**{field.name: getattr(loaded, field.name) for field in fields(LoadedModel)}, options=options)
 
     def quantize(
         self, progress: Callable[[str], None] = ignore, notice: Callable[[str], None] = ignore
     ) -> IntegerModel:
-        """The integers that a board computes with: its weights in the format it was loaded for.
+        """The integer model that a board runs, with weights in the format of `options`.
 
         int4 weights are calibrated, which takes a while the first time. progress takes one short line per step, notice
-        a line that a person should read. Raises UserError for a calibration text that will not do.
+        a line that a person should read. Raises UserError for an unsuitable calibration text.
         """
         return integers_of(self, None, progress, notice)
 
@@ -64,10 +64,10 @@ class LanguageModel(LoadedModel):
     ) -> list[Verdict]:
         """Compare the C, as a library of this computer, with the reference, bit by bit: logits, KV cache, tokens.
 
-        builds: how to compile: O0, O2, O3, ubsan, asan. positions: how many tokens; by default the context. kernels:
-        with which kernel sets: "armv8m", or a board that has them, "pico2"; several; "all". By default this computer's.
-        progress takes one short line per step, notice a line that a person should read, `each` every verdict as soon as
-        it is there. A verdict's `bit_exact` says whether all agrees.
+        builds: how to compile: O0, O2, O3, ubsan, asan. positions: how many tokens; by default the context. kernels: a
+        kernel set ("armv8m"), a board that has one ("pico2"), a sequence of these, or "all"; by default this computer's
+        set. progress takes one short line per step, notice a line that a person should read, `each` every verdict as
+        soon as it is made. A verdict's `bit_exact` says whether everything agrees.
         Raises UserError without a C compiler and for unknown kernels, Failure if the C does not compile.
         """
         sets = (kernels,) if isinstance(kernels, str) else kernels
@@ -85,9 +85,9 @@ class LanguageModel(LoadedModel):
         progress: Callable[[str], None] = ignore,
         notice: Callable[[str], None] = ignore,
     ) -> Project:
-        """The C for a board, not written anywhere yet: its files, and the memory that it needs.
+        """The C for a board, in memory only: its files, and the bytes that it needs.
 
-        If no context was given and the model's does not fit the board, takes the largest that fits, and tells
+        If no context was given and the model's own does not fit the board, takes the largest that fits and tells
         notice. Arguments as `build`. Raises UserError if the model does not fit, or for an unknown board.
         """
         target = load_board(board) if isinstance(board, str) else board
@@ -101,9 +101,9 @@ class LanguageModel(LoadedModel):
         progress: Callable[[str], None] = ignore,
         notice: Callable[[str], None] = ignore,
     ) -> Program:
-        """Write the C for a board and compile it; the result says where it is and what flash and RAM it takes.
+        """Write the C for a board and compile it. The result has the program's path, and its bytes of flash and RAM.
 
-        folder: of the PlatformIO project; by default the cache. virtual: for the board's virtual twin.
+        folder: of the PlatformIO project; by default in the cache. virtual: build for the board's virtual twin.
         progress takes one short line per step, notice a line that a person should read.
         Raises UserError if the model does not fit or a compiler is missing, Failure if the C does not compile.
         """
@@ -118,10 +118,10 @@ class LanguageModel(LoadedModel):
         progress: Callable[[str], None] = ignore,
         notice: Callable[[str], None] = ignore,
     ) -> Project:
-        """Write the model as a library for a sketch: of Arduino, PlatformIO, ESP-IDF and the Pico SDK.
+        """Write the model as a library for a sketch, usable in Arduino, PlatformIO, ESP-IDF and the Pico SDK.
 
-        folder: of the library, new or written before. board: whose kernels it has and which it must fit; by default
-        portable C for any. cores: that compute. The result has its files and the memory that it needs.
+        folder: of the library, new or written before. board: the library gets its kernels and must fit it; by default
+        portable C for any board. cores: the number that compute. The result has the files and the bytes needed.
         progress takes one short line per step, notice a line that a person should read.
         Raises UserError if the model does not fit, or if the folder holds something else.
         """
@@ -140,11 +140,11 @@ class LanguageModel(LoadedModel):
     ) -> Flashed:
         """Build, upload to the board on a port, and check that it runs what was built.
 
-        The result has `built`, as of `build`; `port`, for Board.open; `hello`, what the board says of itself; and
-        `uploaded`: "program", or "weights" if they lie beside it, or both. What the board has already is not uploaded.
+        The result has `built`, as `build` returns it; `port`, for Board.open; `hello`, the board's reply to HELLO; and
+        `uploaded`: "program", "weights" (if they lie beside the program) or both. Skips what the board has already.
         board: its kind; by default that of the one attached. port: as Board.open takes it; by default found by the
         board's USB numbers. progress and notice as `build`. model_only: compile nothing, and upload the weights alone.
-        now_at: says where a board on an address is after its reset, None while it is away; by default the same address.
+        now_at: returns a network board's address after its reset, None while it is away; by default the same address.
         Raises UserError if no such board is found, its port cannot be used, the model does not fit, or model_only is
         not enough; Failure if the upload fails, the board does not come back, or it runs something else than was built.
         """
@@ -157,10 +157,10 @@ class LanguageModel(LoadedModel):
         max_tokens: int | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Evaluation:
-        """Perplexity of the float model and of its integers on a text, whose stories are apart by <|endoftext|>.
+        """Perplexity of the float model and of the integer model on a text. <|endoftext|> separates its stories.
 
         text: the text itself, or the Path of a UTF-8 file. max_tokens: of each story, BOS included; by default
-        STORY_TOKENS, at most the context. progress takes the number of stories done, and the number in all.
+        STORY_TOKENS, at most the context. progress takes the number of stories done, and the number of all.
         Raises UserError if there is no token to predict, or if max_tokens is beyond the context.
         """
         stories = split_stories(read_text(text) if isinstance(text, Path) else text)
@@ -188,14 +188,14 @@ def load(
     """Read a checkpoint and its tokenizer.
 
     model: the path of a file or folder, or the name of a bundled or pulled model; by default the first bundled one.
-    context: positions of the KV cache; by default the model's own, at most 512. tokenizer: its file, if it does not lie
+    context: positions of the KV cache; by default the model's own, at most 512. tokenizer: its file, if it is not
     beside the checkpoint. trim_vocab: a text file; only the tokens that it needs are kept. share_embedding,
     layer_sharing: override a Hugging Face config.json. prefix: a text file that every conversation on a board
     begins with. weights: "int8" (the default), "int4", "mixed" or "mixed:600KB". calibrate: a text file that decides
-    how int4 weights are rounded; by default the model writes one. fit_to: a board, for the best weights that fit it.
-    kv_cache: "int8" (the default), "k8v4" for int4 values, or "int4". rope_base: the base of the rotary embedding, of
+    how int4 weights are rounded; by default the model writes one. fit_to: a board; takes the best weights that fit it.
+    kv_cache: "int8" (the default), "k8v4" for int4 values, or "int4". rope_base: the base of the rotary embedding, for
     llama2.c files of version 1 and 2; by default 10000. weights_in: where a board keeps the weights, "program" or
-    "partition"; by default in the program if they fit. actions: the catalogue of the calls that the model may make; by
+    "partition"; by default in the program if they fit. actions: a file that lists the calls that the model may make; by
     default actions.toml beside the checkpoint, if there is one.
     Raises UserError, naming the file and the field, if something is missing, damaged or not supported.
     """

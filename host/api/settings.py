@@ -1,4 +1,4 @@
-"""The settings of a board by name, in the units of the command line: temperature, top_k, ..., overflow."""
+"""A board's settings by name (temperature, top_k, ..., overflow), in the units of the command line."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ NAMES = {row.name: row for row in SETTINGS.values()}
 
 
 class Sampling(TypedDict, total=False):
-    """The settings that decide which tokens an answer has. docs/sampling.md explains them.
+    """The settings that decide which tokens are sampled. docs/sampling.md explains them.
 
-    temperature: 0 (greedy) to 100. top_k: 0 keeps all tokens. top_p: above 0, to 1. min_p: 0 to 1.
-    repetition_penalty: 1 is none. seed: u32; the same seed and prompts give the same tokens.
+    temperature: 0 (greedy) to 100. top_k: 0 keeps all tokens. top_p: above 0, up to 1. min_p: 0 to 1.
+    repetition_penalty: 1 means none. seed: u32; the same seed and prompts give the same tokens.
     """
 
     temperature: float
@@ -38,8 +38,8 @@ class Sampling(TypedDict, total=False):
 class AllSettings(Sampling, total=False):
     """Every setting of a board.
 
-    max_tokens: of one answer, 0 lets it go on until the model stops. overflow: what happens when the context is full,
-    "slide" forgets the oldest tokens, "stop" ends the answer.
+    max_tokens: limit of one answer; 0 lets it go on until the model stops. overflow: what happens when the context is
+    full: "slide" forgets the oldest tokens, "stop" ends the answer.
     """
 
     max_tokens: int
@@ -50,7 +50,7 @@ OF_AN_ANSWER = (*Sampling.__annotations__, "max_tokens")
 
 
 class UnknownSetting(UserError, TypeError):
-    """No setting has that name; the message lists the settings. Also a TypeError, as for a wrong keyword."""
+    """No setting has that name; the message lists the settings. Also a TypeError, as for an unknown keyword."""
 
 
 def encode(name: str, value: object) -> int:
@@ -59,7 +59,7 @@ def encode(name: str, value: object) -> int:
 
 
 def known(name: str, names: Collection[str] = NAMES.keys()) -> str:
-    """`name`. Raises UnknownSetting, with the nearest of `names`, if it is none of them."""
+    """Return `name`. Raises UnknownSetting, which suggests the nearest name, if it is not one of `names`."""
     if name in names:
         return name
     near = difflib.get_close_matches(name, names, n=1)
@@ -74,7 +74,7 @@ class BoardSettings(Mapping[str, SettingValue]):
     """
 
     def __init__(self, link: Link) -> None:
-        """Read them from the board; errors as Link.get."""
+        """Read the settings from the board. Errors as Link.get."""
         self._link = link
         self._own = link.get()
         self._on_board = dict(self._own)
@@ -93,20 +93,20 @@ class BoardSettings(Mapping[str, SettingValue]):
         return len(NAMES)
 
     def __setitem__(self, name: str, value: SettingValue) -> None:
-        """Change one. Raises UnknownSetting and UserError as `encode`, and what Link.set raises."""
+        """Change one setting. Errors as `encode` and Link.set."""
         self.set_wire({NAMES[known(name)].setting: encode(name, value)})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({dict(self)})"
 
     def update(self, **settings: Unpack[AllSettings]) -> None:
-        """Change several; if one of them is wrong, none is changed. Errors as an assignment's."""
+        """Change several settings; if one name or value is wrong, none is changed. Errors as __setitem__."""
         self.set_wire({NAMES[known(name)].setting: encode(name, value) for name, value in settings.items()})
 
     def set_wire(self, wire: Mapping[Setting, int]) -> None:
-        """Change several, values as on the wire. Errors as Link.set.
+        """Change several settings, given as wire values. Errors as Link.set.
 
-        A board that is lost meanwhile gets them when it is back. If it refuses one, all are as they were.
+        If the board is lost meanwhile, it gets them when it is back. If it refuses one, all keep their old values.
         """
         before = self._own
         self._own = {**before, **wire}
@@ -119,12 +119,12 @@ class BoardSettings(Mapping[str, SettingValue]):
 
     @property
     def wire(self) -> dict[Setting, int]:
-        """All of them as on the wire (Q16.16 if real)."""
+        """All settings as wire values (Q16.16 for real numbers)."""
         return dict(self._own)
 
     @property
     def sampler(self) -> SamplerSettings:
-        """As the Python sampler takes them."""
+        """The settings for the Python sampler."""
         return SamplerSettings(**{SETTINGS[setting].name: self._own[setting] for setting in SAMPLING})
 
     @property
@@ -133,18 +133,18 @@ class BoardSettings(Mapping[str, SettingValue]):
         return self._own[Setting.SEED]
 
     def limit(self, max_tokens: int | None) -> int:
-        """`max_tokens` of a PROMPT: the given number or, if None, the board's setting. Errors as `encode`."""
+        """The `max_tokens` field of a PROMPT: the given number or, if None, the board's setting. Errors as `encode`."""
         return budget(self._own[Setting.MAX_TOKENS] if max_tokens is None else encode("max_tokens", max_tokens))
 
     def apply(self, overrides: Mapping[str, object]) -> None:
-        """Give the board these settings and `overrides` of one answer. A seed that is named restarts the numbers."""
+        """Make the board use these settings, with `overrides` for one answer. A seed in `overrides` is always sent."""
         chosen = {NAMES[known(name, OF_AN_ANSWER)].setting: encode(name, value) for name, value in overrides.items()}
         for setting, value in (self._own | chosen).items():
             if self._on_board.get(setting) != value or (setting is Setting.SEED and setting in chosen):
                 self._send(setting, value)
 
     def doubt(self, link: Link) -> None:
-        """The board, now at the end of `link`, may have other settings than these: `apply` sends all of them."""
+        """Treat the settings of the board behind `link` as unknown, so that the next `apply` sends all of them."""
         self._link = link
         self._on_board.clear()
 

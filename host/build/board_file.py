@@ -1,4 +1,4 @@
-"""What PlatformIO's file of a board says, if the platform that has it is installed: facts for a new description."""
+"""Reads PlatformIO's file of a board, if its platform is installed, for the facts of a new board description."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tinyllm.text import one_line, printable
 
 LARGEST_FILE = 64 * 1024
 PICOPROBE = UsbId(0x2E8A, 0x00C0)
-"""That the files of all RP boards name first: a boot loader's, never that of a program."""
+"""The first USB id in the files of all RP boards: a boot loader's, never a program's."""
 
 OWN_PORT = UsbId(0x303A, 0x1001)
-"""The USB-Serial/JTAG of Espressif's chips, which ARDUINO_USB_MODE=1 takes."""
+"""The USB-Serial/JTAG of Espressif's chips, which a program with ARDUINO_USB_MODE=1 uses."""
 RP_CHIPS = ("rp2040", "rp2350")
 
 
 @dataclass(frozen=True)
 class BoardFile:
-    """A board as PlatformIO has it. None and () for what its file does not say. flags: the compiler's, of its core."""
+    """A board as PlatformIO describes it. A fact is None or () if the file does not say. flags: build.extra_flags."""
 
     name: str
     mcu: str | None
@@ -42,9 +42,9 @@ class BoardFile:
 
 
 def installed_board_file(board: str) -> BoardFile | None:
-    """The file of the board with that id, of the first platform that has it; None if none that is installed does.
+    """The board file of that id from the first installed platform that has one, else None.
 
-    Raises UserError naming a file that is no board's.
+    Raises UserError, which names the file, if it is not a board file.
     """
     for path in sorted((core_dir() / "platforms").glob("*/boards")):
         if (path / f"{board}.json").is_file():
@@ -53,9 +53,9 @@ def installed_board_file(board: str) -> BoardFile | None:
 
 
 def from_board_file(name: str, like: Board, platformio: str, file: BoardFile) -> NewBoard:
-    """A new board with what PlatformIO's file tells.
+    """A new board with the facts of PlatformIO's file.
 
-    Raises UserError if it has another chip than `like`, or flash for which `like` has no partitions.
+    Raises UserError if it has another chip than `like`, or a flash size for which `like` has no partitions.
     """
     if file.mcu not in (None, like.chip):
         raise UserError(
@@ -82,7 +82,7 @@ def from_board_file(name: str, like: Board, platformio: str, file: BoardFile) ->
 
 
 def doubts(new: NewBoard, file: BoardFile | None) -> Iterator[str]:
-    """What a person should look at before the first build."""
+    """Yield what a person should check before the first build."""
     if new.platformio is None:
         return
     if file is None:
@@ -135,13 +135,13 @@ def _table(facts: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _clock_mhz(f_cpu: object) -> int | None:
-    """Of a text like 240000000L."""
+    """MHz from a text like 240000000L; None for anything else."""
     digits = str(f_cpu).rstrip("uUlL")
     return int(digits) // 1_000_000 if digits.isdecimal() and len(digits) < 12 else None
 
 
 def _usb(hwids: object) -> list[UsbId]:
-    """Of pairs of hexadecimal texts; what is none is left out."""
+    """USB ids from pairs of hexadecimal texts. Leaves out anything else, and PICOPROBE."""
     found = []
     for pair in hwids if isinstance(hwids, list) else ():
         try:

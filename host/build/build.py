@@ -1,4 +1,4 @@
-"""Model -> project -> program: emission and PlatformIO in one step, kept in the cache under the build id."""
+"""Model -> project -> program: emits the C and compiles it with PlatformIO. Builds are cached under their build id."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from tinyllm.host.model.calibrate import int4_matrices, integers_of
 from tinyllm.host.model.load import LoadedModel
 
 FAILED_LOG = "failed.log"
-"""Beside the cached builds: the log of the last one that failed."""
+"""The log of the last failed build, beside the cached builds."""
 
 EMULATED = {"lx106": "esp32", "esp32c3": "esp32c3"}
-"""By the board of our own platform, the chip whose addresses its images have, if they stand for other chips too."""
+"""Boards of our own platform that stand for several chips -> the chip whose memory addresses their images have."""
 
 BY_HAND = "pio run"
-"""Compiles a project that was written."""
+"""The command that compiles a written project by hand."""
 
 Line = Callable[[str], None]
 
 
 def ignore(line: str) -> None:
-    """For callers that show no progress."""
+    """The callback of callers that show no progress."""
 
 
 def build(
@@ -65,7 +65,7 @@ def build(
 def emit(
     loaded: LoadedModel, board: Board, context: int | None = None, progress: Line = ignore, notice: Line = ignore
 ) -> Project:
-    """The project of a model for a board, not written anywhere yet. Arguments as integers_that_fit.
+    """The project of a model for a board, in memory only. Arguments as integers_that_fit.
 
     Errors as check_fits and emit_project.
     """
@@ -87,10 +87,10 @@ def integers_that_fit(
     progress: Line = ignore,
     notice: Line = ignore,
 ) -> tuple[IntegerModel, MemoryNeeds]:
-    """The integers of a model, and the bytes that they take on the board.
+    """The integer model, and the bytes that it takes on the board.
 
-    context: positions of the KV cache. None: as the model was loaded; if no person chose that and it does not fit
-    the board, the largest that does, and notice gets a line. weights_in: as memory_needs takes it. progress takes one
+    context: positions of the KV cache; None for that of the loaded model. If nobody chose that one and it does not fit
+    the board, takes the largest that does, and tells notice. weights_in: as memory_needs takes it. progress takes one
     short line per step, notice a line that a person should read. Errors as check_fits.
     """
     positions = loaded.context if context is None else context
@@ -115,9 +115,9 @@ def compile_project(
     notice: Line = ignore,
     by_hand: str = BY_HAND,
 ) -> Program:
-    """Compile in `folder`, or, if None, in the cache, which may hold this build already.
+    """Compile in `folder`; if None, in the cache, unless it holds this build already.
 
-    Waits for another process that works in `folder` or makes this very build, and tells notice. by_hand: the command
+    Waits for another process that works in `folder` or makes the same build, and tells notice. by_hand: the command
     for a person to run if the folder is written but cannot be compiled here. Errors as write_project, platformio.run.
     """
     if folder is None:
@@ -145,7 +145,7 @@ def _compile_in_cache(project: Project, progress: Line, notice: Line, by_hand: s
         builds.mkdir(exist_ok=True)
         remove_abandoned()
         try:
-            # A process that had the lock may have been killed.
+            # A killed process may have left the folder behind.
             shutil.rmtree(fresh, ignore_errors=True)
             write_project(project, fresh)
             built = _compile(fresh, project, progress, notice, builds / FAILED_LOG)
@@ -153,7 +153,7 @@ def _compile_in_cache(project: Project, progress: Line, notice: Line, by_hand: s
         except UserError as error:
             if str(fresh) not in str(error):
                 raise
-            # Nobody chose that folder, and it is about to go.
+            # The person did not choose the temporary folder, so the message names the folder of all builds.
             told = str(error).replace(str(fresh), str(builds))
             raise UserError(f"{told} TINYLLM_HOME sets another folder.") from None
         finally:
@@ -166,7 +166,7 @@ def _compile_in_cache(project: Project, progress: Line, notice: Line, by_hand: s
 
 
 def _compile(folder: Path, project: Project, progress: Line, notice: Line, failed_log: Path | None = None) -> Program:
-    """Run PlatformIO in a folder that is written; failed_log and errors as platformio.run."""
+    """Run PlatformIO in a written project folder; failed_log and errors as platformio.run."""
 
     def tell(line: str) -> None:
         (progress if platformio.STEP.match(line) else notice)(line)
@@ -196,7 +196,7 @@ def _compile(folder: Path, project: Project, progress: Line, notice: Line, faile
 
 
 def _deepest_stack(objects: Path) -> Stack | None:
-    """The deepest stack of engine and console as the compiler laid it out; None if it did not report one."""
+    """The deepest stack of engine and console by the compiler's report; None if there is no report."""
     try:
         return stack_depth(objects)
     except Failure:

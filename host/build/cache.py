@@ -1,4 +1,4 @@
-"""Builds that were made before, in the user's cache under board and build id."""
+"""Finished builds in the user's cache folder, named by board and build id."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tinyllm.host.build.objects import prune_objects
 from tinyllm.host.build.program import Program
 
 RECORD = "built.json"
-"""In a cached build: the record of its result."""
+"""The file in a cached build that records its result."""
 KEPT_BUILDS = 64
 UNFINISHED = "new-"
-"""Before the name of a build: the folder in which it is made."""
+"""Prefix of a build's name, for the folder in which it is made."""
 
 
 def builds_folder() -> Path:
@@ -40,7 +40,7 @@ def place_of(project: Project) -> Path:
 
 
 def find_build(project: Project) -> Program | None:
-    """The build of this very project; None if there is none or it is not whole."""
+    """The cached build of exactly this project; None if there is none or it is incomplete."""
     folder = place_of(project)
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def find_build(project: Project) -> Program | None:
         record["warnings"] = tuple(record["warnings"])
         if (stack := record.pop("stack")) is not None:
             stack = Stack(stack["bytes"], tuple(stack["chain"]))
-        with contextlib.suppress(OSError):  # A cache that may only be read is as good.
+        with contextlib.suppress(OSError):  # A read-only cache works too.
             os.utime(folder)
         found = Program(project=folder, program=program, plan=project.needs.plan, stack=stack, **record)
     except (OSError, ValueError, KeyError, TypeError):
@@ -57,7 +57,7 @@ def find_build(project: Project) -> Program | None:
 
 
 def remove_abandoned() -> None:
-    """Remove what processes left that were killed while they made a build or removed one."""
+    """Remove the folders of processes that were killed while they made or removed a build."""
     for path in builds_folder().iterdir():
         if path.is_dir() and not (path / RECORD).is_file():
             with if_free(lock_of(path.with_name(path.name.removeprefix(UNFINISHED)))) as free:
@@ -66,14 +66,14 @@ def remove_abandoned() -> None:
 
 
 def lock_of(place: Path) -> str:
-    """What one_at_a_time calls the making of a build."""
+    """The name of the lock for making this build, for one_at_a_time."""
     return f"build {place}"
 
 
 def keep_build(project: Project, built: Program) -> Program:
-    """Move a whole build to its place in one step, and remove those that were not used for long.
+    """Move a finished build to its place in one step, and remove the builds that were not used for longest.
 
-    If another process was faster, its build is kept. Raises OSError.
+    If another process was faster, keeps that one's build. Raises OSError.
     """
     fresh, place = built.project, place_of(project)
     program = built.program.relative_to(fresh.absolute())
@@ -92,10 +92,10 @@ def keep_build(project: Project, built: Program) -> Program:
 
 
 def _prune(kept: Path) -> None:
-    """Remove all but the builds used last, and that one: if the clock was set back, it seems to be the oldest."""
+    """Remove all but the KEPT_BUILDS used last. Never removes `kept`: after a clock was set back it looks oldest."""
     others = (path for path in kept.parent.iterdir() if path != kept and (path / RECORD).is_file())
     for old in sorted(others, key=lambda path: path.stat().st_mtime)[: 1 - KEPT_BUILDS or None]:
-        # Without its record it is no build any more, even if this process is killed before the rest is gone.
+        # The record goes first: if this process is killed meanwhile, the rest is not taken for a build.
         with contextlib.suppress(OSError):
             (old / RECORD).unlink()
         shutil.rmtree(old, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""PlatformIO's core folder: its build engine SCons, and whether the packages that a board needs are in reach.
+"""Prepares PlatformIO's core folder: installs its build engine SCons, and finds missing packages of a board.
 
-PlatformIO fetches SCons as the package `tool-scons` from its registry. The same SCons is on PyPI, so if the registry
-is out of reach the package is made from the installed one: a folder with package.json, .piopm (the record in which
+PlatformIO fetches SCons as the package `tool-scons` from its registry. PyPI has the same SCons. If the registry is out
+of reach, the package is made from the SCons that pip installed: a folder with package.json, .piopm (the record in which
 PlatformIO checks type, owner and version) and scons.py. The package's version encodes SCons's own: 4.11.1 is 4.41101.0.
 
 Only the process that PlatformIO runs in (worker.py) imports this: PlatformIO is large.
@@ -33,13 +33,13 @@ from tinyllm.errors import Failure, UserError
 from tinyllm.files import write_file
 from tinyllm.host.build.registry import registry_trouble
 
-# In this process PlatformIO has nothing to report, and on leaving it would make ~/.platformio to find that out.
+# At exit PlatformIO's telemetry would create ~/.platformio, only to find that it has nothing to report.
 atexit.unregister(telemetry._finalize)
 
 OFFLINE = "PlatformIO's registry cannot be reached; building with the SCons from PyPI"
 
 PACKAGES_SHOWN = 3
-"""Most missing packages that a message names."""
+"""A message names at most so many missing packages."""
 
 SCONS_PY = """\
 import os
@@ -54,9 +54,9 @@ main()
 
 
 def prepare(progress: Callable[[str], None]) -> Path:
-    """Make the core folder ready for a build that waits for no network, and return it.
+    """Make the core folder ready for a build that does not wait for the network, and return it.
 
-    Safe when several processes do it at once. `progress` gets OFFLINE if SCons came from PyPI.
+    Several processes may do this at once. `progress` gets OFFLINE if SCons came from PyPI.
     Raises UserError if the folder cannot be written, or if neither the registry nor a fitting SCons is in reach;
     Failure if packages in it are damaged.
     """
@@ -77,8 +77,8 @@ def prepare(progress: Callable[[str], None]) -> Path:
 def missing_packages(project: Path, environment: str, targets: Sequence[str]) -> list[str] | None:
     """Names of the packages that the environment's platform needs and that are not installed.
 
-    None if the platform itself is not installed. The core folder is that of PLATFORMIO_CORE_DIR. If the
-    platform's own code fails, there are no names: PlatformIO reports it.
+    None if the platform itself is not installed. The core folder is that of PLATFORMIO_CORE_DIR. Returns no names if
+    the platform's own code fails: PlatformIO reports that.
     """
     with fs.cd(project):
         try:
@@ -87,12 +87,12 @@ def missing_packages(project: Path, environment: str, targets: Sequence[str]) ->
             return [name for name in needed if platform.get_package(name) is None]
         except UnknownPlatform:
             return None
-        except Exception:  # code of a platform, which may do anything
+        except Exception:  # A platform's code may raise anything.
             return []
 
 
 def out_of_reach(environment: str, missing: Sequence[str] | None) -> str:
-    """The message for packages, or if None the platform, that are missing and cannot be fetched."""
+    """The message for missing packages that cannot be fetched. missing: their names, None for the platform itself."""
     if missing is None:
         what = "a platform that PlatformIO has not fetched yet"
     else:
@@ -102,7 +102,7 @@ def out_of_reach(environment: str, missing: Sequence[str] | None) -> str:
 
 
 def _record_version(state: Path) -> None:
-    """A fresh or older appstate.json makes PlatformIO look for updates on the network before it builds."""
+    """Note PlatformIO's version: with none or an older one it looks for updates on the network before it builds."""
     try:
         values = json.loads(state.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -127,13 +127,13 @@ def _has_scons(core: Path) -> bool:
 def _install_scons(core: Path) -> None:
     """Put a copy of the installed SCons into the core folder as tool-scons.
 
-    A copy, so that the package keeps matching its version when the Python environment changes.
+    It is a copy, so that the package still matches its version after the Python environment changed.
     """
     source, version = _fitting_scons()
     target = core / "packages" / f"tool-scons@{version}"
     with tempfile.TemporaryDirectory(dir=core) as scratch:
         package = Path(scratch) / "package"
-        # docbook's style sheets are nine tenths of SCons's size and no part of building C
+        # docbook's style sheets are nine tenths of SCons's size, and building C does not need them.
         shutil.copytree(source, package / "SCons", ignore=shutil.ignore_patterns("docbook-xsl-*"))
         about = {"name": "tool-scons", "version": version}
         spec = {"owner": "platformio", "id": None, "name": "tool-scons", "requirements": None, "uri": None}
@@ -150,7 +150,7 @@ def _install_scons(core: Path) -> None:
 
 
 def _fitting_scons() -> tuple[Path, str]:
-    """The folder of the installed SCons and its package version; UserError if PlatformIO wants another."""
+    """The folder of the installed SCons and its package version. UserError if PlatformIO needs another version."""
     requirement = get_core_dependencies()["tool-scons"]
     wanted = get_original_version(requirement.lstrip("~^="))
     try:
@@ -169,7 +169,7 @@ def _fitting_scons() -> tuple[Path, str]:
 
 
 def _reason(error: OSError) -> str:
-    """Why a folder cannot be written, in a few words: copying a tree collects the same complaint for each file."""
+    """Why a folder cannot be written, in a few words. shutil.Error lists the same reason for each file of a tree."""
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
         return str(error.args[0][0][-1]).partition("] ")[2].partition(":")[0] or "copying failed"
     return error.strerror or str(error)

@@ -1,6 +1,6 @@
-"""Build, upload through PlatformIO, and prove that the board runs what was just built.
+"""Build, upload through PlatformIO, and check that the board runs what was just built.
 
-If the weights lie beside the program, each is uploaded only if the board has another.
+If the weights lie beside the program, program and weights are each uploaded only if the board has others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tinyllm.host.link.weights import weights_trouble
 from tinyllm.host.model.load import LoadedModel
 
 PROGRAM, WEIGHTS = "program", "weights"
-"""What is uploaded."""
+"""The parts that can be uploaded."""
 RETURN_SECONDS = 30.0
 """How long a board may take from the end of the upload to its HELLO: reset, USB enumeration, udev, weights' CRC."""
 RETRY_SECONDS = 0.5
@@ -42,9 +42,10 @@ HANDSHAKE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Flashed:
-    """What was built, the port where it runs now, and what the board said of itself.
+    """What was built, the port where it runs now, and the board's reply to HELLO.
 
-    uploaded: PROGRAM, WEIGHTS or both; WEIGHTS stand for those beside the program. built: None if nothing was compiled.
+    built: None if nothing was compiled. uploaded: PROGRAM, WEIGHTS (those beside the program), both, or none if the
+    board had them already.
     """
 
     about: Manifest
@@ -63,17 +64,17 @@ def flash(
     model_only: bool = False,
     now_at: Callable[[], str | None] | None = None,
 ) -> Flashed:
-    """Put the model on the board and talk to it.
+    """Build, upload to the board, and check by its HELLO that it runs the build.
 
-    port: where the board is, as resolve_port takes it; None or auto looks for its USB numbers. Another process that
-    flashes such a board is waited for, and notice told. model_only: nothing is compiled, and the weights beside the
-    program alone are uploaded, if the program that the board runs can take them. now_at: says where the board is after
-    its reset, None while it is away; by default it is looked for by its USB numbers, or at the same address.
-    Raises UserError if no port, several or an unusable one is found, the model does not fit, or the program has to be
-    uploaded too; Failure if PlatformIO cannot upload, the board does not come back, or runs something else than was
-    built.
+    port: as resolve_port takes it; None or auto looks for the board's USB numbers. Waits for another process that
+    flashes a board of the same name, and tells notice. model_only: compile nothing, and upload only the weights beside
+    the program, if the program that the board runs can take them. now_at: returns the board's port after its reset,
+    None while it is away; by default looks for its USB numbers, or takes the same address.
+    Raises UserError if no port, several or an unusable one is found, the model does not fit, or model_only is set but
+    the program has to be uploaded too; Failure if PlatformIO cannot upload, the board does not come back, or it runs
+    something else than was built.
     """
-    # Locked until the board answers: another flash would put its program into the folder and reset the board.
+    # Locked until the board answers: another flash would overwrite the program in the folder and reset the board.
     busy = f"another tinyllm is flashing a {board.name}; waiting for it."
     with one_at_a_time(f"flash {board.name}", busy, notice):
         name = None if port in (None, AUTO) else resolve_port(str(port))
@@ -81,7 +82,7 @@ def flash(
         name = name or (device.device if device else None)
         if name:
             check_usable(name)
-        # One folder a board, not the cache: PlatformIO compiles the whole core again in a project that has moved.
+        # A fixed folder for each board, not the cache: PlatformIO recompiles the whole core in a project that moved.
         folder = home() / "flash" / board.name
         if model_only:
             loaded = replace(loaded, weights_in=PARTITION)
@@ -104,7 +105,7 @@ def flash(
 
 
 def _running(name: str | None, board: Board, progress: Line) -> HelloReply | None:
-    """What the board runs now; None if it does not say, as one that has no tinyllm yet."""
+    """What the board runs now; None if it does not answer, because it has no tinyllm yet for example."""
     if name is None:
         return None
     progress("asking the board what it has")
@@ -128,7 +129,7 @@ def _check_takes_weights(about: Manifest, name: str | None, there: HelloReply | 
 
 
 def _uploads(project: Project, there: HelloReply | None, model_only: bool) -> tuple[str, ...]:
-    """What to upload, in this order: the weights first, so that the board answers when all of it is there."""
+    """The parts to upload, in order. The weights come first, so that a board that answers has everything."""
     about = project.manifest
     if model_only:
         return (WEIGHTS,)
@@ -142,7 +143,7 @@ def _uploads(project: Project, there: HelloReply | None, model_only: bool) -> tu
 
 
 def _upload(part: str, folder: Path, board: Board, name: str | None, device: PortInfo | None, progress: Line) -> None:
-    """Upload the program or the weights; a board that restarts after an upload before is waited for."""
+    """Upload the program or the weights. Waits first for a board that restarts after the previous upload."""
     deadline = time.monotonic() + RETURN_SECONDS
     while device is not None and device.vid is not None and find_again(device) is None and time.monotonic() < deadline:
         time.sleep(RETRY_SECONDS)
@@ -153,7 +154,7 @@ def _upload(part: str, folder: Path, board: Board, name: str | None, device: Por
 
 
 def check_built(about: Manifest, port: str, hello: HelloReply, model_only: bool = False) -> None:
-    """Raise Failure unless the board on `port` says that it runs this very build; model_only: with these weights."""
+    """Raise Failure unless the HELLO of the board on `port` names this build. model_only: compare the weights alone."""
     is_build = model_only or hello.build_id == about.build_id
     if hello.model_hash == about.model_hash and is_build and hello.weights == WeightsState.INTACT:
         return
@@ -169,7 +170,10 @@ def check_built(about: Manifest, port: str, hello: HelloReply, model_only: bool 
 
 @contextmanager
 def _returned(board: Board, now_at: Callable[[], str | None]) -> Iterator[Link]:
-    """The link to the board after its reset, once now_at tells where it is."""
+    """The link to the board after its reset, on the port that now_at returns.
+
+    Raises Failure after RETURN_SECONDS.
+    """
     deadline = time.monotonic() + RETURN_SECONDS
     trouble: TinyllmError | None = None
     while time.monotonic() < deadline:
@@ -192,7 +196,7 @@ def _returned(board: Board, now_at: Callable[[], str | None]) -> Iterator[Link]:
 
 
 def _find_port(board: Board, name: str | None, device: PortInfo | None, known: set[str]) -> str | None:
-    """A USB board may come back under another name; one that was a drive before gets a new port."""
+    """The board's port, None while it is away. USB may give it another name; a drive gets a port not in `known`."""
     if device is not None and device.vid is not None:
         return find_again(device)
     if name is not None:
@@ -201,12 +205,13 @@ def _find_port(board: Board, name: str | None, device: PortInfo | None, known: s
 
 
 def board_to_flash(name: str | None, port: str | None) -> Board:
-    """The board of that name or, if None, the one that is attached; errors as load_board and find_board.
+    """The board of that name or, if None, the one that is attached. Errors as load_board and find_board.
 
-    Raises UserError too for a port that cannot be one, and for a board that is none: this computer, or a virtual one.
+    Also raises UserError for a port that resolve_port refuses, and for a board that takes no uploads: the host board or
+    a virtual one.
     """
     if port not in (None, AUTO):
-        resolve_port(str(port))  # Told before a board is looked for.
+        resolve_port(str(port))  # A wrong port is reported before the search for a board.
     board = load_board(name) if name is not None else find_board()
     if not board.takes_uploads:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Model -> library: emission for a sketch of somebody's own, in place of a project."""
+"""Model -> library: emits the C for a maker's own sketch, in place of a project."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tinyllm.host.model.load import LoadedModel
 def library(
     loaded: LoadedModel, board: Board | None = None, cores: int = 1, progress: Line = ignore, notice: Line = ignore
 ) -> Project:
-    """The library of a model, not written anywhere yet.
+    """The library of a model, in memory only.
 
-    board: whose kernels it has and which it must fit; None: the portable C, for any. cores: that compute. progress
-    takes one short line per step, notice a line that a person should read. Raises UserError if the model does not fit,
-    or if its weights are to lie beside the program; and as library_board.
+    board: the library gets its kernels and must fit it; None for portable C, for any board. cores: the number that
+    compute. progress takes one short line per step, notice a line that a person should read. Raises UserError if the
+    model does not fit, or if it was loaded with its weights beside the program. Errors as library_board too.
     """
     if loaded.weights_in == PARTITION:
         raise UserError(

@@ -14,9 +14,9 @@ from tinyllm.errors import UserError
 
 @contextmanager
 def one_at_a_time(what: str, busy: str, notice: Callable[[str], None]) -> Iterator[None]:
-    """Keep this user's other processes from doing `what`, the same words, while the context lasts.
+    """Hold the lock named `what` while the context lasts. It keeps this user's other processes out.
 
-    Waits for a process that holds the lock; notice then gets `busy`. The lock is in the cache folder, so that a project
+    Waits if another process holds the lock; notice then gets `busy`. The lock is in the cache folder, so that a project
     folder holds only the project. Raises UserError if the cache folder cannot be written.
     """
     locks = home() / "locks"
@@ -40,7 +40,7 @@ def one_at_a_time(what: str, busy: str, notice: Callable[[str], None]) -> Iterat
 
 @contextmanager
 def if_free(what: str) -> Iterator[bool]:
-    """Whether no process does `what`; if so, none begins with it while the context lasts."""
+    """Yield whether the lock named `what` was free. If so, hold it while the context lasts."""
     lock = _lock(what)
     try:
         lock.acquire(timeout=0)

@@ -1,4 +1,4 @@
-"""What SCons compiled once, for every model and board that needs the same: its cache, in the user's."""
+"""SCons's cache of compiled objects, in the user's cache folder. All models and boards share it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tinyllm.cache_folder import home_path
 
 KEPT_BYTES = 512 << 20
 LOCK_SECONDS = 1.0
-"""A lock of SCons that is older has no holder any more."""
+"""A lock of SCons that is older was left by a killed process."""
 
 
 def objects_folder() -> Path:
-    """The folder of SCons's cache, which may not be there yet. PlatformIO's own variable sets another."""
+    """The folder of SCons's cache, which may not exist yet. PLATFORMIO_BUILD_CACHE_DIR sets another."""
     chosen = os.environ.get("PLATFORMIO_BUILD_CACHE_DIR")
     return Path(chosen).expanduser().absolute() if chosen else home_path() / "objects"
 
 
 def mend_objects() -> None:
-    """Take away what a killed process or a full disk left of SCons's own files in the folder of objects.
+    """Remove a lock or a damaged `config` that a killed process or a full disk left in the folder of objects.
 
-    It holds a lock for moments only, and waits for one in vain if its holder is gone; a `config` cut short it refuses.
+    SCons holds its lock for moments only, and would wait in vain for a killed holder. It refuses a truncated `config`.
     """
     config = objects_folder() / "config"
     lock = config.with_name("config.lock")
@@ -42,7 +42,7 @@ def mend_objects() -> None:
 
 
 def prune_objects() -> None:
-    """Remove the oldest objects beyond KEPT_BYTES. Another process may take some away meanwhile."""
+    """Remove the oldest objects beyond KEPT_BYTES. Another process may remove some at the same time."""
     found = []
     for path in objects_folder().rglob("*"):
         with contextlib.suppress(OSError):
@@ -58,6 +58,6 @@ def prune_objects() -> None:
 
 
 def _made(path: Path) -> tuple[int, int]:
-    """What tells a file from another one of its name that came later. OSError if there is none."""
+    """Inode and time, which tell a file from a later one of the same name. OSError if there is no file."""
     about = path.stat()
     return about.st_ino, about.st_mtime_ns

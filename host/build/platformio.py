@@ -1,4 +1,4 @@
-"""Building an emitted project with PlatformIO, in a process of its own (worker.py) and a core folder of ours."""
+"""Builds an emitted project with PlatformIO, in a process of its own (worker.py) and a core folder of ours."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tinyllm.host.build.objects import objects_folder
 from tinyllm.text import holds_surrogates
 
 SCONSIGN = Path(__file__).with_name("sconsign.py")
-"""Of PlatformIO's extra scripts the last one before a board's platform."""
+"""The last extra script that PlatformIO runs before the board's platform."""
 
 PROGRAM_NAMES = ("program", "program.exe", "firmware.elf")
 """Names of the compiled program: our platform's, then that of PlatformIO's platforms for real boards."""
 
 
 class Voice(enum.Enum):
-    """The prefixes of lines from worker.py or our platform's builder that go to the person, not to the log."""
+    """Prefixes of the lines that worker.py or our platform's builder prints for the person, not for the log."""
 
     WRONG = "tinyllm: "
     """An error that the user can mend."""
@@ -51,7 +51,8 @@ ERRORS = (
     re.compile(r"^(?:error|fatal): "),
     re.compile(r"^(?:\w+\.)*[A-Z]\w*[a-z]\w*:(?: |$)"),
 )
-"""A compiler's, a linker's, git's, PlatformIO's (`UnknownPlatform: ...`): the first kind found causes the rest."""
+"""Errors of a compiler, a linker (two), git and PlatformIO (`UnknownPlatform: ...`). The first kind found causes the
+others."""
 
 TRACEBACK = "Traceback (most recent call last):"
 EXCEPTION = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?::|$)")
@@ -60,11 +61,11 @@ CONNECTION = re.compile(
     r"|ChunkedEncodingError|[Cc]ould not resolve host|unable to access '|Max retries exceeded"
     r"|RPC failed|early EOF|unexpected disconnect"
 )
-"""In PlatformIO's, requests' and git's own words: something could not be fetched."""
+"""What PlatformIO, requests or git print if a download failed."""
 NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|not enough space on the disk", re.IGNORECASE)
-"""The system's words. After them an assembler says that the object file does not exist, which would lead nowhere."""
+"""The system's words for a full disk. The assembler's complaint after it, a missing object file, would mislead."""
 LONGEST_CAUSE = 300
-"""Most characters of one line of the log that a message shows."""
+"""A message shows at most so many characters of one line of the log."""
 
 LONG_PATHS = (
     "git may not make so long a path on Windows until you allow it: run `git config --system core.longpaths true`; "
@@ -78,7 +79,7 @@ STEP = re.compile(
 
 
 class OutOfReach(Failure):
-    """What the board's platform needs is not installed, and could not be fetched."""
+    """A package that the board's platform needs is not installed and cannot be fetched."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,10 @@ class BuildResult:
     """The result of a build.
 
     program: the executable or ELF image.
-    objects: the folder of the object files: those of src/, with the same folders in it.
+    objects: the folder of the object files of src/, with the same folders in it.
     seconds: wall time of PlatformIO's run.
-    warnings: the compiler's warning lines, each once; only of what this run compiled, so none if all was up to date.
-    log: everything PlatformIO and the compiler said.
+    warnings: the compiler's warning lines, each once. Only of files that this run compiled: none if all was up to date.
+    log: the file with all that PlatformIO and the compiler printed.
     """
 
     program: Path
@@ -156,7 +157,7 @@ def _run(
     upload_port: str | None,
     progress: Callable[[str], None] | None,
 ) -> tuple[list[str], int, float]:
-    """What PlatformIO printed, its exit code, and the seconds that it took."""
+    """The lines that PlatformIO printed, its exit code, and the seconds that it took."""
     if not (project / "platformio.ini").is_file():
         raise UserError(f"{project}: not a PlatformIO project (it has no platformio.ini); `tinyllm build` writes one.")
     if (problem := _unsuited(str(project))) is not None:
@@ -184,7 +185,7 @@ def _unsuited(path: str) -> str | None:
 
 
 def _listen(command: Sequence[str], log: Path, progress: Callable[[str], None]) -> tuple[list[str], int]:
-    """The lines that the process printed, and its exit code. The log begins with the build."""
+    """The lines that the process printed, and its exit code. The log is opened at PlatformIO's first line."""
     lines: list[str] = []
     with ExitStack() as stack:
         process = stack.enter_context(_started(command))
@@ -208,7 +209,7 @@ def _listen(command: Sequence[str], log: Path, progress: Callable[[str], None]) 
 def _variables() -> dict[str, str]:
     """The process's environment: no telemetry, no check for updates, the folders that we expect, English messages.
 
-    The process starts in another folder, so no path may be relative.
+    All paths are absolute, because the process starts in another folder.
     """
     variables = {
         name: value
@@ -225,7 +226,7 @@ def _variables() -> dict[str, str]:
         TINYLLM_HOME=str(home_path()),
         PLATFORMIO_BUILD_CACHE_DIR=str(objects_folder()),
         PLATFORMIO_EXTRA_SCRIPTS=f"{os.environ.get('PLATFORMIO_EXTRA_SCRIPTS', '')}\npre:{SCONSIGN}".strip(),
-        # It does not know the call graph that gcc writes beside an object, and so would lose it.
+        # ccache does not know the call graph that gcc writes beside an object, and would lose it.
         CCACHE_DISABLE="1",
     )
     if chosen := variables.get("PLATFORMIO_CORE_DIR"):
@@ -235,10 +236,10 @@ def _variables() -> dict[str, str]:
 
 @contextmanager
 def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """The process, with stderr in stdout. The context waits for its end, and ends it and its children on an exception.
+    """The process, with stderr in stdout. The context waits for its end; an exception ends it and its children.
 
-    They end too when this process ends in any way: the standard input closes then. It starts in Python's own folder:
-    Python looks for modules in the folder that it starts in, and a project may hold a json.py.
+    They also end whenever this process ends, because their standard input closes then. The process starts in Python's
+    own folder, because Python imports modules from the folder that it starts in, and a project may hold a json.py.
     """
     with subprocess.Popen(
         command,
@@ -282,7 +283,7 @@ def _explain(lines: Sequence[str], work: str, log: Path) -> UserError | Failure:
 
 
 def _causes(lines: Sequence[str]) -> list[str]:
-    """The lines that say why, most telling first."""
+    """The lines that say why the build failed, the most telling first."""
     for kind in ERRORS[:-1]:
         if causes := [line for line in lines if kind.search(line)]:
             return causes
@@ -294,7 +295,7 @@ def _causes(lines: Sequence[str]) -> list[str]:
 
 
 def _last_exception(lines: Sequence[str]) -> str:
-    """The exception of a traceback whose first line is gone, without the advice that PlatformIO prints after it."""
+    """The exception line of a traceback without its first line. Ignores the advice that PlatformIO prints after it."""
     found = "an unknown error"
     for line in lines:
         if line.startswith("===="):

@@ -15,16 +15,16 @@ from tinyllm.codegen.memory.plan import Plan
 from tinyllm.codegen.memory.stack import Stack
 
 EMPTY = re.compile(r"(?:^|[._])(?:heap|stack\d*)(?:[._]|$)|dummy")
-"""Sections that hold nothing of the program: room for heap and stacks, and those with which ESP-IDF's linker scripts
-skip memory that another section has at another address (.dram0.dummy, .flash_rodata_dummy)."""
+"""Sections that are not part of the program: room for heap and stacks, and the ones with which ESP-IDF's linker scripts
+skip memory that another section occupies at another address (.dram0.dummy, .flash_rodata_dummy)."""
 
 
 @dataclass(frozen=True)
 class Program:
     """A compiled project.
 
-    flash, ram: bytes counted from the program's sections, None if it is no ELF file. cache_in, state_in, weights_in,
-    layout: as the manifest has them. stack: the deepest of engine and console, None if it is not known.
+    flash, ram: bytes counted from the program's sections, None if it is not an ELF file. cache_in, state_in,
+    weights_in, layout: as in the manifest. stack: the deepest of engine and console, None if unknown.
     """
 
     project: Path
@@ -48,17 +48,17 @@ class Program:
 
 @dataclass(frozen=True)
 class ProgramSize:
-    """Bytes. flash: code, constants and initial data. ram: static variables, and code that runs from RAM."""
+    """Sizes in bytes. flash: code, constants and initial data. ram: static variables, and code that runs from RAM."""
 
     flash: int
     ram: int
 
 
 def program_size(program: Path, chip: Chip | None) -> ProgramSize | None:
-    """Count the sections of an ELF file; None if the file is no ELF file.
+    """Count the sections of an ELF file. None if the file is not an ELF file.
 
-    A section in the chip's RAM is RAM, whatever its flags say: Arduino-Pico's .partition is writable and in flash, its
-    .data holds code. Without a chip the flags decide, as binutils' `size` does. Heap and stacks are left out.
+    A section at a RAM address of the chip is RAM, whatever its flags say: Arduino-Pico's .partition is writable and in
+    flash, its .data holds code. Without a chip the flags decide, as in binutils' `size`. Leaves out heap and stacks.
     """
     flash = ram = 0
     try:

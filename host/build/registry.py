@@ -1,4 +1,4 @@
-"""Whether PlatformIO's package registry can be reached, tested without PlatformIO, which doctor may find missing."""
+"""Checks whether PlatformIO's package registry can be reached. Works without PlatformIO, for doctor."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ REGISTRY_PATIENCE = 2.0
 
 @functools.cache
 def registry_trouble() -> str | None:
-    """Why PlatformIO's registry does not answer within REGISTRY_PATIENCE, None if it does; asked once per process.
+    """Why PlatformIO's registry does not answer within REGISTRY_PATIENCE, None if it does. Asked once per process.
 
-    In a thread, because no timeout of the library bounds the look-up of the name.
+    Runs in a thread, because the timeout of requests does not bound the DNS look-up.
     """
     answers: list[str | None] = []
 
@@ -37,7 +37,7 @@ def registry_trouble() -> str | None:
 
 
 def _cause(error: BaseException) -> str:
-    """The system's own words for what stopped a connection, if they are among the causes."""
+    """The system's message for why a connection failed; if no cause has one, the error's type."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

@@ -1,8 +1,8 @@
-"""Keeps what SCons remembers of a project in that project: a script that PlatformIO runs inside SCons.
+"""A script that PlatformIO runs inside SCons, to keep SCons's record of a project (.sconsign) in that project.
 
-SCons takes an object for up to date if it was made of the same files as the last object of that path. PlatformIO puts
-this memory beside the objects that all projects share, under paths within the project. So a project would keep an
-object of older files if meanwhile another project was compiled from the newer ones.
+The record says of which files the last object of each path was made. If they are the same, the object is up to date.
+PlatformIO would keep one record for all projects beside the objects that they share, under paths within the project.
+Then a project would keep an object of older files after another project was compiled from newer ones.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The process that PlatformIO runs in: python -m tinyllm.host.build.worker PROJECT ENVIRONMENT [OPTIONS OF PIO RUN].
 
-It ends when its standard input closes, with all that it started, so that nothing goes on in a folder whose lock went
-with the process that asked for the build. It makes PlatformIO's folder ready, checks that the packages the environment
-needs are installed or in reach (PlatformIO would find out only after a minute), and becomes `pio run`. So PlatformIO,
-which is large, is imported once a build, and never for a build in the cache. Its lines for the person begin with a
-Voice of platformio.py.
+It prepares PlatformIO's folder, checks that the packages that the environment needs are installed or in reach
+(PlatformIO would find out only after a minute), and becomes `pio run`. PlatformIO is large: this way it is imported
+once a build, and never for a cached build. Lines for the person begin with a Voice of platformio.py.
+
+The process ends with all that it started when its standard input closes. The process that asked for the build is gone
+then, and with it the lock of the project's folder.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from tinyllm.host.build.registry import registry_trouble
 
 
 def main(project: Path, environment: str, options: list[str]) -> int:
-    """Build, and return PlatformIO's exit code, or that of an error that was printed."""
+    """Build, and return PlatformIO's exit code, or the exit code of the error that was printed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     targets = [value for option, value in pairwise(options) if option == "-t"]
     os.environ["PLATFORMIO_CORE_DIR"] = str(core_dir())
     try:
         if _platform_of(project, environment).startswith("symlink://"):
-            # PlatformIO keeps one link per folder name: of two projects with a platform/, each would take the other's
+            # PlatformIO keeps one link per folder name, so two projects with a platform/ would take each other's.
             os.environ["PLATFORMIO_PLATFORMS_DIR"] = str(project / ".pio" / "platforms")
         else:
             missing = missing_packages(project, environment, targets)
@@ -59,9 +60,9 @@ def main(project: Path, environment: str, options: list[str]) -> int:
 
 
 def _begin(project: Path, environment: str) -> Path:
-    """Mark a build as begun, and forget what one has made that did not end well; the mark.
+    """Mark the build as begun, and return the mark. Removes the objects of a build that did not end well.
 
-    SCons may have been killed before it could note of which files it has made its objects. Raises OSError.
+    SCons may have been killed before it recorded of which files it made those objects. Raises OSError.
     """
     unfinished, made = project / ".pio" / f"{environment}.unfinished", project / ".pio" / "build" / environment
     if unfinished.exists() and made.exists():
@@ -72,9 +73,9 @@ def _begin(project: Path, environment: str) -> Path:
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of standard input, and end all that was started here, if that is a group of processes.
+    """Wait for the end of standard input, then end this process and its whole process group.
 
-    On Windows, and if somebody else started this process, it alone ends.
+    Ends this process alone on Windows, and if it does not lead its group, because something else started it.
     """
     os.read(sys.stdin.fileno(), 1)
     if sys.platform == "win32" or os.getpgrp() != os.getpid():
@@ -83,7 +84,7 @@ def _end_with_parent() -> None:
 
 
 def _platform_of(project: Path, environment: str) -> str:
-    """The platform of an environment as platformio.ini names it; UserError for no such environment."""
+    """The platform of an environment in platformio.ini. UserError if there is no such environment or file."""
     ini = project / "platformio.ini"
     try:
         config = ProjectConfig(str(ini))

@@ -1,1 +1,1 @@
-"""A conversation with a board: its turns, what is sent for them, its transcript, and its replay."""
+"""A conversation with a board: its turns, the prompts sent for them, transcripts, and replay."""

@@ -1,8 +1,8 @@
-"""A conversation with a board, remembered here too, so that it outlives the board's memory.
+"""A conversation with a board. This computer keeps a copy, so that it survives if the board loses its memory.
 
-Prompts travel as text that only the board encodes, or as token ids; the answers' ids are known from its TOKEN frames.
-After each answer the board reports the digest of every token since its reset. Replaying what was sent and answered on
-the same model must give the same digest: that equality is the proof that the board holds the same tokens again.
+Prompts are sent as text, which only the board encodes, or as token ids. TOKEN frames tell the ids of the answers. After
+each answer the board reports the digest of every token since its reset. A replay of all prompts and answers on the same
+model must give the same digest: that proves that the board holds the same tokens again.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ EMPTY_DIGEST = token_digest(())
 
 @dataclass(frozen=True)
 class Sent:
-    """The prompt as it was sent to the board: text, or token ids.
+    """A prompt as it was sent to the board: text, or token ids.
 
-    chat: the text is a turn for the board's chat template. anew: the board forgets the conversation first.
+    chat: the text is a turn for the board's chat template. anew: the board was reset first.
     """
 
     content: str | tuple[int, ...]
@@ -44,10 +44,10 @@ class Sent:
 
 @dataclass
 class Turn:
-    """One prompt and its answer: token ids, the text they gave, and how it ended (None while it has not).
+    """One prompt and its answer: token ids, their text, and how it ended (None if it did not).
 
-    results: how many of the ids the model did not make, but read as results of its calls. awaits_result: the last id
-    ends a call whose result did not come, and which nobody has carried out.
+    results: the number of ids that the model did not generate, but read as results of its calls. awaits_result: the
+    last id ends a call that nobody has carried out, and its result did not arrive.
     """
 
     prompt: str
@@ -61,7 +61,7 @@ class Turn:
 
 
 class ReplayDiffers(Failure):
-    """The board holds other tokens after a replay than before."""
+    """After a replay the board holds other tokens than before."""
 
 
 class Conversation:
@@ -74,13 +74,14 @@ class Conversation:
 
     @property
     def interrupted(self) -> Turn | None:
-        """The last turn, if its answer never came to its end."""
+        """The last turn if its answer did not end, else None."""
         return self.turns[-1] if self.turns and self.turns[-1].done is None else None
 
     def ask(self, link: Link, prompt: str, max_tokens: int, sent: Sent | None = None) -> Generator[Event, None, None]:
-        """Send a prompt (as it is if `sent` is None), remember it and its answer, and yield what arrives.
+        """Send a prompt, keep it and its answer as a turn, and yield the board's messages.
 
-        Errors as Link.prompt. A prompt that the board refuses leaves no trace here.
+        sent: what to send for the prompt; None sends its text as it is. Errors as Link.prompt. A refused prompt is not
+        kept.
         """
         turn = Turn(prompt, sent or Sent(prompt), max_tokens)
         self.turns.append(turn)
@@ -94,7 +95,7 @@ class Conversation:
     def held_by(self, hello: HelloReply) -> bool:
         """Whether the board's memory holds exactly the finished turns, so that `resume` can go on from there.
 
-        The board may hold more of an interrupted answer than arrived here, or nothing any more.
+        False if some of an interrupted answer arrived, because the board may hold more of it.
         """
         if hello.model_hash != self.model_hash or (self.interrupted and self.interrupted.answer):
             return False
@@ -102,11 +103,11 @@ class Conversation:
         return hello.conversation_digest == (digests[-1] if digests else EMPTY_DIGEST)
 
     def replay(self, link: Link, on_progress: Callable[[int, int], None] = lambda done, total: None) -> bool:
-        """Give the board its memory of the finished turns back, by prefill alone; True if that is proved exact.
+        """Prefill the finished turns into the board again. True if their digests prove that the result is exact.
 
-        A turn that was stopped while the board still read its prompt is read whole this time; if that makes a
-        difference, the replay is not exact. Any other difference of digests raises ReplayDiffers; another model on the
-        board raises Failure. on_progress takes the turns replayed and the turns in all.
+        If a turn was stopped during its prefill, its prompt is now read whole; False if that changes the digest. Raises
+        ReplayDiffers for any other change of a digest, Failure if the board runs another model. on_progress takes the
+        number of turns replayed and the number of all.
         """
         if link.hello.model_hash != self.model_hash:
             raise Failure(
@@ -132,13 +133,14 @@ class Conversation:
         return exact
 
     def resume(self, link: Link) -> Generator[Event, None, None]:
-        """With the finished turns in the board's memory, go on with the interrupted answer and yield what is new."""
+        """Continue the interrupted answer and yield its new messages. The board must hold the finished turns."""
         turn = self.interrupted
         if turn is None:
             return
         left = turn.max_tokens if turn.max_tokens == UNTIL_STOP else turn.max_tokens - len(turn.answer) + turn.results
         if turn.answer:
-            # The model ends such a call once more, and only then it is told again.
+            # Drop the token that ended a call without a result: the model samples it again, and the board then sends
+            # the Call again.
             ended = turn.answer.pop() if turn.awaits_result else None
             turn.awaits_result = False
             prefill(link, turn.sent, turn.answer)
@@ -149,7 +151,7 @@ class Conversation:
             yield self._remember(turn, event)
 
     def _since_anew(self) -> list[Turn]:
-        """The turns since the board was last told to forget."""
+        """The turns since the last one for which the board was reset (Sent.anew), that one included."""
         starts = [index for index, turn in enumerate(self.turns) if turn.sent.anew]
         return self.turns[starts[-1] if starts else 0 :]
 
@@ -170,7 +172,7 @@ class Conversation:
 
 
 def send(link: Link, sent: Sent, max_tokens: int) -> Generator[Event, None, None]:
-    """Send it and yield the board's messages; errors as Link.prompt."""
+    """Send a prompt and yield the board's messages. Errors as Link.prompt."""
     if sent.anew:
         link.reset()
     yield from link.prompt(sent.content, max_tokens, sent.chat)
@@ -179,7 +181,7 @@ def send(link: Link, sent: Sent, max_tokens: int) -> Generator[Event, None, None
 def prefill(link: Link, sent: Sent, answer: list[int]) -> Done:
     """Append a turn to the board's conversation by prefill alone, and return the board's last message.
 
-    A full context slides meanwhile, as it did when the turn was new, whatever the present setting.
+    A full context slides, as it did when the turn was new, whatever the setting is now.
     """
     overflow = link.get()[Setting.OVERFLOW]
     size = max(1, min(link.hello.context, link.hello.text_max // 4))

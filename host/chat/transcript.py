@@ -1,4 +1,4 @@
-"""A conversation as a document: for --json and /save, and back again for /load."""
+"""Writes a conversation as a JSON document, for --json and /save, and reads it back for /load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = 1
 LONGEST_FILE = 1 << 24
 U32_END = 1 << 32
 TIMES_AND_COUNTS = ("prompt_tokens", "prefill_us", "decode_us", "context_used")
-"""Fields of Done that a turn has too, as they are."""
+"""Fields of Done that a turn's document has unchanged."""
 
 
 def transcript(conversation: Conversation, hello: HelloReply, settings: dict[Setting, int]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def transcript(conversation: Conversation, hello: HelloReply, settings: dict[Set
 
 
 def _turn_document(turn: Turn) -> dict[str, Any]:
-    """The fields of a turn. `sent` is what a replay sends to the board; digests prove that the replay is exact."""
+    """The fields of a turn. A replay sends `sent` to the board; the digests prove that the replay is exact."""
     content, done = turn.sent.content, turn.done
     sent: dict[str, Any] = {"text": content} if isinstance(content, str) else {"tokens": list(content)}
     speed = rate(done.tokens, done.decode_us) if done else None
@@ -74,8 +74,8 @@ def save_transcript(name: str | Path, document: dict[str, Any]) -> Path:
 def load_transcript(name: str | Path, hello: HelloReply) -> tuple[list[Turn], dict[Setting, int]]:
     """The turns and settings of a file that /save wrote as JSON.
 
-    Every field is checked for its type and range. Its replay proves that the tokens are those of the
-    conversation. Raises UserError for any other file, and for a conversation with another model than the board's.
+    Checks every field's type and range. Only a replay proves that the tokens are those of the conversation. Raises
+    UserError for any other file, and for a conversation with another model than the board's.
     """
     path = Path(name).expanduser()
     if path.suffix != ".json":
@@ -99,7 +99,7 @@ def load_transcript(name: str | Path, hello: HelloReply) -> tuple[list[Turn], di
 
 
 class _Reader:
-    """Reads a JSON object that may hold anything; each method raises UserError for a value that /save never writes."""
+    """Reads an untrusted JSON object. Each method raises UserError for a value that /save never writes."""
 
     def __init__(self, place: str, value: object) -> None:
         self._place = place

@@ -21,21 +21,21 @@ from tinyllm.host.model.load import load_model, load_tokenizer, model_path
 
 
 class TurnWriter(Protocol):
-    """Writes the turns of a conversation."""
+    """Formats the turns of a conversation for the board."""
 
     @property
     def name(self) -> str | None:
-        """The place of the chat template, None without one."""
+        """Where the chat template is rendered, "board" or "host"; None without a template."""
 
     def write(self, said: str, turns: Sequence[Turn]) -> Sent:
         """The prompt to send for a user text after these turns."""
 
     def write_past(self, said: str, answered: str, turns: Sequence[Turn]) -> list[Sent]:
-        """What the board is to read of a turn that was held elsewhere, in parts: a user text, and its answer's text."""
+        """The prompts that make the board read a turn that was held elsewhere. said, answered: the turn's two texts."""
 
 
 class Plain:
-    """Sends raw text: the model continues it."""
+    """Sends raw text, which the model continues."""
 
     name: str | None = None
 
@@ -60,10 +60,10 @@ class OnBoard:
 
 @dataclass(frozen=True)
 class OnHost:
-    """The template is rendered here, and token ids are sent.
+    """Renders the template here and sends token ids.
 
     plan: None for a template that must be rendered whole each time. Its text for earlier turns may then change; if it
-    does, the board forgets the conversation and reads it anew. context: the board's, in tokens.
+    does, the board is reset and reads the conversation anew. context: the board's, in tokens.
     """
 
     template: str
@@ -74,7 +74,7 @@ class OnHost:
     name: str | None = "host"
 
     def write(self, said: str, turns: Sequence[Turn]) -> Sent:
-        """Errors as render.render; UserError if a conversation to be read anew is too long."""
+        """As TurnWriter.write. Errors as render.render; UserError if a conversation to read anew is too long."""
         read = [turn for turn in turns if turn.done is None or turn.done.context_used > 0]
         held = _held(turns)
         if self.plan is not None:
@@ -93,14 +93,14 @@ class OnHost:
         return Sent(tuple(ids), anew=True)
 
     def write_past(self, said: str, answered: str, turns: Sequence[Turn]) -> list[Sent]:
-        """Errors as `write`."""
+        """As TurnWriter.write_past. Errors as `write`."""
         sent = self.write(said, turns)
         assert not isinstance(sent.content, str)
         return [replace(sent, content=(*sent.content, *encode_section(self.tokenizer, answered.encode(), False)))]
 
 
 def _held(turns: Sequence[Turn]) -> list[int]:
-    """The tokens of the conversation since the board last forgot it, without prompts that were sent as text."""
+    """The tokens of the conversation since the board's last reset, without prompts that were sent as text."""
     ids: list[int] = []
     for turn in turns:
         ids = [] if turn.sent.anew else ids
@@ -112,9 +112,10 @@ def _held(turns: Sequence[Turn]) -> list[int]:
 def turn_writer_for(
     request: BoardRequest, connection: Connection, hello: HelloReply, raw: bool, system: str | None
 ) -> TurnWriter:
-    """By the template of the board; if it has none, or a system message is wanted, by the model's, if that is known.
+    """Choose how turns are sent: as the board's template, as the model's template here, or raw.
 
-    UserError for a system message that no template can take.
+    Takes the board's if it has one and `system` is None; else the model's, if the model is known and has one; else
+    none. Raises UserError for a system message that no template can take.
     """
     if raw:
         if system is not None:
@@ -134,7 +135,7 @@ def turn_writer_for(
 
 
 def _on_host(request: BoardRequest, hello: HelloReply, system: str | None) -> OnHost | None:
-    """The model's own template, None if it has none."""
+    """The writer with the model's own template; None if it has none."""
     path, reading = model_path(request.model), request.options
     config = reading.facts(path).config
     if config.chat_template is None:

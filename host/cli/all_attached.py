@@ -1,4 +1,4 @@
-"""--all-attached of flash and bench: the same work on every board that is attached, several at once."""
+"""The option --all-attached of flash and bench: the same work on every attached board, several at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Outcome(Generic[Result]):
-    """What came of one port's board: the result, or the error that says why there is none."""
+    """The outcome for the board on one port: a result, or an error."""
 
     port: str
     result: Result | None
@@ -38,10 +38,11 @@ def work_on_all(
     lanes: Sequence[Sequence[PortInfo]],
     work: Callable[[PortInfo, Step], Result],
 ) -> list[Outcome[Result]]:
-    """Do `work` on each port: the lanes at once, the ports of a lane one after another.
+    """Do `work` on each port: lanes run at the same time, the ports of a lane one after another.
 
-    what: a line for the person. work: gets the port and takes one short line per step; its error is that port's alone.
-    The outcomes are in the order of the lanes. Ctrl-C leaves out what has not begun.
+    what: the title of the progress display. work: called with the port and a callback for one short line per step; its
+    TinyllmError becomes the outcome of that port. The outcomes are in the order of the lanes. After Ctrl-C no more
+    ports are begun.
     """
     stopped = Event()
 
@@ -66,14 +67,14 @@ def work_on_all(
 
 
 def refuse_port(port: str | None, virtual: bool = False) -> None:
-    """UserError for options that name one board, or none that is attached."""
+    """Raise UserError for --port or --virtual, which contradict --all-attached."""
     if port is not None or virtual:
         wrong = "--virtual is not attached" if virtual else "--port names one board"
         raise UserError(f"--all-attached: {wrong}; leave one of the two out.")
 
 
 def tell_drives(output: Output) -> None:
-    """Boards that wait for their first program as a drive are on no port: say how to flash each."""
+    """Say how to flash each board that waits as a drive for its first program, because it is on no port yet."""
     waiting = [board for board in load_boards() if board.bootloader_drive in drives()]
     for drive in dict.fromkeys(board.bootloader_drive for board in waiting):
         names = " or ".join(board.name for board in waiting if board.bootloader_drive == drive)
@@ -81,7 +82,7 @@ def tell_drives(output: Output) -> None:
 
 
 def tell_failures(output: Output, outcomes: Sequence[Outcome[Result]], done: str) -> None:
-    """A line for each failure, and one that counts. done: the participle, "flashed"."""
+    """Print a line for each failure, and a summary. done: the verb of the summary, such as "flashed"."""
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     for outcome in failed:
         text = str(outcome.error)

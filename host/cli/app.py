@@ -1,6 +1,7 @@
-"""The command line: the table of verbs, and how errors reach a person.
+"""The command line: the table of verbs, and how errors are reported.
 
-A verb's module is imported when the verb is called, so that `tinyllm --help` and `tinyllm --version` answer at once.
+A verb's module is imported only when the verb is called, so that `tinyllm --help` and `tinyllm --version` answer at
+once.
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ VERBS = {
     "train": "Train a small model from text or pairs.",
     "stories": "Write stories of a model, to train a smaller one on.",
 }
-"""Verb -> its line in `tinyllm --help`. The module of that name in this package holds it as `command`."""
+"""Verb -> its line in `tinyllm --help`. The verb is `command` in the module of that name in this package."""
 
 NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-"""What the system says of a disk, a quota or a limit that is full."""
+"""Error numbers for a full disk, a used-up quota and a file beyond the size limit."""
 INTERRUPTED = 130
 _JSON = click.Option(["--json", "as_json"], is_flag=True)
-"""Every verb has it, so one that was mistyped had it too."""
+"""Read for a mistyped verb too, because nearly every verb has this option."""
 
 
 class Verbs(click.Group):
@@ -68,7 +69,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        gc.disable()  # What is imported stays: to look for garbage in it takes an eighth of the time, again and again.
+        gc.disable()  # Imported modules stay, and looking for garbage in them takes an eighth of the import's time.
         try:
             command: click.Command = importlib.import_module(f"tinyllm.host.cli.{name}").command
         finally:
@@ -86,7 +87,7 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The verbs by the table, for click's own way imports every one of them; then the options."""
+        """Complete verbs from VERBS, because click's own way imports every verb; then the options."""
         verbs = [CompletionItem(verb, help=line) for verb, line in VERBS.items() if verb.startswith(incomplete)]
         return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
@@ -124,7 +125,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code; every error becomes one or two lines on stderr, and with --json a document on stdout too."""
+    """Run a verb and return the exit code. An error becomes a line or two on stderr, and with --json a document too."""
     warnings.showwarning = _show_warning
     try:
         code = tinyllm.main(args=list(arguments), prog_name="tinyllm", standalone_mode=False)
@@ -155,7 +156,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _wants_json(arguments: list[str]) -> bool:
-    """Whether --json was given as an option, read as far as the arguments can be parsed."""
+    """Whether --json was given as an option. Parses the arguments as far as they are valid."""
     verb = next((argument for argument in arguments if argument in VERBS), "")
     command = tinyllm.get_command(click.Context(tinyllm), verb) or click.Command("unknown", params=[_JSON])
     rest = arguments[arguments.index(verb) + 1 :] if verb else list(arguments)
@@ -168,7 +169,7 @@ def _wants_json(arguments: list[str]) -> bool:
 
 
 def _show_warning(message: Warning | str, *place: object, **rest: object) -> None:
-    """One line for a reader's warning, without its place in our code, which is of no use to a person."""
+    """Show a warning as one line, without its place in our code, which does not help a person."""
     Output().note(f"note: {message}")
 
 

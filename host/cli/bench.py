@@ -1,4 +1,4 @@
-"""The verb bench: what a token costs a board, prefilled and generated, and what kind of figure that is."""
+"""The verb bench: what a prefilled and a generated token cost on a board; counted, estimated or measured."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _report(board: Board, tokens: int, positions: tuple[int, ...], prefill: int,
 
 
 def _record_file(save: str, board: str) -> Path:
-    """Where the record goes; one that cannot be appended to is told before the work."""
+    """The path of the record. Raises UserError, before the work begins, if the file cannot be appended to."""
     path = Path(save) if save else records.default_file(board)
     check_result_file("--save", path, ".toml")
     if path.exists():
@@ -146,7 +146,7 @@ def _record_file(save: str, board: str) -> Path:
 def _bench_all(
     request: BoardRequest, tokens: int, positions: tuple[int, ...], prefill: int, save: str | None, output: Output
 ) -> bool:
-    """Bench every attached board at once, and show what came of it: whether all went well."""
+    """Bench all attached boards at the same time and print the results. Returns whether all succeeded."""
     if save:
         _record_file(save, "")
     named = None if request.board == HOST else load_board(request.board)
@@ -177,7 +177,7 @@ def _bench_all(
 
 
 def _thanks(board: Board) -> str:
-    """What to do with a record of hardware."""
+    """The request to send us a record, if it is from hardware."""
     if not board.connection.on_hardware:
         return ""
     return "Measured on hardware: please send us that file, as an issue or a pull request."

@@ -1,4 +1,4 @@
-"""What the verb bench shows: tables of a report, as wide as its places are many."""
+"""Prints the report of the verb bench as tables, with a column for each place: each position that was measured."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tinyllm.host.prove.estimate import Chip
 from tinyllm.host.prove.report import Report
 
 FEW = 0.005
-"""A share that would be shown as 0%."""
+"""A smaller share is shown as <1%, because it would round to 0%."""
 FUNCTIONS = 5
-"""Of each part, those that are shown."""
+"""The number of functions shown for each part."""
 
 
 def show(output: Output, report: Report, functions: bool) -> None:
-    """All of it; functions: the dearest of each part too."""
+    """Print the whole report. functions: also print the dearest functions of each part."""
     show_run(output, report)
     if any(place.parts for place in report.places):
         show_parts(output, report)
@@ -30,7 +30,7 @@ def show(output: Output, report: Report, functions: bool) -> None:
 
 
 def show_all(output: Output, reports: Sequence[tuple[str, Report]]) -> None:
-    """A row for the board on each port: what a token took there."""
+    """Print a row for each port: its board, and the cost of a token there."""
     rows = []
     for port, report in reports:
         hello, benchmark = report.hello, report.benchmark
@@ -53,7 +53,7 @@ def show_all(output: Output, reports: Sequence[tuple[str, Report]]) -> None:
 
 
 def show_run(output: Output, report: Report) -> None:
-    """Prompt and answer."""
+    """Print the cost of a token in the prompt and in the answer."""
     hello, benchmark = report.hello, report.benchmark
     cores = f", {report.cores} cores" if report.cores > 1 else ""
     kernels = f"kernels {hello.kernels}" if hello.kernels_agree else f"portable C instead of {hello.kernels}"
@@ -84,7 +84,7 @@ def show_run(output: Output, report: Report) -> None:
 
 
 def show_parts(output: Output, report: Report) -> None:
-    """A column for each place."""
+    """Print the counts of each part, with a column for each place."""
     places = report.places
     both = " of both cores" if report.cores > 1 else ""
     output.line("")
@@ -107,20 +107,20 @@ def show_parts(output: Output, report: Report) -> None:
 
 
 def _shared(count: float, whole: float, wide: int) -> str:
-    """A part, and its share."""
+    """The count of a part, and its share of the whole."""
     share = count / whole
     return f"{count:{wide},.0f} {f'{share:.0%}' if share >= FEW else '<1%':>3}"
 
 
 def show_positions(output: Output, report: Report) -> None:
-    """Without parts: what a token takes at each position."""
+    """Print the cost of a token at each place, for a report without parts."""
     output.line("")
     rows = [[place.place.name, f"{place.place.per_token:,.0f}"] for place in report.places]
     output.table(["position", f"{report.unit} per token"], rows)
 
 
 def show_functions(output: Output, report: Report) -> None:
-    """The dearest functions of each part, at the first place."""
+    """Print the dearest functions of each part, at the first place."""
     place = report.places[0]
     output.line("")
     output.table(
@@ -134,7 +134,7 @@ def show_functions(output: Output, report: Report) -> None:
 
 
 def show_bytes(output: Output, report: Report) -> None:
-    """What a token moves, by memory."""
+    """Print the bytes that a token reads and writes, by memory."""
     moved = [place.moved for place in report.places if place.moved is not None]
     if not moved:
         return
@@ -154,7 +154,7 @@ def show_bytes(output: Output, report: Report) -> None:
 
 
 def show_estimates(output: Output, report: Report) -> None:
-    """Tokens per second of the chip, and what they are estimated from."""
+    """Print the chip's estimated tokens per second, and what the estimate is based on."""
     chip, places = report.chip, report.places
     if chip is None or not places[0].estimates:
         return

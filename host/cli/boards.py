@@ -60,7 +60,7 @@ def command(name: str | None, like: str | None, platformio: str | None, as_json:
 
 
 def _describe(output: Output, name: str, like: str | None, platformio: str | None) -> None:
-    """Write a new board's description, and say where and what is to be looked at."""
+    """Write a new board's description, then print its path and what to check."""
     if like is None:
         raise UserError(f"--new {name} needs --like BOARD, a board with the same chip; `tinyllm boards` lists them.")
     base = base_of(name, like)
@@ -83,7 +83,7 @@ def _describe(output: Output, name: str, like: str | None, platformio: str | Non
 
 
 def _rows(known: Sequence[Board]) -> Iterator[list[str]]:
-    """A row for each family with what its chip is, and below it one for each board of it."""
+    """A row for each family with the facts of its chip, and below it a row for each of its boards."""
     for name, boards in families(known).items():
         yield [name, "", "", _chip(boards[0])]
         for board in boards:
@@ -93,7 +93,7 @@ def _rows(known: Sequence[Board]) -> Iterator[list[str]]:
 
 
 def _chip(board: Board) -> str:
-    """Of the first board of a family: what the others have too."""
+    """The facts that all boards of a family share, from its first board."""
     facts = [f"{board.cores} core{'s' if board.cores > 1 else ''}"]
     facts[0] += f", {board.clock_mhz} MHz" if board.clock_mhz else ""
     facts += [f"{_size(board.memory.sram)} SRAM"] if board.memory else []

@@ -1,4 +1,4 @@
-"""The verb build: from a model to a compiled project."""
+"""The verb build: compiles a model for a board."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def command(
         if folder is not None:
             check_folder(project, folder)
     if not as_json:
-        # At once, for compiling takes its time, and may not be possible here.
+        # Shown before compiling, which takes a while and may not be possible here.
         output.line(project.title, style="bold")
         output.table(["memory", "part", "bytes"], _planned(project.needs, project.board))
         if loaded.weights.kind != "int8":
@@ -103,7 +103,7 @@ def command(
 
 
 def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
-    """The tables and the state, and what the board has for them."""
+    """Rows with the planned bytes of each part, and the bytes that the board has."""
     space = room(board, needs.weights_in)
     beside = "the board has beside its core" if board.reserve else "the board has"
     rows: list[list[str]] = []
@@ -133,7 +133,7 @@ def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
 
 
 def _compiled(built: Program) -> list[list[str]]:
-    """What the compiler made of it."""
+    """Rows with the sizes of the compiled program."""
     counted = (
         ("flash", "whole program", built.flash),
         ("RAM", "whole program", built.ram),

@@ -1,4 +1,4 @@
-"""A calibration as the command line shows it: under way beside a spinner, and done."""
+"""Calibrates a model for the command line, with a spinner."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tinyllm.host.output import Output
 
 
 def calibrate(loaded: LoadedModel, output: Output) -> None:
-    """Have the calibration of a model in the cache, with its progress on stderr. Errors as calibration_of."""
+    """Put the calibration of a model into the cache, with progress on stderr. Errors as calibration_of."""
     if loaded.weights.kind == "int8":
-        calibration_of(loaded, notice=output.note)  # tells if a text was given for nothing
+        calibration_of(loaded, notice=output.note)  # Only notes that int8 does not use a given text.
         return
     with output.working(f"calibrating {loaded.name} for {loaded.weights}") as step:
         calibration_of(loaded, step, output.note)

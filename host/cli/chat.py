@@ -1,4 +1,4 @@
-"""The verb chat: turns with a model, and slash commands."""
+"""The verb chat: a conversation with a model, and slash commands."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def command(
 
 
 def open_screen(output: Output, commands: Commands) -> Screen:
-    """A terminal if stdin and stdout are one; else plain lines, the answers on stdout (with --json on stderr)."""
+    """A terminal screen if stdin and stdout are a terminal; else plain lines, answers on stdout (--json: stderr)."""
     if output.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return LineScreen(output, sys.stdin, sys.stderr if output.as_json else sys.stdout)
     try:

@@ -1,4 +1,4 @@
-"""What a shell completes: names of boards, ports and models."""
+"""Shell completion for the names of boards, ports and models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def one_of(names: Callable[[], Iterable[str]], files: bool = False) -> Complete:
-    """Completes one of the names, or the path of a file. An error offers nothing: a completion has no place for it."""
+    """A completion of names; files: of paths too, if no name fits. On an error it offers nothing, and shows none."""
 
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         found: list[CompletionItem] = []

@@ -1,4 +1,4 @@
-"""The verb doctor: what this machine has of what a build and a board need."""
+"""The verb doctor: checks this computer for all that a build and a board need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb eval: the perplexity of the float model, and of the integers that a board computes with."""
+"""The verb eval: the perplexity of the float model, and of the integer model that a board runs."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _row(variant: Variant) -> list[str]:
 
 
 def _check_plot(plot: Path, variants: str | None) -> None:
-    """UserError before any work if there is nothing to draw, nothing to draw with, or no place for it."""
+    """Raise UserError before the work if there are no variants, no matplotlib, or the file cannot be written."""
     if variants is None:
         raise UserError("--plot draws the variants of --variants; name some, as in --variants int8,int4,mixed.")
     check_plot(plot)

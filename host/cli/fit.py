@@ -59,7 +59,7 @@ def command(model: str | None, board: str | None, plot: Path | None, options: Lo
 
 
 def _drawn(sketch: Sketch, fits: Sequence[BoardFit], one: bool) -> str:
-    """The picture of all boards or of one. UserError for what cannot be drawn."""
+    """The SVG of all boards or of one. UserError for one without a [memory] table."""
     from tinyllm.host.fit.picture import draw_board, draw_boards  # matplotlib: an extra
 
     if not one:

@@ -16,7 +16,7 @@ from tinyllm.host.prove.costs import INT4_MAC
 
 
 def document(sketch: Sketch, boards: Sequence[BoardFit], changes: Sequence[Remedy] | None = None) -> dict[str, Any]:
-    """changes: of one board in detail; None for a table of all."""
+    """The document for a model on boards. changes: those for a single board in detail; None for a table of boards."""
     found: dict[str, Any] = {
         "model": sketch.config.name,
         "path": str(sketch.path),

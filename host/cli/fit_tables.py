@@ -1,4 +1,4 @@
-"""What the verb fit shows: a row for each board, or one board in detail."""
+"""Prints the results of the verb fit: a row for each board, or one board in detail."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from tinyllm.host.output import Output
 from tinyllm.host.prove.costs import INT4_MAC
 
 WIDE = 108
-"""Columns from which on the table has all of its columns."""
+"""The table has all its columns on a terminal of at least so many columns."""
 BATTERY = "LiPo"
-"""The column of the first of BATTERIES."""
+"""The header of the column for the first of BATTERIES."""
 COLUMNS = (FLASH, SRAM, PSRAM)
-"""The memories that have a column each."""
+"""The memories that each have a column."""
 FREE, LACKING = "free", "lacking"
 STYLES = {FREE: "bright_black", LACKING: "red"}
-"""Of the parts of a memory's bar that are not the program's."""
+"""Styles of the parts of a memory's bar that are not parts of the program."""
 NONE = "-"
 INSIDE, BESIDE = "in the program", "beside it"
 
 
 def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence[Board]]) -> None:
-    """A row for each board. kinds: groups of boards that are equal for a model; the first of each has the row."""
+    """Print a row for each board. kinds: groups of boards that are equal for a model; only the first has a row."""
     output.line(_title(sketch), style="bold")
     output.line(_sizes(sketch), indent=2)
     output.line("")
@@ -58,7 +58,7 @@ def _title(sketch: Sketch) -> str:
 
 
 def _mixture(sketch: Sketch) -> str:
-    """What is mixed."""
+    """What a mixture of int8 and int4 is limited to."""
     mixture = sketch.mixture
     if mixture is not None and mixture.budget is not None:
         return f"mixed has all weights in {mixture.budget:,} bytes"
@@ -68,7 +68,7 @@ def _mixture(sketch: Sketch) -> str:
 
 
 def _sizes(sketch: Sketch) -> str:
-    """What the model takes wherever it runs; kernel sets pad weights and state by a little more or less."""
+    """The bytes that the model takes on any board, within the padding of its kernel set."""
     plans = {weights: plan_memory(model, sketch.pieces) for weights, model in formats_of(sketch).items()}
     weights = ", ".join(f"{kilobytes(plan.flash['weights'])} as {name}" for name, plan in plans.items())
     state = plans["int8"].ram["kv_cache"], plans["int8"].state_bytes
@@ -78,7 +78,7 @@ def _sizes(sketch: Sketch) -> str:
 
 
 def _cell(fit: Fit, wanted: int) -> str:
-    """Tokens per second, or how many times the fullest memory is too small."""
+    """Tokens per second, or how many times the fullest memory is needed if the model does not fit."""
     if not fit.known:
         return "unknown"
     if not fit.fits:
@@ -102,7 +102,7 @@ def _rest(each: BoardFit, wide: bool) -> list[str]:
 
 
 def _legend(sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence[Board]], wide: bool) -> Iterator[str]:
-    """What the table's words mean, as far as they occur in it."""
+    """Lines that explain the words in the table, if they occur in it."""
     fits = [fit for each in boards for fit in each.formats.values()]
     yield (
         f"Numbers below the weights are tokens/s halfway through the context, estimated; {_mixture(sketch)}. "
@@ -133,7 +133,7 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence
 
 
 def show_board(output: Output, sketch: Sketch, board: BoardFit, changes: Sequence[Remedy]) -> None:
-    """One board in detail: figures, memories, what to change and what it is all estimated from."""
+    """Print one board in detail: figures, memories, what to change, and the inputs of the estimates."""
     output.line(f"{_title(sketch)}, on {board.board.name}", style="bold")
     output.line(board.board.description)
     output.line("")
@@ -193,7 +193,7 @@ def _figures(sketch: Sketch, board: BoardFit) -> Iterator[tuple[str, list[str]]]
 
 
 def _largest(sketch: Sketch, board: BoardFit) -> Iterator[str]:
-    """The largest models as wide as this one that the board holds with the context that the table has."""
+    """The largest models of this width that the board holds, with the context of the table."""
     if board.board.memory is None:
         return
     held = []
@@ -213,14 +213,14 @@ def _verdict(fit: Fit) -> str:
 
 
 def _shortage(fit: Fit) -> str:
-    """What is too small, and how many times that is needed."""
+    """The memory that is too small, and how many times it is needed."""
     memory, times = fit.fullest or ("", 0.0)
-    # For a reader of the table both kinds of flash are flash.
+    # In the table, flash for weights is just flash.
     return "no place for weights" if fit.lacks_place else f"{memory.split()[0]} x{short(times)}"
 
 
 def _show_memory(output: Output, rows: Mapping[str, MemoryParts]) -> None:
-    """A bar for each format, as long as the memory, or longer if something is lacking."""
+    """Print a bar for each format, as long as the memory, or longer if the memory is too small."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row.parts))
     names += [FREE] * any(row.free for row in rows.values()) + [LACKING] * any(row.lacking for row in rows.values())
     first = next(iter(rows.values()))
@@ -235,7 +235,7 @@ def _show_memory(output: Output, rows: Mapping[str, MemoryParts]) -> None:
 
 
 def lengths(row: MemoryParts, names: Sequence[str]) -> dict[str, float]:
-    """The parts of a bar: as far as the memory goes, what is free, and what is lacking."""
+    """The length of each part of a bar: the program's up to the end of the memory, then free or lacking bytes."""
     left, found = row.bytes, {}
     for name in names:
         if name in (FREE, LACKING):
@@ -252,7 +252,7 @@ def _change(each: Remedy) -> list[str]:
 
 
 def inputs(sketch: Sketch, board: BoardFit) -> Iterator[str]:
-    """What the figures are estimated from, and by whom."""
+    """Lines with the inputs of the estimates, and their sources."""
     described, chip, costs = board.board, board.chip, board.costs
     if chip is not None and costs is not None:
         yield (
@@ -296,7 +296,7 @@ def _charge(speed: Speed | None, battery: str, brief: bool = False) -> str:
 
 
 def short(times: float) -> str:
-    """A factor in two digits or so; never one that looks as if it fitted."""
+    """A factor in about two digits; at least 1.01, so that it never looks as if the model fitted."""
     return f"{max(times, 1.01):.2f}" if times < 1.1 else f"{times:.1f}" if times < 10 else f"{times:,.0f}"
 
 
@@ -306,5 +306,5 @@ def many(tokens: int, million: str) -> str:
 
 
 def kilobytes(size: int) -> str:
-    """Rounded up, or megabytes if there are many."""
+    """A size in KB, rounded up; in MB from 10 MB on."""
     return f"{size / 2**20:,.1f} MB" if size >= 10 * 2**20 else f"{-(-size // 1024):,} KB"

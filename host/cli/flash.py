@@ -1,4 +1,4 @@
-"""The verb flash: from a model to a board that runs it."""
+"""The verb flash: puts a model on a board and checks that it runs there."""
 
 from __future__ import annotations
 
@@ -104,10 +104,9 @@ def _document(flashed: Flashed) -> dict[str, Any]:
 
 
 def _flash_all(loaded: LanguageModel, named: str | None, model_only: bool, output: Output) -> list[Outcome[Flashed]]:
-    """Flash every attached board, or those of a kind; the outcomes in the order of the ports.
+    """Flash every attached board, or those named `named`. The outcomes are in the order of the ports.
 
-    The boards of a kind take turns: they are built and uploaded from one folder, and two of them that wait for a
-    program look alike.
+    Boards of one kind take turns, because they share one folder, and two of them that wait for a program look alike.
     """
     found = every_attached(None if named is None else board_to_flash(named, None))
     fitting = {port.device: boards for port, boards in found}
@@ -134,7 +133,7 @@ def _flash_all(loaded: LanguageModel, named: str | None, model_only: bool, outpu
 
 
 def _show_all(outcomes: Sequence[Outcome[Flashed]], output: Output) -> None:
-    """What each board runs now, what went wrong, and how many they are."""
+    """Print what each board runs now, the failures, and the number of boards."""
     flashed = [outcome.result for outcome in outcomes if outcome.result is not None]
     for each in flashed:
         if warning := kernels_warning(each.hello):

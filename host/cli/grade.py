@@ -1,4 +1,4 @@
-"""The verb grade: how many questions a chat model answers right, in the integers of a board."""
+"""The verb grade: how many questions a chat model answers right, in the C that a board runs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def command(
 
 
 def _calls(one: Grade) -> str:
-    """The share of answers with a call where none belongs."""
+    """The share of answers with a false call; "" for commands, which need a call."""
     return "" if one.kind == "command" else f"{one.calls / one.questions:.1%}"
 
 

@@ -1,4 +1,4 @@
-"""The verb inspect: what a checkpoint is, and what it takes."""
+"""The verb inspect: a checkpoint's features, parts and sizes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tinyllm.host.output import Output
 BAR = 30
 """Characters of the longest bar."""
 BESIDE_BAR = 46
-"""Columns of a terminal that a bar leaves to its row."""
+"""Columns of the terminal for the rest of a bar's row."""
 NAMED = 8
-"""Special tokens that are shown by name."""
+"""The number of other control tokens that are shown by name."""
 
 
 @click.command(epilog=MODEL_HELP)
@@ -94,7 +94,7 @@ def _kinds(tokenizer: Tokenizer) -> dict[str, int]:
 
 
 def _special_tokens(tokenizer: Tokenizer) -> str:
-    """By name: BOS, EOS, what else ends an answer, and the first of the other control tokens."""
+    """Names of BOS, EOS, the other tokens that end an answer, and the first NAMED of the other control tokens."""
 
     def name(token: int) -> str:
         return f"{tokenizer.pieces[token].decode('utf-8', 'replace')} {token}"

@@ -1,4 +1,4 @@
-"""The verb library: the model as a part of somebody's own sketch or program."""
+"""The verb library: writes a model as a library for a maker's own sketch or program."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def command(
 def write_library(
     model: str | None, folder: Path, board: str | None, cores: int, options: LoadOptions, output: Output
 ) -> None:
-    """What the verb does; `build --as library` does it too."""
+    """Write the library and print its sizes, for the verb library and for `build --as library`."""
     loaded = LanguageModel.read(model, options)
     with output.working(f"writing {loaded.name} as a library") as step:
         project = loaded.library(folder, board, cores, step, output.note)

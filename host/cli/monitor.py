@@ -1,4 +1,4 @@
-"""The verb monitor: a board's text voice or its frames, as they come."""
+"""The verb monitor: shows a board's text voice or its frames as they arrive."""
 
 from __future__ import annotations
 

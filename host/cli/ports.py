@@ -40,7 +40,7 @@ def command(assignments: tuple[str, ...], watch: bool, as_json: bool) -> None:
         output.note("Watching the serial ports; Ctrl-C ends it.")
         with contextlib.suppress(KeyboardInterrupt):
             for port, here in watch_ports():
-                # Another terminal may give a name meanwhile.
+                # The names are read anew, because another terminal may give one meanwhile.
                 cells = filter(None, (port.device, *_names(port, given_names()), *_cells(port, known)))
                 output.line(f"{datetime.now():%H:%M:%S} {'+' if here else '-'} {'   '.join(cells)}")
         return
@@ -66,7 +66,7 @@ def command(assignments: tuple[str, ...], watch: bool, as_json: bool) -> None:
 
 
 def _cells(port: PortInfo, known: Sequence[Board]) -> list[str]:
-    """USB id, serial number, boards and description; "" for what a port has not."""
+    """USB id, serial number, boards and description; each is "" if the port has none."""
     usb_id = f"{port.vid:04x}:{port.pid:04x}" if port.vid is not None else ""
     return [usb_id, port.serial_number or "", ", ".join(_boards(port, known)), port.description]
 

@@ -56,7 +56,7 @@ def command(name: str, revision: str | None, file: str | None, confirmed: bool, 
 
 @contextmanager
 def _transfer(output: Output, what: str) -> Iterator[Any]:
-    """A bar of bytes on a terminal, else one line; yields what takes the file under way and how much of all is here."""
+    """Show a bar of bytes on a terminal, else one line. Yields the callback: file, bytes done, bytes in all."""
     if not output.stderr.is_terminal:
         output.note(f"{what} ...")
         yield lambda file, done, total: None

@@ -1,4 +1,4 @@
-"""A file that a person names for a result, as --plot FILE.svg does: refused before the work, or written whole."""
+"""Result files that a person names, such as --plot FILE.svg: checked before the work, and written whole after it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def check_result_file(option: str, path: Path, ending: str) -> None:
     if path.exists() and not path.is_file():
         raise UserError(f"{option} {path}: this is not a regular file. Name another file.")
     try:
-        with StagedFiles() as tried:  # which is left without being put in its place
+        with StagedFiles() as tried:  # Only tried: the file is not put in its place.
             tried.add(path, "")
     except OSError as error:
         raise _unwritable(option, path, error) from None
 
 
 def check_plot(path: Path) -> None:
-    """Raises UserError if there is nothing to draw with, or no place for the picture."""
+    """Raises UserError if matplotlib is missing, or if the picture's file cannot be written."""
     check_result_file(PLOT, path, ".svg")
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("--plot needs matplotlib: pip install 'tinyllm[plots]'.")

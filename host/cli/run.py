@@ -118,7 +118,7 @@ def command(
 def read_prompt() -> str:
     """The prompt from standard input, without the line end that a pipe adds.
 
-    UserError if there is none, if it is longer than any board takes, or if nothing is piped to a terminal's user.
+    Raises UserError if stdin is a terminal, cannot be read, holds no prompt, or holds more than any board takes.
     """
     if sys.stdin.isatty():
         raise UserError("a prompt is missing: say it with -p TEXT, or pipe it in, as in `echo TEXT | tinyllm run`.")
@@ -134,7 +134,7 @@ def read_prompt() -> str:
 
 
 def _answer(board: Board, chat: BoardChat, said: str, max_tokens: int, output: Output, show: Show) -> Answer:
-    """Stream the answer; Ctrl-C ends it and keeps what has come."""
+    """Stream the answer. Ctrl-C ends it and keeps the part that has arrived."""
     with board.stopping(), ExitStack() as until_token:
         stream = chat.ask(said, max_tokens, until_token.enter_context(output.progress("reading the prompt")))
         for token, text in stream.tokens():
@@ -148,9 +148,9 @@ def _show_text(answer: AnswerText) -> Show:
 
 
 def _show_line(output: Output) -> Show:
-    """A document for each token; one without a token for text that was left over at the end."""
+    """Print a document for each token; text left over at the end gets one without a token."""
     return lambda token, text: output.document_line({"token": token, "text": text})
 
 
 def _show_nothing(token: int | None, text: str) -> None:
-    """With --json all comes at the end."""
+    """With --json everything is printed at the end."""

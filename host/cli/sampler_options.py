@@ -1,4 +1,4 @@
-"""The options of the sampler, as the settings of a board."""
+"""The sampler's options, made from the table of a board's settings."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SAMPLER_OPTIONS = {
     )
     for setting in SAMPLING
 } | {Setting.SEED: seed_option}
-"""The option of each setting, with the name, default and meaning that the table of settings has."""
+"""The option of each setting, with its name, default and meaning from the table of settings."""
 
 
 def sampler_options(verb: Callable[..., None]) -> Callable[..., None]:
     """Give a verb the options of SAMPLER_OPTIONS; it takes them as one argument, `settings: Sampling`.
 
-    UserError for a value beyond its setting's range.
+    The verb then raises UserError for a value beyond its setting's range.
     """
 
     @functools.wraps(verb)

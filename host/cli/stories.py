@@ -1,4 +1,4 @@
-"""The verb stories: stories sampled from a model, to train a smaller one on."""
+"""The verb stories: samples stories from a model, to train a smaller one on."""
 
 from __future__ import annotations
 

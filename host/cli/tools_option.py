@@ -13,7 +13,7 @@ from tinyllm.host.tools.registry import load_tools
 
 
 def tools_option(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb the option: the files are run before the verb is."""
+    """Give a verb the option --tools. Its files are run before the verb."""
 
     @click.option(
         "--tools",

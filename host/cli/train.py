@@ -1,4 +1,4 @@
-"""The verb train: from text or pairs to the folder of a model."""
+"""The verb train: trains a small model on text or pairs and writes its folder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 FINE_TUNED = 0.2
-"""Of the learning rates, when a training begins with trained weights."""
+"""Factor of the learning rates if training begins with trained weights (--from)."""
 TEACHER_PART = 0.8
 FIXED = ("preset", "dim", "heads", "head_dim", "share_blocks", "untied", "vocab")
-"""Options that say nothing of a training that begins with trained weights."""
+"""Options that --from excludes, because the trained weights decide them."""
 VALIDATIONS = 20
-"""Of a training, about."""
+"""The approximate number of validations in a training."""
 
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(1)
@@ -157,7 +157,7 @@ def command(
         dropout=dropout,
         rounding=Rounding(quantise or "none"),
         rounding_from=0.0 if origin else Recipe.rounding_from,
-        # A trained model would forget, in short rows, what it knows of later positions.
+        # Short rows would make a trained model forget what it knows of later positions.
         short_part=0.0 if origin else Recipe.short_part,
         teacher_part=TEACHER_PART if teacher else 0.0,
     )
@@ -190,7 +190,7 @@ def command(
 
 
 def _paced(recipe: Recipe, steps: int | None) -> Recipe:
-    """Validated about VALIDATIONS times."""
+    """The recipe with about VALIDATIONS validations."""
     return replace(recipe, validate_every=max(1, (steps or recipe.steps) // VALIDATIONS))
 
 
@@ -211,7 +211,7 @@ def _tell(output: Output, job: Job) -> None:
 
 
 def _run(output: Output, job: Job) -> bool:
-    """Train with a line of progress; False if Ctrl-C or a signal to end stopped it."""
+    """Train with a line of progress. False if SIGINT (Ctrl-C) or SIGTERM stopped it."""
     with stopping() as asked, output.working("training") as show:
         line = Line(output, show, job.recipe.steps, lambda: job.samples())
         return job.run(line.report, lambda: bool(asked))
@@ -219,7 +219,7 @@ def _run(output: Output, job: Job) -> bool:
 
 @contextmanager
 def stopping() -> Iterator[list[int]]:
-    """A list that holds the signal to end, once there was one; a second Ctrl-C ends at once."""
+    """Yield a list to which the first SIGINT or SIGTERM is added. The second one raises KeyboardInterrupt."""
     asked: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -236,7 +236,7 @@ def stopping() -> Iterator[list[int]]:
 
 
 def _plot(output: Output, job: Job) -> str | None:
-    """The loss as SVG; None without matplotlib."""
+    """A plot of the loss as SVG; None without matplotlib."""
     if importlib.util.find_spec("matplotlib") is None:
         output.note("no loss.svg: matplotlib is not installed; pip install 'tinyllm[train]'")
         return None
@@ -279,7 +279,7 @@ def _show(output: Output, job: Job, figures: Measure) -> None:
 
 
 def command_line(ctx: click.Context, leave_out: tuple[str, ...] = (), more: tuple[str, ...] = ()) -> str:
-    """The command as it was given, fit for a shell, without some of its options and with others."""
+    """The command as it was given, quoted for a shell. leave_out: options to drop. more: words to add."""
     words = ["tinyllm", "train"]
     for parameter in ctx.command.params:
         name = parameter.name or ""

@@ -1,4 +1,4 @@
-"""What `tinyllm fit` would say of a model that is about to be trained, so that nobody trains for no board."""
+"""Says before a training which boards would hold the model, as `tinyllm fit` would."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinyllm.host.output import Output
 
 
 def warn_of_boards(output: Output, config: ModelConfig, tokenizer: Tokenizer, out: Path) -> None:
-    """A note with the boards that hold the model, or a warning that none does and what the nearest lacks."""
+    """Note the boards that would hold the model. If none would, warn and say what the nearest board lacks."""
     sketch = Sketch(
         path=out,
         facts=CheckpointFacts(config, [], []),
@@ -42,5 +42,5 @@ def warn_of_boards(output: Output, config: ModelConfig, tokenizer: Tokenizer, ou
 
 
 def _over(fit: BoardFit) -> tuple[str, float] | None:
-    """The memory that int4 weights fill most, and how many times its room they need; None if nobody knows."""
+    """The memory that the model fills most as int4, and how many times its room it needs; None if unknown."""
     return fit.formats["int4"].fullest

@@ -1,4 +1,4 @@
-"""The line of progress of the verb train: step, loss, speed, time left; and samples as it goes."""
+"""The progress line of the verb train (step, loss, speed, time left), and samples at each validation."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tinyllm.host.output import Output
 from tinyllm.text import one_line
 
 PLAIN_SECONDS = 30.0
-"""Between two lines, if stderr is no terminal."""
+"""Seconds between two lines if stderr is not a terminal."""
 SMOOTHING = 0.95
-"""Of loss and speed."""
+"""The weight of the old value in the moving averages of loss and speed."""
 LONGEST_SAMPLE = 300
 
 
 class Step(Protocol):
-    """Of a training."""
+    """One step of a training."""
 
     @property
     def number(self) -> int: ...
@@ -30,7 +30,11 @@ class Step(Protocol):
 
 
 class Line:
-    """show: takes the line that a terminal shows in place of the last. samples: prompts, and what the model writes."""
+    """The progress line of a training.
+
+    show: takes the line that replaces the last one on a terminal. samples: returns pairs of a prompt and its
+    continuation by the model.
+    """
 
     def __init__(
         self,
@@ -46,7 +50,7 @@ class Line:
         self.tokens = 0.0
 
     def report(self, step: Step) -> None:
-        """Show a step."""
+        """Show a finished step."""
         now = time.perf_counter()
         self.loss = self._smooth(self.loss, step.loss)
         self.seconds = self._smooth(self.seconds, now - self.before)
@@ -73,7 +77,7 @@ class Line:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """A time in seconds, minutes or hours, by its length."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

@@ -1,4 +1,4 @@
-"""The verb verify: the emitted C, or a board, against the reference."""
+"""The verb verify: compares the emitted C, or a board, with the reference."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def command(
         raise UserError(f"--positions {positions}: expected 1 to {LARGEST_CONTEXT}.")
     if board is None and port is None and not virtual:
         sets, levels = (kernels, EACH_LEVEL) if kernels else ((HOST,), ("O2",))
-        named_sets(sets)  # a wrong name is told before the model is read
+        named_sets(sets)  # Raises for a wrong name before the model is read.
         exact = _verify_library(model, options, sets, builds or levels, temperatures, seed, positions, output)
     elif builds or kernels:
         raise UserError(
@@ -125,7 +125,7 @@ def _verify_library(
     positions: int | None,
     output: Output,
 ) -> bool:
-    """The emitted C as a library of this computer: every position, and the KV cache too."""
+    """Verify the emitted C as a library of this computer: every position, and the KV cache too."""
     loaded = LanguageModel.read(model, options)
     if loaded.saving is not None:
         output.note(saving_line(loaded.saving))
@@ -141,7 +141,7 @@ def _verify_library(
 
 
 def _show_verdicts(output: Output, name: str, verdicts: Sequence[Verdict], temperatures: Sequence[float]) -> None:
-    """A line for each kernel set and build, with a column for each temperature; then what differs."""
+    """Print a row for each kernel set and build, with a column for each temperature; then the differences."""
     output.line(f"{name}: positions at which the C and the reference agree, bit for bit", style="bold")
     rows = []
     for start in range(0, len(verdicts), len(temperatures)):
@@ -157,7 +157,7 @@ def _show_verdicts(output: Output, name: str, verdicts: Sequence[Verdict], tempe
 
 
 def _verify_board(request: BoardRequest, temperatures: Sequence[float], seed: int, count: int, output: Output) -> bool:
-    """A running board, over its own protocol: its logits at some positions and all tokens."""
+    """Verify a running board over its protocol: logits at some positions, and all tokens."""
     with Board(request, output) as board:
         hello = board.hello
 

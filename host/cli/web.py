@@ -80,7 +80,7 @@ def command(
 
 
 def _targets(boards: str | None) -> list[Board]:
-    """The boards that were named, each once. Raises UserError for one that is unknown, or that no page can flash."""
+    """The named boards, each once. Raises UserError for an unknown board, and for one that no page can flash."""
     names = dict.fromkeys(name.strip() for name in (boards or "").split(",") if name.strip())
     if boards is not None and not names:
         raise UserError("--boards names no board; expected names as pico2,esp32s3.")
@@ -93,7 +93,7 @@ def _targets(boards: str | None) -> list[Board]:
 def _images(
     model: str | None, options: LoadOptions, boards: list[Board], output: Output
 ) -> tuple[list[Image], dict[str, str]]:
-    """The images that can be built here, and of the other boards why not. Failure if there are none at all."""
+    """The images that can be built here, and for each other board why not. Failure if none can be built."""
     images: list[Image] = []
     missing: dict[str, str] = {}
     loaded = LanguageModel.read(model, options) if boards else None
@@ -135,7 +135,7 @@ def _serve(
         with connection.open() as link:
             bridged = BridgedBoard(link.hello.board, link.hello.model, connection.clock)
         app = application(folder, site.for_bridge(bridged), Bridge(connection), Access(LOOPBACK, verb=""))
-        bound.listen()  # Who reads the address may open it at once.
+        bound.listen()  # Before the address is printed: a reader may open it at once.
         url = url_of(bound, "/")
         if output.as_json:
             output.document_line({**document, "url": url, "model": bridged.model, "board": bridged.board})

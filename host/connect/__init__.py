@@ -1,1 +1,1 @@
-"""Reaching a board: on a port, or as a process of this computer."""
+"""Connects to a board: on a port, or as a process of this computer."""

@@ -1,4 +1,4 @@
-"""Reach the board that a person asked for: on a port, or built and started on this computer."""
+"""Connects to the board that a person asked for: on a port, or built and started on this computer."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tinyllm.host.virtual.emulators import RP2040JS
 class BoardRequest:
     """The board that a person asked for.
 
-    count: a virtual board's clock is to count its instructions. emulator: another than the board's own, rp2040js.
-    cores: how many of a virtual board's are to compute, None for all that it has.
+    count: a virtual board's clock counts instructions. emulator: rp2040js, or None for the board's own. cores: the
+    number of a virtual board's cores that compute, None for all.
     """
 
     model: str | None
@@ -40,8 +40,8 @@ class BoardRequest:
     def target(self) -> Board:
         """The board to build for.
 
-        Raises UserError for an unknown board, for one without a virtual twin, and for cores or an emulator that the
-        twin does not have.
+        Raises UserError for an unknown board, for a virtual one without a twin, and for more cores or another emulator
+        than the twin has.
         """
         board = load_board(self.board)
         if not self.virtual:
@@ -55,14 +55,14 @@ class BoardRequest:
 
 
 class BoardOnPort(Connection):
-    """A board that was there already; `named` is the board that it must be, None for any."""
+    """A board on a port that runs already. named: the kind of board that it must be, None for any."""
 
     def __init__(self, port: str, named: Board | None) -> None:
         super().__init__(port)
         self._named = named
 
     def open(self, wire: WireLog | None = None) -> Link:
-        """Connect; `wire` and errors as Link. UserError if the board is another than named; a twin is not."""
+        """Connect; `wire` and errors as Link. UserError if the board is neither the named one nor its twin."""
         link = super().open(wire)
         named, found = self._named, link.hello.board
         if named is None or found == named.name or (named.virtual and found == named.twin().name):
@@ -76,9 +76,10 @@ class BoardOnPort(Connection):
 
 @contextmanager
 def attach(request: BoardRequest, output: Output) -> Iterator[Connection]:
-    """Find the board, or build and start it; the host board or a virtual one ends with the context.
+    """Find the board on a port, or build and start a host or virtual board, which ends with the context.
 
-    If such a board stops by itself, its last lines, such as the registers of a fault, go to stderr.
+    If a started board stops by itself, its last lines, such as the registers of a fault, go to stderr. Raises UserError
+    for a virtual board with a port, and as BoardRequest.target, find_running and `started`.
     """
     if request.virtual and request.port is not None:
         raise UserError("--virtual starts a board on this computer; leave it out with --port.")
@@ -97,12 +98,12 @@ def attach(request: BoardRequest, output: Output) -> Iterator[Connection]:
 
 
 def _port(request: BoardRequest, board: Board) -> str | None:
-    """The board's port; None for one that is started on this computer. Errors as find_running."""
+    """The board's port; None if it is to be started on this computer. Errors as find_running."""
     if request.port is None and (board.name == HOST or board.emulator):
         return None
     port = request.port
     if port in (None, AUTO):
-        # The host board stands for whichever is attached.
+        # Here the host board, the default, means any board that is attached.
         port = find_running(None if board.name == HOST else board, suggest_virtual=port is None)
     if request.options.context is not None:
         raise UserError("--context is settled when a board is built; leave it out with a board that runs already.")

@@ -1,6 +1,6 @@
 """A board that is a process of this computer, reached by TCP: the `host` board's program, or an emulator with an image.
 
-A Ctrl-C does not reach it. It ends when we end, in any way: it watches a pipe that closes with this process.
+A Ctrl-C does not reach the process. It ends whenever this one ends, because it watches a pipe that closes then.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ COMPLAINT = re.compile(r"^(?:error|tinyllm): ")
 
 
 class BoardProcess:
-    """A running board, ended when the context manager is left. `url` is its port, open to this computer only.
+    """A running board that ends with the context. `url` is its port, open to this computer only.
 
-    command: the program to start; it gets `--tcp 0 --parent-pipe`. clock: that of the times that the board reports.
-    counts: the emulator whose instructions or cycles that clock counts, None if it counts none. profile: what each
-    function executed; its folder is this object's, and goes with it.
+    command: the program to start; it gets `--tcp 0 --parent-pipe`. clock: names the clock of the board's times. counts:
+    the emulator if the clock counts its instructions or cycles, else None. profile: the instructions of each function;
+    its folder is removed with the context.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class BoardProcess:
 
     @classmethod
     def of(cls, board: Board, program: Path, count: bool = False) -> BoardProcess:
-        """The process that runs what was built for `board`: `host`, or a virtual twin.
+        """The process that runs `program`, which was built for `board`: `host` or a virtual twin.
 
-        count: a virtual board's clock counts its instructions, and its emulator by function too, if this computer has a
-        C compiler.
+        count: a virtual board's clock counts instructions. The emulator also counts them for each function, if this
+        computer has a C compiler.
         """
         if board.emulator is None:
             return cls([program])
@@ -95,7 +95,8 @@ class BoardProcess:
     def start(self) -> None:
         """Start the process on a free port.
 
-        Raises UserError if it exits because something is missing here, Failure if it does not print its port in time.
+        Raises UserError if it exits because this computer lacks something it needs, Failure if it cannot be started or
+        does not print its port within START_SECONDS.
         """
         self.stop()
         self._said.clear()
@@ -128,10 +129,10 @@ class BoardProcess:
         self.url = url
 
     def instructions(self) -> tuple[int, ...]:
-        """Instructions that each core of a virtual board has executed so far, counted; core 1 once it is started.
+        """Instructions that each core of a virtual board has executed so far. Core 1 is included once it is started.
 
-        A busy board answers when it sleeps again. Raises Failure if the process does not answer: only the Unicorn
-        emulator's does.
+        A busy board answers when it sleeps again. Raises Failure if the process does not answer, or for another
+        emulator than Unicorn.
         """
         if self._process is None or self._process.stdin is None or not (self.counts and self.counts.both_cores):
             raise Failure("this board does not count what its cores execute; start it with count and Unicorn.")
@@ -159,11 +160,11 @@ class BoardProcess:
             self._reap()
 
     def report(self) -> list[str]:
-        """What a process that ended said last, such as the registers of a fault; nothing if it still runs."""
+        """The last lines of a process that ended, such as the registers of a fault; none if it still runs."""
         return list(self._said) if self._ended() else []
 
     def last_words(self) -> str:
-        """How a process that ended did so, and what it said last; nothing if it still runs or was never started."""
+        """The exit code and last line of a process that ended; "" if it still runs or was never started."""
         if not self._ended():
             return ""
         assert self._process is not None
@@ -171,7 +172,7 @@ class BoardProcess:
         return f" (it ended with code {self._process.returncode}{said})"
 
     def _ended(self) -> bool:
-        """Whether the process is over. Its connection may close a moment before it does."""
+        """Whether the process has ended. Waits 0.5 s, because its connection closes a moment before it ends."""
         if self._process is None:
             return False
         try:
@@ -193,7 +194,7 @@ class BoardProcess:
             self._listener.join(timeout=END_SECONDS)
 
     def _not_started(self) -> Failure | UserError:
-        """The error of a process that never listened: with exit code 2 its own message is for the user."""
+        """The error for a process that never listened. With exit code 2 its own message is meant for the user."""
         assert self._process is not None
         complaints = [line for line in self._said if COMPLAINT.match(line)]
         if self._process.returncode == UserError.exit_code and complaints:
@@ -201,7 +202,7 @@ class BoardProcess:
         return Failure(f"{' '.join(self.command)}: the board did not start{self.last_words()}.")
 
     def _listen(self, stream: IO[str], found: queue.Queue[str | None]) -> None:
-        """Read the process's output to its end, so that it never waits for us."""
+        """Read the process's output to its end, so that the process never blocks on a full pipe."""
         with stream:
             for line in stream:
                 if match := LISTENING.match(line):

@@ -1,4 +1,4 @@
-"""A board on a port or in a process of ours: opened, and opened again after it was lost."""
+"""Opens the connection to a board on a port or in a process of ours, and opens it again after the board was lost."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tinyllm.host.link.wire_log import WireLog
 RETRY_SECONDS = 0.5
 REOPEN_HANDSHAKE_SECONDS = 2.5
 SILENCE_SECONDS = 2.0
-"""How long a port may stay silent. A process of ours is known to be starting, and gets the whole handshake."""
+"""How long a port may stay silent. A process of ours is known to be starting, so it gets the whole handshake time."""
 
 
 class Connection:
-    """A board on a port, or in a process of ours, which `reopen` starts again if it has ended."""
+    """A board on a port or in a process of ours. `reopen` starts the process again if it has ended."""
 
     def __init__(self, target: str | BoardProcess) -> None:
-        """target: a port's device, URL, id:SERIAL or given name, or the process."""
+        """target: the process, or a port: device, URL, id:SERIAL or given name."""
         self.process = target if isinstance(target, BoardProcess) else None
         self._name = "" if isinstance(target, BoardProcess) else target
         self._device: PortInfo | None = None
@@ -31,7 +31,7 @@ class Connection:
 
     @property
     def on_hardware(self) -> bool:
-        """Whether the board, by its own name, is a chip and not a program on a computer."""
+        """Whether the board is a real chip; the name that it reports tells."""
         return self.process is None and self._board != HOST and not self._board.endswith(TWIN)
 
     @property
@@ -44,7 +44,7 @@ class Connection:
         return "wall clock of a host process" if self._board == HOST else f"emulated clock of {self._board}"
 
     def open(self, wire: WireLog | None = None) -> Link:
-        """Connect; `wire` and errors as Link and resolve_port."""
+        """Connect. `wire` as Link takes it; errors as Link and resolve_port."""
         if self.process:
             link = Link(self.process.url, wire=wire)
         else:
@@ -54,9 +54,9 @@ class Connection:
         return link
 
     def reopen(self, wire: WireLog | None = None, patience: float = math.inf) -> Link:
-        """Connect again after the board was lost, waiting as long as it takes; interrupt to give up.
+        """Connect again after the board was lost. Retries for `patience` seconds, then raises the last error.
 
-        After `patience` seconds it raises the last error.
+        By default retries until interrupted.
         """
         deadline = time.monotonic() + patience
         while True:
@@ -77,12 +77,12 @@ class Connection:
             self.process.start()
 
     def address(self) -> str:
-        """The device or URL where the board is now. UserError if it is not plugged in, or as find_port_again."""
+        """The device or URL of the board now. UserError if it is not plugged in; errors as find_port_again."""
         name = self.process.url if self.process else find_port_again(self._name, self._device)
         if name is None:
             raise UserError(f"{self._name}: the board is not plugged in.")
         return name
 
     def why_lost(self) -> str:
-        """How the board's process ended, "" for a port."""
+        """How the board's process ended; "" for a port."""
         return self.process.last_words() if self.process else ""

@@ -1,4 +1,4 @@
-"""Building a board of this computer, the host board or a virtual one, and starting its process."""
+"""Builds a host or virtual board and starts its process."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tinyllm.host.virtual.emulators import require_unicorn
 def started(
     board: Board, model: str | None, options: LoadOptions, count: bool, output: Output
 ) -> Iterator[BoardProcess]:
-    """The process of `board` with the model, which ends with the context. Errors as load_model, build and BoardProcess.
+    """Build `board` with the model and start its process, which ends with the context.
 
-    count: a virtual board's clock is to count its instructions.
+    count: a virtual board's clock counts instructions. Errors as require_unicorn, load_model, build and BoardProcess.
     """
     if board.emulator == "unicorn":
         require_unicorn()

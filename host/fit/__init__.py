@@ -1,1 +1,1 @@
-"""Does a model fit a board, how fast is it, how long does a battery last: told before anything is built."""
+"""Tells before a build whether a model fits a board, how fast it is there, and how long a battery lasts."""

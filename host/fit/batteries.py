@@ -1,4 +1,4 @@
-"""Common batteries, and how many tokens a charge makes."""
+"""Common batteries, and the number of tokens for one charge."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Battery:
-    """A charge. watt_hours: of the cells, as their makers rate them; a converter takes a tenth or two of it besides."""
+    """A charged battery. watt_hours: of the cells, as rated by their makers; a converter loses a tenth or two of it."""
 
     name: str
     watt_hours: float
     source: str
 
     def tokens(self, millijoules: float) -> int:
-        """Of so much energy each, one after the other and nothing else."""
+        """Tokens for one charge if each takes `millijoules`, and the board does nothing else."""
         return int(self.watt_hours * 3600 * 1000 / millijoules)
 
 

@@ -1,7 +1,7 @@
-"""What fit says of a model on a board: bytes against room, the longest context, speed and energy.
+"""Computes for a model on a board: bytes needed and available, the longest context, speed and energy.
 
-Bytes are those of the planner that builds the program, so they are what will be built. Speed is estimated: instructions
-by host/prove/costs.py, seconds by host/prove/estimate.py. A figure that the board's file lacks leaves it unknown.
+Bytes come from the planner that builds use, so a build has the same. Speed is estimated: instructions by
+host/prove/costs.py, seconds by host/prove/estimate.py. It is unknown if the board's file lacks a figure for it.
 """
 
 from __future__ import annotations
@@ -35,16 +35,17 @@ from tinyllm.host.prove.estimate import Chip, Estimate
 from tinyllm.host.virtual.parts import Part
 
 MEMORIES = (FLASH, FLASH_BESIDE, SRAM, PSRAM)
-"""In the order in which people see them."""
+"""The memories, in the order in which they are shown."""
 PROMPT = 64
-"""Tokens of the prompt whose speed is estimated, or as many as the context has."""
+"""Tokens of the prompt whose speed is estimated; if the context is shorter, as many as it has."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Of one token, estimated. position: the mean. instructions: of the core with the longer way. bytes: by memory.
+    """The estimated cost of one token.
 
-    batch: tokens that share the reading of weights. millijoules: None if the board's power is not known.
+    position: the mean position of such tokens. instructions: of the core that executes most. bytes: read and written,
+    by memory. batch: tokens that share one reading of the weights. millijoules: None if the board's power is unknown.
     """
 
     position: float
@@ -61,7 +62,7 @@ class Speed:
 
     @property
     def tokens_per_charge(self) -> dict[str, int]:
-        """By battery; {} if the energy is not known."""
+        """The tokens for one charge of each battery; {} if the energy is unknown."""
         if self.millijoules is None:
             return {}
         return {battery.name: battery.tokens(self.millijoules) for battery in BATTERIES}
@@ -71,11 +72,11 @@ class Speed:
 class Fit:
     """A model with weights of one format on one board.
 
-    context: positions of the KV cache: as wanted, or if nobody named it and it does not fit, the longest that does.
-    needs: the bytes at that context. room: of the board with the weights where they lie then; None for this computer,
-    and for a board whose file does not say; of that nothing is known. longest_context: that fits, up to what the model
-    was trained for; None if none does. decode: of a token halfway through the context; prefill: of one of a prompt.
-    Both are None if the model does not fit or a figure is missing.
+    context: positions of the KV cache: those wanted; if the person chose none and they do not fit, the most that fit.
+    needs: the bytes at that context. room: the board's bytes, for the weights' place in `needs`; None for this
+    computer, and for a board whose file does not say. longest_context: the most positions that fit, up to what the
+    model was trained for; None if none fits. decode: speed of a token halfway through the context. prefill: speed of a
+    token of a prompt. Both are None if the model does not fit or a figure is missing.
     """
 
     weights: str
@@ -91,28 +92,31 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """False too if that is not known."""
+        """Whether the model fits. Also False if that is unknown."""
         return (self.room is not None and self.needs.total.fits(self.room)) or self.on_host
 
     @property
     def known(self) -> bool:
-        """Whether anybody knows if it fits."""
+        """Whether it is known if the model fits."""
         return self.room is not None or self.on_host
 
     @property
     def fullest(self) -> tuple[str, float] | None:
-        """The memory that is filled most, and how many times its room is needed; None if there is no limit."""
+        """The memory that is filled most, and the bytes needed as a multiple of its room; None if `room` is."""
         return None if self.room is None else self.needs.total.fullest(self.room)
 
     @property
     def lacks_place(self) -> bool:
-        """Whether the weights were to lie beside the program, and the board has no place there."""
+        """Whether the weights must lie beside the program but the board has no place for them."""
         return self.room is not None and self.needs.weights_in == PARTITION and not self.room.weights
 
 
 @dataclass(frozen=True)
 class BoardFit:
-    """A model on one board, by format of the weights. unknown: why speed or energy is not estimated, "" if both are."""
+    """A model on one board. formats: its Fit with each format of the weights.
+
+    unknown: why speed or energy is not estimated; "" if both are.
+    """
 
     board: Board
     formats: dict[str, Fit]
@@ -122,14 +126,15 @@ class BoardFit:
 
     @property
     def best(self) -> Fit | None:
-        """With the most accurate weights that fit."""
+        """The Fit with the most accurate weights that fit; None if none do."""
         return next((fit for fit in self.formats.values() if fit.fits), None)
 
 
 def memories(board: BoardFit) -> list[dict[str, MemoryParts]]:
-    """The memories of a board, each by the format of the weights that fill it.
+    """For each memory of a board, how each format of the weights fills it.
 
-    If weights of one format lie in the program and those of another beside it, the program's flash is two memories.
+    If the weights lie in the program in one format and beside it in another, the program's flash counts as two
+    memories, because its size differs.
     """
     found: dict[tuple[str, int], dict[str, MemoryParts]] = {}
     for weights, fit in board.formats.items():
@@ -139,7 +144,7 @@ def memories(board: BoardFit) -> list[dict[str, MemoryParts]]:
 
 
 def fit_board(sketch: Sketch, board: Board) -> BoardFit:
-    """The model of a sketch on a board."""
+    """Compute how the model of a sketch fits a board."""
     chip, costs = Chip.of(board), costs_of(board)
     models = formats_of(sketch)
     trained = min(sketch.config.context, LARGEST_CONTEXT)
@@ -151,7 +156,7 @@ def fit_board(sketch: Sketch, board: Board) -> BoardFit:
 
 
 def formats_of(sketch: Sketch) -> Mapping[str, IntegerModel]:
-    """The model in each format, at its context."""
+    """The outline of the model in each of FORMATS, at the sketch's context. Errors as `outlines`."""
     config = replace(sketch.config, context=sketch.context)
     return outlines(config, sketch.facts.biases, sketch.pieces, sketch.mixture, sketch.weights_in)
 
@@ -165,9 +170,10 @@ def fit_model(
     shorten: bool,
     weights_in: str | None = None,
 ) -> Fit:
-    """A model on a board. trained: the longest context to look for. shorten: take less context if it does not fit.
+    """Compute how a model fits a board.
 
-    weights_in: as memory_needs takes it.
+    trained: the longest context to look for. shorten: take less context if the model's does not fit. weights_in: as
+    memory_needs takes it.
     """
     needs = memory_needs(model, tokenizer, board, weights_in)
     longest = largest_context(_with_context(model, trained), tokenizer, board, weights_in)
@@ -196,7 +202,7 @@ def _with_context(model: IntegerModel, context: int) -> IntegerModel:
 
 
 def decode_speed(fit: Fit, board: Board) -> Speed | None:
-    """A token that is generated halfway through the context; None if a figure is missing."""
+    """The speed of a token that is generated halfway through the context; None if a figure is missing."""
     costs = costs_of(board)
     if costs is None:
         return None
@@ -206,7 +212,7 @@ def decode_speed(fit: Fit, board: Board) -> Speed | None:
 
 
 def prefill_speed(fit: Fit, board: Board) -> Speed | None:
-    """A token of a prompt of PROMPT tokens at the beginning; None if a figure is missing."""
+    """The speed of a token in a first prompt of PROMPT tokens; None if a figure is missing."""
     costs = costs_of(board)
     if costs is None:
         return None

@@ -1,4 +1,4 @@
-"""The largest model that a board holds if it is like the one that was given: as wide, but with more or fewer blocks."""
+"""Finds the largest model for a board that is as wide as a given one, but has more or fewer blocks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tinyllm.host.fit.weights import MATRICES
 from tinyllm.host.model.sketch import Sketch
 
 MOST_BLOCKS = 256
-"""Blocks beyond which nobody looks."""
+"""The search ends at so many blocks."""
 
 
 @dataclass(frozen=True)
 class Largest:
-    """A model with so many stored blocks and parameters; at_least: there may be room for more."""
+    """The largest model. blocks: stored blocks. at_least: there may be room for more than MOST_BLOCKS."""
 
     blocks: int
     parameters: int
@@ -28,15 +28,15 @@ class Largest:
 
 
 def largest_models(sketch: Sketch, fit: BoardFit) -> dict[str, Largest | None]:
-    """By the format of all blocks, int8 or int4; with the context that the model has on the board."""
+    """The largest model with all blocks int8, and with all blocks int4; with the model's context on the board."""
     context = sketch.context if fit.best is None else fit.best.context
     return {name: largest_model(sketch, fit.board, context, int4=name == "int4") for name in ("int8", "int4")}
 
 
 def largest_model(sketch: Sketch, board: Board, context: int, int4: bool) -> Largest | None:
-    """With a KV cache of `context` positions and all blocks int8, or all int4.
+    """The largest model with a KV cache of `context` positions, and with all blocks int8 or all int4.
 
-    None if not even one block fits, or if nobody knows the board's memories.
+    None if not even one block fits, or if the board's memories are unknown.
     """
     if board.memory is None:
         return None
@@ -55,7 +55,7 @@ def largest_model(sketch: Sketch, board: Board, context: int, int4: bool) -> Lar
 
 
 def with_blocks(config: ModelConfig, blocks: int) -> ModelConfig:
-    """The config with so many stored blocks, each run as often in a row as now; windows take turns as they do."""
+    """The config with so many stored blocks. Each runs as often in a row as now, and windows alternate as now."""
     stored = len(set(config.schedule))
     times = config.n_layers // stored
     schedule = tuple(block for block in range(blocks) for _ in range(times))
@@ -64,7 +64,7 @@ def with_blocks(config: ModelConfig, blocks: int) -> ModelConfig:
 
 
 def _most(fits: Callable[[int], bool]) -> int:
-    """The largest number up to MOST_BLOCKS that fits, 0 if 1 does not; what is smaller fits too."""
+    """The largest number up to MOST_BLOCKS that fits, 0 if 1 does not. If a number fits, all smaller ones must fit."""
     low, high = 0, 1
     while high <= MOST_BLOCKS and fits(high):
         low, high = high, 2 * high

@@ -1,4 +1,4 @@
-"""Draws what fit says as SVG, the same bytes each time. matplotlib is an extra: tinyllm[plots]."""
+"""Draws the results of fit as SVG, with the same bytes each time. matplotlib is an extra: tinyllm[plots]."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ PARTS = {
     "hot code": "#6cc5b0",
     "tables": "#3ca951",
 }
-"""Colours of the parts of a memory; tables are copies of weights, index finds weights beside the program."""
+"""Colours of the parts of a memory. "tables" are copies of weights; "index" locates weights beside the program."""
 FREE, LACKING = "#e5e5e5", "#d1242f"
 KIB = 1024
 BAR = 0.26
-"""Of a row's height: a bar of one format."""
+"""The height of one format's bar, as a share of its row."""
 
 
 def draw_boards(sketch: Sketch, boards: Sequence[BoardFit]) -> str:
-    """Of each board how full its fullest memory is, and how fast the model would be."""
+    """Draw for each board how full its fullest memory is, and how fast the model would be."""
     boards = [each for each in boards if each.board.memory]
     figure = _figure(1.6 + 0.5 * len(boards))
     filled, speed = figure.subplots(1, 2, sharey=True)
@@ -69,7 +69,7 @@ def draw_boards(sketch: Sketch, boards: Sequence[BoardFit]) -> str:
 
 
 def draw_board(sketch: Sketch, board: BoardFit) -> str:
-    """The memories of one board, a bar for each format of the weights."""
+    """Draw the memories of one board, with a bar for each format of the weights."""
     filled = memories(board)
     figure = _figure(0.7 + 1.45 * len(filled))
     panels = figure.subplots(len(filled), 1, squeeze=False)[:, 0]

@@ -1,4 +1,4 @@
-"""What to change so that a model fits a board, or is faster there: each change with its effect, computed alike."""
+"""Changes that make a model fit a board, or make it faster there. The effect of each is computed as fit computes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tinyllm.host.model.load import KV_CACHES
 from tinyllm.host.model.sketch import Sketch, stand_in
 
 SMALLEST_VOCABULARY = 512
-"""Tokens of the smallest vocabulary that is proposed: two for each byte."""
+"""Tokens of the smallest vocabulary that is suggested: two for each byte value."""
 LARGE_VOCABULARY = 0.2
-"""A vocabulary is worth trimming if it takes this share of the flash or of the state."""
+"""A vocabulary is worth trimming if it takes at least this share of the flash or of the state."""
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """A change, as a person would make it, and the model on the board after it."""
+    """A change, as options of the command line, and how the model fits the board after it."""
 
     change: str
     board: Board
@@ -31,11 +31,10 @@ class Remedy:
 
 
 def remedies(sketch: Sketch, board: BoardFit, others: Sequence[Board]) -> list[Remedy]:
-    """Changes that make the model fit the board, or if it fits, faster there or its context longer.
+    """Changes that make the model fit the board; if it fits already, changes that make it faster or its context longer.
 
-    others: boards to take instead.
-
-    If nothing fits: what comes nearest, so that a person sees how far off it is. None for a board of unknown speed.
+    others: boards to suggest instead. If the model does not fit, changes after which it still does not are included,
+    to show how far off it is. No changes if it is unknown whether the model fits, or how fast it is.
     """
     now = board.best or board.formats["int8"]
     if not now.known or (now.fits and now.decode is None):
@@ -52,7 +51,7 @@ def remedies(sketch: Sketch, board: BoardFit, others: Sequence[Board]) -> list[R
 
 
 def _is_better(fit: Fit, now: Fit) -> bool:
-    """Faster, or with more context."""
+    """Whether `fit` is faster than `now`, or has more context."""
     return _speed(fit) > 1.005 * _speed(now) or fit.context > now.context
 
 
@@ -67,7 +66,7 @@ def _other_weights(board: BoardFit, now: Fit) -> Iterator[Remedy]:
 
 
 def _smaller_cache(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
-    """The KV cache in fewer bits, if it is int8; with int4 weights too if the model does not fit."""
+    """A KV cache with fewer bits, if it is int8 now. If the model does not fit, with int8 and with int4 weights."""
     if (sketch.config.key_bits, sketch.config.value_bits) != (8, 8):
         return
     for weights in (now.weights,) if now.fits else ("int8", "int4"):
@@ -80,7 +79,7 @@ def _smaller_cache(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy
 
 
 def _shorter(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
-    """Half the context of a model that fits, or the longest that fits of one that does not."""
+    """Half the context if the model fits; else the longest context that fits, for each format."""
     if now.fits:
         contexts = {now.weights: now.context // 2}
     else:
@@ -96,7 +95,7 @@ def _and_weights(weights: str, now: Fit) -> str:
 
 
 def _smaller_vocabulary(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
-    """The largest vocabulary that fits, by powers of two, or a quarter of one that fits already."""
+    """The largest power of two as vocabulary with which the model fits; if it fits already, about a quarter of it."""
     config = sketch.config
     rows = config.vocab_size * config.dim * (1 if config.tied_head else 2)
     share = max(rows / now.needs.total.flash, now.needs.plan.ram["logits"] / now.needs.plan.state_bytes)
@@ -117,7 +116,7 @@ def _power_of_two_below(size: int) -> int:
 
 
 def _vocabulary(sketch: Sketch, size: int) -> Tokenizer:
-    """The first tokens of the model's own tokenizer, about as large as what a text needs."""
+    """A vocabulary of the first `size` tokens, about as large in bytes as one trimmed to a text."""
     if sketch.tokenizer is None:
         return stand_in(size)
     return trim_tokenizer(sketch.tokenizer, first_tokens(sketch.tokenizer, size))
@@ -133,8 +132,9 @@ def _with(sketch: Sketch, board: Board, weights: str, context: int, tokenizer: T
 
 
 def _other_boards(sketch: Sketch, now: Fit, board: Board, others: Sequence[Board]) -> Iterator[Remedy]:
-    """Those that it fits, with the most accurate weights, fastest first, one of each chip; if it fits here, the faster
-    ones.
+    """Boards that the model fits, with the most accurate weights: one of each chip, the fastest first.
+
+    If the model fits this board, only faster ones.
     """
     fits = [(each, fit_board(sketch, each).best) for each in others if each.name != board.name and each.memory]
     better = [(each, fit) for each, fit in fits if fit and (not now.fits or _speed(fit) > _speed(now))]

@@ -1,4 +1,4 @@
-"""The three ways to store a model's weights that fit compares, as outlines: int8, int4, and a mixture of both."""
+"""Outlines of a model in the three weight formats that fit compares: int8, int4, and a mixture of both."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tinyllm.errors import UserError
 from tinyllm.host.model.weights import Weights
 
 FORMATS = ("int8", "mixed", "int4")
-"""By accuracy, the best first."""
+"""The formats, the most accurate first."""
 MIXED_BITS = MEAN_BITS
-"""Bits of a weight of the blocks that a mixture has in the mean, unless a person says otherwise."""
+"""Mean bits of a block's weight in a mixture, unless a person asks for another."""
 SETS = (("w_down",), ("wo",), ("w_gate", "w_up"), ("wq", "wk", "wv"))
-"""Matrices that are raised to int8 together, for they take one input; in the order in which a mixture raises them."""
+"""Matrices that become int8 together, because they have the same input. A mixture raises them in this order."""
 MATRICES = tuple(name for names in SETS for name in names)
 
 Int4 = frozenset[tuple[int, str]]
-"""The matrices of the blocks that are int4, by stored block and name."""
+"""The int4 matrices of the blocks, as pairs of stored block and name."""
 
 
 @lru_cache(maxsize=16)
@@ -35,10 +35,10 @@ def outlines(
     mixture: Weights | None = None,
     weights_in: str | None = None,
 ) -> Mapping[str, IntegerModel]:
-    """A model in each of FORMATS; embedding and head are int8 in all of them.
+    """The model in each of FORMATS. Embedding and head are int8 in all of them.
 
-    mixture: the mixture that a person asked for; else it has MIXED_BITS. weights_in: where the board of such a mixture
-    keeps its weights, as memory_needs takes it. UserError if its budget is too small.
+    mixture: the mixture that a person asked for; None for one of MIXED_BITS. weights_in: where a board that limits the
+    mixture keeps its weights, as memory_needs takes it. Raises UserError if the mixture's budget is too small.
     """
     blocks = range(len(set(config.schedule)))
     int4 = frozenset((block, name) for block in blocks for name in MATRICES)
@@ -65,9 +65,9 @@ def outlines(
 
 
 def _mixed(blocks: range, int4: Int4, allowed: Callable[[Int4], bool]) -> Int4:
-    """What stays int4 if as many sets are raised as is allowed.
+    """The matrices that stay int4 after as many SETS as allowed were raised to int8.
 
-    Which sets are raised in a build is measured on a text; what they take is much the same.
+    A build chooses the sets by measuring on a text, but they take about the same bytes.
     """
     for names in SETS:
         for block in blocks:
@@ -78,7 +78,7 @@ def _mixed(blocks: range, int4: Int4, allowed: Callable[[Int4], bool]) -> Int4:
 
 
 def _allowed(model: IntegerModel, tokenizer: Tokenizer, mixture: Weights, weights_in: str | None) -> bool:
-    """Whether a model is small enough for what a person asked for."""
+    """Whether a model is within the mixture's limit: its board's memory, or its budget of bytes."""
     if mixture.board is not None:
         board = load_board(mixture.board)
         return memory_needs(model, tokenizer, board, weights_in).fits(board)
@@ -86,7 +86,7 @@ def _allowed(model: IntegerModel, tokenizer: Tokenizer, mixture: Weights, weight
 
 
 def mean_bits(weights: Mapping[tuple[int, str], tuple[int, ...]], int4: Int4) -> float:
-    """Of a weight of the blocks, scales of int4 groups counted, as the calibration counts them.
+    """Mean bits of a block's weight, with the scales of int4 groups, as the calibration counts them.
 
     weights: rows and columns of each matrix.
     """
