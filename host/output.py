@@ -65,7 +65,7 @@ class Output:
         self._note(text, style=style)
 
     def warning(self, text: str) -> None:
-        """A line that begins with "warning:", on stderr."""
+        """A warning on stderr. The text must begin with "warning:", which is printed in red."""
         self._note(text, mark="warning:")
 
     def error(self, text: str) -> None:

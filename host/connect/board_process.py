@@ -172,7 +172,7 @@ class BoardProcess:
         return f" (it ended with code {self._process.returncode}{said})"
 
     def _ended(self) -> bool:
-        """Whether the process has ended. Waits 0.5 s, because its connection closes a moment before it ends."""
+        """Whether the process has ended. Waits up to 0.5 s, because its connection may close a moment before."""
         if self._process is None:
             return False
         try:

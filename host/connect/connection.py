@@ -31,7 +31,7 @@ class Connection:
 
     @property
     def on_hardware(self) -> bool:
-        """Whether the board is a real chip; the name that it reports tells."""
+        """Whether the board is a real chip, by the name that it reports."""
         return self.process is None and self._board != HOST and not self._board.endswith(TWIN)
 
     @property

@@ -73,7 +73,7 @@ class Fit:
     """A model with weights of one format on one board.
 
     context: positions of the KV cache: those wanted; if the person chose none and they do not fit, the most that fit.
-    needs: the bytes at that context. room: the board's bytes, for the weights' place in `needs`; None for this
+    needs: the bytes at that context. room: the board's bytes, with the weights where `needs` has them; None for this
     computer, and for a board whose file does not say. longest_context: the most positions that fit, up to what the
     model was trained for; None if none fits. decode: speed of a token halfway through the context. prefill: speed of a
     token of a prompt. Both are None if the model does not fit or a figure is missing.
