@@ -65,8 +65,8 @@ class Output:
         self._note(text, style=style)
 
     def warning(self, text: str) -> None:
-        """A warning on stderr. The text must begin with "warning:", which is printed in red."""
-        self._note(text, mark="warning:")
+        """A warning on stderr, after "warning:" in red."""
+        self._note(f"warning: {text}", mark="warning:")
 
     def error(self, text: str) -> None:
         """What went wrong, on stderr."""

@@ -18,7 +18,7 @@ class LogOutput(Output):
         LOGGER.info("%s", text)
 
     def warning(self, text: str) -> None:
-        LOGGER.warning("%s", text.removeprefix("warning: "))
+        LOGGER.warning("%s", text)
 
     @contextmanager
     def working(self, what: str) -> Iterator[Callable[[str], None]]:

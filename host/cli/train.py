@@ -203,7 +203,7 @@ def _tell(output: Output, job: Job) -> None:
     )
     if job.skipped:
         output.warning(
-            f"warning: {job.skipped:,} conversations are longer than the context of {recipe.shape.context} and left "
+            f"{job.skipped:,} conversations are longer than the context of {recipe.shape.context} and left "
             f"out, the first at {job.first_skipped}; --context can be larger"
         )
     if job.resumed:

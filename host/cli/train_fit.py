@@ -36,7 +36,7 @@ def warn_of_boards(output: Output, config: ModelConfig, tokenizer: Tokenizer, ou
     nearest = min(((over, each) for each in fits if (over := _over(each)) is not None), key=lambda pair: pair[0][1])
     (memory, times), board = nearest
     output.warning(
-        f"warning: no board of `tinyllm boards` holds this model. The nearest is {board.board.name}: as int4 it needs "
+        f"no board of `tinyllm boards` holds this model. The nearest is {board.board.name}: as int4 it needs "
         f"{times:.1f} times its {memory}. A smaller --preset, or fewer --blocks, would fit."
     )
 

@@ -10,6 +10,6 @@ def kernels_warning(hello: HelloReply) -> str | None:
     if hello.kernels_agree:
         return None
     return (
-        f"warning: the {hello.kernels} kernels failed their check on this {hello.board}, so portable C does their "
+        f"the {hello.kernels} kernels failed their check on this {hello.board}, so portable C does their "
         "work. Its tokens are right, but slower. Try another board, and tell us of the chip that fails."
     )

@@ -58,7 +58,9 @@ def summary(stats: Mapping[str, Sequence[Any]]) -> list[str]:
                 figures = {name: properties[FIGURE + name] for name in FIGURES if FIGURE + name in properties}
                 count(boards, json.loads(properties[PROPERTY]) | figures, outcome)
     rows = list(boards.values())
-    return [*table(rows), *dict.fromkeys(row["warning"] for row in rows if row["warning"])] if rows else []
+    return (
+        [*table(rows), *dict.fromkeys(f"warning: {row['warning']}" for row in rows if row["warning"])] if rows else []
+    )
 
 
 def count(boards: dict[tuple[str, ...], dict[str, Any]], row: dict[str, str], outcome: str) -> None:

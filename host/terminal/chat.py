@@ -194,7 +194,8 @@ class Chat:
         hello = link.update_hello()
         self.context_used = hello.context_used
         yield f"{hello.model} ({hello.model_hash}) on {hello.board}, build {hello.build_id}, firmware {hello.firmware}"
-        yield kernels_warning(hello) or f"kernels {hello.kernels}"
+        warning = kernels_warning(hello)
+        yield f"kernels {hello.kernels}" if warning is None else f"warning: {warning}"
         yield ", ".join(map(self._setting, SETTINGS.values()))
         yield f"context {hello.context_used}/{hello.context} tokens, {count_turns(self.chat.turns)}"
         if self.last:

@@ -86,7 +86,7 @@ def test_the_plugin_says_it_below_the_table_of_boards(port: str, tmp_path: Path)
 
 def test_a_program_finds_it_in_the_board_and_in_the_log(port: str, caplog: pytest.LogCaptureFixture) -> None:
     with tinyllm.Board.open(port) as board:
-        assert board.warning == WARNING.strip()
+        assert board.warning == WARNING.strip().removeprefix("warning: ")
         board.reconnect()
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == [WARNING.strip().removeprefix("warning: ")]
