@@ -65,7 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not option("tinyllm_board") and not option("tinyllm_weights"):
         for name, weights in getattr(metafunc.module, "NARROW", {}).items():
             narrow = replace(options, weights=weights, calibrate=few_stories())
-            targets.append(target(load_board(name), True, None, None, narrow))
+            targets.append(target(load_board(name), True, None, None, narrow, sweep=name != "pico2"))
     metafunc.parametrize("tinyllm_board_request", targets, indirect=True, scope="session")
 
 

@@ -17,7 +17,12 @@ from tinyllm.host.prove.counted import CASES, FILE, MORE, Case, Counted, count, 
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCEPTED = read(ROOT / FILE)
-each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+OFTEN = ("pico", "pico2", "pico2, 2 cores", "esp32s3")
+"""The others are a sweep."""
+each_case = pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[] if case.name in OFTEN else pytest.mark.sweep, id=case.name) for case in CASES],
+)
 
 
 @each_case

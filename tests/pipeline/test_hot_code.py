@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,15 +33,9 @@ FROM_FLASH = 0.02
 and ROMs place."""
 
 
-def each_kernel_set(names: list[str]) -> list[Any]:
-    """The first board of each kernel set; the others are a sweep."""
-    seen: set[str] = set()
-    boards = []
-    for name in names:
-        kernels = kernel_set_of(load_board(name, FOLDER)).name
-        boards.append(pytest.param(name, marks=[pytest.mark.sweep] if kernels in seen else []))
-        seen.add(kernels)
-    return boards
+OFTEN = ("pico2", "esp32c3")
+"""A chip that copies hot code with the variables, and one with RAM for code; the others are a sweep."""
+EACH = [pytest.param(name, marks=[] if name in OFTEN else pytest.mark.sweep) for name in BOARDS]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +43,7 @@ def each_kernel_set(names: list[str]) -> list[Any]:
     [pytest.param(8, 8, marks=pytest.mark.sweep), pytest.param(4, 8, marks=pytest.mark.sweep), (4, 4)],
     ids=["int8", "int4", "all"],
 )
-@pytest.mark.parametrize("name", each_kernel_set(BOARDS))
+@pytest.mark.parametrize("name", EACH)
 def test_the_planned_bytes_bound_the_section_in_the_objects(
     name: str, bits: int, cache_bits: int, tmp_path: Path
 ) -> None:
@@ -72,7 +65,7 @@ def test_the_planned_bytes_bound_the_section_in_the_objects(
     assert found <= bound <= found + SLACK
 
 
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", EACH)
 def test_a_virtual_board_runs_a_token_from_ram_on_all_its_cores(name: str) -> None:
     board, request = load_board(name, FOLDER), BoardRequest(None, LoadOptions(context=CONTEXT), name, None, True, True)
     if lacking := missing(board, True, None, None):

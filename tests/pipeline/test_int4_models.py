@@ -17,8 +17,13 @@ from tinyllm.codegen.verify.verify import verify
 from tinyllm.host.cli import app as cli
 from tinyllm.host.model.load import KV_CACHES
 
+OFTEN = ("host", "armv8m", "xtensa_s3")
+"""The others are a sweep: test_kernel_sets.py has the functions of each."""
 
-@pytest.mark.parametrize("kernels", KERNEL_SETS)
+
+@pytest.mark.parametrize(
+    "kernels", [pytest.param(name, marks=[] if name in OFTEN else pytest.mark.sweep) for name in KERNEL_SETS]
+)
 def test_an_int4_model_is_bit_exact(stories_tokenizer: Tokenizer, kernels: str) -> None:
     model = random_model(replace(BASE, dim=72, hidden_dim=100, head_dim=24), biases=True)
     integers = quantize(model, int4=nearest(model))

@@ -387,7 +387,9 @@ BOARDS = {"pico": "rp2040", "pico2": "rp2350", "esp32s3": "esp32s3", "esp32c3": 
 """With a compiler each, and the chip that it compiles for."""
 
 
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ("pico2", "esp32s3") else pytest.mark.sweep) for name in BOARDS]
+)
 def test_it_compiles_for_a_board_without_a_warning_and_takes_what_the_header_says(
     name: str, for_boards: Callable[[str], Project], tmp_path: Path
 ) -> None:

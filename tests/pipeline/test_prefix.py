@@ -42,7 +42,7 @@ def opened(board: str, model: tinyllm.LanguageModel) -> tinyllm.Board:
     return tinyllm.Board.host(model) if board == "host" else tinyllm.Board.virtual(board, model)
 
 
-@pytest.mark.parametrize("board", ["host", "pico2"])
+@pytest.mark.parametrize("board", [pytest.param("host", marks=pytest.mark.sweep), "pico2"])
 def test_every_conversation_goes_on_behind_the_prefix(board: str, beginning: Path) -> None:
     """The tokens are those of a board without it that reads it first, in the first conversation and the next ones."""
     if lacking := missing(load_board(board), board != "host", None, None):

@@ -45,7 +45,14 @@ def test_every_bundled_model_is_bit_exact_over_its_whole_context(name: str, buil
         assert str(verdict) == f"bit-exact: {model.config.context}/{model.config.context} positions", verdict.difference
 
 
-@pytest.mark.parametrize("feature", RANDOM_CONFIGS)
+OFTEN = ("grouped-query", "shared blocks", "interleaved pairs", "attention scaling", "windows of several sizes")
+"""What changes which code is emitted; the others are a sweep."""
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [pytest.param(name, marks=[] if name in OFTEN else pytest.mark.sweep, id=name) for name in RANDOM_CONFIGS],
+)
 def test_every_feature_of_the_model_form_is_bit_exact(feature: str, stories_tokenizer: Tokenizer) -> None:
     model = quantize(random_model(RANDOM_CONFIGS[feature]))
     for verdict in verify(model, stories_tokenizer, ("ubsan",), positions=min(40, model.config.context)):

@@ -10,6 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from tests.unit.tokenizer_forms import FORMS, form
+from tinyllm.boards.description import FIRMWARE
 from tinyllm.codegen.emit.vocabulary import vocabulary_files
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece
 from tinyllm.codegen.tokenizers.tables import lay_out
@@ -37,7 +38,7 @@ def test_the_size_told_is_that_of_the_compiled_tables(name: str, tmp_path: Path)
     for file, text in vocabulary_files(tokenizer).items():
         (tmp_path / file).write_text(text)
     (tmp_path / "model.h").write_text(f"#define TL_VOCAB_SIZE {tokenizer.vocab_size}u\n")
-    subprocess.run(["cc", "-std=c99", "-c", "vocabulary.c"], cwd=tmp_path, check=True)
+    subprocess.run(["cc", "-std=c99", f"-I{FIRMWARE}/engine", "-c", "vocabulary.c"], cwd=tmp_path, check=True)
     with (tmp_path / "vocabulary.o").open("rb") as file:
         sections = [section for section in ELFFile(file).iter_sections() if section.name.startswith(".rodata")]
         compiled = sum(section["sh_size"] for section in sections)
