@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,15 @@ def cortex_m33() -> Processor:
     return _cortex_m("cortex-m33")
 
 
+def cortex_m7() -> Processor:
+    """The Teensy's, which no virtual board has."""
+    import unicorn  # an extra
+    from unicorn import arm_const as arm
+
+    engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB, cpu=arm.UC_CPU_ARM_CORTEX_M7)
+    return replace(cortex_m33(), engine=engine)
+
+
 def rv32imc() -> Processor:
     """Registers: RISC-V Calling Conventions, 1.1."""
     return _processor("rv32imc", [f"a{i}" for i in range(8)], [f"s{i}" for i in range(12)], "ra")
@@ -92,12 +101,13 @@ def aarch64() -> Processor:
 
 @dataclass(frozen=True)
 class Target:
-    """How a kernel set is compiled, and for which processor. sources: that the image needs too."""
+    """How a kernel set is compiled, and for which processor. sources: that the image needs too. often: not a sweep."""
 
     compiler: str
     flags: tuple[str, ...]
     processor: Callable[[], Processor]
     sources: tuple[Path, ...] = ()
+    often: bool = True
 
 
 def _aarch64(*flags: str) -> Target:
@@ -114,7 +124,13 @@ TARGETS: dict[str, dict[str, Target]] = {
             "arm-none-eabi-gcc",
             ("-mcpu=cortex-m33+nofp", "-mfloat-abi=soft", "-mthumb", "-nostartfiles"),
             cortex_m33,
-        )
+        ),
+        "Cortex-M7": Target(
+            "arm-none-eabi-gcc",
+            ("-mcpu=cortex-m7+nofp", "-mfloat-abi=soft", "-mthumb", "-nostartfiles"),
+            cortex_m7,
+            often=False,
+        ),
     },
     "rv32": {
         "RV32IMC": Target(

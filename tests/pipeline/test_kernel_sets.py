@@ -127,9 +127,9 @@ def ways(name: str) -> Iterator[Any]:
         yield from (pytest.param((name, f"{level}{variant}"), marks=marks) for variant in variants)
     if name in XTENSA_PORTS:
         yield pytest.param((name, "QEMU"))
-    for target in TARGETS.get(name, ()):
+    for target, about in TARGETS.get(name, {}).items():
         for level in ["-O2", "-Os", "-O0", "-O3"]:
-            marks = [] if level == usual else [pytest.mark.sweep]
+            marks = [] if level == usual and about.often else [pytest.mark.sweep]
             yield pytest.param((name, f"machine code {level} {target}"), marks=marks)
 
 
