@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cut.h"
+#include "model.h"
 #include "normalize.h"
 #include "pieces.h"
 #include "unigram.h"

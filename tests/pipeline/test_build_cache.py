@@ -54,13 +54,17 @@ def test_what_includes_a_header_of_another_model_is_compiled(
         write_project(emitted, tmp_path / emitted.manifest.model)
     run(tmp_path / "one", "host")
     log = run(tmp_path / "other", "host").log.read_text("utf-8")
-    compiled = {f"{line.split()[1].removesuffix('.o')}.c" for line in log.splitlines() if "Compiling" in line}
+    objects = {line.split()[1] for line in log.splitlines() if "Compiling" in line}
+    compiled = {f"{name.removeprefix('.pio/build/host/').removesuffix('.o')}.c" for name in objects}
     sources = {name for name in other.files if name.startswith("src/") and name.endswith(".c")}
     changed = {name for name in other.files if one.files[name] != other.files[name]}
     assert "src/model.h" in changed
     needed = {source for source in sources if includes(tmp_path / "other", source) & changed}
-    assert {name.removeprefix(".pio/build/host/") for name in compiled} == needed
-    assert needed < sources
+    # SCons also reads includes that the compiler skips.
+    assert needed <= compiled < sources
+    assert not {"src/vocabulary.c", "src/engine/pieces.c", "src/engine/sampler.c"} & compiled, (
+        "the tokenizer is the same"
+    )
 
 
 @pytest.fixture(scope="module")
