@@ -190,6 +190,7 @@ def calibration_keys(model: LanguageModel) -> list[tuple[int, str]]:
     return [(stored, name) for stored in range(len(model.model.blocks)) for name in names]
 
 
+@pytest.mark.sweep
 def test_a_mixture_fills_its_budget(text: Path) -> None:
     model = load(context=64, weights="mixed:200KB", calibrate=text)
     codes = calibration_of(model).codes

@@ -8,6 +8,7 @@
 
 #include "call_tables.h"
 #include "chat.h"
+#include "model.h"
 #include "promise.h"
 #include "tokenizer.h"
 

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "model.h"
 #include "promise.h"
 #include "tokenizer.h"
 
