@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from tinyllm.codegen.chat.worker import CPU_SECONDS, MEMORY_BYTES
 from tinyllm.errors import UserError
+from tinyllm.processes import python_module
 from tinyllm.text import one_line
 
 TEMPLATE_CHARACTERS = 1 << 18
@@ -91,7 +92,7 @@ def render_chats(
     job = json.dumps({"template": template, "clock": clock, "chats": fields})
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "tinyllm.codegen.chat.worker"],
+            python_module("tinyllm.codegen.chat.worker"),
             input=job.encode(),
             capture_output=True,
             timeout=WALL_SECONDS,

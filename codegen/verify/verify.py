@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -34,6 +33,7 @@ from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.verify.compiler import find_compiler
 from tinyllm.codegen.verify.library import HostLibrary, compile_library
 from tinyllm.errors import Failure, UserError
+from tinyllm.processes import python_module
 
 SANITIZERS = ("ubsan", "asan")
 Cache = dict[str, list[NDArray[np.generic]]]
@@ -240,7 +240,7 @@ def _isolated(
             "run": {"first": first, "seed": seed, "positions": positions},
         }
         done = subprocess.run(
-            [sys.executable, "-m", "tinyllm.codegen.verify.worker"],
+            python_module("tinyllm.codegen.verify.worker"),
             input=json.dumps(job),
             env=environment,
             capture_output=True,

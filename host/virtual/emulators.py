@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinyllm.errors import UserError
+from tinyllm.processes import python_module
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Emulator:
         named = ("--chip", chip) if self.chips else ()
         counting = ("--count",) if count else ()
         profiling = () if profile is None else ("--profile", str(profile))
-        return [sys.executable, "-m", self.module, str(image), *named, *counting, *profiling, *options]
+        return [*python_module(self.module), str(image), *named, *counting, *profiling, *options]
 
 
 RP2040JS = "rp2040js"
