@@ -23,7 +23,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 # The tests start the tool hundreds of times: where byte code may not be kept, each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo quick test test-all packages lint types fuzz counts faults soak reliability records benchmarks counted \
+.PHONY: demo quick test test-all checked rewritten packages lint types fuzz counts faults soak reliability records benchmarks counted \
     costs site pictures clean
 
 demo: $(VENV)/installed
@@ -33,11 +33,18 @@ quick: $(VENV)/testing
 	$(BIN)/pytest -n 3 --dist worksteal -m "not sweep" tests/unit --ignore tests/unit/training \
 	    tests/boards/test_core.py --board host
 
-test: packages lint types
+test: packages checked
 	$(BIN)/pytest $(PARALLEL) -m "not sweep"
 
-test-all: packages lint types
+test-all: packages checked
 	$(BIN)/pytest $(PARALLEL) --hypothesis-profile=thorough
+
+# mypy takes one core. On the other pytest rewrites the assertions of all modules, which else each worker would do.
+checked: $(VENV)/testing
+	$(MAKE) -j 2 lint types rewritten
+
+rewritten: $(VENV)/testing
+	@$(BIN)/pytest --collect-only >/dev/null || true
 
 packages:
 	sh tests/system_packages.sh

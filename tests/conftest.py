@@ -42,21 +42,25 @@ STORY_MODEL = TESTS / "data/tinystories-260k"
 """A small model that stays as it is, so that the right values in tests do too: the default of every verb here."""
 
 
+CACHE = TESTS.parent / ".pytest_cache"
+OBJECTS = CACHE / "objects"
+"""What PlatformIO compiled, for every test that does not look at this cache itself."""
+
+
 def pytest_configure() -> None:
     """One home of the tool for every file, worker and run: what one of them built the others take as it is.
 
     A build lies there under the hash of all its files. Tests of the home itself and of builds have their own, and share
     what was compiled. If ccache is installed, they share what they compile without PlatformIO too.
     """
-    cache = TESTS.parent / ".pytest_cache"
-    os.environ["TINYLLM_HOME"] = str(cache / "tinyllm")
-    os.environ["PLATFORMIO_BUILD_CACHE_DIR"] = str(cache / "objects")
+    os.environ["TINYLLM_HOME"] = str(CACHE / "tinyllm")
+    os.environ["PLATFORMIO_BUILD_CACHE_DIR"] = str(OBJECTS)
     os.environ[DEFAULT_MODEL] = str(STORY_MODEL)
     if folder := next((name for name in CCACHE if Path(name).is_dir()), None):
         # The compilers themselves are looked for without what a test puts before them. Another folder is another object
         # only through its debug information, which no test reads.
         os.environ.setdefault("CCACHE_PATH", os.environ["PATH"])
-        os.environ.update(CCACHE_DIR=str(cache / "ccache"), CCACHE_NOHASHDIR="1", CCACHE_BASEDIR=tempfile.gettempdir())
+        os.environ.update(CCACHE_DIR=str(CACHE / "ccache"), CCACHE_NOHASHDIR="1", CCACHE_BASEDIR=tempfile.gettempdir())
         os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if option("tinyllm_board"):
         boards = [(load_board(option("tinyllm_board")), option("tinyllm_virtual"), option("tinyllm_emulator"))]
     else:
-        boards = [(board, board.name != "host", None) for board in distinct(load_boards())]
+        boards = [(board, board.name != "host", None) for board in distinct_boards()]
         if hasattr(metafunc.module, "SECOND_OPINION"):
             boards.append((load_board("pico"), True, "rp2040js"))
     named = option("tinyllm_board") is not None
@@ -79,10 +80,11 @@ def few_stories() -> Path:
     return path
 
 
-def distinct(boards: list[Board]) -> list[Board]:
+@cache
+def distinct_boards() -> list[Board]:
     """The host board, and of the boards that have the same virtual chip the first: the images differ in a name."""
     chips = {("host",): load_board("host")}
-    for board in boards:
+    for board in load_boards():
         if board.virtual:
             chips.setdefault((board.virtual.platformio["board"], *board.virtual.ports), board)
     return list(chips.values())

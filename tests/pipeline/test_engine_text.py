@@ -292,7 +292,7 @@ def test_the_gate_agrees_on_every_start_of_three_bytes_at_the_edges_of_the_table
                 assert pass_all(utf8, chunks) == decode_all(chunks)
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("compiler", [pytest.param("gcc", marks=pytest.mark.sweep), "clang"])
 def test_gcc_and_clang_have_nothing_to_say_about_the_c(tmp_path, compiler):
     if shutil.which(compiler) is None:
         skip_unless_ci(f"no {compiler} on PATH")

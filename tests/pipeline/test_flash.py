@@ -56,6 +56,7 @@ pid = 0x7111
 [platformio]
 platform = "tinyllm"
 board = "host"
+build_flags = "-O0"
 upload_protocol = "custom"
 upload_command = '"$PYTHONEXE" "{script}" "{flash}" $UPLOAD_PORT $SOURCE'
 """

@@ -21,6 +21,7 @@ from pathlib import Path
 import platformio
 import pytest
 
+from tests.conftest import OBJECTS
 from tests.pipeline.two_processes import run_both
 from tinyllm.boards.description import load_board
 from tinyllm.cache_folder import home_path
@@ -91,6 +92,12 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry.registry_trouble.cache_clear()
     yield
     registry.registry_trouble.cache_clear()
+
+
+@pytest.fixture
+def shared_objects(offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The objects of all tests: only what depends on the context is compiled."""
+    monkeypatch.setenv("PLATFORMIO_BUILD_CACHE_DIR", str(OBJECTS))
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +323,9 @@ def test_two_builds_at_once_in_a_fresh_core_folder_get_each_its_own_platform(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script")
-def test_of_two_builds_into_one_folder_the_second_waits_and_says_so(home: Path, tmp_path: Path) -> None:
+def test_of_two_builds_into_one_folder_the_second_waits_and_says_so(
+    home: Path, shared_objects: None, tmp_path: Path
+) -> None:
     story = tmp_path / "story"
     _, second = run_both(
         ["build", "--context", "24", "-o", str(story)],
@@ -334,7 +343,7 @@ def test_of_two_builds_into_one_folder_the_second_waits_and_says_so(home: Path, 
 
 @pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script")
 def test_of_two_processes_that_need_the_same_build_one_makes_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_objects: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINYLLM_HOME", str(tmp_path / "home"))
     command = ["build", "--context", "24", "--json"]

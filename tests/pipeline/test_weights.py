@@ -55,7 +55,7 @@ def tinyllm(capsys: pytest.CaptureFixture[str]) -> Tinyllm:
 def text(tmp_path_factory: pytest.TempPathFactory, stories_text: str) -> Path:
     """A short calibration text."""
     path = tmp_path_factory.mktemp("text") / "some.txt"
-    path.write_text(STORY_SEPARATOR.join(split_stories(stories_text)[:24]))
+    path.write_text(STORY_SEPARATOR.join(split_stories(stories_text)[:8]))
     return path
 
 
