@@ -115,6 +115,7 @@ def test_the_emitted_c_is_bit_exact_over_its_whole_context(checkpoint: Path, tok
     assert [str(verdict) for verdict in verdicts] == ["bit-exact: 512/512 positions"] * 2
 
 
+@pytest.mark.sweep
 def test_a_trimmed_stories260k_is_bit_exact(checkpoint: Path, tokenizer: Tokenizer) -> None:
     trimmed = trim(read_model(checkpoint), tokenizer, ["Once upon a time, there was a little girl named Lily."])
     for verdict in verify(quantize(trimmed.model, 64), trimmed.tokenizer, ("ubsan",)):

@@ -96,7 +96,7 @@ def test_the_host_boards_program_is_clean(tokenizer: Tokenizer, tmp_path: Path) 
 OTHERS = ["unigram", "byte-level qwen2 with normal form C", "word pieces, BERT uncased", "bpe, an end of word, unknown"]
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [OTHERS[0], *(pytest.param(name, marks=pytest.mark.sweep) for name in OTHERS[1:])])
 def test_other_tokenizers_and_two_cores_are_clean(name: str, tmp_path: Path) -> None:
     project = emit(tmp_path, load_board("pico2"), form(name).ours if name in FORMS else read_trained(name))
     tidy(project, files(project, "src", "src/engine"), [*C99, "-DTL_CORES=2"])
