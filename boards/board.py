@@ -137,6 +137,15 @@ class Board:
         own = self.memory is not None or self.platformio.get("upload_protocol") == "custom"
         return own and self.emulator is None
 
+    @property
+    def uploads_to_port(self) -> bool:
+        """Whether an upload goes to the port that is named, as esptool's does.
+
+        A Pico or a Teensy waits for its program beside its port, where two of them look alike.
+        """
+        protocol = self.platformio.get("upload_protocol", "esptool" if self.chip.startswith("esp32") else None)
+        return protocol == "esptool" or "$UPLOAD_PORT" in str(self.platformio.get("upload_command", ""))
+
     def twin(self) -> Board:
         """The virtual board that runs the same project on this computer. It has no framework that takes memory.
 

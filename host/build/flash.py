@@ -21,7 +21,7 @@ from tinyllm.codegen.memory.plan import PARTITION
 from tinyllm.errors import Failure, TinyllmError, UserError
 from tinyllm.host.build import platformio
 from tinyllm.host.build.build import Line, compile_project, emit, ignore
-from tinyllm.host.build.lock import one_at_a_time
+from tinyllm.host.build.lock import if_free, one_at_a_time
 from tinyllm.host.build.program import Program
 from tinyllm.host.link.link import Link
 from tinyllm.host.link.messages import HelloReply, WeightsState
@@ -37,6 +37,8 @@ PROGRAM, WEIGHTS = "program", "weights"
 RETURN_SECONDS = 30.0
 """How long a board may take from the end of the upload to its HELLO: reset, USB enumeration, udev, weights' CRC."""
 RETRY_SECONDS = 0.5
+MOST_FOLDERS = 8
+"""Boards of one kind that are flashed at once, at most: each needs its program in a folder."""
 HANDSHAKE_SECONDS = 3.0
 
 
@@ -67,23 +69,18 @@ def flash(
     """Build, upload to the board, and check by its HELLO that it runs the build.
 
     port: as resolve_port takes it; None or auto looks for the board's USB numbers. Waits for another process that
-    flashes a board of the same name, and tells notice. model_only: compile nothing, and upload only the weights beside
-    the program, if the program that the board runs can take them. now_at: returns the board's port after its reset,
-    None while it is away; by default looks for its USB numbers, or takes the same address.
+    flashes the same board, or one that looks the same while it waits for its program; tells notice. model_only: compile
+    nothing, and upload only the weights beside the program, if the program that the board runs can take them. now_at:
+    returns the board's port after its reset, None while it is away; by default looks for its USB numbers, or takes the
+    same address.
     Raises UserError if no port, several or an unusable one is found, the model does not fit, or model_only is set but
     the program has to be uploaded too; Failure if PlatformIO cannot upload, the board does not come back, or it runs
     something else than was built.
     """
-    # Locked until the board answers: another flash would overwrite the program in the folder and reset the board.
-    busy = f"another tinyllm is flashing a {board.name}; waiting for it."
-    with one_at_a_time(f"flash {board.name}", busy, notice):
-        name = None if port in (None, AUTO) else resolve_port(str(port))
-        device = port_info(name) if name else find_board_port(board)
-        name = name or (device.device if device else None)
+    with _folder(board, _find(board, port)[0], notice) as folder:
+        name, device = _find(board, port)  # again, because the flash before this one may have moved it
         if name:
             check_usable(name)
-        # A fixed folder for each board, not the cache: PlatformIO recompiles the whole core in a project that moved.
-        folder = home() / "flash" / board.name
         if model_only:
             loaded = replace(loaded, weights_in=PARTITION)
         project = emit(loaded, board, None, progress, notice)
@@ -93,7 +90,9 @@ def flash(
             _check_takes_weights(about, name, there)
             write_project(project, folder)
         else:
-            built = compile_project(project, folder, progress, notice, by_hand="pio run -t upload")
+            # One compiles, and the others find its objects.
+            with one_at_a_time(f"compile for {board.name}", "waiting for the compiler", progress):
+                built = compile_project(project, folder, progress, notice, by_hand="pio run -t upload")
         uploads = _uploads(project, there, model_only)
         known = {there.device for there in ports_of(board)}
         for part in uploads:
@@ -102,6 +101,37 @@ def flash(
         with _returned(board, now_at or (lambda: _find_port(board, name, device, known))) as link:
             check_built(about, link.name, link.hello, model_only)
             return Flashed(about, built, link.name, link.hello, uploads)
+
+
+def _find(board: Board, port: str | None) -> tuple[str | None, PortInfo | None]:
+    """The board's port and what is known of it; None for a board that is on no port yet. Errors as flash."""
+    name = None if port in (None, AUTO) else resolve_port(str(port))
+    device = port_info(name) if name else find_board_port(board)
+    return name or (device.device if device else None), device
+
+
+@contextmanager
+def _folder(board: Board, port: str | None, notice: Line) -> Iterator[Path]:
+    """The folder in which a program is built for a board, and no other while the context lasts.
+
+    Waits for another process that flashes the same board, and tells notice. Lasts until the board answers, because
+    another flash would overwrite the program and reset the board. The same few folders for all boards of a kind, not
+    the cache: PlatformIO recompiles the whole core in a project that moved.
+    """
+    busy = f"another tinyllm is flashing a {board.name}; waiting for it."
+    folders = home() / "flash"
+    if port is None or not board.uploads_to_port:
+        with one_at_a_time(f"flash {board.name}", busy, notice):
+            yield folders / board.name
+        return
+    with one_at_a_time(f"flash at {port}", busy, notice):
+        for name in [board.name, *(f"{board.name}@{number}" for number in range(2, MOST_FOLDERS + 1))]:
+            with if_free(f"flash {name}") as free:
+                if free:
+                    yield folders / name
+                    return
+        with one_at_a_time(f"flash {board.name}", "waiting for another board of the kind", notice):
+            yield folders / board.name
 
 
 def _running(name: str | None, board: Board, progress: Line) -> HelloReply | None:

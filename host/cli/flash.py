@@ -106,7 +106,7 @@ def _document(flashed: Flashed) -> dict[str, Any]:
 def _flash_all(loaded: LanguageModel, named: str | None, model_only: bool, output: Output) -> list[Outcome[Flashed]]:
     """Flash every attached board, or those named `named`. The outcomes are in the order of the ports.
 
-    Boards of one kind take turns, because they share one folder, and two of them that wait for a program look alike.
+    Boards of one kind take turns if two of them that wait for a program look alike.
     """
     found = every_attached(None if named is None else board_to_flash(named, None))
     fitting = {port.device: boards for port, boards in found}
@@ -120,7 +120,8 @@ def _flash_all(loaded: LanguageModel, named: str | None, model_only: bool, outpu
     lanes: dict[str, list[PortInfo]] = {}
     for port, _ in found:
         if port.device in kinds:
-            lanes.setdefault(kinds[port.device].name, []).append(port)
+            kind = kinds[port.device]
+            lanes.setdefault(port.device if kind.uploads_to_port else kind.name, []).append(port)
 
     def flash(port: PortInfo, step: Step) -> Flashed:
         kind = kinds[port.device]

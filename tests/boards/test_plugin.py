@@ -16,7 +16,9 @@ def run_pytest(folder: Path, code: str, *options: str) -> subprocess.CompletedPr
     """What pytest says to a project with this one test file."""
     (folder / "test_mine.py").write_text(code, encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:labgrid", *options]
+    # Its own folder: beside that of this run it would delete those of earlier runs, a gigabyte each.
+    own = ["-p", "no:cacheprovider", "-p", "no:labgrid", "--basetemp", str(folder / "temp")]
+    command = [sys.executable, "-m", "pytest", *own, *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 

@@ -37,6 +37,7 @@ from tinyllm.host.output import Output
 __all__ = ["tinyllm"]
 
 SHELF_USB = (0x1209, 0x7112)
+TWIN_USB = (0x1209, 0x7114)
 BOTH = (0x1209, 0x7113)
 """Numbers that desk and shelf share, as boards with the same bridge do."""
 SHARED = f"\n[[usb]]\nvid = {BOTH[0]:#x}\npid = {BOTH[1]:#x}\n"
@@ -44,11 +45,12 @@ SHARED = f"\n[[usb]]\nvid = {BOTH[0]:#x}\npid = {BOTH[1]:#x}\n"
 
 @dataclass(frozen=True)
 class Drawer:
-    """Ports for a desk and a shelf, and one where nobody listens."""
+    """Ports for a desk, a shelf and two twins, and one where nobody listens."""
 
     desk: str
     shelf: str
     free: str
+    twins: tuple[str, str]
     monkeypatch: pytest.MonkeyPatch
 
     def attach(self, *there: tuple[str, tuple[int, int]]) -> None:
@@ -69,14 +71,17 @@ def drawer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drawer]:
     for name, own in (("desk", "0x7111"), ("shelf", "0x7112")):
         text = DESK.format(script=HERE / "desk_upload.py", flash=home / f"flash of {name}") + SHARED
         (home / f"boards/{name}.toml").write_text(text.replace("0x7111", own))
+    twin = DESK.format(script=HERE / "meeting_upload.py", flash=home / "flash of twin")
+    (home / "boards/twin.toml").write_text(twin.replace("0x7111", "0x7114"))
     with contextlib.ExitStack() as stack:
-        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(5)]
         numbers = sorted(each.getsockname()[1] for each in free)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("TINYLLM_HOME", str(home))
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
         monkeypatch.setenv(BOARDS_DIR, str(home / "boards"))
-        yield Drawer(*(f"socket://127.0.0.1:{number}" for number in numbers), monkeypatch)
+        desk, shelf, free, *twins = (f"socket://127.0.0.1:{number}" for number in numbers)
+        yield Drawer(desk, shelf, free, (twins[0], twins[1]), monkeypatch)
     for running in home.glob("flash of *.pid"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(running.read_text()), signal.SIGTERM)
@@ -106,6 +111,18 @@ def test_every_board_is_flashed_and_one_that_fails_harms_no_other(
     assert all(each["hello"]["build_id"] == each["built"]["build_id"] for each in told["boards"])
     assert [each["port"] for each in told["failed"]] == ["/dev/ttyGONE"]
     assert "no such port" in told["failed"][0]["error"]
+
+
+def test_boards_of_one_kind_are_uploaded_at_once_if_each_upload_goes_to_its_port(
+    drawer: Drawer, tinyllm: Tinyllm
+) -> None:
+    """An upload of such a board ends only when the other one has begun."""
+    drawer.attach(*((port, TWIN_USB) for port in drawer.twins))
+    code, out, err = tinyllm(*FLASH, "--json")
+    assert code == 0, err
+    told = json.loads(out)["boards"]
+    assert [(each["port"], each["hello"]["board"]) for each in told] == [(port, "twin") for port in drawer.twins]
+    assert len({each["hello"]["build_id"] for each in told}) == 1
 
 
 @pytest.mark.usefixtures("flashed")

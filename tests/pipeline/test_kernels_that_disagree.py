@@ -78,6 +78,7 @@ def test_the_plugin_says_it_below_the_table_of_boards(port: str, tmp_path: Path)
     (tmp_path / "test_mine.py").write_text("def test_it(board):\n    assert board.ask('Once', 2).read().tokens\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tinyllm-port", port]
+    command += ["--basetemp", str(tmp_path / "temp")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count(WARNING) == 1

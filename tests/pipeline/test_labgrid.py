@@ -174,6 +174,7 @@ def hold(lab: Lab, target: str, text: str = BOTH) -> None:
 def test_the_suite_runs_on_each_board_of_the_lab_the_first_flashed_through_its_place(lab: Lab) -> None:
     lab.env(BOTH)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--lg-env", str(lab.folder / "env.yaml")]
+    command += ["--basetemp", str(lab.folder / "temp")]
     tests = ["tests/boards/test_core.py", "-k", "greedy or turns"]
     done = subprocess.run([*command, *tests], cwd=TESTS.parent, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

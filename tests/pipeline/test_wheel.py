@@ -128,6 +128,6 @@ def test_an_installed_wheel_runs_every_part(wheel: Path, tmp_path: Path) -> None
     said = ("run", "stories", "-p", "Once upon a time", "-n", "4", "--temperature", "0")
     assert tinyllm(*said).strip() == tinyllm(*said, "--board", "pico2", "--virtual").strip()
     (tmp_path / "test_story.py").write_text(STORY_TEST)
-    pytest_there = [python, "-m", "pytest", "-q", "--tinyllm-board", "host", "test_story.py"]
+    pytest_there = [python, "-m", "pytest", "-q", "--tinyllm-board", "host", "test_story.py", "--basetemp", "temp"]
     done = subprocess.run(pytest_there, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert "1 passed" in done.stdout, done.stdout + done.stderr

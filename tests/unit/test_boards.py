@@ -284,6 +284,11 @@ def size(text: str) -> int:
     return whole - sum(int(term, 0) for term in less)
 
 
+def test_an_upload_goes_to_the_port_of_an_esp32_and_not_of_a_pico_or_a_teensy() -> None:
+    names = ("esp32", "esp32c3", "xiao-esp32s3", "pico", "pico2", "teensy41", "host")
+    assert [name for name in names if load_board(name).uploads_to_port] == ["esp32", "esp32c3", "xiao-esp32s3"]
+
+
 def test_a_board_without_a_twin_says_so(pico: Path) -> None:
     with pytest.raises(UserError, match="board pico has no virtual twin"):
         read_board(pico).twin()
