@@ -10,6 +10,7 @@ export class Session {
   conversation = null;
   answering = false;
   #port = null;
+  #resetting = null; // The promise that the board has forgotten its conversation.
   #waiting = null; // The AbortController that ends the wait for a lost board.
 
   // page: callbacks state(text), trouble(text), changed() if the board or the conversation changed, reply(reply) for
@@ -88,6 +89,7 @@ export class Session {
     this.answering = true;
     this.page.changed();
     try {
+      await this.#resetting;
       await this.settings.apply(this.link);
       for await (const reply of replies) this.page.reply(reply);
       keep(this.conversation);
@@ -109,16 +111,17 @@ export class Session {
     this.link?.stop();
   }
 
-  // Begin a new conversation.
+  // Begin a new conversation. What is asked before the board has forgotten the old one waits for that.
   async anew() {
+    if (this.#resetting) return;
     sessionStorage.removeItem(KEPT);
-    if (this.link) {
-      await this.link.reset();
-      this.conversation = new Conversation(this.link.hello);
-    } else {
-      this.conversation = null;
-    }
+    this.conversation = this.link ? new Conversation(this.link.hello) : null;
     this.page.changed();
+    try {
+      await (this.#resetting = this.link?.reset());
+    } finally {
+      this.#resetting = null;
+    }
   }
 
   async disconnect() {

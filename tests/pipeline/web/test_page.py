@@ -82,6 +82,22 @@ def test_a_page_talks_with_a_virtual_board(browser: Browser, site: Site, folder:
             expect(page.locator(".counts")).to_contain_text("emulated clock of the virtual rp2350")
 
 
+def test_a_question_right_after_new_conversation_is_the_first_of_it(browser: Browser, bridged_url: str) -> None:
+    with opened(browser, bridged_url) as page:
+        connect(page)
+        say(page, "My name is Tom")
+        wait_for_end(page, 1)
+        page.fill("#prompt", HELLO)
+        page.evaluate("document.getElementById('anew').click(), document.getElementById('ask').requestSubmit()")
+        expect(page.locator(".answer")).to_have_text("I have no name. I am a small model on a chip.")
+        wait_for_end(page, 1)
+        expect(page.locator(".said")).to_have_text(HELLO)
+        say(page, "Thanks")
+        wait_for_end(page, 2)
+        page.click("#frames summary")
+        expect(page.locator("#frames-lines")).not_to_contain_text("ERROR")
+
+
 def test_settings_reach_the_board_and_a_wrong_one_says_what_was_expected(browser: Browser, bridged_url: str) -> None:
     with opened(browser, bridged_url) as page:
         connect(page)
