@@ -23,8 +23,8 @@ export OPENBLAS_NUM_THREADS ?= 1
 # The tests start the tool hundreds of times: where byte code may not be kept, each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo quick test test-all checked rewritten packages lint types fuzz counts faults soak reliability records benchmarks counted \
-    costs site pictures clean
+.PHONY: demo quick test test-all checked rewritten packages lint types fuzz counts faults soak reliability records \
+    benchmarks counted costs site pictures clean
 
 demo: $(VENV)/installed
 	$(BIN)/python docs/examples/demo.py

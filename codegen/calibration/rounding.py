@@ -74,7 +74,6 @@ def _searched_scales(w: F64, importance: F64) -> F64:
     groups = w.reshape(len(w), -1, GROUP)
     weight = importance.reshape(-1, GROUP)
     span = np.maximum(np.abs(groups).max(axis=2), 1e-30) / -LOWEST
-    # A row's scales share a mantissa of the largest, and none is below a 255th of it.
     best, least = span.copy(), np.full(span.shape, np.inf)
     for part in SEARCHED:
         scale = (span * part)[..., None]
