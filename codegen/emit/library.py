@@ -1,6 +1,7 @@
 """Emit a model as a library: one set of sources for Arduino, PlatformIO, ESP-IDF and the Pico SDK.
 
     library.json, library.properties     for PlatformIO and the Arduino IDE
+    LICENSE                              of the C; the weights are under that of the model
     CMakeLists.txt, idf_component.yml    for ESP-IDF and the Pico SDK, unless both cores compute: only Arduino does that
     src/TinyLLM.h                        the C++ class, and the memory that it takes
     src/TinyLLM/                         library.h, the same in C, and all sources in one folder
@@ -77,7 +78,7 @@ def library_board(board: Board | None, cores: int = 1) -> Board:
         lacking = "without --board the library is for any" if board is None else f"{board.name} has none for a sketch"
         raise UserError(
             f"--cores {cores}: the second core is an Arduino core's of a board that has two, and {lacking}. Give "
-            "--board pico, pico2, esp32 or esp32s3, or leave --cores out."
+            "--board pico2, esp32s3 or another such board of `tinyllm boards`, or leave --cores out."
         )
     if board is None:
         return ANY_BOARD
@@ -146,6 +147,7 @@ def _library_files() -> dict[str, str]:
 
 def _frame(fields: dict[str, Any]) -> dict[str, str]:
     """The files around the C sources: the class, the examples, and the files that each build system reads."""
+    # No licence: PlatformIO would fetch a list of licences to check it, and refuse the library where it cannot.
     about = {
         "name": "TinyLLM",
         "version": fields["version"],
@@ -156,7 +158,7 @@ def _frame(fields: dict[str, Any]) -> dict[str, str]:
         "build": {"flags": "-O2"},
     }
     examples = ["AskOnce", "Chat", "Conversations", *(["Actions"] if fields["calls"] else [])]
-    plain, files = ["README.md", "library.properties"], {}
+    plain, files = ["README.md", "LICENSE", "library.properties"], {}
     if fields["cores"] == 1:
         plain += ["CMakeLists.txt", "idf_component.yml"]
         files = {"examples/PlainC/PlainC.c": render("library/PlainC.c", **fields)}

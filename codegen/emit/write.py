@@ -79,7 +79,7 @@ def _refuse_to_lose_edits(
     more = f" and {len(edited) - 1} more" if len(edited) > 1 else ""
     raise UserError(
         f"{folder / edited[0]}{more}: edited since tinyllm wrote the project; writing it again would lose that.\n"
-        "Give another folder (-o), or move what was edited away or delete it. `pio run` there builds it as it is."
+        "Give another folder (-o), or move what was edited away or delete it."
     )
 
 

@@ -133,7 +133,7 @@ def compile_project(
         try:
             return _compile(folder, project, progress, notice)
         except platformio.OutOfReach as error:
-            raise Failure(f"{error}\n{whole} on a machine with internet.") from None
+            raise platformio.OutOfReach(f"{error}\n{whole} on a machine with internet.") from None
         except UserError as error:
             raise UserError(f"{error}\n{whole} when that is mended.") from None
 
@@ -160,7 +160,9 @@ def _compile_in_cache(project: Project, progress: Line, notice: Line, by_hand: s
             shutil.rmtree(fresh, ignore_errors=True)
     except platformio.OutOfReach as error:
         write = f"Write the project with `tinyllm build --board {project.board.name} -o DIR`"
-        raise Failure(f"{error}\n{write}, and run `{by_hand}` in it on a machine with internet.") from None
+        raise platformio.OutOfReach(
+            f"{error}\n{write}, and run `{by_hand}` in it on a machine with internet."
+        ) from None
     except OSError as error:
         raise Failure(f"{builds}: the build cannot be kept ({error.strerror or error}). Set TINYLLM_HOME.") from None
 

@@ -69,7 +69,6 @@ def command(
     request = BoardRequest(model, options, board, port, virtual)
     with bind(host, http_port) as bound, Board(request, output) as running:
         queue = BoardQueue(Conversations(running, not no_system), most_waiting)
-        bound.listen()  # Before the address is printed: a reader may connect at once.
         if as_json:
             output.document_line({"url": url_of(bound), "model": running.hello.model, "board": running.hello.board})
         output.note(f"{running.hello.model} on {running.hello.board} at {url_of(bound)}. Ctrl-C ends.")

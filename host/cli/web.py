@@ -60,6 +60,8 @@ def command(
         raise UserError("say where the site goes (-o DIR), or --serve to serve the page here.")
     if not serves and (virtual or port is not None or board != HOST):
         raise UserError("--board, --virtual and --port name the board behind a served page: say --serve too.")
+    if model is not None and boards is None and not serves:
+        raise UserError("MODEL is for --boards and --serve: a page alone talks with whatever model its board has.")
     output = Output(as_json)
     targets = _targets(boards)
     if folder is not None:
@@ -135,7 +137,6 @@ def _serve(
         with connection.open() as link:
             bridged = BridgedBoard(link.hello.board, link.hello.model, connection.clock)
         app = application(folder, site.for_bridge(bridged), Bridge(connection), Access(LOOPBACK, verb=""))
-        bound.listen()  # Before the address is printed: a reader may open it at once.
         url = url_of(bound, "/")
         if output.as_json:
             output.document_line({**document, "url": url, "model": bridged.model, "board": bridged.board})

@@ -24,7 +24,10 @@ LARGEST_MESSAGE = 1 << 20
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to the address; it does not listen yet. Raises UserError if it cannot be bound."""
+    """A socket that listens at the address. Who connects waits for the server. Raises UserError if it cannot be bound.
+
+    Two sockets may be bound to an address of which neither listens yet, so only listening says whether it is free.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
@@ -34,6 +37,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen()
     except OSError as error:
         bound.close()
         raise UserError(

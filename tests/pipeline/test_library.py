@@ -240,6 +240,7 @@ def test_what_is_typed_is_answered_line_by_line(made: Made, tmp_path: Path) -> N
     program = made.sketch(made.folder / "examples/Chat/Chat.ino", tmp_path, "ARDUINO_ARCH_ESP32")
     answers = run(program, f"{HELLO}\n{'x' * 300}\n").splitlines()
     assert len(answers) >= 2 and all(answers[:2])
+    assert run(program, f"\r\n\n{HELLO}\r\n\r\n") == run(program, f"{HELLO}\n"), "whatever ends a line"
 
 
 # --- Conversations by turn ---
@@ -412,11 +413,19 @@ def test_it_compiles_for_a_board_without_a_warning_and_takes_what_the_header_say
     header = project.files["src/TinyLLM.h"]
     for word, figure in (("FLASH", total.flash), ("RAM", total.ram), ("STACK", LIBRARY_STACK)):
         assert f"#define TINYLLM_{word}_BYTES {figure}u\n" in header
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_example_compiles_for_a_board(name: str, for_boards: Callable[[str], Project], tmp_path: Path) -> None:
+    library, cross = tmp_path / "TinyLLM", CROSS[BOARDS[name]]
+    write_project(for_boards(name), library)
     core = "ARDUINO_ARCH_RP2040" if name.startswith("pico") else "ARDUINO_ARCH_ESP32"
-    command = [*cross.tool("g++"), "-x", "c++", *sketch_flags(tmp_path / "TinyLLM", core)]
-    for example in ("Actions", "Chat"):
-        sketch = tmp_path / f"TinyLLM/examples/{example}/{example}.ino"
+    command = [*cross.tool("g++"), "-x", "c++", *sketch_flags(library, core)]
+    for example in EXAMPLES:
+        sketch = library / f"examples/{example}/{example}.ino"
         compile_to([*command, "-c", str(sketch), "-o", str(tmp_path / "sketch.o")])
+    plain = [*cross.tool("gcc"), "-std=c99", "-Wall", "-Wextra", "-Werror", "-I", str(library / "src")]
+    compile_to([*plain, "-c", str(library / "examples/PlainC/PlainC.c"), "-o", str(tmp_path / "plain.o")])
 
 
 def test_the_examples_are_all_there_and_compile_as_newer_cores_do(made: Made, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.pipeline.serve.server import COMPLETIONS
 from tinyllm.host.cli.app import run
+from tinyllm.host.serve.server import bind
 
 
 def refused(capsys: pytest.CaptureFixture[str], *options: str) -> str:
@@ -56,6 +57,12 @@ def test_a_port_that_is_taken_is_said_before_anything_is_built(capsys: pytest.Ca
         port = taken.getsockname()[1]
         said = refused(capsys, "--http-port", str(port))
     assert f"127.0.0.1:{port}: Address already in use. Choose another with --http-port" in said
+
+
+def test_the_port_of_a_server_that_still_builds_is_taken_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with bind("127.0.0.1", 0) as building:
+        port = building.getsockname()[1]
+        assert "Address already in use" in refused(capsys, "--http-port", str(port))
 
 
 def test_an_address_that_this_computer_does_not_have_is_said(capsys: pytest.CaptureFixture[str]) -> None:

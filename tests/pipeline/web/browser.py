@@ -31,7 +31,6 @@ def served(site: Site, folder: Path, connection: Connection, bridged: BridgedBoa
         write_site(site, folder)
     app = application(folder, site.for_bridge(bridged), Bridge(connection), Access(LOOPBACK, verb=""))
     with bind(LOOPBACK, 0) as bound:
-        bound.listen()
         server = Server(app, lambda: None, "websockets-sansio")
         thread = threading.Thread(target=server.run, args=([bound],))
         thread.start()
