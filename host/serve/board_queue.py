@@ -108,11 +108,8 @@ class BoardQueue:
             if self._ended:
                 raise _ending()
             if len(self._waiting) >= self._most_waiting:
-                raise ApiError(
-                    429,
-                    f"{len(self._waiting)} requests wait for the board, which answers one at a time. Try again later.",
-                    code="queue_full",
-                )
+                full = f"The board answers one request at a time, and {self._most_waiting} may wait. Try again later."
+                raise ApiError(429, full, code="queue_full")
             self._waiting.append(job)
             self._changed.notify()
         return job

@@ -34,13 +34,17 @@ def package_files(folder: str) -> list[Path]:
     return sorted(path for path in files if "__pycache__" not in path.parts)
 
 
+BESIDE = ("docs", "tests")
+"""Folders of the sdist that no wheel holds."""
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy, so that this tree stays as it is."""
     source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", PYPROJECT["project"]["readme"], "LICENSE"):
+    for name in ("pyproject.toml", PYPROJECT["project"]["readme"], "LICENSE", "MANIFEST.in", "CHANGELOG.md"):
         shutil.copy(ROOT / name, source)
-    for folder in FOLDERS.values():
+    for folder in (*FOLDERS.values(), *BESIDE):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     return source
 
@@ -93,6 +97,7 @@ def test_a_wheel_that_is_built_from_the_sdist_is_the_same(source: Path, wheel: P
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
+    assert all((unpacked / name).is_file() for name in ("CHANGELOG.md", "docs/boards.md", "tests/conftest.py"))
     (tmp_path / "wheel").mkdir()
     assert held_by(built_wheel(unpacked, tmp_path / "wheel")) == held_by(wheel)
 

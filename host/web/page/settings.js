@@ -15,7 +15,7 @@ export class Settings {
   // Fills the form with a field for each of rows, the settings of site.json, and with two checkboxes.
   constructor(form, rows) {
     this.#rows = rows;
-    this.template = checkbox("Chat template", "leave it out: the model goes on from your words as they are", true);
+    this.template = checkbox("Chat template", "without it the model goes on from your words as they are", true);
     this.asksFirst = checkbox("Ask me before the board acts", "calls of the model wait for your leave", false);
     form.append(...rows.map((row) => this.#field(row)), this.template.element, this.asksFirst.element);
     form.addEventListener("submit", (event) => event.preventDefault());
