@@ -67,6 +67,10 @@ IDENTITY = "src/identity.h"
 """The one file that holds the build id."""
 
 
+PROJECT_FORMAT = 1
+"""Of the files that a project consists of. It changes when an older tinyllm could not write such a project again."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a project was made from, and the hashes of its files.
@@ -89,7 +93,7 @@ class Manifest:
 
     def text(self) -> str:
         """The JSON that is written to the project's folder."""
-        return json.dumps(asdict(self), indent=1) + "\n"
+        return json.dumps({"format": PROJECT_FORMAT, **asdict(self)}, indent=1) + "\n"
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 
-from tinyllm.codegen.emit.project import Project, hash_of
+from tinyllm.codegen.emit.project import PROJECT_FORMAT, Project, hash_of
 from tinyllm.errors import UserError
 from tinyllm.files import StagedFiles, is_leftover, write_file
+from tinyllm.text import shown
 
 MANIFEST = ".tinyllm.json"
 """The project's manifest, beside its files. While they are being written, it has each one's hashes before and after."""
@@ -87,15 +88,21 @@ def _written(manifest: Path) -> dict[str, tuple[str, ...]]:
     """What an earlier emission wrote: path within the project -> its hashes, none if the manifest has none.
 
     A file of a project that was not finished has two hashes: the file is as it was, or as it should be. Older manifests
-    list only the names.
+    list only the names. Raises UserError for a manifest of a later tinyllm.
     """
     with manifest.open("rb") as file:
         text = file.read(LARGEST_MANIFEST)
     try:
-        found = json.loads(text)["files"]
+        told = json.loads(text)
+        found, number = told["files"], told.get("format", PROJECT_FORMAT)
         names = {str(name): found[name] if isinstance(found, dict) else [] for name in found}
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
+    if number != PROJECT_FORMAT:
+        raise UserError(
+            f"{manifest}: a project of format {shown(number)}, which a later tinyllm wrote; this one writes format "
+            f"{PROJECT_FORMAT}.\nUpdate tinyllm, or give another folder (-o)."
+        )
     hashes = {name: was if isinstance(was, list) else [was] for name, was in names.items() if _is_within(name)}
     return {name: tuple(each for each in was if isinstance(each, str)) for name, was in hashes.items()}
 

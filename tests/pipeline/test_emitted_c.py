@@ -324,6 +324,16 @@ def test_an_emission_that_was_killed_at_any_moment_is_done_by_the_next(
     assert changes > 5
 
 
+def test_a_project_of_a_later_tinyllm_is_left_alone(emitted: Project, tmp_path: Path) -> None:
+    write_project(emitted, tmp_path)
+    manifest = tmp_path / MANIFEST
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 2}))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="a project of format 2, which a later tinyllm wrote; this one writes format 1"):
+        write_project(emitted, tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize(
     "text",
     [
