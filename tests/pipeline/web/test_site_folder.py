@@ -23,7 +23,7 @@ from tinyllm.host.cli.app import run as tinyllm
 from tinyllm.host.web.images import BUILD_FACTS, UF2, chip_parts, image_of
 from tinyllm.host.web.site import PAGE, SITE, make_site
 
-LARGEST_BUNDLE = 300 << 10
+LARGEST_BUNDLE = 300_000
 LICENCES = "vendor/LICENSES.txt"
 # What the builders of platform-espressif32 and of Arduino say of an ESP32-C3, in the words of PlatformIO.
 BUILDER = """
@@ -44,7 +44,7 @@ def project(stories: Model, stories_tokenizer: Tokenizer) -> Project:
 
 
 def test_the_page_has_less_than_300_kb() -> None:
-    files = {name: len(content) for name, content in make_site([]).files.items()}
+    files = {name: len(content) for name, content in make_site([]).files.items() if name != LICENCES}
     assert sum(files.values()) < LARGEST_BUNDLE, files
 
 
