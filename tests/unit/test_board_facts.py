@@ -28,9 +28,13 @@ PSRAM_TYPES = {2 * 2**20: "qio_qspi", 8 * 2**20: "qio_opi"}
 """By its bytes on the boards that there are with an ESP32-S3; other chips have one type alone."""
 
 
-def board_file(board: Board) -> dict[str, Any]:
+def board_path(board: Board) -> Path:
     (found,) = (TESTS / "registry").glob(f"*/boards/{board.platformio['board']}.json")
-    facts = json.loads(found.read_text("utf-8"))
+    return found
+
+
+def board_file(board: Board) -> dict[str, Any]:
+    facts = json.loads(board_path(board).read_text("utf-8"))
     assert isinstance(facts, dict)
     return facts
 
@@ -47,6 +51,16 @@ def test_chip_clock_and_flash_are_those_of_the_platforms_file(board: Board) -> N
     assert board.memory is not None
     assert (build["mcu"], int(build["f_cpu"].rstrip("L"))) == (board.chip, (board.clock_mhz or 0) * 1_000_000)
     assert board.memory.flash == int(board.platformio.get("board_upload.maximum_size", upload["maximum_size"]))
+
+
+@pytest.mark.parametrize("board", REAL, ids=lambda board: board.name)
+def test_the_platform_is_pinned_to_a_commit_or_to_the_release_whose_files_were_read(board: Board) -> None:
+    platform = board.platformio["platform"]
+    _, at, release = platform.rpartition("@")
+    if at:
+        assert release == json.loads((board_path(board).parents[1] / "platform.json").read_text("utf-8"))["version"]
+    else:
+        assert re.search(r"#[0-9a-f]{40}$", platform)
 
 
 @pytest.mark.parametrize("board", REAL, ids=lambda board: board.name)
