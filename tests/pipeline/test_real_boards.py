@@ -96,6 +96,7 @@ FLAVOURS = {
         "-DARDUINO_USB_CDC_ON_BOOT=1",
     ),
     "Pico": ("-DARDUINO_ARCH_RP2040", "-DTL_CORES=2"),
+    "Pico with PSRAM": ("-DARDUINO_ARCH_RP2040", "-DTL_CORES=2", "-DRP2350_PSRAM_CS=47"),
     "Teensy": ("-DTEENSYDUINO=162", "-D__IMXRT1062__"),
     "Pico with one core": ("-DARDUINO_ARCH_RP2040", "-DTL_LED_PIN=17", "-DTL_LED_ACTIVE_LOW=1"),
 }
@@ -180,6 +181,7 @@ def test_the_project_is_the_engine_the_console_and_the_arduino_port(projects: Ca
         "arduino.cpp",
         "port.h",
         "port_led.h",
+        "port_psram.h",
         "second_core.cpp",
         "second_core.h",
     }
@@ -569,7 +571,7 @@ def test_a_state_too_large_for_the_sram_goes_to_psram_if_there_is_some(
         check_fits(wide, stories_tokenizer, without)
     first, second = str(error.value).splitlines()
     assert first.startswith("wide with context 16384 does not fit esp32s3: it needs 1,")
-    assert "or with --board esp32p4 or esp32s3-mini or lolin-s2-mini." in second
+    assert "or with --board esp32p4 or esp32s3-mini or lolin-s2-mini or pico-plus-2." in second
     assert second.endswith("`tinyllm fit` with --board esp32s3 shows what else would help.")
     project = emit_project(wide, stories_tokenizer, with_psram)
     assert "extern struct tl_cache *tl_cache_memory;" in project.files["src/model.h"]
@@ -837,23 +839,33 @@ def test_the_led_is_lit_while_an_answer_is_under_way(desk: Desk, request: pytest
         ]
 
 
-WITH_PSRAM = "ESP32 with PSRAM and an addressable LED"
+WITH_PSRAM = {"esp32s3-n16r8": "ESP32 with PSRAM and an addressable LED", "pico-plus-2": "Pico with PSRAM"}
 
 
-def build_with_psram(model: IntegerModel, tokenizer: Tokenizer, folder: Path) -> Desk:
-    project = write(model, tokenizer, load_board("esp32s3-n16r8", FOLDER), folder / "project")
+def build_with_psram(name: str, model: IntegerModel, tokenizer: Tokenizer, folder: Path) -> Desk:
+    board, flavour = load_board(name, FOLDER), WITH_PSRAM[name]
+    project = write(model, tokenizer, board, folder / "project")
     for source in (project / "src/port").glob("*.cpp"):
-        command = [*CROSS["esp32s3"].tool("g++"), DIALECTS[0], *STRICT, *FLAVOURS[WITH_PSRAM], *include(project)]
+        command = [*CROSS[board.chip].tool("g++"), DIALECTS[0], *STRICT, *FLAVOURS[flavour], *include(project)]
         compile_to([*command, f"-I{ARDUINO_STUB}", "-c", str(source), "-o", str(folder / "port.o")])
-    return Desk(build_desk(project, WITH_PSRAM, folder), model, tokenizer)
+    return Desk(build_desk(project, flavour, folder), model, tokenizer)
 
 
-@pytest.fixture(scope="module", params=[pytest.param("wide", marks=pytest.mark.sweep), "long"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("esp32s3-n16r8", "wide"), marks=pytest.mark.sweep),
+        ("esp32s3-n16r8", "long"),
+        ("pico-plus-2", "wide"),
+    ],
+    ids=" ".join,
+)
 def desk_with_psram(
     request: pytest.FixtureRequest, stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
 ) -> Desk:
     """A state that needs PSRAM."""
-    return build_with_psram(request.getfixturevalue(request.param), stories_tokenizer, tmp_path_factory.mktemp("psram"))
+    name, model = request.param
+    return build_with_psram(name, request.getfixturevalue(model), stories_tokenizer, tmp_path_factory.mktemp("psram"))
 
 
 def test_the_check_of_the_weights_reads_those_that_moved(
@@ -878,15 +890,20 @@ def test_the_check_of_the_weights_reads_those_that_moved(
 
 
 @pytest.mark.parametrize("psram", [True, False])
+@pytest.mark.parametrize("name", WITH_PSRAM)
 def test_weights_that_move_to_psram_give_the_references_tokens_there_and_without_it(
+    name: str,
     psram: bool,
     model: IntegerModel,
+    long: IntegerModel,
     stories_tokenizer: Tokenizer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert memory_needs(model, stories_tokenizer, load_board("esp32s3-n16r8", FOLDER)).placed.psram
-    desk = build_with_psram(model, stories_tokenizer, tmp_path)
+    if name == "pico-plus-2":
+        model = long  # the SRAM has room for all weights of the other
+    assert memory_needs(model, stories_tokenizer, load_board(name, FOLDER)).placed.psram
+    desk = build_with_psram(name, model, stories_tokenizer, tmp_path)
     if not psram:
         monkeypatch.setenv("TL_DESK_NO_PSRAM", "1")
     with Board(desk.program) as board, board.connected() as stream:
@@ -914,7 +931,10 @@ def test_without_the_psram_that_it_needs_the_board_says_so_again_and_again(
             while told.count(b"\n") < 2:
                 told += connection.recv(4096)
     assert told.startswith(
-        b"No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.\r\n"
+        (
+            b"No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.\r\n",
+            b"No PSRAM answers: this is not the board that platformio.ini names.\r\n",
+        )
     )
 
 

@@ -14,15 +14,8 @@
 #include "model.h"
 #include "port.h"
 #include "port_led.h"
+#include "port_psram.h"
 #include "second_core.h"
-
-#if defined(TL_CACHE_IN_PSRAM) || defined(TL_WEIGHTS_IN_PSRAM)
-#define USES_PSRAM
-#if !defined(ARDUINO_ARCH_ESP32)
-#error "PSRAM is known here on the ESP32 alone: leave psram out of the board's description"
-#endif
-#include <esp_heap_caps.h>
-#endif
 
 #if defined(TL_WEIGHTS_APART) && !defined(TL_WEIGHTS_ADDRESS)
 #if !defined(ARDUINO_ARCH_ESP32)
@@ -49,20 +42,15 @@ constexpr uint32_t STALL_MS = 1000; /* output is dropped if the reader has taken
    docs/boards.md. */
 constexpr uint32_t REST_EVERY_MS = 1000;
 
-#if defined(USES_PSRAM)
-/* Allocates zeroed PSRAM, which is never freed; false if there is none. Static variables cannot be in PSRAM, because
-   arduino-esp32's libraries are built without CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY. */
+#if defined(TL_CACHE_IN_PSRAM) || defined(TL_WEIGHTS_IN_PSRAM)
 template <typename Memory> bool get_from_psram(Memory *&memory, size_t bytes) {
-    memory = static_cast<Memory *>(heap_caps_aligned_calloc(16, 1, bytes, MALLOC_CAP_SPIRAM));
+    memory = static_cast<Memory *>(take_psram(bytes));
     return memory != nullptr;
 }
 #endif
 #if defined(TL_CACHE_IN_PSRAM)
 constexpr uint32_t COMPLAIN_EVERY_MS = 2000;
 bool complete; /* whether the model got all the memory that it needs */
-#endif
-#if defined(TL_CACHE_IN_PSRAM) || defined(BOARD_HAS_PSRAM)
-const char NO_PSRAM[] = "No PSRAM answers: board_build.arduino.memory_type or BOARD_HAS_PSRAM is not this board's.";
 #endif
 
 #if defined(TL_WEIGHTS_APART)
@@ -150,9 +138,9 @@ void setup() {
     if (!complete) {
         return;
     }
-#elif defined(BOARD_HAS_PSRAM)
+#elif defined(HAS_PSRAM)
     /* This program does not need PSRAM, but a larger one would: so the user learns of a wrong memory type now. */
-    if (!psramFound()) {
+    if (!psram_answers()) {
         Serial.println(NO_PSRAM);
     }
 #endif

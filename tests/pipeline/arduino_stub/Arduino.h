@@ -65,6 +65,14 @@ unsigned long micros();
 float analogReadTemp(float vref = 3.3f);
 void setup1();
 void loop1();
+#if defined(RP2350_PSRAM_CS)
+extern "C" void *pcalloc(size_t count, size_t size);
+class RP2040 {
+public:
+    size_t getPSRAMSize();
+};
+extern RP2040 rp2040;
+#endif
 #elif defined(TEENSYDUINO)
 #define OUTPUT 1
 #define LED_BUILTIN (13)

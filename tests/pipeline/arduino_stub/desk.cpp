@@ -223,6 +223,23 @@ void Console::ignoreFlowControl(bool ignore) {
     buffer_size = sizeof received; /* USB holds the sender back instead */
 }
 
+#if defined(RP2350_PSRAM_CS)
+RP2040 rp2040;
+
+size_t RP2040::getPSRAMSize() {
+    return getenv("TL_DESK_NO_PSRAM") == nullptr ? 8u << 20 : 0;
+}
+
+/* At an address that is a multiple of 4 and not of 8, as the core's heap may give. */
+extern "C" void *pcalloc(size_t count, size_t size) {
+    if (rp2040.getPSRAMSize() == 0) {
+        return nullptr;
+    }
+    char *const memory = static_cast<char *>(calloc(1, count * size + 4));
+    return memory == nullptr ? nullptr : memory + 4;
+}
+#endif
+
 extern "C" void delay(unsigned long ms) {
 #else
 extern "C" void delay(uint32_t ms) {
