@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 from labgrid import Environment
-from labgrid.exceptions import NoSupplierFoundError
+from labgrid.config import Config
+from labgrid.exceptions import InvalidConfigError, NoConfigFoundError, NoSupplierFoundError
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 from labgrid.strategy import StrategyError
 
@@ -23,6 +24,22 @@ class LabTarget:
     """A target of the environment file, the parameter of the fixture tinyllm_board_request."""
 
     name: str
+
+
+def check(path: str) -> None:
+    """Raise UsageError unless labgrid can read this environment file."""
+    try:
+        Config(path)
+    except (NoConfigFoundError, InvalidConfigError) as error:
+        reason = error.msg
+    except (OSError, UnicodeError) as error:
+        reason = str(error).removesuffix(".")
+    except (TypeError, AttributeError, KeyError):  # of what stands where labgrid expects tables
+        reason = "expected tables like `targets:`"
+    else:
+        return
+    told = " ".join(reason.split())
+    raise pytest.UsageError(f"--lg-env {path}: {told}. docs/labgrid.md of tinyllm shows such a file.")
 
 
 def targets(config: pytest.Config) -> list[LabTarget]:

@@ -47,6 +47,12 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Gen
         raise pytest.UsageError(f"{', '.join(f'--{option}' for option in wrong)}: tinyllm's options are called {right}")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Raise UsageError for an environment file that labgrid cannot read. Its own plugin, after this, would crash."""
+    if path := environment_file(config):
+        lab(config).check(path)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """With an environment file of labgrid, run the tests on each of its targets that has a TinyllmDriver."""
     if REQUEST in metafunc.fixturenames and has_lab(metafunc.config):
@@ -94,7 +100,14 @@ def has_lab(config: pytest.Config) -> bool:
     option = config.getoption
     if option("tinyllm_board") or option("tinyllm_virtual") or option("tinyllm_port"):
         return False
-    return config.pluginmanager.hasplugin("labgrid") and bool(option("lg_env") or os.environ.get("LG_ENV"))
+    return environment_file(config) is not None
+
+
+def environment_file(config: pytest.Config) -> str | None:
+    """Labgrid's, as it finds it itself; None without one or without labgrid."""
+    if not config.pluginmanager.hasplugin("labgrid"):
+        return None
+    return config.getoption("lg_env") or os.environ.get("LG_ENV")
 
 
 def _module(config: pytest.Config, name: str) -> Any:

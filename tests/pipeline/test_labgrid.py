@@ -42,7 +42,7 @@ try:
     from labgrid.strategy import StrategyError
 
     from tinyllm.host.labgrid.places import held_target
-    from tinyllm.host.pytest_plugin.lab import flashed, targets
+    from tinyllm.host.pytest_plugin.lab import check, flashed, targets
 except ImportError:
     pytestmark = pytest.mark.skip("no labgrid: pip install 'tinyllm[labgrid]'")
 
@@ -183,6 +183,33 @@ def test_the_suite_runs_on_each_board_of_the_lab_the_first_flashed_through_its_p
         assert re.search(rf"^{board} +tinystories-260k +64 +[0-9a-f]{{16}} +2 passed", table, re.MULTILINE), done.stdout
     assert (lab.folder / "flash").is_file()
     assert (lab.holder("desk-1"), lab.holder("pico2-1")) == (None, None), "released again"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "could not be found"),
+        (b"", "Configuration file is empty"),
+        (b"targets: [a", "Error in configuration file: .* expected ',' or ']'"),
+        (b"- a", "expected tables like `targets:`"),
+        (b"targets: {}\noptions: 3", "expected tables like `targets:`"),
+        (b"\xff\xfe", "can't decode byte 0xff"),
+    ],
+)
+def test_a_file_that_labgrid_cannot_read_is_told_in_a_line(content: bytes | None, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "env.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(pytest.UsageError, match=rf"^--lg-env .*env\.yaml: .*{told}.*docs/labgrid\.md") as error:
+        check(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_pytest_ends_with_that_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--lg-env", "missing.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "missing.yaml" in done.stderr and "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_file_without_our_driver_is_told(lab: Lab) -> None:
