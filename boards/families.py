@@ -49,8 +49,8 @@ def _for_a_model(board: Board) -> object:
 
 
 def one_of_each_chip(boards: Sequence[Board]) -> list[Board]:
-    """A board of each chip, as examples for a message: the first by name, a plain name before one with an addition."""
+    """The first board of each chip, as examples for a message."""
     found: dict[str, Board] = {}
     for board in boards:
-        found[board.chip] = min(found.get(board.chip, board), board, key=lambda each: each.name.replace("-", "~"))
+        found.setdefault(board.chip, board)
     return list(found.values())

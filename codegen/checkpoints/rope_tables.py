@@ -7,6 +7,7 @@ of position * frequency of the pair. A base gives the frequencies base ** (-pair
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,25 @@ def rope_of_tables(path: Path, cosines: Table, sines: Table) -> Rope:
     frequencies = np.ones(pairs) if positions == 1 else _frequencies(cosines, sines)
     if not (frequencies > 0).all():
         raise _no_rotation(path, 1)
-    rope = _of_one_base(frequencies) if positions > 1 else Rope(USUAL_BASE, "interleaved", 2 * pairs)
-    if rope is None:
-        usual = Rope(USUAL_BASE, "interleaved", 2 * pairs)
-        rope = Rope(USUAL_BASE, "interleaved", 2 * pairs, tuple((usual.frequencies() / frequencies).tolist()))
-    for first, angles in _angles(rope, positions):
+    wrong = 0
+    for rope in _embeddings(frequencies) if positions > 1 else [Rope(USUAL_BASE, "interleaved", 2 * pairs)]:
+        found = _first_wrong(rope, cosines, sines)
+        if found is None:
+            return rope
+        wrong = found
+    raise _no_rotation(path, wrong)
+
+
+def _first_wrong(rope: Rope, cosines: Table, sines: Table) -> int | None:
+    """The first position whose row of the tables the embedding does not give; None if it gives them all."""
+    for first, angles in _angles(rope, len(cosines)):
         rows = slice(first, first + len(angles))
         allowed = ROUNDING + ROUNDING_PER_RADIAN * angles
         differences = np.maximum(np.abs(cosines[rows] - np.cos(angles)), np.abs(sines[rows] - np.sin(angles)))
         wrong = ~(differences <= allowed).all(axis=1)  # written so that a NaN is wrong too
         if wrong.any():
-            raise _no_rotation(path, first + int(np.argmax(wrong)))
-    return rope
+            return first + int(np.argmax(wrong))
+    return None
 
 
 def _frequencies(cosines: Table, sines: Table) -> NDArray[np.float64]:
@@ -69,8 +77,8 @@ def _frequencies(cosines: Table, sines: Table) -> NDArray[np.float64]:
     return frequencies
 
 
-def _of_one_base(frequencies: NDArray[np.float64]) -> Rope | None:
-    """The embedding that gives these frequencies by its base alone, or None if no base does."""
+def _embeddings(frequencies: NDArray[np.float64]) -> Iterator[Rope]:
+    """Embeddings with these frequencies: of bases, the one with the fewest digits first, and the last by factors."""
     pairs = len(frequencies)
     # The last pair determines the base best, because its exponent is the largest.
     estimate = USUAL_BASE if pairs == 1 else float(frequencies[-1] ** (-pairs / (pairs - 1)))
@@ -78,8 +86,9 @@ def _of_one_base(frequencies: NDArray[np.float64]) -> Rope | None:
         base = float(f"{estimate:.{digits - 1}e}")
         rope = Rope(base, "interleaved", 2 * pairs)
         if base >= 1.0 and np.allclose(rope.frequencies() / frequencies, 1.0, rtol=0, atol=SAME_FREQUENCY):
-            return rope
-    return None
+            yield rope
+    usual = Rope(USUAL_BASE, "interleaved", 2 * pairs)
+    yield replace(usual, factors=tuple((usual.frequencies() / frequencies).tolist()))
 
 
 def _angles(rope: Rope, positions: int) -> Iterator[tuple[int, NDArray[np.float64]]]:

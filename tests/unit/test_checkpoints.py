@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.checkpoint_files import (
@@ -115,6 +115,7 @@ def test_a_table_of_one_position_leaves_the_usual_base() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.floats(-9, 1), min_size=4, max_size=4), st.integers(2, 700))
+@example([0.0, 0.0, 0.0, 4e-07], 301)  # near the base 1, whose turns are others from position 300 on
 def test_frequencies_that_no_base_gives_are_kept(logarithms: list[float], context: int) -> None:
     frequencies = np.exp(logarithms)
     rope = Rope(10000.0, "interleaved", 8, tuple(TURNING.rope.frequencies() / frequencies))
