@@ -31,6 +31,7 @@ __all__ = [
     "board_folders",
     "board_names",
     "find_board",
+    "in_order",
     "load_board",
     "load_boards",
     "new_board_folder",
@@ -63,19 +64,24 @@ def new_board_folder() -> Path:
 
 
 def board_files(folder: Path | None = None, may_be_empty: bool = False) -> dict[str, Path]:
-    """Board name -> its file, sorted by name, in `folder` or in all folders. A user's board hides ours of that name.
+    """Board name -> its file, in `folder` or in all folders. A user's board hides ours of that name.
 
-    may_be_empty and errors as board_folders.
+    In the order pico, pico2, pico2-w, pico-w. may_be_empty and errors as board_folders.
     """
     found: dict[str, Path] = {}
     for place in [folder] if folder else board_folders(may_be_empty):
         for path in place.glob("*.toml"):
             found.setdefault(path.stem, path)
-    return dict(sorted(found.items()))
+    return {name: found[name] for name in sorted(found, key=in_order)}
+
+
+def in_order(name: str) -> str:
+    """The key that sorts names of boards: a plain name before one with an addition."""
+    return name.replace("-", "~")
 
 
 def board_names(folder: Path | None = None) -> list[str]:
-    """The names of all boards, sorted."""
+    """The names of all boards, sorted as their files."""
     return list(board_files(folder))
 
 
@@ -94,5 +100,5 @@ def find_board(name: str, files: Mapping[str, Path]) -> Board:
 
 
 def load_boards(folder: Path | None = None) -> list[Board]:
-    """All boards, sorted by name. Raises UserError for the first wrong file."""
+    """All boards, sorted as their files. Raises UserError for the first wrong file."""
     return [read_board(path) for path in board_files(folder).values()]

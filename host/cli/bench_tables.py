@@ -167,6 +167,12 @@ def show_estimates(output: Output, report: Report) -> None:
         rows.append(["  computing, ms", *(f"{one.compute_ms:,.2f}" for one in each)])
         rows.append(["  waiting for memory, ms", *(f"{one.transfer_ms:,.2f}" for one in each)])
     output.table([f"tokens/s at {chip.clock_mhz} MHz, estimated", *(place.place.name for place in places)], rows)
+    if report.prefill is not None:
+        read, decoded = report.prefill.read, report.prefill.decoded
+        output.line(
+            f"A prompt of {report.prefill.tokens} tokens: {read.ms:.2f} ms per token, of which {read.transfer_ms:.2f} "
+            f"waiting for memory; {report.prefill.share:.2f} of the {decoded.ms:.2f} of generating them."
+        )
     output.line(" ".join(_inputs(report, chip)), indent=2)
 
 

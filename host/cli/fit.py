@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tinyllm.boards.description import load_board, load_boards
+from tinyllm.boards.description import in_order, load_board, load_boards
 from tinyllm.boards.families import kinds
 from tinyllm.errors import UserError
 from tinyllm.host.cli.completion import complete_board
@@ -51,7 +51,7 @@ def command(model: str | None, board: str | None, plot: Path | None, options: Lo
         save_plot(plot, _drawn(sketch, fits, one=board is not None), output)
     changes = None if board is None else remedies(sketch, fits[0], [group[0] for group in kinds(load_boards())])
     if as_json:
-        output.document(document(sketch, sorted(fits, key=lambda each: each.board.name), changes))
+        output.document(document(sketch, sorted(fits, key=lambda each: in_order(each.board.name)), changes))
     elif changes is None:
         show_boards(output, sketch, fits, groups)
     else:

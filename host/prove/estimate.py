@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tinyllm.boards.board import Bandwidth, Board
 from tinyllm.codegen.memory.traffic import Traffic
-from tinyllm.host.prove.benchmark import Place
+from tinyllm.host.prove.benchmark import Place, Prefill
 from tinyllm.host.virtual.parts import PARTS, SPLIT, Part
 
 
@@ -33,8 +33,12 @@ class Estimate:
     half_assumed: bool = False
 
     @property
+    def ms(self) -> float:
+        return self.compute_ms + self.transfer_ms
+
+    @property
     def tokens_per_second(self) -> float:
-        return 1000 / (self.compute_ms + self.transfer_ms)
+        return 1000 / self.ms
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,31 @@ class Chip:
 def longer_way(parts: Mapping[Part, float]) -> float:
     """What the busier of two cores does: half of the divided parts, all of the rest. parts: counted on one core."""
     return sum(parts.values()) - sum(parts.get(part, 0.0) for part in SPLIT) / 2
+
+
+@dataclass(frozen=True)
+class PrefillEstimate:
+    """A token of a prompt of `tokens`, and the same token generated, both on as many cores as counted."""
+
+    tokens: int
+    read: Estimate
+    decoded: Estimate
+
+    @property
+    def share(self) -> float:
+        """The time of the token that is read, as a fraction of that of the generated one."""
+        return self.read.ms / self.decoded.ms
+
+
+def estimate_prefill(
+    prefill: Prefill, unit: str, cores: int, chip: Chip, read: Traffic, decoded: Traffic
+) -> PrefillEstimate:
+    """The estimate of a long prompt. read, decoded: the traffic of one of its tokens, read and generated."""
+
+    def of(count: float, moved: Traffic) -> Estimate:
+        return Estimate(cores, chip.compute_ms(count, unit), chip.transfer_ms(moved.by_memory))
+
+    return PrefillEstimate(prefill.tokens, of(prefill.per_token, read), of(prefill.decoded, decoded))
 
 
 def estimate(place: Place, unit: str, counted_cores: int, chip: Chip, traffic: Traffic) -> list[Estimate]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tinyllm.boards.description import TWIN, Board, load_board
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.memory.plan import memory_needs
-from tinyllm.codegen.memory.traffic import Traffic, matrix_macs, traffic
+from tinyllm.codegen.memory.traffic import Traffic, matrix_macs, prefill_traffic, traffic
 from tinyllm.errors import UserError
 from tinyllm.host.link.messages import HelloReply
 from tinyllm.host.prove.benchmark import Benchmark, Place
-from tinyllm.host.prove.estimate import Chip, Estimate, estimate
+from tinyllm.host.prove.estimate import Chip, Estimate, PrefillEstimate, estimate, estimate_prefill
 from tinyllm.host.prove.expected_answers import Expected
 from tinyllm.host.virtual.parts import PARTS
 
@@ -55,13 +55,17 @@ class PlaceReport:
 
 @dataclass(frozen=True)
 class Report:
-    """A benchmark, its board, and what follows. macs: of the model's matrices, for a token; None if not known."""
+    """A benchmark, its board, and what follows.
+
+    macs: of the model's matrices, for a token; None if not known. prefill: of the long prompt; None as for a place.
+    """
 
     hello: HelloReply
     benchmark: Benchmark
     macs: int | None
     chip: Chip | None
     places: tuple[PlaceReport, ...]
+    prefill: PrefillEstimate | None = None
 
     @property
     def cores(self) -> int:
@@ -80,6 +84,9 @@ class Report:
         del measured["places"]
         if self.benchmark.prefill is not None:
             measured["prefill"]["share"] = self.benchmark.prefill.share
+            if self.prefill is not None:
+                estimated = {"read": asdict(self.prefill.read), "decoded": asdict(self.prefill.decoded)}
+                measured["prefill"]["estimate"] = estimated | {"share": self.prefill.share}
         return (
             named
             | measured
@@ -117,12 +124,19 @@ def report(hello: HelloReply, benchmark: Benchmark, expected: Expected | None) -
     # The host board describes no memory: the bytes that it moves do not matter.
     needs = memory_needs(expected.model, expected.tokenizer, board) if expected and board and board.memory else None
     made = Report(hello, benchmark, matrix_macs(expected.model) if expected else None, chip, ())
+    kernels = kernel_set_of(board)
     places = []
     for place in benchmark.places:
-        moved = traffic(expected.model, needs, place.position, kernel_set_of(board)) if expected and needs else None
+        moved = traffic(expected.model, needs, place.position, kernels) if expected and needs else None
         estimates = estimate(place, made.unit, made.cores, chip, moved) if chip and moved else []
         places.append(PlaceReport(place, moved, tuple(estimates)))
-    return Report(hello, benchmark, made.macs, chip, tuple(places))
+    prompt, prefill = benchmark.prefill, None
+    if prompt and chip and expected and needs:
+        position = (prompt.tokens - 1) / 2
+        read = prefill_traffic(expected.model, needs, position, kernels)
+        decoded = traffic(expected.model, needs, position, kernels)
+        prefill = estimate_prefill(prompt, made.unit, made.cores, chip, read, decoded)
+    return replace(made, places=tuple(places), prefill=prefill)
 
 
 def _described(name: str) -> Board | None:

@@ -18,9 +18,9 @@ from tinyllm.errors import UserError
 from tinyllm.host.link.messages import HelloReply
 from tinyllm.host.model.load import LoadedModel, load_model
 from tinyllm.host.prove import records
-from tinyllm.host.prove.benchmark import Benchmark, Phase, Place
+from tinyllm.host.prove.benchmark import Benchmark, Phase, Place, Prefill
 from tinyllm.host.prove.benchmarks_page import PAGE, page
-from tinyllm.host.prove.estimate import Chip, Estimate, estimate
+from tinyllm.host.prove.estimate import Chip, Estimate, estimate, estimate_prefill
 from tinyllm.host.prove.plots import PLOTS, Plot, Sources, plots
 from tinyllm.host.prove.published import Figure, check_estimate
 from tinyllm.host.prove.report import Report, report
@@ -124,6 +124,15 @@ def test_counted_cycles_are_what_they_are_and_sram_costs_nothing_beside_them() -
     moved = replace(MOVED, weights_in="SRAM")
     (one,) = estimate(place(100_000, 99_000), "cycles", 1, replace(CHIP, cores=1), moved)
     assert one == Estimate(1, pytest.approx(1.0), pytest.approx(0.0))
+
+
+def test_a_prompt_whose_tokens_share_what_is_read_waits_less_than_its_tokens_generated() -> None:
+    """100,000 instructions of 1.5 cycles at 100 MHz and 50,000 bytes at 20 MB/s; else twice, and 200,000 bytes."""
+    shared = replace(MOVED, weights=50_000)
+    made = estimate_prefill(Prefill(64, 100_000, 200_000), "instructions", 2, CHIP, shared, MOVED)
+    assert made.read == Estimate(2, pytest.approx(1.5), pytest.approx(2.5))
+    assert made.decoded == Estimate(2, pytest.approx(3.0), pytest.approx(10))
+    assert made.share == pytest.approx(4 / 13)
 
 
 def test_the_estimate_is_checked_against_the_same_program_in_another_memory() -> None:

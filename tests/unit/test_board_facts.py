@@ -113,7 +113,7 @@ def test_boards_that_no_model_can_tell_apart_are_one_kind() -> None:
     assert found["pico-w"] == [], "its radio takes memory"
 
 
-def test_one_board_of_each_chip_has_the_plain_name() -> None:
+def test_one_board_of_each_chip_is_the_first_which_has_a_plain_name() -> None:
     names = [board.name for board in one_of_each_chip(REAL)]
     assert names == ["esp32", "esp32c3", "esp32c6", "esp32p4", "esp32s2", "esp32s3", "pico", "pico2", "teensy41"]
 

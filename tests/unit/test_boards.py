@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from platformio.package.meta import PackageSpec
 
 from tinyllm.boards.board import Bandwidth, Board, Cycles, Memory, Power, Reserve, UsbId
-from tinyllm.boards.description import BOARDS_DIR, FIRMWARE, FOLDER, OWN_PLATFORM, board_names, load_board, load_boards
+from tinyllm.boards.description import (
+    BOARDS_DIR,
+    FIRMWARE,
+    FOLDER,
+    OWN_PLATFORM,
+    board_names,
+    in_order,
+    load_board,
+    load_boards,
+)
 from tinyllm.boards.reader import LARGEST_FILE, read_board
 from tinyllm.codegen.memory.plan import CODE_BYTES
 from tinyllm.errors import UserError
@@ -417,7 +426,7 @@ def test_a_board_in_a_users_folder_is_one_more_board(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/feather.toml").write_text(PICO)
     monkeypatch.setenv(BOARDS_DIR, str(tmp_path / "mine"))
-    assert board_names() == sorted([*ours, "feather"])
+    assert board_names() == sorted([*ours, "feather"], key=in_order)
     assert load_board("feather").description == "A Pico"
     assert {board.name for board in load_boards()} == {*ours, "feather"}
 

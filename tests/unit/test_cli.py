@@ -260,7 +260,7 @@ def test_doctor_does_not_take_a_compiler_for_one_that_has_no_c_library(
     assert not check["ok"]
     assert check["found"] == (
         "arm-none-eabi-gcc has no C library, "
-        "for pico-virtual, pico-w-virtual, xiao-rp2040-virtual, pico-plus-2-virtual and 4 more"
+        "for pico-virtual, pico-w-virtual, xiao-rp2040-virtual, pico2-virtual and 4 more"
     )
 
 
