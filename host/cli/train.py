@@ -64,7 +64,9 @@ EPILOG = f"Presets: {', '.join(f'{name} ({shape.n_parameters:,} parameters)' for
 @click.option("--minutes", metavar="M", type=click.FloatRange(0.05), help="As many steps as this time allows.")
 @click.option("--tokens", metavar="N", type=click.IntRange(16), default=2048, show_default=True, help="Of a step.")
 @click.option("--seed", metavar="N", type=int, default=260, show_default=True, help="The same gives the same weights.")
-@click.option("--threads", metavar="N", type=click.IntRange(1, 256), default=1, show_default=True, help="Of torch.")
+@click.option(
+    "--cores", metavar="N", type=click.IntRange(1, 64), default=1, show_default=True, help="Share each batch."
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--from", "origin", metavar="MODEL", type=_PATH, help="Begin with the weights of another (fine-tuning).")
 @click.option("--teacher", metavar="MODEL", type=_PATH, help="Learn from a larger checkpoint's distribution too.")
@@ -100,7 +102,7 @@ def command(
     minutes: float | None,
     tokens: int,
     seed: int,
-    threads: int,
+    cores: int,
     device: str,
     origin: Path | None,
     teacher: Path | None,
@@ -163,12 +165,15 @@ def command(
     )
     if device == "cuda" and "cuda" not in devices():
         raise UserError("--device cuda: torch sees no such GPU here; leave the option out")
+    chosen = devices()[0] if device == "auto" else device
+    if cores > 1 and chosen != "cpu":
+        raise UserError(f"--cores {cores}: for a training on the CPU, and this one is on {chosen}; add --device cpu")
     with output.working("reading the text and making the tokenizer"):
         job = prepare(
             Data(texts or pairs, valid, bool(pairs), chat_tokens, algorithm),
             Sources(None if origin is None else Origin(origin, blocks, hidden, kv_heads), teacher),
             _paced(recipe, steps),
-            Machine(threads, devices()[0] if device == "auto" else device, minutes),
+            Machine(cores, chosen, minutes),
             out,
             prompts,
             steps,

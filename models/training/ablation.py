@@ -60,10 +60,9 @@ def train_one(shape: Shape, corpus: Corpus, vocabulary: Vocabulary, steps: int, 
 @click.option("--valid", type=click.Path(path_type=Path), required=True, help="Stories to measure with.")
 @click.option("--steps", type=click.IntRange(1), default=600, show_default=True)
 @click.option("--seeds", default="260", show_default=True, help="With commas between them.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
-def command(text: Path, valid: Path, steps: int, seeds: str, threads: int) -> None:
+def command(text: Path, valid: Path, steps: int, seeds: str) -> None:
     """Train each shape with each seed, and print the table."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     if not all(seed.strip().isdecimal() for seed in seeds.split(",")):
         raise click.UsageError(f"--seeds {seeds}: expected numbers with commas between them")
     numbers = [int(seed) for seed in seeds.split(",")]

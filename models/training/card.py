@@ -38,7 +38,7 @@ class Card:
     licence: str | None
     data: str | None
     command: str
-    threads: int
+    cores: int
     seconds: float
     versions: Sequence[str]
     origin: str | None
@@ -98,7 +98,7 @@ class Card:
             f"    {self.command}",
             "",
             f"{recipe.steps:,} steps of about {recipe.tokens:,} tokens, {self.read:,} in all, seed {recipe.seed},"
-            f" {self.seconds / 60:.1f} minutes with {self.threads} thread{'s' * (self.threads > 1)}.",
+            f" {self.seconds / 60:.1f} minutes on {self.cores} core{'s' * (self.cores > 1)}.",
             f"{', '.join(self.versions)}. The same command, files and versions give the same weights",
             "on the same kind of processor.",
             "",

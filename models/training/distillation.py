@@ -32,6 +32,10 @@ class Teacher:
     def of(cls, model: Model, ends: tuple[int, int], device: str) -> Teacher:
         return cls({name: tensor.to(device) for name, tensor in weights_of(model).items()}, model.config, ends)
 
+    def taught(self, targets: Tensor) -> Tensor:
+        """What the teacher teaches, bool (rows, length): what is learned, but not the BOS after an EOS."""
+        return (targets != IGNORED) & (targets != self.ends[0])
+
     def divergence(self, guesses: Tensor, inputs: Tensor, documents: Tensor | None, targets: Tensor) -> Tensor:
         """Mean KL divergence in nats, from the teacher's distribution to the model's.
 
@@ -39,8 +43,8 @@ class Teacher:
         where `targets` is not IGNORED.
         """
         bos, eos = self.ends
-        learned = targets != IGNORED
-        taught = targets[learned] != bos
+        learned, taught = targets != IGNORED, self.taught(targets)
+        taught = taught[learned]
         with torch.no_grad():
             x = hidden(self.weights, self.config, inputs, documents)[learned][taught]
             wanted = functional.linear(x, self.weights.get(HEAD, self.weights[EMBEDDING])).log_softmax(-1)

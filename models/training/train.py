@@ -67,9 +67,9 @@ class Sources:
 
 @dataclass(frozen=True)
 class Machine:
-    """Torch's threads and device. minutes: if given, the training's time, which decides the number of steps."""
+    """cores: processes that share each batch, on a CPU. minutes: if given, the time, which decides the steps."""
 
-    threads: int = 1
+    cores: int = 1
     device: str = "cpu"
     minutes: float | None = None
 
@@ -162,7 +162,7 @@ class Job:
             licence=description.licence,
             data=description.data,
             command=description.command,
-            threads=self.machine.threads,
+            cores=self.machine.cores,
             seconds=self.seconds,
             versions=[f"torch {torch.__version__}", f"sentencepiece {sentencepiece.__version__}"],
             origin=None if self.sources.origin is None else self.sources.origin.path.name,
@@ -186,7 +186,7 @@ def prepare(
     steps: as the user gave it; None takes the recipe's, or as many as fit the minutes. fresh: delete the checkpoint.
     Raises UserError for bad files, sources that do not fit, and a checkpoint of another training.
     """
-    torch.set_num_threads(machine.threads)
+    torch.set_num_threads(1)
     _check(out)
     texts, held_out = _read(data.files, data), _read(data.valid, data)
     if not held_out:
@@ -209,7 +209,7 @@ def prepare(
 
     def training(recipe: Recipe) -> Training:
         path = out / CHECKPOINT
-        return Training(recipe, corpus, vocabulary.text_bytes, path, machine.device, first, teacher)
+        return Training(recipe, corpus, vocabulary.text_bytes, path, machine.device, first, teacher, machine.cores)
 
     if fresh:
         (out / CHECKPOINT).unlink(missing_ok=True)

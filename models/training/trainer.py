@@ -19,13 +19,16 @@ from torch.nn import functional
 from tinyllm.errors import UserError
 from tinyllm.files import file_size, write_file
 from tinyllm.models.training.distillation import Teacher
+from tinyllm.models.training.helpers import Helpers, Task
+from tinyllm.models.training.learner import Learner, Rows
 from tinyllm.models.training.muon import Muon
-from tinyllm.models.training.network import EMBEDDING, HEAD, Weights, hidden, initial_weights, is_matrix, logits
+from tinyllm.models.training.network import EMBEDDING, Weights, initial_weights, is_matrix, logits
 from tinyllm.models.training.rounding import Rounding, rounded
-from tinyllm.models.training.rows import IGNORED, Batch, packed, row_length, stretches
+from tinyllm.models.training.rows import Batch, packed, row_length, stretches
 from tinyllm.models.training.shape import Shape
 from tinyllm.models.training.vocabulary import Document
 
+SEED_MASK = 2**63 - 1
 TIMED = 4
 """Steps that are timed to compute how many fit a budget of minutes."""
 
@@ -160,10 +163,11 @@ class Training:
         device: str = "cpu",
         first: Weights | None = None,
         teacher: Teacher | None = None,
+        cores: int = 1,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.corpus, self.checkpoint, self.device = recipe, corpus, checkpoint, torch.device(device)
-        self.text_bytes, self.teacher = text_bytes, teacher
+        self.text_bytes, self.cores = text_bytes, cores
         self.config = recipe.shape.model_config()
         start = initial_weights(recipe.shape) if first is None else first
         self.weights = {name: tensor.clone().to(self.device) for name, tensor in start.items()}
@@ -176,10 +180,15 @@ class Training:
         origin = "" if first is None else _digest(first)
         taught = "" if teacher is None else _digest(teacher.weights)
         self.identity = f"{asdict(replace(recipe, steps=0))} {corpus.digest} {origin} {taught} {device}"
+        self.identity += f" {cores} cores" * (cores > 1)
         matrices = [w for name, w in self.weights.items() if is_matrix(name, w)]
         vectors = [w for name, w in self.weights.items() if not is_matrix(name, w)]
         for tensor in self.weights.values():
+            if cores > 1:
+                tensor.share_memory_()
             tensor.requires_grad_(True)
+        self.learner = Learner(self.weights, self.config, recipe.dropout, teacher, recipe.teacher_part)
+        self.helpers = Helpers(self.learner, cores - 1)
         self.muon = Muon(matrices, recipe.weight_decay)
         self.adamw = torch.optim.AdamW(vectors, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True)
 
@@ -197,13 +206,14 @@ class Training:
         late = self.step >= self.recipe.rounding_from * self.recipe.steps
         return self.recipe.rounding if late else Rounding.NONE
 
-    def batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The next inputs, targets and documents, int64 (rows, length)."""
+    def batch(self) -> Rows:
+        """The next batch."""
         batch = next(self.batches)
         if batch.documents is None:
             batch = batch.reshaped(self.row_of_stories())
         inputs, targets = (torch.from_numpy(part.copy()).to(self.device) for part in batch[:2])
-        return inputs, targets, None if batch.documents is None else torch.from_numpy(batch.documents).to(self.device)
+        documents = None if batch.documents is None else torch.from_numpy(batch.documents).to(self.device)
+        return Rows(inputs, targets, documents)
 
     def row_of_stories(self) -> int:
         """The tokens of a row of stories in this step."""
@@ -211,23 +221,24 @@ class Training:
         short = self.step < recipe.short_part * recipe.steps and recipe.tokens % recipe.short_row == 0
         return min(recipe.short_row, recipe.shape.context) if short else recipe.shape.context
 
-    def loss(self, inputs: Tensor, targets: Tensor, documents: Tensor | None) -> Tensor:
-        """Mean nats of a learned token. With a teacher, a mean of that and the divergence, weighted by teacher_part."""
-        weights = rounded(self.weights, self.rounding)
-        x = hidden(weights, self.config, inputs, documents, self.recipe.dropout)
-        learned = targets != IGNORED
-        guesses = functional.linear(x[learned], weights.get(HEAD, weights[EMBEDDING]))
-        loss = functional.cross_entropy(guesses, targets[learned])
-        if self.teacher is None:
-            return loss
-        part = self.recipe.teacher_part
-        return (1 - part) * loss + part * self.teacher.divergence(guesses, inputs, documents, targets)
+    def learn(self, rows: Rows) -> float:
+        """Set the gradients of the weights to those of a batch. Returns its loss."""
+        first, *others = rows.split(self.cores)
+        if not others:
+            loss = self.learner.loss(rows, self.rounding)
+            loss.backward()
+            return loss.item()
+        seed = (self.recipe.seed << 32) + self.step * self.cores
+        tasks = [Task(part, rows.targets, self.rounding, seed + i & SEED_MASK) for i, part in enumerate(others)]
+        self.helpers.begin(tasks)
+        loss = self.learner.loss(first, self.rounding, rows.targets)
+        loss.backward()
+        return loss.item() + self.helpers.finish()
 
     def train_step(self) -> tuple[float, int]:
         """Update the weights with the next batch. Returns its loss and the number of tokens read."""
-        inputs, targets, documents = self.batch()
-        loss = self.loss(inputs, targets, documents)
-        loss.backward()
+        rows = self.batch()
+        loss = self.learn(rows)
         torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
         self.muon.update(self.recipe.matrix_rate * self.rate())
         self.adamw.param_groups[0]["lr"] = self.recipe.vector_rate * self.rate()
@@ -238,7 +249,7 @@ class Training:
         with torch.no_grad():
             for name, tensor in self.averaged.items():
                 tensor.lerp_(self.weights[name], 1 - decay)
-        return float(loss.detach()), inputs.numel()
+        return loss, rows.inputs.numel()
 
     def validate(self) -> float:
         """The validation loss of the averaged weights, rounded as in this step. Keeps the weights if they are the best.
@@ -271,21 +282,24 @@ class Training:
 
         `report` is called after each step. The checkpoint is written after each validation and when training stops.
         """
-        while self.step < self.recipe.steps:
-            loss, tokens = self.train_step()
-            self.losses.append(loss)
-            due = self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps
-            valid_loss = self.validate() if due else None
-            if valid_loss is not None:
-                self.history.append((self.step, float(np.mean(self.losses)), valid_loss))
-                self.losses = []
-            report(Step(self.step, loss, valid_loss, tokens))
-            stopped = self.step < self.recipe.steps and stop()
-            if due or stopped:
-                self.save()
-            if stopped:
-                return False
-        return True
+        try:
+            while self.step < self.recipe.steps:
+                loss, tokens = self.train_step()
+                self.losses.append(loss)
+                due = self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps
+                valid_loss = self.validate() if due else None
+                if valid_loss is not None:
+                    self.history.append((self.step, float(np.mean(self.losses)), valid_loss))
+                    self.losses = []
+                report(Step(self.step, loss, valid_loss, tokens))
+                stopped = self.step < self.recipe.steps and stop()
+                if due or stopped:
+                    self.save()
+                if stopped:
+                    return False
+            return True
+        finally:
+            self.helpers.close()
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
@@ -360,6 +374,7 @@ class Training:
                 self.step = step
                 self.train_step()
             mean += (time.perf_counter() - started) / TIMED * (part if len(parts) > 1 else 1)
+        self.helpers.close()
         return max(1, int(seconds / mean))
 
 
