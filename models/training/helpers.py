@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -40,11 +42,12 @@ class Helpers:
         self._gradients: list[Weights] = []
 
     def begin(self, tasks: Sequence[Task]) -> None:
-        """Give each task to a process; there are no more tasks than processes."""
+        """Give each task to a process; there are no more tasks than processes. Failure if a process has ended."""
         while len(self._pipes) < self._count:
             self._start()
-        for pipe, task in zip(self._pipes, tasks, strict=False):
-            pipe.send(task)
+        with _alive():
+            for pipe, task in zip(self._pipes, tasks, strict=False):
+                pipe.send(task)
         self._busy = len(tasks)
 
     def finish(self) -> float:
@@ -54,16 +57,10 @@ class Helpers:
         """
         loss = 0.0
         for pipe, gradients in zip(self._pipes[: self._busy], self._gradients, strict=False):
-            try:
+            with _alive():
                 loss += pipe.recv()
-            except (EOFError, OSError):
-                raise Failure(
-                    "a process of the training has ended, perhaps for lack of memory; the same command goes on from "
-                    "the last checkpoint, and --cores 1 needs less"
-                ) from None
             for name, weight in self._learner.weights.items():
-                assert weight.grad is not None
-                weight.grad += gradients[name]
+                weight.grad = gradients[name].clone() if weight.grad is None else weight.grad + gradients[name]
         return loss
 
     def close(self) -> None:
@@ -79,22 +76,57 @@ class Helpers:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, ours, self._learner, gradients), daemon=True)
-        safe = os.environ.get("PYTHONSAFEPATH")
-        os.environ["PYTHONSAFEPATH"] = "1"  # a user's folder may hold a json.py
-        try:
+        with _ignored(), _without_the_folder():
             process.start()
-        finally:
-            os.environ.pop("PYTHONSAFEPATH") if safe is None else os.environ.update(PYTHONSAFEPATH=safe)
         theirs.close()
         self.processes.append(process)
         self._pipes.append(ours)
         self._gradients.append(gradients)
 
 
+@contextmanager
+def _ignored() -> Iterator[None]:
+    """A process that starts here ignores Ctrl-C: it is for the training, which stops after the step under way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _without_the_folder() -> Iterator[None]:
+    """Python looks in the folder that a process starts in first, and a user's may hold a json.py. (From 3.11 on.)"""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
+@contextmanager
+def _alive() -> Iterator[None]:
+    """Raise Failure if a pipe leads to no process."""
+    try:
+        yield
+    except (EOFError, OSError):
+        raise Failure(
+            "a process of the training has ended, perhaps for lack of memory; the same command goes on from the last "
+            "checkpoint, and --cores 1 needs less"
+        ) from None
+
+
 def _serve(pipe: Connection, other: Connection, learner: Learner, gradients: Weights) -> None:
     """Answer tasks until nobody gives one. other: the end of the pipe that is not ours."""
     other.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which stops after the step under way
     torch.set_num_threads(1)
     while True:
         try:
@@ -105,7 +137,6 @@ def _serve(pipe: Connection, other: Connection, learner: Learner, gradients: Wei
         loss = learner.loss(task.rows, task.rounding, task.whole)
         loss.backward()
         for name, weight in learner.weights.items():
-            assert weight.grad is not None
-            gradients[name].copy_(weight.grad)
+            gradients[name].copy_(torch.zeros(()) if weight.grad is None else weight.grad)
             weight.grad = None
         pipe.send(loss.item())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,8 +60,7 @@ def test_a_process_that_was_killed_is_told_and_the_training_goes_on_from_its_che
     def kill_after_a_checkpoint() -> bool:
         if broken.training.step == 9:
             (helper,) = broken.training.helpers.processes
-            assert helper.pid is not None
-            os.kill(helper.pid, signal.SIGTERM)
+            helper.kill()
         return False
 
     with pytest.raises(Failure, match=r"a process of the training has ended.*--cores 1"):
