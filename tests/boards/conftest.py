@@ -42,8 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A module's MODELS with its CONTEXT on the board that was named, or on the host board and every virtual one.
 
-    All but the first model are a sweep on all boards but the Pico 2. A module with SECOND_OPINION has the Pico once
-    more, in rp2040js; one with NARROW those virtual boards with weights of such formats.
+    All but the first model are a sweep on all boards but the Pico 2, and with DAILY all boards that it does not name. A
+    module with SECOND_OPINION has the Pico once more, in rp2040js; one with NARROW those virtual boards with weights of
+    such formats.
     """
     option = metafunc.config.getoption
     if plugin.REQUEST not in metafunc.fixturenames or option("tinyllm_port") or plugin.has_lab(metafunc.config):
@@ -58,11 +59,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if hasattr(metafunc.module, "SECOND_OPINION"):
             boards.append((load_board("pico"), True, "rp2040js"))
     named = option("tinyllm_board") is not None
-    targets = [
-        target(*board, model, options, sweep=not (named or model == models[0] or board[0].name == "pico2"))
-        for model in models
-        for board in boards
-    ]
+    daily = getattr(metafunc.module, "DAILY", None)
+
+    def is_sweep(board: Board, model: str | None) -> bool:
+        other_model = model != models[0] and board.name != "pico2"
+        return not named and (other_model or (daily is not None and board.name not in daily))
+
+    targets = [target(*board, model, options, sweep=is_sweep(board[0], model)) for model in models for board in boards]
     if not option("tinyllm_board") and not option("tinyllm_weights"):
         for name, weights in getattr(metafunc.module, "NARROW", {}).items():
             narrow = replace(options, weights=weights, calibrate=few_stories())

@@ -1,6 +1,6 @@
 """Power cuts and line noise: every answer ends, whole or with a clear error, and the next prompt works.
 
-A few rounds for every board; `make faults` has a thousand of each.
+A few rounds; `make faults` has a thousand of each.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from tests.reliability.noise import Rounds, right_answer
 from tests.reliability.power import Cuts
 from tinyllm.host.api.board import Board
 
+DAILY = ("host", "pico2", "esp32c3")
+"""As in the record of power cuts."""
 RATE = 0.01
 
 

@@ -889,8 +889,15 @@ def test_the_check_of_the_weights_reads_those_that_moved(
     assert c.lib.tl_weights_intact()
 
 
-@pytest.mark.parametrize("psram", [True, False])
-@pytest.mark.parametrize("name", WITH_PSRAM)
+@pytest.mark.parametrize(
+    ("name", "psram"),
+    [
+        ("esp32s3-n16r8", True),
+        ("esp32s3-n16r8", False),
+        ("pico-plus-2", True),
+        pytest.param("pico-plus-2", False, marks=pytest.mark.sweep),
+    ],
+)
 def test_weights_that_move_to_psram_give_the_references_tokens_there_and_without_it(
     name: str,
     psram: bool,
