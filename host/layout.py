@@ -54,6 +54,12 @@ def table(
     return heading, [line for row in lines for line in row]
 
 
+def table_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """The columns that a table takes if nothing of it is broken."""
+    widths = [max(map(width, cells)) for cells in zip(headers, *rows, strict=True)]
+    return sum(widths) + len(GAP) * (len(widths) - 1)
+
+
 def _narrowed(
     headers: Sequence[str], cells: Sequence[Sequence[str]], full: list[int], columns: int, wraps: Collection[str]
 ) -> list[int] | None:

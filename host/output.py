@@ -89,6 +89,10 @@ class Output:
         heading, lines = layout.table(headers, cells, self.columns, wraps)
         self._print([*((line, "bold") for line in heading), *((line, "") for line in lines)])
 
+    def table_width(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+        """The columns that a table takes if nothing of it is broken."""
+        return layout.table_width(headers, [[printable(cell) for cell in row] for row in rows])
+
     def bars(
         self,
         rows: Sequence[tuple[str, Mapping[str, float]]],

@@ -17,8 +17,6 @@ from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.output import Output
 from tinyllm.host.prove.costs import INT4_MAC
 
-WIDE = 108
-"""The table has all its columns on a terminal of at least so many columns."""
 BATTERY = "LiPo"
 """The header of the column for the first of BATTERIES."""
 COLUMNS = (FLASH, SRAM, PSRAM)
@@ -35,21 +33,17 @@ def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit], kind
     output.line(_title(sketch), style="bold")
     output.line(_sizes(sketch), indent=2)
     output.line("")
-    wide = output.columns is None or output.columns >= WIDE
-    more = ["prefill", BATTERY, *COLUMNS] if wide else []
-    output.table(
-        ["board", *FORMATS, "longest", "mJ", *more],
-        [
-            [
-                each.board.name,
-                *(_cell(each.formats[weights], sketch.context) for weights in FORMATS),
-                *_rest(each, wide),
-            ]
-            for each in boards
-        ],
-    )
+    headers = ["board", *FORMATS, "longest", "mJ", "prefill", BATTERY, *COLUMNS]
+    rows = [
+        [each.board.name, *(_cell(each.formats[weights], sketch.context) for weights in FORMATS), *_rest(each)]
+        for each in boards
+    ]
+    whole = output.table_width(headers, rows)
+    wide = output.columns is None or output.columns >= whole
+    shown = len(headers) if wide else len(FORMATS) + 3
+    output.table(headers[:shown], [row[:shown] for row in rows])
     output.line("")
-    for line in _legend(sketch, boards, kinds, wide):
+    for line in _legend(sketch, boards, kinds, None if wide else whole):
         output.line(line, indent=2)
 
 
@@ -87,22 +81,22 @@ def _cell(fit: Fit, wanted: int) -> str:
     return speed if fit.context == wanted else f"{speed} at {fit.context}"
 
 
-def _rest(each: BoardFit, wide: bool) -> list[str]:
+def _rest(each: BoardFit) -> list[str]:
     best = each.best
     if best is None:
-        return [NONE] * (7 if wide else 2)
-    row = [f"{best.longest_context:,}", _energy(best.decode)]
-    if wide:
-        filled = {memory.memory: f"{memory.taken / memory.bytes:.0%}" for memory in best.parts}
-        if FLASH_BESIDE in filled:
-            filled[FLASH] += f"+{filled[FLASH_BESIDE]}"
-        row += [_rate(best.prefill), _charge(best.decode, BATTERIES[0].name, brief=True)]
-        row += [filled.get(memory, NONE) for memory in COLUMNS]
-    return row
+        return [NONE] * (4 + len(COLUMNS))
+    filled = {memory.memory: f"{memory.taken / memory.bytes:.0%}" for memory in best.parts}
+    if FLASH_BESIDE in filled:
+        filled[FLASH] += f"+{filled[FLASH_BESIDE]}"
+    charge = _charge(best.decode, BATTERIES[0].name, brief=True)
+    row = [f"{best.longest_context:,}", _energy(best.decode), _rate(best.prefill), charge]
+    return row + [filled.get(memory, NONE) for memory in COLUMNS]
 
 
-def _legend(sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence[Board]], wide: bool) -> Iterator[str]:
-    """Lines that explain the words in the table, if they occur in it."""
+def _legend(
+    sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence[Board]], needed: int | None
+) -> Iterator[str]:
+    """Lines that explain the words in the table, if they occur in it. needed: columns for those that are left out."""
     fits = [fit for each in boards for fit in each.formats.values()]
     yield (
         f"Numbers below the weights are tokens/s halfway through the context, estimated; {_mixture(sketch)}. "
@@ -112,7 +106,7 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence
         yield "flash x2.3: does not fit, for it needs 2.3 times the flash that there is."
     if any(fit.fits and fit.context != sketch.context for fit in fits):
         yield "N at C: N tokens/s with context C, the longest that fits; a build takes it unless --context is given."
-    if wide:
+    if needed is None:
         battery = BATTERIES[0]
         yield (
             f"prefill: tokens/s of a prompt of {PROMPT} tokens. {BATTERY}: tokens of a {battery.name}, "
@@ -121,7 +115,7 @@ def _legend(sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence
         if any(each.best and each.best.needs.weights_in == PARTITION for each in boards):
             yield "flash 69%+98%: of the program's part, and of the part beside it, for there the weights lie."
     else:
-        yield f"From {WIDE} columns on there are prefill, {BATTERY} and how full each memory is, too."
+        yield f"From {needed} columns on there are prefill, {BATTERY} and how full each memory is, too."
     if sketch.tokenizer is None:
         yield f"The vocabulary's bytes are estimated. {sketch.no_tokenizer}"
     for each in boards:
@@ -165,6 +159,8 @@ def _show_changes(output: Output, board: BoardFit, changes: Sequence[Remedy]) ->
     if changes:
         what = "what helps" if here else "to make it fit" if helps else "what comes nearer"
         output.table([what, "fits", "context", "tokens/s", "mJ/token"], [_change(each) for each in changes])
+        if any("int4" in each.change or "mixed" in each.change or "--kv-cache" in each.change for each in changes):
+            output.line("Fewer bits cost quality: `tinyllm eval` with --variants says how much.", indent=2)
 
 
 def _figures(sketch: Sketch, board: BoardFit) -> Iterator[tuple[str, list[str]]]:
@@ -199,7 +195,7 @@ def _largest(sketch: Sketch, board: BoardFit) -> Iterator[str]:
     held = []
     for name, found in largest_models(sketch, board).items():
         if found is not None:
-            blocks = f"{found.blocks} blocks{' or more' if found.at_least else ''}"
+            blocks = f"{found.blocks} block{'s' * (found.blocks != 1)}{' or more' if found.at_least else ''}"
             held.append(f"{blocks} as {name} ({found.parameters / 1e6:,.1f} million parameters)")
     context = sketch.context if board.best is None else board.best.context
     room_for = " and ".join(held) or "not even one block"

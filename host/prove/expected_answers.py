@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyllm.boards.description import TWIN
 from tinyllm.codegen.actions.plan import CallReader, actions_of
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
@@ -135,9 +136,11 @@ def check_model(request: BoardRequest, connection: Connection, link: Link) -> No
     Raises Failure without weights; errors as expected_of.
     """
     if (trouble := weights_trouble(link.hello)) is not None:
+        name = link.hello.board
+        real = name.removesuffix(TWIN)
+        again = "flash MODEL --board" if real == name else "build MODEL -o FOLDER --virtual --board"
         raise Failure(
-            f"{link.name}: the {link.hello.board} {trouble}, so it computes nothing.\n"
-            f"`tinyllm flash MODEL --board {link.hello.board}` writes both."
+            f"{link.name}: the {name} {trouble}, so it computes nothing.\n`tinyllm {again} {real}` writes both."
         )
     if connection.process is None and request.model is not None:
         expected_of(link, request.model, request.options)

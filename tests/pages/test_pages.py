@@ -8,7 +8,7 @@ import pytest
 
 from tests.pages.commands import REPOSITORY, Shown, agrees, can_run, commands_of, desk, printed_by, repositories
 
-PAGES = ("README.md", "docs/cli.md", "docs/first-evening.md", "docs/library.md")
+PAGES = ("README.md", "docs/cli.md", "docs/first-evening.md", "docs/fit.md", "docs/library.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -334,13 +334,25 @@ def test_people_see_a_row_for_each_board(capsys: pytest.CaptureFixture[str]) -> 
     assert "longest" in out and "--board NAME" in out
 
 
-def test_a_narrow_terminal_is_told_which_columns_a_wider_one_shows(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("model", [str(MODEL), "chat"])
+def test_a_narrow_terminal_is_told_which_columns_a_wider_one_shows_and_that_one_shows_them(
+    model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Output, "columns", 80)
-    assert cli.run(["fit", str(MODEL)]) == 0
-    out = capsys.readouterr().out
-    assert "PSRAM" not in out and "From 108 columns on there are prefill, LiPo and how full each memory is" in out
+    def shown(columns: int) -> str:
+        monkeypatch.setattr(Output, "columns", columns)
+        assert cli.run(["fit", model]) == 0
+        return capsys.readouterr().out
+
+    narrow = shown(80)
+    told = re.search(r"From (\d+)\s+columns\s+on\s+there\s+are\s+prefill,\s+LiPo", narrow)
+    assert told is not None and "PSRAM" not in narrow
+    needed = int(told[1])
+    assert max(map(len, shown(needed).splitlines())) == needed
+    for columns in (needed - 1, needed):
+        out = shown(columns)
+        assert ("PSRAM" in out) == (columns == needed)
+        (row,) = (line for line in out.splitlines() if line.startswith("pico2 "))
+        assert len(row.split()) == (11 if columns == needed else 6), "no row is broken"
 
 
 def test_people_see_a_boards_memories_as_bars_and_what_is_lacking(
