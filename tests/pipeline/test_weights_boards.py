@@ -24,7 +24,9 @@ from tinyllm.codegen.memory.plan import PARTITION, PROGRAM, memory_needs, room
 from tinyllm.codegen.tokenizers import Tokenizer
 from tinyllm.codegen.tokenizers.encode.encoder import encode
 from tinyllm.codegen.trim import trim
+from tinyllm.errors import Failure
 from tinyllm.files import WEIGHTS
+from tinyllm.host.api.board import Board as ApiBoard
 from tinyllm.host.build.build import build, compile_project, emit
 from tinyllm.host.connect.board_process import BoardProcess
 from tinyllm.host.link.link import Link
@@ -146,8 +148,11 @@ def test_a_virtual_board_without_its_weights_says_so(
     if state is WeightsState.DAMAGED:
         image[5000] ^= 1
         beside.write_bytes(image)
-    with BoardProcess.of(board, built.program) as running, Link(running.url) as link:
-        assert link.hello.weights == state
+    with BoardProcess.of(board, built.program) as running:
+        with Link(running.url) as link:
+            assert link.hello.weights == state
+        with pytest.raises(Failure, match=rf"`tinyllm build MODEL -o FOLDER --virtual --board {name}` writes both"):
+            ApiBoard.open(running.url)
 
 
 # --- A model that fills the flash ---
