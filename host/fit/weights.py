@@ -55,7 +55,7 @@ def outlines(
         least = plan_memory(outline(config, biases, int4), tokenizer).flash["weights"]
         raise UserError(
             f"--weights {mixture}: {config.name} takes at least {least:,} bytes, with all its blocks int4. "
-            f"Give {-(-least // 1000)}KB or more."
+            f"Give {-(-least // 1024)}KB or more."
         )
     return {
         "int8": wide,

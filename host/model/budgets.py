@@ -54,8 +54,8 @@ def budget_of(
         rows = matrix_bytes(narrow.embedding) + (0 if narrow.head is None else matrix_bytes(narrow.head))
         raise UserError(
             f"--weights {weights}: {model.config.name} takes at least {least:,} bytes, with all its blocks int4; "
-            f"{rows:,} of them are the embedding{'' if narrow.head is None else ' and head'}, which stay int8.\n"
-            f"Give {-(-least // 1000)}KB or more{', or drop rows with --trim-vocab FILE' if 2 * rows > least else ''}."
+            f"{rows:,} of them are of the embedding{'' if narrow.head is None else ' and head'}, which stay int8.\n"
+            f"Give {-(-least // 1024)}KB or more{', or drop rows with --trim-vocab FILE' if 2 * rows > least else ''}."
         )
 
     def within(int4: frozenset[Key]) -> bool:

@@ -12,7 +12,8 @@ from tinyllm.text import shown
 Kind = Literal["int8", "int4", "mixed"]
 KINDS: tuple[Kind, ...] = ("int8", "int4", "mixed")
 
-UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1000, "kib": 1024, "m": 10**6, "mb": 10**6, "mib": 2**20}
+UNITS = {"": 1, "b": 1, "k": 1024, "kb": 1024, "kib": 1024, "m": 2**20, "mb": 2**20, "mib": 2**20}
+"""Bytes of a unit, as everywhere in the tool: a KB has 1,024."""
 
 EXPECTED = "expected int8, int4, mixed, or mixed:SIZE such as mixed:600KB"
 
@@ -50,4 +51,4 @@ INT8 = Weights()
 
 
 def _in_units(size: int) -> str:
-    return f"{size // 1000}KB" if size % 1000 == 0 else str(size)
+    return f"{size // 1024}KB" if size % 1024 == 0 else str(size)
