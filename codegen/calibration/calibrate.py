@@ -90,6 +90,7 @@ def calibrate(
             codes, inputs = calibrate_layers(model, first, int8, step("rounding matrix"))
     tokens = sum(map(len, sequences))
     steps = max(1, min(STEPS, MOST_READINGS * tokens // STEP_TOKENS, WORK // model.n_parameters()))
+    progress("reading the text with the float model")
     codes, values = tune(model, codes, int8, batches_of(sequences), Schedule(steps), step("tuning, step"))
     errors = {
         key: relative_output_error(getattr(model.blocks[key[0]], key[1]).astype(np.float64), grouped, inputs[key])

@@ -19,7 +19,7 @@ from tinyllm.host.cli.library import write_library
 from tinyllm.host.cli.model_options import MODEL_HELP, load_options, model_argument
 from tinyllm.host.cli.options import board_option, json_option, virtual_option
 from tinyllm.host.model.load import LoadOptions
-from tinyllm.host.model.quantisation_report import HEADERS, quantisation_of, table, worst_first
+from tinyllm.host.model.quantisation_report import HEADERS, quantisation_of, table, wide_of, worst_first
 from tinyllm.host.model.trim_report import trimming_of
 from tinyllm.host.output import Output
 
@@ -83,7 +83,9 @@ def command(
         output.table(["memory", "part", "bytes"], _planned(project.needs, project.board))
         if loaded.weights.kind != "int8":
             output.line(f"weights: {loaded.weights}", style="bold")
-            output.table(HEADERS, list(table(quantisation_of(loaded))))
+            found = quantisation_of(loaded)
+            output.line(f"int8: {', '.join(wide_of(found))}")
+            output.table(HEADERS, list(table(found)))
     with output.working("compiling") as step:
         built = compile_project(project, folder, step, output.note)
         step("measuring the perplexity")

@@ -66,6 +66,9 @@ def calibration_of(loaded: LoadedModel, progress: Line = ignore, notice: Line = 
             )
         return INT8
     budget = budget_of(loaded.weights, loaded.model, loaded.tokenizer, loaded.context, loaded.weights_in)
+    if budget is not None and budget.allowed(frozenset()):
+        notice(f"--weights {loaded.weights}: there is room for all of {loaded.name} as int8, so that is what it gets.")
+        return INT8
     if loaded.calibration is None:
         sequences, text = None, f"own text, {OWN_TOKENS} tokens"
     else:

@@ -53,6 +53,11 @@ def worst_first(found: Sequence[QuantisedMatrix]) -> list[QuantisedMatrix]:
     return sorted(found, key=lambda each: (-(each.output_error or 0.0), -each.error, each.name))
 
 
+def wide_of(found: Sequence[QuantisedMatrix]) -> list[str]:
+    """The names of the matrices that are int8; the others are int4."""
+    return [each.name for each in found if each.bits == 8]
+
+
 def table(found: Sequence[QuantisedMatrix]) -> Iterator[list[str]]:
     """Rows for people: the worst matrices."""
     for each in worst_first(found)[:WORST]:

@@ -185,6 +185,14 @@ def test_a_budget_that_nothing_meets_names_the_smallest_and_why(tinyllm: Tinyllm
     assert "the embedding, which stay" in err
 
 
+def test_a_budget_with_room_for_int8_gives_int8_and_calibrates_nothing(tinyllm: Tinyllm) -> None:
+    options = ("--positions", 4, "--context", 16, "--json")
+    int8, (code, out, err) = (tinyllm("verify", "--weights", name, *options) for name in ("int8", "mixed:1MB"))
+    assert code == 0
+    assert "there is room for all of" in err
+    assert out == int8[1]
+
+
 def calibration_keys(model: LanguageModel) -> list[tuple[int, str]]:
     """All matrices of the blocks."""
     names = ("wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down")
