@@ -20,7 +20,7 @@ def document(sketch: Sketch, boards: Sequence[BoardFit], changes: Sequence[Remed
     found: dict[str, Any] = {
         "model": sketch.config.name,
         "path": str(sketch.path),
-        "parameters": sketch.facts.n_parameters,
+        "parameters": sketch.n_parameters,
         "context": sketch.context,
         "trained_context": sketch.config.context,
         "prompt": PROMPT,

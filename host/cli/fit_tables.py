@@ -48,7 +48,7 @@ def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit], kind
 
 
 def _title(sketch: Sketch) -> str:
-    return f"{sketch.config.name}: {sketch.facts.n_parameters:,} parameters, context {sketch.context}"
+    return f"{sketch.config.name}: {sketch.n_parameters:,} parameters, context {sketch.context}"
 
 
 def _mixture(sketch: Sketch) -> str:

@@ -51,7 +51,7 @@ def largest_model(sketch: Sketch, board: Board, context: int, int4: bool) -> Lar
     if blocks == 0:
         return None
     more = blocks - len(set(sketch.config.schedule))
-    return Largest(blocks, sketch.facts.n_parameters + more * _block_parameters(sketch), blocks == MOST_BLOCKS)
+    return Largest(blocks, sketch.n_parameters + more * _block_parameters(sketch), blocks == MOST_BLOCKS)
 
 
 def with_blocks(config: ModelConfig, blocks: int) -> ModelConfig:

@@ -59,10 +59,7 @@ def inspect_model(path: Path, options: LoadOptions) -> Inspection:
     """Inspect the checkpoint at `path`. Raises UserError as read_sketch."""
     sketch = read_sketch(path, options)
     facts, config = sketch.facts, sketch.config
-    counts = facts.parameters_by_part()
-    parts = {part: counts.get(part, 0) for part in PARTS}
-    if sketch.saving is not None:
-        parts |= {part: config.vocab_size * config.dim for part in ("embedding", "head") if parts[part]}
+    parts = {part: sketch.parameters_by_part.get(part, 0) for part in PARTS}
     model = outline(replace(config, context=sketch.context), facts.biases)
     plan = plan_memory(model, sketch.pieces)
     return Inspection(

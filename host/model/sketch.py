@@ -45,6 +45,19 @@ class Sketch:
         """The tokenizer, or one whose tables are about as large."""
         return self.tokenizer or stand_in(self.config.vocab_size)
 
+    @cached_property
+    def parameters_by_part(self) -> dict[str, int]:
+        """As CheckpointFacts, with a row of embedding and head for each token of the vocabulary as it is trimmed."""
+        counts = self.facts.parameters_by_part()
+        if self.saving is None:
+            return counts
+        trimmed = self.config.vocab_size * self.config.dim
+        return {part: trimmed if part in ("embedding", "head") else count for part, count in counts.items()}
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(self.parameters_by_part.values())
+
 
 def read_sketch(path: Path, options: LoadOptions) -> Sketch:
     """Read the sketch of a checkpoint. Raises UserError as inspect_checkpoint, and if a named tokenizer is invalid."""

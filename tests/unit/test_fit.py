@@ -334,6 +334,14 @@ def test_people_see_a_row_for_each_board(capsys: pytest.CaptureFixture[str]) -> 
     assert "longest" in out and "--board NAME" in out
 
 
+def test_a_trimmed_vocabulary_has_fewer_parameters(fit: Fit, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("Once upon a time")
+    whole, trimmed = fit(MODEL), fit(MODEL, "--trim-vocab", tmp_path / "text.txt")
+    config = load_model(str(MODEL)).model.config
+    kept = load_model(str(MODEL), LoadOptions(trim_vocab=tmp_path / "text.txt")).model.config.vocab_size
+    assert whole["parameters"] - trimmed["parameters"] == (config.vocab_size - kept) * config.dim > 0
+
+
 @pytest.mark.parametrize("model", [str(MODEL), "chat"])
 def test_a_narrow_terminal_is_told_which_columns_a_wider_one_shows_and_that_one_shows_them(
     model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
