@@ -151,7 +151,7 @@ class Training:
 
     weights: the weights in training. averaged: their running average. best: the average with the lowest validation loss
     so far; best_loss: that loss; best_rounding: the rounding with which it was measured. history: (step, training loss,
-    validation loss) of each validation.
+    validation loss) of each validation. cores: processes that share the rows of each batch.
     """
 
     def __init__(
