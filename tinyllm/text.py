@@ -82,5 +82,10 @@ def in_bytes(size: int | None) -> str:
     return f"{size} bytes"
 
 
+def kilobytes(size: int) -> str:
+    """A size of a board's memory in KB of 1,024 bytes, rounded up; in MB from 10 MB on."""
+    return f"{size / 2**20:,.1f} MB" if size >= 10 * 2**20 else f"{-(-size // 1024):,} KB"
+
+
 def _is_surrogate(character: str) -> bool:
     return "\ud800" <= character <= "\udfff"

@@ -15,6 +15,13 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 RopePairing = Literal["interleaved", "half"]
 
+N_SINKS = 4
+"""Attention sinks unless a person asks for another number (Xiao et al., arXiv 2309.17453, find four enough)."""
+SMALLEST_CONTEXT, LARGEST_CONTEXT = 8, 65536
+"""Positions of the KV cache that the arithmetic allows."""
+SMALLEST_SLIDING = 4
+"""Fewest slots of the KV cache that are not for sinks."""
+
 
 @dataclass(frozen=True)
 class Rope:
@@ -51,6 +58,9 @@ class ModelConfig:
         (0, 0, 1, 1) is two stored blocks each run twice in a row, each pass with its own KV cache.
     windows: for every pass, how many positions a token attends to, its own included; None means all of them.
         Empty if every pass attends to all.
+    cache_window: how many positions the KV cache holds, the sinks included; None means the whole context. A pass with a
+        shorter window holds fewer.
+    sinks: tokens at the start of a conversation that stay in the KV cache when it is full and the others slide.
     key_bits, value_bits: bits of a code of the keys and of the values in the KV cache, 8 or 4.
     prefix: tokens that every conversation on a board begins with; their KV cache is computed when the C is emitted.
     system: the system message, if the prefix is the beginning of the chat template with that message.
@@ -72,6 +82,8 @@ class ModelConfig:
     tied_head: bool = True
     chat_template: str | None = None
     windows: tuple[int | None, ...] = ()
+    cache_window: int | None = None
+    sinks: int = N_SINKS
     key_bits: int = 8
     value_bits: int = 8
     prefix: tuple[int, ...] = ()
@@ -102,10 +114,24 @@ class ModelConfig:
         return -(-self.head_dim * self.value_bits // 8)
 
     @property
+    def full_slots(self) -> int:
+        """Positions that the KV cache of a pass without a shorter window holds, the sinks included."""
+        return self.context if self.cache_window is None else min(self.cache_window, self.context)
+
+    @property
     def slots(self) -> tuple[int, ...]:
-        """Positions that the KV cache of each pass holds: its window or the context, whichever is shorter."""
+        """Positions that the KV cache of each pass holds: its window or full_slots, whichever is less."""
         windows = self.windows or (None,) * self.n_layers
-        return tuple(self.context if window is None else min(window, self.context) for window in windows)
+        return tuple(self.full_slots if window is None else min(window, self.full_slots) for window in windows)
+
+    def sinks_of(self, layer: int) -> int:
+        """The sinks of a pass: none if it has a window shorter than full_slots."""
+        return self.sinks if self.slots[layer] == self.full_slots else 0
+
+    @property
+    def smallest_context(self) -> int:
+        """Fewest positions of the KV cache that hold the sinks and SMALLEST_SLIDING more."""
+        return max(SMALLEST_CONTEXT, self.sinks + SMALLEST_SLIDING)
 
 
 @dataclass

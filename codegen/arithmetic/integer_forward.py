@@ -16,7 +16,6 @@ from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.arithmetic.fixedpoint import I64
 from tinyllm.codegen.arithmetic.integer_model import (
     MAX_K_SHIFT,
-    N_SINKS,
     IntegerBlock,
     IntegerGain,
     IntegerMatrix,
@@ -39,8 +38,7 @@ class Reference:
     k, v: for each pass, int8 codes (n_kv_heads, slots, head_dim); those of an int4 cache are multiples of 16.
     k_scale, v_scale: for each pass, packed scales, uint16 (n_kv_heads, slots).
     k_top, v_top: the largest exponent of a scale since the reset (n_layers, n_kv_heads).
-    A pass with a window has as many slots as the window; a new token takes the slot of the oldest one. Any other pass
-    has as many slots as the context; past it a new token takes the slot of the oldest one that is not a sink.
+    A pass has config.slots of them. When all are taken, a new token takes the slot of the oldest one that is no sink.
     """
 
     def __init__(self, model: IntegerModel) -> None:
@@ -60,34 +58,30 @@ class Reference:
         """Forget every token."""
         self.position = 0
 
-    def slot(self, position: int) -> int:
-        """The slot of a position in a cache that has as many slots as the context."""
-        context = self.model.config.context
-        return position if position < context else N_SINKS + (position - N_SINKS) % (context - N_SINKS)
+    def place(self, position: int) -> int:
+        """Where a board keeps the token of a position among the last ones, which a repetition penalty looks at."""
+        return int(slots_of(np.int64(position), self.model.config.context, self.model.config.sinks))
 
     def _slots(self, layer: int, positions: I64) -> I64:
         """The slots of these positions in the cache of a pass."""
-        slots = self.model.config.slots[layer]
-        if slots < self.model.config.context:
-            return positions % slots
-        return np.array([self.slot(int(position)) for position in positions], np.int64)
+        return slots_of(positions, self.model.config.slots[layer], self.model.config.sinks_of(layer))
 
     def _past(self, layer: int) -> I64:
         """The earlier positions that the token at self.position attends to, oldest first."""
-        slots, context = self.model.config.slots[layer], self.model.config.context
-        if slots == context and self.position >= context:
-            recent = np.arange(self.position - (context - N_SINKS) + 1, self.position)
-            return np.concatenate([np.arange(N_SINKS), recent])
-        return np.arange(max(self.position - slots + 1, 0), self.position)
+        slots, sinks = self.model.config.slots[layer], self.model.config.sinks_of(layer)
+        if self.position < slots:
+            return np.arange(self.position)
+        recent = np.arange(self.position - (slots - sinks) + 1, self.position)
+        return np.concatenate([np.arange(sinks), recent])
 
     def forward(self, tokens: Sequence[int] | I64) -> I64:
         """Run T more tokens and return their logits, Q16.16, int64 (T, vocab_size)."""
         ids = np.asarray(tokens, np.int64)
-        context = self.model.config.context
+        # A batch ends where the cache is full, and where the context ends: what follows is computed in another way.
+        ends = (self.model.config.full_slots, self.model.config.context)
         logits = []
         while ids.size:
-            # A batch ends at the end of the context. Past it every token overwrites a slot, so they go one at a time.
-            size = min(ids.size, BATCH, max(context - self.position, 1))
+            size = min([ids.size, BATCH, *(end - self.position for end in ends if self.position < end)])
             logits.append(self._forward_batch(ids[:size]))
             ids = ids[size:]
         return np.concatenate(logits)
@@ -135,10 +129,13 @@ class Reference:
         k = self._matmul(block.wk, x, block.bk).reshape(count, kv_heads, size)
         v = self._matmul(block.wv, x, block.bv).reshape(count, kv_heads, size)
 
+        slots, sinks = config.slots[layer], config.sinks_of(layer)
+        slides = bool(positions[0] >= slots)
         past = self._past(layer)
         seen = np.concatenate([past, positions])  # S positions
-        # If a batch is longer than the window, only its end is written.
-        held, written = self._slots(layer, past), self._slots(layer, positions[-config.slots[layer] :])
+        # If a batch is longer than the part of the cache that slides, only its end is written.
+        last = positions[-(slots - sinks if slides else slots) :]
+        held, written = self._slots(layer, past), self._slots(layer, last)
         turned_k, k_exponent = turned(k, phases[:, None], self.model.k_shift[layer])
         codes, mantissa, exponent = QUANTIZE[config.key_bits](turned_k)
         rotated_k = Quantized(codes, mantissa, exponent + k_exponent)
@@ -151,17 +148,19 @@ class Reference:
             for tops, new in ((self.k_top, rotated_k), (self.v_top, quantized_v))
         )
         angles = phases[:, None]  # (T, 1, rotary_dim/2)
-        if config.slots[layer] == config.context <= positions[-1]:
+        if sinks and positions[0] >= config.context:
             # Sinks are scored with a query at the context's last position, however far the conversation has gone.
-            last = np.int64(config.context - 1) * self.model.rope_steps.astype(np.int64) & 0xFFFFFFFF
-            angles = np.stack([phases, last[None]], axis=1)
+            end = np.int64(config.context - 1) * self.model.rope_steps.astype(np.int64) & 0xFFFFFFFF
+            angles = np.stack([phases, np.broadcast_to(end, phases.shape)], axis=1)
         queries = self._queries(layer, q, angles)
         sums = self._score_sums(queries.codes[..., :size], k_codes, k_scale, k_top)
         if angles.shape[1] == 2:
-            sinks = self._score_sums(queries.codes[..., size:], k_codes[:, :N_SINKS], k_scale[:, :N_SINKS], k_top)
-            sums[..., :N_SINKS] = sinks
+            sums[..., :sinks] = self._score_sums(
+                queries.codes[..., size:], k_codes[:, :sinks], k_scale[:, :sinks], k_top
+            )
         distance = positions[:, None] - seen
-        visible = (distance >= 0) & ((distance < config.slots[layer]) | (config.slots[layer] == config.context))
+        recent = slots - sinks if slides else slots
+        visible = (distance >= 0) & ((distance < recent) | (slides & (seen < sinks)))
         probabilities = softmax_q15(
             sums, visible[:, None], queries.mantissa, queries.exponent + k_top + dot_shift(config.head_dim)
         )
@@ -268,6 +267,13 @@ def q16_int8(vector: I64, exponent: I64 | int = 0) -> Quantized:
     """Quantise vectors (..., n) in units of 2**(exponent - 16), exponent (...,); the scale gives real values."""
     scaled = quantize_int8(vector)
     return Quantized(scaled.codes, scaled.mantissa, scaled.exponent + exponent - fp.FRACTION_BITS)
+
+
+def slots_of(positions: I64 | np.int64, slots: int, sinks: int) -> I64:
+    """The slots of these positions in a cache of so many slots; when all are taken, each token replaces the oldest one
+    that is no sink.
+    """
+    return np.where(positions < slots, positions, sinks + (positions - sinks) % (slots - sinks))
 
 
 def remember(

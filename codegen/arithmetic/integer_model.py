@@ -7,19 +7,14 @@ quantiser reorders the rows of Q and K, which changes no score.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.codegen.arithmetic.float_model import ModelConfig
-
-SMALLEST_CONTEXT, LARGEST_CONTEXT = 8, 65536
-"""Positions of the KV cache that the arithmetic allows."""
-
-N_SINKS = 4
-"""Tokens at the start of a conversation that stay when a full context slides (Xiao et al., arXiv 2309.17453)."""
+from tinyllm.codegen.arithmetic.float_model import N_SINKS, ModelConfig
 
 MAX_K_SHIFT = 4
 """Largest channel shift of a key; the query's channel is shifted by MAX_K_SHIFT minus the key's shift."""
@@ -146,13 +141,19 @@ class IntegerModel:
                     raise ValueError("wq, wk and wv have one width, and so have w_gate and w_up")
 
     @property
+    def different_blocks(self) -> list[tuple[IntegerBlock, int]]:
+        """The stored blocks that are different objects, each with how often it occurs: an outline repeats a few."""
+        times = Counter(map(id, self.blocks))
+        return [(block, times[key]) for key, block in {id(block): block for block in self.blocks}.items()]
+
+    @property
     def has_int4(self) -> bool:
         """Whether any matrix is int4."""
         return any(isinstance(part, IntegerMatrix) and part.bits == 4 for part in self._parts())
 
     def _parts(self) -> Iterator[object]:
         yield from (self.embedding, self.head)
-        for block in self.blocks:
+        for block, _ in self.different_blocks:
             yield from vars(block).values()
 
     @property
@@ -197,6 +198,10 @@ class IntegerModel:
         ]  # fmt: skip
         if min(config.slots) < config.context:
             facts.extend(config.slots)
+        if config.full_slots < config.context:
+            facts += ["window", config.full_slots]
+        if config.sinks != N_SINKS:
+            facts += ["sinks", config.sinks]
         if (config.key_bits, config.value_bits) != (8, 8):
             facts += ["cache", config.key_bits, config.value_bits]
         if config.prefix:

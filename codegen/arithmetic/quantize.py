@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyllm.codegen.arithmetic import fixedpoint as fp
-from tinyllm.codegen.arithmetic.float_model import F32, Block, Model, ModelConfig
+from tinyllm.codegen.arithmetic.float_model import F32, LARGEST_CONTEXT, Block, Model, ModelConfig
 from tinyllm.codegen.arithmetic.int4 import HIGHEST, LOWEST, MOST_SCALE, GroupedCodes, grouped_matrix
 from tinyllm.codegen.arithmetic.integer_model import (
-    LARGEST_CONTEXT,
     MAX_K_SHIFT,
     MOST_CODE,
-    SMALLEST_CONTEXT,
     IntegerBlock,
     IntegerGain,
     IntegerMatrix,
@@ -146,7 +144,8 @@ def _check(config: ModelConfig, most_columns: int) -> None:
         raise UserError(f"{config.name}: a layer is {widest} wide; int32 sums are exact only up to {most_columns}.")
     if round(config.dim * config.norm_epsilon * 2**32) >= 2**34:
         raise UserError(f"{config.name}: norm epsilon {config.norm_epsilon} is too large; expected about 1e-5.")
-    if not SMALLEST_CONTEXT <= config.context <= LARGEST_CONTEXT:
+    if not config.smallest_context <= config.context <= LARGEST_CONTEXT:
         raise UserError(
-            f"{config.name}: a context of {config.context} positions; expected {SMALLEST_CONTEXT} to {LARGEST_CONTEXT}."
+            f"{config.name}: a context of {config.context} positions; "
+            f"expected {config.smallest_context} to {LARGEST_CONTEXT}."
         )

@@ -30,7 +30,7 @@ from tinyllm.boards.description import FIRMWARE, OWN_PLATFORM, Board
 from tinyllm.codegen.actions.plan import actions_of
 from tinyllm.codegen.arithmetic import fixedpoint as fp
 from tinyllm.codegen.arithmetic.integer_forward import dot_shift
-from tinyllm.codegen.arithmetic.integer_model import MAX_K_SHIFT, N_SINKS, IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import MAX_K_SHIFT, IntegerModel
 from tinyllm.codegen.arithmetic.sampler_settings import SETTINGS
 from tinyllm.codegen.emit.call_tables import call_files
 from tinyllm.codegen.emit.chat_template import chat_files
@@ -243,13 +243,12 @@ def source_files(
         "version": package_version(),
         "model": model,
         "config": config,
-        "windowed": min(config.slots) < config.context,
+        "windowed": min(config.slots) < config.full_slots,
         "blocks": model.blocks,
         "plan": plan,
         "cache_in": needs.cache_in,
         "moved_bytes": sum(needs.placed.psram.values()),
         "state_in": needs.state_in,
-        "sinks": N_SINKS,
         "slots_at_once": SLOTS_AT_ONCE,
         "rotary_half": len(model.rope_steps),
         "widest_hidden": max(config.hidden_dim, config.dim),

@@ -7,9 +7,18 @@ from dataclasses import replace
 
 from tinyllm.boards.description import Board, board_names, load_board
 from tinyllm.boards.families import one_of_each_chip
-from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT, IntegerMatrix, IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import FLASH_BESIDE, PARTITION, Bytes, MemoryNeeds, matrix_bytes, memory_needs, room
+from tinyllm.codegen.memory.plan import (
+    FLASH_BESIDE,
+    PARTITION,
+    Bytes,
+    MemoryNeeds,
+    fits_board,
+    matrix_bytes,
+    memory_needs,
+    room,
+)
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import TinyllmError, UserError
 
@@ -23,11 +32,8 @@ def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_
     Raises UserError with advice if it does not fit, or if weights_in is PARTITION and the board has no place for
     weights beside the program.
     """
-    if weights_in == PARTITION and board.weights is None and board.memory is not None:
-        raise UserError(
-            f"board {board.name} has no place for weights beside the program: its description has no [weights] "
-            "(docs/weights-image.md). Leave --weights-in partition out."
-        )
+    if weights_in == PARTITION and board.memory is not None:
+        check_place_beside(board, "--weights-in partition")
     needs = memory_needs(model, tokenizer, board, weights_in)
     space = room(board, needs.weights_in)
     if space is None or needs.total.fits(space):
@@ -35,9 +41,18 @@ def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_
     raise UserError(_refusal(model, tokenizer, board, needs.total, space))
 
 
+def check_place_beside(board: Board, option: str) -> None:
+    """Raise UserError, which names the option to leave out, if a board has no place for weights beside the program."""
+    if board.weights is None:
+        raise UserError(
+            f"board {board.name} has no place for weights beside the program: its description has no [weights] "
+            f"(docs/weights-image.md). Leave {option} out."
+        )
+
+
 def context_that_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_in: str | None = None) -> int:
     """The largest context that fits the board, at most the model's; the model's own if none fits."""
-    if memory_needs(model, tokenizer, board, weights_in).fits(board):
+    if fits_board(model, tokenizer, board, weights_in):
         return model.config.context
     return largest_context(model, tokenizer, board, weights_in) or model.config.context
 
@@ -49,11 +64,11 @@ def largest_context(
 
     def fits(context: int) -> bool:
         smaller = replace(model, config=replace(model.config, context=context))
-        return memory_needs(smaller, tokenizer, board, weights_in).fits(board)
+        return fits_board(smaller, tokenizer, board, weights_in)
 
     if fits(model.config.context):
         return model.config.context
-    low, high = SMALLEST_CONTEXT // CONTEXT_STEP, (model.config.context - 1) // CONTEXT_STEP
+    low, high = -(-model.config.smallest_context // CONTEXT_STEP), (model.config.context - 1) // CONTEXT_STEP
     if low > high or not fits(low * CONTEXT_STEP):
         return None
     while low < high:
@@ -78,9 +93,7 @@ def _refusal(model: IntegerModel, tokenizer: Tokenizer, board: Board, wanted: By
     ]
     context = largest_context(model, tokenizer, board)
     advice = [f"--context {context}"] if context else []
-    advice += [
-        option for option, smaller in _smaller_forms(model) if memory_needs(smaller, tokenizer, board).fits(board)
-    ]
+    advice += [option for option, smaller in _smaller_forms(model) if fits_board(smaller, tokenizer, board)]
     if others := one_of_each_chip(list(_with_room(board, model, tokenizer))):
         advice.append(f"--board {' or '.join(other.name for other in others)}")
     what = f"{model.config.name} with context {model.config.context} does not fit {board.name}: it needs "
@@ -127,7 +140,7 @@ def _with_room(instead_of: Board, model: IntegerModel, tokenizer: Tokenizer) -> 
         except TinyllmError:
             continue
         there = board.name != instead_of.name and board.memory is not None
-        if there and memory_needs(model, tokenizer, board).fits(board):
+        if there and fits_board(model, tokenizer, board):
             yield described
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +25,8 @@ Number = TypeVar("Number", np.int8, np.uint8, np.int16, np.uint16, np.int32, np.
 def outline(config: ModelConfig, biases: tuple[str, ...] = (), int4: Collection[tuple[int, str]] = ()) -> IntegerModel:
     """The IntegerModel that quantize would make, but with every number zero; it takes almost no memory.
 
+    Blocks with the same formats are one object.
+
     biases: those of "bq", "bk", "bv", "bo" that the blocks have. int4: the matrices that are int4, by stored block and
     field; all others are int8.
     """
@@ -39,16 +42,19 @@ def outline(config: ModelConfig, biases: tuple[str, ...] = (), int4: Collection[
         "w_down": (dim, hidden_dim),
     }
 
-    def block(index: int) -> IntegerBlock:
+    @cache
+    def block(narrow: frozenset[str]) -> IntegerBlock:
         parts: dict[str, Any] = {name: _gain(dim) for name in ("attn_norm", "ffn_norm")}
-        parts |= {name: _matrix(*shape, 4 if (index, name) in int4 else 8) for name, shape in shapes.items()}
+        parts |= {name: _matrix(*shape, 4 if name in narrow else 8) for name, shape in shapes.items()}
         parts |= {name: _zeros(np.int32, heights[name]) for name in biases}
         return IntegerBlock(**parts)
+
+    narrow = [frozenset(name for name in shapes if (index, name) in int4) for index in range(len(set(config.schedule)))]
 
     return IntegerModel(
         config=config,
         embedding=_matrix(config.vocab_size, dim),
-        blocks=tuple(block(index) for index in range(len(set(config.schedule)))),
+        blocks=tuple(map(block, narrow)),
         final_norm=_gain(dim),
         head=None if config.tied_head else _matrix(config.vocab_size, dim),
         rope_steps=_zeros(np.uint32, config.rope.rotary_dim // 2),

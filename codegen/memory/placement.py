@@ -72,28 +72,32 @@ class Table:
 
 def tables(model: IntegerModel, kernels: KernelSet) -> Iterator[Table]:
     """The weights of a model in the order in which they are emitted."""
-
-    def arrays(name: str, part: IntegerMatrix | IntegerGain | NDArray[np.int32], reads: int) -> Iterator[Table]:
-        if isinstance(part, IntegerMatrix):
-            read = kernels.layout(part.bits).matrix_bytes(part.rows, part.columns)
-            yield Table(f"{name}_codes", read, read + SLACK, reads, matrix=True)
-            yield vector(f"{name}_mantissa", part.mantissa, reads)
-        elif isinstance(part, IntegerGain):
-            yield vector(f"{name}_codes", part.codes, reads)
-        else:
-            yield vector(name, part, reads)
-
-    def vector(name: str, array: NDArray[np.generic], reads: int) -> Table:
-        return Table(name, array.nbytes, -(-array.nbytes // 4) * 4, reads)
-
-    yield from arrays("embedding", model.embedding, int(model.head is None))
+    yield from part_tables("embedding", model.embedding, int(model.head is None), kernels)
     for index, block in enumerate(model.blocks):
         for name, part in vars(block).items():
             if part is not None:
-                yield from arrays(f"block_{index}_{name}", part, model.config.schedule.count(index))
-    yield from arrays("final_norm", model.final_norm, 1)
+                yield from part_tables(f"block_{index}_{name}", part, model.config.schedule.count(index), kernels)
+    yield from part_tables("final_norm", model.final_norm, 1, kernels)
     if model.head is not None:
-        yield from arrays("head", model.head, 1)
+        yield from part_tables("head", model.head, 1, kernels)
+
+
+def part_tables(
+    name: str, part: IntegerMatrix | IntegerGain | NDArray[np.int32], reads: int, kernels: KernelSet
+) -> Iterator[Table]:
+    """The tables of a matrix, a gain or a bias."""
+    if isinstance(part, IntegerMatrix):
+        read = kernels.layout(part.bits).matrix_bytes(part.rows, part.columns)
+        yield Table(f"{name}_codes", read, read + SLACK, reads, matrix=True)
+        yield _vector(f"{name}_mantissa", part.mantissa, reads)
+    elif isinstance(part, IntegerGain):
+        yield _vector(f"{name}_codes", part.codes, reads)
+    else:
+        yield _vector(name, part, reads)
+
+
+def _vector(name: str, array: NDArray[np.generic], reads: int) -> Table:
+    return Table(name, array.nbytes, -(-array.nbytes // 4) * 4, reads)
 
 
 def place(model: IntegerModel, kernels: KernelSet, left: int, hot_code: HotCode | None, faster: int = 0) -> Placement:
@@ -126,6 +130,9 @@ def place(model: IntegerModel, kernels: KernelSet, left: int, hot_code: HotCode 
 
 def structure_bytes(model: IntegerModel) -> int:
     """Bytes of the structures of weights.c that point to tables, for programs in which they are variables."""
-    parts = [part for block in model.blocks for part in vars(block).values() if part is not None]
     sizes = {IntegerMatrix: MATRIX_BYTES, IntegerGain: GAIN_BYTES}
-    return sum(sizes.get(type(part), POINTER_BYTES) for part in parts) + MATRIX_BYTES * (1 if model.head is None else 2)
+    blocks = sum(
+        times * sum(sizes.get(type(part), POINTER_BYTES) for part in vars(block).values() if part is not None)
+        for block, times in model.different_blocks
+    )
+    return blocks + MATRIX_BYTES * (1 if model.head is None else 2)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import repeat
+from typing import Any
 
 from tinyllm.boards.chips import CHIPS, HEAP, Chip
 from tinyllm.boards.description import Board
@@ -18,7 +20,7 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerGain, IntegerMatrix,
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.kernels.generic import GENERIC
 from tinyllm.codegen.kernels.kernel_set import ALIGNMENT, KernelSet, padded
-from tinyllm.codegen.memory.placement import SLACK, Placement, place, structure_bytes, tables
+from tinyllm.codegen.memory.placement import SLACK, Placement, part_tables, place, structure_bytes
 from tinyllm.codegen.memory.weights_image import image_bytes
 from tinyllm.codegen.tokenizers.tables import lay_out
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
@@ -162,9 +164,9 @@ def plan_memory(
     config, kernels, cores = model.config, kernel_set_of(board), 1 if board is None else board.cores
     batch = _batch(model, kernels, board) if batch is None else batch
     vectors = 2 * config.dim  # the final norm's gain
-    for block in model.blocks:
+    for block, times in model.different_blocks:
         biases = sum(bias.size for bias in (block.bq, block.bk, block.bv, block.bo) if bias is not None)
-        vectors += 2 * 2 * config.dim + 4 * biases
+        vectors += times * (2 * 2 * config.dim + 4 * biases)
     rows = config.n_kv_heads * sum(config.slots)
     cache = padded(rows * config.key_bytes) + padded(rows * config.value_bytes + 2 * 2 * rows)
     logits = 4 * kernels.whole_groups(config.vocab_size)
@@ -186,7 +188,9 @@ def plan_memory(
         flash = {"weights": image_bytes(sizes), "index": INDEX_BYTES * len(sizes) + structure_bytes(model)}
     else:
         flash = {
-            "weights": sum(matrix_bytes(matrix, kernels) for matrix in _matrices(model)) + vectors + model.k_shift.size
+            "weights": sum(times * matrix_bytes(matrix, kernels) for matrix, times in _counted_matrices(model))
+            + vectors
+            + model.k_shift.size
         }
         if config.prefix:
             flash["prefix"] = _prefix_bytes(config)
@@ -196,7 +200,7 @@ def plan_memory(
     # Copies of an image's tables are padded to whole vectors.
     variables = structure_bytes(model) + ALIGNMENT * len(sizes) if apart else 0
     return Plan(
-        flash=flash | {"vocabulary": sum(lay_out(tokenizer).sizes().values())},
+        flash=flash | {"vocabulary": sum(lay_out(tokenizer).sizes.values())},
         ram={
             "kv_cache": cache,
             "logits": logits,
@@ -237,11 +241,13 @@ def _prefix_bytes(config: ModelConfig) -> int:
 
 
 def _image_tables(model: IntegerModel, kernels: KernelSet) -> list[int]:
-    """Bytes of each table of an image, in its order except for the prefix's tables."""
-    sizes = [table.bytes for table in tables(model, kernels)]
-    gains = 1 + sum(isinstance(part, IntegerGain) for block in model.blocks for part in vars(block).values())
+    """Bytes of each table of an image, in any order."""
+    counted: list[tuple[Any, int]] = [(part, 1) for part in (model.embedding, model.final_norm, model.head)]
+    counted += [(part, times) for block, times in model.different_blocks for part in vars(block).values()]
+    parts = [(part, times) for part, times in counted if part is not None]
+    sizes = [table.bytes for part, times in parts for table in part_tables("", part, 1, kernels) for _ in range(times)]
     # A gain has an exponent; a matrix has an exponent and its largest sum.
-    numbers = gains + 2 * len(list(_matrices(model)))
+    numbers = sum({IntegerGain: 1, IntegerMatrix: 2}.get(type(part), 0) * times for part, times in parts)
     prefix = _prefix_tables(model.config) if model.config.prefix else []
     return [*sizes, *prefix, model.k_shift.size, 4 * numbers]
 
@@ -274,23 +280,38 @@ def memory_needs(
 
     weights_in: PROGRAM, PARTITION, or None for the first of them that fits; if neither fits, the nearest to fitting.
     """
+    needs = _without_copies(model, tokenizer, board, weights_in)
+    space = None if board is None else room(board, needs.weights_in)
+    if space is None or not needs.total.fits(space):
+        return needs
+    chip = None if board is None else CHIPS.get(board.chip)
+    hot_code = None if chip is None else chip.hot_code
+    faster = space.psram - needs.total.psram if board is not None and _psram_is_faster(board) else 0
+    left = space.ram - needs.total.ram - (HEAP if chip is None else chip.heap)
+    return replace(needs, placed=place(model, kernel_set_of(board), left, hot_code, faster))
+
+
+def fits_board(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_in: str | None = None) -> bool:
+    """Whether a board has room for a model; also True if its memories are unknown. Arguments as of memory_needs."""
+    return _without_copies(model, tokenizer, board, weights_in).fits(board)
+
+
+def _without_copies(
+    model: IntegerModel, tokenizer: Tokenizer, board: Board | None, weights_in: str | None
+) -> MemoryNeeds:
+    """memory_needs without what is copied when the program starts."""
     if weights_in is None and board is not None and board.weights is not None and board.memory is not None:
-        inside = memory_needs(model, tokenizer, board, PROGRAM)
+        inside = _without_copies(model, tokenizer, board, PROGRAM)
         if inside.fits(board):
             return inside
-        return min(inside, memory_needs(model, tokenizer, board, PARTITION), key=lambda needs: needs.times(board))
+        return min(inside, _without_copies(model, tokenizer, board, PARTITION), key=lambda needs: needs.times(board))
     kept = weights_in or PROGRAM
     space = None if board is None else room(board, kept)
     chip = None if board is None else CHIPS.get(board.chip)
     needs = _lay_out(plan_memory(model, tokenizer, board, None, kept), space, kept, chip)
     if space is not None and not needs.total.fits(space):
         needs = _lay_out(plan_memory(model, tokenizer, board, 1, kept), space, kept, chip)
-    if space is None or not needs.total.fits(space):
-        return needs
-    hot_code = None if chip is None else chip.hot_code
-    faster = space.psram - needs.total.psram if board is not None and _psram_is_faster(board) else 0
-    left = space.ram - needs.total.ram - (HEAP if chip is None else chip.heap)
-    return replace(needs, placed=place(model, kernel_set_of(board), left, hot_code, faster))
+    return needs
 
 
 def _psram_is_faster(board: Board) -> bool:
@@ -391,8 +412,14 @@ def _variable_bytes(model: IntegerModel, tokenizer: Tokenizer, text_max: int) ->
 
 
 def _matrices(model: IntegerModel) -> Iterator[IntegerMatrix]:
-    yield model.embedding
+    for matrix, times in _counted_matrices(model):
+        yield from repeat(matrix, times)
+
+
+def _counted_matrices(model: IntegerModel) -> Iterator[tuple[IntegerMatrix, int]]:
+    """The matrices, embedding and head first, each with how often it occurs."""
+    yield model.embedding, 1
     if model.head is not None:
-        yield model.head
-    for block in model.blocks:
-        yield from (part for part in vars(block).values() if isinstance(part, IntegerMatrix))
+        yield model.head, 1
+    for block, times in model.different_blocks:
+        yield from ((part, times) for part in vars(block).values() if isinstance(part, IntegerMatrix))

@@ -26,7 +26,7 @@ HASH_BYTES = 8
 
 CONFIG = (
     *("dim", "hidden_dim", "n_heads", "n_kv_heads", "head_dim", "vocab_size", "context", "schedule", "slots"),
-    *("chat_template", "system", "key_bits", "value_bits"),
+    *("full_slots", "sinks", "chat_template", "system", "key_bits", "value_bits"),
 )
 """The fields of ModelConfig that a program depends on."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import groupby, pairwise
 
 from tinyllm.codegen.tokenizers.encode.encoder import decode_piece
@@ -148,6 +148,7 @@ class VocabularyTables:
             each = 1 + length + integer_bytes(self.n_ranks)
         return each * (text_max + 2 + self.tokenizer.word_prefix + self.tokenizer.word_suffix)
 
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """Bytes of each table in flash."""
         token, n = self.token_bytes, self.tokenizer.vocab_size

@@ -9,7 +9,7 @@
 #include "tokenizer.h"
 
 static struct {
-    tl_token_t history[TL_CONTEXT]; /* the tokens in the context, each at the index of its slot in the KV cache */
+    tl_token_t history[TL_CONTEXT]; /* the tokens in the context, each where a cache of TL_CONTEXT slots keeps it */
     tl_token_t prompt[TL_CONTEXT];
     uint32_t position;  /* tokens forwarded since the reset */
     tl_token_t pending; /* the token that was sampled but not forwarded yet; TL_NO_TOKEN: none */
@@ -87,7 +87,7 @@ static uint32_t room(void) {
 
 /* Adds n tokens, just forwarded, to the history, and advances the position past them. */
 static void remember(const uint32_t *tokens, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) session.history[tl_slot(session.position++)] = (tl_token_t)tokens[i];
+    for (uint32_t i = 0; i < n; i++) session.history[tl_slot(session.position++, TL_CONTEXT)] = (tl_token_t)tokens[i];
 }
 
 static void forward(uint32_t token) {
@@ -138,7 +138,7 @@ enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint
 #if TL_CHAT
 /* The last token of a conversation that has begun. */
 static uint32_t last_token(void) {
-    return session.pending != TL_NO_TOKEN ? session.pending : session.history[tl_slot(session.position - 1u)];
+    return session.pending != TL_NO_TOKEN ? session.pending : session.history[tl_slot(session.position - 1u, TL_CONTEXT)];
 }
 #endif
 
@@ -180,7 +180,7 @@ uint32_t tl_session_tokens(tl_token_t *tokens) {
     uint32_t n = 0;
     for (uint32_t i = TL_PREFIX_TOKENS; i < kept; i++) {
         const uint32_t position = i < first ? i : seen - kept + i;
-        tokens[n++] = position < session.position ? session.history[tl_slot(position)] : session.pending;
+        tokens[n++] = position < session.position ? session.history[tl_slot(position, TL_CONTEXT)] : session.pending;
     }
     return n;
 }

@@ -181,6 +181,8 @@ def load(
     calibrate: str | Path | None = None,
     fit_to: str | None = None,
     kv_cache: str | None = None,
+    window: int | None = None,
+    sinks: int | str | None = None,
     rope_base: float | None = None,
     weights_in: str | None = None,
     actions: str | Path | None = None,
@@ -193,10 +195,12 @@ def load(
     layer_sharing: override a Hugging Face config.json. prefix: a text file that every conversation on a board
     begins with. weights: "int8" (the default), "int4", "mixed" or "mixed:600KB". calibrate: a text file that decides
     how int4 weights are rounded; by default the model writes one. fit_to: a board; takes the best weights that fit it.
-    kv_cache: "int8" (the default), "k8v4" for int4 values, or "int4". rope_base: the base of the rotary embedding, for
-    llama2.c files of version 1 and 2; by default 10000. weights_in: where a board keeps the weights, "program" or
-    "partition"; by default in the program if they fit. actions: a file that lists the calls that the model may make; by
-    default actions.toml beside the checkpoint, if there is one.
+    kv_cache: "int8" (the default), "k8v4" for int4 values, or "int4". window: positions that the KV cache holds; by
+    default all of the context. sinks: how many of the first tokens stay when the others slide, by default 4; "prefix"
+    for all of the prefix. rope_base: the base of the rotary embedding, for llama2.c files of version 1 and 2; by
+    default 10000. weights_in: where a board keeps the weights, "program" or "partition"; by default in the program if
+    they fit. actions: a file that lists the calls that the model may make; by default actions.toml beside the
+    checkpoint, if there is one.
     Raises UserError, naming the file and the field, if something is missing, damaged or not supported.
     """
     options = LoadOptions(
@@ -210,6 +214,8 @@ def load(
         calibrate=None if calibrate is None else Path(calibrate),
         fit_to=fit_to,
         kv_cache=kv_cache,
+        window=window,
+        sinks=sinks,
         rope_base=rope_base,
         weights_in=weights_in,
         actions=None if actions is None else Path(actions),

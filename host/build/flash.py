@@ -17,6 +17,7 @@ from tinyllm.cache_folder import home
 from tinyllm.codegen.emit.project import Manifest, Project
 from tinyllm.codegen.emit.upload_weights import TARGET as UPLOAD_WEIGHTS
 from tinyllm.codegen.emit.write import write_project
+from tinyllm.codegen.memory.fit import check_place_beside
 from tinyllm.codegen.memory.plan import PARTITION
 from tinyllm.errors import Failure, TinyllmError, UserError
 from tinyllm.host.build import platformio
@@ -77,6 +78,8 @@ def flash(
     the program has to be uploaded too; Failure if PlatformIO cannot upload, the board does not come back, or it runs
     something else than was built.
     """
+    if model_only:
+        check_place_beside(board, "--model-only")
     with _folder(board, _find(board, port)[0], notice) as folder:
         name, device = _find(board, port)  # again, because the flash before this one may have moved it
         if name:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT
+from tinyllm.codegen.arithmetic.float_model import LARGEST_CONTEXT
 from tinyllm.codegen.verify.perplexity import Evaluation, Tokens, split_stories
 from tinyllm.errors import UserError
 from tinyllm.host.api.model import LanguageModel

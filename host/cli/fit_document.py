@@ -27,15 +27,14 @@ def document(sketch: Sketch, boards: Sequence[BoardFit], changes: Sequence[Remed
         "tokenizer": sketch.tokenizer_path and str(sketch.tokenizer_path),
         "no_tokenizer": sketch.no_tokenizer,
         "batteries": [asdict(battery) for battery in BATTERIES],
-        "boards": [_board(each) for each in boards],
+        "boards": [_board(sketch, each) for each in boards],
     }
     if changes is not None:
-        found["largest"] = {name: each and asdict(each) for name, each in largest_models(sketch, boards[0]).items()}
         found["changes"] = [{"change": each.change, "board": each.board.name} | _fit(each.fit) for each in changes]
     return found
 
 
-def _board(each: BoardFit) -> dict[str, Any]:
+def _board(sketch: Sketch, each: BoardFit) -> dict[str, Any]:
     chip, costs, power = each.chip, each.costs, each.board.power
     return {
         "board": each.board.name,
@@ -56,6 +55,7 @@ def _board(each: BoardFit) -> dict[str, Any]:
             },
         },
         "formats": {name: _fit(fit) for name, fit in each.formats.items()},
+        "largest": {name: found and asdict(found) for name, found in largest_models(sketch, each).items()},
     }
 
 

@@ -16,11 +16,14 @@ from tinyllm.host.link.answer import format_rate
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.output import Output
 from tinyllm.host.prove.costs import INT4_MAC
+from tinyllm.text import kilobytes
 
 BATTERY = "LiPo"
 """The header of the column for the first of BATTERIES."""
 COLUMNS = (FLASH, SRAM, PSRAM)
 """The memories that each have a column."""
+REST = ("longest", "largest", "mJ", "prefill", BATTERY, *COLUMNS)
+"""The headers of the columns after those of the formats. A narrow terminal shows the first of them."""
 FREE, LACKING = "free", "lacking"
 STYLES = {FREE: "bright_black", LACKING: "red"}
 """Styles of the parts of a memory's bar that are not parts of the program."""
@@ -33,17 +36,17 @@ def show_boards(output: Output, sketch: Sketch, boards: Sequence[BoardFit], kind
     output.line(_title(sketch), style="bold")
     output.line(_sizes(sketch), indent=2)
     output.line("")
-    headers = ["board", *FORMATS, "longest", "mJ", "prefill", BATTERY, *COLUMNS]
+    headers = ["board", *FORMATS, *REST]
     rows = [
-        [each.board.name, *(_cell(each.formats[weights], sketch.context) for weights in FORMATS), *_rest(each)]
+        [each.board.name, *(_cell(each.formats[weights], each.best) for weights in FORMATS), *_rest(sketch, each)]
         for each in boards
     ]
-    whole = output.table_width(headers, rows)
-    wide = output.columns is None or output.columns >= whole
-    shown = len(headers) if wide else len(FORMATS) + 3
+    widths = [output.table_width(headers[:n], [row[:n] for row in rows]) for n in range(len(headers) + 1)]
+    room = widths[-1] if output.columns is None else output.columns
+    shown = max(sum(width <= room for width in widths[1:]), 1 + len(FORMATS))
     output.table(headers[:shown], [row[:shown] for row in rows])
     output.line("")
-    for line in _legend(sketch, boards, kinds, None if wide else whole):
+    for line in _legend(sketch, boards, kinds, headers[shown:], widths[-1]):
         output.line(line, indent=2)
 
 
@@ -71,42 +74,62 @@ def _sizes(sketch: Sketch) -> str:
     )
 
 
-def _cell(fit: Fit, wanted: int) -> str:
-    """Tokens per second, or how many times the fullest memory is needed if the model does not fit."""
+def _cell(fit: Fit, best: Fit | None) -> str:
+    """Tokens per second, or how many times the fullest memory is needed if the model does not fit.
+
+    best: the first format that fits; the columns after the formats say its context.
+    """
     if not fit.known:
         return "unknown"
     if not fit.fits:
         return _shortage(fit)
     speed = format_rate(fit.decode.tokens_per_second) if fit.decode else "fits"
-    return speed if fit.context == wanted else f"{speed} at {fit.context}"
+    return speed if best is None or fit.context == best.context else f"{speed} at {fit.context}"
 
 
-def _rest(each: BoardFit) -> list[str]:
-    best = each.best
+def _rest(sketch: Sketch, each: BoardFit) -> list[str]:
+    """The cells of REST."""
+    best, largest = each.best, largest_models(sketch, each)["int4"]
+    most = NONE if largest is None else f"{largest.parameters / 1e6:,.1f}M{'+' * largest.at_least}"
     if best is None:
-        return [NONE] * (4 + len(COLUMNS))
+        return [NONE, most, *[NONE] * (len(REST) - 2)]
     filled = {memory.memory: f"{memory.taken / memory.bytes:.0%}" for memory in best.parts}
     if FLASH_BESIDE in filled:
         filled[FLASH] += f"+{filled[FLASH_BESIDE]}"
     charge = _charge(best.decode, BATTERIES[0].name, brief=True)
-    row = [f"{best.longest_context:,}", _energy(best.decode), _rate(best.prefill), charge]
+    row = [f"{best.longest_context:,}", most, _energy(best.decode), _rate(best.prefill), charge]
     return row + [filled.get(memory, NONE) for memory in COLUMNS]
 
 
 def _legend(
-    sketch: Sketch, boards: Sequence[BoardFit], kinds: Sequence[Sequence[Board]], needed: int | None
+    sketch: Sketch,
+    boards: Sequence[BoardFit],
+    kinds: Sequence[Sequence[Board]],
+    left_out: Sequence[str],
+    whole: int,
 ) -> Iterator[str]:
-    """Lines that explain the words in the table, if they occur in it. needed: columns for those that are left out."""
+    """Lines that explain the words in the table, if they occur in it.
+
+    left_out: the headers for which the terminal is too narrow. whole: columns of a terminal that shows them all.
+    """
     fits = [fit for each in boards for fit in each.formats.values()]
     yield (
         f"Numbers below the weights are tokens/s halfway through the context, estimated; {_mixture(sketch)}. "
-        "The other columns are with the first weights that fit: the longest context, the energy of a token in mJ."
+        "The other columns are with the first weights that fit: the longest context, the energy of a token in mJ. "
+        "largest: parameters of the largest model as wide as this one, its blocks int4, with the context of the row."
     )
     if any(fit.known and not fit.fits for fit in fits):
         yield "flash x2.3: does not fit, for it needs 2.3 times the flash that there is."
     if any(fit.fits and fit.context != sketch.context for fit in fits):
-        yield "N at C: N tokens/s with context C, the longest that fits; a build takes it unless --context is given."
-    if needed is None:
+        yield (
+            f"Where the longest context is below {sketch.context}, the figures are for the longest; "
+            "a build takes it unless --context is given."
+        )
+    if any(
+        each.best and fit.fits and fit.context != each.best.context for each in boards for fit in each.formats.values()
+    ):
+        yield "N at C: N tokens/s with context C, the longest that fits with these weights."
+    if not left_out:
         battery = BATTERIES[0]
         yield (
             f"prefill: tokens/s of a prompt of {PROMPT} tokens. {BATTERY}: tokens of a {battery.name}, "
@@ -115,12 +138,13 @@ def _legend(
         if any(each.best and each.best.needs.weights_in == PARTITION for each in boards):
             yield "flash 69%+98%: of the program's part, and of the part beside it, for there the weights lie."
     else:
-        yield f"From {needed} columns on there are prefill, {BATTERY} and how full each memory is, too."
+        *others, last = left_out
+        yield f"A terminal of {whole} columns shows {', '.join(others)}{' and ' if others else ''}{last} too."
     if sketch.tokenizer is None:
         yield f"The vocabulary's bytes are estimated. {sketch.no_tokenizer}"
     for each in boards:
         if each.unknown and any(fit.fits or not fit.known for fit in each.formats.values()):
-            yield f"{each.board.name}: unknown, for {each.unknown}."
+            yield f"{each.board.name}: unknown, because {each.unknown}."
     if equal := [f"{first.name} for {', '.join(each.name for each in rest)}" for first, *rest in kinds if rest]:
         yield f"Boards that are equal for a model share a row: {'; '.join(equal)}."
     yield "--board NAME shows a board's memories, and what to change."
@@ -267,7 +291,7 @@ def inputs(sketch: Sketch, board: BoardFit) -> Iterator[str]:
         cells = "; ".join(f"{each.name}: {each.source}" for each in BATTERIES)
         yield f"Batteries: {cells}. All of the charge reaches the board; a converter takes a tenth or two."
     if board.unknown:
-        yield f"Some of it is unknown, for {board.unknown}."
+        yield f"Some figures are unknown, because {board.unknown}."
     if sketch.tokenizer is None:
         yield f"The vocabulary's bytes are estimated. {sketch.no_tokenizer}"
 
@@ -299,8 +323,3 @@ def short(times: float) -> str:
 def many(tokens: int, million: str) -> str:
     """A large number of tokens."""
     return f"{tokens / 1e6:,.1f}{million}" if tokens >= 1e6 else f"{tokens:,}"
-
-
-def kilobytes(size: int) -> str:
-    """A size in KB, rounded up; in MB from 10 MB on."""
-    return f"{size / 2**20:,.1f} MB" if size >= 10 * 2**20 else f"{-(-size // 1024):,} KB"

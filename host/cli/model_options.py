@@ -62,6 +62,19 @@ LOAD_OPTIONS = (
         help="int8 (default), k8v4: keys int8 and values int4, or int4: the cache takes less RAM and costs quality.",
     ),
     click.option(
+        "--window",
+        metavar="N",
+        type=int,
+        help="Tokens that the KV cache holds, the sinks included; default: all of the context. Fewer take less RAM, "
+        "and the model forgets earlier.",
+    ),
+    click.option(
+        "--sinks",
+        metavar="N",
+        help="How many of the first tokens stay in the KV cache when it is full, `prefix` = all of --prefix; "
+        "default: 4.",
+    ),
+    click.option(
         "--rope-base",
         metavar="BASE",
         type=float,

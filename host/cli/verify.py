@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from tinyllm.boards.description import HOST, board_names
-from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT
+from tinyllm.codegen.arithmetic.float_model import LARGEST_CONTEXT
 from tinyllm.codegen.kernels.choose import ALL, KERNEL_SETS, named_sets
 from tinyllm.codegen.verify.library import BUILDS
 from tinyllm.codegen.verify.verify import Verdict

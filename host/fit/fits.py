@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tinyllm.boards.board import HOST, Board
-from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT, IntegerModel
+from tinyllm.codegen.arithmetic.float_model import LARGEST_CONTEXT
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.kernels.choose import kernel_set_of
 from tinyllm.codegen.memory.fit import largest_context
 from tinyllm.codegen.memory.parts import MemoryParts, memory_parts

@@ -9,7 +9,7 @@ from tinyllm.boards.board import Board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import IntegerGain, IntegerMatrix
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import memory_needs
+from tinyllm.codegen.memory.plan import fits_board
 from tinyllm.host.fit.fits import BoardFit
 from tinyllm.host.fit.weights import MATRICES
 from tinyllm.host.model.sketch import Sketch
@@ -28,7 +28,10 @@ class Largest:
 
 
 def largest_models(sketch: Sketch, fit: BoardFit) -> dict[str, Largest | None]:
-    """The largest model with all blocks int8, and with all blocks int4; with the model's context on the board."""
+    """The largest model with all blocks int8, and with all blocks int4; with the model's context on the board.
+
+    None where not even one block fits, or if the board's memories are unknown.
+    """
     context = sketch.context if fit.best is None else fit.best.context
     return {name: largest_model(sketch, fit.board, context, int4=name == "int4") for name in ("int8", "int4")}
 
@@ -45,7 +48,7 @@ def largest_model(sketch: Sketch, board: Board, context: int, int4: bool) -> Lar
         config = with_blocks(replace(sketch.config, context=context), blocks)
         narrow = [(block, name) for block in range(blocks) for name in MATRICES] if int4 else ()
         model = outline(config, sketch.facts.biases, frozenset(narrow))
-        return memory_needs(model, sketch.pieces, board, sketch.weights_in).fits(board)
+        return fits_board(model, sketch.pieces, board, sketch.weights_in)
 
     blocks = _most(fits)
     if blocks == 0:

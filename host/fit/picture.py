@@ -15,6 +15,7 @@ from tinyllm.host.fit.fits import BoardFit, memories
 from tinyllm.host.fit.weights import FORMATS
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.prove.pictures import COLOURS, TEXT, WIDTH
+from tinyllm.text import kilobytes
 
 PARTS = {
     "core": "#4269d0",
@@ -61,7 +62,8 @@ def draw_boards(sketch: Sketch, boards: Sequence[BoardFit]) -> str:
     filled.set_yticks(range(len(boards)), [each.board.name for each in boards])
     filled.invert_yaxis()
     speed.set_xlabel("tokens/s halfway through the context, estimated")
-    speed.margins(x=0.15)
+    decodes = [fit.decode for each in boards for fit in each.formats.values() if fit.decode]
+    speed.set_xlim(0, 1.3 * max((decode.tokens_per_second for decode in decodes), default=1.0))
     speed.legend(frameon=False, loc="best")
     return _svg(
         figure, [filled, speed], f"{sketch.config.name} with context {sketch.context}, or the longest that fits"
@@ -88,10 +90,11 @@ def _memory(axes: Axes, formats: Sequence[str], rows: Sequence[MemoryParts]) -> 
     axes.barh(formats, [row.free / KIB for row in rows], left=left, color=FREE, label="free", height=0.7)
     axes.axvline(rows[0].bytes / KIB, color=LACKING, linewidth=1)
     for number, row in enumerate(rows):
-        what = f"{row.lacking / KIB:,.0f} KB lacking" if row.lacking else f"{row.free / KIB:,.0f} KB free"
+        what = f"{kilobytes(row.lacking)} lacking" if row.lacking else f"{kilobytes(row.free)} free"
         axes.annotate(f" {what}", (max(row.taken, row.bytes) / KIB, number), va="center", color=TEXT, fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.18 * max(max(row.taken, row.bytes) for row in rows) / KIB)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
     axes.set_ylabel(rows[0].memory)
     axes.set_xlabel("KB; the red line is where the memory ends")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from tinyllm.boards.board import Board
 from tinyllm.boards.families import one_of_each_chip
-from tinyllm.codegen.arithmetic.integer_model import LARGEST_CONTEXT, SMALLEST_CONTEXT
+from tinyllm.codegen.arithmetic.float_model import LARGEST_CONTEXT
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.trim import first_tokens, trim_tokenizer
 from tinyllm.host.fit.fits import BoardFit, Fit, fit_board, fit_model
 from tinyllm.host.fit.weights import outlines
-from tinyllm.host.model.load import KV_CACHES
+from tinyllm.host.model.kv_cache import KV_CACHES
 from tinyllm.host.model.sketch import Sketch, stand_in
 
 SMALLEST_VOCABULARY = 512
@@ -85,7 +85,7 @@ def _shorter(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
     else:
         contexts = {fit.weights: fit.longest_context or 0 for fit in board.formats.values()}
     for weights, context in contexts.items():
-        if context >= SMALLEST_CONTEXT:
+        if context >= sketch.config.smallest_context:
             fit = _with(sketch, board.board, weights, context, sketch.pieces)
             yield Remedy(f"--context {context}{_and_weights(weights, now)}", board.board, fit)
 

@@ -10,7 +10,7 @@ from tinyllm.codegen.arithmetic.float_model import ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel, scale_groups
 from tinyllm.codegen.calibration.mixed import MEAN_BITS
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import memory_needs, plan_memory
+from tinyllm.codegen.memory.plan import fits_board, plan_memory
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.model.weights import Weights
@@ -81,7 +81,7 @@ def _allowed(model: IntegerModel, tokenizer: Tokenizer, mixture: Weights, weight
     """Whether a model is within the mixture's limit: its board's memory, or its budget of bytes."""
     if mixture.board is not None:
         board = load_board(mixture.board)
-        return memory_needs(model, tokenizer, board, weights_in).fits(board)
+        return fits_board(model, tokenizer, board, weights_in)
     return plan_memory(model, tokenizer).flash["weights"] <= (mixture.budget or 0)
 
 

@@ -12,7 +12,7 @@ from tinyllm.codegen.calibration.layerwise import Key, matrices
 from tinyllm.codegen.calibration.mixed import MEAN_BITS, mean_bits
 from tinyllm.codegen.memory.fit import check_fits
 from tinyllm.codegen.memory.outline import outline_of
-from tinyllm.codegen.memory.plan import PARTITION, PROGRAM, matrix_bytes, memory_needs, plan_memory, room
+from tinyllm.codegen.memory.plan import PARTITION, PROGRAM, fits_board, matrix_bytes, plan_memory, room
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.model.weights import INT8, Weights
@@ -42,7 +42,7 @@ def budget_of(
         board = load_board(weights.board)
 
         def fits(int4: frozenset[Key]) -> bool:
-            return memory_needs(outline_of(model, context, int4), tokenizer, board, weights_in).fits(board)
+            return fits_board(outline_of(model, context, int4), tokenizer, board, weights_in)
 
         spaces = {kept: room(board, kept) for kept in ((PROGRAM, PARTITION) if weights_in is None else (weights_in,))}
         return Budget(fits, growth, f"{board.name} {spaces} context {context} vocabulary {tokenizer.vocab_size}")
@@ -72,7 +72,7 @@ def best_that_fits(
     weights_in: as for budget_of.
     """
     board = load_board(name)
-    if memory_needs(outline_of(model, context), tokenizer, board, weights_in).fits(board):
+    if fits_board(outline_of(model, context), tokenizer, board, weights_in):
         return INT8
     try:
         check_fits(outline_of(model, context, matrices(model)), tokenizer, board, weights_in)

@@ -11,8 +11,7 @@ from typing import Any
 from tinyllm.codegen.actions.catalogue import FILE as CATALOGUE
 from tinyllm.codegen.actions.catalogue import read_catalogue, read_catalogue_text
 from tinyllm.codegen.actions.plan import actions_of
-from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
-from tinyllm.codegen.arithmetic.integer_model import SMALLEST_CONTEXT
+from tinyllm.codegen.arithmetic.float_model import SMALLEST_CONTEXT, Model, ModelConfig
 from tinyllm.codegen.chat.derive import Unsuited, derive, stopping_where_answers_end
 from tinyllm.codegen.checkpoints import inspect_checkpoint, read_model
 from tinyllm.codegen.checkpoints.facts import CheckpointFacts
@@ -26,6 +25,7 @@ from tinyllm.errors import UserError
 from tinyllm.files import read_bytes
 from tinyllm.host.hub.store import find_pulled
 from tinyllm.host.model.budgets import best_that_fits
+from tinyllm.host.model.kv_cache import PREFIX, with_format, with_prefix_as_sinks, with_window
 from tinyllm.host.model.weights import INT8, Weights
 from tinyllm.models import bundled
 from tinyllm.models.known import known_models
@@ -34,8 +34,6 @@ from tinyllm.text import shown
 DEFAULT_MODEL = "TINYLLM_MODEL"
 """The environment variable that names the model of every verb that is given none."""
 DEFAULT_CONTEXT = 512
-KV_CACHES = {"int8": (8, 8), "k8v4": (8, 4), "int4": (4, 4)}
-"""Name of a KV cache format -> bits of the codes of keys, and of values."""
 TEXT_LIMIT = 64 * 2**20
 """Most bytes of a text that an option names."""
 
@@ -50,9 +48,11 @@ class LoadOptions:
     that it needs are kept. prefix: a text that every conversation on a board begins with; the system message of a model
     with a chat template. weights: the format of the blocks' matrices, as Weights.parse takes it. calibrate: a text that
     decides how int4 weights are rounded; None: the model writes one. fit_to: a board; the weights get the best format
-    that fits it. kv_cache: the format of keys and values, one of KV_CACHES; None: int8. weights_in: where a board keeps
-    the weights, PROGRAM or PARTITION; None: in the program if they fit. actions: the catalogue of the calls that the
-    model may make; None: the one beside the checkpoint, if there is one.
+    that fits it. kv_cache: the format of keys and values, one of KV_CACHES; None: int8. window: positions that the KV
+    cache holds; None: all of the context. sinks: how many of the first tokens stay when the others slide, or "prefix":
+    all of the prefix; None: N_SINKS. weights_in: where a board keeps the weights, PROGRAM or PARTITION; None: in the
+    program if they fit. actions: the catalogue of the calls that the model may make; None: the one beside the
+    checkpoint, if there is one.
     """
 
     tokenizer: Path | None = None
@@ -66,11 +66,13 @@ class LoadOptions:
     calibrate: Path | None = None
     fit_to: str | None = None
     kv_cache: str | None = None
+    window: int | None = None
+    sinks: str | int | None = None
     weights_in: str | None = None
     actions: Path | None = None
 
     def positions(self, config: ModelConfig) -> int:
-        """Positions of the KV cache. UserError below SMALLEST_CONTEXT and beyond what the model was trained for."""
+        """Positions of a conversation. UserError below SMALLEST_CONTEXT and beyond what the model was trained for."""
         if self.context is None:
             return min(config.context, DEFAULT_CONTEXT)
         if not SMALLEST_CONTEXT <= self.context <= config.context:
@@ -97,12 +99,10 @@ class LoadOptions:
         if catalogue is not None:
             read_catalogue(catalogue)
             config = replace(config, actions=read_catalogue_text(catalogue))
-        if self.kv_cache is None:
+        config = with_format(config, self.kv_cache)
+        if self.window is None and self.sinks is None:
             return config
-        if self.kv_cache not in KV_CACHES:
-            raise UserError(f"--kv-cache {shown(self.kv_cache)}: expected {', '.join(KV_CACHES)}.")
-        key_bits, value_bits = KV_CACHES[self.kv_cache]
-        return replace(config, key_bits=key_bits, value_bits=value_bits)
+        return with_window(config, self.positions(config), self.window, self.sinks)
 
     def _of_checkpoint(self) -> dict[str, Any]:
         """Keyword arguments of read_model and inspect_checkpoint. UserError for a context below SMALLEST_CONTEXT."""
@@ -125,6 +125,12 @@ class LoadOptions:
         if self.calibrate is not None:
             read_text(self.calibrate)  # so that a wrong path fails before any work
         return weights
+
+    def with_prefix(self, config: ModelConfig, tokenizer: Tokenizer) -> ModelConfig:
+        """The config with the prefix, and as many sinks if wanted. Errors as its two parts."""
+        if self.prefix is not None:
+            config = with_text_in_front(config, tokenizer, self.prefix)
+        return with_prefix_as_sinks(config, self.positions(config)) if self.sinks == PREFIX else config
 
     def stories(self) -> list[str]:
         """The texts that a vocabulary is trimmed to, [] if none was given. UserError if the file has no text."""
@@ -239,13 +245,11 @@ def load_model(name: str | None, options: LoadOptions = AS_STORED) -> LoadedMode
     if options.fit_to is not None:
         weights = best_that_fits(options.fit_to, whole.model, whole.tokenizer, whole.context, options.weights_in)
         whole = replace(whole, weights=weights)
-    if options.prefix is None:
-        return whole
-    config = with_prefix(whole.model.config, whole.tokenizer, options.prefix)
+    config = options.with_prefix(whole.model.config, whole.tokenizer)
     return replace(whole, model=replace(whole.model, config=config))
 
 
-def with_prefix(config: ModelConfig, tokenizer: Tokenizer, path: Path) -> ModelConfig:
+def with_text_in_front(config: ModelConfig, tokenizer: Tokenizer, path: Path) -> ModelConfig:
     """The config with the text of a file in front of every conversation.
 
     Raises UserError if the file has no text, or if a board cannot follow the chat template with a system message.

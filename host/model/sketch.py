@@ -11,7 +11,7 @@ from tinyllm.codegen.checkpoints.facts import CheckpointFacts
 from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 from tinyllm.codegen.trim import Saving, needed_tokens, saving, trim_config, trim_tokenizer
 from tinyllm.errors import UserError
-from tinyllm.host.model.load import LoadOptions, load_tokenizer, with_prefix
+from tinyllm.host.model.load import LoadOptions, load_tokenizer
 from tinyllm.host.model.weights import Weights
 
 TYPICAL_PIECE = b"token "
@@ -72,10 +72,10 @@ def read_sketch(path: Path, options: LoadOptions) -> Sketch:
         trimmed = trim_tokenizer(tokenizer, needed_tokens(tokenizer, options.stories(), config.chat_template))
         saved = saving(config, tokenizer, trimmed)
         config, tokenizer = trim_config(config, trimmed.vocab_size), trimmed
-    if options.prefix is not None:
-        if tokenizer is None:
-            raise UserError(f"--prefix needs the model's tokenizer. {why}")
-        config = with_prefix(config, tokenizer, options.prefix)
+    if tokenizer is not None:
+        config = options.with_prefix(config, tokenizer)
+    elif options.prefix is not None:
+        raise UserError(f"--prefix needs the model's tokenizer. {why}")
     weights = options.weights_format() if options.fit_to is None else Weights("mixed", board=options.fit_to)
     return Sketch(
         path=path,

@@ -96,7 +96,7 @@ class Expected:
             answer: list[int] = []
             while not answer or (len(answer) < max_tokens and answer[-1] not in stops):
                 logits = reference.forward(unread)[-1]
-                in_context |= {reference.slot(read + i): token for i, token in enumerate(unread)}
+                in_context |= {reference.place(read + i): token for i, token in enumerate(unread)}
                 read += len(unread)
                 handicaps = None if reader is None else reader.handicaps()
                 unread = [sampler.sample(logits, in_context.values(), handicaps)]

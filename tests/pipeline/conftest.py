@@ -37,6 +37,9 @@ RANDOM_CONFIGS = {
     "hidden narrower than the stream": replace(BASE, hidden_dim=20),
     "a window on every layer": replace(BASE, windows=(5, 5)),
     "windows of several sizes": replace(BASE, schedule=(0, 0, 1, 1), windows=(None, 7, 1, 31)),
+    "no sinks": replace(BASE, context=12, sinks=0),
+    "seven sinks in a cache of half the context": replace(BASE, cache_window=16, sinks=7),
+    "a cache shorter than windows": replace(BASE, schedule=(0, 0, 1, 1), windows=(None, 7, 20, 11), cache_window=11),
     "long context": replace(BASE, context=1030, norm_epsilon=1e-6),
 }
 

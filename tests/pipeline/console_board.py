@@ -83,7 +83,7 @@ def _answers(
         while not answer or (len(answer) < max_tokens and answer[-1] not in built.tokenizer.stop_ids):
             logits = reference.forward(unread)[-1]
             conversation += unread
-            in_context = {reference.slot(position): token for position, token in enumerate(conversation)}
+            in_context = {reference.place(position): token for position, token in enumerate(conversation)}
             unread = [sampler.sample(logits, in_context.values())]
             answer += unread
         conversation += unread

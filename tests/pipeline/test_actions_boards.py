@@ -102,7 +102,7 @@ class Specification:
             if isinstance(event, Token):
                 logits = self.reference.forward(self.unread)[-1]
                 for token in self.unread:
-                    self.in_context[self.reference.slot(len(self.in_context))] = token
+                    self.in_context[self.reference.place(len(self.in_context))] = token
                 expected = self.sampler.sample(logits, self.in_context.values(), self.reader.handicaps())
                 assert event.token == expected
                 self.unread = [expected]

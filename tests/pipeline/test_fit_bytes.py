@@ -27,7 +27,8 @@ from tinyllm.host.build.build import EMULATED, compile_project
 from tinyllm.host.build.program import Program
 from tinyllm.host.fit.fits import Fit, fit_board
 from tinyllm.host.fit.weights import FORMATS, MATRICES
-from tinyllm.host.model.load import KV_CACHES, LoadOptions, load_model
+from tinyllm.host.model.kv_cache import KV_CACHES
+from tinyllm.host.model.load import LoadOptions, load_model
 from tinyllm.host.model.sketch import read_sketch
 from tinyllm.host.prove.counted import Case
 

@@ -15,7 +15,7 @@ from tinyllm.codegen.memory.plan import plan_memory
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.verify.verify import verify
 from tinyllm.host.cli import app as cli
-from tinyllm.host.model.load import KV_CACHES
+from tinyllm.host.model.kv_cache import KV_CACHES
 
 OFTEN = ("host", "armv8m", "xtensa_s3")
 """The others are a sweep: test_kernel_sets.py has the functions of each."""

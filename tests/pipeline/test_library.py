@@ -23,8 +23,9 @@ from tests.pipeline.real_boards import ARDUINO_STUB, CROSS, compile_to
 from tests.unit import call_models
 from tinyllm.boards.description import FIRMWARE, load_board
 from tinyllm.codegen.actions.plan import CallReader, actions_of, result_tokens
+from tinyllm.codegen.arithmetic.float_model import N_SINKS
 from tinyllm.codegen.arithmetic.integer_forward import Reference
-from tinyllm.codegen.arithmetic.integer_model import N_SINKS, IntegerModel
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import Sampler
 from tinyllm.codegen.emit.chat_template import board_plan

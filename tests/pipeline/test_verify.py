@@ -14,9 +14,8 @@ import pytest
 import tinyllm
 from tests.pipeline.conftest import BASE, RANDOM_CONFIGS, random_model
 from tinyllm.boards.description import load_board
-from tinyllm.codegen.arithmetic.float_model import Model, Rope
+from tinyllm.codegen.arithmetic.float_model import N_SINKS, Model, Rope
 from tinyllm.codegen.arithmetic.integer_forward import Reference
-from tinyllm.codegen.arithmetic.integer_model import N_SINKS
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
 from tinyllm.codegen.checkpoints import read_model

@@ -23,6 +23,7 @@ from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import PARTITION, PROGRAM, memory_needs, room
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.host.cli import app as cli
+from tinyllm.host.cli.fit_tables import REST
 from tinyllm.host.fit.fits import fit_board
 from tinyllm.host.fit.largest import largest_model
 from tinyllm.host.fit.weights import MATRICES
@@ -351,16 +352,45 @@ def test_a_narrow_terminal_is_told_which_columns_a_wider_one_shows_and_that_one_
         assert cli.run(["fit", model]) == 0
         return capsys.readouterr().out
 
-    narrow = shown(80)
-    told = re.search(r"From (\d+)\s+columns\s+on\s+there\s+are\s+prefill,\s+LiPo", narrow)
-    assert told is not None and "PSRAM" not in narrow
-    needed = int(told[1])
+    told = re.search(r"A\s+terminal\s+of\s+(\d+)\s+columns\s+shows\s+.*?\s+and\s+PSRAM\s+too", shown(80), re.DOTALL)
+    assert told is not None
+    needed, seen = int(told[1]), set()
     assert max(map(len, shown(needed).splitlines())) == needed
-    for columns in (needed - 1, needed):
-        out = shown(columns)
-        assert ("PSRAM" in out) == (columns == needed)
-        (row,) = (line for line in out.splitlines() if line.startswith("pico2 "))
-        assert len(row.split()) == (11 if columns == needed else 6), "no row is broken"
+    assert "columns shows PSRAM too." in " ".join(shown(needed - 1).split())
+    for columns in (60, 80, 100, needed - 1, needed):
+        lines = shown(columns).splitlines()
+        (heading,) = (line for line in lines if line.startswith("board "))
+        (row,) = (line for line in lines if line.startswith("pico2 "))
+        assert len(row.split()) == len(heading.split()), "no row is broken"
+        assert max(len(heading), len(row)) <= columns
+        left_out = [name for name in REST if name not in heading.split()]
+        assert left_out == [*REST][len(REST) - len(left_out) :], "the first columns are the ones that are kept"
+        assert all(name in " ".join(lines) for name in left_out)
+        seen.add(len(left_out))
+    assert 0 in seen and len(seen) >= 4
+
+
+def test_a_board_that_never_takes_weights_beside_the_program_is_told_before_one_is_looked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["flash", str(MODEL), "--board", "teensy41", "--model-only"]) == 2
+    told = capsys.readouterr().err
+    assert "board teensy41 has no place for weights beside the program" in told and "Leave --model-only out." in told
+
+
+def test_the_table_has_the_largest_model_of_each_board(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = fit(MODEL)
+    assert cli.run(["fit", str(MODEL)]) == 0
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
+    for name in ("esp32s3-n16r8", "pico", "pico2"):
+        largest = of_board(seen, name)["largest"]
+        described, sketch = load_board(name), read_sketch(MODEL, LoadOptions())
+        context = of_board(seen, name)["formats"]["int8"]["context"]
+        assert largest["int4"] == asdict(largest_model(sketch, described, context, int4=True))  # type: ignore[call-overload]
+        assert largest["int4"]["parameters"] >= largest["int8"]["parameters"]
+        told = f"{largest['int4']['parameters'] / 1e6:,.1f}M"
+        assert any(cell.removesuffix("+") == told for cell in rows[name])
+    assert of_board(seen, "host")["largest"] == {"int8": None, "int4": None}
 
 
 def test_people_see_a_boards_memories_as_bars_and_what_is_lacking(
@@ -375,6 +405,15 @@ def test_people_see_a_boards_memories_as_bars_and_what_is_lacking(
     assert cli.run(["fit", str(write_sparse(tmp_path / "TinyLlama", TINYLLAMA, "BF16", 1)), "--board", "pico"]) == 0
     out = capsys.readouterr().out
     assert "MB lacking" in out and "no, flash x" in out and "no board that is described has room" in out
+
+
+def test_a_picture_of_a_model_that_fits_nowhere_has_no_negative_speed_and_whole_kilobytes(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    folder = write_sparse(tmp_path / "TinyLlama", TINYLLAMA, "BF16", 3)
+    assert cli.run(["fit", str(folder), "--plot", str(tmp_path / "boards.svg")]) == 0
+    assert cli.run(["fit", str(folder), "--board", "pico2", "--plot", str(tmp_path / "board.svg")]) == 0
+    boards, board = ((tmp_path / name).read_text() for name in ("boards.svg", "board.svg"))
+    assert " does not fit" in boards and "\u2212" not in boards and "1e6" not in board and "MB lacking" in board
 
 
 def test_the_picture_is_the_same_each_time(tmp_path: Path) -> None:
