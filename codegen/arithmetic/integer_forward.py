@@ -62,6 +62,14 @@ class Reference:
         """Where a board keeps the token of a position among the last ones, which a repetition penalty looks at."""
         return int(slots_of(np.int64(position), self.model.config.context, self.model.config.sinks))
 
+    def held(self) -> list[I64]:
+        """For each pass, the position that each slot holds, (slots,); -1 for an empty slot."""
+        positions = np.arange(self.position)
+        found = [np.full(slots, -1) for slots in self.model.config.slots]
+        for layer, holders in enumerate(found):
+            np.maximum.at(holders, self._slots(layer, positions), positions)
+        return found
+
     def _slots(self, layer: int, positions: I64) -> I64:
         """The slots of these positions in the cache of a pass."""
         return slots_of(positions, self.model.config.slots[layer], self.model.config.sinks_of(layer))

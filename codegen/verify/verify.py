@@ -45,7 +45,8 @@ class Run:
     """A run of one build: tokens int64 (n + 1,), logits int32 (n, vocab_size), and each pass's cache at the end.
 
     prompted: the last row of logits and the cache after the same tokens were read in batches; None in the reference,
-    which reads them one by one. prefix: the number of tokens before the first one.
+    which reads them one by one. prefix: the number of tokens before the first one. held: of the reference, for each
+    pass the position that each slot holds, the prefix included; -1 for an empty slot.
     """
 
     tokens: NDArray[np.int64]
@@ -53,6 +54,7 @@ class Run:
     cache: Cache
     prompted: tuple[NDArray[np.int32], Cache] | None = None
     prefix: int = 0
+    held: Sequence[NDArray[np.int64]] = ()
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,9 @@ def reference_run(
     handicaps = repeat(None, len(logits)) if plan is None else _handicaps(plan, tokens[1:])
     sampled = [sampler.sample(row, handicaps=lower) for row, lower in zip(logits, handicaps, strict=True)]
     cache = {name: getattr(reference, name) for name in CACHE}
-    return Run(np.array([tokens[0], *sampled], np.int64), logits.astype(np.int32), cache)
+    held = reference.held()
+    prefix = len(model.config.prefix)
+    return Run(np.array([tokens[0], *sampled], np.int64), logits.astype(np.int32), cache, None, prefix, held)
 
 
 def _handicaps(plan: ActionPlan, tokens: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -176,20 +180,17 @@ def _handicaps(plan: ActionPlan, tokens: NDArray[np.int64]) -> Iterator[NDArray[
 def first_difference(expected: Run, got: Run) -> tuple[int, str | None]:
     """The first position that differs, and in words how: in its cache slot, its logits or the id drawn from them.
 
-    If everything agrees: the number of positions, and None. A cache slot that a later position overwrote shows only
-    what the later one wrote.
+    expected: from reference_run. If everything agrees: the number of positions, and None. A cache slot belongs to the
+    position that wrote it last.
     """
-    for name in CACHE:
-        for ours, theirs in zip(expected.cache[name], got.cache[name], strict=True):
-            if not np.array_equal(ours[:, : got.prefix], theirs[:, : got.prefix]):
-                return 0, f"{name} of the prefix"
     differ = np.any(expected.logits != got.logits, axis=1) | (expected.tokens[1:] != got.tokens[1:])
     for name in CACHE:
-        for ours, theirs in zip(expected.cache[name], got.cache[name], strict=True):
+        for held, ours, theirs in zip(expected.held, expected.cache[name], got.cache[name], strict=True):
             heads_and_channels = tuple(axis for axis in range(ours.ndim) if axis != 1)
-            # A pass has no more slots than its window or the context.
-            slots = np.any(ours != theirs, axis=heads_and_channels)[got.prefix : got.prefix + differ.size]
-            differ[: slots.size] |= slots
+            wrong = held[np.any(ours != theirs, axis=heads_and_channels)]
+            if np.any((wrong >= 0) & (wrong < expected.prefix)):
+                return 0, f"{name} of the prefix"
+            differ[wrong[wrong >= 0] - expected.prefix] = True
     if differ.any():
         position = int(np.argmax(differ))
         return position, f"position {position}: {_difference_at(position, expected, got)}"
@@ -200,10 +201,10 @@ def first_difference(expected: Run, got: Run) -> tuple[int, str | None]:
 
 def _difference_at(position: int, expected: Run, got: Run) -> str:
     """The first difference at a position, in words."""
-    slot = slice(got.prefix + position, got.prefix + position + 1)
     for name in CACHE:
         for layer, (ours, theirs) in enumerate(zip(expected.cache[name], got.cache[name], strict=True)):
-            heads = np.argwhere(ours[:, slot] != theirs[:, slot])
+            slots = expected.held[layer] == expected.prefix + position
+            heads = np.argwhere(ours[:, slots] != theirs[:, slots])
             if heads.size:
                 return f"{name} of layer {layer}, head {heads[0][0]}"
     wrong = np.flatnonzero(expected.logits[position] != got.logits[position])

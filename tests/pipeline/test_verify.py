@@ -14,7 +14,7 @@ import pytest
 import tinyllm
 from tests.pipeline.conftest import BASE, RANDOM_CONFIGS, random_model
 from tinyllm.boards.description import load_board
-from tinyllm.codegen.arithmetic.float_model import N_SINKS, Model, Rope
+from tinyllm.codegen.arithmetic.float_model import N_SINKS, Model, ModelConfig, Rope
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.quantize import quantize
 from tinyllm.codegen.arithmetic.sampler import SamplerSettings
@@ -189,6 +189,34 @@ def test_verify_names_the_first_tensor_that_differs(
     assert difference is not None
     assert difference.startswith("position 7: ")
     assert {"logits": "logit 3", "tokens": "sampled"}.get(tensor, f"{tensor} of layer 1, head 0") in difference
+
+
+@pytest.mark.parametrize(
+    ("config", "slot", "position"),
+    [
+        (replace(BASE, windows=(None, 5)), 2, 27),
+        (replace(BASE, cache_window=12, sinks=3), 2, 2),
+        (replace(BASE, cache_window=12, sinks=3), 4, 22),
+        (replace(BASE, context=16), 5, 29),
+    ],
+    ids=["a window", "a sink", "a short cache", "past the context"],
+)
+def test_a_wrong_slot_is_of_the_position_that_wrote_it_last(
+    config: ModelConfig,
+    slot: int,
+    position: int,
+    stories_tokenizer: Tokenizer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    model = quantize(random_model(config))
+    files = emit_project(model, stories_tokenizer, load_board("host")).files
+    library = compile_library(files, tmp_path_factory.mktemp("c"))
+    settings = SamplerSettings.from_float(temperature=0.8)
+    got = generate(library, config, 1, settings, 1, 31)
+    expected = reference_run(model, got.tokens, settings, 1)
+    assert first_difference(expected, got) == (31, None)
+    got.cache["v"][1][0, slot] += 1
+    assert first_difference(expected, got) == (position, f"position {position}: v of layer 1, head 0")
 
 
 def test_a_wrong_kernel_is_found(stories_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> None:
