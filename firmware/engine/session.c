@@ -138,7 +138,8 @@ enum tl_error tl_session_prompt_text(const uint8_t *text, uint32_t n_bytes, uint
 #if TL_CHAT
 /* The last token of a conversation that has begun. */
 static uint32_t last_token(void) {
-    return session.pending != TL_NO_TOKEN ? session.pending : session.history[tl_slot(session.position - 1u, TL_CONTEXT)];
+    return session.pending != TL_NO_TOKEN ? session.pending
+                                          : session.history[tl_slot(session.position - 1u, TL_CONTEXT)];
 }
 #endif
 
