@@ -64,6 +64,11 @@ def _mixture(sketch: Sketch) -> str:
     return f"mixed has {MIXED_BITS:g} bits a weight in the mean"
 
 
+def _chosen(sketch: Sketch) -> str:
+    """The weights of the columns that show only one format."""
+    return "the first weights that fit" if sketch.chosen is None else f"{sketch.chosen} weights"
+
+
 def _sizes(sketch: Sketch) -> str:
     """The bytes that the model takes on any board, within the padding of its kernel set."""
     plans = {weights: plan_memory(model, sketch.pieces) for weights, model in formats_of(sketch).items()}
@@ -115,7 +120,7 @@ def _legend(
     fits = [fit for each in boards for fit in each.formats.values()]
     yield (
         f"Numbers below the weights are tokens/s halfway through the context, estimated; {_mixture(sketch)}. "
-        "The other columns are with the first weights that fit: the longest context, the energy of a token in mJ. "
+        f"The other columns are with {_chosen(sketch)}: the longest context, the energy of a token in mJ. "
         "largest: parameters of the largest model as wide as this one, its blocks int4, with the context of the row."
     )
     if any(fit.known and not fit.fits for fit in fits):

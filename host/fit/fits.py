@@ -31,6 +31,7 @@ from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.host.fit.batteries import BATTERIES
 from tinyllm.host.fit.weights import outlines
 from tinyllm.host.model.sketch import Sketch
+from tinyllm.host.model.weights import Kind
 from tinyllm.host.prove.costs import Costs, costs_of
 from tinyllm.host.prove.estimate import Chip, Estimate
 from tinyllm.host.virtual.parts import Part
@@ -116,7 +117,8 @@ class Fit:
 class BoardFit:
     """A model on one board. formats: its Fit with each format of the weights.
 
-    unknown: why speed or energy is not estimated; "" if both are.
+    unknown: why speed or energy is not estimated; "" if both are. chosen: the format that a person chose, None if any
+    will do.
     """
 
     board: Board
@@ -124,11 +126,13 @@ class BoardFit:
     chip: Chip | None
     costs: Costs | None
     unknown: str
+    chosen: Kind | None = None
 
     @property
     def best(self) -> Fit | None:
-        """The Fit with the most accurate weights that fit; None if none do."""
-        return next((fit for fit in self.formats.values() if fit.fits), None)
+        """The Fit with the chosen weights, else with the most accurate ones that fit; None if they do not fit."""
+        fits = self.formats.values() if self.chosen is None else [self.formats[self.chosen]]
+        return next((fit for fit in fits if fit.fits), None)
 
 
 def memories(board: BoardFit) -> list[dict[str, MemoryParts]]:
@@ -153,7 +157,7 @@ def fit_board(sketch: Sketch, board: Board) -> BoardFit:
         weights: fit_model(weights, model, sketch.pieces, board, trained, not sketch.context_chosen, sketch.weights_in)
         for weights, model in models.items()
     }
-    return BoardFit(board, fits, chip, costs, _unknown(board, costs))
+    return BoardFit(board, fits, chip, costs, _unknown(board, costs), sketch.chosen)
 
 
 def formats_of(sketch: Sketch) -> Mapping[str, IntegerModel]:

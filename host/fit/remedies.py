@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tinyllm.boards.board import Board
 from tinyllm.boards.families import one_of_each_chip
 from tinyllm.codegen.arithmetic.float_model import LARGEST_CONTEXT
+from tinyllm.codegen.memory.fit import CONTEXT_STEP
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.trim import first_tokens, trim_tokenizer
 from tinyllm.host.fit.fits import BoardFit, Fit, fit_board, fit_model
@@ -36,12 +37,13 @@ def remedies(sketch: Sketch, board: BoardFit, others: Sequence[Board]) -> list[R
     others: boards to suggest instead. If the model does not fit, changes after which it still does not are included,
     to show how far off it is. No changes if it is unknown whether the model fits, or how fast it is.
     """
-    now = board.best or board.formats["int8"]
+    now = board.best or board.formats[board.chosen or "int8"]
     if not now.known or (now.fits and now.decode is None):
         return []
     found = [
         *_other_weights(board, now),
         *_smaller_cache(sketch, board, now),
+        *_window(sketch, board, now),
         *_shorter(sketch, board, now),
         *_smaller_vocabulary(sketch, board, now),
     ]
@@ -76,6 +78,18 @@ def _smaller_cache(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy
                 shorten = not sketch.context_chosen
                 fit = _with(smaller, board.board, weights, sketch.context, sketch.pieces, shorten)
                 yield Remedy(f"--kv-cache {name}{_and_weights(weights, now)}", board.board, fit)
+
+
+def _window(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
+    """The whole context with the longest window of the KV cache that fits, if the context has to be shorter now."""
+    if not now.fits or now.context == sketch.context or sketch.config.cache_window is not None:
+        return
+    for window in range(now.context, sketch.config.smallest_context, -CONTEXT_STEP):
+        narrow = replace(sketch, config=replace(sketch.config, cache_window=window))
+        fit = _with(narrow, board.board, now.weights, sketch.context, sketch.pieces)
+        if fit.fits:
+            yield Remedy(f"--window {window} --context {sketch.context}", board.board, fit)
+            return
 
 
 def _shorter(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:

@@ -12,7 +12,7 @@ from tinyllm.codegen.tokenizers.tokenizer import PieceKind, Tokenizer
 from tinyllm.codegen.trim import Saving, needed_tokens, saving, trim_config, trim_tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.model.load import LoadOptions, load_tokenizer
-from tinyllm.host.model.weights import Weights
+from tinyllm.host.model.weights import Kind, Weights
 
 TYPICAL_PIECE = b"token "
 """Stands in for each piece of a missing tokenizer, to estimate its tables."""
@@ -25,7 +25,8 @@ class Sketch:
     config: with the vocabulary trimmed and the prefix set, if the options say so; its context is what the model was
     trained for. context: positions of the KV cache; context_chosen: whether a person named it. tokenizer: None if there
     is none; no_tokenizer then says why. saving: what trimming the vocabulary saves. mixture: the mixture of int8 and
-    int4 weights that a person chose. weights_in: where a board keeps the weights; None: in the program if they fit.
+    int4 weights that a person chose. chosen: the format that a person chose, None if any will do. weights_in: where a
+    board keeps the weights; None: in the program if they fit.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Sketch:
     no_tokenizer: str
     saving: Saving | None
     mixture: Weights | None = None
+    chosen: Kind | None = None
     weights_in: str | None = None
 
     @cached_property
@@ -88,6 +90,7 @@ def read_sketch(path: Path, options: LoadOptions) -> Sketch:
         no_tokenizer=why,
         saving=saved,
         mixture=weights if weights.kind == "mixed" else None,
+        chosen=None if options.weights is None else weights.kind,
         weights_in=options.weights_in,
     )
 

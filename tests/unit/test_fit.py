@@ -287,6 +287,33 @@ def test_a_smaller_cache_is_proposed_for_the_longer_context_that_it_allows(fit: 
     assert {name: changes["--kv-cache int4"][name] for name in built} == built
 
 
+def test_a_window_of_the_cache_is_proposed_for_the_whole_context(fit: Fit) -> None:
+    """The longest one: eight slots more do not fit."""
+    (found,) = (each for each in fit(MODEL, "--board", "esp32")["changes"] if each["change"].startswith("--window"))
+    window = int(found["change"].split()[1])
+    assert found["fits"] and found["context"] == 512
+
+    def with_window(slots: int) -> dict[str, Any]:
+        seen = fit(MODEL, "--board", "esp32", "--window", slots, "--context", 512)
+        return dict(of_board(seen, "esp32")["formats"]["int8"])
+
+    made = with_window(window)
+    assert {name: found[name] for name in made} == made
+    assert not with_window(window + 8)["fits"]
+
+
+def test_the_columns_of_one_format_are_those_of_the_chosen_one(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    energy = {}
+    for weights in ("int8", "int4"):
+        assert cli.run(["fit", str(MODEL), "--weights", weights]) == 0
+        out = capsys.readouterr().out
+        (row,) = (line.split() for line in out.splitlines() if line.startswith("pico2 "))
+        energy[weights] = row[6]
+        assert f"with {weights} weights" in " ".join(out.split())
+    seen = of_board(fit(MODEL), "pico2")["formats"]
+    assert energy == {name: f"{seen[name]['decode']['millijoules']:.3g}" for name in energy}
+
+
 def test_a_smaller_vocabulary_is_proposed_if_it_is_much_of_what_is_short(fit: Fit, tmp_path: Path) -> None:
     wide = replace(
         TINYLLAMA, dim=128, hidden_dim=352, n_heads=4, n_kv_heads=2, head_dim=32, schedule=(0, 1, 2, 3), tied_head=True
