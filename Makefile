@@ -69,12 +69,14 @@ counts: $(VENV)/testing
 benchmarks: $(VENV)/testing
 	$(BIN)/python -m tinyllm.host.prove.benchmarks_page
 
-# A record of each virtual board more, in benchmarks/: of the tests' story model, and of stories260K if it is there
+# A record of each virtual board more, in benchmarks/: of the tests' story model, and of stories260K if it is there.
+# With int4 weights: OPTIONS="--weights int4 --calibrate FILE"
 records: $(VENV)/testing
 	for model in tests/data/tinystories-260k $(wildcard $(TINYLLM_TEST_DATA)/stories260K/stories260K.bin); do \
 	  for board in "pico --cores 1" "pico --cores 2" "pico --emulator rp2040js" "pico2 --cores 1" "pico2 --cores 2" \
 	      esp32 esp32c3 esp32s3; do \
-	    $(BIN)/tinyllm bench $$model --board $$board --virtual --context 256 --positions 0,64,255 --save || exit 1; \
+	    $(BIN)/tinyllm bench $$model --board $$board --virtual --context 256 --positions 0,64,255 $(OPTIONS) \
+	      --save || exit 1; \
 	  done; \
 	done
 

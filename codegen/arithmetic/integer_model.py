@@ -151,6 +151,12 @@ class IntegerModel:
         """Whether any matrix is int4."""
         return any(isinstance(part, IntegerMatrix) and part.bits == 4 for part in self._parts())
 
+    @property
+    def weights(self) -> str:
+        """The format of the blocks' matrices: "int8", "int4", or "mixed" if there are both."""
+        bits = {part.bits for block in self.blocks for part in vars(block).values() if isinstance(part, IntegerMatrix)}
+        return "mixed" if len(bits) > 1 else f"int{bits.pop()}"
+
     def _parts(self) -> Iterator[object]:
         yield from (self.embedding, self.head)
         for block, _ in self.different_blocks:

@@ -57,7 +57,11 @@ class Plot:
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources of the page. comparisons: of the host board with llama2.c's float program. counted: by case."""
+    """The sources of the page.
+
+    records: their models are named with their weights, unless those are int8. comparisons: of the host board with
+    llama2.c's float program. counted: by case.
+    """
 
     records: Sequence[Record]
     figures: Sequence[Figure]
@@ -74,7 +78,7 @@ class Sources:
             return list(document.get(kind, []))
 
         return cls(
-            list(all_records(folder)),
+            list(map(_with_its_weights, all_records(folder))),
             published(folder / "published.toml"),
             tables("negative.toml", "result"),
             tables("llama2c.toml", "comparison"),
@@ -88,6 +92,11 @@ class Sources:
         for record in self.records:
             found[record["model"], label_of(record), record["board"], record["cores"], record["context"]] = record
         return dict(sorted(found.items()))
+
+
+def _with_its_weights(record: Record) -> Record:
+    weights = record.get("weights", "int8")  # older records do not say it
+    return record if weights == "int8" else record | {"model": f"{record['model']}, {weights}"}
 
 
 def label_of(record: Record) -> str:

@@ -1,8 +1,8 @@
 """Saves benchmarks: appends a record of a report to a TOML file, and reads records again.
 
     [[record]]            who, when, and what: date, tinyllm, model, model_hash, board, build_id, firmware, context,
-                          kernels, kernels_agree, cores, emulator, unit, kind, digest, macs, prompt, prefill;
-                          estimated_from, the inputs of estimates
+                          kernels, kernels_agree, weights, cores, emulator, unit, kind, digest, macs, prompt,
+                          prefill; estimated_from, the inputs of estimates
     [[record.place]]      positions, per_token, by_core, parts, bytes, and estimates, as `tinyllm bench --json` has them
 
 Figures are in the unit of the record; a part that was not counted is left out.
@@ -102,6 +102,7 @@ def _record(report: Report, emulator: str | None) -> dict[str, Any]:
             "date": date.today(),
             "tinyllm": importlib.metadata.version("tinyllm"),
             **{name: document[name] for name in IDENTITY},
+            "weights": report.weights,
             "cores": report.cores,
             "emulator": emulator,
             "unit": report.unit,

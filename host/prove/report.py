@@ -58,6 +58,7 @@ class Report:
     """A benchmark, its board, and what follows.
 
     macs: of the model's matrices, for a token; None if not known. prefill: of the long prompt; None as for a place.
+    weights: the format of the blocks' matrices, as IntegerModel has it; None if the model is not known.
     """
 
     hello: HelloReply
@@ -66,6 +67,7 @@ class Report:
     chip: Chip | None
     places: tuple[PlaceReport, ...]
     prefill: PrefillEstimate | None = None
+    weights: str | None = None
 
     @property
     def cores(self) -> int:
@@ -93,6 +95,7 @@ class Report:
             | {
                 "cores": self.cores,
                 "macs": self.macs,
+                "weights": self.weights,
                 "places": [self._place(place) for place in self.places],
                 "estimated_from": None if self.chip is None else asdict(self.chip),
             }
@@ -136,7 +139,8 @@ def report(hello: HelloReply, benchmark: Benchmark, expected: Expected | None) -
         read = prefill_traffic(expected.model, needs, position, kernels)
         decoded = traffic(expected.model, needs, position, kernels)
         prefill = estimate_prefill(prompt, made.unit, made.cores, chip, read, decoded)
-    return replace(made, places=tuple(places), prefill=prefill)
+    weights = expected.model.weights if expected else None
+    return replace(made, places=tuple(places), prefill=prefill, weights=weights)
 
 
 def _described(name: str) -> Board | None:

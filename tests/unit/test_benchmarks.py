@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import memory_needs
 from tinyllm.codegen.memory.traffic import Traffic, matrix_macs, traffic
 from tinyllm.errors import UserError
+from tinyllm.host.fit.weights import MATRICES
 from tinyllm.host.link.messages import HelloReply
 from tinyllm.host.model.load import LoadedModel, load_model
 from tinyllm.host.prove import records
@@ -192,6 +195,23 @@ def test_a_file_that_holds_something_else_is_not_appended_to(tmp_path: Path, tex
 
 
 # --- The page ---
+
+
+def test_int4_weights_are_a_model_of_their_own_beside_the_int8_ones(tmp_path: Path) -> None:
+    for name in ("published.toml", "negative.toml", "llama2c.toml", "counted.toml"):
+        shutil.copy(ROOT / "benchmarks" / name, tmp_path / name)
+    for weights in (None, "int8", "int4"):
+        records.save(replace(made(), weights=weights), tmp_path / "pico2.toml")
+    sources = Sources.read(tmp_path)
+    assert [record["model"] for record in sources.records] == ["a-model", "a-model", "a-model, int4"]
+    assert [key[0] for key in sources.latest] == ["a-model", "a-model, int4"]
+
+
+def test_the_format_of_a_models_weights_is_that_of_its_blocks(model: IntegerModel) -> None:
+    def of(*int4: tuple[int, str]) -> str:
+        return outline(model.config, (), int4).weights
+
+    assert (of(), of((0, "wo")), of(*product(range(5), MATRICES))) == ("int8", "mixed", "int4")
 
 
 def test_the_page_says_what_the_records_say() -> None:
