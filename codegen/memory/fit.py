@@ -32,7 +32,7 @@ def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_
     Raises UserError with advice if it does not fit, or if weights_in is PARTITION and the board has no place for
     weights beside the program.
     """
-    if weights_in == PARTITION and board.memory is not None:
+    if weights_in == PARTITION:
         check_place_beside(board, "--weights-in partition")
     needs = memory_needs(model, tokenizer, board, weights_in)
     space = room(board, needs.weights_in)
@@ -42,8 +42,11 @@ def check_fits(model: IntegerModel, tokenizer: Tokenizer, board: Board, weights_
 
 
 def check_place_beside(board: Board, option: str) -> None:
-    """Raise UserError, which names the option to leave out, if a board has no place for weights beside the program."""
-    if board.weights is None:
+    """Raise UserError, which names the option to leave out, if a board has no place for weights beside the program.
+
+    A board whose description says nothing of its memory may have one.
+    """
+    if board.weights is None and board.memory is not None:
         raise UserError(
             f"board {board.name} has no place for weights beside the program: its description has no [weights] "
             f"(docs/weights-image.md). Leave {option} out."
