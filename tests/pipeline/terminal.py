@@ -22,6 +22,8 @@ if sys.platform != "win32":
     import termios
 
 TINYLLM = [sys.executable, "-m", "tinyllm.host.cli.app"]
+PATIENCE = 120.0
+"""Seconds until a text that does not come is missed: a test may share a slow computer with many others."""
 CURSOR_ASKED, CURSOR_TOLD = "\x1b[6n", "\x1b[10;1R"
 CONTROLS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")
 
@@ -74,7 +76,7 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self.keys, keys.encode())
 
-    def wait_for(self, pattern: str, seconds: float = 30.0) -> str:
+    def wait_for(self, pattern: str, seconds: float = PATIENCE) -> str:
         """Wait until the pattern appears in the text that comes from now on; the text that came before it."""
         deadline = time.monotonic() + seconds
         while not (match := re.search(pattern, self.seen, re.DOTALL)):
@@ -83,7 +85,7 @@ class Terminal:
         before, self.seen = self.seen[: match.start()], self.seen[match.end() :]
         return before
 
-    def ended(self, seconds: float = 30.0) -> int:
+    def ended(self, seconds: float = PATIENCE) -> int:
         """The exit code, once the process has ended."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:

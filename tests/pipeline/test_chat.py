@@ -573,7 +573,7 @@ def test_the_host_board_that_a_chat_started_is_started_again(board: BoardProcess
 def test_the_host_board_ends_with_the_process_that_started_it(endless: Path) -> None:
     code = "import sys,os; from pathlib import Path; from tinyllm.host.connect.board_process import BoardProcess\n"
     code += "b = BoardProcess([Path(sys.argv[1])]); b.start(); print(b.url, flush=True); os._exit(9)"
-    done = subprocess.run([sys.executable, "-c", code, str(endless)], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code, str(endless)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 9
     address = ("127.0.0.1", int(done.stdout.rsplit(":", 1)[1]))
     for _ in range(100):
@@ -641,7 +641,7 @@ def test_ctrl_c_ends_an_endless_answer_and_keeps_what_came(board: BoardProcess) 
     assert process.stdout is not None
     begun = process.stdout.read(200)
     process.send_signal(signal.SIGINT)
-    rest, notes = process.communicate(timeout=20)
+    rest, notes = process.communicate(timeout=60)
     assert process.returncode == 0
     assert len(begun) == 200
     assert rest.endswith("\n")
@@ -691,7 +691,7 @@ def test_json_lines_arrive_while_the_board_still_answers(board: BoardProcess) ->
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["text"] == ","
     process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)
-    *_, last = process.communicate(timeout=20)[0].splitlines()
+    *_, last = process.communicate(timeout=60)[0].splitlines()
     assert json.loads(last)["reason"] == "cancelled" or os.name == "nt"
 
 

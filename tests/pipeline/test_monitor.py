@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.terminal import PATIENCE
 from tests.pipeline.test_odd_ports import adapter
 from tinyllm.boards.description import load_board
 from tinyllm.host.build.build import build
@@ -66,7 +67,7 @@ class Screen:
     def type(self, keys: str) -> None:
         os.write(self.keys, keys.encode())
 
-    def wait_for(self, pattern: str, seconds: float = 20.0) -> str:
+    def wait_for(self, pattern: str, seconds: float = PATIENCE) -> str:
         """Until the pattern appears in what comes from now on."""
         deadline = time.monotonic() + seconds
         while not (match := re.search(pattern, self.seen, re.DOTALL)):
@@ -79,7 +80,7 @@ class Screen:
     def leave(self) -> int:
         """Ctrl-]; the exit code."""
         self.type("\x1d")
-        return self.process.wait(10)
+        return self.process.wait(PATIENCE)
 
 
 def test_a_person_types_to_the_board_and_ctrl_c_stops_its_answer_not_the_monitor(board: BoardProcess) -> None:
@@ -109,7 +110,7 @@ def test_a_signal_ends_the_monitor_and_leaves_the_terminal_as_it_was(
         screen.type("/temp\r")
         screen.wait_for("temp 0.8")
         screen.process.send_signal(number)
-        assert screen.process.wait(10) == 0
+        assert screen.process.wait(PATIENCE) == 0
         assert termios.tcgetattr(screen.terminal) == screen.before
 
 
@@ -126,7 +127,7 @@ def piped(typed: bytes, *arguments: str) -> Iterator[Callable[[str], str]]:
     reader = process.stdout
 
     def wait_for(pattern: str) -> str:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not re.search(pattern.encode(), shown, re.MULTILINE):
             assert time.monotonic() < deadline, f"{pattern!r} did not appear in {bytes(shown)!r}"
             if select.select([reader], [], [], 0.1)[0]:
@@ -136,7 +137,7 @@ def piped(typed: bytes, *arguments: str) -> Iterator[Callable[[str], str]]:
     try:
         yield wait_for
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()
@@ -178,7 +179,7 @@ def test_frames_are_shown_with_their_fields_and_the_board_is_left_as_it_was_foun
 
 def test_the_monitor_leaves_by_itself_after_so_many_seconds(board: BoardProcess) -> None:
     command = [*MONITOR, "--port", board.url, "--seconds", "0.5"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, f"{board.url} is open.\n")
 
 
@@ -254,6 +255,6 @@ def test_a_serial_port_is_monitored_like_an_address(board: BoardProcess) -> None
     ],
 )
 def test_a_mistake_is_told_before_anything_is_opened(arguments: tuple[str, ...], complaint: str) -> None:
-    done = subprocess.run([*MONITOR, *arguments], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*MONITOR, *arguments], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout) == (2, "")
     assert complaint in done.stderr

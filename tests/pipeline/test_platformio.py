@@ -75,7 +75,7 @@ def write_project(folder: Path, sources: dict[str, str] = SOURCES, options: str 
 
 
 def output_of(program: Path) -> str:
-    return subprocess.run([program], capture_output=True, text=True, check=True, timeout=10).stdout
+    return subprocess.run([program], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def files_below(folder: Path) -> set[Path]:

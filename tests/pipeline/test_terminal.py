@@ -79,7 +79,7 @@ BOARDS = pytest.mark.parametrize("board", ["host", "pico2", "esp32"])
 @BOARDS
 def test_ctrl_c_stops_the_answer_and_the_conversation_goes_on(endless: Path, board: str) -> None:
     with Terminal([*TINYLLM, "chat", endless, *on(board)]) as chat:
-        chat.wait_for(f"lists the commands.*{READY}", 120)
+        chat.wait_for(f"lists the commands.*{READY}")
         enter(chat, "/max 0", "max_tokens 0")
         chat.type("Once upon a time\r")
         chat.wait_for("[a-z]{2,}[^\\n]{40}")
@@ -97,7 +97,7 @@ def test_ctrl_c_stops_the_answer_and_the_conversation_goes_on(endless: Path, boa
 @BOARDS
 def test_ctrl_c_ends_the_answer_of_run_and_keeps_what_came(endless: Path, board: str) -> None:
     with Terminal([*TINYLLM, "run", endless, "-p", "Once", "-n", "0", "--temperature", "0", *on(board)]) as run:
-        run.wait_for("upon a time", 120)
+        run.wait_for("upon a time")
         run.type("\x03")
         assert run.ended() == 0
     assert "ended: cancelled" in " ".join(run.everything.split())
@@ -135,7 +135,7 @@ def descendants(process: int) -> set[int]:
 )
 def test_a_board_and_its_emulator_end_with_the_chat_however_it_ends(board: str, end: signal.Signals) -> None:
     with Terminal([*TINYLLM, "chat", *on(board)]) as terminal:
-        terminal.wait_for(f"lists the commands.*{READY}", 120)
+        terminal.wait_for(f"lists the commands.*{READY}")
         started = descendants(terminal.process.pid)
         assert len(started) == (2 if board == "esp32" else 1)
         terminal.process.send_signal(end)
@@ -158,7 +158,7 @@ def slow(endless: Path) -> list[str | Path]:
 
 def test_keys_typed_during_an_answer_are_not_in_it_and_wait_in_the_next_prompt(slow: list[str | Path]) -> None:
     with Terminal(slow) as chat:
-        chat.wait_for(f"lists the commands.*{READY}", 120)
+        chat.wait_for(f"lists the commands.*{READY}")
         enter(chat, "/temp 0", "temperature 0")
         enter(chat, "/max 30", "max_tokens 30")
         chat.type("Once upon a time\r")
@@ -181,7 +181,7 @@ def test_keys_typed_during_an_answer_are_not_in_it_and_wait_in_the_next_prompt(s
 
 def test_what_was_typed_ahead_of_a_ctrl_c_is_kept_too(slow: list[str | Path]) -> None:
     with Terminal(slow) as chat:
-        chat.wait_for(f"lists the commands.*{READY}", 120)
+        chat.wait_for(f"lists the commands.*{READY}")
         enter(chat, "/max 0", "max_tokens 0")
         chat.type("Once\r")
         chat.wait_for("[a-z]{2,} [a-z]")
@@ -197,10 +197,10 @@ def test_the_terminal_has_its_settings_back_however_the_verb_ends(
     prompt = ["-p", "Once", "-n", "0"] if verb == "run" else []
     with Terminal([*TINYLLM, verb, endless, *on("host"), *prompt]) as terminal:
         if verb == "chat":
-            terminal.wait_for(f"lists the commands.*{READY}", 120)
+            terminal.wait_for(f"lists the commands.*{READY}")
             enter(terminal, "/max 0", "max_tokens 0")
             terminal.type("Once\r")
-        terminal.wait_for("[a-z]{2,} [a-z]+ [a-z]+ [a-z]+ [a-z]+ ", 120)
+        terminal.wait_for("[a-z]{2,} [a-z]+ [a-z]+ [a-z]+ [a-z]+ ")
         assert not terminal.echoes
         if end is not None and not (verb == "chat" and end == signal.SIGINT):
             terminal.process.send_signal(end)
@@ -241,7 +241,7 @@ def test_a_run_in_the_background_does_not_stop_for_the_terminal(endless: Path) -
     with Terminal(["bash", "--norc", "-i"]) as shell:
         shell.wait_for("[#$] ")
         shell.type(f"{command} & wait $!; echo code-$?\r")
-        shell.wait_for("ended: length.*code-0\n", 60)
+        shell.wait_for("ended: length.*code-0\n")
 
 
 def test_a_suspended_chat_goes_on_without_echo(slow: list[str | Path]) -> None:
@@ -249,7 +249,7 @@ def test_a_suspended_chat_goes_on_without_echo(slow: list[str | Path]) -> None:
     with Terminal(["bash", "--norc", "-i"]) as shell:
         shell.wait_for("[#$] ")
         shell.type(f"{command}\r")
-        shell.wait_for(f"lists the commands.*{READY}", 120)
+        shell.wait_for(f"lists the commands.*{READY}")
         enter(shell, "/max 0", "max_tokens 0")
         shell.type("Once\r")
         shell.wait_for("[a-z]{2,} [a-z]+ ")
@@ -259,16 +259,16 @@ def test_a_suspended_chat_goes_on_without_echo(slow: list[str | Path]) -> None:
         shell.wait_for("back-in-the-42")
         shell.type("fg\r")
         # The answer's words tell that the chat has the terminal: a Ctrl-C before that would be the shell's.
-        shell.wait_for("fg.*chat[^\\n]*\\n.*[a-z]{2,} [a-z]+ ", 60)
+        shell.wait_for("fg.*chat[^\\n]*\\n.*[a-z]{2,} [a-z]+ ")
         shell.type("\x03")
-        shell.wait_for(READY, 60)
+        shell.wait_for(READY)
         assert not shell.echoes
 
 
 def test_a_text_of_several_lines_is_one_prompt(endless: Path, tmp_path: Path) -> None:
     saved = tmp_path / "talk.json"
     with Terminal([*TINYLLM, "chat", endless, *on("host")]) as chat:
-        chat.wait_for(f"lists the commands.*{READY}", 120)
+        chat.wait_for(f"lists the commands.*{READY}")
         enter(chat, "/max 3", "max_tokens 3")
         chat.type('"""The dog\r')
         chat.wait_for(f"{MORE}.*{READY}")
@@ -282,7 +282,7 @@ def test_a_text_of_several_lines_is_one_prompt(endless: Path, tmp_path: Path) ->
 
 def test_an_answer_that_is_neither_yes_nor_no_is_asked_again_and_kept(endless: Path) -> None:
     with Terminal([*TINYLLM, "chat", endless, *on("host")]) as chat:
-        chat.wait_for(f"lists the commands.*{READY}", 120)
+        chat.wait_for(f"lists the commands.*{READY}")
         enter(chat, "/max 3", "max_tokens 3")
         chat.type("Once\r")
         chat.wait_for(READY)

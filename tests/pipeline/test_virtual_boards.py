@@ -152,7 +152,7 @@ def test_a_pseudo_terminal_is_as_good_as_a_port(board: str, built: Program) -> N
             with Link(port) as link:
                 assert link.hello.build_id == built.build_id
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 # --- Time ---
@@ -193,7 +193,7 @@ def test_a_board_that_waits_takes_no_processor_time(board: str, built: Program) 
             assert busy_ticks(0.5) <= 5
         assert busy_ticks(0.5) <= 5
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 # --- Faults: the image that was built, a few instructions of it exchanged ---
@@ -425,7 +425,7 @@ def test_without_the_emulator_the_extra_is_named(built: Program, board: str) -> 
     hidden = "import runpy, sys; sys.modules['unicorn'] = None; sys.argv[0] = 'virtual'; "
     run = "runpy.run_module('tinyllm.host.virtual.unicorn', run_name='__main__', alter_sys=True)"
     command = [sys.executable, "-c", hidden + run, str(built.program), "--chip", chip(board), "--tcp", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert (
         done.stderr == "tinyllm: virtual boards need the Unicorn emulator; to get it: pip install 'tinyllm[virtual]'\n"
@@ -434,7 +434,7 @@ def test_without_the_emulator_the_extra_is_named(built: Program, board: str) -> 
 
 def refused(arguments: Sequence[str | Path]) -> str:
     command = [sys.executable, "-m", "tinyllm.host.virtual.unicorn", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     return done.stderr
 

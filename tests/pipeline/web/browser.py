@@ -21,7 +21,7 @@ from tinyllm.host.web.site import SITE, BridgedBoard, Site, write_site
 STAND_IN = (Path(__file__).parent / "serial_stand_in.js").read_text("utf-8")
 LOOPBACK = "127.0.0.1"
 
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=60_000)
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def test_an_image_is_written_to_the_chip_and_the_page_then_talks_with_what_runs(
         page.click("#flash-start")
         expect(page.locator("#flash-state")).to_contain_text("waiting for the board to come back", timeout=60_000)
         hand.url = connection.process.url
-        expect(page.locator("#who")).to_have_text("chat on host", timeout=30_000)
+        expect(page.locator("#who")).to_have_text("chat on host", timeout=60_000)
         expect(page.locator("#trouble")).to_be_hidden()
         (tmp_path / "bootloader.bin").write_bytes(BOOTLOADER)
         (tmp_path / "firmware.bin").write_bytes(PROGRAM)
