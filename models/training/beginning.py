@@ -2,7 +2,7 @@
 
 New blocks, and new rows of a feed-forward layer, add nothing to the residual stream at first. So the larger model
 predicts what the other does: growth that keeps the function, as in Net2Net (arXiv 1511.05641). Fewer heads of keys and
-values are means of the old heads (arXiv 2305.13245); they predict a little worse until they are trained.
+values (kv_heads.py) predict worse until they are trained.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.quantize import half_order
 from tinyllm.codegen.checkpoints import read_model
 from tinyllm.errors import UserError
+from tinyllm.models.training.kv_heads import with_fewer_kv_heads
 from tinyllm.models.training.network import Weights, initial_weights, weights_of
 from tinyllm.models.training.shape import Shape, shape_from
 
@@ -59,16 +59,9 @@ def beginning(origin: Origin, context: int, seed: int) -> tuple[Shape, Weights]:
     shape = origin.shape(known, context)
     torch.manual_seed(seed)
     begun = initial_weights(shape)
-    for name, tensor in weights.items():
-        if ".k_proj." in name or ".v_proj." in name:
-            tensor = _pooled(tensor, known.n_kv_heads, shape.n_kv_heads)
+    for name, tensor in with_fewer_kv_heads(weights, known, shape.n_kv_heads).items():
         begun[name][tuple(slice(size) for size in tensor.shape)] = tensor
     return shape, begun
-
-
-def _pooled(rows: Tensor, heads: int, fewer: int) -> Tensor:
-    """A matrix of heads with fewer heads: each is the mean of neighbouring ones."""
-    return rows.unflatten(0, (fewer, heads // fewer, -1)).mean(1).flatten(0, 1)
 
 
 def _in_halves(model: Model) -> Weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tinyllm.codegen.checkpoints import read_model  # noqa: E402
 from tinyllm.errors import UserError  # noqa: E402
 from tinyllm.host.cli.app import run  # noqa: E402
 from tinyllm.models.training.beginning import Origin, beginning  # noqa: E402
+from tinyllm.models.training.kv_heads import with_fewer_kv_heads  # noqa: E402
 from tinyllm.models.training.network import logits  # noqa: E402
 
 TOKENS = np.array([1, 403, 407, 261, 378, 31, 400, 288, 90, 11])
@@ -48,11 +50,44 @@ def test_what_is_new_learns(story_file: Path, stories_llama2c: Path, tmp_path: P
     assert np.abs(trained.blocks[5].wo).max() > 0 and np.abs(trained.blocks[5].w_down).max() > 0
 
 
-def test_fewer_heads_of_keys_and_values_are_means_of_those_there_were() -> None:
-    whole, fewer = (beginning(Origin(STORY_MODEL, n_kv_heads=heads), 64, seed=1)[1] for heads in (2, 1))
-    for name in ("k_proj", "v_proj"):
-        rows = whole[f"model.layers.3.self_attn.{name}.weight"]
-        assert torch.equal(fewer[f"model.layers.3.self_attn.{name}.weight"], (rows[:16] + rows[16:]) / 2)
+def test_heads_that_hold_the_same_become_one_and_nothing_is_lost() -> None:
+    """Two heads of keys that differ by a turn and a factor, and two of values that differ by a matrix, are one head."""
+    shape, one = beginning(Origin(STORY_MODEL, n_kv_heads=1), 64, seed=1)
+    two, random = dict(one), torch.Generator().manual_seed(1)
+    for block in range(shape.blocks):
+        names = {part: f"model.layers.{block}.self_attn.{part}_proj.weight" for part in "qkvo"}
+        turn = torch.polar(torch.rand(8, 1, generator=random) + 0.5, 6 * torch.rand(8, 1, generator=random))
+        matrix = torch.linalg.qr(torch.randn(16, 16, generator=random))[0] * 3
+        key = torch.complex(*one[names["k"]].chunk(2)) * turn
+        two[names["k"]] = torch.cat((one[names["k"]], key.real, key.imag))
+        queries = one[names["q"]].view(2, 2, 16, 64).clone()  # the last two heads will read the second head of keys
+        asked = torch.complex(*queries[1].chunk(2, 1)) / turn.conj()
+        queries[1] = torch.cat((asked.real, asked.imag), 1)
+        two[names["q"]] = queries.view(64, 64)
+        two[names["v"]] = torch.cat((one[names["v"]], matrix @ one[names["v"]]))
+        outputs = one[names["o"]].view(64, 2, 2, 16).clone()
+        outputs[:, 1] = outputs[:, 1] @ matrix.inverse()
+        two[names["o"]] = outputs.view(64, 64)
+    wide = replace(shape, n_kv_heads=2)
+    tokens = torch.from_numpy(TOKENS)[None]
+    expected, spread = logits(one, shape.model_config(), tokens), logits(two, wide.model_config(), tokens)
+    assert torch.allclose(spread, expected, atol=1e-3)
+    merged = with_fewer_kv_heads(two, wide, 1)
+    assert {name: tensor.shape for name, tensor in merged.items()} == shape.tensors()
+    assert torch.allclose(logits(merged, shape.model_config(), tokens), expected, atol=1e-3)
+
+
+def test_fewer_heads_predict_better_than_the_means_of_those_there_were() -> None:
+    shape, whole = beginning(Origin(STORY_MODEL), 64, seed=1)
+    merged, means = with_fewer_kv_heads(whole, shape, 1), dict(whole)
+    for name, tensor in whole.items():
+        if ".k_proj." in name or ".v_proj." in name:
+            means[name] = (tensor[:16] + tensor[16:]) / 2
+    config, tokens = replace(shape, n_kv_heads=1).model_config(), torch.from_numpy(TOKENS)[None]
+    expected = logits(whole, shape.model_config(), tokens)
+    assert (logits(merged, config, tokens) - expected).square().mean() < (
+        logits(means, config, tokens) - expected
+    ).square().mean()
 
 
 @pytest.mark.parametrize(
