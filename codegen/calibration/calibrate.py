@@ -23,11 +23,13 @@ class Calibration:
     """codes: of the int4 matrices. values: the gains and the int8 matrices, tuned to go with the codes.
 
     errors: of the outputs of each int4 matrix on the calibration text, as a fraction of their root mean square.
+    perplexities: the float model's on a given calibration text and on what it writes itself; None if it wrote the text.
     """
 
     codes: Codes = field(default_factory=dict)
     values: dict[Key, F32] = field(default_factory=dict)
     errors: dict[Key, float] = field(default_factory=dict)
+    perplexities: tuple[float, float] | None = None
 
     def applied(self, model: Model) -> Model:
         """The float model with the values that go with the codes."""

@@ -68,7 +68,7 @@ def memory_parts(needs: MemoryNeeds, board: Board) -> list[MemoryParts]:
         "variables": plan.variables,
         **held("RAM"),
         "hot code": placed.hot_bytes,
-        "tables": placed.ram - placed.hot_bytes,
+        "tables": placed.table_bytes,
     }
     found = [
         MemoryParts(FLASH, space.flash + flash["core"], _some(flash)),

@@ -51,9 +51,14 @@ class Placement:
         return self.hot_code_bytes if self.hot_code and self.hot_code.shared else 0
 
     @property
+    def table_bytes(self) -> int:
+        """Bytes that tables and pointers take of the RAM for variables."""
+        return sum(self.tables.values()) + self.pointers
+
+    @property
     def ram(self) -> int:
         """Bytes that functions, tables and pointers take of the RAM for variables."""
-        return self.hot_bytes + sum(self.tables.values()) + self.pointers
+        return self.hot_bytes + self.table_bytes
 
 
 @dataclass(frozen=True)

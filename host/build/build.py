@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tinyllm.boards.chips import CHIPS
-from tinyllm.boards.description import Board
+from tinyllm.boards.description import OWN_PLATFORM, Board
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.chat.derive import Unsuited
 from tinyllm.codegen.emit.chat_template import board_plan
@@ -18,6 +18,7 @@ from tinyllm.codegen.memory.outline import outline_of
 from tinyllm.codegen.memory.plan import MemoryNeeds
 from tinyllm.codegen.memory.stack import Stack, stack_depth
 from tinyllm.errors import Failure, UserError
+from tinyllm.files import WEIGHTS, write_file
 from tinyllm.host.build import platformio
 from tinyllm.host.build.cache import (
     UNFINISHED,
@@ -105,7 +106,8 @@ def integers_that_fit(
                 f"{board.name}. --context sets another."
             )
     needs = check_fits(outline, loaded.tokenizer, board, weights_in)
-    return integers_of(loaded, positions, progress, notice), needs
+    told = ignore if loaded.weights.kind == "mixed" else notice  # int4_matrices has told it.
+    return integers_of(loaded, positions, progress, told), needs
 
 
 def compile_project(
@@ -122,20 +124,38 @@ def compile_project(
     """
     if folder is None:
         if found := find_build(project):
-            return found
+            return _with_its_weights(project, found)
         busy = f"another tinyllm is building {project.title}; waiting for it."
         with one_at_a_time(lock_of(place_of(project)), busy, notice):
-            return find_build(project) or _compile_in_cache(project, progress, notice, by_hand)
+            built = find_build(project) or _compile_in_cache(project, progress, notice, by_hand)
+            return _with_its_weights(project, built)
     busy = f"another tinyllm is building in {folder}; waiting for it."
     with one_at_a_time(f"build in {folder.resolve()}", busy, notice):
         write_project(project, folder)
         whole = f"The project in {folder} is written and whole: run `{by_hand}` in it"
         try:
-            return _compile(folder, project, progress, notice)
+            return _with_its_weights(project, _compile(folder, project, progress, notice))
         except platformio.OutOfReach as error:
             raise platformio.OutOfReach(f"{error}\n{whole} on a machine with internet.") from None
         except UserError as error:
             raise UserError(f"{error}\n{whole} when that is mended.") from None
+
+
+def _with_its_weights(project: Project, built: Program) -> Program:
+    """The build, whose weights.bin is written again where it is missing or damaged: PlatformIO looks at no content.
+
+    The host board and an emulator read a copy beside their program. Raises UserError if a file cannot be written.
+    """
+    if project.weights is None:
+        return built
+    own = project.board.platformio["platform"] == OWN_PLATFORM
+    for path in [built.project / WEIGHTS, *([built.program.with_name(WEIGHTS)] if own else [])]:
+        try:
+            if not path.is_file() or path.read_bytes() != project.weights:
+                write_file(path, project.weights)
+        except OSError as error:
+            raise UserError(f"{path}: damaged, and cannot be written ({error.strerror}); make it writable") from None
+    return built
 
 
 def _compile_in_cache(project: Project, progress: Line, notice: Line, by_hand: str) -> Program:

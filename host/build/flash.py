@@ -80,6 +80,8 @@ def flash(
     """
     if model_only:
         check_place_beside(board, "--model-only")
+        if loaded.weights_in not in (None, PARTITION):
+            raise UserError("--model-only uploads weights beside the program; leave --weights-in program out.")
     with _folder(board, _find(board, port)[0], notice) as folder:
         name, device = _find(board, port)  # again, because the flash before this one may have moved it
         if name:

@@ -80,12 +80,8 @@ def command(
     if not as_json:
         # Shown before compiling, which takes a while and may not be possible here.
         output.line(project.title, style="bold")
-        output.table(["memory", "part", "bytes"], _planned(project.needs, project.board))
-        if loaded.weights.kind != "int8":
-            output.line(f"weights: {loaded.weights}", style="bold")
-            found = quantisation_of(loaded)
-            output.line(f"int8: {', '.join(wide_of(found))}")
-            output.table(HEADERS, list(table(found)))
+        output.table(["memory", "part", "bytes"], planned(project.needs, project.board))
+        _show_quantisation(output, loaded)
     with output.working("compiling") as step:
         built = compile_project(project, folder, step, output.note)
         step("measuring the perplexity")
@@ -104,7 +100,19 @@ def command(
     output.line(f"program: {built.program}")
 
 
-def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
+def _show_quantisation(output: Output, loaded: LanguageModel) -> None:
+    """A line if every matrix is int8, whose errors are small and alike; else which are int8, and the worst ones."""
+    found = quantisation_of(loaded)
+    if len(wide := wide_of(found)) == len(found):
+        worst = worst_first(found)[0]
+        output.line(f"weights: int8, none clipped, at most {worst.error:.2%} off ({worst.name})")
+        return
+    output.line(f"weights: {loaded.weights}", style="bold")
+    output.line(f"int8: {', '.join(wide)}")
+    output.table(HEADERS, list(table(found)))
+
+
+def planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
     """Rows with the planned bytes of each part, and the bytes that the board has."""
     space = room(board, needs.weights_in)
     beside = "the board has beside its core" if board.reserve else "the board has"
@@ -124,7 +132,7 @@ def _planned(needs: MemoryNeeds, board: Board) -> list[list[str]]:
             copies = (
                 ("code", needs.code_in_ram),
                 ("hot code", needs.placed.hot_bytes),
-                ("copies of tables", sum(needs.placed.tables.values())),
+                ("copies of tables", needs.placed.table_bytes),
             )
             rows += [[memory, part, f"{size:,}"] for part, size in copies if size]
             if moved := sum(needs.placed.psram.values()):

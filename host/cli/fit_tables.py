@@ -182,11 +182,11 @@ def _show_changes(output: Output, board: BoardFit, changes: Sequence[Remedy]) ->
         what = (
             "makes it faster here, or its context longer"
             if here
-            else "makes it fit, and no board that is described has room for it"
+            else "makes it fit, and no chip that is described has room for it"
         )
         output.line(f"Nothing that tinyllm knows of {what}.")
     if changes:
-        what = "what helps" if here else "to make it fit" if helps else "what comes nearer"
+        what = "what helps" if helps else "what comes nearer"
         output.table([what, "fits", "context", "tokens/s", "mJ/token"], [_change(each) for each in changes])
         if any("int4" in each.change or "mixed" in each.change or "--kv-cache" in each.change for each in changes):
             output.line("Fewer bits cost quality: `tinyllm eval` with --variants says how much.", indent=2)

@@ -34,8 +34,8 @@ class Remedy:
 def remedies(sketch: Sketch, board: BoardFit, others: Sequence[Board]) -> list[Remedy]:
     """Changes that make the model fit the board; if it fits already, changes that make it faster or its context longer.
 
-    others: boards to suggest instead. If the model does not fit, changes after which it still does not are included,
-    to show how far off it is. No changes if it is unknown whether the model fits, or how fast it is.
+    others: boards to suggest instead. If the model does not fit, changes after which it still does not are included if
+    they come nearer, to show how far off it is. No changes if it is unknown whether the model fits, or how fast it is.
     """
     now = board.best or board.formats[board.chosen or "int8"]
     if not now.known or (now.fits and now.decode is None):
@@ -47,14 +47,25 @@ def remedies(sketch: Sketch, board: BoardFit, others: Sequence[Board]) -> list[R
         *_shorter(sketch, board, now),
         *_smaller_vocabulary(sketch, board, now),
     ]
-    if now.fits:
-        found = [each for each in found if each.fit.fits and _is_better(each.fit, now)]
+    found = [each for each in found if _helps(each.fit, board, now)]
     return [*found, *_other_boards(sketch, now, board.board, others)]
 
 
+def _helps(fit: Fit, board: BoardFit, now: Fit) -> bool:
+    """Whether a change helps by itself: a smaller cache with int4 weights must do more than int4 weights alone."""
+    plain = board.formats[fit.weights]
+    before = now if fit is plain else plain
+    return (_is_better if before.fits else _comes_nearer)(fit, before)
+
+
 def _is_better(fit: Fit, now: Fit) -> bool:
-    """Whether `fit` is faster than `now`, or has more context."""
-    return _speed(fit) > 1.005 * _speed(now) or fit.context > now.context
+    """Whether `fit` fits, and is faster than `now` or has more context."""
+    return fit.fits and (_speed(fit) > 1.005 * _speed(now) or fit.context > now.context)
+
+
+def _comes_nearer(fit: Fit, now: Fit) -> bool:
+    """Whether `fit` fits, or lacks less than `now` in the memory that is filled most."""
+    return fit.fits or (fit.fullest is not None and now.fullest is not None and fit.fullest[1] < 0.99 * now.fullest[1])
 
 
 def _speed(fit: Fit) -> float:
@@ -81,15 +92,21 @@ def _smaller_cache(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy
 
 
 def _window(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:
-    """The whole context with the longest window of the KV cache that fits, if the context has to be shorter now."""
-    if not now.fits or now.context == sketch.context or sketch.config.cache_window is not None:
+    """The whole context with the longest window of the KV cache that fits, for each format if the model does not fit.
+
+    Nothing if the whole context fits already, or if a window was chosen.
+    """
+    if (now.context == sketch.context and now.fits) or sketch.config.cache_window is not None:
         return
-    for window in range(now.context, sketch.config.smallest_context, -CONTEXT_STEP):
-        narrow = replace(sketch, config=replace(sketch.config, cache_window=window))
-        fit = _with(narrow, board.board, now.weights, sketch.context, sketch.pieces)
-        if fit.fits:
-            yield Remedy(f"--window {window} --context {sketch.context}", board.board, fit)
-            return
+    for fit in (now,) if now.fits else board.formats.values():
+        longest = now.context if now.fits else fit.longest_context or 0
+        for window in range(min(longest, sketch.context - 1), sketch.config.smallest_context, -CONTEXT_STEP):
+            narrow = replace(sketch, config=replace(sketch.config, cache_window=window))
+            made = _with(narrow, board.board, fit.weights, sketch.context, sketch.pieces)
+            if made.fits:
+                change = f"--window {window} --context {sketch.context}{_and_weights(fit.weights, now)}"
+                yield Remedy(change, board.board, made)
+                break
 
 
 def _shorter(sketch: Sketch, board: BoardFit, now: Fit) -> Iterator[Remedy]:

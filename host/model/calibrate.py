@@ -7,6 +7,7 @@ build agree. A calibration takes long and is kept in the cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ Line = Callable[[str], None]
 
 FOREIGN = 4.0
 """A text is foreign to a model if its perplexity is more than this many times that of the model's own text."""
+MANY = 1_000_000
+"""A perplexity beyond this says no more than that."""
 OWN_TOKENS = 1 << 16
 """Tokens of the text that a model writes to calibrate itself."""
 OWN_SAMPLE = 2048
@@ -76,14 +79,17 @@ def calibration_of(loaded: LoadedModel, progress: Line = ignore, notice: Line = 
         text = repr(sequences)
     key = key_of(loaded.model, budget.name if budget else loaded.weights.kind, text)
     if (kept := find_calibration(key, loaded.model)) is not None:
+        tell_if_foreign(loaded, kept.perplexities, notice)
         return kept
+    perplexities = None
     if sequences is None:
         notice(f"no --calibrate FILE: {loaded.name} writes its own calibration text. One like its use is better.")
         sequences = written_by(loaded.model, loaded.tokenizer, OWN_TOKENS, progress)
     else:
         progress("reading the calibration text")
-        warn_if_foreign(loaded, sequences, notice)
-    calibration = calibrate(loaded.model, sequences, budget, progress)
+        perplexities = perplexities_of(loaded, sequences)
+        tell_if_foreign(loaded, perplexities, notice)
+    calibration = replace(calibrate(loaded.model, sequences, budget, progress), perplexities=perplexities)
     keep_calibration(key, calibration)
     return calibration
 
@@ -124,17 +130,23 @@ def written_by(model: Model, tokenizer: Tokenizer, tokens: int, progress: Line =
     return sequences
 
 
-def warn_if_foreign(loaded: LoadedModel, sequences: Sequence[Sequence[int]], notice: Line) -> None:
-    """Give `notice` a line with both perplexities if the text is foreign to the model, as in another language."""
+def perplexities_of(loaded: LoadedModel, sequences: Sequence[Sequence[int]]) -> tuple[float, float]:
+    """The float model's perplexity on the beginning of a text, and on what it writes itself."""
     forward = FloatForward(loaded.model).forward
     own = written_by(loaded.model, loaded.tokenizer, OWN_SAMPLE)
-    ours = perplexity(forward, _arrays(own, OWN_SAMPLE))
-    theirs = perplexity(forward, _arrays(sequences, OWN_SAMPLE))
-    if theirs > FOREIGN * ours:
-        notice(
-            f"--calibrate {loaded.calibration}: {loaded.name} has a perplexity of {theirs:.1f} on this text and of "
-            f"{ours:.1f} on what it writes itself. Is the text in the model's language and form?"
-        )
+    return perplexity(forward, _arrays(sequences, OWN_SAMPLE)), perplexity(forward, _arrays(own, OWN_SAMPLE))
+
+
+def tell_if_foreign(loaded: LoadedModel, perplexities: tuple[float, float] | None, notice: Line) -> None:
+    """Give `notice` a line with both perplexities if the text is foreign to the model, as in another language."""
+    if perplexities is None or perplexities[0] <= FOREIGN * perplexities[1]:
+        return
+    text, own = perplexities
+    notice(
+        f"--calibrate {loaded.calibration}: {loaded.name} has a perplexity of "
+        f"{f'{text:,.1f}' if text < MANY else f'over {MANY:,}'} on this text and of {own:.1f} on what it writes "
+        "itself. Is the text in the model's language and form?"
+    )
 
 
 def _arrays(sequences: Sequence[Sequence[int]], tokens: int) -> Iterator[NDArray[np.int64]]:

@@ -7,7 +7,7 @@ import io
 import os
 import zipfile
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,8 @@ def keep_calibration(key: str, calibration: Calibration) -> None:
         arrays[f"value.{stored}.{name}"] = value
     for (stored, name), error in calibration.errors.items():
         arrays[f"error.{stored}.{name}"] = np.array(error)
+    if calibration.perplexities is not None:
+        arrays[f"perplexity.{FINAL}.both"] = np.array(calibration.perplexities)
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     body = file.getvalue()
@@ -116,6 +118,9 @@ def _unpacked(arrays: dict[str, Array], model: Model) -> Calibration:
             found.values[key] = _array(arrays, full, np.float32, of.shape)
         elif kind == "error":
             found.errors[key] = float(_array(arrays, full, np.float64, ()))
+        elif kind == "perplexity":
+            given, own = _array(arrays, full, np.float64, (2,))
+            found = replace(found, perplexities=(float(given), float(own)))
     return found
 
 

@@ -51,4 +51,4 @@ INT8 = Weights()
 
 
 def _in_units(size: int) -> str:
-    return f"{size // 1024}KB" if size % 1024 == 0 else str(size)
+    return next((f"{size // UNITS[unit]}{unit.upper()}" for unit in ("mb", "kb") if size % UNITS[unit] == 0), str(size))

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyllm.boards.description import TWIN
+from tinyllm.boards.description import HOST, TWIN
 from tinyllm.codegen.actions.plan import CallReader, actions_of
 from tinyllm.codegen.arithmetic.integer_forward import Reference
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
@@ -138,7 +138,8 @@ def check_model(request: BoardRequest, connection: Connection, link: Link) -> No
     if (trouble := weights_trouble(link.hello)) is not None:
         name = link.hello.board
         real = name.removesuffix(TWIN)
-        again = "flash MODEL --board" if real == name else "build MODEL -o FOLDER --virtual --board"
+        apart = real == name and name != HOST
+        again = "flash MODEL --board" if apart else f"build MODEL -o FOLDER {'--virtual ' * (name != HOST)}--board"
         raise Failure(
             f"{link.name}: the {name} {trouble}, so it computes nothing.\n`tinyllm {again} {real}` writes both."
         )

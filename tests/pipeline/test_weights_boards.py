@@ -153,6 +153,25 @@ def test_a_virtual_board_without_its_weights_says_so(
             assert link.hello.weights == state
         with pytest.raises(Failure, match=rf"`tinyllm build MODEL -o FOLDER --virtual --board {name}` writes both"):
             ApiBoard.open(running.url)
+    assert build(loaded, board, folder=tmp_path / "project").program == built.program
+    assert beside.read_bytes() == (tmp_path / "project" / WEIGHTS).read_bytes()
+
+
+def test_weights_that_are_missing_or_damaged_in_a_cached_build_are_written_again(
+    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYLLM_HOME", str(tmp_path))
+    board = load_board("host", FOLDER)
+    first = build(loaded, board)
+    places = (first.program.with_name(WEIGHTS), first.project / WEIGHTS)
+    whole = places[0].read_bytes()
+    for damaged in (None, whole[:1000], b"", bytes(len(whole))):
+        for place in places:
+            place.unlink()
+            if damaged is not None:
+                place.write_bytes(damaged)
+        assert build(loaded, board).program == first.program
+        assert [place.read_bytes() for place in places] == [whole, whole]
 
 
 # --- A model that fills the flash ---

@@ -23,6 +23,7 @@ from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import PARTITION, PROGRAM, memory_needs, room
 from tinyllm.codegen.tokenizers import read_tokenizer
 from tinyllm.host.cli import app as cli
+from tinyllm.host.cli.build import planned
 from tinyllm.host.cli.fit_tables import REST
 from tinyllm.host.fit.fits import fit_board
 from tinyllm.host.fit.largest import largest_model
@@ -64,6 +65,22 @@ def test_the_bytes_are_those_of_the_model_that_is_built(fit: Fit) -> None:
     for each in seen["boards"]:
         needed = memory_needs(integers, loaded.tokenizer, load_board(each["board"])).total
         assert each["formats"]["int8"]["needed"] == asdict(needed)
+
+
+def test_what_a_build_shows_of_ram_is_what_fit_counts(fit: Fit) -> None:
+    """On boards with PSRAM too, where structures in RAM point to copies of matrices."""
+    loaded = load_model(str(MODEL))
+    integers, seen = quantize(loaded.model), fit(MODEL)
+    pointed = 0
+    for name in ("lolin-s2-mini", "pico-plus-2", "esp32s3-n16r8", "pico2"):
+        board = load_board(name)
+        needs = memory_needs(integers, loaded.tokenizer, board)
+        shown = {part: size for memory, part, size in planned(needs, board) if memory == "RAM"}
+        found = of_board(seen, name)["formats"]["int8"]["memories"]
+        (sram,) = (each["parts"] for each in found if each["memory"] == "SRAM")
+        assert shown.get("copies of tables", "0") == f"{sram.get('tables', 0):,}"
+        pointed += needs.placed.pointers
+    assert pointed > 0
 
 
 def test_the_longest_context_fits_and_the_next_one_does_not(fit: Fit) -> None:
@@ -268,7 +285,7 @@ def test_every_change_is_computed_as_a_model_of_its_own(fit: Fit) -> None:
     assert {name: shorter[name] for name in alone} == alone
     fastest = of_board(fit(MODEL, "--context", 512), "pico-plus-2")["formats"]["int8"]
     assert {name: changes["--board pico-plus-2"][name] for name in fastest} == fastest
-    assert not changes["--weights int4"]["fits"], "it is RAM that is short"
+    assert "--weights int4" not in changes, "it is RAM that is short"
 
 
 def test_a_model_that_fits_is_shown_only_what_makes_it_faster(fit: Fit) -> None:
@@ -285,6 +302,18 @@ def test_a_smaller_cache_is_proposed_for_the_longer_context_that_it_allows(fit: 
     assert now < changes["--kv-cache k8v4"]["context"] < changes["--kv-cache int4"]["context"] <= 512
     built = of_board(fit(MODEL, "--board", "esp32", "--kv-cache", "int4"), "esp32")["formats"]["int8"]
     assert {name: changes["--kv-cache int4"][name] for name in built} == built
+
+
+def test_only_changes_that_come_nearer_are_proposed(fit: Fit, tmp_path: Path) -> None:
+    """With 512 tokens the ESP32 lacks SRAM, of which other weights spare nothing. 1.1B parameters lack flash alone."""
+    changes = [each["change"] for each in fit(MODEL, "--board", "esp32", "--context", 512)["changes"]]
+    assert not [change for change in changes if change.startswith("--weights")]
+    assert [change.split()[0] for change in changes if "--weights int4" in change and "k8v4" not in change] == [
+        "--kv-cache", "--window", "--context",
+    ]  # fmt: skip
+    large = write_sparse(tmp_path / "TinyLlama", TINYLLAMA, "BF16", 1)
+    changes = [each["change"] for each in fit(large, "--board", "pico2")["changes"]]
+    assert "--weights int4" in changes and not [change for change in changes if change.startswith("--kv-cache")]
 
 
 def test_a_window_of_the_cache_is_proposed_for_the_whole_context(fit: Fit) -> None:
@@ -403,6 +432,9 @@ def test_a_board_that_never_takes_weights_beside_the_program_is_told_before_one_
     assert cli.run(["flash", str(MODEL), "--board", "teensy41", "--model-only"]) == 2
     told = capsys.readouterr().err
     assert "board teensy41 has no place for weights beside the program" in told and "Leave --model-only out." in told
+    words = ["flash", str(MODEL), "--board", "esp32s3-n16r8", "--model-only", "--weights-in", "program"]
+    assert cli.run(words) == 2
+    assert "leave --weights-in program out" in capsys.readouterr().err
 
 
 def test_the_table_has_the_largest_model_of_each_board(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
@@ -431,7 +463,7 @@ def test_people_see_a_boards_memories_as_bars_and_what_is_lacking(
     assert bars[1].startswith("c") and bars[1].endswith("f")
     assert cli.run(["fit", str(write_sparse(tmp_path / "TinyLlama", TINYLLAMA, "BF16", 1)), "--board", "pico"]) == 0
     out = capsys.readouterr().out
-    assert "MB lacking" in out and "no, flash x" in out and "no board that is described has room" in out
+    assert "MB lacking" in out and "no, flash x" in out and "no chip that is described has room" in out
 
 
 def test_a_picture_of_a_model_that_fits_nowhere_has_no_negative_speed_and_whole_kilobytes(tmp_path: Path) -> None:
