@@ -55,10 +55,6 @@ MOST_TRIES = 400
 ERROR_SHARE = 0.05
 REWORDED = 0.5
 """The share of the small talk's training questions that are reworded."""
-LOOSENED = 0.3
-"""The share of them that lose some words or have two swapped: easy data augmentation, arXiv 1901.11196."""
-LOST_WORD = 0.15
-"""The chance of each word of a loosened question to be lost."""
 JOINTS = (" and ", " and ", " and then ", ", then ", ", ", " and also ", ". ")
 LONGEST_PAIR = 110
 """The most characters of two commands in one sentence."""
@@ -233,21 +229,7 @@ class Speaker:
             if self.book.fillers and self.random.random() < 0.3:
                 other = _around(self.random.choice(self.book.fillers).pick(self.random), other)
             said = question if _bare(other) in self.kept_back else other
-        if not held_out and self.random.random() < LOOSENED:
-            other = self.loosened(said)
-            said = said if _bare(other) in self.kept_back else other
         return Turn(SMALL_TALK, self.noise.add([Piece(said)]), intent.answer, question)
-
-    def loosened(self, text: str) -> str:
-        """The text without some of its words, and perhaps with two neighbours swapped. Fewer than four words stay."""
-        words = text.split()
-        if len(words) < 4:
-            return text
-        words = [word for word in words if self.random.random() >= LOST_WORD] or words
-        if len(words) > 2 and self.random.random() < 0.3:
-            at = self.random.randrange(len(words) - 1)
-            words[at : at + 2] = reversed(words[at : at + 2])
-        return " ".join(words)
 
     def polite(self, template: str) -> str:
         """The template unchanged, or with a filler, or, if it is an imperative, in a polite sentence."""
