@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,14 @@ from tinyllm.codegen.arithmetic.float_forward import rmsnorm, silu, softmax
 from tinyllm.codegen.arithmetic.float_model import F32, Block, ModelConfig
 
 Mask = NDArray[np.bool_]
+
+MOST_WORKERS = 4
+"""A step of tuning has hardly more batches than this."""
+
+
+def workers() -> ThreadPoolExecutor:
+    """Threads that compute batches side by side: numpy lets go of Python's lock. Results are added up in order."""
+    return ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_WORKERS))
 
 
 @dataclass(frozen=True)

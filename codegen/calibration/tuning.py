@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from tinyllm.codegen.arithmetic.int4 import HIGHEST, LOWEST, GroupedCodes, snap_
 from tinyllm.codegen.arithmetic.integer_model import COLUMNS_OF_A_SCALE
 from tinyllm.codegen.calibration.gradients import divergence_gradients
 from tinyllm.codegen.calibration.layerwise import FINAL, Codes, Key, behind_block, with_values
-from tinyllm.codegen.calibration.passes import Batch
+from tinyllm.codegen.calibration.passes import Batch, workers
 
 SEED = 20240229
 STEP_TOKENS = 2048
@@ -114,7 +115,6 @@ def tune(
     int8: the matrices of the blocks that are not int4. They are tuned too, and so is the head, unless it is large.
     progress is called with the number of steps done, and the number of all.
     """
-    teacher = [_taught(model, batch) for batch in batches]
     held = {key: _Matrix(getattr(model.blocks[key[0]], key[1]), codes) for key, codes in start.items()}
     values: Values = {(FINAL, "final_norm"): model.final_norm.copy()}
     for stored, block in enumerate(model.blocks):
@@ -125,23 +125,25 @@ def tune(
         values[FINAL, "embedding" if model.head is None else "head"] = model.output_head.copy()
     sizes = {key: np.float32(np.mean(np.abs(value))) for key, value in values.items()}
     adam, turns = _Adam(), _turns(len(batches))
-    for step in range(schedule.steps):
-        tuned = with_values(model, values | {key: matrix.values for key, matrix in held.items()})
-        some: list[int] = []
-        while sum(int(batches[at].real.sum()) for at in some) < STEP_TOKENS:
-            some.append(next(turns))
-        weight = 1 / sum(int(batches[at].real.sum()) for at in some)
-        total: dict[Key, F32] = {}
-        for at in some:
-            _, found = divergence_gradients(tuned, batches[at], teacher[at], weight, model.output_head, of_head)
-            for key, gradient in found.items():
-                total[key] = total[key] + gradient if key in total else gradient
-        rate = schedule.rate(step)
-        for key, matrix in held.items():
-            matrix.step(key, total[key], adam, rate)
-        for key, value in values.items():
-            value -= np.float32(rate * VALUE_RATE) * sizes[key] * adam.direction(key, total[key])
-        progress(step + 1, schedule.steps)
+    with workers() as threads:
+        teacher = list(threads.map(partial(_taught, model), batches))
+        for step in range(schedule.steps):
+            tuned = with_values(model, values | {key: matrix.values for key, matrix in held.items()})
+            some: list[int] = []
+            while sum(int(batches[at].real.sum()) for at in some) < STEP_TOKENS:
+                some.append(next(turns))
+            weight = 1 / sum(int(batches[at].real.sum()) for at in some)
+            gradients = partial(divergence_gradients, tuned, weight=weight, aim=model.output_head, of_head=of_head)
+            total: dict[Key, F32] = {}
+            for _, found in threads.map(gradients, [batches[at] for at in some], [teacher[at] for at in some]):
+                for key, gradient in found.items():
+                    total[key] = total[key] + gradient if key in total else gradient
+            rate = schedule.rate(step)
+            for key, matrix in held.items():
+                matrix.step(key, total[key], adam, rate)
+            for key, value in values.items():
+                value -= np.float32(rate * VALUE_RATE) * sizes[key] * adam.direction(key, total[key])
+            progress(step + 1, schedule.steps)
     return {key: matrix.grouped() for key, matrix in held.items()}, values
 
 

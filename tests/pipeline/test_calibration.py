@@ -16,6 +16,7 @@ from tinyllm.codegen.arithmetic.float_forward import FloatForward, log_softmax, 
 from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.int4 import HIGHEST, LOWEST, GroupedCodes, round_to_nearest, snap_scales
 from tinyllm.codegen.arithmetic.quantize import quantize
+from tinyllm.codegen.calibration import passes
 from tinyllm.codegen.calibration.calibrate import Budget, Calibration, calibrate
 from tinyllm.codegen.calibration.gradients import FINAL, divergence_gradients
 from tinyllm.codegen.calibration.layerwise import SHARED_INPUTS, behind_block, calibrate_layers, matrices, with_values
@@ -175,6 +176,22 @@ def test_the_same_text_gives_the_same_codes(
     again = calibrate(stories, sequences[:64])
     integers = (quantize(each.applied(stories), 64, each.codes) for each in (calibrated, again))
     assert len({each.digest() for each in integers}) == 1
+
+
+def test_the_codes_do_not_depend_on_the_number_of_threads(
+    stories: Model, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for most in (1, 4):
+        monkeypatch.setattr(passes, "MOST_WORKERS", most)
+        monkeypatch.setattr(os, "cpu_count", lambda: 4)
+        found.append(calibrate(stories, sequences[:12]))
+    one, four = found
+    for key, codes in one.codes.items():
+        np.testing.assert_array_equal(codes.codes, four.codes[key].codes)
+        np.testing.assert_array_equal(codes.units, four.codes[key].units)
+    for key, value in one.values.items():
+        np.testing.assert_array_equal(value, four.values[key])
 
 
 @pytest.mark.parametrize("bits", [4.3, 5.0])
