@@ -6,7 +6,7 @@ the end of the text: how far the float model with that set alone as int4 diverge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from tinyllm.codegen.calibration.layerwise import SHARED_INPUTS, Codes, Key, beh
 from tinyllm.codegen.calibration.passes import Batch
 
 MEAN_BITS = 5.0
-"""Average bits of a weight of the blocks if no budget is given, including the scales of int4 groups."""
+"""Mean bits of a weight of the blocks if no budget is given, including the scales of int4 groups."""
 
 HELD_BACK = 4096
 """Tokens of the calibration text that measure the worth of a set."""
@@ -35,12 +35,19 @@ class Worth:
     gain: float
 
 
-def mean_bits(model: Model, int4: Collection[Key]) -> float:
-    """Average bits of a weight of the blocks if these matrices are int4 and the others int8."""
+def shapes_of(model: Model) -> dict[Key, tuple[int, int]]:
+    """Rows and columns of each matrix of the blocks."""
+    return {(stored, name): getattr(model.blocks[stored], name).shape for stored, name in matrices(model)}
+
+
+def mean_bits(shapes: Mapping[Key, tuple[int, int]], int4: Collection[Key]) -> float:
+    """Mean bits of a weight of the blocks if these matrices are int4 and the others int8.
+
+    shapes: rows and columns of each matrix of the blocks.
+    """
     bits = weights = 0
-    for stored, name in matrices(model):
-        rows, columns = getattr(model.blocks[stored], name).shape
-        bits += rows * (4 * columns + 8 * scale_groups(columns) if (stored, name) in int4 else 8 * columns)
+    for matrix, (rows, columns) in shapes.items():
+        bits += rows * (4 * columns + 8 * scale_groups(columns) if matrix in int4 else 8 * columns)
         weights += rows * columns
     return bits / weights
 

@@ -11,6 +11,7 @@ from tinyllm.host.fit.batteries import BATTERIES
 from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed
 from tinyllm.host.fit.largest import largest_models
 from tinyllm.host.fit.remedies import Remedy
+from tinyllm.host.fit.weights import mixture_of
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.prove.costs import INT4_MAC
 
@@ -26,6 +27,7 @@ def document(sketch: Sketch, boards: Sequence[BoardFit], changes: Sequence[Remed
         "prompt": PROMPT,
         "tokenizer": sketch.tokenizer_path and str(sketch.tokenizer_path),
         "no_tokenizer": sketch.no_tokenizer,
+        "mixed_bytes": "counted" if mixture_of(sketch).counted else "estimated",
         "batteries": [asdict(battery) for battery in BATTERIES],
         "boards": [_board(sketch, each) for each in boards],
     }

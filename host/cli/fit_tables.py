@@ -8,10 +8,10 @@ from tinyllm.boards.board import Board
 from tinyllm.codegen.memory.parts import MemoryParts
 from tinyllm.codegen.memory.plan import FLASH, FLASH_BESIDE, PARTITION, PSRAM, SRAM, plan_memory
 from tinyllm.host.fit.batteries import BATTERIES
-from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed, formats_of, memories
+from tinyllm.host.fit.fits import PROMPT, BoardFit, Fit, Speed, memories
 from tinyllm.host.fit.largest import largest_models
 from tinyllm.host.fit.remedies import Remedy
-from tinyllm.host.fit.weights import FORMATS, MIXED_BITS
+from tinyllm.host.fit.weights import FORMATS, MIXED_BITS, mixture_of, outlines
 from tinyllm.host.link.answer import format_rate
 from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.output import Output
@@ -64,6 +64,12 @@ def _mixture(sketch: Sketch) -> str:
     return f"mixed has {MIXED_BITS:g} bits a weight in the mean"
 
 
+def _estimated(sketch: Sketch) -> Iterator[str]:
+    """A line if a build may choose other matrices for a mixture, which take other bytes."""
+    if not mixture_of(sketch).counted:
+        yield "The bytes of mixed are estimated until a build has measured which matrices should be int8."
+
+
 def _chosen(sketch: Sketch) -> str:
     """The weights of the columns that show only one format."""
     return "the first weights that fit" if sketch.chosen is None else f"{sketch.chosen} weights"
@@ -71,7 +77,7 @@ def _chosen(sketch: Sketch) -> str:
 
 def _sizes(sketch: Sketch) -> str:
     """The bytes that the model takes on any board, within the padding of its kernel set."""
-    plans = {weights: plan_memory(model, sketch.pieces) for weights, model in formats_of(sketch).items()}
+    plans = {weights: plan_memory(model, sketch.pieces) for weights, model in outlines(sketch).items()}
     weights = ", ".join(f"{kilobytes(plan.flash['weights'])} as {name}" for name, plan in plans.items())
     state = plans["int8"].ram["kv_cache"], plans["int8"].state_bytes
     return (
@@ -123,6 +129,7 @@ def _legend(
         f"The other columns are with {_chosen(sketch)}: the longest context, the energy of a token in mJ. "
         "largest: parameters of the largest model as wide as this one, its blocks int4, with the context of the row."
     )
+    yield from _estimated(sketch)
     if any(fit.known and not fit.fits for fit in fits):
         yield "flash x2.3: does not fit, for it needs 2.3 times the flash that there is."
     if any(fit.fits and fit.context != sketch.context for fit in fits):
@@ -167,6 +174,8 @@ def show_board(output: Output, sketch: Sketch, board: BoardFit, changes: Sequenc
         _show_memory(output, rows)
     if any(fit.parts for fit in board.formats.values()):
         output.line("Counted; but program and variables are bounds, and core is what the board's own software takes.")
+    for line in _estimated(sketch):
+        output.line(line)
     _show_changes(output, board, changes)
     output.line("")
     for line in inputs(sketch, board):

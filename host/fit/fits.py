@@ -6,7 +6,6 @@ host/prove/costs.py, seconds by host/prove/estimate.py. It is unknown if the boa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tinyllm.boards.board import HOST, Board
@@ -151,19 +150,13 @@ def memories(board: BoardFit) -> list[dict[str, MemoryParts]]:
 def fit_board(sketch: Sketch, board: Board) -> BoardFit:
     """Compute how the model of a sketch fits a board."""
     chip, costs = Chip.of(board), costs_of(board)
-    models = formats_of(sketch)
+    models = outlines(sketch)
     trained = min(sketch.config.context, LARGEST_CONTEXT)
     fits = {
         weights: fit_model(weights, model, sketch.pieces, board, trained, not sketch.context_chosen, sketch.weights_in)
         for weights, model in models.items()
     }
     return BoardFit(board, fits, chip, costs, _unknown(board, costs), sketch.chosen)
-
-
-def formats_of(sketch: Sketch) -> Mapping[str, IntegerModel]:
-    """The outline of the model in each of FORMATS, at the sketch's context. Errors as `outlines`."""
-    config = replace(sketch.config, context=sketch.context)
-    return outlines(config, sketch.facts.biases, sketch.pieces, sketch.mixture, sketch.weights_in)
 
 
 def fit_model(

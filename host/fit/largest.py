@@ -11,7 +11,7 @@ from tinyllm.codegen.arithmetic.integer_model import IntegerGain, IntegerMatrix
 from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import fits_board
 from tinyllm.host.fit.fits import BoardFit
-from tinyllm.host.fit.weights import MATRICES
+from tinyllm.host.model.budgets import MATRICES
 from tinyllm.host.model.sketch import Sketch
 
 MOST_BLOCKS = 256

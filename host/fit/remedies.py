@@ -155,9 +155,7 @@ def _vocabulary(sketch: Sketch, size: int) -> Tokenizer:
 
 def _with(sketch: Sketch, board: Board, weights: str, context: int, tokenizer: Tokenizer, shorten: bool = False) -> Fit:
     config = replace(sketch.config, vocab_size=tokenizer.vocab_size)
-    model = outlines(
-        replace(config, context=context), sketch.facts.biases, tokenizer, sketch.mixture, sketch.weights_in
-    )[weights]
+    model = outlines(replace(sketch, config=config, context=context, tokenizer=tokenizer))[weights]
     trained = min(config.context, LARGEST_CONTEXT)
     return fit_model(weights, model, tokenizer, board, trained, shorten, sketch.weights_in)
 

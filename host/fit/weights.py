@@ -2,96 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
-from tinyllm.boards.description import load_board
 from tinyllm.codegen.arithmetic.float_model import ModelConfig
-from tinyllm.codegen.arithmetic.integer_model import IntegerModel, scale_groups
+from tinyllm.codegen.arithmetic.integer_model import IntegerModel
+from tinyllm.codegen.calibration.calibrate import Budget
+from tinyllm.codegen.calibration.layerwise import Key
 from tinyllm.codegen.calibration.mixed import MEAN_BITS
 from tinyllm.codegen.memory.outline import outline
-from tinyllm.codegen.memory.plan import fits_board, plan_memory
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
-from tinyllm.errors import UserError
+from tinyllm.host.model.budgets import all_matrices, budget_of
+from tinyllm.host.model.mixtures import find_mixture
+from tinyllm.host.model.sketch import Sketch
 from tinyllm.host.model.weights import Weights
 
 FORMATS = ("int8", "mixed", "int4")
 """The formats, the most accurate first."""
+SETS = (("w_down",), ("wo",), ("w_gate", "w_up"), ("wq", "wk", "wv"))
+"""Matrices that become int8 together, because they have the same input. An estimated mixture raises them in this order.
+"""
 MIXED_BITS = MEAN_BITS
 """Mean bits of a block's weight in a mixture, unless a person asks for another."""
-SETS = (("w_down",), ("wo",), ("w_gate", "w_up"), ("wq", "wk", "wv"))
-"""Matrices that become int8 together, because they have the same input. A mixture raises them in this order."""
-MATRICES = tuple(name for names in SETS for name in names)
-
-Int4 = frozenset[tuple[int, str]]
-"""The int4 matrices of the blocks, as pairs of stored block and name."""
+DEFAULT = Weights("mixed")
+"""The mixture, unless a person asks for another."""
 
 
-@lru_cache(maxsize=16)
-def outlines(
-    config: ModelConfig,
-    biases: tuple[str, ...],
-    tokenizer: Tokenizer,
-    mixture: Weights | None = None,
-    weights_in: str | None = None,
-) -> Mapping[str, IntegerModel]:
-    """The model in each of FORMATS. Embedding and head are int8 in all of them.
+@dataclass(frozen=True)
+class Mixture:
+    """int4: the matrices of a mixture that are int4; all others are int8.
 
-    mixture: the mixture that a person asked for; None for one of MIXED_BITS. weights_in: where a board that limits the
-    mixture keeps its weights, as memory_needs takes it. Raises UserError if the mixture's budget is too small.
+    counted: whether a build has the same; else they are a guess, which takes about as many bytes.
     """
-    blocks = range(len(set(config.schedule)))
-    int4 = frozenset((block, name) for block in blocks for name in MATRICES)
 
-    wide = outline(config, biases)
-    weights = {(block, name): getattr(wide.blocks[block], name).codes.shape for block, name in int4}
+    int4: frozenset[Key]
+    counted: bool
 
-    def allowed(narrow: Int4) -> bool:
-        if mixture is None or (mixture.budget is None and mixture.board is None):
-            return mean_bits(weights, narrow) <= MIXED_BITS
-        return _allowed(outline(config, biases, narrow), tokenizer, mixture, weights_in)
 
-    if mixture is not None and mixture.budget is not None and not allowed(int4):
-        least = plan_memory(outline(config, biases, int4), tokenizer).flash["weights"]
-        raise UserError(
-            f"--weights {mixture}: {config.name} takes at least {least:,} bytes, with all its blocks int4. "
-            f"Give {-(-least // 1024)}KB or more."
-        )
+def outlines(sketch: Sketch) -> Mapping[str, IntegerModel]:
+    """The model in each of FORMATS, at the sketch's context. Embedding and head are int8 in all of them.
+
+    Raises UserError if the budget of the mixture that a person asked for is too small.
+    """
+    outlined = partial(_outline, replace(sketch.config, context=sketch.context), sketch.facts.biases)
     return {
-        "int8": wide,
-        "mixed": outline(config, biases, _mixed(blocks, int4, allowed)),
-        "int4": outline(config, biases, int4),
+        "int8": outlined(frozenset()),
+        "mixed": outlined(mixture_of(sketch).int4),
+        "int4": outlined(all_matrices(sketch.config)),
     }
 
 
-def _mixed(blocks: range, int4: Int4, allowed: Callable[[Int4], bool]) -> Int4:
-    """The matrices that stay int4 after as many SETS as allowed were raised to int8.
+def mixture_of(sketch: Sketch) -> Mixture:
+    """The mixture that the last calibration of this checkpoint and budget chose; else a guess. Errors as `outlines`."""
+    config = replace(sketch.config, context=sketch.context)
+    mixture = sketch.mixture or DEFAULT
+    budget, guess = _guessed(config, sketch.facts.biases, sketch.pieces, mixture, sketch.weights_in)
+    if not guess:
+        return Mixture(guess, True)  # A build does not calibrate what has room as int8.
+    chosen = find_mixture(sketch.path, config, budget.name)
+    return Mixture(guess, False) if chosen is None else Mixture(chosen, True)
 
-    A build chooses the sets by measuring on a text, but they take about the same bytes.
+
+@lru_cache(maxsize=64)
+def _outline(config: ModelConfig, biases: tuple[str, ...], int4: frozenset[Key]) -> IntegerModel:
+    return outline(config, biases, int4)
+
+
+@lru_cache(maxsize=16)
+def _guessed(
+    config: ModelConfig, biases: tuple[str, ...], tokenizer: Tokenizer, mixture: Weights, weights_in: str | None
+) -> tuple[Budget, frozenset[Key]]:
+    """The budget of a mixture, and the matrices that stay int4 if as many SETS as it allows are raised in their order.
+
+    A build chooses the sets by measuring on a text.
     """
+
+    def outlined(int4: Collection[Key]) -> IntegerModel:
+        return _outline(config, biases, frozenset(int4))
+
+    budget = budget_of(mixture, outlined, tokenizer, weights_in)
+    assert budget is not None
+    int4 = all_matrices(config)
     for names in SETS:
-        for block in blocks:
+        for block in range(len(set(config.schedule))):
             narrower = int4 - {(block, name) for name in names}
-            if allowed(narrower):
+            if budget.allowed(narrower):
                 int4 = narrower
-    return int4
-
-
-def _allowed(model: IntegerModel, tokenizer: Tokenizer, mixture: Weights, weights_in: str | None) -> bool:
-    """Whether a model is within the mixture's limit: its board's memory, or its budget of bytes."""
-    if mixture.board is not None:
-        board = load_board(mixture.board)
-        return fits_board(model, tokenizer, board, weights_in)
-    return plan_memory(model, tokenizer).flash["weights"] <= (mixture.budget or 0)
-
-
-def mean_bits(weights: Mapping[tuple[int, str], tuple[int, ...]], int4: Int4) -> float:
-    """Mean bits of a block's weight, with the scales of int4 groups, as the calibration counts them.
-
-    weights: rows and columns of each matrix.
-    """
-    bits = total = 0
-    for matrix, (rows, columns) in weights.items():
-        bits += rows * (4 * columns + 8 * scale_groups(columns) if matrix in int4 else 8 * columns)
-        total += rows * columns
-    return bits / total
+    return budget, int4

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from tinyllm.boards.description import load_board
-from tinyllm.codegen.arithmetic.float_model import Model
+from tinyllm.codegen.arithmetic.float_model import Model, ModelConfig
 from tinyllm.codegen.arithmetic.integer_model import IntegerMatrix, IntegerModel
 from tinyllm.codegen.calibration.calibrate import Budget
-from tinyllm.codegen.calibration.layerwise import Key, matrices
+from tinyllm.codegen.calibration.layerwise import SHARED_INPUTS, Key, matrices
 from tinyllm.codegen.calibration.mixed import MEAN_BITS, mean_bits
 from tinyllm.codegen.memory.fit import check_fits
 from tinyllm.codegen.memory.outline import outline_of
-from tinyllm.codegen.memory.plan import PARTITION, PROGRAM, fits_board, matrix_bytes, plan_memory, room
+from tinyllm.codegen.memory.plan import PARTITION, PROGRAM, fits_board, matrix_bytes, memory_needs, plan_memory, room
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.errors import UserError
 from tinyllm.host.model.weights import INT8, Weights
+
+Outlined = Callable[[Collection[Key]], IntegerModel]
+"""Gives the outline of a model in which these matrices of the blocks are int4."""
+MATRICES = tuple(name for names in SHARED_INPUTS for name in names)
+"""Of a block."""
+
+
+def all_matrices(config: ModelConfig) -> frozenset[Key]:
+    """Every matrix of the blocks, by stored block and field."""
+    return frozenset((stored, name) for stored in range(len(set(config.schedule))) for name in MATRICES)
 
 
 def table_bytes(model: Model, tokenizer: Tokenizer, context: int, int4: Collection[Key]) -> int:
@@ -24,7 +34,7 @@ def table_bytes(model: Model, tokenizer: Tokenizer, context: int, int4: Collecti
 
 
 def budget_of(
-    weights: Weights, model: Model, tokenizer: Tokenizer, context: int, weights_in: str | None = None
+    weights: Weights, outlined: Outlined, tokenizer: Tokenizer, weights_in: str | None = None
 ) -> Budget | None:
     """The budget of a mixture; None for any other format. UserError if even int4 blocks exceed a budget in bytes.
 
@@ -32,8 +42,10 @@ def budget_of(
     """
     if weights.kind != "mixed":
         return None
-    everything = matrices(model)
-    narrow, wide = outline_of(model, context, everything), outline_of(model, context)
+    wide = outlined(())
+    config = wide.config
+    everything = all_matrices(config)
+    narrow = outlined(everything)
 
     def growth(key: Key) -> int:
         return matrix_bytes(_matrix(wide, key)) - matrix_bytes(_matrix(narrow, key))
@@ -42,24 +54,26 @@ def budget_of(
         board = load_board(weights.board)
 
         def fits(int4: frozenset[Key]) -> bool:
-            return fits_board(outline_of(model, context, int4), tokenizer, board, weights_in)
+            return fits_board(outlined(int4), tokenizer, board, weights_in)
 
         spaces = {kept: room(board, kept) for kept in ((PROGRAM, PARTITION) if weights_in is None else (weights_in,))}
-        return Budget(fits, growth, f"{board.name} {spaces} context {context} vocabulary {tokenizer.vocab_size}")
+        needs = [memory_needs(each, tokenizer, board, weights_in).total for each in (wide, narrow)]
+        return Budget(fits, growth, f"{board.name} {spaces} {needs}")
     if weights.budget is None:
-        return Budget(lambda int4: mean_bits(model, int4) <= MEAN_BITS, growth, f"{MEAN_BITS} bits")
+        shapes = {key: _matrix(wide, key).codes.shape for key in everything}
+        return Budget(lambda int4: mean_bits(shapes, int4) <= MEAN_BITS, growth, f"{MEAN_BITS} bits")
     most = weights.budget
-    least = table_bytes(model, tokenizer, context, everything)
+    least = plan_memory(narrow, tokenizer).flash["weights"]
     if least > most:
         rows = matrix_bytes(narrow.embedding) + (0 if narrow.head is None else matrix_bytes(narrow.head))
         raise UserError(
-            f"--weights {weights}: {model.config.name} takes at least {least:,} bytes, with all its blocks int4; "
+            f"--weights {weights}: {config.name} takes at least {least:,} bytes, with all its blocks int4; "
             f"{rows:,} of them are of the embedding{'' if narrow.head is None else ' and head'}, which stay int8.\n"
             f"Give {-(-least // 1024)}KB or more{', or drop rows with --trim-vocab FILE' if 2 * rows > least else ''}."
         )
 
     def within(int4: frozenset[Key]) -> bool:
-        return least + sum(growth(key) for key in everything if key not in int4) <= most
+        return least + sum(growth(key) for key in everything - int4) <= most
 
     return Budget(within, growth, f"{most - least} bytes more than int4")
 

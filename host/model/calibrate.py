@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,18 @@ from tinyllm.codegen.arithmetic.float_forward import FloatForward
 from tinyllm.codegen.arithmetic.float_model import Model
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
 from tinyllm.codegen.arithmetic.quantize import quantize
-from tinyllm.codegen.calibration.calibrate import INT8, Calibration, calibrate
+from tinyllm.codegen.calibration.calibrate import INT8, Budget, Calibration, calibrate
 from tinyllm.codegen.calibration.layerwise import Key, matrices
 from tinyllm.codegen.calibration.own_text import own_text
 from tinyllm.codegen.calibration.sequences import FEWEST_TOKENS, LENGTH, TOKENS, pieces
+from tinyllm.codegen.memory.outline import outline_of
 from tinyllm.codegen.tokenizers.tokenizer import Tokenizer
 from tinyllm.codegen.verify.perplexity import perplexity
 from tinyllm.errors import UserError
 from tinyllm.host.model.budgets import budget_of
 from tinyllm.host.model.calibration_cache import find_calibration, keep_calibration, key_of
 from tinyllm.host.model.load import LoadedModel, calibration_stories
+from tinyllm.host.model.mixtures import keep_mixture
 
 Line = Callable[[str], None]
 
@@ -68,7 +71,9 @@ def calibration_of(loaded: LoadedModel, progress: Line = ignore, notice: Line = 
                 f"--calibrate {loaded.calibration} has no effect: int8 weights are rounded to nearest. Add --weights."
             )
         return INT8
-    budget = budget_of(loaded.weights, loaded.model, loaded.tokenizer, loaded.context, loaded.weights_in)
+    budget = budget_of(
+        loaded.weights, partial(outline_of, loaded.model, loaded.context), loaded.tokenizer, loaded.weights_in
+    )
     if budget is not None and budget.allowed(frozenset()):
         notice(f"--weights {loaded.weights}: there is room for all of {loaded.name} as int8, so that is what it gets.")
         return INT8
@@ -80,6 +85,7 @@ def calibration_of(loaded: LoadedModel, progress: Line = ignore, notice: Line = 
     key = key_of(loaded.model, budget.name if budget else loaded.weights.kind, text)
     if (kept := find_calibration(key, loaded.model)) is not None:
         tell_if_foreign(loaded, kept.perplexities, notice)
+        _remember(loaded, budget, kept)
         return kept
     perplexities = None
     if sequences is None:
@@ -91,7 +97,14 @@ def calibration_of(loaded: LoadedModel, progress: Line = ignore, notice: Line = 
         tell_if_foreign(loaded, perplexities, notice)
     calibration = replace(calibrate(loaded.model, sequences, budget, progress), perplexities=perplexities)
     keep_calibration(key, calibration)
+    _remember(loaded, budget, calibration)
     return calibration
+
+
+def _remember(loaded: LoadedModel, budget: Budget | None, calibration: Calibration) -> None:
+    """Keep the choice of a mixture, so that fit counts it as a build does."""
+    if budget is not None:
+        keep_mixture(loaded.path, loaded.model.config, budget.name, calibration.codes.keys())
 
 
 def int4_matrices(loaded: LoadedModel, progress: Line = ignore, notice: Line = ignore) -> frozenset[Key]:

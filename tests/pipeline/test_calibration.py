@@ -20,7 +20,7 @@ from tinyllm.codegen.calibration import passes
 from tinyllm.codegen.calibration.calibrate import Budget, Calibration, calibrate
 from tinyllm.codegen.calibration.gradients import FINAL, divergence_gradients
 from tinyllm.codegen.calibration.layerwise import SHARED_INPUTS, behind_block, calibrate_layers, matrices, with_values
-from tinyllm.codegen.calibration.mixed import mean_bits
+from tinyllm.codegen.calibration.mixed import mean_bits, shapes_of
 from tinyllm.codegen.calibration.own_text import _Writer, own_text
 from tinyllm.codegen.calibration.rounding import damped, output_error, round_second_order
 from tinyllm.codegen.calibration.sequences import batches_of, count_for, pieces
@@ -201,10 +201,10 @@ def test_a_mixture_raises_whole_sets_of_one_input_and_keeps_to_its_budget(
     def growth(key: tuple[int, str]) -> int:
         return int(getattr(stories.blocks[key[0]], key[1]).size)
 
-    budget = Budget(lambda int4: mean_bits(stories, int4) <= bits, growth, "test")
+    budget = Budget(lambda int4: mean_bits(shapes_of(stories), int4) <= bits, growth, "test")
     mixed = calibrate(stories, sequences[:12], budget)
     int4 = set(mixed.codes)
-    assert mean_bits(stories, int4) <= max(bits, mean_bits(stories, matrices(stories)))
+    assert mean_bits(shapes_of(stories), int4) <= max(bits, mean_bits(shapes_of(stories), matrices(stories)))
     for stored in range(len(stories.blocks)):
         for names in SHARED_INPUTS:
             assert len({(stored, name) in int4 for name in names}) == 1

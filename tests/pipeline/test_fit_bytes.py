@@ -26,7 +26,8 @@ from tinyllm.files import WEIGHTS as WEIGHTS_FILE
 from tinyllm.host.build.build import EMULATED, compile_project
 from tinyllm.host.build.program import Program
 from tinyllm.host.fit.fits import Fit, fit_board
-from tinyllm.host.fit.weights import FORMATS, MATRICES
+from tinyllm.host.fit.weights import FORMATS
+from tinyllm.host.model.budgets import MATRICES
 from tinyllm.host.model.kv_cache import KV_CACHES
 from tinyllm.host.model.load import LoadOptions, load_model
 from tinyllm.host.model.sketch import read_sketch

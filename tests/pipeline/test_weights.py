@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.conftest import STORY_MODEL
 from tinyllm.boards.description import BOARDS_DIR, load_board
 from tinyllm.cache_folder import home
 from tinyllm.codegen.calibration import calibrate as calibration
@@ -20,11 +23,14 @@ from tinyllm.codegen.verify.perplexity import STORY_SEPARATOR, split_stories
 from tinyllm.errors import UserError
 from tinyllm.host.api.model import LanguageModel, load
 from tinyllm.host.cli import app as cli
+from tinyllm.host.fit.weights import Mixture, mixture_of
 from tinyllm.host.model import calibrate
-from tinyllm.host.model.budgets import best_that_fits, table_bytes
+from tinyllm.host.model.budgets import best_that_fits, budget_of, table_bytes
 from tinyllm.host.model.calibrate import calibration_of, integers_of
 from tinyllm.host.model.load import LoadOptions
+from tinyllm.host.model.mixtures import keep_mixture
 from tinyllm.host.model.quantisation_report import quantisation_of
+from tinyllm.host.model.sketch import read_sketch
 from tinyllm.host.model.weights import Weights
 
 BOARDS = Path(__file__).resolve().parents[2] / "boards"
@@ -201,6 +207,39 @@ def calibration_keys(model: LanguageModel) -> list[tuple[int, str]]:
     return [(stored, name) for stored in range(len(model.model.blocks)) for name in names]
 
 
+def test_fit_counts_a_mixture_as_its_calibration_chose_it(text: Path, tinyllm: Tinyllm, tmp_path: Path) -> None:
+    """Else fit says that it estimates: before, for another budget, and when the checkpoint has changed."""
+    folder = Path(shutil.copytree(STORY_MODEL, tmp_path / "stories"))
+
+    def told(weights: str) -> str:
+        found = json.loads(tinyllm("fit", folder, "--board", "pico2", "--weights", weights, "--json")[1])["mixed_bytes"]
+        assert ("are estimated" in tinyllm("fit", folder, "--weights", weights)[1]) is (found == "estimated")
+        return str(found)
+
+    sketch = read_sketch(folder, LoadOptions(weights="mixed:200KB", context=64))
+    guess = mixture_of(sketch).int4
+    assert told("mixed:200KB") == "estimated"
+    chosen = calibration_of(load(folder, context=64, weights="mixed:200KB", calibrate=text)).codes
+    assert mixture_of(sketch) == Mixture(frozenset(chosen), counted=True)
+    assert guess != chosen.keys()
+    assert told("mixed:200KB") == "counted"
+    assert told("mixed:190KB") == "estimated"
+    assert told("mixed:900KB") == "counted", "a build has all of it as int8"
+    (folder / "config.json").touch()
+    assert told("mixed:200KB") == "estimated"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[[0]]", b'[[0, "nosuch"]]', b'[[99, "wq"]]', b"[" * 9999, b"\xff"])
+def test_a_damaged_memory_of_a_mixture_is_passed_over(damage: bytes) -> None:
+    sketch = read_sketch(STORY_MODEL, LoadOptions())
+    keep_mixture(STORY_MODEL, sketch.config, "5.0 bits", [(0, "wq")])
+    assert mixture_of(sketch) == Mixture(frozenset({(0, "wq")}), counted=True)
+    (entry,) = [each for each in (home() / "mixtures").iterdir() if each.read_bytes() == b'[[0, "wq"]]']
+    entry.write_bytes(damage)
+    assert not mixture_of(sketch).counted
+    entry.unlink()
+
+
 @pytest.mark.sweep
 def test_a_mixture_fills_its_budget(text: Path) -> None:
     model = load(context=64, weights="mixed:200KB", calibrate=text)
@@ -239,6 +278,21 @@ def test_fit_to_mixes_if_int8_does_not_fit_and_names_what_is_short_if_int4_does_
     needs = memory_needs(outline_of(model.model, 64, int4), model.tokenizer, load_board("small"))
     assert 0 < len(int4) < 35
     assert needs.total.flash <= needed - 60_000
+
+
+def test_another_kv_cache_is_another_budget_of_a_board() -> None:
+    """It leaves other room for weights, so a calibration for one must not serve the other."""
+    model = load(context=64)
+    mixture = Weights("mixed", board="pico")
+
+    def name(kv_cache: str, weights: Weights) -> str:
+        wanted = load(context=64, kv_cache=kv_cache).model
+        budget = budget_of(weights, partial(outline_of, wanted, 64), model.tokenizer)
+        assert budget is not None
+        return budget.name
+
+    assert name("int8", mixture) != name("int4", mixture)
+    assert name("int8", Weights("mixed")) == name("int4", Weights("mixed"))
 
 
 def test_variants_stand_side_by_side_with_their_bytes(text: Path, tinyllm: Tinyllm, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import memory_needs
 from tinyllm.codegen.memory.traffic import Traffic, matrix_macs, traffic
 from tinyllm.errors import UserError
-from tinyllm.host.fit.weights import MATRICES
 from tinyllm.host.link.messages import HelloReply
+from tinyllm.host.model.budgets import MATRICES
 from tinyllm.host.model.load import LoadedModel, load_model
 from tinyllm.host.prove import records
 from tinyllm.host.prove.benchmark import Benchmark, Phase, Place, Prefill

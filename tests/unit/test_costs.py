@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import STORY_MODEL
 from tinyllm.boards.description import FOLDER, load_board
 from tinyllm.codegen.arithmetic.integer_model import IntegerModel
-from tinyllm.codegen.calibration.mixed import MEAN_BITS, mean_bits
+from tinyllm.codegen.calibration.mixed import MEAN_BITS, mean_bits, shapes_of
 from tinyllm.codegen.memory.outline import outline
 from tinyllm.codegen.memory.plan import memory_needs, plan_memory, room
 from tinyllm.codegen.memory.traffic import matrix_macs, prefill_traffic, traffic
 from tinyllm.errors import UserError
 from tinyllm.host.fit.batteries import BATTERIES
-from tinyllm.host.fit.weights import FORMATS, MATRICES, SETS, outlines
-from tinyllm.host.model.load import load_model
-from tinyllm.host.model.sketch import stand_in
-from tinyllm.host.model.weights import Weights
+from tinyllm.host.fit.weights import FORMATS, SETS, mixture_of, outlines
+from tinyllm.host.model.budgets import MATRICES, all_matrices
+from tinyllm.host.model.load import AS_STORED, LoadOptions, load_model
+from tinyllm.host.model.sketch import read_sketch, stand_in
 from tinyllm.host.prove import counted, shapes
 from tinyllm.host.prove.costs import INT4_MAC, Costs, all_costs, costs_of
 from tinyllm.host.prove.costs_check import MODELS, check_counted
@@ -78,7 +79,7 @@ def test_an_int4_cache_is_unpacked_for_each_head_that_looks() -> None:
 
 
 def test_an_int4_multiplication_costs_what_is_assumed_until_it_is_counted() -> None:
-    int4 = outlines(MODEL.config, (), stand_in(512))["int4"]
+    int4 = outline(MODEL.config, (), all_matrices(MODEL.config))
     blocks = matrix_macs(MODEL) - 512 * 64
     assert decode_work(int4, 0)[Part.MATRICES][INT4_MACS] == blocks
     assumed = Costs("any", 1, "a board", {Part.MATRICES: {"macs": 2.0}}, {})
@@ -123,32 +124,33 @@ def int4_of(model: IntegerModel) -> frozenset[tuple[int, str]]:
 
 def test_a_mixture_has_the_bits_of_one_that_is_built() -> None:
     """As the calibration counts them, and no set more would have room."""
-    loaded = load_model(None)
-    models = outlines(loaded.model.config, (), loaded.tokenizer)
+    sketch = read_sketch(STORY_MODEL, AS_STORED)
+    models = outlines(sketch)
     assert tuple(models) == FORMATS
     assert not int4_of(models["int8"]) and len(int4_of(models["int4"])) == 7 * 5
     narrow = int4_of(models["mixed"])
-    assert mean_bits(loaded.model, narrow) <= MEAN_BITS
+    assert not mixture_of(sketch).counted
+    shapes = shapes_of(load_model(str(STORY_MODEL)).model)
+    assert mean_bits(shapes, narrow) <= MEAN_BITS
     sets = [{(block, name) for name in names} for names in SETS for block in range(5)]
-    assert all(mean_bits(loaded.model, narrow - raised) > MEAN_BITS for raised in sets if raised <= narrow)
+    assert all(mean_bits(shapes, narrow - raised) > MEAN_BITS for raised in sets if raised <= narrow)
     assert (0, "w_down") not in narrow
 
 
 def test_a_mixture_keeps_to_the_bytes_that_a_person_gives() -> None:
-    loaded = load_model(None)
-    mixed = outlines(loaded.model.config, (), loaded.tokenizer, Weights("mixed", 200_000))["mixed"]
-    assert 185_000 < plan_memory(mixed, loaded.tokenizer).flash["weights"] <= 200_000
+    sketch = read_sketch(STORY_MODEL, LoadOptions(weights="mixed:200000"))
+    assert 185_000 < plan_memory(outlines(sketch)["mixed"], sketch.pieces).flash["weights"] <= 200_000
     with pytest.raises(UserError, match="takes at least 167,136 bytes"):
-        outlines(loaded.model.config, (), loaded.tokenizer, Weights("mixed", 100_000))
+        outlines(read_sketch(STORY_MODEL, LoadOptions(weights="mixed:100000")))
 
 
 def test_a_mixture_for_a_board_fills_it() -> None:
-    loaded, pico = load_model(None), load_board("pico", FOLDER)
-    wide = replace(loaded.model.config, schedule=tuple(range(50)), context=64)
+    sketch, pico = read_sketch(STORY_MODEL, LoadOptions(context=64, fit_to="pico")), load_board("pico", FOLDER)
+    deep = replace(sketch, config=replace(sketch.config, schedule=tuple(range(50))))
     space = room(pico)
     assert space is not None
-    models = outlines(wide, (), loaded.tokenizer, Weights("mixed", board="pico"))
-    fits = {name: memory_needs(model, loaded.tokenizer, pico).total.fits(space) for name, model in models.items()}
+    models = outlines(deep)
+    fits = {name: memory_needs(model, deep.pieces, pico).total.fits(space) for name, model in models.items()}
     assert fits == {"int8": False, "mixed": True, "int4": True}
 
 

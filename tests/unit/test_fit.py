@@ -27,7 +27,7 @@ from tinyllm.host.cli.build import planned
 from tinyllm.host.cli.fit_tables import REST
 from tinyllm.host.fit.fits import fit_board
 from tinyllm.host.fit.largest import largest_model
-from tinyllm.host.fit.weights import MATRICES
+from tinyllm.host.model.budgets import MATRICES
 from tinyllm.host.model.load import LoadOptions, load_model
 from tinyllm.host.model.sketch import read_sketch
 from tinyllm.host.output import Output
