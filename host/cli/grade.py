@@ -15,7 +15,7 @@ from tinyllm.host.cli.options import json_option
 from tinyllm.host.grade import Answerer, Grade, grade
 from tinyllm.host.model.load import LoadOptions
 from tinyllm.host.output import Output
-from tinyllm.models.pairs.generate import HELD_OUT
+from tinyllm.models.pairs.generate import HELD_OUT, QUESTIONS
 from tinyllm.models.pairs.questions import STRANGERS, read_questions
 
 _PATH = click.Path(path_type=Path)
@@ -51,7 +51,8 @@ def command(
 ) -> None:
     """Ask a chat model questions with known answers, in the C that a board runs, and count the right ones."""
     output = Output(as_json)
-    held_out = [] if pairs is None else [pairs / name for name in HELD_OUT.values() if (pairs / name).exists()]
+    names = [*HELD_OUT.values(), QUESTIONS]
+    held_out = [] if pairs is None else [pairs / name for name in names if (pairs / name).exists()]
     if pairs is not None and not held_out:
         raise UserError(f"{pairs}: no held-out file; expected those that `tinyllm pairs -o {pairs}` writes")
     paths = [*held_out, *questions] or [STRANGERS]

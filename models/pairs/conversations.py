@@ -231,6 +231,14 @@ class Speaker:
             said = question if _bare(other) in self.kept_back else other
         return Turn(SMALL_TALK, self.noise.add([Piece(said)]), intent.answer, question)
 
+    def held_out_questions(self) -> list[Conversation]:
+        """Every held-out question of the small talk file, asked alone and as it stands there."""
+        return [
+            (Turn(SMALL_TALK, question, intent.answer, question),)
+            for intent, questions in self.questions[True]
+            for question in questions
+        ]
+
     def polite(self, template: str) -> str:
         """The template unchanged, or with a filler, or, if it is an imperative, in a polite sentence."""
         chance = self.random.random()

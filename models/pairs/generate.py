@@ -22,6 +22,8 @@ HELD_OUT = {
     SMALL_TALK: "heldout_small_talk.jsonl",
 }
 """The files of held-out conversations by the kind of their last turn, which is never trained on."""
+QUESTIONS = "heldout_questions.jsonl"
+"""The file of the small talk file's held-out questions, each asked alone and as it stands there."""
 SHARES = {COMMAND: 0.38, ASIDE: 0.3, UNKNOWN: 0.07, SMALL_TALK: 0.25}
 """The share of each kind of last turn in the training conversations."""
 HELD_OUT_SHARE = 0.1
@@ -105,11 +107,15 @@ def generate(
     files[TRAIN] = train
     for kind, name in HELD_OUT.items():
         files[name] = some(kind, held_out, True)
+    if alone := speaker.held_out_questions():
+        files[QUESTIONS] = alone
     try:
         with StagedFiles() as staged:
             for name, conversations in files.items():
                 staged.add(out / name, "".join(f"{line(conversation)}\n" for conversation in conversations))
             staged.put_in_place()
+        if not alone:
+            (out / QUESTIONS).unlink(missing_ok=True)  # Of an earlier run.
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror}); give a folder to write into") from error
     trained = _templates(turn for conversation in train for turn in conversation)

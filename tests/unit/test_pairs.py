@@ -18,7 +18,7 @@ from tinyllm.errors import UserError
 from tinyllm.host.cli import app as cli
 from tinyllm.models.pairs import grammar, numbers
 from tinyllm.models.pairs.conversations import COMMAND, REACH, Conversation, Speaker, Split, gerund
-from tinyllm.models.pairs.generate import HELD_OUT, TRAIN, generate, phrase_book
+from tinyllm.models.pairs.generate import HELD_OUT, HELD_OUT_SHARE, QUESTIONS, TRAIN, generate, phrase_book
 from tinyllm.models.pairs.noise import SHORTEST_MISTYPED, mistype
 from tinyllm.models.pairs.phrasebook import KINDS, UNKNOWN
 from tinyllm.models.pairs.questions import STRANGERS, Question, calls_of, read_questions
@@ -238,6 +238,20 @@ def test_no_held_out_template_is_trained_on_in_any_turn(folder: Path) -> None:
 def test_held_out_questions_are_of_the_held_out_side() -> None:
     split = Split(2, 0.1)
     assert all(split.holds_out(conversation[-1].template) for conversation in some(200, held_out=True))
+
+
+def test_each_held_out_question_is_asked_alone_once_and_as_it_stands(tmp_path: Path) -> None:
+    questions = {"Do you jump?", "can you jump", "Do you hop?", "Sing!", "sing a song"}
+    (tmp_path / "talk.qna").write_text(QNA, "utf-8")
+    held_out: set[str] = set()
+    for seed in range(8):
+        generate(BUNDLED, tmp_path / "made", 20, seed, tmp_path / "talk.qna", held_out=1)
+        alone = tmp_path / "made" / QUESTIONS
+        asked = [question.users for question in read_questions(alone, BOOK.catalogue)] if alone.exists() else []
+        assert set(asked) == {(each,) for each in questions if Split(seed, HELD_OUT_SHARE).holds_out(each)}
+        assert len(asked) == len(set(asked))
+        held_out |= {each for (each,) in asked}
+    assert held_out
 
 
 def test_the_same_seed_gives_the_same_files(folder: Path, tmp_path: Path) -> None:
