@@ -168,6 +168,18 @@ def what_stopped(process: BoardProcess) -> list[str]:
     return process.report()
 
 
+def assert_idle(process: BoardProcess) -> None:
+    """In one second of ten at least it takes less than a tenth of a core; a board that spins takes what it gets."""
+    used = []
+    for _ in range(10):
+        before = seconds_used(process)
+        time.sleep(1.0)
+        used.append(seconds_used(process) - before)
+        if used[-1] < 0.1:
+            return
+    raise AssertionError(f"the board takes {used} seconds of each second")
+
+
 def seconds_used(process: BoardProcess) -> float:
     """Processor time of a board's process and of its emulator so far; needs Linux."""
     if sys.platform != "linux":

@@ -297,7 +297,7 @@ def test_an_answer_whose_end_is_lost_is_given_up_soon_and_the_next_one_is_whole(
         begun = time.monotonic()
         with pytest.raises(LostFrame, match="the prompt or the end of its answer was lost on the way"):
             answer(link.prompt(PROMPT, 20))
-        assert time.monotonic() - begun < SILENCE_SECONDS / 2
+        assert time.monotonic() - begun < SILENCE_SECONDS
         link.reset()
         assert answer(link.prompt(PROMPT, 20))[1].tokens == 20
 

