@@ -21,8 +21,7 @@ from tinyllm.host.model.weights import Weights
 FORMATS = ("int8", "mixed", "int4")
 """The formats, the most accurate first."""
 SETS = (("w_down",), ("wo",), ("w_gate", "w_up"), ("wq", "wk", "wv"))
-"""Matrices that become int8 together, because they have the same input. An estimated mixture raises them in this order.
-"""
+"""Matrices that become int8 together, because they have the same input. A guess raises them in this order."""
 MIXED_BITS = MEAN_BITS
 """Mean bits of a block's weight in a mixture, unless a person asks for another."""
 DEFAULT = Weights("mixed")
