@@ -55,10 +55,12 @@ lint: $(VENV)/testing
 	@if command -v clang-format >/dev/null; then clang-format --dry-run -Werror $(C_FILES); \
 	else echo "clang-format is not installed: the format of the C is not checked"; fi
 
-# Fuzz every target for SECONDS, or HOURS; those of TARGETS="sampler gguf" alone, from SEED=1 (docs/fuzzing.md)
+# Fuzz every target for SECONDS, or HOURS; those of TARGETS="sampler gguf" alone, from SEED=1, JOBS=2 of them at once
+# (docs/fuzzing.md)
 SECONDS := $(if $(HOURS),$(shell expr $(HOURS) \* 3600),60)
 fuzz: $(VENV)/fuzzing
-	$(BIN)/python -m tests.fuzz $(TARGETS) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) --record
+	$(BIN)/python -m tests.fuzz $(TARGETS) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(JOBS),--jobs $(JOBS)) --record
 
 # A million damaged frames and a hundred thousand hostile files, or FRAMES= and FILES=, from SEED=1
 counts: $(VENV)/testing
