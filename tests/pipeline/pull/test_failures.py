@@ -50,7 +50,7 @@ def assert_fails(shown: tuple[int, str, str], code: int, *messages: str) -> None
     assert visible() == []
 
 
-def test_without_a_network_one_line_says_so_at_once(hub: HubServer) -> None:
+def test_without_a_network_one_line_says_so(hub: HubServer) -> None:
     hub.stop()
     command = [sys.executable, "-m", "tinyllm.host.cli.app", "pull", "stories260K"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=dict(os.environ))
